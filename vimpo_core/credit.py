@@ -1,0 +1,294 @@
+"""Token-level credit read off a policy/reference pair, and the rules it is compared with.
+
+Where PPO asks a critic for V(s), VIMPO (arXiv 2606.20008) reads it off the policy: at the fixed point
+pi proportional to pi_ref exp(Q/beta) the identity
+
+    beta log(pi/pi_ref)(a|s) - beta KL(pi, pi_ref)(s) = r + V(s') - V(s)
+
+holds for the plain values of pi itself, so summing the left side along a solution gives V up to one anchor.
+Symbols, units and the two anchors are those of DESIGN.md section 2 (README, "Symbols").
+
+Every function takes NumPy arrays or torch tensors and returns the same kind and precision (Array API). kappa and the
+reference are constants to the optimizer: gradients flow through `logprobs` alone. Rows are padded at the right;
+a row without any sampled token is allowed and counts in means over B.
+"""
+
+from __future__ import annotations
+
+from array_api_compat import array_namespace
+
+
+def exact_kl(logits, ref_logits, row_chunk: int = 4096):
+    """KL(pi(.|s_t), pi_ref(.|s_t)) over the whole vocabulary, not estimated from the sampled token.
+
+        KL = sum_v pi_v (log pi_v - log pi_ref_v)
+
+    Args:
+        logits, ref_logits: unnormalised log-probabilities, float [..., V]. Half precision is raised to float32: it
+            would leave a noise floor of about 1.5e-3 nats a token.
+        row_chunk: rows normalised at once; bounds memory at about 4 x row_chunk x V numbers, changes no result.
+
+    Returns:
+        float [...], nats, >= 0 (rounding below zero is cut off), float32 or better. A token that pi never takes
+        (logit -inf) adds 0.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    _same_shape(logits=logits, ref_logits=ref_logits)
+    xp = array_namespace(logits, ref_logits)
+    shape, vocab = logits.shape[:-1], logits.shape[-1]
+    rows, ref_rows = xp.reshape(logits, (-1, vocab)), xp.reshape(ref_logits, (-1, vocab))
+    chunks = [
+        _kl_of_rows(xp, rows[i : i + row_chunk, :], ref_rows[i : i + row_chunk, :])
+        for i in range(0, max(rows.shape[0], 1), row_chunk)
+    ]
+    return xp.reshape(xp.concat(chunks, axis=0), shape)
+
+
+def rho(logprobs, ref_logprobs, completion_mask, beta):
+    """rho_t = beta (log pi - log pi_ref), the sampled token's scaled log-ratio.
+
+    Args:
+        logprobs, ref_logprobs: nats, float [B, T]; the reference is held constant.
+        completion_mask: bool [B, T], True on sampled tokens, EOS included.
+        beta: reward per nat, scalar.
+
+    Returns:
+        float [B, T], reward units, 0 where masked.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    _same_shape(logprobs=logprobs, ref_logprobs=ref_logprobs, completion_mask=completion_mask)
+    xp = array_namespace(logprobs, ref_logprobs)
+    # Padding may hold -inf or nan: replace it before subtracting, or its gradient would be nan.
+    log_ratio = _masked(xp, logprobs, completion_mask) - _masked(xp, _constant(ref_logprobs), completion_mask)
+    return beta * log_ratio
+
+
+def kappa(kl, completion_mask, beta):
+    """kappa_t = beta KL_t, held constant (no gradient): float [B, T], reward units, 0 where masked.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    _same_shape(kl=kl, completion_mask=completion_mask)
+    return beta * _masked(array_namespace(kl), _constant(kl), completion_mask)
+
+
+def td_terms(logprobs, ref_logprobs, kl, completion_mask, beta):
+    """delta_t = rho_t - sg kappa_t: the one-step advantage Q - V that the policy implies (V(s') - V(s), reward aside).
+
+    Args:
+        logprobs, ref_logprobs: nats, float [B, T]; `kl`: exact KL(pi, pi_ref) at each state, nats, float [B, T].
+            Do not pass the k1 estimate log pi - log pi_ref as `kl`: delta would be identically 0.
+        completion_mask: bool [B, T], True on sampled tokens, EOS included.
+        beta: reward per nat, scalar.
+
+    Returns:
+        float [B, T], reward units, 0 where masked; gradient only through `logprobs`.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    return rho(logprobs, ref_logprobs, completion_mask, beta) - kappa(kl, completion_mask, beta)
+
+
+def group_mean(rewards, group_ids):
+    """Baseline: mean reward of each row's prompt group, the row itself included.
+
+    Args:
+        rewards: float [B]; group_ids: int [B], equal for solutions of the same prompt.
+
+    Returns:
+        float [B], reward units.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    _same_shape(rewards=rewards, group_ids=group_ids)
+    xp, same = _same_group(rewards, group_ids)
+    return xp.sum(same * rewards[None, :], axis=1) / xp.sum(same, axis=1)
+
+
+def implied_values(td_terms, completion_mask, baseline):
+    """Value of each prefix implied by the policy alone, start-anchored (gamma = 1, reward at the end).
+
+        V_0 = baseline,   V_{t+1} = V_t + delta_t
+
+    The reward is compared at the end: `terminal_residual` is the gap left there.
+
+    Args:
+        td_terms: rho - kappa, float [B, T], reward units.
+        completion_mask: bool [B, T], True on sampled tokens, EOS included.
+        baseline: group mean reward, float [B].
+
+    Returns:
+        float [B, T+1]; column 0 is `baseline`; constant after a row's last True.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    xp = _check_terms(td_terms, completion_mask, baseline=baseline)
+    start = baseline[:, None]
+    steps = xp.cumulative_sum(_masked(xp, td_terms, completion_mask), axis=1)
+    return xp.concat([start, start + steps], axis=1)
+
+
+def implied_values_from_end(td_terms, completion_mask):
+    """Value of each prefix, end-anchored: V_T = 0 once the reward is paid, as in the authors' code (R is left out).
+
+        V_t = - sum_{k >= t} delta_k
+
+    Add R to compare with `implied_values`: start- minus end-anchored (R added) is `terminal_residual` at every t.
+
+    Args:
+        td_terms: float [B, T], reward units; completion_mask: bool [B, T].
+
+    Returns:
+        float [B, T+1]; 0 from a row's last True on.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    xp = _check_terms(td_terms, completion_mask)
+    terms = _masked(xp, td_terms, completion_mask)
+    to_end = xp.flip(xp.cumulative_sum(xp.flip(terms, axis=1), axis=1), axis=1)
+    end = xp.sum(terms[:, :0], axis=1, keepdims=True)  # zeros [B, 1] of the right kind
+    return xp.concat([-to_end, end], axis=1)
+
+
+def terminal_residual(td_terms, completion_mask, rewards, baseline):
+    """What the policy's own values leave unexplained: sum_t delta_t - (R - baseline). The value loss squares it.
+
+    Args:
+        td_terms: float [B, T]; completion_mask: bool [B, T]; rewards, baseline: float [B]. Reward units.
+
+    Returns:
+        float [B], reward units. A row without tokens gives baseline - R.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    xp = _check_terms(td_terms, completion_mask, rewards=rewards, baseline=baseline)
+    return xp.sum(_masked(xp, td_terms, completion_mask), axis=1) - (rewards - baseline)
+
+
+def gae(td_terms, completion_mask, gae_lambda):
+    """Advantage A_t = delta_t + lambda A_{t+1}, accumulated backwards (GAE, arXiv 1506.02438, at gamma = 1).
+
+    lambda 0 is the td term itself, lambda 1 its sum to the end: then every token before a mistake carries it too.
+
+    Args:
+        td_terms: float [B, T], reward units; completion_mask: bool [B, T]; gae_lambda: scalar in [0, 1].
+
+    Returns:
+        float [B, T], reward units, 0 where masked. A masked token inside a row is passed over undiscounted.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    xp = _check_terms(td_terms, completion_mask)
+    running = xp.sum(td_terms[:, :0], axis=1)  # A_T = 0: no reward remains at the end
+    columns = []
+    for t in reversed(range(td_terms.shape[1])):
+        running = xp.where(completion_mask[:, t], td_terms[:, t] + gae_lambda * running, running)
+        columns.append(running)
+    if not columns:
+        return td_terms
+    return _masked(xp, xp.stack(columns[::-1], axis=1), completion_mask)
+
+
+def whiten(values, mask):
+    """(A - mean) * rsqrt(unbiased variance + 1e-8) over the True entries: the authors' single-process rule.
+
+    Peers that divide by (biased std + eps) differ much where the spread is small, that is at small beta.
+
+    Args:
+        values: float [B, T]; mask: bool [B, T].
+
+    Returns:
+        float [B, T], no unit, 0 where masked. With fewer than two entries the variance is taken as 0.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    _same_shape(values=values, mask=mask)
+    xp = array_namespace(values)
+    kept = _masked(xp, values, mask)
+    count = xp.sum(xp.astype(mask, values.dtype))
+    mean = xp.sum(kept) / xp.where(count < 1, count + 1, count)
+    centred = _masked(xp, values - mean, mask)
+    variance = xp.sum(centred**2) / xp.where(count < 2, count * 0 + 1, count - 1)
+    return centred / xp.sqrt(variance + 1e-8)
+
+
+def grpo_advantages(rewards, group_ids, scale_by_std=True):
+    """GRPO's advantage of a whole solution: reward minus group mean, over the group's spread (arXiv 2402.03300).
+
+    The spread is the unbiased standard deviation + 1e-4, as TRL computes it; a group that agrees gets exactly 0.
+
+    Args:
+        rewards: float [B]; group_ids: int [B]; scale_by_std: False leaves the difference in reward units.
+
+    Returns:
+        float [B]; every token of the solution shares it.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    centred = rewards - group_mean(rewards, group_ids)
+    if not scale_by_std:
+        return centred
+    xp, same = _same_group(rewards, group_ids)
+    others = xp.sum(same, axis=1) - 1
+    variance = xp.sum(same * centred[None, :] ** 2, axis=1) / xp.where(others < 1, others * 0 + 1, others)
+    return centred / (xp.sqrt(variance) + 1e-4)
+
+
+def _kl_of_rows(xp, logits, ref_logits):
+    logp, ref_logp = _log_softmax(xp, logits), _log_softmax(xp, ref_logits)
+    p = xp.exp(logp)
+    # Masked before subtracting: a token that pi never takes may be -inf under both, and -inf - -inf is nan.
+    kl = xp.sum(p * (_masked(xp, logp, p > 0) - _masked(xp, ref_logp, p > 0)), axis=-1)
+    return xp.where(kl < 0, xp.zeros_like(kl), kl)
+
+
+def _log_softmax(xp, logits):
+    if logits.dtype not in (xp.float32, xp.float64):
+        logits = xp.astype(logits, xp.float32)
+    shifted = logits - xp.max(logits, axis=-1, keepdims=True)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
+
+
+def _same_group(rewards, group_ids):
+    xp = array_namespace(rewards)
+    return xp, xp.astype(group_ids[:, None] == group_ids[None, :], rewards.dtype)
+
+
+def _constant(x):
+    """Stop-gradient: a torch tensor leaves the graph, a NumPy array is already a constant."""
+    return x.detach() if hasattr(x, "detach") else x
+
+
+def _masked(xp, x, mask):
+    return xp.where(mask, x, xp.zeros_like(x))
+
+
+def _check_terms(td_terms, completion_mask, **per_row):
+    _same_shape(td_terms=td_terms, completion_mask=completion_mask)
+    for name, value in per_row.items():
+        if tuple(value.shape) != tuple(td_terms.shape[:1]):
+            raise ValueError(
+                f"{name} must have one value a row, [B] = [{td_terms.shape[0]}], got shape {tuple(value.shape)}."
+            )
+    return array_namespace(td_terms)
+
+
+def _same_shape(**arrays):
+    shapes = {name: tuple(a.shape) for name, a in arrays.items()}
+    if len(set(shapes.values())) > 1:
+        raise ValueError(
+            f"shapes differ: {', '.join(f'{n} {s}' for n, s in shapes.items())}. Pass equal shapes."
+        )

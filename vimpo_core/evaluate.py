@@ -1,0 +1,43 @@
+"""Accuracy on held-out problems, sampled and greedy. Imports torch."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from vimpo_core import models, sampler
+from vimpo_core.intervals import Share, wilson
+from vimpo_core.models import LanguageModel
+from vimpo_core.tasks.chain import ChainTask
+
+
+def accuracies(
+    policy: LanguageModel, model, task: ChainTask, split: str, prompts: int, seed: int
+) -> dict[str, Share]:
+    """Share of right answers: one sample a problem ("sampled") and the most probable tokens ("greedy").
+
+    Args:
+        policy: for tokenizer and end token; model: what is sampled, the adapter folded in.
+        split: "validation" while training, "test" for reports; the problems are the same for every run.
+
+    Returns:
+        {"sampled": Share, "greedy": Share}, 95% intervals over that many different problems.
+    """
+    problems = held_out(task, split, prompts)
+    ids = [models.encode(policy, p.prompt, "prompt") for p in problems]
+    found = {}
+    for how in ("sampled", "greedy"):
+        rollouts = sampler.sample(
+            model, ids, 1, task.max_new_tokens, policy.eos_id, policy.pad_id, seed, greedy=how == "greedy"
+        )
+        right = sum(
+            task.verify(p, models.completion_text(policy, r.ids), r.finish_reason).reward
+            for p, r in zip(problems, rollouts, strict=True)
+        )
+        found[how] = wilson(int(right), len(problems))
+    return found
+
+
+@lru_cache(maxsize=16)
+def held_out(task: ChainTask, split: str, prompts: int) -> tuple:
+    """The first `prompts` problems of a held-out split, the same on every machine."""
+    return tuple(task.problems(f"held out/{split}", split, prompts))

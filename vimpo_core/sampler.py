@@ -1,0 +1,134 @@
+"""Batched sampling on a KV cache. The sampler knows ids, not text: no vocabulary, no task, no reward.
+
+Unlike `generate`: one prefill a prompt, shared by its whole group; a row leaves the batch when it ends; each row draws
+from its own stream of uniforms, so the tokens of a row do not depend on which rows are sampled beside it. Imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from vimpo_core.types import Rollout, StopReason
+
+
+@torch.no_grad()
+def sample(
+    model,
+    prompts: Sequence[Sequence[int]],
+    group_size: int,
+    max_new_tokens: int,
+    eos_id: int,
+    pad_id: int,
+    seed: int,
+    greedy: bool = False,
+    prefixes: Sequence[Sequence[int]] | None = None,
+) -> list[Rollout]:
+    """Sample `group_size` completions of every prompt at temperature 1; same seed, same tokens.
+
+    Args:
+        model: a transformers causal language model (fold the adapter in first: `models.merged`).
+        prompts: token ids, one sequence a prompt, each at least one token.
+        eos_id: ends a completion and is kept as its last token.
+        greedy: take the most probable token instead (the seed is then without effect).
+        prefixes: tokens a completion must begin with, one sequence a prompt; they are not part of the returned ids.
+
+    Returns:
+        len(prompts) x group_size rollouts, grouped by prompt; sampler_logprob in nats, float32 [T].
+
+    Raises:
+        ValueError: no prompt, or an empty one.
+    """
+    if not prompts or any(len(p) == 0 for p in prompts):
+        raise ValueError(
+            f"every prompt needs at least one token, got lengths {[len(p) for p in prompts]}. Drop empty ones."
+        )
+    starts = [[*p, *x] for p, x in zip(prompts, prefixes or [()] * len(prompts), strict=True)]
+    device = next(model.parameters()).device
+    ids, attention = _left_padded(starts, pad_id, device)
+    logits, cache, attention, positions = _prefill(model, ids, attention, group_size)
+
+    rows = torch.arange(len(prompts) * group_size, device=device)  # which rollout each row of the batch is
+    uniforms = _uniforms(seed, len(rows), max_new_tokens).to(device)
+    tokens = torch.full((len(rows), max_new_tokens), pad_id, device=device)
+    logprobs = torch.zeros((len(rows), max_new_tokens), device=device)
+    lengths = torch.zeros(len(rows), dtype=torch.long, device=device)
+    ended = torch.zeros(len(rows), dtype=torch.bool, device=device)
+    for t in range(max_new_tokens):
+        logp = torch.log_softmax(logits.float(), dim=-1)
+        token = logp.argmax(-1) if greedy else _inverse_cdf(logp, uniforms[rows, t])
+        tokens[rows, t], lengths[rows] = token, t + 1
+        logprobs[rows, t] = logp.gather(1, token[:, None])[:, 0]
+        alive = token != eos_id
+        ended[rows] = ~alive
+        if t + 1 == max_new_tokens or not alive.any():
+            break
+        if not alive.all():
+            rows, token, positions = rows[alive], token[alive], positions[alive]
+            attention = None if attention is None else attention[alive]
+            cache.batch_select_indices(alive.nonzero()[:, 0])
+        positions = positions + 1
+        if attention is not None:
+            attention = torch.cat([attention, attention.new_ones(len(rows), 1)], dim=1)
+        output = model(
+            input_ids=token[:, None],
+            attention_mask=attention,
+            position_ids=positions[:, None],
+            cache=cache,
+            use_cache=True,
+        )
+        logits = output.logits[:, -1]
+    return _rollouts(prompts, group_size, tokens, logprobs, lengths, ended)
+
+
+def _left_padded(starts, pad_id, device):
+    """ids [P, S] padded at the left, and the attention mask, None when nothing is padded (the faster path)."""
+    longest = max(map(len, starts))
+    ids = torch.full((len(starts), longest), pad_id, dtype=torch.long)
+    attention = torch.zeros((len(starts), longest), dtype=torch.long)
+    for row, start in enumerate(starts):
+        ids[row, longest - len(start) :] = torch.tensor(start)
+        attention[row, longest - len(start) :] = 1
+    return ids.to(device), None if bool(attention.all()) else attention.to(device)
+
+
+def _prefill(model, ids, attention, group_size):
+    """One pass over the prompts; then every row of logits, cache, mask and positions is repeated for its group."""
+    if attention is None:
+        positions = torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1)
+    else:
+        positions = (attention.cumsum(1) - 1).clamp(min=0)
+    output = model(input_ids=ids, attention_mask=attention, position_ids=positions, use_cache=True)
+    cache = output.past_key_values
+    cache.batch_repeat_interleave(group_size)
+    logits = output.logits[:, -1].repeat_interleave(group_size, dim=0)
+    last = positions[:, -1].repeat_interleave(group_size, dim=0)
+    attention = None if attention is None else attention.repeat_interleave(group_size, dim=0)
+    return logits, cache, attention, last
+
+
+def _uniforms(seed, rows, length):
+    return torch.rand((rows, length), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def _inverse_cdf(logp, uniform):
+    """The token at which the cumulative probability first exceeds the row's uniform."""
+    cumulative = logp.double().exp().cumsum(-1)
+    # Rounding may leave the total below 1: scale the uniform to it, so that no draw falls off the end.
+    drawn = torch.searchsorted(cumulative, (uniform * cumulative[:, -1])[:, None], right=True)
+    return drawn[:, 0].clamp(max=logp.shape[-1] - 1)
+
+
+def _rollouts(prompts, group_size, tokens, logprobs, lengths, ended):
+    tokens, logprobs = tokens.cpu(), logprobs.cpu().numpy()
+    lengths, ended = lengths.tolist(), ended.tolist()
+    return [
+        Rollout(
+            prompt_ids=tuple(prompts[row // group_size]),
+            ids=tuple(tokens[row, :length].tolist()),
+            sampler_logprob=logprobs[row, :length].copy(),
+            finish_reason=StopReason.EOS if ended[row] else StopReason.LENGTH,
+        )
+        for row, length in enumerate(lengths)
+    ]

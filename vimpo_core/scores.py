@@ -1,0 +1,157 @@
+"""Score completions under policy and reference: logprob, exact KL, entropy, and the best alternatives. Imports torch.
+
+Two forwards a batch (adapter on, adapter off). Logits are float32 or better and are reduced in row chunks, so that a
+vocabulary of 150,000 never has more than a few float copies of a chunk in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from vimpo_core import credit, models
+from vimpo_core.models import LanguageModel
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Prompts with their completions, right-padded. ids [B, S] holds both; a row's completion starts at `starts`."""
+
+    ids: torch.Tensor
+    attention: torch.Tensor
+    starts: torch.Tensor
+    completion_ids: torch.Tensor
+    completion_mask: torch.Tensor
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """The rows start..stop, same width."""
+        return Batch(*(getattr(self, name)[start:stop] for name in self.__dataclass_fields__))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Per-token measurements, float [B, T], nats, 0 where masked; `logprobs` carries the gradient when asked for.
+
+    topk_*: [B, T, 2k], the policy's k best then the reference's; None unless asked for.
+    """
+
+    logprobs: torch.Tensor
+    ref_logprobs: torch.Tensor
+    kl: torch.Tensor
+    entropy: torch.Tensor
+    topk_ids: torch.Tensor | None = None
+    topk_logprobs: torch.Tensor | None = None
+    topk_ref_logprobs: torch.Tensor | None = None
+
+
+def make_batch(
+    prompt_ids: Sequence[Sequence[int]], ids: Sequence[Sequence[int]], pad_id: int, device="cpu"
+) -> Batch:
+    """Pad prompts + completions at the right. An empty completion is a row whose mask is all False."""
+    whole = [[*p, *c] for p, c in zip(prompt_ids, ids, strict=True)]
+    width, longest = max(map(len, whole)), max(map(len, ids))
+    return Batch(
+        ids=_padded(whole, width, pad_id).to(device),
+        attention=_padded([[1] * len(w) for w in whole], width, 0).to(device),
+        starts=torch.tensor([len(p) for p in prompt_ids], device=device),
+        completion_ids=_padded(ids, longest, pad_id).to(device),
+        completion_mask=_padded([[1] * len(c) for c in ids], longest, 0).bool().to(device),
+    )
+
+
+def completion_logits(model, batch: Batch) -> torch.Tensor:
+    """Logits that predict each completion token, float [B, T, V]. Positions past a row's end hold whatever is there."""
+    # Right padding and a causal mask: no real token ever attends to padding, so no attention mask is needed.
+    first = int(batch.starts.min()) - 1
+    logits = model(input_ids=batch.ids, use_cache=False).logits
+    width = batch.completion_ids.shape[1]
+    if bool((batch.starts == batch.starts[0]).all()):
+        return logits[:, first : first + width]
+    where = (batch.starts[:, None] - 1 + torch.arange(width, device=logits.device)).clamp(
+        max=logits.shape[1] - 1
+    )
+    return logits.gather(1, where[:, :, None].expand(-1, -1, logits.shape[-1]))
+
+
+def token_logprobs(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """log pi of each completion token, [B, T], nats, 0 where masked; float32 or better, differentiable."""
+    logp = torch.log_softmax(_precise(logits), dim=-1).gather(-1, batch.completion_ids[..., None])[..., 0]
+    return torch.where(batch.completion_mask, logp, torch.zeros_like(logp))
+
+
+def score(
+    policy: LanguageModel, batch: Batch, with_grad: bool = False, top_k: int = 0, row_chunk: int = 4096
+) -> Scores:
+    """Measure a batch under policy (adapter on) and reference (adapter off).
+
+    Args:
+        with_grad: `logprobs` keeps its graph, for the loss; everything else is constant.
+        top_k: also return the k best tokens of each.
+    """
+    with torch.set_grad_enabled(with_grad):
+        logits = completion_logits(policy.model, batch)
+        logprobs = token_logprobs(logits, batch)
+    with models.reference(policy):
+        ref_logits = completion_logits(policy.model, batch)
+        ref_logprobs = token_logprobs(ref_logits, batch)
+        logits = logits.detach()
+        return Scores(
+            logprobs=logprobs,
+            ref_logprobs=ref_logprobs,
+            kl=_blank(credit.exact_kl(logits, ref_logits, row_chunk), batch),
+            entropy=_blank(_entropy(logits, row_chunk), batch),
+            **(_top_k(logits, ref_logits, top_k, row_chunk) if top_k else {}),
+        )
+
+
+def score_in_chunks(policy: LanguageModel, batch: Batch, rows: int, top_k: int = 0) -> Scores:
+    """`score` without gradient, `rows` rows through the network at a time; the result does not depend on `rows`."""
+    parts = [score(policy, batch.rows(i, i + rows), top_k=top_k) for i in range(0, len(batch), rows)]
+    return Scores(*(_joined([getattr(p, name) for p in parts]) for name in Scores.__dataclass_fields__))
+
+
+def _joined(parts):
+    return None if parts[0] is None else torch.cat(parts)
+
+
+def _padded(rows, width, fill) -> torch.Tensor:
+    return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows], dtype=torch.long)
+
+
+def _precise(logits):
+    return logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
+
+
+def _blank(values, batch):
+    return torch.where(batch.completion_mask, values, torch.zeros_like(values))
+
+
+def _entropy(logits, row_chunk):
+    """- sum_v pi log pi over the vocabulary, nats, [B, T]."""
+    rows = logits.reshape(-1, logits.shape[-1])
+    chunks = [
+        torch.distributions.Categorical(logits=_precise(c), validate_args=False).entropy()
+        for c in rows.split(row_chunk)
+    ]
+    return torch.cat(chunks).reshape(logits.shape[:-1])
+
+
+def _top_k(logits, ref_logits, k, row_chunk):
+    k = min(k, logits.shape[-1])
+    shape, vocab = logits.shape[:-1], logits.shape[-1]
+    columns = []
+    for rows, ref_rows in zip(
+        logits.reshape(-1, vocab).split(row_chunk),
+        ref_logits.reshape(-1, vocab).split(row_chunk),
+        strict=True,
+    ):
+        logp, ref_logp = torch.log_softmax(_precise(rows), -1), torch.log_softmax(_precise(ref_rows), -1)
+        ids = torch.cat([logp.topk(k).indices, ref_logp.topk(k).indices], dim=-1)
+        columns.append((ids, logp.gather(-1, ids), ref_logp.gather(-1, ids)))
+    ids, logp, ref_logp = (torch.cat(c).reshape(*shape, 2 * k) for c in zip(*columns, strict=True))
+    return {"topk_ids": ids, "topk_logprobs": logp, "topk_ref_logprobs": ref_logp}

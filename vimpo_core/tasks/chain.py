@@ -1,0 +1,300 @@
+"""Chain arithmetic with a written solution.
+
+    prompt      9+2+9+7*6=
+    solution    9+2+9+42;11+9+42,20+42;62.
+
+The solution rewrites one operation a step (leftmost `*` first, else leftmost); separators `;` `,` `/` are style, `.`
+ends it. Numbers along the way stay within 0..99. The step verifier is kinder than the rule: a step is right when it
+carries out one or more operations and keeps the value, so another order or a skipped step is never called wrong.
+
+`student_solution` writes as a fallible student would, with three named misconceptions; consistent after the slip.
+The reference model is trained on these (`make-reference`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from vimpo_core.types import Problem, StopReason, Verdict, VerdictStatus
+from vimpo_core.verifier import check_answer
+
+ALPHABET = "0123456789+-*=;,/."
+END = "."
+SEPARATORS = ";,/"
+SEPARATOR_SHARES = (0.60, 0.25, 0.15)
+LARGEST = 99
+
+PRECEDENCE_SLIP, CARRY_SLIP, TABLE_SLIP = 0.35, 0.35, 0.20
+"""Chance of each misconception at each occasion for it."""
+
+Expression = tuple[tuple[int, ...], str]
+"""Numbers and the operators between them: `2+3*4` is ((2, 3, 4), "+*")."""
+
+_EXPRESSION = re.compile(r"[0-9]{1,4}(?:[-+*][0-9]{1,4}){0,15}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class ChainTask:
+    """Chain arithmetic with `operands` numbers a problem, 3 to 6. Raises ValueError outside that range."""
+
+    operands: int = 5
+
+    name = "chain"
+
+    def __post_init__(self):
+        if not 3 <= self.operands <= 6:
+            raise ValueError(
+                f"operands must be between 3 and 6, got {self.operands}. The reference knows no others."
+            )
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Token budget of a solution: the longest right one (every number two digits) with its end mark."""
+        longest_steps = (3 * k - 1 for k in range(1, self.operands))
+        return sum(longest_steps) + self.operands - 1
+
+    def problem(self, rng: random.Random, split: str) -> Problem:
+        """One random problem of the split; which split a prompt is in depends on its text alone."""
+        while True:
+            numbers = tuple(rng.randint(1, 9) for _ in range(self.operands))
+            operators = "".join(rng.choices("+-*", (0.45, 0.25, 0.30), k=self.operands - 1))
+            steps = right_steps((numbers, operators))
+            if steps is None:
+                continue
+            prompt = write((numbers, operators)) + "="
+            if split_of(prompt) == split:
+                return Problem(prompt, str(steps[-1][0][0]))
+
+    def problems(self, seed: str, split: str, count: int) -> list[Problem]:
+        """`count` different problems of a split, the same for the same seed text.
+
+        Fewer where the split has fewer (3 operands: some 450 held-out ones): the search ends after 1,000 repeats.
+        """
+        rng, found, repeats = random.Random(seed), {}, 0
+        while len(found) < count and repeats < 1000:
+            problem = self.problem(rng, split)
+            repeats = repeats + 1 if problem.prompt in found else 0
+            found.setdefault(problem.prompt, problem)
+        return list(found.values())
+
+    def verify(self, problem: Problem, completion: str, finish_reason: StopReason) -> Verdict:
+        """The last step is the answer; a solution cut off before its end mark has none."""
+        if finish_reason is not StopReason.EOS or not completion.endswith(END):
+            return Verdict(
+                VerdictStatus.REJECTED, reason=f"the solution did not end within {len(completion)} characters"
+            )
+        return check_answer(re.split(f"[{SEPARATORS}]", completion[:-1])[-1], problem.gold)
+
+    def first_wrong(self, problem: Problem, completion: str) -> int | None:
+        return first_wrong(problem.prompt, completion)
+
+
+def problem_from(prompt: str) -> Problem:
+    """The problem that a typed prompt states, its gold answer worked out.
+
+    Raises:
+        ValueError: not of the form `9+2*3=`, a number outside 0..99, or an intermediate outside 0..99.
+    """
+    expression = parse(prompt.removesuffix("="))
+    if expression is None or not prompt.endswith("=") or not 2 <= len(expression[0]) <= 6:
+        raise ValueError(
+            f"a problem is 2 to 6 numbers joined by + - * and closed by =, got {prompt[:40]!r}. Try 9+2+9+7*6=."
+        )
+    steps = right_steps(expression)
+    if steps is None:
+        raise ValueError(
+            f"every number on the way must be within 0..{LARGEST}, which {prompt[:40]!r} leaves. Use smaller numbers."
+        )
+    return Problem(prompt, str(steps[-1][0][0]))
+
+
+def split_of(prompt: str) -> str:
+    """ "train" (8 in 10), "validation" or "test" (1 in 10 each), by a hash of the text."""
+    return {0: "test", 1: "validation"}.get(hashlib.sha256(prompt.encode()).digest()[0] % 10, "train")
+
+
+def parse(text: str) -> Expression | None:
+    """`2+3*4` as numbers and operators; None if it is anything else. Numbers have at most 4 digits, at most 16 of them."""
+    if not _EXPRESSION.fullmatch(text):
+        return None
+    return tuple(int(n) for n in re.split(r"[-+*]", text)), re.sub(r"[0-9]", "", text)
+
+
+def write(expression: Expression) -> str:
+    numbers, operators = expression
+    return str(numbers[0]) + "".join(f"{o}{n}" for o, n in zip(operators, numbers[1:], strict=True))
+
+
+def value(expression: Expression) -> int:
+    """Exact value, `*` before `+` and `-`."""
+    numbers, operators = expression
+    total, product, sign = 0, numbers[0], 1
+    for operator, number in zip(operators, numbers[1:], strict=True):
+        if operator == "*":
+            product *= number
+        else:
+            total, product, sign = total + sign * product, number, 1 if operator == "+" else -1
+    return total + sign * product
+
+
+def next_operation(expression: Expression) -> int:
+    """Index of the operation the rule does next: the leftmost `*`, else the leftmost."""
+    return max(expression[1].find("*"), 0)
+
+
+def apply(expression: Expression, index: int, result: int | None = None) -> Expression:
+    """The expression after operation `index`, with its right result or with `result` in its place."""
+    numbers, operators = expression
+    if result is None:
+        result = value((numbers[index : index + 2], operators[index]))
+    return (*numbers[:index], result, *numbers[index + 2 :]), operators[:index] + operators[index + 1 :]
+
+
+def right_steps(expression: Expression) -> list[Expression] | None:
+    """The steps the rule writes, down to a single number; None if one leaves 0..99."""
+    steps = []
+    while expression[1]:
+        expression = apply(expression, next_operation(expression))
+        if not _in_range(expression):
+            return None
+        steps.append(expression)
+    return steps
+
+
+def student_solution(prompt: str, rng: random.Random) -> str:
+    """A solution by the fallible student: three misconceptions, each at its chance, consistent after a slip."""
+    steps = None
+    while steps is None:
+        steps = _student_steps(parse(prompt.removesuffix("=")), rng)
+    separators = rng.choices(SEPARATORS, SEPARATOR_SHARES, k=len(steps) - 1)
+    return "".join(write(s) + mark for s, mark in zip(steps, [*separators, END], strict=True))
+
+
+def first_wrong(prompt: str, completion: str) -> int | None:
+    """Index of the first character after which no right step can be completed; None if every step is right.
+
+    A right step carries out one or more operations of the step before and keeps its value. Separators are style. A
+    wrong separator position, an early or missing end and anything after the end count as wrong too; a solution cut
+    off in the middle of right work has no wrong character.
+    """
+    previous = parse(prompt.removesuffix("="))
+    if previous is None:
+        return None
+    start = 0
+    while start < len(completion):
+        stop = next(
+            (i for i in range(start, len(completion)) if completion[i] in SEPARATORS + END), len(completion)
+        )
+        written, allowed = completion[start:stop], _right_continuations(previous)
+        agreed = max(_common_prefix(written, write(a)) for a in allowed) if allowed else 0
+        if agreed < len(written):
+            return start + agreed
+        if stop == len(completion):
+            return None
+        whole = [a for a in allowed if write(a) == written]
+        is_answer = bool(whole) and not whole[0][1]
+        if not whole or (completion[stop] == END) != is_answer:
+            return stop
+        if is_answer:
+            return stop + 1 if stop + 1 < len(completion) else None
+        previous, start = whole[0], stop + 1
+    return None
+
+
+def name_of_slip(prompt: str, completion: str) -> str:
+    """What happened at the first wrong step, in words: "11+9 became 10: a forgotten carry". "" if nothing is wrong."""
+    wrong_at = first_wrong(prompt, completion)
+    if wrong_at is None:
+        return ""
+    before = [s for s in re.split(f"[{SEPARATORS}{END}]", completion[:wrong_at])][:-1]
+    previous = parse(before[-1] if before else prompt.removesuffix("="))
+    start = len(completion[:wrong_at]) - len(re.split(f"[{SEPARATORS}{END}]", completion[:wrong_at])[-1])
+    written = parse(re.split(f"[{SEPARATORS}{END}]", completion[start:])[0])
+    if previous is None or written is None:
+        return "the step is not an expression"
+    for index, result, name in _slips(previous):
+        if apply(previous, index, result) == written:
+            a, b, operator = *previous[0][index : index + 2], previous[1][index]
+            return f"{a}{operator}{b} became {result}: {name}"
+    if len(written[0]) == len(previous[0]) - 1:
+        for index, operator in enumerate(previous[1]):
+            if apply(previous, index, written[0][index]) == written:
+                return f"{previous[0][index]}{operator}{previous[0][index + 1]} became {written[0][index]}"
+    return f"{write(previous)} became {write(written)}"
+
+
+def typical_length(operands: int) -> float:
+    """Mean tokens of a right solution, end mark included: the T of the balance c_A / (0.4 T beta)."""
+    return {3: 7.0, 4: 14.0, 5: 23.0, 6: 35.0}[operands]
+
+
+def _student_steps(expression: Expression, rng: random.Random) -> list[Expression] | None:
+    steps = []
+    while expression[1]:
+        expression = _student_step(expression, rng)
+        if not _in_range(expression):
+            return None
+        steps.append(expression)
+    return steps
+
+
+def _student_step(expression: Expression, rng: random.Random) -> Expression:
+    for index, result, name in _slips(expression):
+        after = apply(expression, index, result)
+        if rng.random() < _CHANCES[name] and _in_range(after):
+            return after
+    return apply(expression, next_operation(expression))
+
+
+_CHANCES = {
+    "addition before multiplication": PRECEDENCE_SLIP,
+    "a forgotten carry": CARRY_SLIP,
+    "a forgotten borrow": CARRY_SLIP,
+    "one multiple too many": TABLE_SLIP / 2,
+    "one multiple too few": TABLE_SLIP / 2,
+}
+
+
+def _slips(expression: Expression) -> Iterator[tuple[int, int, str]]:
+    """The misconceptions this expression gives occasion for: (operation, its wrong result, name)."""
+    numbers, operators = expression
+    index = next_operation(expression)
+    if operators[index] == "*" and index > 0:
+        # (a + b) * c instead of a + (b * c): the operation itself is done rightly, at the wrong time.
+        early = value((numbers[index - 1 : index + 1], operators[index - 1]))
+        yield index - 1, early, "addition before multiplication"
+    a, b, operator = numbers[index], numbers[index + 1], operators[index]
+    if operator == "*":
+        yield index, a * (b + 1), "one multiple too many"
+        yield index, a * (b - 1), "one multiple too few"
+    elif operator == "+" and a % 10 + b % 10 >= 10:
+        yield index, a + b - 10, "a forgotten carry"
+    elif operator == "-" and a % 10 < b % 10:
+        yield index, a - b + 10, "a forgotten borrow"
+
+
+@lru_cache(maxsize=4096)
+def _right_continuations(expression: Expression) -> tuple[Expression, ...]:
+    """Every expression within range that one or more value-keeping operations lead to."""
+    target, found, frontier = value(expression), {}, [expression]
+    while frontier:
+        current = frontier.pop()
+        for index in range(len(current[1])):
+            after = apply(current, index)
+            if after not in found and min(after[0]) >= 0 and value(after) == target:
+                found[after] = None
+                frontier.append(after)
+    return tuple(found)
+
+
+def _in_range(expression: Expression) -> bool:
+    return all(0 <= n <= LARGEST for n in expression[0])
+
+
+def _common_prefix(a: str, b: str) -> int:
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

@@ -1,0 +1,89 @@
+"""From a step's tensors to `CreditTrace` records: NumPy float32, readable token texts. Imports torch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vimpo_core import credit, models
+from vimpo_core.models import LanguageModel
+from vimpo_core.types import CreditTrace, TopK
+
+RECORDED = ("logprob", "ref_logprob", "kl", "entropy", "sampler_logprob")
+
+
+def make_traces(policy: LanguageModel, task, step: int, experience) -> list[CreditTrace]:
+    """One trace a rollout of `experience` (algorithms.Experience), in its order."""
+    measured = experience.scores
+    arrays = {
+        "logprob": measured.logprobs,
+        "ref_logprob": measured.ref_logprobs,
+        "kl": measured.kl,
+        "entropy": measured.entropy,
+    }
+    arrays = {name: a.detach().cpu().numpy().astype(np.float32) for name, a in arrays.items()}
+    topk = None
+    if measured.topk_ids is not None:
+        topk = [
+            a.cpu().numpy() for a in (measured.topk_ids, measured.topk_logprobs, measured.topk_ref_logprobs)
+        ]
+    baseline = credit.group_mean(experience.rewards, experience.group_ids).tolist()
+    rewards, group_ids = experience.rewards.tolist(), experience.group_ids.tolist()
+    names = _TokenNames(policy)
+    traces = []
+    for row, (problem, rollout, verdict) in enumerate(
+        zip(experience.problems, experience.rollouts, experience.verdicts, strict=True)
+    ):
+        length, text = len(rollout.ids), names.of(rollout.ids)
+        traces.append(
+            CreditTrace(
+                step=step,
+                group_id=group_ids[row],
+                sample_idx=row - group_ids.index(group_ids[row]),
+                prompt_text=problem.prompt,
+                prompt_ids=rollout.prompt_ids,
+                gold=problem.gold,
+                reward=rewards[row],
+                group_mean_reward=baseline[row],
+                finish_reason=rollout.finish_reason,
+                ids=np.asarray(rollout.ids, dtype=np.int32),
+                text=text,
+                mask=np.ones(length, dtype=bool),
+                sampler_logprob=rollout.sampler_logprob.astype(np.float32),
+                topk=topk and _top_k(topk, row, length, names),
+                rewards={"verifier": verdict.reward},
+                reward_reason=verdict.reason,
+                status=str(verdict.status),
+                answer=verdict.answer,
+                first_wrong=token_of_character(text, task.first_wrong(problem, "".join(text))),
+                provenance=dict.fromkeys(RECORDED, "recorded"),
+                **{name: a[row, :length] for name, a in arrays.items()},
+            )
+        )
+    return traces
+
+
+def token_of_character(text: tuple[str, ...], character: int | None) -> int | None:
+    """Index of the token that holds a character of the joined text; None for None or a place past the end."""
+    if character is None:
+        return None
+    ends = np.cumsum([len(t) for t in text])
+    token = int(np.searchsorted(ends, character, side="right"))
+    return token if token < len(text) else None
+
+
+def _top_k(topk, row, length, names) -> TopK:
+    ids, logprob, ref_logprob = (a[row, :length] for a in topk)
+    text = [list(names.of(line)) for line in ids]
+    return TopK(ids.astype(np.int32), text, logprob.astype(np.float32), ref_logprob.astype(np.float32))
+
+
+class _TokenNames:
+    """Token texts, decoded once each."""
+
+    def __init__(self, policy: LanguageModel):
+        self._policy, self._known = policy, {}
+
+    def of(self, ids) -> tuple[str, ...]:
+        for i in {int(i) for i in ids} - self._known.keys():
+            self._known[i] = models.token_texts(self._policy, [i])[0]
+        return tuple(self._known[int(i)] for i in ids)

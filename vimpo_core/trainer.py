@@ -1,0 +1,212 @@
+"""The training loop: sample, verify, score, loss, update; one record a step. No maths, no drawing, no files.
+
+Record n describes the policy after n updates: its rollouts were sampled from it and scored under it, and then (but for
+the last record) update n + 1 is made. All randomness is derived from (seed, step), so the resumable state is the
+adapter and the optimizer alone, and a resumed run repeats the undisturbed one bit for bit. Imports torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+
+import numpy as np
+import torch
+
+from vimpo_core import algorithms, models, sampler, scores
+from vimpo_core.algorithms import Experience
+from vimpo_core.config import TrainConfig
+from vimpo_core.evaluate import accuracies
+from vimpo_core.store import StepRecord
+from vimpo_core.tasks.chain import ChainTask
+from vimpo_core.traces import make_traces
+
+TOP_K = 4
+
+
+class Diverged(RuntimeError):
+    """A loss or gradient stopped being finite. The message says which, where, and what to do."""
+
+
+class Trainer:
+    """One run in memory: `step()` until `done`. Raises ValueError if the model or the resume state does not fit."""
+
+    def __init__(self, config: TrainConfig, resume_state: bytes | None = None):
+        models.single_thread(config.threads)
+        self.config = config
+        self.task = ChainTask(config.operands)
+        self.policy = models.load_policy(config)
+        self.parameters = [p for p in self.policy.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
+        self.next_step = 0
+        if resume_state is not None:
+            self._restore(models.from_bytes(resume_state))
+
+    @property
+    def done(self) -> bool:
+        return self.next_step > self.config.steps
+
+    @property
+    def header(self) -> dict:
+        """What a reader needs to know of the models (schema version 1)."""
+        reference = {"id": self.config.model, "sha256": models.fingerprint(self.policy)}
+        return {
+            "model": {**reference, "lora_rank": self.config.lora_rank},
+            "ref": {**reference, "adapter": "off"},
+            "tokenizer_sha256": models.tokenizer_fingerprint(self.policy),
+            "temperature": 1.0,
+            "kl_estimator": "exact",
+        }
+
+    def step(self) -> StepRecord:
+        """Make record `next_step`, and the update that follows it unless it is the last. Raises Diverged."""
+        step, cpu, wall = self.next_step, time.process_time(), time.monotonic()
+        snapshot = None
+        if step % self.config.snapshot_every == 0 or step == self.config.steps:
+            snapshot = models.to_bytes(models.adapter_state(self.policy))
+
+        metrics, experience = self._collect(step)
+        learned = self._update(step, experience)
+        metrics |= learned | algorithms.describe(self.config, experience)
+
+        self.next_step = step + 1
+        tokens = int(experience.batch.completion_mask.sum())
+        elapsed = time.monotonic() - wall
+        return StepRecord(
+            step=step,
+            metrics=metrics,
+            timings={
+                "cpu_seconds": time.process_time() - cpu,
+                "wall_seconds": elapsed,
+                "tokens_per_second": tokens / elapsed,
+            },
+            traces=make_traces(self.policy, self.task, step, experience),
+            resume_state=self._resume_state(),
+            snapshot=snapshot,
+        )
+
+    def _collect(self, step) -> tuple[dict[str, float], Experience]:
+        """Sample the step's rollouts, measure on held-out problems when it is time, verify, flip, and score."""
+        config, metrics = self.config, {}
+        problems = self.task.problems(f"{config.seed}/train/{step}", "train", config.prompts_per_step)
+        prompts = [models.encode(self.policy, p.prompt, "prompt") for p in problems]
+        with models.merged(self.policy) as model:
+            rollouts = sampler.sample(
+                model,
+                prompts,
+                config.group_size,
+                self.task.max_new_tokens,
+                self.policy.eos_id,
+                self.policy.pad_id,
+                seed=derived_seed(config.seed, step, "rollouts"),
+            )
+            if step % config.eval_every == 0 or step == config.steps:
+                sampling_seed = derived_seed(config.seed, step, "evaluation")
+                found = accuracies(
+                    self.policy, model, self.task, "validation", config.eval_prompts, sampling_seed
+                )
+                metrics = {f"{how}_accuracy": a.mean for how, a in found.items()}
+        group_ids = np.repeat(np.arange(config.prompts_per_step), config.group_size)
+        verdicts = [
+            self.task.verify(problems[g], models.completion_text(self.policy, r.ids), r.finish_reason)
+            for g, r in zip(group_ids, rollouts, strict=True)
+        ]
+        rewards = flipped([v.reward for v in verdicts], config.reward_noise, f"{config.seed}/flips/{step}")
+        batch = scores.make_batch(
+            [r.prompt_ids for r in rollouts],
+            [r.ids for r in rollouts],
+            self.policy.pad_id,
+            self.policy.device,
+        )
+        old_logprobs = torch.zeros(batch.completion_mask.shape, device=self.policy.device)
+        for row, rollout in enumerate(rollouts):
+            old_logprobs[row, : len(rollout.ids)] = torch.from_numpy(rollout.sampler_logprob)
+        has_snapshot = step % config.snapshot_every == 0 or step == config.steps
+        measured = scores.score_in_chunks(self.policy, batch, self._rows, top_k=TOP_K if has_snapshot else 0)
+        return metrics, Experience(
+            batch=batch,
+            scores=measured,
+            old_logprobs=old_logprobs,
+            rewards=torch.tensor(rewards, dtype=old_logprobs.dtype, device=self.policy.device),
+            group_ids=torch.from_numpy(group_ids).to(self.policy.device),
+            problems=[problems[g] for g in group_ids],
+            rollouts=rollouts,
+            verdicts=verdicts,
+        )
+
+    def _update(self, step, experience) -> dict[str, float]:
+        """Optimizer updates on the batch (none after the last record). Returns the metrics of the first one's loss."""
+        first = None
+        for update in range(self.config.updates_per_batch):
+            self.optimizer.zero_grad()
+            metrics = self._backward(experience, fresh=update > 0)
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm).item()
+            if not np.isfinite([norm, *metrics.values()]).all():
+                raise Diverged(
+                    f"the loss or its gradient was not finite at step {step} (gradient norm {norm:g}); the last good "
+                    f"step is kept. Lower learning_rate (now {self.config.learning_rate:g}) or actor_coef."
+                )
+            rate = learning_rate(self.config, step)
+            first = first or metrics | {"grad_norm": norm, "learning_rate": rate}
+            if step < self.config.steps:
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate
+                self.optimizer.step()
+        return first
+
+    def _backward(self, experience, fresh) -> dict[str, float]:
+        """Gradient of the loss into the adapter, `micro_batch_size` rows at a time.
+
+        The loss sees the whole batch as [B, T] numbers; its gradient there is then pushed through the network chunk by
+        chunk. So the chunk size changes neither loss nor gradient, whatever the loss averages over.
+        """
+        batch, measured = experience.batch, experience.scores
+        if fresh:
+            measured = scores.score_in_chunks(self.policy, batch, self._rows)
+        logprobs = measured.logprobs.detach().requires_grad_()
+        loss, metrics = algorithms.loss(self.config, experience, measured, logprobs)
+        loss.backward()
+        for i in range(0, len(batch), self._rows):
+            part = batch.rows(i, i + self._rows)
+            scores.token_logprobs(scores.completion_logits(self.policy.model, part), part).backward(
+                logprobs.grad[i : i + self._rows]
+            )
+        return metrics
+
+    @property
+    def _rows(self) -> int:
+        return self.config.micro_batch_size or self.config.batch_size
+
+    def _resume_state(self) -> bytes:
+        state = {f"adapter/{k}": v for k, v in models.adapter_state(self.policy).items()}
+        for i, moments in self.optimizer.state_dict()["state"].items():
+            state |= {f"optimizer/{i}/{k}": v.detach().cpu().clone() for k, v in moments.items()}
+        return models.to_bytes(state | {"next_step": torch.tensor(self.next_step)})
+
+    def _restore(self, state) -> None:
+        models.set_adapter(self.policy, {k[8:]: v for k, v in state.items() if k.startswith("adapter/")})
+        moments: dict[int, dict] = {}
+        for key, value in state.items():
+            if key.startswith("optimizer/"):
+                _, index, name = key.split("/")
+                moments.setdefault(int(index), {})[name] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        self.next_step = int(state["next_step"])
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Rate of the update after record `step`: linear warm-up, then constant or linearly down to a tenth."""
+    rate = config.learning_rate * min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    return rate * (1 - 0.9 * step / config.steps) if config.lr_schedule == "linear" else rate
+
+
+def flipped(rewards: list[float], share: float, seed: str) -> list[float]:
+    """Rewards of which each is flipped (1 - R) with probability `share`, the same for the same seed text."""
+    rng = random.Random(seed)
+    return [1 - r if rng.random() < share else r for r in rewards]
+
+
+def derived_seed(seed: int, step: int, purpose: str) -> int:
+    """A 63-bit seed for one purpose at one step."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{step}/{purpose}".encode()).digest()[:8], "big") >> 1

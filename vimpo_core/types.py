@@ -1,0 +1,153 @@
+"""The records that travel between the modules: frozen, checked nowhere else, no torch.
+
+`CreditTrace` is schema version 1 of one completion (DESIGN.md section 6): what was *measured*. Everything derived
+from it (rho, kappa, td terms, values, advantages) is computed by `credit` when it is looked at, so a beta slider works.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import numpy as np
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One prompt with its gold answer, as a task hands it out."""
+
+    prompt: str
+    gold: str
+
+
+class StopReason(StrEnum):
+    """Why a completion ended."""
+
+    EOS = "eos"
+    """The model sampled its end token; the token is part of the completion."""
+    LENGTH = "length"
+    """The token budget ran out first: there is no end token and no answer."""
+
+
+class VerdictStatus(StrEnum):
+    """What the verifier made of a response."""
+
+    CORRECT = "correct"
+    """The answer was understood and equals the gold answer."""
+    INCORRECT = "incorrect"
+    """The answer was understood and differs."""
+    REJECTED = "rejected"
+    """No answer, or one outside the grammar or over a limit; `reason` says which."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verifier's finding. `reward` is 1.0 when correct, else 0.0; `answer` is the text it judged ("" if none)."""
+
+    status: VerdictStatus
+    answer: str = ""
+    reason: str = ""
+
+    @property
+    def reward(self) -> float:
+        return 1.0 if self.status == VerdictStatus.CORRECT else 0.0
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One sampled completion, before scoring. Token ids are int; `ids` includes the end token when sampled.
+
+    `sampler_logprob` is log pi of each token at the moment it was sampled, float [T], nats.
+    """
+
+    prompt_ids: tuple[int, ...]
+    ids: tuple[int, ...]
+    sampler_logprob: np.ndarray
+    finish_reason: StopReason
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The k most probable tokens of policy and reference at each position (their union may exceed one list).
+
+    ids: int32 [T, K], the policy's k best followed by the reference's k best (K = 2k, duplicates allowed);
+    text: their readable text, list [T][K]; logprob, ref_logprob: float32 [T, K], nats.
+    """
+
+    ids: np.ndarray
+    text: list[list[str]]
+    logprob: np.ndarray
+    ref_logprob: np.ndarray
+
+
+@dataclass(frozen=True)
+class CreditTrace:
+    """Everything measured about one completion (schema version 1). Arrays have length T; index t describes token t
+    given everything before it. An array that was not recorded is None, never zeros.
+
+    Units: logprob, ref_logprob, kl, entropy, sampler_logprob in nats. `reward` is what the trainer saw (flips
+    included); `rewards["verifier"]` is the verifier's own. `first_wrong` is the index of the first wrong token or None.
+    """
+
+    step: int
+    group_id: int
+    sample_idx: int
+    prompt_text: str
+    prompt_ids: tuple[int, ...]
+    gold: str
+    reward: float
+    group_mean_reward: float
+    finish_reason: StopReason
+    ids: np.ndarray
+    text: tuple[str, ...]
+    mask: np.ndarray
+    logprob: np.ndarray | None = None
+    ref_logprob: np.ndarray | None = None
+    kl: np.ndarray | None = None
+    entropy: np.ndarray | None = None
+    sampler_logprob: np.ndarray | None = None
+    topk: TopK | None = None
+    rewards: dict[str, float] = field(default_factory=dict)
+    reward_reason: str = ""
+    status: str = ""
+    answer: str = ""
+    first_wrong: int | None = None
+    provenance: dict[str, str] = field(default_factory=dict)
+    """array name -> "recorded" | "recomputed" | "missing"."""
+
+    @property
+    def completion_text(self) -> str:
+        return "".join(self.text)
+
+    def with_(self, **changes) -> CreditTrace:
+        """A copy with some fields replaced."""
+        return replace(self, **changes)
+
+
+class RunState(StrEnum):
+    """Where a run is in its life; `RUN_STATE_ADVICE` says what to do next in each."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+    DIVERGED = "diverged"
+    INTERRUPTED = "interrupted"
+
+
+RUN_STATE_ADVICE: dict[RunState, str] = {
+    RunState.QUEUED: "Waiting for the running job to end. It starts by itself.",
+    RunState.RUNNING: "Training now. Pause or stop it; closing the tab does not.",
+    RunState.PAUSED: "Holding still after a step. Press Play to go on, or Step for a single step.",
+    RunState.STOPPED: "You stopped it. Resume goes on from the last step, bit for bit.",
+    RunState.FINISHED: "All steps are done. Look closer in Inspect, or compare it in Runs.",
+    RunState.DIVERGED: "A loss or gradient stopped being finite; the last good step is kept. Lower the learning rate or c_A.",
+    RunState.INTERRUPTED: "The process died. No committed step was lost: Resume goes on from there, bit for bit.",
+}
+
+
+class Diverged(RuntimeError):
+    """A loss or gradient stopped being finite. The message says which, where, and what to do."""
