@@ -42,9 +42,10 @@ def loss(config: TrainConfig, experience: Experience, measured: Scores, logprobs
 def describe(config: TrainConfig, experience: Experience) -> dict[str, float]:
     """Metrics of a batch that do not depend on the algorithm. VIMPO's value loss is measured for GRPO as well."""
     mask, measured = experience.batch.completion_mask, experience.scores
+    logprobs = measured.logprobs.detach()
     baseline = credit.group_mean(experience.rewards, experience.group_ids)
     target = experience.rewards - baseline
-    terms = credit.td_terms(measured.logprobs, measured.ref_logprobs, measured.kl, mask, config.beta)
+    terms = credit.td_terms(logprobs, measured.ref_logprobs, measured.kl, mask, config.beta)
     residual = credit.terminal_residual(terms, mask, experience.rewards, baseline)
     tokens = mask.sum().clamp(min=1)
     is_dead = credit.grpo_advantages(experience.rewards, experience.group_ids, scale_by_std=False) == 0

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import transformers
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
@@ -21,6 +23,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import BUNDLED_MODEL
+
+# Progress bars and advice to library authors would bury the one line that matters.
+transformers.utils.logging.disable_progress_bar()
+transformers.utils.logging.set_verbosity_error()
+warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
 
 Adapter = dict[str, torch.Tensor]
 

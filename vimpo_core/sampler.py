@@ -100,7 +100,7 @@ def _prefill(model, ids, attention, group_size):
     else:
         positions = (attention.cumsum(1) - 1).clamp(min=0)
     output = model(input_ids=ids, attention_mask=attention, position_ids=positions, use_cache=True)
-    cache = output.past_key_values
+    cache = output.cache
     cache.batch_repeat_interleave(group_size)
     logits = output.logits[:, -1].repeat_interleave(group_size, dim=0)
     last = positions[:, -1].repeat_interleave(group_size, dim=0)

@@ -6,26 +6,12 @@ import numpy as np
 
 from vimpo_core import credit, models
 from vimpo_core.models import LanguageModel
-from vimpo_core.types import CreditTrace, TopK
-
-RECORDED = ("logprob", "ref_logprob", "kl", "entropy", "sampler_logprob")
+from vimpo_core.types import CreditTrace, StopReason, TopK
 
 
 def make_traces(policy: LanguageModel, task, step: int, experience) -> list[CreditTrace]:
     """One trace a rollout of `experience` (algorithms.Experience), in its order."""
-    measured = experience.scores
-    arrays = {
-        "logprob": measured.logprobs,
-        "ref_logprob": measured.ref_logprobs,
-        "kl": measured.kl,
-        "entropy": measured.entropy,
-    }
-    arrays = {name: a.detach().cpu().numpy().astype(np.float32) for name, a in arrays.items()}
-    topk = None
-    if measured.topk_ids is not None:
-        topk = [
-            a.cpu().numpy() for a in (measured.topk_ids, measured.topk_logprobs, measured.topk_ref_logprobs)
-        ]
+    arrays, topk = _arrays(experience.scores)
     baseline = credit.group_mean(experience.rewards, experience.group_ids).tolist()
     rewards, group_ids = experience.rewards.tolist(), experience.group_ids.tolist()
     names = _TokenNames(policy)
@@ -39,27 +25,73 @@ def make_traces(policy: LanguageModel, task, step: int, experience) -> list[Cred
                 step=step,
                 group_id=group_ids[row],
                 sample_idx=row - group_ids.index(group_ids[row]),
-                prompt_text=problem.prompt,
-                prompt_ids=rollout.prompt_ids,
-                gold=problem.gold,
                 reward=rewards[row],
                 group_mean_reward=baseline[row],
-                finish_reason=rollout.finish_reason,
+                prompt_ids=rollout.prompt_ids,
                 ids=np.asarray(rollout.ids, dtype=np.int32),
-                text=text,
-                mask=np.ones(length, dtype=bool),
                 sampler_logprob=rollout.sampler_logprob.astype(np.float32),
                 topk=topk and _top_k(topk, row, length, names),
-                rewards={"verifier": verdict.reward},
-                reward_reason=verdict.reason,
-                status=str(verdict.status),
-                answer=verdict.answer,
-                first_wrong=token_of_character(text, task.first_wrong(problem, "".join(text))),
-                provenance=dict.fromkeys(RECORDED, "recorded"),
+                provenance=dict.fromkeys((*arrays, "sampler_logprob"), "recorded"),
+                **_judged(task, problem, verdict, text, rollout.finish_reason),
                 **{name: a[row, :length] for name, a in arrays.items()},
             )
         )
     return traces
+
+
+def trace_of_text(policy: LanguageModel, task, step: int, problem, batch, measured) -> CreditTrace:
+    """The trace of one typed completion, scored as a batch of one row. It belongs to no group: its baseline is missing.
+
+    `group_mean_reward` is nan, and the sampler's logprobs are missing, since nothing was sampled.
+    """
+    arrays, topk = _arrays(measured)
+    ids = batch.completion_ids[0].tolist()
+    names = _TokenNames(policy)
+    text = names.of(ids)
+    finish = StopReason.EOS if ids[-1] == policy.eos_id else StopReason.LENGTH
+    verdict = task.verify(problem, "".join(text), finish)
+    return CreditTrace(
+        step=step,
+        group_id=0,
+        sample_idx=0,
+        reward=verdict.reward,
+        group_mean_reward=float("nan"),
+        prompt_ids=tuple(batch.ids[0, : int(batch.starts[0])].tolist()),
+        ids=np.asarray(ids, dtype=np.int32),
+        topk=topk and _top_k(topk, 0, len(ids), names),
+        provenance={**dict.fromkeys(arrays, "recomputed"), "sampler_logprob": "missing"},
+        **_judged(task, problem, verdict, text, finish),
+        **{name: a[0] for name, a in arrays.items()},
+    )
+
+
+def _arrays(measured):
+    """Scores as float32 arrays by schema name, and the top-k arrays or None."""
+    arrays = {
+        "logprob": measured.logprobs,
+        "ref_logprob": measured.ref_logprobs,
+        "kl": measured.kl,
+        "entropy": measured.entropy,
+    }
+    arrays = {name: a.detach().cpu().numpy().astype(np.float32) for name, a in arrays.items()}
+    topk = (measured.topk_ids, measured.topk_logprobs, measured.topk_ref_logprobs)
+    return arrays, None if topk[0] is None else [a.detach().cpu().numpy() for a in topk]
+
+
+def _judged(task, problem, verdict, text, finish_reason) -> dict:
+    """The fields of a trace that tell the problem and the verdict."""
+    return {
+        "prompt_text": problem.prompt,
+        "gold": problem.gold,
+        "finish_reason": finish_reason,
+        "text": text,
+        "mask": np.ones(len(text), dtype=bool),
+        "rewards": {"verifier": verdict.reward},
+        "reward_reason": verdict.reason,
+        "status": str(verdict.status),
+        "answer": verdict.answer,
+        "first_wrong": token_of_character(text, task.first_wrong(problem, "".join(text))),
+    }
 
 
 def token_of_character(text: tuple[str, ...], character: int | None) -> int | None:

@@ -21,12 +21,9 @@ from vimpo_core.evaluate import accuracies
 from vimpo_core.store import StepRecord
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.traces import make_traces
+from vimpo_core.types import Diverged
 
 TOP_K = 4
-
-
-class Diverged(RuntimeError):
-    """A loss or gradient stopped being finite. The message says which, where, and what to do."""
 
 
 class Trainer:
@@ -62,10 +59,7 @@ class Trainer:
     def step(self) -> StepRecord:
         """Make record `next_step`, and the update that follows it unless it is the last. Raises Diverged."""
         step, cpu, wall = self.next_step, time.process_time(), time.monotonic()
-        snapshot = None
-        if step % self.config.snapshot_every == 0 or step == self.config.steps:
-            snapshot = models.to_bytes(models.adapter_state(self.policy))
-
+        snapshot = models.to_bytes(models.adapter_state(self.policy)) if self._keeps_snapshot(step) else None
         metrics, experience = self._collect(step)
         learned = self._update(step, experience)
         metrics |= learned | algorithms.describe(self.config, experience)
@@ -122,8 +116,7 @@ class Trainer:
         old_logprobs = torch.zeros(batch.completion_mask.shape, device=self.policy.device)
         for row, rollout in enumerate(rollouts):
             old_logprobs[row, : len(rollout.ids)] = torch.from_numpy(rollout.sampler_logprob)
-        has_snapshot = step % config.snapshot_every == 0 or step == config.steps
-        measured = scores.score_in_chunks(self.policy, batch, self._rows, top_k=TOP_K if has_snapshot else 0)
+        measured = self._score(batch, top_k=TOP_K if self._keeps_snapshot(step) else 0)
         return metrics, Experience(
             batch=batch,
             scores=measured,
@@ -163,16 +156,27 @@ class Trainer:
         """
         batch, measured = experience.batch, experience.scores
         if fresh:
-            measured = scores.score_in_chunks(self.policy, batch, self._rows)
+            measured = self._score(batch)
         logprobs = measured.logprobs.detach().requires_grad_()
         loss, metrics = algorithms.loss(self.config, experience, measured, logprobs)
         loss.backward()
+        if measured.logprobs.requires_grad:  # the whole batch in one chunk: its graph is still there
+            measured.logprobs.backward(logprobs.grad)
+            return metrics
         for i in range(0, len(batch), self._rows):
             part = batch.rows(i, i + self._rows)
             scores.token_logprobs(scores.completion_logits(self.policy.model, part), part).backward(
                 logprobs.grad[i : i + self._rows]
             )
         return metrics
+
+    def _score(self, batch, top_k=0) -> scores.Scores:
+        if self._rows >= len(batch):
+            return scores.score(self.policy, batch, with_grad=True, top_k=top_k)
+        return scores.score_in_chunks(self.policy, batch, self._rows, top_k=top_k)
+
+    def _keeps_snapshot(self, step) -> bool:
+        return step % self.config.snapshot_every == 0 or step == self.config.steps
 
     @property
     def _rows(self) -> int:

@@ -176,11 +176,11 @@ def student_solution(prompt: str, rng: random.Random) -> str:
 
 
 def first_wrong(prompt: str, completion: str) -> int | None:
-    """Index of the first character after which no right step can be completed; None if every step is right.
+    """Index of the first wrong character; None if every step is right.
 
-    A right step carries out one or more operations of the step before and keeps its value. Separators are style. A
-    wrong separator position, an early or missing end and anything after the end count as wrong too; a solution cut
-    off in the middle of right work has no wrong character.
+    A step is right when it carries out one or more operations of the step before and keeps its value; else its first
+    wrong character is where it departs from the step that the rule writes. Separators are style; an early or missing
+    end and anything after the end are wrong. Right work that is merely cut off has no wrong character.
     """
     previous = parse(prompt.removesuffix("="))
     if previous is None:
@@ -190,19 +190,20 @@ def first_wrong(prompt: str, completion: str) -> int | None:
         stop = next(
             (i for i in range(start, len(completion)) if completion[i] in SEPARATORS + END), len(completion)
         )
-        written, allowed = completion[start:stop], _right_continuations(previous)
-        agreed = max(_common_prefix(written, write(a)) for a in allowed) if allowed else 0
-        if agreed < len(written):
-            return start + agreed
-        if stop == len(completion):
+        written, is_cut_off = completion[start:stop], stop == len(completion)
+        right = {write(e): e for e in _right_continuations(previous)}
+        if is_cut_off and any(step.startswith(written) for step in right):
             return None
-        whole = [a for a in allowed if write(a) == written]
-        is_answer = bool(whole) and not whole[0][1]
-        if not whole or (completion[stop] == END) != is_answer:
+        if written not in right:
+            ruled = write(apply(previous, next_operation(previous))) if previous[1] else ""
+            return start + _common_prefix(written, ruled)
+        previous = right[written]
+        is_answer = not previous[1]
+        if (completion[stop] == END) != is_answer:
             return stop
+        start = stop + 1
         if is_answer:
-            return stop + 1 if stop + 1 < len(completion) else None
-        previous, start = whole[0], stop + 1
+            return start if start < len(completion) else None
     return None
 
 
@@ -211,10 +212,10 @@ def name_of_slip(prompt: str, completion: str) -> str:
     wrong_at = first_wrong(prompt, completion)
     if wrong_at is None:
         return ""
-    before = [s for s in re.split(f"[{SEPARATORS}{END}]", completion[:wrong_at])][:-1]
+    marks = f"[{SEPARATORS}{END}]"
+    *before, begun = re.split(marks, completion[:wrong_at])
     previous = parse(before[-1] if before else prompt.removesuffix("="))
-    start = len(completion[:wrong_at]) - len(re.split(f"[{SEPARATORS}{END}]", completion[:wrong_at])[-1])
-    written = parse(re.split(f"[{SEPARATORS}{END}]", completion[start:])[0])
+    written = parse(re.split(marks, completion[wrong_at - len(begun) :])[0])
     if previous is None or written is None:
         return "the step is not an expression"
     for index, result, name in _slips(previous):

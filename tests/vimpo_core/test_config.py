@@ -1,0 +1,150 @@
+"""config: what is allowed, what is refused and in which words, and when a colleague would say something."""
+
+import dataclasses
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from vimpo_core import config
+from vimpo_core.config import TrainConfig, advice, balance, setting
+
+FIELDS = {f.name: f for f in dataclasses.fields(TrainConfig)}
+LIMITED = [name for name in FIELDS if setting(name)["low"] is not None]
+NUMBERS = [name for name in FIELDS if setting(name)["type"] in (int, float)]
+CHOICES = [name for name in FIELDS if setting(name)["choices"]]
+
+
+def build(name, value):
+    """A config with one setting changed; the batch is large enough for every micro batch."""
+    roomy = {"prompts_per_step": 256, "group_size": 64} if name == "micro_batch_size" else {}
+    return TrainConfig(**{**roomy, name: value})
+
+
+def test_defaults_are_the_ones_seen_to_work():
+    c = TrainConfig()
+    assert (c.learning_rate, c.lora_rank, c.warmup_steps, c.max_grad_norm) == (1e-3, 8, 10, 1.0)
+    assert (c.prompts_per_step, c.group_size, c.batch_size) == (16, 8, 128)
+    assert c.beta == 0.1 and 0.3 * c.beta <= c.actor_coef <= c.beta
+    assert (c.clip_low, c.clip_high, c.dual_clip) == (0.2, 0.28, 10.0)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_setting_has_a_sentence_of_help_and_a_default_inside_its_limits(name):
+    s = setting(name)
+    assert s["help"].endswith(".") and len(s["help"].split()) >= 4
+    assert s["default"] == getattr(TrainConfig(), name)
+    if s["safe"]:
+        assert s["low"] <= s["safe"][0] <= s["default"] <= s["safe"][1] <= s["high"]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_setting_is_read_somewhere_in_the_library(name):
+    root = Path(config.__file__).parent
+    text = "\n".join(p.read_text(encoding="utf-8") for p in root.rglob("*.py") if p.name != "config.py")
+    if name in ("prompts_per_step", "group_size") and ".batch_size" in text:
+        return
+    assert re.search(rf"\.{name}\b", text), f"{name} is a setting that nothing reads"
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_limits_are_inclusive_and_named_in_the_message(name):
+    s = setting(name)
+    for edge in (s["low"], s["high"]):
+        assert getattr(build(name, s["type"](edge)), name) == edge
+    for outside in (s["low"] - 1, s["high"] + 1):
+        with pytest.raises(ValueError) as error:
+            build(name, s["type"](outside))
+        message = str(error.value)
+        assert message.startswith(f"{name} must be between ") and f"got {outside:g}" in message
+        assert f"{s['low']:g}" in message and f"{s['high']:g}" in message
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", [True, None, "1", [1], math.nan, math.inf, -math.inf], ids=repr)
+def test_what_is_not_a_finite_number_is_refused(name, value):
+    with pytest.raises(ValueError, match=rf"^{name} must be a (whole|finite) number, got .*\. Default: "):
+        build(name, value)
+
+
+def test_a_whole_number_is_a_fine_decimal_but_not_the_reverse():
+    assert TrainConfig(beta=1).beta == 1.0 and type(TrainConfig(beta=1).beta) is float
+    with pytest.raises(ValueError, match=r"steps must be a whole number, got 10\.0"):
+        TrainConfig(steps=10.0)
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_choice_outside_the_list_is_refused_with_the_list(name):
+    with pytest.raises(ValueError, match=rf"^{name} must be one of ") as error:
+        build(name, "nothing of the kind")
+    for choice in setting(name)["choices"]:
+        assert choice in str(error.value)
+        assert getattr(build(name, choice), name) == choice
+
+
+def test_a_micro_batch_larger_than_the_batch_is_refused():
+    assert TrainConfig(micro_batch_size=128).micro_batch_size == 128
+    with pytest.raises(ValueError, match=r"at most prompts_per_step x group_size = 128, got 129\."):
+        TrainConfig(micro_batch_size=129)
+
+
+def test_a_config_survives_json_and_cannot_be_changed():
+    c = TrainConfig(algorithm="grpo", beta=0.3, seed=7, lr_schedule="linear")
+    assert TrainConfig.from_dict(json.loads(json.dumps(c.to_dict()))) == c
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        c.beta = 1.0
+
+
+def test_an_unknown_setting_is_named_with_what_exists():
+    with pytest.raises(ValueError, match=r"^unknown setting 'betta'\. Known: .*\bbeta\b"):
+        TrainConfig.from_dict({"betta": 0.1})
+
+
+# ---- advice; 20 tokens a solution, so that balance b = c_A / (8 beta) ----
+
+LENGTH = 20.0
+
+
+def levels(**settings):
+    return {a.setting: a.level for a in advice(TrainConfig(**settings), LENGTH)}
+
+
+def test_balance_worked_example():
+    # 0.08 / (0.4 * 20 * 0.1) = 0.1
+    assert balance(TrainConfig(beta=0.1, actor_coef=0.08), LENGTH) == pytest.approx(0.1, rel=1e-12)
+
+
+def test_defaults_need_no_advice():
+    assert levels() == {}
+    assert levels(algorithm="grpo") == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "setting_name", "level"),
+    [
+        ({"learning_rate": 1e-2}, "learning_rate", "danger"),
+        ({"learning_rate": 1e-2, "algorithm": "grpo"}, "learning_rate", "danger"),
+        ({"actor_coef": 0.07}, "actor_coef", None),  # b = 0.0875
+        ({"actor_coef": 0.09}, "actor_coef", "caution"),  # b = 0.1125
+        ({"actor_coef": 0.25}, "actor_coef", "danger"),  # b = 0.3125
+        ({"beta": 0.02}, "actor_coef", "danger"),  # c_A 0.05 at a fifth of the beta: b = 0.3125
+        ({"actor_coef": 0.25, "algorithm": "grpo"}, "actor_coef", None),  # GRPO has no actor term
+        ({"beta": 5e-4, "actor_coef": 0.0}, "beta", "note"),
+        ({"beta": 2.0}, "beta", "caution"),
+        ({"beta": 2.0, "algorithm": "grpo"}, "beta", None),
+        ({"group_size": 2}, "group_size", "note"),
+    ],
+)
+def test_advice_is_given_where_a_choice_is_known_to_fail(settings, setting_name, level):
+    assert levels(**settings).get(setting_name) == level
+
+
+def test_advice_on_the_actor_names_a_value_that_needs_none():
+    (remark,) = (a for a in advice(TrainConfig(actor_coef=0.5), LENGTH) if a.setting == "actor_coef")
+    suggested = float(re.search(r"Use c_A ([0-9.e-]+) or less", remark.text).group(1))
+    assert "actor_coef" not in levels(actor_coef=suggested)
+    assert all(
+        a.text.endswith(".") for a in advice(TrainConfig(actor_coef=0.5, beta=2.0, group_size=2), LENGTH)
+    )

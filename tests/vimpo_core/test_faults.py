@@ -1,0 +1,324 @@
+"""Whatever dies, fills up or is half-written: no committed step is lost, and what is wrong is said in a sentence."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.fakes import FakeTrainer, make_fake_run
+from vimpo_core import worker
+from vimpo_core.config import TrainConfig
+from vimpo_core.paths import ROOT
+from vimpo_core.runs import RunsDir
+from vimpo_core.store import RunStore
+from vimpo_core.types import RunState
+
+CONFIG = TrainConfig(steps=6, prompts_per_step=1, group_size=4, snapshot_every=2)
+
+
+class SlowTrainer(FakeTrainer):
+    """Slow enough that a kill lands anywhere: in a step, in a commit, between them."""
+
+    def step(self):
+        time.sleep(0.004)
+        return super().step()
+
+
+def fake_worker(runs_dir: Path) -> list[str]:
+    """The command of a worker process that trains with the fake."""
+    script = (
+        "import sys; from pathlib import Path; from vimpo_core import worker; "
+        "from tests.vimpo_core.test_faults import SlowTrainer; worker.main(Path(sys.argv[1]), SlowTrainer)"
+    )
+    return [sys.executable, "-c", script, str(runs_dir)]
+
+
+def kill_and_resume(
+    runs_dir: Path,
+    configs: list[TrainConfig],
+    make_command: Callable[[Path], list[str]],
+    kills: int,
+    longest_life: float,
+    seed: int = 0,
+) -> list[str]:
+    """Train `configs` as one job by worker processes that are killed -9 `kills` times, then let it finish.
+
+    Each kill comes a random time, up to `longest_life` seconds, after the worker took its lock. After each, the steps
+    that a reader had seen must still be there, without a hole. Returns the run ids; the test compares them with an
+    undisturbed run. Works for any worker command, the real one included.
+    """
+    chance = random.Random(seed)
+    runs = RunsDir(runs_dir)
+    runs.submit(configs)
+    run_ids = list(runs.jobs()[0].run_ids)
+    stores = [runs.open(run_id) for run_id in run_ids]
+    for _ in range(kills):
+        worker_process = subprocess.Popen(make_command(runs_dir), cwd=ROOT)
+        while worker_process.poll() is None and not runs.has_worker():
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, longest_life))
+        seen = [store.last_step() for store in stores]
+        worker_process.send_signal(signal.SIGKILL)
+        worker_process.wait()
+        for store, step in zip(stores, seen, strict=True):
+            kept = [row["step"] for row in store.metrics()]
+            assert kept == list(range(len(kept))), "a hole in the steps"
+            assert step is None or step in kept, "a committed step was lost"
+        revive(runs, run_ids)
+    subprocess.run(make_command(runs_dir), cwd=ROOT, check=True)
+    return run_ids
+
+
+def revive(runs: RunsDir, run_ids: list[str]) -> None:
+    """Resume what the kill interrupted; a job that was not even taken still waits."""
+    dead = [run.run_id for run in runs.list() if run.run_id in run_ids and run.state == RunState.INTERRUPTED]
+    if dead:
+        runs.resume(dead)
+
+
+def assert_same_run(a: RunStore, b: RunStore):
+    """Bit for bit: all that the seed decides. Timings differ, as they should."""
+    assert a.metrics(timings=False) == b.metrics(timings=False)
+    assert (a.trace_steps(), a.snapshot_steps()) == (b.trace_steps(), b.snapshot_steps())
+    assert all(a.snapshot(step) == b.snapshot(step) for step in a.snapshot_steps())
+    for step in a.trace_steps():
+        for x, y in zip(a.traces(step), b.traces(step), strict=True):
+            assert (x.ids.tobytes(), x.logprob.tobytes(), x.kl.tobytes()) == (
+                y.ids.tobytes(), y.logprob.tobytes(), y.kl.tobytes(),
+            )  # fmt: skip
+            assert (x.prompt_text, x.text, x.reward, x.first_wrong) == (
+                y.prompt_text,
+                y.text,
+                y.reward,
+                y.first_wrong,
+            )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kill -9 is a Unix word")
+def test_twenty_kills_lose_no_committed_step_and_change_no_bit(tmp_path):
+    configs = [
+        TrainConfig(algorithm=a, steps=150, prompts_per_step=1, group_size=4, snapshot_every=10)
+        for a in ("vimpo", "grpo")
+    ]
+    killed = RunsDir(tmp_path / "killed")
+    run_ids = kill_and_resume(killed.path, configs, fake_worker, kills=20, longest_life=0.15)
+    undisturbed = RunsDir(tmp_path / "undisturbed")
+    undisturbed.submit(configs)
+    worker.main(undisturbed.path, FakeTrainer)
+    for run_id in run_ids:
+        assert killed.open(run_id).state() == RunState.FINISHED
+        assert_same_run(killed.open(run_id), undisturbed.open(run_id))
+    # Without kills that landed, this test would show nothing.
+    assert sum(job.state == RunState.INTERRUPTED for job in killed.jobs()) >= 5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kill -9 is a Unix word")
+def test_a_killed_worker_does_not_block_the_queue(tmp_path):
+    runs = RunsDir(tmp_path)
+    runs.submit([TrainConfig(steps=10_000, prompts_per_step=1, group_size=2)])
+    second = runs.submit([CONFIG])
+    process = subprocess.Popen(fake_worker(tmp_path), cwd=ROOT)
+    while runs.open("vimpo-1").last_step() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    run = next(r for r in runs.list() if r.run_id == "vimpo-1")
+    assert run.state == RunState.INTERRUPTED
+    assert re.match(r"The process died after step \d+, which is safe\. Resume goes on", run.message)
+    assert runs.jobs()[0].state == RunState.INTERRUPTED
+    with pytest.raises(ValueError, match="job-1 is interrupted and takes no command"):
+        runs.command("job-1", "play")
+    meanwhile = set()
+    worker.main(tmp_path, FakeTrainer, lambda *_: meanwhile.add(runs.jobs()[0].state), only_job=second)
+    assert meanwhile == {RunState.INTERRUPTED}  # not taken for the living worker's job
+    assert runs.open("vimpo-2").state() == RunState.FINISHED
+    assert runs.open("vimpo-1").state() == RunState.INTERRUPTED
+    runs.resume(["vimpo-1"])
+    assert runs.open("vimpo-1").state() == RunState.QUEUED
+
+
+def test_a_run_whose_turn_never_came_does_not_wait_for_ever(tmp_path):
+    """The worker died between starting the first and the second run of a pair."""
+    runs = RunsDir(tmp_path)
+    runs.submit([CONFIG, CONFIG])
+    runs.queue.take()
+    with runs.open_writable("vimpo-1") as store:
+        store.set_state(RunState.RUNNING)
+    assert {run.state for run in runs.list()} == {RunState.INTERRUPTED}
+    assert (
+        runs.list()[0].message
+        == "The process died before this run's turn came. Resume puts it back in the queue."
+    )
+    runs.resume(["vimpo-1", "vimpo-1-2"])
+    assert {run.state for run in runs.list()} == {RunState.QUEUED}
+    (tmp_path / "app.db").unlink()
+    assert {run.state for run in runs.list()} == {RunState.INTERRUPTED}
+
+
+def test_two_workers_started_at_once_make_each_step_once(tmp_path):
+    runs = RunsDir(tmp_path)
+    runs.submit([TrainConfig(steps=30, prompts_per_step=1, group_size=2)])
+    processes = [subprocess.Popen(fake_worker(tmp_path), cwd=ROOT) for _ in range(2)]
+    assert [p.wait() for p in processes] == [0, 0]
+    assert runs.open("vimpo-1").state() == RunState.FINISHED
+    assert [row["step"] for row in runs.open("vimpo-1").metrics()] == list(range(31))
+    assert len(runs.jobs()) == 1
+
+
+def started(runs: RunsDir, stack: ExitStack):
+    runs.submit([CONFIG])
+    return worker._start(stack, runs, runs.queue.take().run_ids[0], FakeTrainer)
+
+
+def test_a_full_disk_keeps_every_earlier_step_and_says_how_much_to_free(tmp_path):
+    runs = RunsDir(tmp_path / "full")
+    with ExitStack() as stack:
+        store, trainer = started(runs, stack)
+        for _ in range(3):
+            store.commit_step(trainer.step())
+        before = store.metrics()
+        # SQLite's own limit answers with the very error of a full disk.
+        connection = store._open_writer()
+        connection.execute(f"PRAGMA max_page_count = {connection.execute('PRAGMA page_count').fetchone()[0]}")
+        outcome = worker.drive([(store, trainer)], lambda: "play")
+        assert outcome == RunState.INTERRUPTED
+    store = runs.open("vimpo-1")
+    assert store.state() == RunState.INTERRUPTED
+    assert store.message() == (
+        "Step 3 of run vimpo-1 was not kept: the disk is full. Free at least 6 MB for the 4 steps left, then resume; "
+        "nothing earlier is lost."
+    )
+    assert store.metrics() == before
+    runs.resume(["vimpo-1"])
+    worker.main(runs.path, FakeTrainer)
+    undisturbed = RunsDir(tmp_path / "undisturbed")
+    undisturbed.submit([CONFIG])
+    worker.main(undisturbed.path, FakeTrainer)
+    assert_same_run(runs.open("vimpo-1"), undisturbed.open("vimpo-1"))
+
+
+class NoSpace(FakeTrainer):
+    def step(self):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_disk_full_outside_the_store_is_told_the_same_way(tmp_path):
+    runs = RunsDir(tmp_path)
+    runs.submit([CONFIG])
+    worker.main(tmp_path, NoSpace)
+    assert runs.open("vimpo-1").state() == RunState.INTERRUPTED
+    assert "the disk is full. Free at least" in runs.open("vimpo-1").message()
+
+
+def empty_folder(run_dir):
+    run_dir.mkdir()
+
+
+def empty_db(run_dir):
+    run_dir.mkdir()
+    (run_dir / "run.db").touch()
+
+
+def truncated_db(run_dir):
+    shutil.copytree(run_dir.parent / "grpo-1", run_dir)
+    os.truncate(run_dir / "run.db", 9000)
+
+
+def garbage(run_dir):
+    run_dir.mkdir()
+    (run_dir / "run.db").write_bytes(np.random.default_rng(0).bytes(20_000))
+
+
+def database_of_something_else(run_dir):
+    run_dir.mkdir()
+    connection = sqlite3.connect(run_dir / "run.db")
+    connection.execute("CREATE TABLE cats (name)")
+    connection.commit()
+    connection.close()
+
+
+def lost_table(run_dir):
+    shutil.copytree(run_dir.parent / "grpo-1", run_dir)
+    connection = sqlite3.connect(run_dir / "run.db")
+    connection.execute("DROP TABLE steps")
+    connection.commit()
+    connection.close()
+
+
+BROKEN = [empty_folder, empty_db, truncated_db, garbage, database_of_something_else, lost_table]
+
+
+@pytest.mark.parametrize("break_it", BROKEN, ids=lambda f: f.__name__)
+def test_a_half_written_run_is_listed_with_a_sentence_beside_the_good_ones(tmp_path, break_it):
+    make_fake_run(tmp_path, "grpo", steps=1, prompts_per_step=1, group_size=4)
+    break_it(tmp_path / "broken")
+    runs = RunsDir(tmp_path)
+    listed = {run.run_id: run for run in runs.list()}
+    assert listed["grpo-1"].state == RunState.FINISHED
+    broken = listed["broken"]
+    assert broken.state == RunState.INTERRUPTED
+    assert broken.message.startswith("run broken ")
+    assert broken.message.endswith(".")
+    assert "\n" not in broken.message
+    with pytest.raises(ValueError, match="run broken "):
+        runs.resume(["broken"])
+    runs.delete("broken")
+    assert {r.run_id for r in runs.list()} == {"grpo-1"}
+
+
+def test_a_damaged_queue_says_so_and_hides_no_run(tmp_path):
+    run_id = make_fake_run(tmp_path, steps=1, prompts_per_step=1, group_size=2)
+    (tmp_path / "app.db").write_bytes(b"not a database at all" * 100)
+    runs = RunsDir(tmp_path)
+    assert [run.run_id for run in runs.list()] == [run_id]
+    with pytest.raises(
+        ValueError, match=r"the queue file app.db in .* is damaged .* Delete it: the runs are not in it"
+    ):
+        runs.jobs()
+
+
+@pytest.mark.parametrize("table", ["snapshots", "resume_state"])
+def test_a_flipped_byte_is_found_by_the_checksum(tmp_path, table):
+    run_id = make_fake_run(tmp_path, steps=2, prompts_per_step=1, group_size=2)
+    connection = sqlite3.connect(tmp_path / run_id / "run.db")
+    blob = bytearray(connection.execute(f"SELECT blob FROM {table} WHERE step = 2").fetchone()[0])
+    blob[len(blob) // 2] ^= 1
+    connection.execute(f"UPDATE {table} SET blob = ? WHERE step = 2", (bytes(blob),))
+    connection.commit()
+    connection.close()
+    store = RunsDir(tmp_path).open(run_id)
+    with pytest.raises(ValueError, match="does not match its checksum: the file was damaged"):
+        store.snapshot(2) if table == "snapshots" else store.resume_state()
+
+
+def test_a_second_start_of_the_same_run_is_refused_and_changes_nothing(tmp_path):
+    runs = RunsDir(tmp_path)
+    runs.submit([CONFIG])
+    store = runs.open_writable("vimpo-1")
+    with store, store.lock():
+        store.set_state(RunState.RUNNING)
+        with pytest.raises(ValueError, match="run vimpo-1 is already running"), runs.open("vimpo-1").lock():
+            pass
+        with pytest.raises(ValueError, match="run vimpo-1 is already running"):
+            runs.resume(["vimpo-1"])
+        assert store.state() == RunState.RUNNING
+        worker.main(tmp_path, FakeTrainer)  # its job comes up: the run is somebody else's and is left alone
+        assert (store.state(), store.last_step()) == (RunState.RUNNING, None)
+
+
+def test_a_folder_being_made_is_not_listed_as_half_written(tmp_path):
+    make_fake_run(tmp_path, steps=1, prompts_per_step=1, group_size=2)
+    (tmp_path / ".new-abc").mkdir()
+    (tmp_path / ".deleted-vimpo-9").mkdir()
+    assert [run.run_id for run in RunsDir(tmp_path).list()] == ["vimpo-1"]

@@ -1,0 +1,142 @@
+"""Imports point one way, pages -> app -> vimpo_core, and the web process never loads torch. Both can fail: see the end."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "transformers", "peft", "streamlit")
+WEB = ("types", "config", "credit", "verifier", "store", "runs", "views", "metrics", "service", "tabular")
+"""Modules of vimpo_core that are made for the web process, next to tasks/ and whatever app and pages import."""
+
+
+def module_names(root: Path, package: str) -> list[str]:
+    """Every module below root/package by its import name, the package's own `__init__` as the package."""
+    files = sorted((root / package).rglob("*.py"))
+    return [".".join(f.relative_to(root).with_suffix("").parts).removesuffix(".__init__") for f in files]
+
+
+def web_modules(root: Path) -> list[str]:
+    """Modules of vimpo_core that the web process imports, or is meant to, as far as they exist."""
+    used = {
+        name for package in ("app", "pages") for f in (root / package).rglob("*.py") for name in imports_of(f)
+    }
+    made_for_it = {f"vimpo_core.{name}" for name in WEB}
+    core = module_names(root, "vimpo_core")
+    return [m for m in core if m in used | made_for_it or m.startswith("vimpo_core.tasks")]
+
+
+def heavy_loads(modules: list[str], root: Path, heavy: tuple[str, ...] = HEAVY) -> list[str]:
+    """Import the modules one after another in a fresh interpreter; what each one loads first, as `module loads package`."""
+    program = f"""
+import importlib, sys
+sys.path.insert(0, {str(root)!r})
+for module in {modules!r}:
+    before = set(sys.modules)
+    importlib.import_module(module)
+    for package in {heavy!r}:
+        if package in set(sys.modules) - before:
+            print(module, "loads", package)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=root
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def imports_of(file: Path) -> set[str]:
+    """Dotted names of everything a file imports, anywhere in it; `from a import b` counts as a and a.b."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def forbidden_imports(root: Path) -> list[str]:
+    """Every import below root that goes against the direction, as `file imports name`."""
+    never = {
+        "vimpo_core": ("app", "pages", "streamlit"),
+        "app": ("pages", "torch", "transformers", "peft"),
+        "pages": ("torch", "transformers", "peft"),
+    }
+    found = []
+    for package, packages in never.items():
+        for file in sorted((root / package).rglob("*.py")):
+            for name in sorted(imports_of(file)):
+                if name.lstrip(".").split(".")[0] in packages:
+                    found.append(f"{file.relative_to(root).as_posix()} imports {name}")
+    return found
+
+
+def test_what_the_web_imports_of_the_library_loads_no_torch_and_no_streamlit():
+    modules = web_modules(ROOT)
+    assert {"vimpo_core.types", "vimpo_core.credit", "vimpo_core.verifier", "vimpo_core.tasks.chain"} <= set(
+        modules
+    )
+    assert heavy_loads(modules, ROOT) == []
+
+
+def test_the_app_loads_no_torch():
+    starts_the_app = (
+        "app.streamlit_app"  # not to be imported; what it imports is read by the tests beside this one
+    )
+    modules = [m for m in module_names(ROOT, "app") if m != starts_the_app]
+    assert heavy_loads(modules, ROOT, heavy=("torch", "transformers", "peft")) == []
+
+
+def test_imports_point_one_way():
+    assert forbidden_imports(ROOT) == []
+
+
+# ---- the checks can fail ----
+
+
+@pytest.fixture
+def small_project(tmp_path):
+    """A project of empty packages, and a stand-in for torch."""
+    for package in ("vimpo_core", "app", "pages"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("")
+    (tmp_path / "torch.py").write_text("")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "name"),
+    [
+        ("vimpo_core/a.py", "import streamlit as st", "streamlit"),
+        ("vimpo_core/a.py", "def f():\n    from app import cache", "app"),
+        ("vimpo_core/a.py", "import pages.start", "pages.start"),
+        ("app/a.py", "from pages import start", "pages"),
+        ("app/a.py", "import torch.nn as nn", "torch.nn"),
+        ("pages/a.py", "from transformers import AutoTokenizer", "transformers"),
+    ],
+)
+def test_an_import_against_the_direction_is_found(small_project, file, line, name):
+    assert forbidden_imports(small_project) == []
+    (small_project / file).write_text(line)
+    assert f"{file} imports {name}" in forbidden_imports(small_project)
+
+
+def test_a_page_that_imports_a_torch_module_of_the_library_even_late_is_found(small_project):
+    (small_project / "vimpo_core" / "trainer.py").write_text("import torch")
+    (small_project / "vimpo_core" / "views.py").write_text("")
+    (small_project / "pages" / "train.py").write_text("def f():\n    from vimpo_core import trainer, views")
+    assert web_modules(small_project) == ["vimpo_core", "vimpo_core.trainer", "vimpo_core.views"]
+    assert heavy_loads(web_modules(small_project), small_project) == ["vimpo_core.trainer loads torch"]
+
+
+def test_torch_loaded_by_way_of_another_module_is_found(small_project):
+    (small_project / "vimpo_core" / "innocent.py").write_text("from vimpo_core import behind")
+    (small_project / "vimpo_core" / "behind.py").write_text("")
+    assert heavy_loads(["vimpo_core.innocent"], small_project) == []
+    (small_project / "vimpo_core" / "behind.py").write_text("import torch")
+    assert heavy_loads(["vimpo_core.innocent"], small_project) == ["vimpo_core.innocent loads torch"]

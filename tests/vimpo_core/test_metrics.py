@@ -1,0 +1,109 @@
+"""The words beside the curves: complete, one voice, and right about the facts they state."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vimpo_core.config import TrainConfig
+from vimpo_core.metrics import METRICS, series, thin
+
+STORED = {
+    "sampled_accuracy", "greedy_accuracy", "reward_mean", "value_loss", "residual_ratio", "actor_loss", "kl_mean",
+    "entropy_mean", "length_mean", "clip_fraction", "dead_group_share", "grad_norm", "learning_rate",
+    "tokens_per_second", "cpu_seconds", "wall_seconds",
+}  # fmt: skip
+
+
+def history(name, *values):
+    return [{"step": step, name: value} for step, value in enumerate(values)]
+
+
+def test_every_stored_metric_is_explained():
+    assert set(METRICS) == STORED
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_definition_is_one_or_two_sentences_and_expected_range_is_stated(metric):
+    assert metric.definition.endswith(".") and metric.expected.endswith(".")
+    assert metric.label[0].isupper() and metric.better in ("up", "down", "neither")
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+@pytest.mark.parametrize("algorithm", ["vimpo", "grpo"])
+@given(
+    value=st.one_of(st.floats(-1e6, 1e6), st.sampled_from([math.nan, math.inf, 0.0])),
+    step=st.integers(0, 300),
+)
+def test_any_value_at_any_step_gets_a_sentence(metric, algorithm, value, step):
+    rows = [{"step": 0, metric.name: 0.4}, {"step": step, metric.name: value}]
+    said = metric.remark(value, TrainConfig(algorithm=algorithm), rows)
+    assert said.endswith(".") and 10 < len(said) < 260
+    assert metric.text(value)
+
+
+def test_what_was_not_measured_is_said_and_never_guessed():
+    metric = METRICS["greedy_accuracy"]
+    assert metric.remark(None, TrainConfig(), []) == "Not measured yet."
+    rows = [{"step": 10, "greedy_accuracy": 0.8}, {"step": 11}]
+    assert metric.remark(None, TrainConfig(), rows) == "Not measured at this step; last measured at step 10."
+    assert "finite" in metric.remark(None, TrainConfig(), [{"step": 3, "greedy_accuracy": None}])
+    assert metric.text(None) == metric.text(math.nan) == "–"
+
+
+def test_before_training_the_remarks_say_no_token_credit_yet():
+    vimpo = TrainConfig()
+    assert "no token carries credit" in METRICS["kl_mean"].remark(0.0, vimpo, history("kl_mean", 0.0))
+    assert "Exactly 1" in METRICS["residual_ratio"].remark(1.0, vimpo, history("residual_ratio", 1.0))
+
+
+def test_flipped_rewards_move_the_ceiling():
+    # 25 % flips: a policy right 80 % of the time earns .8 x .75 + .2 x .25 = .65
+    said = METRICS["reward_mean"].remark(0.65, TrainConfig(reward_noise=0.25), [])
+    assert "averages 0.75" in said and "near 80 %" in said
+
+
+def test_residual_ratio_is_read_as_explained_variance():
+    # 1 - 0.6^2 = 0.64
+    said = METRICS["residual_ratio"].remark(
+        0.6, TrainConfig(), [{"step": 0, "residual_ratio": 1.0}, {"step": 9}]
+    )
+    assert "64 %" in said
+
+
+def test_grpo_is_told_that_it_does_not_train_the_value_loss():
+    rows = history("value_loss", 0.1, 0.08)
+    assert "does not train" in METRICS["value_loss"].remark(0.08, TrainConfig(algorithm="grpo"), rows)
+    assert "does not train" not in METRICS["value_loss"].remark(0.08, TrainConfig(), rows)
+
+
+def test_a_fall_below_the_start_is_called_one():
+    rows = [{"step": 0, "sampled_accuracy": 0.45}, {"step": 40, "sampled_accuracy": 0.1}]
+    assert "Below where it began" in METRICS["sampled_accuracy"].remark(0.1, TrainConfig(), rows)
+
+
+def test_series_keeps_gaps_and_skips_what_was_not_measured():
+    rows = [{"step": 0, "a": 1.0}, {"step": 1}, {"step": 2, "a": None}, {"step": 3, "a": 2.0}]
+    assert series(rows, "a") == ([0, 2, 3], [1.0, None, 2.0])
+
+
+@given(
+    values=st.lists(st.one_of(st.none(), st.floats(-1e3, 1e3)), min_size=1, max_size=3000),
+    limit=st.integers(5, 500),
+)
+def test_thinning_keeps_ends_extremes_and_the_limit(values, limit):
+    steps = list(range(len(values)))
+    kept_steps, kept_values = thin(steps, values, limit)
+    assert len(kept_steps) <= limit and kept_steps == sorted(set(kept_steps))
+    assert kept_steps[0] == 0 and kept_steps[-1] == steps[-1]
+    assert all(values[s] == v for s, v in zip(kept_steps, kept_values, strict=True))
+    finite = [v for v in values if v is not None]
+    if finite:
+        kept_finite = [v for v in kept_values if v is not None]
+        assert min(kept_finite) == min(finite) and max(kept_finite) == max(finite)
+
+
+def test_thinning_refuses_a_limit_that_cannot_keep_a_shape():
+    with pytest.raises(ValueError, match="at least 5 points"):
+        thin([0], [1.0], 2)

@@ -1,0 +1,256 @@
+"""python -m vimpo_core train | resume | eval | score | runs | bench | make-reference | make-demos
+
+Progress goes to stderr, results to stdout; with --json stdout ends with one JSON object. A mistake is one sentence on
+stderr and exit code 2; a run that did not finish is exit code 3. torch is imported by the commands that need it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from vimpo_core import reports
+from vimpo_core.config import TrainConfig, advice, setting
+from vimpo_core.paths import BUNDLED_MODEL, DEMOS, ROOT, default_runs_dir
+from vimpo_core.runs import RunsDir
+from vimpo_core.types import RUN_STATE_ADVICE, RunState
+
+UNFINISHED = 3
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return parsed.run(parsed)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m vimpo_core", description="Train, score and inspect token-level credit."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name, run, help, json_too=True):
+        added = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
+        added.set_defaults(run=run)
+        if json_too:
+            added.add_argument("--json", action="store_true", help="End stdout with one JSON object.")
+        return added
+
+    def with_runs_dir(added):
+        added.add_argument(
+            "--runs-dir", type=Path, default=default_runs_dir(), help="Folder of runs (default: runs/)."
+        )
+
+    train = command("train", _train, "Train one run and measure it on the test problems.")
+    for f in dataclasses.fields(TrainConfig):
+        _add_setting(train, f)
+    train.add_argument("--name", default="", help="What to call the run.")
+    with_runs_dir(train)
+
+    resume = command("resume", _resume, "Go on with a stopped or interrupted run, bit for bit.")
+    resume.add_argument("run_id", metavar="RUN_ID")
+    with_runs_dir(resume)
+
+    evaluate = command(
+        "eval", _eval, "Accuracy of a run's snapshot on the test problems, with 95% intervals."
+    )
+    evaluate.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
+    evaluate.add_argument("--step", type=int, help="Snapshot step (default: the newest).")
+    evaluate.add_argument(
+        "--prompts", type=int, default=reports.TEST_PROMPTS, help="Test problems (default: 512)."
+    )
+    evaluate.add_argument("--seed", type=int, default=0, help="Seed of the sampled solutions (default: 0).")
+    with_runs_dir(evaluate)
+
+    score = command("score", _score, "Token-level credit of a solution of your own under a run's snapshot.")
+    score.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
+    score.add_argument("--prompt", required=True, help="The problem, such as 9+2+9+7*6=")
+    score.add_argument("--solution", required=True, help='The solution, such as "9+2+9+42;11+9+42;20+42;62."')
+    score.add_argument("--step", type=int, help="Snapshot step (default: the newest).")
+    score.add_argument("--beta", type=float, help="Reward per nat (default: the run's).")
+    with_runs_dir(score)
+
+    listing = command("runs", _runs, "List the runs of a folder with their states.")
+    with_runs_dir(listing)
+
+    bench = command("bench", _bench, "Measure against peers, as ratios of CPU seconds from one process.")
+    bench.add_argument("what", choices=sorted(p.stem for p in (ROOT / "benchmarks").glob("[a-z]*.py")))
+    bench.add_argument("--repeats", type=int, help="Measured repetitions.")
+
+    reference = command(
+        "make-reference", _make_reference, "Train the bundled reference model again (about 4 minutes)."
+    )
+    reference.add_argument(
+        "--out", type=Path, default=BUNDLED_MODEL, help="Folder to write (default: the bundled one)."
+    )
+    reference.add_argument("--steps", type=int, default=1600, help="Supervised updates (default: 1600).")
+    reference.add_argument("--seed", type=int, default=0, help="Seed (default: 0).")
+
+    demos = command("make-demos", _make_demos, "Train the bundled demo runs again (about 3 minutes).")
+    demos.add_argument("--out", type=Path, default=DEMOS, help="Folder to write (default: the bundled one).")
+    demos.add_argument("--steps", type=int, help="Steps of each run (default: as bundled).")
+    return parser
+
+
+def _add_setting(parser, f) -> None:
+    known = setting(f.name)
+    limits = "" if known["low"] is None else f" {known['low']:g} to {known['high']:g}."
+    parser.add_argument(
+        f"--{f.name.replace('_', '-')}",
+        type=known["type"],
+        default=known["default"],
+        choices=known["choices"],
+        help=f"{known['help']}{limits} Default: {known['default']}.".replace("%", "%%"),
+    )
+
+
+def _train(arguments) -> int:
+    config = TrainConfig(**{f.name: getattr(arguments, f.name) for f in dataclasses.fields(TrainConfig)})
+    from vimpo_core.tasks.chain import typical_length
+
+    for remark in advice(config, typical_length(config.operands)):
+        print(f"{remark.level}: {remark.text}", file=sys.stderr)
+    runs = RunsDir(arguments.runs_dir)
+    job_id = runs.submit([config], arguments.name)
+    return _work_on(runs, job_id, arguments.json)
+
+
+def _resume(arguments) -> int:
+    runs = RunsDir(arguments.runs_dir)
+    return _work_on(runs, runs.resume([arguments.run_id]), arguments.json)
+
+
+def _work_on(runs: RunsDir, job_id: str, as_json: bool) -> int:
+    """Train a job here, or, when another worker is busy in this folder, wait for its turn; then report."""
+    from vimpo_core import worker
+
+    (run_id,) = next(job.run_ids for job in runs.jobs() if job.job_id == job_id)
+    store = runs.open(run_id)
+    with tqdm(
+        total=store.config().steps, initial=store.last_step() or 0, desc=run_id, file=sys.stderr
+    ) as bar:
+
+        def show(_, record):
+            bar.set_postfix(reward=f"{record.metrics['reward_mean']:.2f}", refresh=False)
+            bar.update(record.step - bar.n)
+
+        if not worker.main(runs.path, on_record=show, only_job=job_id):
+            _follow(store, bar)
+    report = reports.training_report(store)
+    _print(report, as_json)
+    return _exit_code(store)
+
+
+def _follow(store, bar) -> None:
+    print(f"another run is training in this folder; {store.run_id} waits for its turn.", file=sys.stderr)
+    while store.state() in (RunState.QUEUED, RunState.RUNNING, RunState.PAUSED):
+        bar.update((store.last_step() or 0) - bar.n)
+        time.sleep(0.5)
+
+
+def _exit_code(store) -> int:
+    state = store.state()
+    if state == RunState.FINISHED:
+        return 0
+    print(f"{store.run_id} is {state}. {store.message()} {RUN_STATE_ADVICE[state]}", file=sys.stderr)
+    return UNFINISHED
+
+
+def _eval(arguments) -> int:
+    store = reports.find_run(arguments.runs_dir, arguments.run_id)
+    _print(reports.evaluate_run(store, arguments.step, arguments.prompts, arguments.seed), arguments.json)
+    return 0
+
+
+def _score(arguments) -> int:
+    from vimpo_core.service import score_solution
+
+    store = reports.find_run(arguments.runs_dir, arguments.run_id)
+    step = store.snapshot_steps()[-1] if arguments.step is None else arguments.step
+    beta = store.config().beta if arguments.beta is None else arguments.beta
+    (trace,) = score_solution(store.run_dir, step, arguments.prompt, arguments.solution)
+    report = reports.solution_report(trace, beta, store.run_id)
+    if arguments.json:
+        _print(report, True)
+        return 0
+    tokens = report.pop("tokens")
+    _print(report, False)
+    print(f"{'#':>3} {'token':<8}{'log pi':>9}{'log ref':>9}{'KL':>8}{'delta':>9}{'V - V_0':>9}")
+    for t in tokens:
+        print(
+            f"{t['index']:>3} {t['text']!r:<8}{t['logprob']:>9.3f}{t['ref_logprob']:>9.3f}{t['kl']:>8.3f}"
+            f"{t['td_term']:>+9.4f}{t['value_after_minus_start']:>+9.4f}"
+        )
+    return 0
+
+
+def _runs(arguments) -> int:
+    lines = [reports.run_line(run) for run in RunsDir(arguments.runs_dir).list()]
+    if arguments.json:
+        _print({"runs": lines}, True)
+        return 0
+    for line in lines:
+        done = "-" if line["last_step"] is None else line["last_step"]
+        print(
+            f"{line['run_id']:<12} {line['state']:<12} {done:>5}/{line['steps']:<5} {line['name']}  {line['message']}"
+        )
+    if not lines:
+        print("no runs yet. Start one: python -m vimpo_core train")
+    return 0
+
+
+def _bench(arguments) -> int:
+    options = ["--json"] * arguments.json + (
+        ["--repeats", str(arguments.repeats)] if arguments.repeats else []
+    )
+    return subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / f"{arguments.what}.py", *options], cwd=ROOT
+    ).returncode
+
+
+def _make_reference(arguments) -> int:
+    from vimpo_core import models
+    from vimpo_core.reference import make_reference
+
+    models.single_thread()
+    with tqdm(total=arguments.steps, desc="reference", file=sys.stderr) as bar:
+
+        def show(step, loss):
+            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            bar.update(step - bar.n)
+
+        _print(make_reference(arguments.out, arguments.seed, arguments.steps, on_step=show), arguments.json)
+    return 0
+
+
+def _make_demos(arguments) -> int:
+    from vimpo_core.demos import make_demos
+
+    with tqdm(desc="demos", file=sys.stderr) as bar:
+
+        def show(done, total):
+            bar.total = total
+            bar.update(done - bar.n)
+
+        _print({"runs": make_demos(arguments.out, arguments.steps, show)}, arguments.json)
+    return 0
+
+
+def _print(report: dict, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(report, allow_nan=False))
+        return
+    for name, value in report.items():
+        print(f"{name:<18} {value:.4g}" if isinstance(value, float) else f"{name:<18} {value}")

@@ -1,0 +1,489 @@
+"""What each number of a training step means, and what to make of its current value.
+
+A registry of words, not of computations: the trainer measures, this module explains. `remark` answers as a colleague
+would who looks over your shoulder; the facts behind it are those of DESIGN.md section 2 ("Facts the product must teach").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from vimpo_core.config import TrainConfig
+
+Row = Mapping[str, float | None]
+"""One step as `RunStore.metrics` returns it: {"step": n, name: value}. Absent: not measured; None: not finite."""
+
+SEPARATOR_ENTROPY = 0.94
+"""Nats a separator carries when its style (60/25/15 %) is free: entropy that says nothing about right or wrong."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured quantity of a step with its words.
+
+    `unit` is "share" (shown in percent), or the unit's name, "" for none; `expected` is a range in words; `better` is the
+    direction that is good in itself.
+    """
+
+    name: str
+    label: str
+    unit: str
+    definition: str
+    expected: str
+    better: Literal["up", "down", "neither"]
+    judge: Callable[[float, TrainConfig, Sequence[Row]], str]
+
+    def text(self, value: float | None) -> str:
+        """The value as it is shown: "71 %", "0.034", "1,240"; a dash when there is none."""
+        if value is None or not math.isfinite(value):
+            return "–"
+        if self.unit == "share":
+            return f"{100 * value:.0f} %"
+        return _significant(value)
+
+    def remark(self, value: float | None, config: TrainConfig, history: Sequence[Row]) -> str:
+        """What to make of `value`, in one or two sentences.
+
+        Args:
+            value: this step's value; None when it was not measured or not finite.
+            config: the run's settings.
+            history: the run's rows up to this step, ascending (`RunStore.metrics`).
+        """
+        if value is None:
+            return self._absent(history)
+        if not math.isfinite(value):
+            return "Not a finite number: the run has diverged here. Lower the learning rate or c_A."
+        return self.judge(value, config, history)
+
+    def _absent(self, history: Sequence[Row]) -> str:
+        if history and self.name in history[-1]:
+            return "Not a finite number at this step, so nothing is drawn."
+        measured = [row["step"] for row in history if row.get(self.name) is not None]
+        if measured:
+            return f"Not measured at this step; last measured at step {measured[-1]:.0f}."
+        return "Not measured yet."
+
+
+def first_value(history: Sequence[Row], name: str) -> float | None:
+    """The earliest recorded value of a metric, None when there is none."""
+    return next((row[name] for row in history if row.get(name) is not None), None)
+
+
+def last_value(history: Sequence[Row], name: str) -> float | None:
+    """The newest recorded value of a metric, None when there is none."""
+    return next((row[name] for row in reversed(history) if row.get(name) is not None), None)
+
+
+def series(rows: Sequence[Row], name: str) -> tuple[list[int], list[float | None]]:
+    """Steps and values at which a metric was measured; a non-finite value stays in as None, so that it shows as a gap."""
+    measured = [row for row in rows if name in row]
+    return [int(row["step"]) for row in measured], [_finite(row[name]) for row in measured]
+
+
+def thin(
+    steps: list[int], values: list[float | None], limit: int = 500
+) -> tuple[list[int], list[float | None]]:
+    """At most `limit` points that keep the curve's shape: the first, the last, and each bucket's lowest, highest and first gap.
+
+    Raises:
+        ValueError: limit is below 5 (one bucket needs three points between the ends).
+    """
+    if limit < 5:
+        raise ValueError(f"limit must be at least 5 points to keep a curve's shape, got {limit}. Use 500.")
+    if len(steps) <= limit:
+        return steps, values
+    buckets = (limit - 2) // 3
+    width = (len(steps) - 2) / buckets
+    kept = {0, len(steps) - 1}
+    for b in range(buckets):
+        indices = range(1 + int(b * width), 1 + int((b + 1) * width))
+        finite = [i for i in indices if values[i] is not None]
+        gaps = [i for i in indices if values[i] is None]
+        kept.update(gaps[:1])
+        if finite:
+            kept.update((min(finite, key=values.__getitem__), max(finite, key=values.__getitem__)))
+    order = sorted(kept)
+    return [steps[i] for i in order], [values[i] for i in order]
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _significant(value: float) -> str:
+    """Three significant digits without an exponent where a reader can follow: 0.00123, 0.123, 12.3, 1,240."""
+    size = abs(value)
+    if size >= 1e6:
+        return f"{value:.1e}"
+    if 0 < size < 1e-6:
+        return "≈ 0"
+    if size >= 100:
+        return f"{value:,.0f}"
+    if size != 0 and size < 1e-3:
+        return f"{value:.1e}"
+    return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 1 else f"{value:.3f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+def _is_untrained(history: Sequence[Row]) -> bool:
+    return bool(history) and history[-1].get("step") == 0
+
+
+def _early(config: TrainConfig, history: Sequence[Row]) -> bool:
+    """True while the warm-up and the first few updates cannot have shown an effect yet."""
+    return not history or history[-1]["step"] <= max(config.warmup_steps, 10)
+
+
+def _noise(share: float, count: int) -> float:
+    """Two standard errors of a share measured on `count` problems."""
+    return 2 * math.sqrt(max(share * (1 - share), 1e-4) / count)
+
+
+# --- what to make of it ---------------------------------------------------------------------------------------------
+
+
+def _sampled_accuracy(value, config, history):
+    noise = f"With {config.eval_prompts} problems it is known to about ±{100 * _noise(value, config.eval_prompts):.0f} points."
+    start = first_value(history, "sampled_accuracy")
+    if _is_untrained(history) or start is None:
+        return f"The reference model before any learning. {noise}"
+    gain = value - start
+    if gain < -_noise(start, config.eval_prompts):
+        return f"Below where it began ({_percent(start)}). Look at KL and entropy: the step size or c_A is probably too large."
+    if gain < _noise(start, config.eval_prompts):
+        patience = (
+            "Give it more steps."
+            if _early(config, history)
+            else "No clear gain yet; a higher learning rate may help."
+        )
+        return f"Within the noise of where it began ({_percent(start)}). {patience}"
+    return f"Up {100 * gain:.0f} points from {_percent(start)} before training. {noise}"
+
+
+def _greedy_accuracy(value, config, history):
+    sampled = last_value(history, "sampled_accuracy")
+    if sampled is not None and value < sampled - 0.03:
+        return "Greedy below sampled is unusual: the most likely token is often the wrong one. Read some solutions."
+    start = first_value(history, "greedy_accuracy")
+    if start is not None and value < start - _noise(start, config.eval_prompts):
+        return f"It fell from {_percent(start)}: training has damaged what the reference could do. Lower the learning rate."
+    gap = (
+        f" The gap to sampled accuracy ({_percent(sampled)}) is what the dice still cost."
+        if sampled is not None
+        else ""
+    )
+    return f"What the model answers when it always takes its favourite token.{gap}"
+
+
+def _reward_mean(value, config, history):
+    del history
+    flips = config.reward_noise
+    if flips:
+        true_accuracy = (value - flips) / (1 - 2 * flips) if flips < 0.5 else None
+        ceiling = (
+            f"With {_percent(flips)} of the rewards flipped even a perfect policy averages {1 - flips:.2f}."
+        )
+        if true_accuracy is None:
+            return f"{ceiling} At one half the reward says nothing at all."
+        return (
+            f"{ceiling} This value suggests a true accuracy near {_percent(min(max(true_accuracy, 0), 1))}."
+        )
+    if value > 0.97:
+        return "Nearly every solution is right, so little is left to learn. More operands make it harder."
+    if value < 0.03:
+        return (
+            "Nearly every solution is wrong: there is almost no contrast to learn from. Use fewer operands."
+        )
+    return f"Share of this step's {config.batch_size} training solutions that were right. It jumps from batch to batch; read the trend."
+
+
+def _value_loss(value, config, history):
+    role = "GRPO does not train it; it is measured for comparison. " if config.algorithm == "grpo" else ""
+    if _is_untrained(history):
+        return f"{role}Policy and reference agree, so this is half the variance of R around its group mean: all of it unexplained."
+    start = first_value(history, "value_loss")
+    if start is not None and start > 0 and value > 1.5 * start:
+        return f"{role}Above its start ({_significant(start)}): the log-ratios overshoot the reward. Lower beta or the step size."
+    return f"{role}Lower means beta times the log-ratios account for the reward better. It also falls when groups agree; the residual ratio corrects for that."
+
+
+def _residual_ratio(value, config, history):
+    role = "GRPO does not train it; it is measured at the same beta. " if config.algorithm == "grpo" else ""
+    if _is_untrained(history):
+        return f"{role}Exactly 1: policy and reference agree, so nothing of the reward is explained yet."
+    if value > 1.05:
+        return f"{role}Above 1: the policy moved further than the reward justifies at this beta, so V ends away from R."
+    if value > 0.95:
+        hint = " At such a small beta that is normal: V stays numerically flat." if config.beta < 5e-3 else ""
+        return f"{role}The log-ratios explain almost nothing of the reward so far.{hint}"
+    return f"{role}The policy's own log-ratios explain {_percent(1 - value**2)} of the reward's variance within groups."
+
+
+def _actor_loss(value, config, history):
+    if config.algorithm == "vimpo" and config.actor_coef == 0:
+        return "c_A is 0, so the actor term is not trained: the value loss alone drives the policy."
+    if _is_untrained(history) and config.algorithm == "vimpo":
+        return "0: before learning every advantage is exactly 0, so there is nothing to amplify."
+    if config.updates_per_batch == 1 and abs(value) < 1e-3:
+        return "About 0 by construction: with one update a batch the ratio is 1 and whitened advantages average 0. Its gradient is not 0."
+    if config.updates_per_batch == 1 and config.algorithm == "grpo":
+        return "The ratio is 1, so this only shows whether right or wrong solutions are longer. Its gradient is what matters."
+    if abs(value) > 1:
+        return "Large for a clipped surrogate: the ratio has run far from 1. Use fewer updates a batch or a lower learning rate."
+    return "Its size says little: what matters is its gradient. Watch accuracy and KL instead."
+
+
+def _kl_mean(value, config, history):
+    if _is_untrained(history):
+        return "Exactly 0: policy and reference are the same model, so no token carries credit yet."
+    cost = f"It costs beta x KL = {_significant(config.beta * value)} reward a token."
+    if value > 1.0:
+        return f"Far from the reference. Unless accuracy is high, the policy is running away: lower the learning rate or c_A. {cost}"
+    if value < 1e-4:
+        return "The policy has hardly moved, so its token credit is numerically flat."
+    if _rises_steeply(history, "kl_mean"):
+        return f"More than doubled within ten steps. If accuracy does not follow, the policy is running away. {cost}"
+    return f"The policy is moving away from the reference, as it must to learn. {cost}"
+
+
+def _rises_steeply(history, name, window=10):
+    """True when the last value is over twice the one `window` steps before, once the first learning is over."""
+    recent = [row[name] for row in history if row.get(name) is not None]
+    return len(recent) > 4 * window and recent[-1] > 2 * recent[-1 - window] > 0
+
+
+def _entropy_mean(value, config, history):
+    start = first_value(history, "entropy_mean")
+    if _is_untrained(history) or start is None:
+        return "The reference's own uncertainty: slips it could make, and the free choice of separator."
+    if value < 0.02:
+        return "Almost deterministic: groups will agree, and there is nothing left to compare. Exploration is over."
+    if value > 1.3 * start:
+        return f"Higher than at the start ({_significant(start)}): the policy is getting vaguer, which learning should not do."
+    return f"Down from {_significant(start)} as slips are suppressed. What stays is mostly the style of the separators, {SEPARATOR_ENTROPY} nats each."
+
+
+def _length_mean(value, config, history):
+    start = first_value(history, "length_mean")
+    if start is None or _is_untrained(history):
+        return f"Solutions to {config.operands} numbers have this length when every step is written out."
+    if value > 1.25 * start:
+        return f"Longer than at the start ({_significant(start)}): some solutions may run into the token limit without an end token."
+    if value < 0.8 * start:
+        return f"Shorter than at the start ({_significant(start)}): the policy skips steps or stops early. Read some solutions."
+    return "Steady: the task fixes the number of steps, so only the way of writing them could change it."
+
+
+def _clip_fraction(value, config, history):
+    del history
+    if config.updates_per_batch == 1:
+        return "0 by construction: with one update a batch the ratio is exactly 1 when the loss is taken."
+    if value > 0.3:
+        return "Many tokens are clipped: the updates on one batch go too far. Use fewer updates or a lower learning rate."
+    if value == 0:
+        return "No token has left the trust region: the clip does nothing."
+    return "Some tokens have moved enough for the clip to hold them back, which is its purpose."
+
+
+def _dead_group_share(value, config, history):
+    del history
+    if value > 0.7:
+        return "Most groups agree, so most of the batch teaches nothing about the reward. Use larger groups or more operands."
+    if config.algorithm == "vimpo":
+        return "In these groups R equals its mean: the value loss only pulls their log-ratios back to zero."
+    return "In these groups every advantage is 0: GRPO learns nothing from them."
+
+
+def _grad_norm(value, config, history):
+    typical = [row["grad_norm"] for row in history[-21:-1] if row.get("grad_norm") is not None]
+    if len(typical) >= 10 and value > 10 * sorted(typical)[len(typical) // 2]:
+        return "A spike, over ten times the usual. One is harmless because it is shortened; many mean that the run is unstable."
+    if value > config.max_grad_norm:
+        return f"Longer than {config.max_grad_norm:g}, so it is shortened to that before the update."
+    return f"Below the limit of {config.max_grad_norm:g}, so the update uses it as it is."
+
+
+def _learning_rate(value, config, history):
+    if history and history[-1]["step"] < config.warmup_steps:
+        return f"Still warming up to {config.learning_rate:g}: early gradients are noisy and Adam's averages are empty."
+    if config.lr_schedule == "linear":
+        return f"Falling linearly from {config.learning_rate:g} to a tenth of it at step {config.steps}."
+    return "Constant after the warm-up." if value == config.learning_rate else "On its schedule."
+
+
+def _tokens_per_second(value, config, history):
+    del value, history
+    threads = "one thread" if config.threads == 1 else f"{config.threads} threads"
+    return f"Speed of this machine with {threads}; other work beside it lowers it. It changes nothing in the result."
+
+
+def _cpu_seconds(value, config, history):
+    steps = config.steps - (history[-1]["step"] if history else 0)
+    return (
+        f"At this pace the remaining {steps:.0f} steps cost about {_significant(steps * value)} CPU seconds."
+    )
+
+
+def _wall_seconds(value, config, history):
+    del config
+    cpu = last_value(history, "cpu_seconds")
+    if cpu and value > 2 * cpu:
+        return "Much longer than its CPU time: the machine is busy with something else."
+    return "Close to its CPU time: the worker has a core to itself."
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "sampled_accuracy",
+            "Sampled accuracy",
+            "share",
+            "Share of held-out problems solved by one solution sampled at temperature 1.",
+            "35 to 50 % before training; 70 % and more after 100 steps.",
+            "up",
+            _sampled_accuracy,
+        ),
+        Metric(
+            "greedy_accuracy",
+            "Greedy accuracy",
+            "share",
+            "Share of held-out problems solved when the most likely token is always taken.",
+            "About 80 % before training, slowly rising; never much below that.",
+            "up",
+            _greedy_accuracy,
+        ),
+        Metric(
+            "reward_mean",
+            "Mean reward",
+            "reward",
+            "Mean reward of the solutions sampled for this step, flips included.",
+            "Near sampled accuracy when no reward is flipped; noisy from step to step.",
+            "up",
+            _reward_mean,
+        ),
+        Metric(
+            "kl_mean",
+            "KL to the reference",
+            "nats a token",
+            "Mean over tokens of KL(policy, reference), summed exactly over the whole vocabulary.",
+            "0 at step 0, then a slow rise; usually below 0.3.",
+            "neither",
+            _kl_mean,
+        ),
+        Metric(
+            "value_loss",
+            "Value loss",
+            "reward²",
+            "Half the mean squared terminal residual: how badly the log-ratios of a solution add up to its reward.",
+            "At most 0.125 at the start, then falling.",
+            "down",
+            _value_loss,
+        ),
+        Metric(
+            "residual_ratio",
+            "Terminal residual",
+            "of its target",
+            "Root mean square of the terminal residual, divided by that of its target, R minus the group mean.",
+            "1 at step 0, below 1 once values explain the reward; stays near 1 at tiny beta.",
+            "down",
+            _residual_ratio,
+        ),
+        Metric(
+            "entropy_mean",
+            "Entropy",
+            "nats a token",
+            "Mean entropy of the policy's next-token distribution.",
+            "Falls slowly as slips are suppressed; the free separators keep it above 0.",
+            "neither",
+            _entropy_mean,
+        ),
+        Metric(
+            "dead_group_share",
+            "Dead groups",
+            "share",
+            "Share of prompt groups in which all solutions got the same reward.",
+            "Small at first, rising with accuracy; above 70 % learning stalls.",
+            "down",
+            _dead_group_share,
+        ),
+        Metric(
+            "length_mean",
+            "Solution length",
+            "tokens",
+            "Mean number of tokens of a solution, the end token included.",
+            "About 7, 14, 23 or 35 for 3, 4, 5 or 6 numbers.",
+            "neither",
+            _length_mean,
+        ),
+        Metric(
+            "actor_loss",
+            "Actor loss",
+            "",
+            "Clipped policy-gradient surrogate, averaged over tokens. It holds no reward in VIMPO.",
+            "Near 0 with one update a batch.",
+            "neither",
+            _actor_loss,
+        ),
+        Metric(
+            "clip_fraction",
+            "Clip fraction",
+            "share",
+            "Share of tokens whose ratio left the clip range in the direction of the update.",
+            "0 with one update a batch; up to 20 % with several.",
+            "neither",
+            _clip_fraction,
+        ),
+        Metric(
+            "grad_norm",
+            "Gradient norm",
+            "",
+            "Length of the adapter's gradient before it is shortened.",
+            "A few hundredths to a few units, without a trend upwards.",
+            "neither",
+            _grad_norm,
+        ),
+        Metric(
+            "learning_rate",
+            "Learning rate",
+            "",
+            "Adam's step size at this step, warm-up and schedule applied.",
+            "Rises over the warm-up, then as scheduled.",
+            "neither",
+            _learning_rate,
+        ),
+        Metric(
+            "tokens_per_second",
+            "Tokens a second",
+            "tokens/s",
+            "Tokens sampled in this step divided by the step's wall-clock time.",
+            "Thousands on one laptop core with the bundled model.",
+            "up",
+            _tokens_per_second,
+        ),
+        Metric(
+            "cpu_seconds",
+            "CPU time a step",
+            "s",
+            "Processor time of the step: sampling, scoring, update and measurements.",
+            "About 0.2 s on one core with the defaults; more at the steps that measure accuracy.",
+            "down",
+            _cpu_seconds,
+        ),
+        Metric(
+            "wall_seconds",
+            "Time a step",
+            "s",
+            "Time of the step on a monotonic clock.",
+            "Near its CPU time on an idle machine.",
+            "down",
+            _wall_seconds,
+        ),
+    )
+}

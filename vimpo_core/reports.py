@@ -1,0 +1,131 @@
+"""What the command line prints of a run: accuracies on the test prompts, totals, a scored solution. Imports torch late."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vimpo_core import credit
+from vimpo_core.store import RunStore
+from vimpo_core.types import CreditTrace
+
+TEST_PROMPTS = 512
+
+
+def evaluate_run(
+    store: RunStore, step: int | None = None, prompts: int = TEST_PROMPTS, seed: int = 0
+) -> dict:
+    """Accuracies of a run's snapshot on test problems, with 95% intervals. Imports torch.
+
+    Args:
+        step: a snapshot step; None takes the newest.
+        seed: of the sampled solutions.
+
+    Raises:
+        ValueError: no snapshot at that step (those that exist are named), or a damaged one.
+    """
+    from vimpo_core import evaluate, models
+    from vimpo_core.service import load_snapshot
+    from vimpo_core.tasks.chain import ChainTask
+
+    steps = store.snapshot_steps()
+    if not steps:
+        raise ValueError(f"run {store.run_id} has no snapshot to evaluate. Train it for at least one step.")
+    step = steps[-1] if step is None else step
+    policy, task = load_snapshot(store.run_dir, step), ChainTask(store.config().operands)
+    with models.merged(policy) as model:
+        found = evaluate.accuracies(policy, model, task, "test", prompts, seed)
+    report = {
+        "run_id": store.run_id,
+        "step": step,
+        "split": "test",
+        "n_prompts": found["greedy"].n,
+        "eval_seed": seed,
+    }
+    for how, share in found.items():
+        report |= {f"{how}_accuracy": share.mean, f"{how}_low": share.low, f"{how}_high": share.high}
+    return report
+
+
+def training_report(store: RunStore) -> dict:
+    """Totals of a run and, once it has a snapshot, its accuracies on the test problems. Imports torch."""
+    config, rows = store.config(), store.metrics()
+    report = {
+        "run_id": store.run_id,
+        "status": str(store.state()),
+        "message": store.message(),
+        "algorithm": config.algorithm,
+        "steps": config.steps,
+        "last_step": store.last_step(),
+        "seed": config.seed,
+        "sampled_accuracy": None,
+        "greedy_accuracy": None,
+        "cpu_seconds": sum(row["cpu_seconds"] for row in rows),
+    }
+    if store.snapshot_steps():
+        measured = evaluate_run(store)
+        report |= {"evaluated_step": measured.pop("step")} | {
+            k: v for k, v in measured.items() if k != "run_id"
+        }
+    return report
+
+
+def solution_report(trace: CreditTrace, beta: float, run_id: str) -> dict:
+    """A scored solution token by token: what was measured, and rho, kappa, delta and V_t relative to V_0."""
+    mask, row = trace.mask[None], lambda a: a[None].astype("float64")
+    logprob, ref_logprob, kl = row(trace.logprob), row(trace.ref_logprob), row(trace.kl)
+    rho, kappa = credit.rho(logprob, ref_logprob, mask, beta), credit.kappa(kl, mask, beta)
+    terms = credit.td_terms(logprob, ref_logprob, kl, mask, beta)
+    values = credit.implied_values(terms, mask, terms.sum(axis=1) * 0)
+    tokens = [
+        {
+            "index": t,
+            "text": trace.text[t],
+            "logprob": float(trace.logprob[t]),
+            "ref_logprob": float(trace.ref_logprob[t]),
+            "kl": float(trace.kl[t]),
+            "entropy": float(trace.entropy[t]),
+            "rho": float(rho[0, t]),
+            "kappa": float(kappa[0, t]),
+            "td_term": float(terms[0, t]),
+            "value_after_minus_start": float(values[0, t + 1]),
+        }
+        for t in range(len(trace.text))
+    ]
+    return {
+        "run_id": run_id,
+        "step": trace.step,
+        "beta": beta,
+        "prompt": trace.prompt_text,
+        "solution": trace.completion_text,
+        "gold": trace.gold,
+        "status": trace.status,
+        "answer": trace.answer,
+        "reason": trace.reward_reason,
+        "reward": trace.reward,
+        "first_wrong": trace.first_wrong,
+        "tokens": tokens,
+    }
+
+
+def run_line(run) -> dict:
+    """One run of a list (runs.RunSummary) as JSON."""
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "algorithm": run.algorithm,
+        "state": str(run.state),
+        "message": run.message,
+        "steps": run.steps,
+        "last_step": run.last_step,
+        "created": run.created,
+    }
+
+
+def find_run(runs_dir: Path, run_id: str) -> RunStore:
+    """A run of the folder, else a bundled demo of that name. Raises ValueError naming what exists."""
+    from vimpo_core.paths import DEMOS
+    from vimpo_core.runs import RunsDir
+
+    if not (runs_dir / run_id).exists() and (DEMOS / run_id).is_dir():
+        return RunsDir(DEMOS, read_only=True).open(run_id)
+    return RunsDir(runs_dir).open(run_id)

@@ -1,0 +1,369 @@
+"""A folder of runs and the queue of jobs that train them. The web pages and the command line share it.
+
+    runs_dir/RUN_ID/        one run each (`store`)
+    runs_dir/app.db         the queue and the names people gave to runs; short transactions, written by anyone
+    runs_dir/worker.lock    held by the one process that trains (`worker`)
+    runs_dir/worker.log     what that process had to say
+
+A job is one run, or several that are stepped in turn. One job is trained at a time; the others wait in order. This
+module never trains: it writes down what is wanted, and the worker reads it between steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from vimpo_core.config import TrainConfig
+from vimpo_core.job_queue import COMMANDS, Command, JobQueue, JobSummary
+from vimpo_core.locks import exclusive, is_held
+from vimpo_core.paths import ROOT
+from vimpo_core.store import LOCK_NAME, RunStore, StoreError
+from vimpo_core.types import RunState
+
+QUEUE_NAME = "app.db"
+WORKER_LOCK_NAME = "worker.lock"
+WORKER_LOG_NAME = "worker.log"
+
+ACTIVE = (RunState.QUEUED, RunState.RUNNING, RunState.PAUSED)
+LONGEST_NAME = 80
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One line of the list of runs. A folder that cannot be read has algorithm "", steps 0 and default settings;
+    its `message` says what is wrong."""
+
+    run_id: str
+    name: str
+    algorithm: str
+    state: RunState
+    message: str
+    steps: int
+    last_step: int | None
+    created: str
+    config: TrainConfig
+    job_id: str | None
+    read_only: bool
+
+
+class RunsDir:
+    """The runs in `path`; nothing is created before the first run is. With read_only=True nothing ever is."""
+
+    def __init__(self, path: Path, read_only: bool = False):
+        self.path = Path(path)
+        self.read_only = read_only
+        self.queue = JobQueue(self.path / QUEUE_NAME)
+
+    # ---- looking
+
+    def list(self) -> list[RunSummary]:
+        """All runs, newest first. A half-written folder is listed with the sentence that says so; never raises."""
+        try:
+            names, jobs = self.queue.names(), self.jobs()
+        except (ValueError, StoreError):  # a damaged queue hides names, not runs
+            names, jobs = {}, []
+        newest_job = {run_id: job for job in jobs for run_id in job.run_ids}
+        found = [self._summary(run_id, names, newest_job.get(run_id)) for run_id in self._run_ids()]
+        return sorted(found, key=lambda run: (run.created, run.run_id), reverse=True)
+
+    def open(self, run_id: str) -> RunStore:
+        """A run, for reading. Raises ValueError naming the runs there are, or what is wrong with this one."""
+        return RunStore.open(self._run_dir(run_id))
+
+    def open_writable(self, run_id: str) -> RunStore:
+        """A run, for the process that will hold its lock."""
+        self._refuse_read_only("train")
+        return RunStore.open(self._run_dir(run_id), writable=True)
+
+    def jobs(self) -> list[JobSummary]:
+        """All jobs in the order they were submitted. One that says running without a living worker is interrupted."""
+        return [self._resolved(job) for job in self.queue.jobs()]
+
+    def has_worker(self) -> bool:
+        """Whether a worker is alive in this folder."""
+        return is_held(self.path / WORKER_LOCK_NAME)
+
+    # ---- changing
+
+    def rename(self, run_id: str, name: str) -> None:
+        """Give a run a name. Raises ValueError on an empty or over-long one."""
+        self._refuse_read_only("rename")
+        self._run_dir(run_id)
+        self.queue.set_name(run_id, _checked_name(name))
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run for good. Raises ValueError while it is queued, running or paused."""
+        self._refuse_read_only("delete")
+        run_dir = self._run_dir(run_id)
+        if job := self._active_job_of(run_id):
+            raise ValueError(f"run {run_id} is {job.state} and cannot be deleted. Stop it first.")
+        with exclusive(run_dir / LOCK_NAME, f"run {run_id} is running and cannot be deleted. Stop it first."):
+            hidden = (
+                self.path / f".deleted-{run_id}"
+            )  # out of sight in one move, even if removing it is cut short
+            shutil.rmtree(hidden, ignore_errors=True)
+            run_dir.rename(hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
+        self.queue.forget_name(run_id)
+
+    def submit(self, configs: list[TrainConfig], name: str = "") -> str:
+        """Make one queued run a config and one job of them all, stepped in turn. Returns the job's id.
+
+        Call `ensure_worker` to have it trained. Without a name the runs are named after their settings.
+
+        Raises:
+            ValueError: no config, or a bad name.
+            StoreError: it could not be written; nothing is left of it.
+        """
+        self._refuse_read_only("train")
+        if not configs:
+            raise ValueError("a job needs at least one run, got none. Choose an algorithm.")
+        name = _checked_name(name) if name.strip() else ""
+        made: list[RunStore] = []
+        try:
+            _make_folder(self.path)
+            number = self._free_number(configs)
+            for run_id, config in zip(_ids(configs, number), configs, strict=True):
+                label = (
+                    default_name(config)
+                    if not name
+                    else name
+                    if len(configs) == 1
+                    else f"{name}: {default_name(config)}"
+                )
+                header = {"job_id": f"job-{number}", "name": label, "command": command_line(config)}
+                made.append(RunStore.create(self.path / run_id, config, header))
+            self.queue.add(f"job-{number}", [store.run_id for store in made])
+        except BaseException:
+            for store in made:
+                shutil.rmtree(store.run_dir, ignore_errors=True)
+            raise
+        return f"job-{number}"
+
+    def resume(self, run_ids: list[str]) -> str:
+        """Put runs that are stopped, interrupted or diverged back in the queue as one job, each from its own last step.
+
+        Returns the job's id. Raises ValueError, changing nothing, if one of them is finished, running or queued.
+        """
+        self._refuse_read_only("resume")
+        if not run_ids:
+            raise ValueError("resume needs at least one run, got none. Name a run.")
+        stores = [self.open_writable(run_id) for run_id in dict.fromkeys(run_ids)]
+        for store in stores:
+            self._refuse_resume(store)
+        job_id = f"job-{self.queue.next_number()}"
+        for store in stores:
+            with store:
+                store.set_state(RunState.QUEUED)
+        self.queue.add(job_id, [store.run_id for store in stores])
+        return job_id
+
+    def command(self, job_id: str, command: Command) -> None:
+        """Ask a job to play, pause, make a single step or stop. A waiting job that is stopped leaves the queue.
+
+        Raises ValueError if the command or the job does not exist, or the job is over.
+        """
+        if command not in COMMANDS:
+            raise ValueError(f"unknown command {command!r}. Known: {', '.join(COMMANDS)}.")
+        job = self._job(job_id)
+        if job.state not in ACTIVE:
+            raise ValueError(f"{job_id} is {job.state} and takes no command. Resume its runs to go on.")
+        if command == "stop" and self.queue.move(job_id, RunState.QUEUED, RunState.STOPPED):
+            self._stop_unstarted(job)
+        else:
+            self.queue.set_command(job_id, command)
+
+    def ensure_worker(self) -> None:
+        """Start a worker unless one is at work or nothing waits. It outlives this process and its terminal."""
+        self._refuse_read_only("train")
+        if self.has_worker() or not self.queue.has_waiting():
+            return
+        with open(self.path / WORKER_LOG_NAME, "ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "vimpo_core.worker", str(self.path.absolute())],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                close_fds=True,
+                start_new_session=True,
+            )
+        # Somebody has to collect its exit status, or it stays in the process table as long as the web server lives.
+        threading.Thread(target=worker.wait, name="worker-wait", daemon=True).start()
+
+    # ---- inside
+
+    def _run_ids(self) -> list[str]:
+        if not self.path.is_dir():
+            return []
+        return sorted(d.name for d in self.path.iterdir() if d.is_dir() and not d.name.startswith("."))
+
+    def _run_dir(self, run_id: str) -> Path:
+        run_ids = self._run_ids()  # also keeps an id from a link inside this folder
+        if run_id not in run_ids:
+            there = (
+                f"It has {', '.join(run_ids[:10])}{', ...' if len(run_ids) > 10 else ''}."
+                if run_ids
+                else "It is empty."
+            )
+            raise ValueError(f"no run {run_id!r} in {self.path.name}. {there}")
+        return self.path / run_id
+
+    def _summary(self, run_id: str, names: dict[str, str], job: JobSummary | None) -> RunSummary:
+        try:
+            store = RunStore.open(self.path / run_id)
+            config, seen = store.config(), store.overview()
+        except (ValueError, OSError) as error:
+            return _unreadable(run_id, names.get(run_id, run_id), str(error), self.read_only)
+        state, message = seen.state, seen.message
+        if state == RunState.QUEUED and (job is None or job.state not in ACTIVE):
+            state = RunState.INTERRUPTED
+            message = "The process died before this run's turn came. Resume puts it back in the queue."
+        return RunSummary(
+            run_id=run_id,
+            name=names.get(run_id, seen.header["name"]),
+            algorithm=config.algorithm,
+            state=state,
+            message=message,
+            steps=config.steps,
+            last_step=seen.last_step,
+            created=seen.header["created"],
+            config=config,
+            job_id=job.job_id if job else seen.header["job_id"],
+            read_only=self.read_only,
+        )
+
+    def _resolved(self, job: JobSummary) -> JobSummary:
+        if job.state not in (RunState.RUNNING, RunState.PAUSED):
+            return job
+        if not self.has_worker():
+            # A worker writes how the job ended before it lets go of its lock: read again before calling it dead.
+            again = next((j for j in self.queue.jobs() if j.job_id == job.job_id), job)
+            return (
+                dataclasses.replace(again, state=RunState.INTERRUPTED) if again.state == job.state else again
+            )
+        with contextlib.suppress(ValueError):
+            if any(self.open(run_id).state() == RunState.PAUSED for run_id in job.run_ids):
+                return dataclasses.replace(job, state=RunState.PAUSED)
+        return job
+
+    def _job(self, job_id: str) -> JobSummary:
+        jobs = {job.job_id: job for job in self.queue.jobs()}
+        if job_id not in jobs:
+            raise ValueError(f"no job {job_id!r}. The newest are {', '.join(list(jobs)[-5:]) or 'none'}.")
+        return self._resolved(jobs[job_id])
+
+    def _active_job_of(self, run_id: str) -> JobSummary | None:
+        return next(
+            (job for job in self.jobs() if run_id in job.run_ids and self._works_on(job, run_id)), None
+        )
+
+    def _works_on(self, job: JobSummary, run_id: str) -> bool:
+        """Whether the job still has something to do for this run: a pair goes on when one member has diverged."""
+        if job.state not in ACTIVE:
+            return False
+        try:
+            return self.open(run_id).state() in ACTIVE
+        except ValueError:
+            return False
+
+    def _refuse_resume(self, store: RunStore) -> None:
+        state = store.state()
+        if state == RunState.FINISHED:
+            raise ValueError(
+                f"run {store.run_id} is finished: all its {store.config().steps} steps are done."
+            )
+        if state in (RunState.RUNNING, RunState.PAUSED):
+            raise ValueError(f"run {store.run_id} is already {state}. Use play, pause or stop.")
+        if self._active_job_of(store.run_id):
+            raise ValueError(f"run {store.run_id} is already queued. It starts when the running job ends.")
+
+    def _refuse_read_only(self, what: str) -> None:
+        if self.read_only:
+            raise ValueError(
+                f"these runs are read-only: you cannot {what} them. Train a run of your own instead."
+            )
+
+    def _free_number(self, configs: list[TrainConfig]) -> int:
+        number = self.queue.next_number()
+        while any((self.path / run_id).exists() for run_id in _ids(configs, number)):
+            number = self.queue.next_number()
+        return number
+
+    def _stop_unstarted(self, job: JobSummary) -> None:
+        for run_id in job.run_ids:
+            with self.open_writable(run_id) as store:
+                store.set_state(RunState.STOPPED)
+
+
+def default_name(config: TrainConfig) -> str:
+    """What a run is called until somebody names it: "VIMPO beta 0.1, seed 0"."""
+    scale = f" beta {config.beta:g}" if config.algorithm == "vimpo" else ""
+    return f"{config.algorithm.upper()}{scale}, seed {config.seed}"
+
+
+def command_line(config: TrainConfig) -> str:
+    """The command that makes the same run: the settings that differ from the defaults, and always the main ones."""
+    options = []
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if f.name in ("algorithm", "steps", "seed") or value != f.default:
+            options += [
+                f"--{f.name.replace('_', '-')}",
+                f"{value!r}" if isinstance(value, float) else str(value),
+            ]
+    return shlex.join(["python", "-m", "vimpo_core", "train", *options])
+
+
+def _unreadable(run_id: str, name: str, message: str, read_only: bool) -> RunSummary:
+    return RunSummary(
+        run_id=run_id,
+        name=name,
+        algorithm="",
+        state=RunState.INTERRUPTED,
+        message=message,
+        steps=0,
+        last_step=None,
+        created="",
+        config=TrainConfig(),
+        job_id=None,
+        read_only=read_only,
+    )
+
+
+def _ids(configs: list[TrainConfig], number: int) -> list[str]:
+    """vimpo-7 and grpo-7 for job 7; vimpo-7 and vimpo-7-2 when an algorithm comes twice."""
+    ids: list[str] = []
+    for config in configs:
+        copies = sum(earlier.algorithm == config.algorithm for earlier in configs[: len(ids)])
+        ids.append(f"{config.algorithm}-{number}" + (f"-{copies + 1}" if copies else ""))
+    return ids
+
+
+def _checked_name(name: str) -> str:
+    name = " ".join(name.split())
+    if not name or len(name) > LONGEST_NAME:
+        raise ValueError(
+            f"a run's name must have 1 to {LONGEST_NAME} characters, got {len(name)}. Use another one."
+        )
+    return name
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"The runs folder {path.name} cannot be made ({error.strerror}). Choose another one."
+        ) from error
+    if not os.access(path, os.W_OK):
+        raise StoreError(f"The runs folder {path.name} is not writable. Choose another one.")

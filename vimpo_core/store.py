@@ -1,0 +1,590 @@
+"""One run, one directory, one SQLite file.
+
+    run_dir/run.db      header, settings, state; a row a metric, a solution, an adapter snapshot; the resume state
+    run_dir/run.lock    held by the process that trains the run (`flock`): who holds it is alive, no clock decides
+
+A step is one transaction: its metrics, its solutions, its snapshot and the state to go on from are there together or
+not at all. One process writes; every other one opens the file read-only, one short connection a call, so a `RunStore`
+may be used from any thread. The store knows arrays and texts, not what they mean: it never computes a credit.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import shutil
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vimpo_core import trace_rows
+from vimpo_core.config import TrainConfig
+from vimpo_core.locks import exclusive, is_held
+from vimpo_core.types import SCHEMA_VERSION, CreditTrace, RunState
+
+DB_NAME = "run.db"
+LOCK_NAME = "run.lock"
+
+_BUSY_SECONDS = 5.0
+"""How long a connection waits for another one's short transaction."""
+_PAGE_OVERHEAD = 1.2
+"""Bytes on disk a byte of a record, roughly: rows do not fill their pages."""
+_LOG_MEGABYTES = 5
+"""SQLite's write-ahead log grows to 1000 pages of 4 KiB and a transaction before it is used again from its start."""
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""No space left, or none left of one's quota."""
+
+_SCHEMA = """
+CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE steps (step INTEGER PRIMARY KEY, trace_count INTEGER NOT NULL);
+CREATE TABLE metrics (
+    step INTEGER NOT NULL, name TEXT NOT NULL, value REAL,
+    nonfinite TEXT,  -- "nan", "inf" or "-inf" where value is NULL
+    is_timing INTEGER NOT NULL,
+    PRIMARY KEY (step, name)
+) WITHOUT ROWID;
+CREATE TABLE traces (
+    step INTEGER NOT NULL, group_id INTEGER NOT NULL, sample_idx INTEGER NOT NULL,
+    reward REAL, group_mean_reward REAL, record TEXT NOT NULL,
+    ids BLOB NOT NULL, mask BLOB NOT NULL,
+    logprob BLOB, ref_logprob BLOB, kl BLOB, entropy BLOB, sampler_logprob BLOB,
+    topk_ids BLOB, topk_logprob BLOB, topk_ref_logprob BLOB, topk_text BLOB,
+    PRIMARY KEY (step, group_id, sample_idx)
+);
+CREATE TABLE snapshots (step INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, blob BLOB NOT NULL);
+CREATE TABLE resume_state (
+    id INTEGER PRIMARY KEY CHECK (id = 1), step INTEGER NOT NULL, sha256 TEXT NOT NULL, blob BLOB NOT NULL
+);
+"""
+
+_SELECT_TRACES = f"SELECT {', '.join(trace_rows.COLUMNS)} FROM traces"
+_INSERT_TRACE = f"INSERT INTO traces ({', '.join(trace_rows.COLUMNS)}) VALUES ({', '.join('?' * len(trace_rows.COLUMNS))})"
+
+
+class StoreError(OSError):
+    """Something could not be written; nothing of it was kept. `is_disk_full` says whether freeing space helps."""
+
+    def __init__(self, sentence: str, is_disk_full: bool = False):
+        super().__init__(sentence)
+        self.is_disk_full = is_disk_full
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one step leaves behind; record n describes the policy after n updates.
+
+    metrics: deterministic floats, one a name; absent means not measured.
+    timings: cpu_seconds, wall_seconds, tokens_per_second: they differ from run to run.
+    traces: the solutions sampled at this step. resume_state: safetensors blob that step n+1 starts from; only the
+    newest is kept. snapshot: safetensors blob of the adapter, kept for ever, or None.
+    """
+
+    step: int
+    metrics: dict[str, float]
+    timings: dict[str, float]
+    traces: list[CreditTrace]
+    resume_state: bytes
+    snapshot: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What a list of runs shows, read in one go."""
+
+    header: dict
+    state: RunState
+    message: str
+    last_step: int | None
+
+
+class RunStore:
+    """The run in `run_dir`. Reading works from any thread and process; writing is for the holder of `lock()`."""
+
+    def __init__(self, run_dir: Path, writable: bool):
+        self.run_dir = Path(run_dir)
+        self.run_id = self.run_dir.name
+        self._db = self.run_dir / DB_NAME
+        self._writable = writable
+        self._write_lock = threading.RLock()
+        self._writer: sqlite3.Connection | None = None
+        self._config = self._checked_config()
+
+    # ---- making and opening
+
+    @classmethod
+    def create(cls, run_dir: Path, config: TrainConfig, header: dict) -> RunStore:
+        """Make a queued run in `run_dir`, which must not exist; `header` adds to what the settings already say.
+
+        The folder appears whole: it is filled under a hidden name first.
+
+        Raises:
+            ValueError: `run_dir` exists.
+            StoreError: it cannot be written.
+        """
+        run_dir = Path(run_dir)
+        if run_dir.exists():
+            raise ValueError(
+                f"a run named {run_dir.name!r} already exists. Choose another name or delete it first."
+            )
+        try:
+            run_dir.parent.mkdir(parents=True, exist_ok=True)
+            hidden = Path(tempfile.mkdtemp(prefix=".new-", dir=run_dir.parent))
+        except OSError as error:
+            raise _write_error(f"The folder for run {run_dir.name}", error) from error
+        try:
+            hidden.chmod(0o755)
+            _write_new_db(hidden / DB_NAME, config, {**_default_header(run_dir.name, config), **header})
+            (hidden / LOCK_NAME).touch()
+            hidden.rename(run_dir)
+        except (OSError, sqlite3.Error) as error:
+            shutil.rmtree(hidden, ignore_errors=True)
+            raise _write_error(f"Run {run_dir.name}", error) from error
+        return cls(run_dir, writable=True)
+
+    @classmethod
+    def open(cls, run_dir: Path, writable: bool = False) -> RunStore:
+        """Open an existing run. Raises ValueError, one sentence, if it is missing, half-written or from a newer version."""
+        return cls(run_dir, writable)
+
+    def _checked_config(self) -> TrainConfig:
+        if not self._db.is_file() or self._db.stat().st_size == 0:
+            what = f"has no {DB_NAME}" if not self._db.is_file() else f"has an empty {DB_NAME}"
+            what = what if self.run_dir.is_dir() else "does not exist"
+            raise ValueError(
+                f"run {self.run_id} is unreadable: its folder {what}. Delete it, or copy it here again."
+            )
+        with self._reading() as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise ValueError(
+                    f"run {self.run_id} was written by a newer version (format {version}, this one reads up to "
+                    f"{SCHEMA_VERSION}). Update VIMPO Lab to open it."
+                )
+            settings = self._get(connection, "config") if version else None
+            if settings is None:
+                raise ValueError(
+                    f"run {self.run_id} is half-written: it holds no settings. Delete it and train again."
+                )
+        try:
+            return TrainConfig.from_dict(settings)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"run {self.run_id} has settings that this version does not know: {error}"
+            ) from error
+
+    def close(self) -> None:
+        """End writing: everything moves from the write-ahead log into `run.db`, which then stands on its own."""
+        with self._write_lock:
+            if self._writer is not None:
+                _leave_wal(self._writer)
+                self._writer.close()
+                self._writer = None
+
+    def __enter__(self) -> RunStore:
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self.close()
+
+    def __del__(self):
+        if getattr(self, "_writer", None) is not None:
+            self._writer.close()
+
+    # ---- what the run is
+
+    def config(self) -> TrainConfig:
+        """The settings the run was made with."""
+        return self._config
+
+    def header(self) -> dict:
+        """schema_version, run_id, algorithm, model, ref, tokenizer_sha256, beta, gae_lambda, temperature, kl_estimator,
+        job_id, name, created (ISO) and command. Hashes are None until the worker has loaded the model."""
+        with self._reading() as connection:
+            return self._get(connection, "header")
+
+    def update_header(self, fields: dict) -> None:
+        """Replace some header fields, such as the hashes of the model once it is loaded."""
+        with self._transaction("The header") as connection:
+            self._put(connection, "header", {**self._get(connection, "header"), **fields})
+
+    def overview(self) -> Overview:
+        """Header, state, message and last step in one short connection."""
+        with self._reading() as connection:
+            header = self._get(connection, "header")
+            last_step = _last_step(connection)
+            state, message = self._status(connection)
+            return Overview(header, state, message, last_step)
+
+    def state(self) -> RunState:
+        """Where the run is in its life. A run that says running while nobody holds its lock is interrupted."""
+        with self._reading() as connection:
+            return self._status(connection)[0]
+
+    def message(self) -> str:
+        """What happened, in a sentence, where the state alone does not say it; else empty."""
+        with self._reading() as connection:
+            return self._status(connection)[1]
+
+    def set_state(self, state: RunState, message: str = "") -> None:
+        """Write state and message. Raises StoreError if that fails."""
+        with self._transaction("The state") as connection:
+            self._put(connection, "status", [str(state), message])
+
+    def _status(self, connection: sqlite3.Connection) -> tuple[RunState, str]:
+        state, message = self._get(connection, "status")
+        if state in (RunState.RUNNING, RunState.PAUSED) and not is_held(self.run_dir / LOCK_NAME):
+            # A worker writes its last word before it lets go of the lock: read again before calling it dead.
+            state, message = self._get(connection, "status")
+            if state in (RunState.RUNNING, RunState.PAUSED):
+                return RunState.INTERRUPTED, _interrupted_sentence(_last_step(connection))
+        return RunState(state), message
+
+    def lock(self):
+        """Context manager: the exclusive right to train this run. Raises LockedError if another process has it."""
+        return exclusive(
+            self.run_dir / LOCK_NAME,
+            f"run {self.run_id} is already running in another process. Wait for it to end, or stop it first.",
+        )
+
+    # ---- writing
+
+    def commit_step(self, record: StepRecord) -> None:
+        """Store a step, all of it or nothing.
+
+        Raises:
+            ValueError: the step is not after the last one, or an array's shape does not fit its tokens.
+            StoreError: it could not be written (a full disk says how much to free); the run is as before.
+        """
+        rows = [trace_rows.to_row(trace) for trace in record.traces]
+        metrics = _metric_rows(record)
+        size = _size(rows) + len(record.resume_state) + len(record.snapshot or b"")
+        with self._transaction(f"Step {record.step}", self._space_needed(record.step, size)) as connection:
+            last = _last_step(connection)
+            if last is not None and record.step <= last:
+                raise ValueError(f"step {record.step} of run {self.run_id} cannot follow step {last}.")
+            connection.execute("INSERT INTO steps VALUES (?, ?)", (record.step, len(rows)))
+            connection.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?, ?)", metrics)
+            connection.executemany(_INSERT_TRACE, rows)
+            connection.execute(
+                "INSERT OR REPLACE INTO resume_state VALUES (1, ?, ?, ?)",
+                (record.step, _sha256(record.resume_state), record.resume_state),
+            )
+            if record.snapshot is not None:
+                connection.execute(
+                    "INSERT INTO snapshots VALUES (?, ?, ?)",
+                    (record.step, _sha256(record.snapshot), record.snapshot),
+                )
+
+    def compact(
+        self,
+        keep_trace_steps: set[int] | None,
+        keep_resume_state: bool,
+        keep_snapshot_steps: set[int] | None = None,
+    ) -> None:
+        """Make the run small, for good: drop the solutions and snapshots of other steps (None keeps all of them) and,
+        unless kept, the resume state. Afterwards it opens from a read-only disk."""
+        with self._transaction("The smaller run") as connection:
+            if keep_trace_steps is not None:
+                kept = json.dumps(sorted(keep_trace_steps))
+                connection.execute(
+                    "DELETE FROM traces WHERE step NOT IN (SELECT value FROM json_each(?))", (kept,)
+                )
+                connection.execute(
+                    "UPDATE steps SET trace_count = 0 WHERE step NOT IN (SELECT value FROM json_each(?))",
+                    (kept,),
+                )
+            if keep_snapshot_steps is not None:
+                kept = json.dumps(sorted(keep_snapshot_steps))
+                connection.execute(
+                    "DELETE FROM snapshots WHERE step NOT IN (SELECT value FROM json_each(?))", (kept,)
+                )
+            if not keep_resume_state:
+                connection.execute("DELETE FROM resume_state")
+        with self._write_lock:
+            try:
+                _leave_wal(self._writer)
+                self._writer.execute("VACUUM")
+            except sqlite3.Error as error:
+                raise _write_error("The smaller run", error) from error
+            self.close()
+
+    def _space_needed(self, step: int, size: int) -> str:
+        """How much disk the rest of the run takes if its steps are like this one, its write-ahead log included."""
+        steps_left = max(self._config.steps - step + 1, 1)
+        megabytes = math.ceil(_PAGE_OVERHEAD * steps_left * size / 1e6 + _LOG_MEGABYTES)
+        return f"{megabytes} MB for the {steps_left} steps left"
+
+    @contextmanager
+    def _transaction(self, what: str, space_needed: str = "a few MB") -> Iterator[sqlite3.Connection]:
+        """Everything inside is committed together; on any error nothing is."""
+        with self._write_lock:
+            try:
+                connection = self._open_writer()
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException as error:
+                if self._writer is not None and self._writer.in_transaction:
+                    with suppress(sqlite3.Error):  # the first error is the one to tell
+                        self._writer.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise _write_error(f"{what} of run {self.run_id}", error, space_needed) from error
+                raise
+
+    def _open_writer(self) -> sqlite3.Connection:
+        if not self._writable:
+            raise ValueError(
+                f"run {self.run_id} is open for reading only. Open it with writable=True to change it."
+            )
+        if self._writer is None:
+            self._writer = sqlite3.connect(
+                _uri(self._db, "rw"),
+                uri=True,
+                timeout=_BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            self._writer.execute("PRAGMA synchronous = FULL")
+            with suppress(
+                sqlite3.OperationalError
+            ):  # readers are in the way: the rollback journal is as safe
+                self._writer.execute("PRAGMA journal_mode = WAL")
+        return self._writer
+
+    # ---- reading
+
+    def last_step(self) -> int | None:
+        """The newest committed step, None before the first."""
+        with self._reading() as connection:
+            return _last_step(connection)
+
+    def metrics(self, after: int = -1, timings: bool = True) -> list[dict]:
+        """One dict a step later than `after`, ascending: {"step": n, name: value}; None where it was not finite.
+
+        With timings=False only what the same seed reproduces bit for bit.
+        """
+        query = "SELECT step, name, value FROM metrics WHERE step > ? AND is_timing <= ? ORDER BY step, is_timing, name"
+        found: dict[int, dict] = {}
+        with self._reading() as connection:
+            for (step,) in connection.execute(
+                "SELECT step FROM steps WHERE step > ? ORDER BY step", (after,)
+            ):
+                found[step] = {"step": step}
+            for step, name, value in connection.execute(query, (after, int(timings))):
+                # A step committed between the two reads waits for the next call.
+                if step in found:
+                    found[step][name] = value
+        return list(found.values())
+
+    def trace_steps(self) -> list[int]:
+        """The steps whose solutions are stored, ascending."""
+        with self._reading() as connection:
+            return [
+                step
+                for (step,) in connection.execute(
+                    "SELECT step FROM steps WHERE trace_count > 0 ORDER BY step"
+                )
+            ]
+
+    def traces(self, step: int) -> list[CreditTrace]:
+        """The solutions of a step, by group_id, then sample_idx. Raises ValueError naming the steps that have any."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"{_SELECT_TRACES} WHERE step = ? ORDER BY group_id, sample_idx", (step,)
+            ).fetchall()
+        if not rows:
+            raise ValueError(
+                f"run {self.run_id} holds no solutions of step {step}. {_which(self.trace_steps())}"
+            )
+        return [trace_rows.from_row(row) for row in rows]
+
+    def trace(self, step: int, group_id: int, sample_idx: int) -> CreditTrace:
+        """One solution. Raises ValueError naming what the step has."""
+        query = f"{_SELECT_TRACES} WHERE step = ? AND group_id = ? AND sample_idx = ?"
+        with self._reading() as connection:
+            row = connection.execute(query, (step, group_id, sample_idx)).fetchone()
+        if row is None:
+            traces = self.traces(step)
+            raise ValueError(
+                f"step {step} of run {self.run_id} has no solution {sample_idx} of prompt {group_id}. It has prompts "
+                f"{traces[0].group_id} to {traces[-1].group_id}, solutions {min(t.sample_idx for t in traces)} to "
+                f"{max(t.sample_idx for t in traces)}."
+            )
+        return trace_rows.from_row(row)
+
+    def snapshot_steps(self) -> list[int]:
+        """The steps whose adapter is stored, ascending."""
+        with self._reading() as connection:
+            return [step for (step,) in connection.execute("SELECT step FROM snapshots ORDER BY step")]
+
+    def snapshot(self, step: int) -> bytes:
+        """The adapter of the policy after `step` updates (safetensors). Raises ValueError if absent or damaged."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT sha256, blob FROM snapshots WHERE step = ?", (step,)).fetchone()
+        if row is None:
+            raise ValueError(
+                f"run {self.run_id} holds no adapter of step {step}. {_which(self.snapshot_steps())}"
+            )
+        return self._intact(f"the adapter of step {step}", *row)
+
+    def resume_state(self) -> bytes | None:
+        """What training goes on from (safetensors); None before the first step. Raises ValueError if damaged."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT sha256, blob FROM resume_state").fetchone()
+        return None if row is None else self._intact("the state to resume from", *row)
+
+    def _intact(self, what: str, sha256: str, blob: bytes) -> bytes:
+        if _sha256(blob) != sha256:
+            raise ValueError(
+                f"{what} in run {self.run_id} does not match its checksum: the file was damaged. "
+                "Use another step, or restore the run from a copy."
+            )
+        return blob
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A read-only connection of this call's own."""
+        connection = None
+        try:
+            connection = sqlite3.connect(
+                _uri(self._db, "ro"), uri=True, timeout=_BUSY_SECONDS, isolation_level=None
+            )
+            yield connection
+        except (sqlite3.Error, json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"run {self.run_id} cannot be read ({error}). Restore it from a copy, or delete it."
+            ) from error
+        finally:
+            if connection is not None:
+                connection.close()
+
+    @staticmethod
+    def _get(connection: sqlite3.Connection, key: str):
+        row = connection.execute("SELECT value FROM run WHERE key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    @staticmethod
+    def _put(connection: sqlite3.Connection, key: str, value) -> None:
+        connection.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (key, json.dumps(value)))
+
+
+# ---- rows
+
+
+def _metric_rows(record: StepRecord) -> list[tuple]:
+    rows = []
+    for values, is_timing in ((record.metrics, 0), (record.timings, 1)):
+        for name, value in values.items():
+            number = float(value)
+            is_finite = math.isfinite(number)
+            rows.append(
+                (
+                    record.step,
+                    name,
+                    number if is_finite else None,
+                    None if is_finite else str(number),
+                    is_timing,
+                )
+            )
+    return rows
+
+
+def _size(rows: list[tuple]) -> int:
+    return sum(len(value) for row in rows for value in row if isinstance(value, bytes | str))
+
+
+def _last_step(connection: sqlite3.Connection) -> int | None:
+    return connection.execute("SELECT max(step) FROM steps").fetchone()[0]
+
+
+def _sha256(blob: bytes) -> str:
+    return hashlib.sha256(blob).hexdigest()
+
+
+# ---- files and words
+
+
+def _default_header(run_id: str, config: TrainConfig) -> dict:
+    unknown_hash = {"id": config.model, "revision": None}
+    return {
+        "schema_version": SCHEMA_VERSION, "run_id": run_id, "algorithm": config.algorithm,
+        "model": unknown_hash, "ref": unknown_hash, "tokenizer_sha256": None,
+        "beta": config.beta, "gae_lambda": config.gae_lambda, "temperature": 1.0, "kl_estimator": "exact",
+        "job_id": None, "name": run_id, "created": datetime.now(UTC).isoformat(timespec="microseconds"), "command": "",
+    }  # fmt: skip
+
+
+def _write_new_db(path: Path, config: TrainConfig, header: dict) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        # The version number goes in last, with the rest: a file that has it is whole.
+        connection.executescript(f"BEGIN;{_SCHEMA}")
+        for key, value in (
+            ("config", config.to_dict()),
+            ("header", header),
+            ("status", [str(RunState.QUEUED), ""]),
+        ):
+            connection.execute("INSERT INTO run VALUES (?, ?)", (key, json.dumps(value)))
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+
+
+def _leave_wal(connection: sqlite3.Connection) -> None:
+    """Back to a rollback journal, so that a copy of `run.db` alone is the run; readers passing by are outwaited."""
+    for _ in range(20):
+        with suppress(sqlite3.OperationalError):
+            if connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0] == "delete":
+                return
+        time.sleep(0.01)
+    with suppress(sqlite3.OperationalError):  # still complete, only in two files
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _uri(path: Path, mode: str) -> str:
+    return f"{path.absolute().as_uri()}?mode={mode}"
+
+
+def _interrupted_sentence(last_step: int | None) -> str:
+    if last_step is None:
+        return "The process died before its first step. Resume starts it again."
+    return f"The process died after step {last_step}, which is safe. Resume goes on from there."
+
+
+def _which(steps: list[int]) -> str:
+    if not steps:
+        return "It holds none at all."
+    shown = (
+        ", ".join(map(str, steps))
+        if len(steps) <= 12
+        else f"{len(steps)} steps from {steps[0]} to {steps[-1]}"
+    )
+    return f"It has {shown}."
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error of SQLite or the system means that there is no space left."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL or getattr(error, "is_disk_full", False)
+    return isinstance(error, sqlite3.Error) and "database or disk is full" in str(error)
+
+
+def _write_error(what: str, error: Exception, space_needed: str = "a few MB") -> StoreError:
+    if is_disk_full(error):
+        return StoreError(
+            f"{what} was not kept: the disk is full. Free at least {space_needed}, then resume; nothing earlier is lost.",
+            is_disk_full=True,
+        )
+    return StoreError(
+        f"{what} could not be written ({error}). Nothing of it was kept; what was there before is."
+    )

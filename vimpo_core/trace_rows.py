@@ -1,0 +1,99 @@
+"""A `CreditTrace` as a row of the run store, and back, bit for bit.
+
+Token arrays are little-endian blobs (ids int32, mask uint8, the others float32), texts are JSON in ASCII, so half a
+surrogate pair survives; what was not recorded is NULL.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+
+import numpy as np
+
+from vimpo_core.types import CreditTrace, StopReason, TopK
+
+_FLOAT_ARRAYS = ("logprob", "ref_logprob", "kl", "entropy", "sampler_logprob")
+_RECORD_FIELDS = (
+    "prompt_text", "prompt_ids", "gold", "finish_reason", "text", "rewards",
+    "reward_reason", "status", "answer", "first_wrong", "provenance",
+)  # fmt: skip
+
+COLUMNS = (
+    "step", "group_id", "sample_idx", "reward", "group_mean_reward", "record", "ids", "mask", *_FLOAT_ARRAYS,
+    "topk_ids", "topk_logprob", "topk_ref_logprob", "topk_text",
+)  # fmt: skip
+
+
+def to_row(trace: CreditTrace) -> tuple:
+    """The values of `COLUMNS`. Raises ValueError if an array's shape does not fit the tokens."""
+    record = json.dumps({name: getattr(trace, name) for name in _RECORD_FIELDS})
+    length = len(trace.ids)
+    arrays = [_blob(trace, name, "<f4", getattr(trace, name), (length,)) for name in _FLOAT_ARRAYS]
+    return (
+        trace.step, trace.group_id, trace.sample_idx, float(trace.reward), float(trace.group_mean_reward), record,
+        _blob(trace, "ids", "<i4", trace.ids, (length,)), _blob(trace, "mask", "u1", trace.mask, (length,)),
+        *arrays, *_topk_blobs(trace, length),
+    )  # fmt: skip
+
+
+def _topk_blobs(trace: CreditTrace, length: int) -> tuple:
+    if trace.topk is None:
+        return None, None, None, None
+    topk = trace.topk
+    shape = (length, *np.shape(topk.ids)[1:])
+    return (
+        _blob(trace, "topk.ids", "<i4", topk.ids, shape),
+        _blob(trace, "topk.logprob", "<f4", topk.logprob, shape),
+        _blob(trace, "topk.ref_logprob", "<f4", topk.ref_logprob, shape),
+        zlib.compress(json.dumps(topk.text).encode(), 1),  # a few texts repeated a thousand times
+    )
+
+
+def _blob(trace: CreditTrace, name: str, dtype: str, values, shape: tuple[int, ...]) -> bytes | None:
+    if values is None:
+        return None
+    array = np.asarray(values)
+    if array.shape != shape:
+        raise ValueError(
+            f"{name} of solution {trace.sample_idx} of prompt {trace.group_id} must have shape {shape}, got {array.shape}."
+        )
+    return array.astype(dtype).tobytes()
+
+
+def from_row(row: tuple) -> CreditTrace:
+    """The solution that `to_row` wrote; its arrays are the reader's own."""
+    columns = dict(zip(COLUMNS, row, strict=True))
+    record = json.loads(columns["record"])
+    record["prompt_ids"], record["text"] = tuple(record["prompt_ids"]), tuple(record["text"])
+    record["finish_reason"] = StopReason(record["finish_reason"])
+    ids = _array(columns["ids"], "<i4", np.int32)
+    return CreditTrace(
+        step=columns["step"], group_id=columns["group_id"], sample_idx=columns["sample_idx"],
+        reward=_number(columns["reward"]), group_mean_reward=_number(columns["group_mean_reward"]),
+        ids=ids, mask=_array(columns["mask"], "u1", np.bool_),
+        **{name: _array(columns[name], "<f4", np.float32) for name in _FLOAT_ARRAYS},
+        topk=_topk(columns, len(ids)), **record,
+    )  # fmt: skip
+
+
+def _topk(columns: dict, length: int) -> TopK | None:
+    if columns["topk_ids"] is None:
+        return None
+    shape = (length, -1) if length else (0, 0)
+    return TopK(
+        ids=_array(columns["topk_ids"], "<i4", np.int32).reshape(shape),
+        text=json.loads(zlib.decompress(columns["topk_text"])),
+        logprob=_array(columns["topk_logprob"], "<f4", np.float32).reshape(shape),
+        ref_logprob=_array(columns["topk_ref_logprob"], "<f4", np.float32).reshape(shape),
+    )
+
+
+def _array(blob: bytes | None, stored: str, dtype) -> np.ndarray | None:
+    return None if blob is None else np.frombuffer(blob, dtype=stored).astype(dtype)
+
+
+def _number(value: float | None) -> float:
+    """SQLite keeps NaN as NULL."""
+    return math.nan if value is None else value

@@ -1,0 +1,714 @@
+"""From measured traces to what a page draws: lenses on the tokens of a solution, and one payload with all of them.
+
+A trace holds what was measured; everything here is derived when it is looked at, by the functions of `credit` that
+also train, so a beta slider shows what training at that beta would have seen. What was not recorded is None, never 0.
+NumPy only; knows neither Streamlit nor where a trace came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from vimpo_core import credit
+from vimpo_core.tasks import chain
+from vimpo_core.types import CreditTrace, VerdictStatus
+
+NATS_DECIMALS = 3
+"""Nats are shown, and enter the shown sums, with this many digits; scoring noise is far below."""
+UNITLESS_DECIMALS = 3
+
+
+@dataclass(frozen=True)
+class Lens:
+    """One way to look at the tokens of a solution.
+
+    `scale` names the colour scale it shares with the other lenses of its unit; `signed` lenses are blue above zero and
+    orange below (V_t: above and below the baseline), the others grey by amount. `needs`: arrays of the trace it reads.
+    """
+
+    label: str
+    symbol: str
+    unit: str
+    signed: bool
+    help: str
+    needs: tuple[str, ...]
+    scale: str
+
+
+_PAIR = ("logprob", "ref_logprob")
+_CREDIT = (*_PAIR, "kl")
+
+LENSES: dict[str, Lens] = {
+    "td_terms": Lens(
+        "Token credit",
+        "δₜ",
+        "reward",
+        True,
+        "One-step credit β (log π − log π ref) − β KL: what this token alone changed (the advantage at λ = 0).",
+        _CREDIT,
+        "reward",
+    ),
+    "advantages": Lens(
+        "Advantage, raw",
+        "Aₜ",
+        "reward",
+        True,
+        "Token credit summed back from the end with λ. At λ = 1 every token before a mistake carries the mistake too.",
+        _CREDIT,
+        "reward",
+    ),
+    "values": Lens(
+        "Value, start-anchored",
+        "Vₜ",
+        "reward",
+        True,
+        "V after this token, counted up from the group's mean reward; blue above that mean, orange below.",
+        _CREDIT,
+        "reward",
+    ),
+    "values_from_end": Lens(
+        "Value, end-anchored",
+        "Vₜ",
+        "reward",
+        True,
+        "V after this token, counted back from the reward R; differs from start-anchored by the terminal residual.",
+        _CREDIT,
+        "reward",
+    ),
+    "rho": Lens(
+        "Scaled log-ratio",
+        "ρₜ",
+        "reward",
+        True,
+        "β (log π − log π ref): how far training moved this token, in reward units.",
+        _PAIR,
+        "reward",
+    ),
+    "kappa": Lens(
+        "Scaled KL",
+        "κₜ",
+        "reward",
+        False,
+        "β KL: what the whole step moved on average; subtracted, so that credit averages to zero under the policy.",
+        ("kl",),
+        "reward",
+    ),
+    "advantages_whitened": Lens(
+        "Advantage, whitened",
+        "Âₜ",
+        "",
+        True,
+        "Aₜ minus its mean over all tokens of the step, over their spread: what the actor loss multiplies.",
+        _CREDIT,
+        "whitened",
+    ),
+    "grpo": Lens(
+        "GRPO advantage",
+        "Â",
+        "",
+        True,
+        "Reward minus the group's mean, over the group's spread: the same for every token of the solution.",
+        (),
+        "grpo",
+    ),
+    "log_ratio": Lens(
+        "Log-ratio",
+        "log π/π ref",
+        "nats",
+        True,
+        "Above zero where training made this token more likely than the reference does.",
+        _PAIR,
+        "nats",
+    ),
+    "logprob": Lens(
+        "Log-probability",
+        "log π",
+        "nats",
+        False,
+        "Of this token under the policy; 0 is certain.",
+        ("logprob",),
+        "nats",
+    ),
+    "ref_logprob": Lens(
+        "Reference log-probability",
+        "log π ref",
+        "nats",
+        False,
+        "Of this token under the reference, that is with the adapter off.",
+        ("ref_logprob",),
+        "nats",
+    ),
+    "surprisal": Lens(
+        "Surprisal",
+        "−log π",
+        "nats",
+        False,
+        "How unexpected the token was to the policy itself: a strong baseline for finding mistakes.",
+        ("logprob",),
+        "nats",
+    ),
+    "kl": Lens(
+        "KL to the reference",
+        "KLₜ",
+        "nats",
+        False,
+        "Over the whole vocabulary at this position, not of this token alone: how far the policy has moved here.",
+        ("kl",),
+        "position",
+    ),
+    "entropy": Lens(
+        "Entropy",
+        "Hₜ",
+        "nats",
+        False,
+        "How undecided the policy was at this position.",
+        ("entropy",),
+        "position",
+    ),
+    "probability": Lens(
+        "Probability", "π", "", False, "Of this token under the policy.", ("logprob",), "probability"
+    ),
+}
+DEFAULT_LENS = "td_terms"
+VALUE_LENSES = ("values", "values_from_end")
+
+
+def lens_values(
+    traces: Sequence[CreditTrace], index: int, lens: str, beta: float, gae_lambda: float
+) -> np.ndarray | None:
+    """One number a token of `traces[index]`, exactly as `credit` defines it.
+
+    Args:
+        traces: all traces of the step: whitening and GRPO's baseline need them.
+        lens: a key of LENSES.
+        beta: reward per nat, > 0; gae_lambda: in [0, 1].
+
+    Returns:
+        float64 [T] in the lens's unit, 0 where masked; V lenses give V_{t+1}, the value after token t (end-anchored:
+        with R added). None when an array it needs was not recorded, or when the step is too small to define it
+        (GRPO: a group of one; whitening: some trace of the step lacks an array).
+
+    Raises:
+        ValueError: unknown lens; the message names those that exist.
+    """
+    if lens not in LENSES:
+        raise ValueError(f"unknown lens {lens!r}. Known: {', '.join(LENSES)}.")
+    trace = traces[index]
+    if any(getattr(trace, name) is None for name in LENSES[lens].needs):
+        return None
+    if lens == "grpo":
+        return _grpo(traces, index)
+    if lens == "advantages_whitened":
+        return _whitened(traces, index, beta, gae_lambda)
+    return _DERIVE[lens](trace, beta, gae_lambda)
+
+
+def credit_of(trace: CreditTrace, beta: float) -> np.ndarray | None:
+    """delta_t of one solution, float64 [T], reward units; None where an array it needs was not recorded."""
+    if any(getattr(trace, name) is None for name in _CREDIT):
+        return None
+    return credit.td_terms(_row(trace.logprob), _row(trace.ref_logprob), _row(trace.kl), _mask(trace), beta)[
+        0
+    ]
+
+
+def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, gae_lambda: float) -> dict:
+    """Everything the credit view draws for `traces[index]`, all lenses at once, ready for JSON.
+
+    Numbers travel as whole numbers of their last shown digit (`decimals` says how many a unit has) and come from one
+    `ledger`, so whatever is on the screen recombines to what is on the screen. None: not recorded.
+    """
+    trace = traces[index]
+    book = ledger(trace, beta, gae_lambda)
+    arrays = {name: _whole(values) for name, values in book.arrays.items()}
+    for name in ("advantages_whitened", "grpo"):
+        values = lens_values(traces, index, name, beta, gae_lambda)
+        arrays[name] = None if values is None else _whole(_units(values, UNITLESS_DECIMALS))
+    arrays["entropy"] = None if trace.entropy is None else _whole(_units(trace.entropy, NATS_DECIMALS))
+    payload = {
+        "text": [visible_text(t) for t in trace.text],
+        "line_starts": step_starts(trace),
+        "first_wrong": trace.first_wrong,
+        "note": mistake_note(trace),
+        "beta": beta,
+        "gae_lambda": gae_lambda,
+        "decimals": {
+            "reward": book.reward_decimals,
+            "nats": NATS_DECIMALS,
+            "position": NATS_DECIMALS,
+            "whitened": UNITLESS_DECIMALS,
+            "grpo": UNITLESS_DECIMALS,
+        },
+        "reward": _whole([book.reward])[0],
+        "baseline": _whole([book.baseline])[0],
+        "residual": _whole([book.residual])[0],
+        "arrays": arrays,
+        "lenses": [{"key": key, **_lens_card(lens)} for key, lens in LENSES.items()],
+        "scales": _scales(arrays, book, _whole([book.baseline])[0]),
+        "topk": _topk(trace),
+    }
+    return _with_version(payload)
+
+
+def start_payload(traces: Sequence[CreditTrace], index: int, beta: float) -> dict:
+    """The payload for two strips side by side: GRPO and token credit on one numeric scale, so colours compare."""
+    payload = inspector_payload(traces, index, beta, gae_lambda=1.0)
+    shown = [(payload["arrays"]["td_terms"], "reward"), (payload["arrays"]["grpo"], "grpo")]
+    largest = max(
+        (abs(v) / 10 ** payload["decimals"][unit] for a, unit in shown for v in a or () if v is not None),
+        default=0,
+    )
+    scale = round_up(largest)
+    return _with_version(payload | {"scales": {**payload["scales"], "reward": scale, "grpo": scale}})
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The numbers of one solution as they are shown: whole numbers of the last shown digit, so that sums close exactly.
+
+    Measured nats are rounded once, to NATS_DECIMALS; every other number is worked out from those rounded ones. Digits
+    shown for delta_t, V_{t+1} and A_t therefore are the digits one gets by recombining what stands beside them. The
+    price: V_t may differ from the unrounded one by about beta x 10^-3 x sqrt(T) / 2.
+
+    arrays: float64 holding whole numbers (nan where not finite), or None where not recorded. logprob, ref_logprob, kl
+    in 10^-NATS_DECIMALS nats [T]; rho, kappa, td_terms, advantages [T] and values, values_from_end [T+1] (R added) in
+    10^-reward_decimals reward.
+    """
+
+    reward_decimals: int
+    reward: float
+    baseline: float
+    residual: float
+    arrays: dict[str, np.ndarray | None]
+
+
+def ledger(trace: CreditTrace, beta: float, gae_lambda: float) -> Ledger:
+    """The shown numbers of one solution; see `Ledger`."""
+    digits = reward_decimals(beta)
+    mask = _mask(trace)
+    nats = {
+        name: None if getattr(trace, name) is None else np.round(_units(getattr(trace, name), NATS_DECIMALS))
+        for name in _CREDIT
+    }
+    lp, ref, kl = (None if nats[name] is None else nats[name][None] / 10**NATS_DECIMALS for name in _CREDIT)
+    rho = None if lp is None or ref is None else _units(credit.rho(lp, ref, mask, beta), digits)
+    kappa = None if kl is None else _units(credit.kappa(kl, mask, beta), digits)
+    reward, baseline = _units([trace.reward], digits), _units([trace.group_mean_reward], digits)
+    arrays = dict.fromkeys(("td_terms", "advantages", *VALUE_LENSES))
+    residual = math.nan
+    if rho is not None and kappa is not None:
+        delta = rho - kappa
+        arrays = {
+            "td_terms": delta[0],
+            "advantages": _shown_advantages(delta[0], mask[0], gae_lambda),
+            "values": credit.implied_values(delta, mask, baseline)[0],
+            "values_from_end": credit.implied_values_from_end(delta, mask)[0] + reward[0],
+        }
+        residual = float(credit.terminal_residual(delta, mask, reward, baseline)[0])
+    arrays |= {"rho": None if rho is None else rho[0], "kappa": None if kappa is None else kappa[0]}
+    return Ledger(digits, float(reward[0]), float(baseline[0]), residual, nats | arrays)
+
+
+def reward_decimals(beta: float) -> int:
+    """Digits after the point for reward units: enough that beta times a shown nat is not rounded at one-digit betas."""
+    return NATS_DECIMALS + max(0, math.ceil(-math.log10(beta)))
+
+
+# --- solutions of a step -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Group:
+    """The solutions sampled for one prompt in a step: `indices` into the step's traces, `correct` of them right."""
+
+    group_id: int
+    prompt: str
+    gold: str
+    indices: tuple[int, ...]
+    correct: int
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A solution worth looking at, and the token that makes it so: `traces[index]`, token number."""
+
+    index: int
+    token: int
+
+
+@dataclass(frozen=True)
+class Example:
+    """The clearest wrong solution of a step and how typical it is.
+
+    `token` is its first wrong token and its most negative credit; `margin` how much lower than the next lowest token,
+    reward units. `hits` of `wrong` wrong solutions with a known first wrong token have their lowest credit there.
+    """
+
+    index: int
+    token: int
+    margin: float
+    hits: int
+    wrong: int
+
+
+def is_correct(trace: CreditTrace) -> bool:
+    """The verifier's own finding; a flipped training reward does not change it."""
+    if "verifier" in trace.rewards:
+        return trace.rewards["verifier"] > 0
+    if trace.status:
+        return trace.status == VerdictStatus.CORRECT
+    return trace.reward > 0
+
+
+def groups(traces: Sequence[CreditTrace]) -> list[Group]:
+    """The prompts of a step in order, each with its solutions."""
+    members: dict[int, list[int]] = {}
+    for index, trace in enumerate(traces):
+        members.setdefault(trace.group_id, []).append(index)
+    return [
+        Group(
+            group_id,
+            traces[found[0]].prompt_text,
+            traces[found[0]].gold,
+            tuple(found),
+            sum(is_correct(traces[i]) for i in found),
+        )
+        for group_id, found in members.items()
+    ]
+
+
+def most_positive(traces: Sequence[CreditTrace], beta: float) -> Pick | None:
+    """The token with the highest credit of the step; None when no credit was recorded, or all of it is 0."""
+    return _extreme(traces, beta, +1)
+
+
+def most_negative(traces: Sequence[CreditTrace], beta: float) -> Pick | None:
+    """The token with the lowest credit of the step; None when no credit was recorded, or all of it is 0."""
+    return _extreme(traces, beta, -1)
+
+
+def first_wrong(traces: Sequence[CreditTrace]) -> Pick | None:
+    """The first wrong solution of the step at its first wrong token; None when every solution is right."""
+    wrong = [i for i, trace in enumerate(traces) if not is_correct(trace)]
+    # One whose wrong token is known says more than one that merely ran out of room.
+    known = [i for i in wrong if traces[i].first_wrong is not None]
+    found = next(iter(known or wrong), None)
+    return None if found is None else Pick(found, traces[found].first_wrong or 0)
+
+
+def clearest_example(traces: Sequence[CreditTrace], beta: float = 1.0) -> Example | None:
+    """The wrong solution whose lowest credit sits on the first wrong token by the largest margin.
+
+    Returns None when no wrong solution of the step has its lowest credit there. The counts cover the whole step, so
+    the page can say how typical the example is. `beta` scales the margin only.
+    """
+    hits, wrong = [], 0
+    for index, trace in enumerate(traces):
+        delta = credit_of(trace, beta)
+        if is_correct(trace) or trace.first_wrong is None or delta is None:
+            continue
+        wrong += 1
+        order = np.argsort(np.where(trace.mask, delta, np.inf), kind="stable")
+        if order[0] == trace.first_wrong and delta[order[0]] < 0:
+            runner_up = delta[order[1]] if len(order) > 1 and np.isfinite(delta[order[1]]) else 0.0
+            hits.append((float(runner_up - delta[order[0]]), index))
+    if not hits:
+        return None
+    margin, index = max(hits, key=lambda hit: (hit[0], -hit[1]))
+    return Example(index, traces[index].first_wrong, margin, len(hits), wrong)
+
+
+# --- text ----------------------------------------------------------------------------------------------------------
+
+_MARKS = {
+    "\n": "⏎",
+    "\r": "␍",
+    "\t": "⇥",
+    "\x7f": "␡",
+    "\u00a0": "⟨NBSP⟩",
+    "\u00ad": "⟨SHY⟩",
+    "\u061c": "⟨ALM⟩",
+    "\u200b": "⟨ZWSP⟩",
+    "\u200c": "⟨ZWNJ⟩",
+    "\u200d": "⟨ZWJ⟩",
+    "\u200e": "⟨LRM⟩",
+    "\u200f": "⟨RLM⟩",
+    "\u2028": "⟨LS⟩",
+    "\u2029": "⟨PS⟩",
+    "\u202a": "⟨LRE⟩",
+    "\u202b": "⟨RLE⟩",
+    "\u202c": "⟨PDF⟩",
+    "\u202d": "⟨LRO⟩",
+    "\u202e": "⟨RLO⟩",
+    "\u2060": "⟨WJ⟩",
+    "\u2066": "⟨LRI⟩",
+    "\u2067": "⟨RLI⟩",
+    "\u2068": "⟨FSI⟩",
+    "\u2069": "⟨PDI⟩",
+    "\ufeff": "⟨BOM⟩",
+    "\ufffd": "\ufffd",
+}
+# Letters and marks that draw nothing although their category says otherwise.
+_BLANK = set("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0")
+_LONGEST_TOKEN = 80
+_LONGEST_NOTE = 60
+
+
+def visible_text(text: str) -> str:
+    """A token's text with everything one could not see made visible: U+202E as ⟨RLO⟩, a lone space as ␣, nothing as ∅.
+
+    The result holds no control, bidirectional, zero-width or unassigned character and no surrogate. Long texts are cut.
+    """
+    if not text:
+        return "∅"
+    if text.strip(" ") == "":
+        return "␣" * min(len(text), _LONGEST_TOKEN)
+    shown, accents = [], 0
+    for character in text[:_LONGEST_TOKEN]:
+        is_accent = unicodedata.category(character) in ("Mn", "Me")
+        shown.append(
+            _visible_accent(character, not shown, accents) if is_accent else _visible_character(character)
+        )
+        accents = accents + 1 if is_accent else 0
+    return "".join(shown) + ("…" if len(text) > _LONGEST_TOKEN else "")
+
+
+def step_starts(trace: CreditTrace) -> list[int]:
+    """Index of the first token of each step: lines where the solution has some, else the chain task's separators."""
+    if any("\n" in t for t in trace.text):
+        ends = re.compile(r"\n")
+    elif chain.parse(trace.prompt_text.removesuffix("=")) is not None:
+        ends = re.compile(f"[{chain.SEPARATORS}]$")
+    else:
+        return [0] if trace.text else []
+    last = len(trace.text) - 1
+    return (
+        [0, *(i + 1 for i, t in enumerate(trace.text) if i < last and ends.search(t))] if trace.text else []
+    )
+
+
+def mistake_note(trace: CreditTrace) -> str:
+    """What happened at the first wrong token, as far as the task can tell; "" when nothing is wrong."""
+    if trace.first_wrong is None:
+        return ""
+    is_chain = chain.parse(trace.prompt_text.removesuffix("=")) is not None
+    slip = chain.name_of_slip(trace.prompt_text, trace.completion_text) if is_chain else ""
+    note = visible_text(slip) if slip else "first wrong token"
+    return note if len(note) <= _LONGEST_NOTE else note[: _LONGEST_NOTE - 1] + "…"
+
+
+# --- inside --------------------------------------------------------------------------------------------------------
+
+
+def _row(values) -> np.ndarray:
+    return np.asarray(values, dtype=np.float64)[None]
+
+
+def _mask(trace: CreditTrace) -> np.ndarray:
+    return np.asarray(trace.mask, dtype=bool)[None]
+
+
+def _delta(trace, beta, gae_lambda):
+    return credit_of(trace, beta)
+
+
+def _advantages(trace, beta, gae_lambda):
+    return credit.gae(credit_of(trace, beta)[None], _mask(trace), gae_lambda)[0]
+
+
+def _values(trace, beta, gae_lambda):
+    baseline = np.array([trace.group_mean_reward], dtype=np.float64)
+    return credit.implied_values(credit_of(trace, beta)[None], _mask(trace), baseline)[0, 1:]
+
+
+def _values_from_end(trace, beta, gae_lambda):
+    return credit.implied_values_from_end(credit_of(trace, beta)[None], _mask(trace))[0, 1:] + trace.reward
+
+
+def _rho(trace, beta, gae_lambda=None):
+    return credit.rho(_row(trace.logprob), _row(trace.ref_logprob), _mask(trace), beta)[0]
+
+
+def _measured(name: str, sign: float = 1.0) -> Callable:
+    return lambda trace, beta, gae_lambda: np.where(
+        trace.mask, sign * np.asarray(getattr(trace, name), dtype=np.float64), 0.0
+    )
+
+
+_DERIVE: dict[str, Callable] = {
+    "td_terms": _delta,
+    "advantages": _advantages,
+    "values": _values,
+    "values_from_end": _values_from_end,
+    "rho": _rho,
+    "kappa": lambda trace, beta, gae_lambda: credit.kappa(_row(trace.kl), _mask(trace), beta)[0],
+    "log_ratio": lambda trace, beta, gae_lambda: _rho(trace, 1.0),
+    "logprob": _measured("logprob"),
+    "ref_logprob": _measured("ref_logprob"),
+    "surprisal": _measured("logprob", -1.0),
+    "kl": _measured("kl"),
+    "entropy": _measured("entropy"),
+    "probability": lambda trace, beta, gae_lambda: np.where(
+        trace.mask, np.exp(np.asarray(trace.logprob, dtype=np.float64)), 0.0
+    ),
+}
+
+
+def _whitened(traces, index, beta, gae_lambda):
+    deltas = [credit_of(trace, beta) for trace in traces]
+    if any(delta is None for delta in deltas):
+        return None
+    longest = max(len(delta) for delta in deltas)
+    padded, mask = np.zeros((len(deltas), longest)), np.zeros((len(deltas), longest), dtype=bool)
+    for i, (delta, trace) in enumerate(zip(deltas, traces, strict=True)):
+        padded[i, : len(delta)], mask[i, : len(delta)] = delta, trace.mask
+    return credit.whiten(credit.gae(padded, mask, gae_lambda), mask)[index, : len(deltas[index])]
+
+
+def _grpo(traces, index):
+    group_ids = np.array([trace.group_id for trace in traces])
+    if (group_ids == group_ids[index]).sum() < 2:
+        return None
+    rewards = np.array([trace.reward for trace in traces], dtype=np.float64)
+    return np.where(traces[index].mask, credit.grpo_advantages(rewards, group_ids)[index], 0.0)
+
+
+def _units(values, decimals: int) -> np.ndarray:
+    """Whole numbers of the last shown digit, halves away from zero as by hand; nan where not finite."""
+    scaled = np.asarray(values, dtype=np.float64) * 10.0**decimals
+    scaled = np.where(np.isfinite(scaled), scaled, np.nan)
+    # The nudge decides binary near-halves (0.05 x 0.003) the way their decimal digits read.
+    return np.sign(scaled) * np.floor(np.abs(scaled) + 0.5 + 1e-7)
+
+
+def _shown_advantages(delta, mask, gae_lambda):
+    """A_t = delta_t + lambda A_{t+1} on shown digits: rounded at every token, so each line of the card closes."""
+    running, out = 0.0, np.zeros_like(delta)
+    for t in reversed(range(len(delta))):
+        if mask[t]:
+            running = float(_units(delta[t] + gae_lambda * running, 0))
+            out[t] = running
+    return out
+
+
+def _whole(values) -> list[int | None] | None:
+    if values is None:
+        return None
+    return [int(v) if math.isfinite(v) else None for v in values]
+
+
+def _with_version(payload: dict) -> dict:
+    """The payload with a hash of its content: the component redraws only when it changes."""
+    content = json.dumps({key: value for key, value in payload.items() if key != "version"})
+    return payload | {"version": hashlib.sha256(content.encode()).hexdigest()[:16]}
+
+
+def _lens_card(lens: Lens) -> dict:
+    card = asdict(lens)
+    del card["needs"]
+    return card
+
+
+def _scales(arrays: dict, book: Ledger, baseline: int | None) -> dict[str, float]:
+    """The largest magnitude of each unit, rounded up to a readable number: one colour scale a unit for the page."""
+
+    def largest(decimals: int, *names: str, centre: int = 0) -> float:
+        found = [abs(v - centre) for name in names for v in arrays[name] or () if v is not None]
+        return max(found, default=0) / 10**decimals
+
+    reward = max(
+        largest(book.reward_decimals, "td_terms", "advantages", "rho", "kappa"),
+        largest(book.reward_decimals, *VALUE_LENSES, centre=baseline or 0),
+    )
+    log_ratio = _difference(arrays["logprob"], arrays["ref_logprob"])
+    return {
+        "reward": round_up(reward),
+        "whitened": round_up(largest(UNITLESS_DECIMALS, "advantages_whitened")),
+        "grpo": round_up(largest(UNITLESS_DECIMALS, "grpo")),
+        "nats": round_up(max(largest(NATS_DECIMALS, *_PAIR), log_ratio / 10**NATS_DECIMALS)),
+        "position": round_up(largest(NATS_DECIMALS, "kl", "entropy")),
+        "probability": 1.0,
+    }
+
+
+def _difference(a: list | None, b: list | None) -> int:
+    pairs = zip(a or (), b or (), strict=False)
+    return max((abs(x - y) for x, y in pairs if x is not None and y is not None), default=0)
+
+
+def round_up(largest: float) -> float:
+    """The next of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten; 0 stays 0."""
+    if largest <= 0:
+        return 0.0
+    power = 10.0 ** math.floor(math.log10(largest))
+    return next(
+        float(f"{m * power:.3g}") for m in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if m * power >= largest * (1 - 1e-9)
+    )
+
+
+def _topk(trace: CreditTrace) -> dict | None:
+    """The alternatives at each position, most probable first: tokens as indices into one list of texts."""
+    if trace.topk is None:
+        return None
+    top, texts, places = trace.topk, [], {}
+    rows = {"token": [], "logprob": [], "ref_logprob": [], "chosen": []}
+    for t in range(len(trace.text)):
+        best = {int(token): k for k, token in reversed(list(enumerate(top.ids[t])))}
+        order = sorted(best.values(), key=lambda k: -float(np.nan_to_num(top.logprob[t][k], nan=-np.inf)))
+        for k in order:
+            text = visible_text(top.text[t][k])
+            if text not in places:
+                places[text] = len(texts)
+                texts.append(text)
+        rows["token"].append([places[visible_text(top.text[t][k])] for k in order])
+        rows["logprob"].append(_whole(_units(np.asarray(top.logprob[t])[order], NATS_DECIMALS)))
+        rows["ref_logprob"].append(_whole(_units(np.asarray(top.ref_logprob[t])[order], NATS_DECIMALS)))
+        rows["chosen"].append(next((n for n, k in enumerate(order) if top.ids[t][k] == trace.ids[t]), -1))
+    return {"texts": texts, **rows}
+
+
+def _extreme(traces, beta, sign) -> Pick | None:
+    best, found = 0.0, None
+    for index, trace in enumerate(traces):
+        delta = credit_of(trace, beta)
+        if delta is None or not len(delta):
+            continue
+        marked = np.where(trace.mask & np.isfinite(delta), sign * delta, -np.inf)
+        token = int(np.argmax(marked))
+        if marked[token] > best:
+            best, found = float(marked[token]), Pick(index, token)
+    return found
+
+
+def _visible_accent(character: str, is_first: bool, accents_before: int) -> str:
+    if (
+        character in _BLANK
+        or 0xFE00 <= ord(character) <= 0xFE0F
+        or ord(character) >= 0xE0100
+        or accents_before >= 2
+    ):
+        return f"⟨U+{ord(character):04X}⟩"
+    return "◌" + character if is_first else character
+
+
+def _visible_character(character: str) -> str:
+    if character in _MARKS:
+        return _MARKS[character]
+    code, category = ord(character), unicodedata.category(character)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if (
+        category in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+        or character in _BLANK
+        or (category == "Zs" and character != " ")
+    ):
+        return f"⟨U+{code:04X}⟩"
+    return character

@@ -1,0 +1,224 @@
+"""The process that trains: takes jobs from the queue, steps their runs in turn, commits every record.
+
+    python -m vimpo_core.worker RUNS_DIR
+
+One worker a runs folder; a second one finds the lock taken and leaves. It outlives the web server that started it, reads
+play, pause, step and stop between steps, and ends when the queue is empty. It may die at any moment: what was committed
+stays, and its runs then show as interrupted. torch is imported when a run starts, not with this module.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from vimpo_core.config import TrainConfig
+from vimpo_core.job_queue import JobSummary
+from vimpo_core.locks import LockedError, exclusive
+from vimpo_core.runs import WORKER_LOCK_NAME, WORKER_LOG_NAME, RunsDir
+from vimpo_core.store import RunStore, StepRecord, StoreError, is_disk_full
+from vimpo_core.types import Diverged, RunState
+
+PAUSE_POLL_SECONDS = 0.05
+"""How often a paused job looks for its next command."""
+
+_WORST_FIRST = (RunState.INTERRUPTED, RunState.STOPPED, RunState.DIVERGED, RunState.FINISHED)
+
+
+class Trains(Protocol):
+    """What `drive` needs of a trainer (`trainer.Trainer`)."""
+
+    next_step: int
+    header: dict
+    done: bool
+
+    def step(self) -> StepRecord: ...
+
+
+MakeTrainer = Callable[[TrainConfig, bytes | None], Trains]
+Pair = tuple[RunStore, Trains]
+
+
+def make_trainer(config: TrainConfig, resume_state: bytes | None) -> Trains:
+    """The real trainer; imports torch."""
+    from vimpo_core.trainer import Trainer
+
+    return Trainer(config, resume_state)
+
+
+def main(
+    runs_dir: Path,
+    make_trainer: MakeTrainer = make_trainer,
+    on_record: Callable[[RunStore, StepRecord], None] | None = None,
+    only_job: str | None = None,
+) -> bool:
+    """Train what waits in the queue (or `only_job` alone) until nothing does. False if another worker is at work.
+
+    After letting go of the lock it looks once more: a job submitted in that moment saw a worker alive and started none.
+    """
+    runs = RunsDir(runs_dir)
+    while True:
+        try:
+            with exclusive(runs.path / WORKER_LOCK_NAME, "another worker is at work in this folder."):
+                _bury_the_dead(runs)
+                while job := runs.queue.take(only_job):
+                    state = run_job(runs, job, make_trainer, on_record)
+                    runs.queue.move(job.job_id, RunState.RUNNING, state)
+        except LockedError:
+            return False
+        except StoreError:  # the queue cannot be written: its job shows as interrupted once the lock is gone
+            _log_traceback(runs.path)
+            return True
+        if only_job is not None:
+            runs.ensure_worker()  # for jobs that waited behind this one
+            return True
+        if not runs.queue.has_waiting():
+            return True
+
+
+def run_job(runs: RunsDir, job: JobSummary, make_trainer: MakeTrainer, on_record=None) -> RunState:
+    """Train the runs of one job. A run that cannot start is stopped with the reason; the others go on."""
+    with ExitStack() as stack:
+        started = [_start(stack, runs, run_id, make_trainer) for run_id in job.run_ids]
+        pairs = [pair for pair in started if pair is not None]
+        state = drive(pairs, lambda: runs.queue.read_command(job.job_id), on_record)
+        return state if len(pairs) == len(started) else _worst([state, RunState.STOPPED])
+
+
+def drive(
+    pairs: list[Pair],
+    read_command: Callable[[], str],
+    on_record: Callable[[RunStore, StepRecord], None] | None = None,
+) -> RunState:
+    """Step the trainers in turn and commit each record, until all have ended or the command is to stop.
+
+    The caller holds the lock of each store. `read_command` is asked between steps: "stop" acts at once, "pause" when
+    every run has made its step of the round, "step" makes one record for each run; it is answered once a request.
+    A run that diverges or fails ends alone. Ctrl-C stops like "stop".
+
+    Returns:
+        The job's state: the worst of its runs (interrupted, stopped, diverged, finished).
+    """
+    live = [pair for pair in pairs if not pair[1].done]
+    outcomes = [_end(store, RunState.FINISHED, "") for store, trainer in pairs if trainer.done]
+    due: list[Pair] = []  # who has yet to step in this round
+    shown = None
+    asked_again = False  # a further single step was asked for in the middle of this one
+    try:
+        while live:
+            command = read_command()
+            if command == "stop":
+                outcomes.append(_show(live, RunState.STOPPED, shown))
+                break
+            if due:
+                asked_again |= command == "step"
+            elif command == "pause" and not asked_again:
+                shown = _show(live, RunState.PAUSED, shown)
+                time.sleep(PAUSE_POLL_SECONDS)
+                continue
+            else:
+                due, asked_again = list(live), False
+            shown = _show(live, RunState.RUNNING, shown)
+            pair = due.pop(0)
+            ended = _advance(*pair, on_record)
+            if ended is not None:
+                live.remove(pair)
+                outcomes.append(ended)
+    except KeyboardInterrupt:
+        outcomes.append(_show(live, RunState.STOPPED, shown))
+    return _worst(outcomes)
+
+
+def _advance(store: RunStore, trainer: Trains, on_record) -> RunState | None:
+    """One step of one run, committed. Returns its state if that was its last, else None."""
+    try:
+        record = trainer.step()
+        store.commit_step(record)
+    except Diverged as error:
+        return _end(store, RunState.DIVERGED, _sentence(error))
+    except Exception as error:
+        _log_traceback(store.run_dir.parent)
+        return _end(store, RunState.INTERRUPTED, _failure(trainer.next_step, error))
+    if on_record is not None:
+        on_record(store, record)
+    return _end(store, RunState.FINISHED, "") if trainer.done else None
+
+
+def _start(stack: ExitStack, runs: RunsDir, run_id: str, make_trainer: MakeTrainer) -> Pair | None:
+    """Lock a run and build its trainer. None if that fails: the run is then stopped, its message says why."""
+    try:
+        store = runs.open_writable(run_id)
+        stack.enter_context(store.lock())
+    except ValueError:  # unreadable, deleted meanwhile, or trained by somebody else: not ours to mark
+        _log_traceback(runs.path)
+        return None
+    stack.callback(store.close)
+    try:
+        store.set_state(RunState.RUNNING, "Loading the model.")
+        trainer = make_trainer(store.config(), store.resume_state())
+        store.update_header(trainer.header)
+    except Exception as error:
+        _log_traceback(runs.path)
+        _end(store, RunState.STOPPED, f"It could not start: {_sentence(error)}")
+        return None
+    return store, trainer
+
+
+def _show(live: list[Pair], state: RunState, shown: RunState | None) -> RunState:
+    if state != shown:
+        for store, _ in live:
+            _end(store, state, "")
+    return state
+
+
+def _end(store: RunStore, state: RunState, message: str) -> RunState:
+    # On a full disk even this may fail; once the lock is gone the run shows as interrupted by itself.
+    with suppress(StoreError):
+        store.set_state(state, message)
+    return state
+
+
+def _bury_the_dead(runs: RunsDir) -> None:
+    """Jobs that a killed worker left behind are over; their runs can be resumed."""
+    for job in runs.queue.jobs():
+        if job.state in (RunState.RUNNING, RunState.PAUSED):
+            runs.queue.move(job.job_id, job.state, RunState.INTERRUPTED)
+
+
+def _worst(outcomes: list[RunState]) -> RunState:
+    return min(outcomes, key=_WORST_FIRST.index, default=RunState.STOPPED)
+
+
+def _failure(step: int, error: Exception) -> str:
+    if isinstance(error, StoreError):
+        return str(error)
+    if is_disk_full(error):
+        return f"Step {step} was not kept: the disk is full. Free at least 100 MB, then resume; nothing earlier is lost."
+    return f"Step {step} failed: {_sentence(error)} The steps before it are safe; {WORKER_LOG_NAME} has the details."
+
+
+def _sentence(error: Exception) -> str:
+    """The first line of an error, as a sentence."""
+    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return text if text[-1] in ".!?" else text + "."
+
+
+def _log_traceback(runs_dir: Path) -> None:
+    with suppress(OSError), open(runs_dir / WORKER_LOG_NAME, "a", encoding="utf-8") as log:
+        log.write(f"{datetime.now().isoformat(timespec='seconds')}\n{traceback.format_exc()}\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m vimpo_core.worker", description=__doc__.splitlines()[0])
+    parser.add_argument("runs_dir", type=Path, help="folder with the runs and their queue")
+    arguments = parser.parse_args()
+    if hasattr(os, "nice"):
+        os.nice(10)
+    main(arguments.runs_dir)
