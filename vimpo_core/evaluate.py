@@ -30,7 +30,7 @@ def accuracies(
             model, ids, 1, task.max_new_tokens, policy.eos_id, policy.pad_id, seed, greedy=how == "greedy"
         )
         right = sum(
-            task.verify(p, models.completion_text(policy, r.ids), r.finish_reason).reward
+            task.verify(p, models.completion_text(policy, r.ids, task.end), r.finish_reason).reward
             for p, r in zip(problems, rollouts, strict=True)
         )
         found[how] = wilson(int(right), len(problems))

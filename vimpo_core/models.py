@@ -184,11 +184,20 @@ def token_texts(language_model: LanguageModel, ids) -> tuple[str, ...]:
     return tuple(_token_text(tokenizer, int(i)) for i in ids)
 
 
-def completion_text(language_model: LanguageModel, ids) -> str:
-    """Text of a whole completion, its end token included if the tokenizer writes it as ordinary text (the bundled `.`)."""
-    return language_model.tokenizer.decode(
-        list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
+def completion_text(language_model: LanguageModel, ids, end: str) -> str:
+    """Text of a completion, its end token (if sampled) written as the task's mark `end`, whatever its own text."""
+    ids = [int(i) for i in ids]
+    has_ended = bool(ids) and ids[-1] == language_model.eos_id
+    body = language_model.tokenizer.decode(
+        ids[:-1] if has_ended else ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
     )
+    return body + end * has_ended
+
+
+def encode_completion(language_model: LanguageModel, text: str, end: str) -> tuple[int, ...]:
+    """Token ids of a typed completion: a final `end` becomes the end token. Raises ValueError as `encode` does."""
+    body = encode(language_model, text.removesuffix(end), "solution")
+    return (*body, language_model.eos_id) if text.endswith(end) else body
 
 
 def fingerprint(language_model: LanguageModel) -> str:

@@ -74,7 +74,7 @@ def score_solution(
     import numpy as np
 
     from vimpo_core import scores
-    from vimpo_core.models import encode
+    from vimpo_core.models import encode, encode_completion
     from vimpo_core.tasks.chain import ChainTask, parse, problem_from
     from vimpo_core.traces import trace_of_text
 
@@ -87,7 +87,7 @@ def score_solution(
             f"the solution has {len(solution)} characters, the limit is {MAX_SOLUTION_CHARACTERS}. Shorten it."
         )
     policy = load_snapshot(run_dir, step)
-    prompt_ids, ids = encode(policy, prompt, "problem"), encode(policy, solution, "solution")
+    prompt_ids, ids = encode(policy, prompt, "problem"), encode_completion(policy, solution, ChainTask.end)
     longest = policy.model.config.max_position_embeddings
     if len(prompt_ids) + len(ids) > longest:
         raise ValueError(

@@ -32,7 +32,7 @@ def make_traces(policy: LanguageModel, task, step: int, experience) -> list[Cred
                 sampler_logprob=rollout.sampler_logprob.astype(np.float32),
                 topk=topk and _top_k(topk, row, length, names),
                 provenance=dict.fromkeys((*arrays, "sampler_logprob"), "recorded"),
-                **_judged(task, problem, verdict, text, rollout.finish_reason),
+                **_judged(policy, task, problem, verdict, rollout.ids, text, rollout.finish_reason),
                 **{name: a[row, :length] for name, a in arrays.items()},
             )
         )
@@ -49,7 +49,7 @@ def trace_of_text(policy: LanguageModel, task, step: int, problem, batch, measur
     names = _TokenNames(policy)
     text = names.of(ids)
     finish = StopReason.EOS if ids[-1] == policy.eos_id else StopReason.LENGTH
-    verdict = task.verify(problem, "".join(text), finish)
+    verdict = task.verify(problem, models.completion_text(policy, ids, task.end), finish)
     return CreditTrace(
         step=step,
         group_id=0,
@@ -60,7 +60,7 @@ def trace_of_text(policy: LanguageModel, task, step: int, problem, batch, measur
         ids=np.asarray(ids, dtype=np.int32),
         topk=topk and _top_k(topk, 0, len(ids), names),
         provenance={**dict.fromkeys(arrays, "recomputed"), "sampler_logprob": "missing"},
-        **_judged(task, problem, verdict, text, finish),
+        **_judged(policy, task, problem, verdict, ids, text, finish),
         **{name: a[0] for name, a in arrays.items()},
     )
 
@@ -78,8 +78,9 @@ def _arrays(measured):
     return arrays, None if topk[0] is None else [a.detach().cpu().numpy() for a in topk]
 
 
-def _judged(task, problem, verdict, text, finish_reason) -> dict:
+def _judged(policy, task, problem, verdict, ids, text, finish_reason) -> dict:
     """The fields of a trace that tell the problem and the verdict."""
+    wrong_character = task.first_wrong(problem, models.completion_text(policy, ids, task.end))
     return {
         "prompt_text": problem.prompt,
         "gold": problem.gold,
@@ -90,7 +91,7 @@ def _judged(task, problem, verdict, text, finish_reason) -> dict:
         "reward_reason": verdict.reason,
         "status": str(verdict.status),
         "answer": verdict.answer,
-        "first_wrong": token_of_character(text, task.first_wrong(problem, "".join(text))),
+        "first_wrong": token_of_character(text, wrong_character),
     }
 
 

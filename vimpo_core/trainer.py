@@ -103,7 +103,7 @@ class Trainer:
                 metrics = {f"{how}_accuracy": a.mean for how, a in found.items()}
         group_ids = np.repeat(np.arange(config.prompts_per_step), config.group_size)
         verdicts = [
-            self.task.verify(problems[g], models.completion_text(self.policy, r.ids), r.finish_reason)
+            self.task.verify(problems[g], models.completion_text(self.policy, r.ids, self.task.end), r.finish_reason)
             for g, r in zip(group_ids, rollouts, strict=True)
         ]
         rewards = flipped([v.reward for v in verdicts], config.reward_noise, f"{config.seed}/flips/{step}")

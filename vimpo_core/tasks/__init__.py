@@ -12,6 +12,8 @@ class Task(Protocol):
     """What the trainer needs to know of a task. Texts are the model's, so nothing here raises on them or evals them."""
 
     name: str
+    end: str
+    """The mark that ends a written solution; the model's end token stands for it."""
     max_new_tokens: int
 
     def problem(self, rng: random.Random, split: str) -> Problem:
@@ -19,7 +21,7 @@ class Task(Protocol):
         ...
 
     def verify(self, problem: Problem, completion: str, finish_reason: StopReason) -> Verdict:
-        """Judge a completion (its end mark included)."""
+        """Judge a completion (its end mark included if it ended)."""
         ...
 
     def first_wrong(self, problem: Problem, completion: str) -> int | None:

@@ -45,6 +45,7 @@ class ChainTask:
     operands: int = 5
 
     name = "chain"
+    end = END
 
     def __post_init__(self):
         if not 3 <= self.operands <= 6:
