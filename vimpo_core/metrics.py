@@ -218,10 +218,10 @@ def _residual_ratio(value, config, history):
     if _is_untrained(history):
         return f"{role}Exactly 1: policy and reference agree, so nothing of the reward is explained yet."
     if value > 1.05:
-        return f"{role}Above 1: the policy moved further than the reward justifies at this beta, so V ends away from R."
+        return f"{role}Above 1: on this batch the log-ratios point away from the reward. One step is noise, many in a row an overshoot."
     if value > 0.95:
         hint = " At such a small beta that is normal: V stays numerically flat." if config.beta < 5e-3 else ""
-        return f"{role}The log-ratios explain almost nothing of the reward so far.{hint}"
+        return f"{role}On these fresh samples the log-ratios explain almost nothing of who was right.{hint}"
     return f"{role}The policy's own log-ratios explain {_percent(1 - value**2)} of the reward's variance within groups."
 
 
@@ -373,7 +373,7 @@ METRICS: dict[str, Metric] = {
             "KL to the reference",
             "nats a token",
             "Mean over tokens of KL(policy, reference), summed exactly over the whole vocabulary.",
-            "0 at step 0, then a slow rise; usually below 0.3.",
+            "0 at step 0, then a slow rise; below 0.1 over the first 100 steps with the defaults.",
             "neither",
             _kl_mean,
         ),
@@ -382,7 +382,7 @@ METRICS: dict[str, Metric] = {
             "Value loss",
             "reward²",
             "Half the mean squared terminal residual: how badly the log-ratios of a solution add up to its reward.",
-            "At most 0.125 at the start, then falling.",
+            "About 0.09 at the start and never above 0.125 there, then falling.",
             "down",
             _value_loss,
         ),
@@ -391,7 +391,7 @@ METRICS: dict[str, Metric] = {
             "Terminal residual",
             "of its target",
             "Root mean square of the terminal residual, divided by that of its target, R minus the group mean.",
-            "1 at step 0, below 1 once values explain the reward; stays near 1 at tiny beta.",
+            "1 at step 0, then mostly 0.9 to 1.05 with the defaults; the lower, the more V knows.",
             "down",
             _residual_ratio,
         ),
@@ -400,7 +400,7 @@ METRICS: dict[str, Metric] = {
             "Entropy",
             "nats a token",
             "Mean entropy of the policy's next-token distribution.",
-            "Falls slowly as slips are suppressed; the free separators keep it above 0.",
+            "About 0.23 before training, falling slowly; the free separators keep it above 0.1.",
             "neither",
             _entropy_mean,
         ),
@@ -445,7 +445,7 @@ METRICS: dict[str, Metric] = {
             "Gradient norm",
             "",
             "Length of the adapter's gradient before it is shortened.",
-            "A few hundredths to a few units, without a trend upwards.",
+            "0.1 to 0.4 with the defaults, without a trend upwards.",
             "neither",
             _grad_norm,
         ),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
+from vimpo_core import decoding
 from vimpo_core.types import Rollout, StopReason
 
 
@@ -47,7 +48,7 @@ def sample(
     starts = [[*p, *x] for p, x in zip(prompts, prefixes or [()] * len(prompts), strict=True)]
     device = next(model.parameters()).device
     ids, attention = _left_padded(starts, pad_id, device)
-    logits, cache, attention, positions = _prefill(model, ids, attention, group_size)
+    decoder, logits = decoding.start(model, ids, attention, group_size, max_new_tokens)
 
     rows = torch.arange(len(prompts) * group_size, device=device)  # which rollout each row of the batch is
     uniforms = _uniforms(seed, len(rows), max_new_tokens).to(device)
@@ -65,20 +66,9 @@ def sample(
         if t + 1 == max_new_tokens or not alive.any():
             break
         if not alive.all():
-            rows, token, positions = rows[alive], token[alive], positions[alive]
-            attention = None if attention is None else attention[alive]
-            cache.batch_select_indices(alive.nonzero()[:, 0])
-        positions = positions + 1
-        if attention is not None:
-            attention = torch.cat([attention, attention.new_ones(len(rows), 1)], dim=1)
-        output = model(
-            input_ids=token[:, None],
-            attention_mask=attention,
-            position_ids=positions[:, None],
-            cache=cache,
-            use_cache=True,
-        )
-        logits = output.logits[:, -1]
+            rows, token = rows[alive], token[alive]
+            decoder.keep(alive)
+        logits = decoder.step(token)
     return _rollouts(prompts, group_size, tokens, logprobs, lengths, ended)
 
 
@@ -91,21 +81,6 @@ def _left_padded(starts, pad_id, device):
         ids[row, longest - len(start) :] = torch.tensor(start)
         attention[row, longest - len(start) :] = 1
     return ids.to(device), None if bool(attention.all()) else attention.to(device)
-
-
-def _prefill(model, ids, attention, group_size):
-    """One pass over the prompts; then every row of logits, cache, mask and positions is repeated for its group."""
-    if attention is None:
-        positions = torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1)
-    else:
-        positions = (attention.cumsum(1) - 1).clamp(min=0)
-    output = model(input_ids=ids, attention_mask=attention, position_ids=positions, use_cache=True)
-    cache = output.cache
-    cache.batch_repeat_interleave(group_size)
-    logits = output.logits[:, -1].repeat_interleave(group_size, dim=0)
-    last = positions[:, -1].repeat_interleave(group_size, dim=0)
-    attention = None if attention is None else attention.repeat_interleave(group_size, dim=0)
-    return logits, cache, attention, last
 
 
 def _uniforms(seed, rows, length):

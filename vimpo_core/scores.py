@@ -94,10 +94,10 @@ def score(
         top_k: also return the k best tokens of each.
     """
     with torch.set_grad_enabled(with_grad):
-        logits = completion_logits(policy.model, batch)
+        logits = completion_logits(models.network(policy), batch)
         logprobs = token_logprobs(logits, batch)
-    with models.reference(policy):
-        ref_logits = completion_logits(policy.model, batch)
+    with torch.no_grad():
+        ref_logits = completion_logits(models.reference(policy), batch)
         ref_logprobs = token_logprobs(ref_logits, batch)
         logits = logits.detach()
         return Scores(

@@ -103,7 +103,9 @@ class Trainer:
                 metrics = {f"{how}_accuracy": a.mean for how, a in found.items()}
         group_ids = np.repeat(np.arange(config.prompts_per_step), config.group_size)
         verdicts = [
-            self.task.verify(problems[g], models.completion_text(self.policy, r.ids, self.task.end), r.finish_reason)
+            self.task.verify(
+                problems[g], models.completion_text(self.policy, r.ids, self.task.end), r.finish_reason
+            )
             for g, r in zip(group_ids, rollouts, strict=True)
         ]
         rewards = flipped([v.reward for v in verdicts], config.reward_noise, f"{config.seed}/flips/{step}")
@@ -165,7 +167,7 @@ class Trainer:
             return metrics
         for i in range(0, len(batch), self._rows):
             part = batch.rows(i, i + self._rows)
-            scores.token_logprobs(scores.completion_logits(self.policy.model, part), part).backward(
+            scores.token_logprobs(scores.completion_logits(models.network(self.policy), part), part).backward(
                 logprobs.grad[i : i + self._rows]
             )
         return metrics

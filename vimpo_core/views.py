@@ -194,7 +194,7 @@ def lens_values(
     Returns:
         float64 [T] in the lens's unit, 0 where masked; V lenses give V_{t+1}, the value after token t (end-anchored:
         with R added). None when an array it needs was not recorded, or when the step is too small to define it
-        (GRPO: a group of one; whitening: some trace of the step lacks an array).
+        (GRPO: a group of one; whitening: a solution on its own, or some trace of the step lacks an array).
 
     Raises:
         ValueError: unknown lens; the message names those that exist.
@@ -564,7 +564,7 @@ _DERIVE: dict[str, Callable] = {
 
 def _whitened(traces, index, beta, gae_lambda):
     deltas = [credit_of(trace, beta) for trace in traces]
-    if any(delta is None for delta in deltas):
+    if len(traces) < 2 or any(delta is None for delta in deltas):
         return None
     longest = max(len(delta) for delta in deltas)
     padded, mask = np.zeros((len(deltas), longest)), np.zeros((len(deltas), longest), dtype=bool)

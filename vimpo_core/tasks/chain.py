@@ -35,7 +35,8 @@ PRECEDENCE_SLIP, CARRY_SLIP, TABLE_SLIP = 0.35, 0.35, 0.20
 Expression = tuple[tuple[int, ...], str]
 """Numbers and the operators between them: `2+3*4` is ((2, 3, 4), "+*")."""
 
-_EXPRESSION = re.compile(r"[0-9]{1,4}(?:[-+*][0-9]{1,4}){0,15}", re.ASCII)
+_MARK = re.compile(f"[{SEPARATORS}{END}]")
+_EXPRESSION = re.compile(r"[0-9]{1,4}(?:[-+*][0-9]{1,4}){0,5}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def problem_from(prompt: str) -> Problem:
         raise ValueError(
             f"a problem is 2 to 6 numbers joined by + - * and closed by =, got {prompt[:40]!r}. Try 9+2+9+7*6=."
         )
-    steps = right_steps(expression)
+    steps = right_steps(expression) if _in_range(expression) else None
     if steps is None:
         raise ValueError(
             f"every number on the way must be within 0..{LARGEST}, which {prompt[:40]!r} leaves. Use smaller numbers."
@@ -120,7 +121,7 @@ def split_of(prompt: str) -> str:
 
 
 def parse(text: str) -> Expression | None:
-    """`2+3*4` as numbers and operators; None if it is anything else. Numbers have at most 4 digits, at most 16 of them."""
+    """`2+3*4` as numbers and operators; None if it is anything else. At most 6 numbers of at most 4 digits."""
     if not _EXPRESSION.fullmatch(text):
         return None
     return tuple(int(n) for n in re.split(r"[-+*]", text)), re.sub(r"[0-9]", "", text)
@@ -180,24 +181,26 @@ def first_wrong(prompt: str, completion: str) -> int | None:
     """Index of the first wrong character; None if every step is right.
 
     A step is right when it carries out one or more operations of the step before and keeps its value; else its first
-    wrong character is where it departs from the step that the rule writes. Separators are style; an early or missing
-    end and anything after the end are wrong. Right work that is merely cut off has no wrong character.
+    wrong character is where it departs from the right step for the operation it carries out, or if that cannot be
+    told, from the step that the rule writes. Separators are style; an early or missing end and anything after the end
+    are wrong. Right work that is merely cut off has no wrong character.
     """
     previous = parse(prompt.removesuffix("="))
     if previous is None:
         return None
     start = 0
     while start < len(completion):
-        stop = next(
-            (i for i in range(start, len(completion)) if completion[i] in SEPARATORS + END), len(completion)
-        )
+        mark = _MARK.search(completion, start)
+        stop = mark.start() if mark else len(completion)
         written, is_cut_off = completion[start:stop], stop == len(completion)
-        right = {write(e): e for e in _right_continuations(previous)}
+        ruled = _ruled_step(previous)
+        # Nearly every step is the ruled one: look for the other right ones only where it is not.
+        step = parse(ruled) if written == ruled else None
+        right = {ruled: step} if step else _right_steps_from(previous)
         if is_cut_off and any(step.startswith(written) for step in right):
             return None
         if written not in right:
-            ruled = write(apply(previous, next_operation(previous))) if previous[1] else ""
-            return start + _common_prefix(written, ruled)
+            return start + _common_prefix(written, _meant_step(previous, written))
         previous = right[written]
         is_answer = not previous[1]
         if (completion[stop] == END) != is_answer:
@@ -213,21 +216,25 @@ def name_of_slip(prompt: str, completion: str) -> str:
     wrong_at = first_wrong(prompt, completion)
     if wrong_at is None:
         return ""
-    marks = f"[{SEPARATORS}{END}]"
-    *before, begun = re.split(marks, completion[:wrong_at])
+    *before, begun = _MARK.split(completion[:wrong_at])
     previous = parse(before[-1] if before else prompt.removesuffix("="))
-    written = parse(re.split(marks, completion[wrong_at - len(begun) :])[0])
+    step = _MARK.split(completion[wrong_at - len(begun) :])[0]
+    written = parse(step)
+    if before and completion[wrong_at - 1] == END:
+        return "the solution goes on after its end"
     if previous is None or written is None:
         return "the step is not an expression"
+    if step in _right_steps_from(previous):
+        return "the end comes too early" if completion[wrong_at] == END else "the end is missing"
     for index, result, name in _slips(previous):
         if apply(previous, index, result) == written:
             a, b, operator = *previous[0][index : index + 2], previous[1][index]
             return f"{a}{operator}{b} became {result}: {name}"
-    if len(written[0]) == len(previous[0]) - 1:
+    if len(written[0]) == len(previous[0]) - 1 and write(written) == step:  # 011 is not what became of 9+2
         for index, operator in enumerate(previous[1]):
             if apply(previous, index, written[0][index]) == written:
                 return f"{previous[0][index]}{operator}{previous[0][index + 1]} became {written[0][index]}"
-    return f"{write(previous)} became {write(written)}"
+    return f"{write(previous)} became {step}"
 
 
 def typical_length(operands: int) -> float:
@@ -265,6 +272,8 @@ _CHANCES = {
 def _slips(expression: Expression) -> Iterator[tuple[int, int, str]]:
     """The misconceptions this expression gives occasion for: (operation, its wrong result, name)."""
     numbers, operators = expression
+    if not operators:
+        return
     index = next_operation(expression)
     if operators[index] == "*" and index > 0:
         # (a + b) * c instead of a + (b * c): the operation itself is done rightly, at the wrong time.
@@ -280,18 +289,34 @@ def _slips(expression: Expression) -> Iterator[tuple[int, int, str]]:
         yield index, a - b + 10, "a forgotten borrow"
 
 
+def _ruled_step(expression: Expression) -> str:
+    """The step that the rule writes next; "" after the answer."""
+    return write(apply(expression, next_operation(expression))) if expression[1] else ""
+
+
 @lru_cache(maxsize=4096)
-def _right_continuations(expression: Expression) -> tuple[Expression, ...]:
-    """Every expression within range that one or more value-keeping operations lead to."""
+def _right_steps_from(expression: Expression) -> dict[str, Expression]:
+    """Every step that one or more value-keeping operations lead to, by its text; at most 2^5 of them."""
     target, found, frontier = value(expression), {}, [expression]
     while frontier:
         current = frontier.pop()
         for index in range(len(current[1])):
             after = apply(current, index)
-            if after not in found and min(after[0]) >= 0 and value(after) == target:
-                found[after] = None
+            if write(after) not in found and min(after[0]) >= 0 and value(after) == target:
+                found[write(after)] = after
                 frontier.append(after)
-    return tuple(found)
+    return found
+
+
+def _meant_step(previous: Expression, written: str) -> str:
+    """The right step that a wrong one comes nearest to: same operation, else the rule's; "" after the answer."""
+    wrong = parse(written)
+    if wrong is not None and len(wrong[0]) == len(previous[0]) - 1:
+        for index in range(len(previous[1])):
+            meant = write(apply(previous, index))
+            if apply(previous, index, wrong[0][index]) == wrong and meant in _right_steps_from(previous):
+                return meant
+    return _ruled_step(previous)
 
 
 def _in_range(expression: Expression) -> bool:
