@@ -95,7 +95,10 @@ def theirs(repeats: int) -> list[float]:
             train_dataset=Dataset.from_list([{"prompt": p.prompt} for p in problems]),
             processing_class=language_model.tokenizer,
             peft_config=LoraConfig(
-                r=config.lora_rank, lora_alpha=2 * config.lora_rank, target_modules="all-linear", task_type="CAUSAL_LM"
+                r=config.lora_rank,
+                lora_alpha=2 * config.lora_rank,
+                target_modules="all-linear",
+                task_type="CAUSAL_LM",
             ),
             callbacks=[clock],
         )

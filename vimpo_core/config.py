@@ -54,10 +54,10 @@ class TrainConfig:
         symbol="lambda",
     )
     learning_rate: float = _setting(
-        1e-3, "Adam's step size for the adapter.", low=1e-6, high=1.0, safe=(1e-4, 3e-3)
+        3e-3, "Adam's step size for the adapter, at its highest.", low=1e-6, high=1.0, safe=(3e-4, 4e-3)
     )
     lr_schedule: str = _setting(
-        "constant",
+        "linear",
         "Keep the learning rate, or let it fall linearly to a tenth.",
         choices=("constant", "linear"),
     )
@@ -181,7 +181,7 @@ def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
             Advice(
                 "learning_rate",
                 "danger",
-                f"Learning rate {config.learning_rate:g}: 1e-2 destroyed both algorithms here. Use 3e-4 to 2e-3.",
+                f"Learning rate {config.learning_rate:g}: 1e-2 destroyed both algorithms here. Use 3e-4 to 3e-3.",
             )
         )
     if config.algorithm == "vimpo":

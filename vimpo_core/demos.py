@@ -14,11 +14,13 @@ from vimpo_core.types import RunState
 SEED = 0
 STEPS = 100
 EVERY = 10
-"""Solutions and snapshots are kept at every tenth step; metrics at all."""
+"""Snapshots are kept at every tenth step; metrics at all."""
+SOLUTIONS_AT = {0, 10, 20, 40, 60, 100}
+"""Steps whose solutions are kept."""
 
 DEMOS: dict[str, dict] = {
-    "vimpo-beta-0.1": {"algorithm": "vimpo", "beta": 0.1, "actor_coef": 0.05},
-    "vimpo-beta-0.3": {"algorithm": "vimpo", "beta": 0.3, "actor_coef": 0.1, "lr_schedule": "linear"},
+    "vimpo-beta-0.1": {"algorithm": "vimpo", "beta": 0.1},
+    "vimpo-beta-0.3": {"algorithm": "vimpo", "beta": 0.3, "actor_coef": 0.1},
     "grpo": {"algorithm": "grpo"},
 }
 
@@ -58,5 +60,5 @@ def _make_demo(run_dir: Path, config: TrainConfig, on_record) -> dict:
             state = drive([(store, trainer)], lambda: "play", on_record)
         if state != RunState.FINISHED:
             raise ValueError(f"demo {run_dir.name} ended as {state}: {store.message()} Run make-demos again.")
-        store.compact(keep_trace_steps=set(store.snapshot_steps()), keep_resume_state=False)
+        store.compact(keep_trace_steps=SOLUTIONS_AT | {config.steps}, keep_resume_state=False)
     return training_report(RunStore.open(run_dir))

@@ -10,6 +10,7 @@ import contextlib
 import copy
 import hashlib
 import os
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +32,6 @@ from vimpo_core.paths import BUNDLED_MODEL
 # Progress bars and advice to library authors would bury the one line that matters.
 transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
-warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
 
 Adapter = dict[str, torch.Tensor]
 
@@ -111,7 +111,9 @@ def attach_lora(language_model: LanguageModel, rank: int, seed: int) -> Language
     # The modules are copied, the tensors are not: the reference costs no memory and cannot drift from the policy's base.
     shared = {id(p): p for p in language_model.model.parameters()}
     bare = copy.deepcopy(language_model.model, memo=shared)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # peft asks transformers by the old name of a property.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         torch.manual_seed(seed)
         model = get_peft_model(language_model.model, config)
     return LanguageModel(model.eval(), bare, language_model.tokenizer, language_model.source)
@@ -282,6 +284,8 @@ def _token_text(tokenizer, token_id: int) -> str:
         return text
     # A byte-level token that is not whole characters: show its bytes instead of the replacement mark.
     raw = tokenizer.convert_ids_to_tokens(token_id)
+    if re.fullmatch("<0x[0-9A-F]{2}>", raw):  # SentencePiece's byte fallback names them itself
+        return raw
     return "".join(f"<0x{byte:02X}>" for byte in _byte_level_bytes(raw))
 
 

@@ -44,7 +44,9 @@ def _topk_blobs(trace: CreditTrace, length: int) -> tuple:
     topk = trace.topk
     shape = (length, *np.shape(topk.ids)[1:])
     return (
-        _blob(trace, "topk.ids", "<i4", topk.ids, shape),
+        zlib.compress(
+            _blob(trace, "topk.ids", "<i4", topk.ids, shape), 1
+        ),  # small numbers, mostly zero bytes
         _blob(trace, "topk.logprob", "<f4", topk.logprob, shape),
         _blob(trace, "topk.ref_logprob", "<f4", topk.ref_logprob, shape),
         zlib.compress(json.dumps(topk.text).encode(), 1),  # a few texts repeated a thousand times
@@ -83,7 +85,7 @@ def _topk(columns: dict, length: int) -> TopK | None:
         return None
     shape = (length, -1) if length else (0, 0)
     return TopK(
-        ids=_array(columns["topk_ids"], "<i4", np.int32).reshape(shape),
+        ids=_array(zlib.decompress(columns["topk_ids"]), "<i4", np.int32).reshape(shape),
         text=json.loads(zlib.decompress(columns["topk_text"])),
         logprob=_array(columns["topk_logprob"], "<f4", np.float32).reshape(shape),
         ref_logprob=_array(columns["topk_ref_logprob"], "<f4", np.float32).reshape(shape),

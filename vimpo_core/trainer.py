@@ -23,7 +23,8 @@ from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.traces import make_traces
 from vimpo_core.types import Diverged
 
-TOP_K = 4
+TOP_K = 3
+"""Alternatives of policy and of reference that are recorded with a snapshot step."""
 
 
 class Trainer:

@@ -1,6 +1,48 @@
-"""Hypothesis without a time limit an example (the machine may be busy) and with the same examples every time."""
+"""Hypothesis without a time limit an example (the machine may be busy) and with the same examples every time; loaded
+models that many tests share.
 
+A session's policy is read, never changed: a test that trains or casts one loads its own (`load_policy` takes 0.1 s).
+torch is imported by the fixtures that need it, so tests of the torch-free half start fast.
+"""
+
+import pytest
 from hypothesis import settings
+
+from tests.real import SMALL, moved, save_byte_level_model
+from vimpo_core import worker
+from vimpo_core.runs import RunsDir
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session")
+def fresh_policy():
+    """The bundled model with an untrained adapter: pi = pi_ref."""
+    from vimpo_core import models
+
+    models.single_thread()
+    return models.load_policy(SMALL)
+
+
+@pytest.fixture(scope="session")
+def moved_policy():
+    """The bundled model with a random adapter, some tenths of a nat a token away from the reference."""
+    return moved(SMALL)
+
+
+@pytest.fixture(scope="session")
+def byte_level_model(tmp_path_factory):
+    """A folder with a random tiny GPT-2 and a byte-level BPE tokenizer: tokens of several characters, and of half ones."""
+    folder = tmp_path_factory.mktemp("byte-level")
+    save_byte_level_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_run(tmp_path_factory):
+    """The folder of a finished VIMPO run of `SMALL`, made by the real trainer through the queue."""
+    runs = RunsDir(tmp_path_factory.mktemp("runs"))
+    runs.submit([SMALL])
+    worker.main(runs.path)
+    return runs.path / "vimpo-1"

@@ -16,7 +16,9 @@ from vimpo_core.types import CreditTrace, StopReason, TopK, VerdictStatus
 RIGHT, SLIP = "9+2+9+42;11+9+42,20+42;62.", "9+2+9+42;11+9+42;10+42;52."
 
 
-def make_trace(text=SLIP, group_id=0, sample_idx=0, reward=0.0, mean=0.5, seed=0, first_wrong=None, **changes):
+def make_trace(
+    text=SLIP, group_id=0, sample_idx=0, reward=0.0, mean=0.5, seed=0, first_wrong=None, **changes
+):
     """A trace with random log-probabilities; `first_wrong` gets a strongly negative log-ratio."""
     rng, length = np.random.default_rng(seed), len(text)
     logprob = -rng.exponential(0.3, length)
@@ -104,9 +106,9 @@ def test_every_lens_has_values_on_a_complete_trace(step_traces):
 
 
 def test_whitening_is_over_all_tokens_of_the_step(step_traces):
-    all_values = np.concatenate([
-        views.lens_values(step_traces, i, "advantages_whitened", 0.1, 1.0) for i in range(4)
-    ])
+    all_values = np.concatenate(
+        [views.lens_values(step_traces, i, "advantages_whitened", 0.1, 1.0) for i in range(4)]
+    )
     assert abs(all_values.mean()) < 1e-12
     # rsqrt(variance + 1e-8) leaves the spread just below 1.
     assert all_values.std(ddof=1) == pytest.approx(1.0, abs=1e-5)
@@ -142,7 +144,9 @@ def test_a_missing_array_is_none_never_zero(step_traces, missing):
     assert payload["arrays"][missing] is None
     assert (payload["arrays"]["td_terms"] is None) == (missing != "entropy")
     # Another solution of the step lacks nothing, but the whitening it shares is no longer defined.
-    assert (views.lens_values(step_traces, 1, "advantages_whitened", 0.1, 1.0) is None) == (missing != "entropy")
+    assert (views.lens_values(step_traces, 1, "advantages_whitened", 0.1, 1.0) is None) == (
+        missing != "entropy"
+    )
 
 
 def test_grpo_needs_a_group():
@@ -150,7 +154,7 @@ def test_grpo_needs_a_group():
 
 
 def test_an_unknown_lens_is_refused_with_those_that_exist(step_traces):
-    with pytest.raises(ValueError, match="unknown lens 'blame'. Known: td_terms, "):
+    with pytest.raises(ValueError, match=r"unknown lens 'blame'\. Known: td_terms, "):
         views.lens_values(step_traces, 0, "blame", 0.1, 1.0)
 
 
@@ -174,7 +178,9 @@ def rounded(value: Decimal, decimals: int) -> Decimal:
 )
 def test_shown_digits_recombine_to_the_shown_result(beta, gae_lambda, mean, seed):
     trace = make_trace(mean=mean, seed=seed, first_wrong=17)
-    payload = views.inspector_payload([trace, make_trace(RIGHT, sample_idx=1, reward=1.0)], 0, beta, gae_lambda)
+    payload = views.inspector_payload(
+        [trace, make_trace(RIGHT, sample_idx=1, reward=1.0)], 0, beta, gae_lambda
+    )
     arrays, digits, nat_digits = payload["arrays"], payload["decimals"]["reward"], payload["decimals"]["nats"]
     b, lam = Decimal(str(beta)), Decimal(str(gae_lambda))
     next_advantage = Decimal(0)
@@ -203,7 +209,9 @@ def test_shown_values_stay_close_to_the_exact_ones(step_traces):
     assert off.max() <= 0.1 * 1.5e-3 * len(SLIP) and off.max() < 2e-3
 
 
-@pytest.mark.parametrize(("beta", "decimals"), [(1.0, 3), (0.3, 4), (0.1, 4), (0.05, 5), (5e-4, 7), (10.0, 3)])
+@pytest.mark.parametrize(
+    ("beta", "decimals"), [(1.0, 3), (0.3, 4), (0.1, 4), (0.05, 5), (5e-4, 7), (10.0, 3)]
+)
 def test_small_betas_get_more_digits(beta, decimals):
     assert views.reward_decimals(beta) == decimals
 
@@ -255,7 +263,9 @@ def test_start_payload_puts_both_strips_on_one_scale(step_traces):
     assert payload["version"] != views.inspector_payload(step_traces, 0, 0.01, 1.0)["version"]
 
 
-@pytest.mark.parametrize(("largest", "rounded_up"), [(0, 0), (0.61, 0.8), (0.8, 0.8), (1.01, 1.5), (2.1e-5, 3e-5), (97, 100)])
+@pytest.mark.parametrize(
+    ("largest", "rounded_up"), [(0, 0), (0.61, 0.8), (0.8, 0.8), (1.01, 1.5), (2.1e-5, 3e-5), (97, 100)]
+)
 def test_scales_end_at_readable_numbers(largest, rounded_up):
     assert views.round_up(largest) == pytest.approx(rounded_up, rel=1e-12)
 
@@ -319,7 +329,10 @@ def test_a_flipped_reward_does_not_make_a_solution_right():
 
 
 def test_groups_count_the_right_solutions(step_traces):
-    assert [(g.indices, g.correct, g.gold) for g in views.groups(step_traces)] == [((0, 1), 1, "62"), ((2, 3), 2, "62")]
+    assert [(g.indices, g.correct, g.gold) for g in views.groups(step_traces)] == [
+        ((0, 1), 1, "62"),
+        ((2, 3), 2, "62"),
+    ]
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
@@ -347,7 +360,9 @@ def test_visible_text_never_holds_what_could_hide_or_reorder(text):
 
 def test_steps_start_after_separators_and_after_line_breaks():
     assert views.step_starts(make_trace(SLIP)) == [0, 9, 17, 23]
-    prose = make_trace(text="ab", prompt_text="Why?", first_wrong=None).with_(text=("One, two;\n", "three.\n", "end"))
+    prose = make_trace(text="ab", prompt_text="Why?", first_wrong=None).with_(
+        text=("One, two;\n", "three.\n", "end")
+    )
     assert views.step_starts(prose) == [0, 1, 2]
     assert views.step_starts(make_trace("a;b", prompt_text="Why?")) == [0]
 

@@ -1,0 +1,72 @@
+"""Runs as the pages read them: each thing once for all browsers, a bounded number of them kept.
+
+What is returned is shared between sessions: never change it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from vimpo_core import views
+from vimpo_core.paths import DEMOS, default_runs_dir
+from vimpo_core.runs import RunsDir, RunSummary
+from vimpo_core.types import CreditTrace
+
+FRESH_SECONDS = 1.0
+
+
+def own_folder() -> Path:
+    return default_runs_dir()
+
+
+def bundled_folder() -> Path:
+    return DEMOS
+
+
+@st.cache_data(ttl=FRESH_SECONDS, max_entries=8, show_spinner=False)
+def summaries(folder: Path) -> list[RunSummary]:
+    """The runs of a folder, newest first; a half-written one is listed with what is wrong in `message`."""
+    return RunsDir(folder, read_only=folder == DEMOS).list()
+
+
+@st.cache_data(ttl=FRESH_SECONDS, max_entries=64, show_spinner=False)
+def steps(folder: Path, run_id: str) -> tuple[list[int], list[int]]:
+    """Steps with recorded solutions, and steps with a saved adapter. Raises ValueError when the run cannot be read."""
+    with RunsDir(folder, read_only=folder == DEMOS).open(run_id) as store:
+        return store.trace_steps(), store.snapshot_steps()
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def traces(folder: Path, run_id: str, created: str, step: int) -> list[CreditTrace]:
+    """The solutions of a step. A committed step never changes; `created` tells a new run of the same name apart."""
+    with RunsDir(folder, read_only=folder == DEMOS).open(run_id) as store:
+        return store.traces(step)
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def payload(
+    folder: Path, run_id: str, created: str, step: int, index: int, beta: float, gae_lambda: float
+) -> dict:
+    """`views.inspector_payload` of one solution of a run."""
+    return views.inspector_payload(traces(folder, run_id, created, step), index, beta, gae_lambda)
+
+
+def best_example(folder: Path) -> tuple[RunSummary, int, views.Example] | None:
+    """The clearest example of a folder: newest step of the VIMPO run with the largest beta that has one."""
+    found = [run for run in summaries(folder) if run.algorithm == "vimpo"]
+    for run in sorted(found, key=lambda run: -run.config.beta):
+        if best := _best_example_of(folder, run.run_id, run.created, run.config.beta):
+            return run, *best
+    return None
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _best_example_of(
+    folder: Path, run_id: str, created: str, beta: float
+) -> tuple[int, views.Example] | None:
+    for step in reversed(steps(folder, run_id)[0]):
+        if example := views.clearest_example(traces(folder, run_id, created, step), beta):
+            return step, example
+    return None

@@ -1,0 +1,131 @@
+"""The training curves: small multiples on canvas that keep zoom, hover and open notes while a run goes on.
+
+Python sends numbers and words; the drawing is assets/components/live_curves.js.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from app.components.assets import read_asset
+from vimpo_core.config import TrainConfig
+from vimpo_core.metrics import METRICS, Row, series, thin
+
+ALGORITHM_NAMES = {"vimpo": "VIMPO", "grpo": "GRPO"}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One tile. `domain` fixes the y axis, `least_span` keeps rounding noise from filling it.
+
+    The second metric of a tile is drawn with hollow points, and `short` names both.
+    """
+
+    title: str
+    metrics: tuple[str, ...]
+    short: tuple[str, ...] = ()
+    unit: str = ""
+    domain: tuple[float, float] | None = None
+    from_zero: bool = True
+    least_span: float = 0.0
+
+
+CHARTS = (
+    Chart("Accuracy", ("sampled_accuracy", "greedy_accuracy"), short=("sampled", "greedy"), domain=(0, 1)),
+    Chart("Mean reward", ("reward_mean",), domain=(0, 1)),
+    Chart("KL", ("kl_mean",), unit="nats", least_span=0.01),
+    Chart("Value loss", ("value_loss",), least_span=0.01),
+    Chart("Residual", ("residual_ratio",), unit="/ target", least_span=1.0),
+    Chart("Entropy", ("entropy_mean",), unit="nats", least_span=0.1),
+    Chart("Dead groups", ("dead_group_share",), domain=(0, 1)),
+    Chart("Length", ("length_mean",), unit="tokens", from_zero=False, least_span=4.0),
+    Chart("Actor loss", ("actor_loss",), from_zero=False, least_span=0.01),
+    Chart("Clip fraction", ("clip_fraction",), least_span=0.1),
+    Chart("Gradient", ("grad_norm",), least_span=0.1),
+    Chart("Speed", ("tokens_per_second",), unit="tokens/s", least_span=100.0),
+)
+SPARSE = ("sampled_accuracy", "greedy_accuracy")
+"""Measured only now and then: every point is drawn."""
+
+_SOURCES = {part: read_asset(f"live_curves.{part}") for part in ("html", "css", "js")}
+_mount = st.components.v2.component("vimpo_live_curves", **_SOURCES)
+
+
+def run_payload(run_id: str, config: TrainConfig, rows: Sequence[Row]) -> dict[str, Any]:
+    """What the component needs of one run: thinned series and the words about its newest values.
+
+    Args:
+        rows: the run's metrics, ascending (`RunStore.metrics`).
+    """
+    return {
+        "id": run_id,
+        "name": ALGORITHM_NAMES[config.algorithm],
+        "style": config.algorithm,
+        "last_step": rows[-1]["step"] if rows else None,
+        "series": {name: _points(rows, name) for chart in CHARTS for name in chart.metrics},
+        "notes": {name: _note(name, config, rows) for chart in CHARTS for name in chart.metrics},
+    }
+
+
+def live_curves(runs: Sequence[dict[str, Any]], x_max: int, key: str) -> None:
+    """Draw the curves of one run, or of several over each other.
+
+    Args:
+        runs: results of `run_payload`.
+        x_max: last step of the x axis: all steps to come, so that nothing shifts while training goes on.
+    """
+    version = "|".join(f"{run['id']}@{run['last_step']}" for run in runs) + f"|{x_max}"
+    data = {
+        "version": version,
+        "x_max": x_max,
+        "runs": list(runs),
+        "charts": [_chart(chart) for chart in CHARTS],
+    }
+    _mount(key=key, data=data, height="content")
+
+
+def _points(rows, name) -> dict[str, list]:
+    steps, values = thin(*series(rows, name))
+    return {"steps": steps, "values": [None if v is None else float(f"{v:.5g}") for v in values]}
+
+
+def _note(name, config, rows) -> dict[str, str]:
+    """Value and remark at the newest step where the metric was measured."""
+    measured = max((i for i, row in enumerate(rows) if name in row), default=-1)
+    history = rows[: measured + 1]
+    value = history[-1][name] if history else None
+    return {"value": METRICS[name].text(value), "remark": METRICS[name].remark(value, config, history)}
+
+
+def _chart(chart: Chart) -> dict[str, Any]:
+    shorts = chart.short or ("",) * len(chart.metrics)
+    return {
+        "id": chart.metrics[0],
+        "title": chart.title,
+        "unit": chart.unit,
+        "domain": chart.domain,
+        "from_zero": chart.from_zero,
+        "least_span": chart.least_span,
+        "metrics": [
+            _metric(name, short, is_open=position > 0)
+            for position, (name, short) in enumerate(zip(chart.metrics, shorts, strict=True))
+        ],
+    }
+
+
+def _metric(name: str, short: str, is_open: bool) -> dict[str, Any]:
+    metric = METRICS[name]
+    return {
+        "name": name,
+        "label": metric.label,
+        "short": short,
+        "percent": metric.unit == "share",
+        "definition": metric.definition,
+        "expected": metric.expected,
+        "open": is_open,
+        "sparse": name in SPARSE,
+    }

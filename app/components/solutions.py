@@ -1,0 +1,130 @@
+"""The newest solutions of a training step: prompt, verdict, coloured tokens, reward, group; paired where runs share prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from app.components.assets import read_asset
+from app.components.live_curves import ALGORITHM_NAMES
+from vimpo_core import views
+from vimpo_core.config import TrainConfig
+from vimpo_core.types import CreditTrace, VerdictStatus
+
+SHOWN_PROBLEMS = 4
+_VERDICTS = {
+    VerdictStatus.CORRECT: "right",
+    VerdictStatus.INCORRECT: "wrong",
+    VerdictStatus.REJECTED: "no answer",
+}
+
+
+_mount = st.components.v2.component(
+    "vimpo_solutions",
+    html=read_asset("solutions.html"),
+    css=read_asset("tokens.css") + read_asset("solutions.css"),
+    js=read_asset("token_strip.js") + read_asset("solutions.js"),
+)
+
+
+@dataclass(frozen=True)
+class StepSolutions:
+    """All solutions one run sampled at one step."""
+
+    run_id: str
+    config: TrainConfig
+    step: int
+    traces: list[CreditTrace]
+
+
+def solutions(
+    steps: Sequence[StepSolutions], link: Callable[[StepSolutions, CreditTrace], str], key: str
+) -> None:
+    """Draw the first solution of the first few prompts, one run below the other on the same prompt.
+
+    Args:
+        steps: the runs at the same step; a prompt is shown when every one of them has solutions of it.
+        link: address of the page that looks closer at one solution.
+    """
+    _mount(key=key, data=payload(steps, link), height="content")
+
+
+def payload(
+    steps: Sequence[StepSolutions], link: Callable[[StepSolutions, CreditTrace], str]
+) -> dict[str, Any]:
+    groups = [{group.group_id: group for group in views.groups(step.traces)} for step in steps]
+    shared = [
+        g for g in groups[0] if all(g in other and _same_prompt(groups[0][g], other[g]) for other in groups)
+    ]
+    problems = [_problem(steps, [g[group_id] for g in groups], link) for group_id in shared[:SHOWN_PROBLEMS]]
+    return {
+        "version": "|".join(f"{step.run_id}@{step.step}" for step in steps),
+        "heading": f"Solutions of step {steps[0].step}",
+        "scale": _scale(steps[0].config.beta, problems),
+        "problems": problems,
+    }
+
+
+def _same_prompt(a: views.Group, b: views.Group) -> bool:
+    return a.prompt == b.prompt
+
+
+def _problem(steps, groups, link) -> dict[str, Any]:
+    return {
+        "prompt": views.visible_text(groups[0].prompt),
+        "gold": groups[0].gold,
+        "solutions": [_solution(step, group, link) for step, group in zip(steps, groups, strict=True)],
+    }
+
+
+def _solution(step: StepSolutions, group: views.Group, link) -> dict[str, Any]:
+    trace = step.traces[group.indices[0]]
+    credit = views.credit_of(trace, step.config.beta)
+    return {
+        "name": ALGORITHM_NAMES[step.config.algorithm],
+        "style": step.config.algorithm,
+        "right": views.is_correct(trace),
+        "verdict": _verdict(trace),
+        "reward": f"reward {trace.reward:g}" + (", flipped" if _is_flipped(trace) else ""),
+        "group": f"group {group.correct} of {len(group.indices)} right",
+        "href": link(step, trace),
+        "strip": {
+            "label": f"{ALGORITHM_NAMES[step.config.algorithm]} token credit",
+            "text": [views.visible_text(text) for text in trace.text],
+            "lineStarts": views.step_starts(trace),
+            "values": None if credit is None else [float(f"{value:.4g}") for value in credit],
+            "firstWrong": trace.first_wrong,
+            "note": "",
+            "layout": "flow",
+            "interactive": False,
+            "small": True,
+        },
+    }
+
+
+def _verdict(trace: CreditTrace) -> str:
+    word = _VERDICTS.get(trace.status, "not judged")
+    return f"{word}, {views.visible_text(trace.answer)}" if trace.answer else word
+
+
+def _is_flipped(trace: CreditTrace) -> bool:
+    return "verifier" in trace.rewards and trace.rewards["verifier"] != trace.reward
+
+
+def _scale(beta: float, problems: list[dict]) -> dict[str, Any]:
+    """One symmetric scale for everything in the list, rounded up so that it seldom moves."""
+    shown = [solution["strip"]["values"] for problem in problems for solution in problem["solutions"]]
+    largest = max((abs(value) for values in shown for value in values or ()), default=0.0)
+    caption = (
+        "token credit δ, reward" if largest else "No token credit yet: policy and reference still agree."
+    )
+    return {
+        "max": views.round_up(largest),
+        "signed": True,
+        "unit": "reward",
+        "decimals": 2 if largest >= 0.1 else views.reward_decimals(beta),
+        "caption": caption,
+    }

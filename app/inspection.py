@@ -1,0 +1,319 @@
+"""What the Inspect page looks at: the run, step and solution of the address, quick picks, the words beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from app import cache, state
+from app.text import as_code, as_plain
+from vimpo_core import views
+from vimpo_core.config import setting
+from vimpo_core.runs import RunSummary
+from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState, StopReason, VerdictStatus
+from vimpo_core.views import visible_text
+
+BETAS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
+VIEW_KEY = "credit"
+BUNDLED = "bundled/"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run that can be looked at. `key` is its name in the address: its run_id, "bundled/" before it if one's own has the same."""
+
+    key: str
+    folder: Path
+    run: RunSummary
+
+    @property
+    def label(self) -> str:
+        where = "bundled: " if self.folder == cache.bundled_folder() else ""
+        if not self.run.algorithm:
+            return f"{where}{self.run.name} (cannot be read)"
+        reached = (
+            "no step yet" if self.run.last_step is None else f"step {self.run.last_step} of {self.run.steps}"
+        )
+        return f"{where}{self.run.name}, {self.run.state}, {reached}"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The solutions of one step of a run and the one looked at, `traces[index]`; or a typed one on its own."""
+
+    source: Source
+    step: int
+    traces: list[CreditTrace]
+    index: int
+    is_typed: bool = False
+
+    @property
+    def trace(self) -> CreditTrace:
+        return self.traces[self.index]
+
+
+# --- run, step, prompt, solution -------------------------------------------------------------------------------------
+
+
+def sources() -> list[Source]:
+    """One's own runs, newest first, then the bundled ones."""
+    own = [Source(run.run_id, cache.own_folder(), run) for run in cache.summaries(cache.own_folder())]
+    taken = {source.key for source in own}
+    bundled = [
+        Source(BUNDLED + run.run_id if run.run_id in taken else run.run_id, cache.bundled_folder(), run)
+        for run in cache.summaries(cache.bundled_folder())
+    ]
+    return own + bundled
+
+
+def pick_source(found: list[Source], notes: list[str]) -> Source:
+    """The run picker. The default is the newest VIMPO run that has solutions."""
+    by_key = {source.key: source for source in found}
+    usable = [s for s in found if s.run.algorithm and s.run.last_step is not None]
+    first = next((s for s in usable if s.run.algorithm == "vimpo"), (usable or found)[0])
+    key = state.chosen("run", list(by_key), first.key, notes)
+    picked = st.selectbox(
+        "Run",
+        list(by_key),
+        format_func=lambda key: by_key[key].label,
+        help="Your own runs, newest first, then the bundled ones.",
+        width=400,
+        **state.bound("run", key, "step", "group", "sample", "token", "beta", "lambda"),
+    )
+    return by_key[picked]
+
+
+def problem_of(source: Source) -> str:
+    """A sentence saying why there is nothing to look at in this run, "" when there is."""
+    if not source.run.algorithm:
+        return f"This run cannot be read: {source.run.message}"
+    if source.run.last_step is None:
+        return f"This run has no step yet. {RUN_STATE_ADVICE[source.run.state]}"
+    if not cache.steps(source.folder, source.run.run_id)[0]:
+        return "This run kept no solutions to look at. Choose another run."
+    return ""
+
+
+def state_note(source: Source) -> str:
+    """What to say about a run that did not end well; "" otherwise."""
+    if source.run.state not in (RunState.DIVERGED, RunState.INTERRUPTED):
+        return ""
+    return source.run.message or RUN_STATE_ADVICE[source.run.state]
+
+
+def pick_step(steps: list[int], label: str, help: str, notes: list[str]) -> int:
+    """The step slider; the default is the newest."""
+    step = state.chosen("step", steps, steps[-1], notes, int)
+    if len(steps) == 1:
+        st.markdown(f"{label}  \n**{steps[0]}**")
+        return steps[0]
+    return st.select_slider(label, steps, help=help, width=280, **state.bound("step", step, "token"))
+
+
+def sampled(source: Source, step: int) -> list[CreditTrace]:
+    return cache.traces(source.folder, source.run.run_id, source.run.created, step)
+
+
+def pick_solution(source: Source, step: int, notes: list[str]) -> Scene:
+    """The prompt and solution pickers."""
+    traces = sampled(source, step)
+    groups = {group.group_id: group for group in views.groups(traces)}
+    default = _default_index(traces, source.run.config.beta)
+    group_id = state.chosen("group", list(groups), traces[default].group_id, notes, int)
+    group_id = st.selectbox(
+        "Prompt",
+        list(groups),
+        format_func=lambda g: (
+            f"{visible_text(groups[g].prompt)}   {groups[g].correct} of {len(groups[g].indices)} right"
+        ),
+        help="The prompts of this step. Each was answered several times: their mean reward is the baseline.",
+        width=290,
+        **state.bound("group", group_id, "sample", "token"),
+    )
+    by_sample = {traces[i].sample_idx: i for i in groups[group_id].indices}
+    first = (
+        traces[default].sample_idx
+        if traces[default].group_id == group_id
+        else _first_wrong_or_first(traces, by_sample)
+    )
+    sample = state.chosen("sample", list(by_sample), first, notes, int)
+    sample = st.selectbox(
+        "Solution",
+        list(by_sample),
+        format_func=lambda s: _solution_label(traces[by_sample[s]], len(by_sample)),
+        help="✓ right, ✕ wrong, – no answer; then the answer that was read.",
+        width=200,
+        **state.bound("sample", sample, "token"),
+    )
+    return Scene(source, step, traces, by_sample[sample])
+
+
+def example(source: Source, step: int) -> tuple[str, str]:
+    """Problem and solution that the empty form starts with: what was looked at before, else a clear mistake to correct."""
+    recorded = cache.steps(source.folder, source.run.run_id)[0]
+    traces = sampled(source, step if step in recorded else recorded[-1])
+    wanted = st.query_params.get("group"), st.query_params.get("sample")
+    found = (i for i, t in enumerate(traces) if (str(t.group_id), str(t.sample_idx)) == wanted)
+    trace = traces[next(found, _default_index(traces, source.run.config.beta))]
+    return trace.prompt_text, trace.completion_text
+
+
+def quick_picks(source: Source, step: int) -> None:
+    """Three buttons that jump to a telling token of the step."""
+    beta = source.run.config.beta
+    picks: tuple[tuple[str, str, Callable[[list[CreditTrace]], views.Pick | None]], ...] = (
+        (
+            "Most positive",
+            "The token with the highest credit of this step.",
+            lambda t: views.most_positive(t, beta),
+        ),
+        (
+            "Most negative",
+            "The token with the lowest credit of this step.",
+            lambda t: views.most_negative(t, beta),
+        ),
+        (
+            "First wrong one",
+            "The first wrong solution of this step, at its first wrong token.",
+            views.first_wrong,
+        ),
+    )
+    for label, help, find in picks:
+        st.button(label, help=help, on_click=_jump, args=(source, step, label, find))
+
+
+def take_note() -> str:
+    """What the last quick pick had to say, once."""
+    return st.session_state.pop("inspect.note", "")
+
+
+def _jump(source: Source, step: int, label: str, find) -> None:
+    traces = sampled(source, step)
+    pick = find(traces)
+    if pick is None:
+        why = "every credit is 0 before learning" if step == 0 else "this step has none"
+        st.session_state["inspect.note"] = f"{label}: {why}. Choose another step."
+        return
+    trace = traces[pick.index]
+    state.put(group=trace.group_id, sample=trace.sample_idx, token=pick.token)
+
+
+def _default_index(traces: list[CreditTrace], beta: float) -> int:
+    found = views.clearest_example(traces, beta) or views.first_wrong(traces)
+    return found.index if found else 0
+
+
+def _first_wrong_or_first(traces: list[CreditTrace], by_sample: dict[int, int]) -> int:
+    return next((s for s, i in by_sample.items() if traces[i].first_wrong is not None), next(iter(by_sample)))
+
+
+def _solution_label(trace: CreditTrace, count: int) -> str:
+    mark = "✓" if views.is_correct(trace) else "–" if trace.status == VerdictStatus.REJECTED else "✕"
+    return f"{trace.sample_idx + 1} of {count}   {mark} {visible_text(trace.answer)[:12] if trace.answer else 'no answer'}"
+
+
+# --- beta and lambda -------------------------------------------------------------------------------------------------
+
+
+def pick_beta(source: Source, notes: list[str]) -> float:
+    trained, limits = source.run.config.beta, setting("beta")
+    beta = state.number("beta", limits["low"], limits["high"], trained, notes)
+    return st.select_slider(
+        "beta",
+        sorted({*BETAS, trained, beta}),
+        format_func=lambda b: f"{b:g}" + (" (as trained)" if b == trained else ""),
+        help=f"{limits['help']} Here it only changes how the same log-probabilities are read.",
+        width=240,
+        **state.bound("beta", beta),
+    )
+
+
+def pick_lambda(source: Source, notes: list[str]) -> float:
+    trained, limits = source.run.config.gae_lambda, setting("gae_lambda")
+    gae_lambda = state.number("lambda", limits["low"], limits["high"], trained, notes)
+    options = sorted({*(i / 20 for i in range(21)), trained, gae_lambda})
+    return st.select_slider(
+        "lambda",
+        options,
+        format_func=lambda x: f"{x:g}",
+        help=limits["help"],
+        width=200,
+        **state.bound("lambda", gae_lambda),
+    )
+
+
+# --- the view --------------------------------------------------------------------------------------------------------
+
+
+def payload(scene: Scene, beta: float, gae_lambda: float) -> dict:
+    if scene.is_typed:
+        return views.inspector_payload(scene.traces, scene.index, beta, gae_lambda)
+    run = scene.source.run
+    return cache.payload(
+        scene.source.folder, run.run_id, run.created, scene.step, scene.index, beta, gae_lambda
+    )
+
+
+def strip_name(scene: Scene) -> str:
+    """Whose credit it is: the same formula reads a GRPO-trained policy as well."""
+    return "VIMPO" if scene.source.run.algorithm == "vimpo" else "read off the GRPO policy"
+
+
+def selected_token(trace: CreditTrace, notes: list[str]) -> int:
+    """The token of the address; by default the first wrong one, else the first."""
+    last = max(0, len(trace.text) - 1)
+    default = min(trace.first_wrong or 0, last)
+    return state.chosen("token", range(last + 1), default, notes, int)
+
+
+def selected_lens(notes: list[str]) -> str:
+    return state.chosen("lens", list(views.LENSES), views.DEFAULT_LENS, notes)
+
+
+def remember_selection() -> None:
+    """Write what was selected in the browser to the address; the default lens leaves it clean."""
+    selection = st.session_state[VIEW_KEY].get("view") or {}
+    lens, token = selection.get("lens"), selection.get("token")
+    state.put(
+        lens=lens if lens in views.LENSES and lens != views.DEFAULT_LENS else None,
+        token=token if isinstance(token, int) else None,
+    )
+
+
+def verdict(trace: CreditTrace) -> str:
+    """Badge, parsed answer, gold answer and first wrong token, as one line of markdown."""
+    parts = [_badge(trace)]
+    answer = (
+        f"answer {as_code(trace.answer)}"
+        if trace.answer
+        else f"no answer ({as_plain(visible_text(trace.reward_reason or 'none found'))})"
+    )
+    parts.append(f"{answer}, gold {as_code(trace.gold)}" if trace.gold else answer)
+    if trace.first_wrong is not None:
+        character = sum(len(t) for t in trace.text[: trace.first_wrong])
+        token = as_code(trace.text[trace.first_wrong])
+        parts.append(
+            f"first wrong token #{trace.first_wrong} {token} (character {character}): {as_plain(views.mistake_note(trace))}"
+        )
+    parts.append(_reward(trace))
+    if trace.finish_reason == StopReason.LENGTH:
+        parts.append("cut off before an end token")
+    return " · ".join(part for part in parts if part)
+
+
+def _badge(trace: CreditTrace) -> str:
+    if views.is_correct(trace):
+        return ":blue-badge[:material/check: right]"
+    if trace.status == VerdictStatus.REJECTED:
+        return ":gray-badge[– no answer]"
+    return ":red-badge[:material/close: wrong]"
+
+
+def _reward(trace: CreditTrace) -> str:
+    said = f"reward {trace.reward:g}"
+    if trace.rewards.get("verifier", trace.reward) != trace.reward:
+        said += " (flipped by reward noise)"
+    return said

@@ -1,0 +1,101 @@
+"""Runs as they happen: each new step is read from disk once, for all browsers that look at the run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app.components.live_curves import run_payload
+from vimpo_core.config import TrainConfig
+from vimpo_core.store import RunStore
+from vimpo_core.types import CreditTrace, RunState
+
+FRESH_SECONDS = 0.2
+"""Browsers that ask within this time of each other share one look at the disk."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was seen of a run: `rows` are its metrics so far, ascending; `curves` their payload for the live curves."""
+
+    run_id: str
+    config: TrainConfig
+    state: RunState
+    message: str
+    rows: list[dict[str, Any]]
+    curves: dict[str, Any]
+
+    @property
+    def last_step(self) -> int | None:
+        return self.rows[-1]["step"] if self.rows else None
+
+    @property
+    def mean_length(self) -> float | None:
+        """Measured mean solution length in tokens, None before the first step."""
+        return self.rows[-1].get("length_mean") if self.rows else None
+
+
+class LiveRun:
+    """One run that may still grow. `look` and `solutions` may be called from any session's thread."""
+
+    def __init__(self, store: RunStore):
+        self._store = store
+        self._lock = threading.Lock()
+        self._created = ""
+        self._sight: Sight | None = None
+        self._looked_at = 0.0
+        self._solutions: tuple[int, list[CreditTrace]] | None = None
+
+    def look(self, fresh: bool = False) -> Sight:
+        """The run as it is now, or (unless `fresh`) a moment ago. Raises ValueError or OSError when its folder has gone or cannot be read."""
+        with self._lock:
+            if fresh or self._sight is None or time.monotonic() - self._looked_at > FRESH_SECONDS:
+                self._sight = self._read()
+                self._looked_at = time.monotonic()
+            return self._sight
+
+    def solutions(self, step: int) -> list[CreditTrace]:
+        """The solutions of a step; the newest asked for is kept. Raises ValueError when the step has none."""
+        with self._lock:
+            if self._solutions is None or self._solutions[0] != step:
+                self._solutions = (step, self._store.traces(step))
+            return self._solutions[1]
+
+    def _read(self) -> Sight:
+        seen, config = self._store.overview(), self._store.config()
+        if seen.header["created"] != self._created:  # another run of the same name
+            self._created, self._sight, self._solutions = seen.header["created"], None, None
+        known = self._sight.rows if self._sight else []
+        new = self._store.metrics(after=known[-1]["step"] if known else -1)
+        if self._sight and not new:
+            rows, curves = known, self._sight.curves
+        else:
+            # A new list: other sessions may still be reading the old one.
+            rows = known + new
+            curves = run_payload(self._store.run_id, config, rows)
+        return Sight(self._store.run_id, config, seen.state, seen.message, rows, curves)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def live_run(folder: str, run_id: str) -> LiveRun:
+    """The shared reader of one run. Raises ValueError when there is no such run, or only half of one."""
+    return LiveRun(RunStore.open(Path(folder) / run_id))
+
+
+def seconds_left(sights: list[Sight], window: int = 10) -> float | None:
+    """Time the remaining steps will take at the pace of the last few; None before there is a pace.
+
+    Runs of one job are stepped in turn, so their times add up.
+    """
+    total = 0.0
+    for sight in sights:
+        recent = [row["wall_seconds"] for row in sight.rows[-window:] if row.get("wall_seconds") is not None]
+        if not recent:
+            return None
+        total += (sight.config.steps - sight.rows[-1]["step"]) * sum(recent) / len(recent)
+    return total

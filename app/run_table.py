@@ -1,0 +1,195 @@
+"""What the Runs page asks for: one entry a run, own and bundled, and what to compare of the chosen ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from app import cache, live
+from app.inspection import BUNDLED
+from app.live import Sight
+from app.training import RESUMABLE, plain, runs_dir, state_line
+from vimpo_core.metrics import METRICS, last_value
+from vimpo_core.runs import ACTIVE, RunsDir, RunSummary
+
+OPEN_IN_TRAIN, LOOK_CLOSER, RESUME, RENAME, DELETE = (
+    "Open in Train",
+    "Look closer",
+    "Resume",
+    "Rename",
+    "Delete",
+)
+_PROBLEM, _TOGGLED = "runs.problem", "runs.toggled"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the list. `key` is the run in links, as on the Inspect page; `sight` is None where the run cannot be read."""
+
+    key: str
+    folder: RunsDir
+    run: RunSummary
+    sight: Sight | None
+
+    @property
+    def is_readable(self) -> bool:
+        return self.sight is not None
+
+    @property
+    def actions(self) -> list[str]:
+        """What can be done to it; nothing to a bundled run."""
+        if self.run.read_only:
+            return []
+        return [*([RESUME] if self.is_readable and self.run.state in RESUMABLE else []), RENAME, DELETE]
+
+    @property
+    def train_view(self) -> dict[str, str] | None:
+        """Query parameters of the Train page; None for bundled and unreadable runs."""
+        is_shown = self.is_readable and not self.run.read_only and self.run.job_id
+        return {"job": self.run.job_id} if is_shown else None
+
+    @property
+    def inspect_view(self) -> dict[str, str] | None:
+        """Query parameters of the Inspect page; None before the first step."""
+        return {"run": self.key} if self.is_readable and self.run.last_step is not None else None
+
+    @property
+    def step(self) -> str:
+        if not self.is_readable:
+            return ""
+        return f"step {'–' if self.run.last_step is None else self.run.last_step}/{self.run.steps}"
+
+    @property
+    def accuracies(self) -> str:
+        """Newest sampled and greedy accuracy in words; "" before the first measurement."""
+        rows = self.sight.rows if self.sight else []
+        values = [(word, last_value(rows, f"{word}_accuracy")) for word in ("sampled", "greedy")]
+        return "  \n".join(
+            f"{word} **{METRICS[f'{word}_accuracy'].text(v)}**" for word, v in values if v is not None
+        )
+
+    @property
+    def settings(self) -> str:
+        """The settings that usually tell runs apart."""
+        config = self.run.config
+        facts = [
+            f"beta {config.beta:g}" if config.algorithm == "vimpo" else "",
+            f"c_A {config.actor_coef:g}" if config.algorithm == "vimpo" else "",
+            f"learning rate {config.learning_rate:g}",
+            f"{config.prompts_per_step} × {config.group_size}",
+            f"{config.operands} numbers",
+            f"flips {100 * config.reward_noise:.0f} %" if config.reward_noise else "",
+            f"seed {config.seed}",
+        ]
+        return " · ".join(fact.replace(" ", "\u00a0") for fact in facts if fact)
+
+
+def entries() -> list[Entry]:
+    """Own runs, newest first, then the bundled ones."""
+    own, bundled = runs_dir(), RunsDir(cache.bundled_folder(), read_only=True)
+    runs = own.list()
+    taken = {run.run_id for run in runs}
+    demos = cache.summaries(cache.bundled_folder())
+    return [_entry(run.run_id, own, run) for run in runs] + [
+        _entry(BUNDLED + run.run_id if run.run_id in taken else run.run_id, bundled, run) for run in demos
+    ]
+
+
+def _entry(key: str, folder: RunsDir, run: RunSummary) -> Entry:
+    try:
+        sight = live.live_run(str(folder.path), run.run_id).look() if run.algorithm else None
+    except (ValueError, OSError):  # gone since it was listed
+        sight = None
+    return Entry(key, folder, run, sight)
+
+
+def name_text(entry: Entry) -> str:
+    """Name with what tells it apart below."""
+    name, run = plain(entry.run.name), entry.run
+    if not entry.is_readable:
+        return f"**{name}**"
+    bundled = " (bundled)" if run.read_only else ""
+    return f"**{name}**{bundled}  \n:small[{run.run_id} · {plain(entry.settings)}]"
+
+
+def state_text(entry: Entry) -> str:
+    """State and what to do next; for a folder that cannot be read, what is wrong with it."""
+    run = entry.run
+    return (
+        state_line(run.state, run.message) if entry.is_readable else f"**Unreadable.** {plain(run.message)}"
+    )
+
+
+def has_active(found: list[Entry]) -> bool:
+    return any(entry.is_readable and entry.run.state in ACTIVE for entry in found)
+
+
+# --- acting ----------------------------------------------------------------------------------------------------------
+
+
+def resume(entry: Entry) -> None:
+    """Queue a run again and wake the worker; a refusal is kept for `take_problem`."""
+    try:
+        entry.folder.resume([entry.run.run_id])
+        entry.folder.ensure_worker()
+    except (ValueError, OSError) as error:
+        st.session_state[_PROBLEM] = str(error)
+
+
+def take_problem() -> str:
+    """The sentence of the last action that was refused, once."""
+    return st.session_state.pop(_PROBLEM, "")
+
+
+# --- choosing and comparing ------------------------------------------------------------------------------------------
+
+
+def chosen_from_link() -> list[str]:
+    """Keys in the link (?runs=a,b)."""
+    return [key for key in st.query_params.get("runs", "").split(",") if key]
+
+
+def _put_in_link(keys: list[str]) -> None:
+    if keys:
+        st.query_params["runs"] = ",".join(keys)
+    elif "runs" in st.query_params:
+        del st.query_params["runs"]
+
+
+def toggle(key: str) -> None:
+    """Checkbox callback: add a run to what is compared, or take it out."""
+    chosen = chosen_from_link()
+    _put_in_link([k for k in chosen if k != key] if key in chosen else [*chosen, key])
+    st.session_state[_TOGGLED] = True
+
+
+def take_toggled() -> bool:
+    """Whether the choice has just changed, once: the comparison below the list must then be drawn anew."""
+    return st.session_state.pop(_TOGGLED, False)
+
+
+def labels(chosen: list[Entry]) -> list[str]:
+    """A name for each chosen run; the id is added where two share a name."""
+    names = [entry.run.name for entry in chosen]
+    return [f"{n} ({e.run.run_id})" if names.count(n) > 1 else n for n, e in zip(names, chosen, strict=True)]
+
+
+def comparison(chosen: list[Entry], metrics: list[str]) -> dict[str, list[Any]]:
+    """Table: a row for every setting that differs and for the last value of each metric, a column a run."""
+    configs = [entry.run.config.to_dict() for entry in chosen]
+    differing = [
+        f.name for f in dataclasses.fields(chosen[0].run.config) if len({c[f.name] for c in configs}) > 1
+    ]
+    rows = {name.replace("_", " "): [_shown(config[name]) for config in configs] for name in differing}
+    for name in metrics:
+        values = [last_value(entry.sight.rows, name) for entry in chosen]
+        rows[METRICS[name].label] = [METRICS[name].text(value) for value in values]
+    columns = {label: [row[i] for row in rows.values()] for i, label in enumerate(labels(chosen))}
+    return {"": list(rows), **columns}
+
+
+def _shown(value) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

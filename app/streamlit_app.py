@@ -1,0 +1,27 @@
+"""Entry point of `streamlit run app`: puts the repository root on the path and routes to the pages."""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main():
+    # Streamlit puts only this folder on the path; nobody else touches sys.path.
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    from app.routes import navigation
+
+    st.set_page_config(page_title="VIMPO Lab", layout="wide")
+    page = navigation()
+    try:
+        page.run()
+    except FileNotFoundError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+# Worker processes re-import the main module under another name: they must not run the page.
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Model text in sentences: as code, with nothing in it that markdown or the eye could misread."""
+
+from __future__ import annotations
+
+import re
+
+from vimpo_core.views import visible_text
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&])")
+
+
+def as_code(text: str) -> str:
+    """Markdown for `text` in code type. Backticks are shown as ˋ, since they would end it."""
+    return f"`{visible_text(text).replace('`', 'ˋ')}`"
+
+
+def as_plain(text: str) -> str:
+    """Markdown that shows `text` literally: `1*8 became 9*1` keeps its stars."""
+    return _MARKDOWN.sub(r"\\\1", text)
+
+
+def as_sentence(message: object) -> str:
+    """An error or message as literal markdown, starting with a capital. It may quote what somebody typed."""
+    sentence = str(message)
+    return as_plain(sentence[:1].upper() + sentence[1:])
+
+
+def signed(value: float, decimals: int = 2) -> str:
+    """+0.12, −0.61, 0.00: the sign is always there, with a real minus."""
+    digits = f"{abs(value):.{decimals}f}"
+    if float(digits) == 0:
+        return digits
+    return ("−" if value < 0 else "+") + digits

@@ -1,0 +1,323 @@
+"""What the Train page asks for: the job it shows, its controls and words, starting and resuming."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from app import cache, live
+from app.components.live_curves import ALGORITHM_NAMES
+from app.components.solutions import StepSolutions
+from app.live import Sight
+from app.settings_form import BOTH
+from vimpo_core.config import TrainConfig
+from vimpo_core.runs import ACTIVE, JobSummary, RunsDir
+from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
+
+RESUMABLE = (RunState.STOPPED, RunState.INTERRUPTED, RunState.DIVERGED)
+_PROBLEM, _NOTE = "train.problem", "train.note"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of the queue with what was seen of its runs. `waiting_for`: jobs before it in the queue."""
+
+    job_id: str
+    state: RunState
+    sights: list[Sight]
+    waiting_for: int
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ACTIVE
+
+    @property
+    def step(self) -> int | None:
+        """The newest step that all runs have reached, None before the first."""
+        steps = [sight.last_step for sight in self.sights]
+        return None if None in steps else min(steps)
+
+    @property
+    def steps(self) -> int:
+        return max(sight.config.steps for sight in self.sights)
+
+    @property
+    def progress(self) -> float:
+        done = sum(0 if s.last_step is None else s.last_step + 1 for s in self.sights)
+        return min(1.0, done / sum(s.config.steps + 1 for s in self.sights))
+
+    @property
+    def algorithms(self) -> str:
+        """The choice of the form that makes such a job."""
+        found = {sight.config.algorithm for sight in self.sights}
+        return BOTH if len(found) > 1 else found.pop()
+
+    @property
+    def resumable(self) -> list[str]:
+        return [] if self.is_active else [s.run_id for s in self.sights if s.state in RESUMABLE]
+
+
+@dataclass(frozen=True)
+class Control:
+    """One transport button."""
+
+    command: str
+    label: str
+    icon: str
+    help: str
+    is_enabled: bool
+    type: str = "secondary"
+
+
+def runs_dir() -> RunsDir:
+    return RunsDir(cache.own_folder())
+
+
+# --- which job -------------------------------------------------------------------------------------------------------
+
+
+def selected_job() -> Job | None:
+    """The job of the link, else the newest active one (which then gets into the link), else None."""
+    wanted = st.query_params.get("job")
+    if wanted is None:
+        active = [job for job in runs_dir().jobs() if job.state in ACTIVE]
+        job = find_job(active[-1].job_id) if active else None
+    else:
+        job = find_job(wanted)
+        if job is None:
+            st.session_state[_NOTE] = (
+                f"There is no job {wanted!r} any more. Its runs may have been deleted; start a new one."
+            )
+            del st.query_params["job"]
+    if job is not None:
+        st.query_params["job"] = job.job_id
+    if job is not None and job.state == RunState.QUEUED:
+        runs_dir().ensure_worker()
+    return job
+
+
+def last_job() -> Job | None:
+    """The newest job, whatever became of it; None before the first."""
+    jobs = runs_dir().jobs()
+    return find_job(jobs[-1].job_id) if jobs else None
+
+
+def find_job(job_id: str) -> Job | None:
+    """A job, or the newer one that resumed its runs. None when it never was, or its runs are gone."""
+    jobs = runs_dir().jobs()
+    found = next((job for job in jobs if job.job_id == job_id), None)
+    if found is None:
+        return None
+    newest = next(job for job in reversed(jobs) if set(job.run_ids) & set(found.run_ids))
+    sights = [
+        sight for run_id in newest.run_ids if (sight := _sight(run_id, fresh=newest.state not in ACTIVE))
+    ]
+    if not sights:
+        return None
+    before = [job for job in jobs[: jobs.index(newest)] if job.state in ACTIVE]
+    return Job(newest.job_id, _state(newest, sights), sights, len(before))
+
+
+def _state(job: JobSummary, sights: list[Sight]) -> RunState:
+    """The job's state; a single run knows its own better (a queue entry is updated a moment later)."""
+    return sights[0].state if len(sights) == 1 else job.state
+
+
+def _sight(run_id: str, fresh: bool) -> Sight | None:
+    """What there is to see of a run. `fresh` at a job's end: nobody looks again afterwards."""
+    try:
+        return live.live_run(str(cache.own_folder()), run_id).look(fresh)
+    except (ValueError, OSError):  # deleted or half-written: the Runs page says which
+        return None
+
+
+def demo_sights() -> list[Sight]:
+    """The bundled VIMPO run nearest to the default beta, and the bundled GRPO run; empty when none are there."""
+    demos = cache.summaries(cache.bundled_folder())
+    vimpo = sorted(
+        (r for r in demos if r.algorithm == "vimpo"), key=lambda r: abs(r.config.beta - TrainConfig().beta)
+    )
+    grpo = [r for r in demos if r.algorithm == "grpo"]
+    return [live.live_run(str(cache.bundled_folder()), run.run_id).look() for run in vimpo[:1] + grpo[:1]]
+
+
+def measured_lengths(sights: list[Sight]) -> dict[int, float]:
+    """operands -> measured mean solution length in tokens."""
+    return {s.config.operands: s.mean_length for s in sights if s.mean_length}
+
+
+# --- acting ----------------------------------------------------------------------------------------------------------
+
+
+def start(configs: list[TrainConfig], name: str) -> None:
+    """Queue the runs, wake the worker and show the job. Raises ValueError or OSError with one sentence."""
+    runs = runs_dir()
+    job_id = runs.submit(configs, name)
+    runs.ensure_worker()
+    st.query_params["job"] = job_id
+    st.rerun()
+
+
+def act(job: Job, command: str) -> None:
+    """Button callback: ask the job to play, pause, step or stop, or resume its runs."""
+    runs = runs_dir()
+    try:
+        if command == "resume":
+            runs.resume(job.resumable)
+            runs.ensure_worker()
+        else:
+            runs.command(job.job_id, command)
+    except (ValueError, OSError) as error:
+        st.session_state[_PROBLEM] = str(error)
+
+
+def take_problem() -> str:
+    """The sentence of the last action that failed, once."""
+    return st.session_state.pop(_PROBLEM, "")
+
+
+def take_note() -> str:
+    """What to tell somebody whose link leads nowhere, once."""
+    return st.session_state.pop(_NOTE, "")
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def controls(job: Job) -> list[Control]:
+    """The four transport buttons as they apply now."""
+    state = job.state
+    if job.resumable:
+        play = Control(
+            "resume", "Resume", ":material/play_arrow:", "Go on from the last step.", True, "primary"
+        )
+    else:
+        paused = state == RunState.PAUSED
+        play = Control(
+            "play",
+            "Play",
+            ":material/play_arrow:",
+            "Go on training.",
+            paused,
+            "primary" if paused else "secondary",
+        )
+    is_at_work = state in (RunState.RUNNING, RunState.PAUSED)
+    stop = "Cancel" if state == RunState.QUEUED else "Stop"
+    return [
+        play,
+        Control(
+            "pause", "Pause", ":material/pause:", "Hold still after this step.", state == RunState.RUNNING
+        ),
+        Control("step", "Step", ":material/skip_next:", "Make one step, then hold still.", is_at_work),
+        Control("stop", stop, ":material/stop:", "End it here. Every finished step is kept.", job.is_active),
+    ]
+
+
+def names(job: Job) -> str:
+    """ "VIMPO + GRPO"."""
+    return " + ".join(dict.fromkeys(ALGORITHM_NAMES[s.config.algorithm] for s in job.sights))
+
+
+def headline(job: Job) -> str:
+    """The settings in one line."""
+    config = job.sights[0].config
+    facts = [f"beta {config.beta:g}"]
+    if vimpo := next((s.config for s in job.sights if s.config.algorithm == "vimpo"), None):
+        facts += [f"c_A {vimpo.actor_coef:g}"] + (
+            [f"lambda {vimpo.gae_lambda:g}"] if vimpo.gae_lambda != 1 else []
+        )
+    facts += [
+        f"learning rate {config.learning_rate:g}",
+        f"{config.prompts_per_step} × {config.group_size}",
+        f"flips {100 * config.reward_noise:.0f} %",
+        f"{config.operands} numbers",
+        f"seed {config.seed}",
+    ]
+    return f"**{names(job)}**  " + "  ·  ".join(facts).replace("_", r"\_")
+
+
+def progress_text(job: Job) -> str:
+    """ "step 42/150, 0:07 left"."""
+    step = f"**step {'–' if job.step is None else job.step}/{job.steps}**"
+    if job.state not in (RunState.RUNNING, RunState.PAUSED):
+        return step
+    left = live.seconds_left(job.sights)
+    return (
+        step
+        if left is None
+        else f"{step}  ·  {_clock(left)} left" + (" when playing" if job.state == RunState.PAUSED else "")
+    )
+
+
+def state_lines(job: Job) -> list[str]:
+    """Where it stands and what to do next: one line, or one a run where they differ."""
+    if job.state == RunState.QUEUED:
+        return [f"**Queued.** {_queue_words(job)}"]
+    if len({(s.state, s.message) for s in job.sights}) == 1:
+        return [state_line(job.sights[0].state, job.sights[0].message)]
+    return [f"{ALGORITHM_NAMES[s.config.algorithm]}: {state_line(s.state, s.message)}" for s in job.sights]
+
+
+def state_line(state: RunState, message: str) -> str:
+    """State, what happened, and what to do next."""
+    return " ".join(
+        part for part in (f"**{state.capitalize()}.**", plain(message), RUN_STATE_ADVICE[state]) if part
+    )
+
+
+def _queue_words(job: Job) -> str:
+    if job.waiting_for == 0:
+        return "Next in the queue: the training process is starting. If nothing happens, worker.log in the runs folder says why."
+    others = "1 job is" if job.waiting_for == 1 else f"{job.waiting_for} jobs are"
+    return f"{others} before it. {RUN_STATE_ADVICE[RunState.QUEUED]}"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]<>#$~|:" else c for c in text)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+# --- solutions -------------------------------------------------------------------------------------------------------
+
+
+def newest_solutions(job: Job) -> list[StepSolutions]:
+    """The solutions of the newest step that all runs have reached; empty before there is one."""
+    if job.step is None:
+        return []
+    try:
+        return [
+            StepSolutions(
+                s.run_id,
+                s.config,
+                job.step,
+                live.live_run(str(cache.own_folder()), s.run_id).solutions(job.step),
+            )
+            for s in job.sights
+        ]
+    except (ValueError, OSError):  # a run that was deleted while it was looked at
+        return []
+
+
+def inspect_view(job: Job) -> dict[str, str]:
+    """Query parameters of the Inspect page for the job's newest solutions, VIMPO's where there are some."""
+    sight = next((s for s in job.sights if s.config.algorithm == "vimpo"), job.sights[0])
+    return {"run": sight.run_id, "step": str(sight.last_step)}
+
+
+def compare_view(job: Job) -> dict[str, str]:
+    """Query parameters of the Runs page with the job's runs chosen."""
+    return {"runs": ",".join(s.run_id for s in job.sights)}
+
+
+def inspect_link(step: StepSolutions, trace: CreditTrace) -> str:
+    """Address of one solution on the Inspect page."""
+    view = {"run": step.run_id, "step": step.step, "group": trace.group_id, "sample": trace.sample_idx}
+    return f"inspect?{urlencode(view)}"

@@ -1,0 +1,140 @@
+"""A problem and a solution of one's own, scored by the service process while the page stays usable."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app import state
+from app.inspection import Scene, Source
+from app.text import as_sentence
+from vimpo_core import service
+
+LIMIT_SECONDS = 30
+TOP_K = 5
+_TICK_SECONDS = 0.3
+_LONGEST = 4000
+_KEY = "typed.scoring"
+
+
+@dataclass
+class Scoring:
+    """One request to the service: what was asked, its future, when it was sent."""
+
+    asked: tuple
+    future: Future
+    started: float
+
+
+def typed_solution(source: Source, step: int, example: tuple[str, str]) -> Scene | None:
+    """The form, the wait and the result. Returns the scored solution, None as long as there is none.
+
+    `example`: problem and solution that the empty form starts with.
+    """
+    _warm_up()
+    problem, solution = _form(example)
+    asked = (str(source.folder), source.run.run_id, step, problem, solution)
+    scoring: Scoring | None = st.session_state.get(_KEY)
+    if scoring is None or scoring.asked != asked:
+        if not st.session_state.pop("typed.go", False) and not _is_first_look(asked):
+            st.caption("Press Score to see the credit of every token.")
+            return None
+        if scoring is not None:
+            scoring.future.cancel()
+        scoring = _start(source, step, problem, solution, asked)
+        if scoring is None:
+            return None
+    if not scoring.future.done():
+        st.fragment(_wait, run_every=_TICK_SECONDS)(scoring)
+        return None
+    traces = _result(scoring)
+    return None if traces is None else Scene(source, step, traces, 0, is_typed=True)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _warm_up() -> None:
+    """Let the scoring process start while the solution is being typed."""
+    service.scoring_service().warm_up()
+
+
+def _form(example: tuple[str, str]) -> tuple[str, str]:
+    problem = st.query_params.get("problem", example[0])[:_LONGEST]
+    solution = st.query_params.get("solution", example[1])[:_LONGEST]
+    with st.form("typed", border=False):
+        left, middle, right = st.columns([2, 4, 1], vertical_alignment="bottom")
+        left.text_input(
+            "Problem",
+            problem,
+            key="typed.problem",
+            max_chars=_LONGEST,
+            help="For the bundled model: 9+2+9+7*6=",
+        )
+        middle.text_area(
+            "Solution", solution, key="typed.solution", max_chars=_LONGEST, height=68,
+            help="One operation a step, the steps separated by ; , or / and closed by a full stop.",
+        )  # fmt: skip
+        right.form_submit_button("Score", type="primary", on_click=_ask)
+    return problem, solution
+
+
+def _ask() -> None:
+    state.put(
+        problem=st.session_state["typed.problem"], solution=st.session_state["typed.solution"], token=None
+    )
+    st.session_state["typed.go"] = True
+    st.session_state.pop(_KEY, None)
+
+
+def _is_first_look(asked: tuple) -> bool:
+    """A link with a typed solution is scored by itself, once."""
+    if "solution" not in st.query_params or st.session_state.get("typed.seen") == asked:
+        return False
+    st.session_state["typed.seen"] = asked
+    return True
+
+
+def _start(source: Source, step: int, problem: str, solution: str, asked: tuple) -> Scoring | None:
+    st.session_state["typed.seen"] = asked
+    try:
+        future = service.scoring_service().score(
+            source.folder / source.run.run_id, step, problem, solution, top_k=TOP_K, timeout=LIMIT_SECONDS
+        )
+    except ValueError as error:
+        st.warning(as_sentence(error), icon=":material/error:")
+        return None
+    st.session_state[_KEY] = Scoring(asked, future, time.monotonic())
+    return st.session_state[_KEY]
+
+
+def _wait(scoring: Scoring) -> None:
+    if scoring.future.done():
+        st.rerun()
+    waited = time.monotonic() - scoring.started
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.progress(
+            min(1.0, waited / LIMIT_SECONDS),
+            f"Scoring under policy and reference, {waited:.0f} of at most {LIMIT_SECONDS} s",
+        )
+        st.button("Cancel", on_click=scoring.future.cancel)
+
+
+def _result(scoring: Scoring):
+    try:
+        return scoring.future.result(timeout=0)
+    except CancelledError:
+        st.info("Cancelled. Your text is still here: press Score to try again.")
+    except TimeoutError:
+        st.warning(
+            f"Scoring took longer than {LIMIT_SECONDS} s and was ended. Try a shorter solution.",
+            icon=":material/error:",
+        )
+    except ValueError as error:
+        st.warning(as_sentence(error), icon=":material/error:")
+    except Exception:
+        st.warning(
+            "The scoring process ended unexpectedly. Press Score to try again.", icon=":material/error:"
+        )
+    return None

@@ -1,0 +1,716 @@
+// One solution, seen through its credit: strips, value curve, formula card and quantities, all linked.
+//
+// Python sends every number once (views.inspector_payload: whole numbers of the last shown digit); hovering, selecting
+// and changing the lens happen here and update everything at once. Python only hears, 150 ms later, which token and
+// lens are selected, to put them in the address bar. No credit is computed here: arrays are looked up, and three
+// readings of one measured number are spelt out (log-ratio = difference, surprisal = minus, probability = exp).
+
+const VIEWS = new WeakMap();
+const REPORT_AFTER_MS = 150;
+const SVG = "http://www.w3.org/2000/svg";
+
+export default function (component) {
+  const { data, parentElement, setStateValue } = component;
+  const root = parentElement.querySelector(".credit-view");
+  if (!root || !data) return undefined;
+  let view = VIEWS.get(root);
+  if (!view) VIEWS.set(root, (view = createView(root)));
+  view.report = (value) => setStateValue("view", value);
+  update(view, data);
+  return () => {
+    clearTimeout(view.timer);
+    view.resize.disconnect();
+    VIEWS.delete(root);
+  };
+}
+
+// --- state ---------------------------------------------------------------------------------------------------------
+
+function createView(root) {
+  const at = (selector) => root.querySelector(selector);
+  const view = {
+    root, at, data: null, version: null, token: 0, lens: null, hovered: null, timer: 0, report: () => {},
+    fromPython: {}, reported: {}, width: 0,
+  };
+  at("select").addEventListener("change", (event) => chooseLens(view, event.target.value, true));
+  for (const host of root.querySelectorAll(".strip-host")) listenToStrip(view, host);
+  listenToCurve(view, at(".plot"));
+  at(".card").addEventListener("click", (event) => {
+    const row = event.target.closest("[data-lens]");
+    if (row) chooseLens(view, row.dataset.lens, true);
+  });
+  view.resize = new ResizeObserver(() => {
+    if (!view.data || at(".plot").clientWidth === view.width) return;
+    drawCurve(view);
+    for (const host of root.querySelectorAll(".strip-host")) keepNoteInside(host);
+  });
+  view.resize.observe(at(".plot"));
+  return view;
+}
+
+function update(view, data) {
+  const isNew = view.version !== data.version || view.layout !== data.layout;
+  view.data = data;
+  view.layout = data.layout;
+  view.root.dataset.layout = data.layout;
+  const token = followPython(view, "token", data.token, isNew);
+  const lens = followPython(view, "lens", data.lens, isNew);
+  if (!isNew && token === view.token && lens === view.lens) return;
+  view.version = data.version;
+  view.token = Math.max(0, Math.min(token, data.text.length - 1));
+  view.lens = lens;
+  if (isNew) fillPicker(view);
+  showLens(view);
+  showToken(view, false);
+}
+
+// Python's answer to an older click must not pull the selection back: follow it only when it says something new.
+function followPython(view, name, value, isNew) {
+  const isNews = isNew || view.fromPython[name] !== value && view.reported[name] !== value;
+  view.fromPython[name] = value;
+  return isNews ? value : view[name];
+}
+
+function reportSoon(view) {
+  clearTimeout(view.timer);
+  view.timer = setTimeout(() => {
+    view.reported = { token: view.token, lens: view.lens };
+    view.report({ ...view.reported });
+  }, REPORT_AFTER_MS);
+}
+
+function chooseToken(view, index, focusIn) {
+  const last = view.data.text.length - 1;
+  const token = Math.max(0, Math.min(index, last));
+  if (last < 0) return;
+  if (token !== view.token) {
+    view.token = token;
+    reportSoon(view);
+  }
+  showToken(view, focusIn);
+}
+
+function chooseLens(view, lens, isReported) {
+  view.lens = lens;
+  showLens(view);
+  showToken(view, false);
+  if (isReported) reportSoon(view);
+}
+
+// --- what a token's numbers are -------------------------------------------------------------------------------------
+
+function lensOf(view, key) {
+  return view.data.lenses.find((lens) => lens.key === key) ?? view.data.lenses[0];
+}
+
+function decimalsOf(view, lens) {
+  return view.data.decimals[lens.scale] ?? 3;
+}
+
+// One number a token, in the lens's unit; null instead of the list where it was not recorded, null inside: not finite.
+function seriesOf(view, key) {
+  const { arrays, decimals } = view.data;
+  const lens = lensOf(view, key);
+  const scaled = (list, digits) => list.map((v) => (v === null ? null : v / 10 ** digits));
+  const nats = (name, read) =>
+    arrays[name] && scaled(arrays[name], decimals.nats).map((v) => (v === null ? null : read(v)));
+  if (key === "probability") return nats("logprob", Math.exp);
+  if (key === "surprisal") return nats("logprob", (v) => (v === 0 ? 0 : -v));
+  if (key === "log_ratio") {
+    if (!arrays.logprob || !arrays.ref_logprob) return null;
+    const difference = arrays.logprob.map((v, t) => minus(v, arrays.ref_logprob[t]));
+    return scaled(difference, decimals.nats);
+  }
+  if (!arrays[key] || (key === "values" && !hasGroup(view))) return null;
+  const list = key === "values" || key === "values_from_end" ? arrays[key].slice(1) : arrays[key];
+  return scaled(list, decimalsOf(view, lens));
+}
+
+// A solution on its own has no group mean to start from: then V is anchored at the end alone.
+function hasGroup(view) {
+  return view.data.baseline !== null;
+}
+
+function minus(a, b) {
+  return a === null || b === null ? null : a - b;
+}
+
+// A whole number of last digits as text: (−3861, 4) is "−0.3861".
+function fixed(units, digits) {
+  if (units === null || units === undefined) return "not finite";
+  return (units < 0 ? "−" : "") + (Math.abs(units) / 10 ** digits).toFixed(digits);
+}
+
+function bracketed(text) {
+  return text.startsWith("−") ? `(${text})` : text;
+}
+
+function chance(logprob, digits) {
+  if (logprob === null || logprob === undefined) return "not finite";
+  const p = Math.exp(logprob / 10 ** digits);
+  if (p >= 0.0005) return p.toFixed(3);
+  const [mantissa, exponent] = p.toExponential(1).split("e");
+  return p === 0 ? "0" : `${mantissa}·10${[...exponent].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)] ?? "").join("")}`;
+}
+
+const MISSING = "not recorded";
+
+// [lens key or null, label, symbol, text, part]: what the card's table and the hover card list.
+function quantities(view, t) {
+  const { arrays, decimals } = view.data;
+  const reward = (name, at = t) => (arrays[name] ? fixed(arrays[name][at], decimals.reward) : MISSING);
+  const nats = (name) => (arrays[name] ? fixed(arrays[name][t], decimals.nats) : MISSING);
+  const plain = (name) => (arrays[name] ? fixed(arrays[name][t], decimals.grpo) : MISSING);
+  const odds = (name) => (arrays[name] ? chance(arrays[name][t], decimals.nats) : MISSING);
+  const pair = arrays.logprob && arrays.ref_logprob;
+  return [
+    ["td_terms", "Token credit", "δ", reward("td_terms"), "credit"],
+    ["advantages", "Advantage", "A", reward("advantages"), "credit"],
+    [null, "Value before", "V", hasGroup(view) ? reward("values") : MISSING, "credit"],
+    ["values", "Value after", "V", hasGroup(view) ? reward("values", t + 1) : MISSING, "credit"],
+    ["values_from_end", "Value from the end", "V", reward("values_from_end", t + 1), "credit"],
+    ["rho", "Scaled log-ratio", "ρ", reward("rho"), "credit"],
+    ["kappa", "Scaled KL", "κ", reward("kappa"), "credit"],
+    ["advantages_whitened", "Whitened advantage", "", plain("advantages_whitened"), "credit"],
+    ["grpo", "GRPO advantage", "", plain("grpo"), "credit"],
+    ["probability", "Probability", "π", odds("logprob"), "policy"],
+    [null, "Reference", "π ref", odds("ref_logprob"), "policy"],
+    ["logprob", "Log-probability", "", nats("logprob"), "policy"],
+    ["ref_logprob", "Reference log-prob.", "", nats("ref_logprob"), "policy"],
+    ["log_ratio", "Log-ratio", "", pair ? fixed(minus(arrays.logprob[t], arrays.ref_logprob[t]), decimals.nats) : MISSING, "policy"],
+    ["surprisal", "Surprisal", "", arrays.logprob ? fixed(minus(0, arrays.logprob[t]), decimals.nats) : MISSING, "policy"],
+    ["kl", "KL at this position", "", nats("kl"), "policy"],
+    ["entropy", "Entropy", "H", nats("entropy"), "policy"],
+  ];
+}
+
+const IN_HOVER = new Set([
+  "Token credit", "Advantage", "GRPO advantage", "Value before", "Value after", "Scaled log-ratio", "Scaled KL",
+  "Probability", "Reference", "KL at this position", "Entropy",
+]);
+
+// --- strips, picker, legend -----------------------------------------------------------------------------------------
+
+const SCALE_NAMES = {
+  reward: "Credit and value, in reward units",
+  whitened: "Whitened over the step, no unit",
+  grpo: "Normalised in the group, no unit",
+  nats: "This token, in nats",
+  position: "This position, in nats",
+  probability: "Probability",
+};
+
+function fillPicker(view) {
+  const select = view.at("select");
+  const groups = Object.entries(SCALE_NAMES).map(([scale, label]) => {
+    const group = document.createElement("optgroup");
+    group.label = label;
+    for (const lens of view.data.lenses.filter((l) => l.scale === scale)) {
+      const missing = seriesOf(view, lens.key) === null ? " (not recorded)" : "";
+      group.append(Object.assign(document.createElement("option"), {
+        value: lens.key, textContent: `${lens.label}  ${lens.symbol}${missing}`,
+      }));
+    }
+    return group;
+  });
+  select.replaceChildren(...groups);
+}
+
+function showLens(view) {
+  const { data } = view;
+  const lens = lensOf(view, view.lens);
+  view.at("select").value = lens.key;
+  const isMissing = seriesOf(view, lens.key) === null;
+  view.at(".lens-help").textContent = isMissing ? `Not recorded at this step. ${lens.help}` : lens.help;
+  const isStart = data.layout === "start";
+  const grpo = seriesOf(view, "grpo") ? "one number for the whole solution" : "not recorded: needs a group";
+  title(view, "lens", isStart ? data.name : `${lens.label} ${lens.symbol}`, isStart ? "" : data.name);
+  title(view, "grpo", isStart ? "GRPO" : "GRPO advantage", isStart ? "" : grpo);
+  drawStrip(view, "lens", lens, data.note);
+  drawStrip(view, "grpo", lensOf(view, "grpo"), "");
+  drawLegend(view, lens);
+}
+
+function title(view, which, label, detail) {
+  const small = document.createElement("span");
+  small.className = "detail";
+  small.textContent = detail;
+  view.at(`h3[data-strip="${which}"]`).replaceChildren(label, " ", small);
+  view.at(`.headline[data-strip="${which}"]`).textContent = view.data.headlines?.[which] ?? "";
+}
+
+function drawStrip(view, which, lens, note) {
+  const { data } = view;
+  const host = view.at(`.strip-host[data-strip="${which}"]`);
+  const series = seriesOf(view, lens.key);
+  const around = lens.key === "values" || lens.key === "values_from_end" ? (data.baseline ?? 0) / 10 ** data.decimals.reward : 0;
+  const strip = {
+    label: `${which === "lens" ? data.name : "GRPO"}, ${lens.label}${series ? "" : ", not recorded"}`,
+    text: data.text,
+    lineStarts: data.line_starts,
+    values: series && series.map((v) => (v === null ? null : v - around)),
+    shown: series,
+    firstWrong: data.first_wrong,
+    note,
+    layout: data.layout === "start" ? "flow" : "lines",
+    interactive: true,
+    small: false,
+  };
+  renderStrip(host, strip, {
+    max: data.scales[lens.scale], signed: lens.signed, unit: lens.unit, decimals: decimalsOf(view, lens),
+  });
+}
+
+function drawLegend(view, lens) {
+  const { data } = view;
+  const max = data.scales[lens.scale];
+  const legend = view.at(".legend");
+  const isValue = hasGroup(view) && (lens.key === "values" || lens.key === "values_from_end");
+  const unit = lens.unit ? ` ${lens.unit}` : "";
+  const ends = lens.signed ? [`−${max}`, isValue ? "group mean" : "0", `+${max}`] : ["0", `${max}`];
+  const bar = element("span", `legend-bar ${lens.signed ? "legend-signed" : "legend-amount"}`);
+  const scale = element("span", "legend-scale", bar, element("span", "legend-ends", ...ends.map((e) => element("span", "", e))));
+  const parts = seriesOf(view, lens.key) ? [scale] : [];
+  if (!parts.length) {
+    parts.push(element("span", "", "Not recorded: no colours."));
+  } else if (lens.signed) {
+    const above = isValue ? "above the group's mean" : "positive";
+    const below = isValue ? "below it" : "negative";
+    parts.push(element("span", "", element("span", "sample sample-plus", above), " ", element("span", "sample sample-minus", below)));
+  } else {
+    parts.push(element("span", "", `darker is further from 0${lens.scale === "nats" && lens.key !== "surprisal" ? " (less likely)" : ""}`));
+  }
+  if (data.first_wrong !== null) parts.push(element("span", "sample sample-wrong", "first wrong token"));
+  parts.push(element("span", "legend-unit", data.legend || legendText(view, lens, unit)));
+  legend.replaceChildren(...parts);
+}
+
+function legendText(view, lens, unit) {
+  const { grpo } = view.data.scales;
+  const grpoScale = seriesOf(view, "grpo")
+    ? `GRPO's advantage is normalised and has no unit: its strip runs from −${grpo} to +${grpo}.`
+    : "";
+  if (lens.scale === "reward") return `One scale for everything in reward units on this page. ${grpoScale}`;
+  if (lens.scale === "grpo") return "No unit: reward minus group mean, over the group's spread.";
+  if (lens.scale === "whitened") return `No unit: over the spread of all tokens of the step. ${grpoScale}`;
+  return lens.scale === "probability" ? grpoScale : `In${unit}; one scale for all of this kind. ${grpoScale}`;
+}
+
+function listenToStrip(view, host) {
+  const tokenOf = (event) => {
+    const token = event.target.closest?.(".token");
+    return token ? Number(token.dataset.index) : null;
+  };
+  host.addEventListener("click", (event) => {
+    if (tokenOf(event) !== null) chooseToken(view, tokenOf(event), host);
+  });
+  host.addEventListener("pointerover", (event) => hover(view, tokenOf(event), event.target));
+  host.addEventListener("pointerleave", () => hover(view, null));
+  host.addEventListener("keydown", (event) => {
+    const to = targetOfKey(view, event.key, tokenOf(event) ?? view.token);
+    if (event.key === "Escape") hover(view, null);
+    if (to === null) return;
+    event.preventDefault();
+    hover(view, null);
+    chooseToken(view, to, host);
+  });
+  host.addEventListener("focusin", (event) => {
+    if (tokenOf(event) !== null && tokenOf(event) !== view.token) chooseToken(view, tokenOf(event), null);
+  });
+}
+
+function targetOfKey(view, key, from) {
+  const starts = view.data.line_starts;
+  const line = starts.findLastIndex((start) => start <= from);
+  const moves = {
+    ArrowLeft: () => from - 1,
+    ArrowRight: () => from + 1,
+    Home: () => 0,
+    End: () => view.data.text.length - 1,
+    Enter: () => from,
+    " ": () => from,
+    ArrowUp: () => lineTarget(view, line - 1, from - starts[line]),
+    ArrowDown: () => lineTarget(view, line + 1, from - starts[line]),
+  };
+  return moves[key] ? moves[key]() : null;
+}
+
+function lineTarget(view, line, column) {
+  const starts = view.data.line_starts;
+  if (line < 0) return 0;
+  if (line >= starts.length) return view.data.text.length - 1;
+  const end = (starts[line + 1] ?? view.data.text.length) - 1;
+  return Math.min(starts[line] + column, end);
+}
+
+// --- the selected and the hovered token -----------------------------------------------------------------------------
+
+function showToken(view, focusIn) {
+  for (const host of view.root.querySelectorAll(".strip-host")) selectToken(host, view.token, host === focusIn);
+  if (view.layout === "start") return;
+  drawCurve(view);
+  drawCard(view);
+  const lens = lensOf(view, view.lens);
+  const series = seriesOf(view, view.lens);
+  const number = series ? signed(series[view.token], decimalsOf(view, lens)) : MISSING;
+  view.at(".live").textContent = `Token ${view.token}, ${view.data.text[view.token]}: ${lens.label} ${number} ${lens.unit}`;
+}
+
+function hover(view, index, anchor) {
+  if (index === view.hovered) return;
+  view.hovered = index;
+  for (const old of view.root.querySelectorAll(".hovered")) old.classList.remove("hovered");
+  const card = view.at(".hover-card");
+  card.hidden = index === null;
+  moveGhost(view);
+  if (index === null) return;
+  for (const same of view.root.querySelectorAll(`.token[data-index="${index}"]`)) same.classList.add("hovered");
+  fillHoverCard(view, card, index);
+  placeHoverCard(view, card, anchor);
+}
+
+function fillHoverCard(view, card, t) {
+  const rows = quantities(view, t).filter(([, label]) => IN_HOVER.has(label));
+  card.replaceChildren(
+    tokenTitle(view, t),
+    element("dl", "hover-list", ...rows.flatMap(([key, label, symbol, text]) => [
+      element("dt", key === view.lens ? "active" : "", label, symbol ? element("i", "", ` ${symbol}`) : ""),
+      element("dd", key === view.lens ? "active" : "", text),
+    ])),
+  );
+}
+
+// Beside the step, so that the lines one is about to point at stay readable; below or above where there is no room.
+function placeHoverCard(view, card, anchor) {
+  const frame = view.root.getBoundingClientRect();
+  const box = anchor.getBoundingClientRect();
+  const step = view.layout === "start" ? null : anchor.closest(".step");
+  const beside = step ? step.lastElementChild.getBoundingClientRect().right + 28 : Infinity;
+  const isBeside = beside + card.offsetWidth < frame.right && beside > box.right;
+  const lowest = window.innerHeight - card.offsetHeight - 8;
+  const below = box.bottom + 12;
+  const top = isBeside ? Math.min(box.top - 10, lowest) : below < lowest ? below : box.top - card.offsetHeight - 8;
+  const left = isBeside ? beside : Math.min(box.left, frame.right - card.offsetWidth);
+  card.style.left = `${Math.max(frame.left, left) - frame.left}px`;
+  card.style.top = `${Math.max(8, top) - frame.top}px`;
+}
+
+function tokenTitle(view, t) {
+  const { data } = view;
+  const parts = [element("span", "token-number", `token #${t}`), element("span", "token-text", data.text[t])];
+  if (t === data.first_wrong) parts.push(element("span", "token-wrong", "first wrong"));
+  return element("p", "token-title", ...parts);
+}
+
+// --- formula card ---------------------------------------------------------------------------------------------------
+
+function drawCard(view) {
+  const card = view.at(".card");
+  const { data, token } = view;
+  if (!data.text.length) {
+    card.replaceChildren(element("p", "missing", "This solution has no tokens."));
+    return;
+  }
+  const heading = tokenTitle(view, token);
+  heading.append(element("span", "of", `of ${data.text.length}, counted from 0`));
+  card.replaceChildren(heading, ...formulas(view, token), ...alternatives(view, token), quantityTable(view, token));
+}
+
+function formulas(view, t) {
+  const { arrays, decimals, beta, gae_lambda } = view.data;
+  const digits = decimals.reward;
+  if (!arrays.td_terms) {
+    const names = { logprob: "log-probabilities", ref_logprob: "reference log-probabilities", kl: "KL" };
+    const missing = Object.keys(names).filter((name) => !arrays[name]).map((name) => names[name]);
+    return [element("p", "missing", `Not recorded at this step: ${missing.join(", ")}. Without them there is no credit.`)];
+  }
+  const nat = (name) => fixed(arrays[name][t], decimals.nats);
+  const unit = (name, at = t) => fixed(arrays[name][at], digits);
+  const value = hasGroup(view) ? "values" : "values_from_end";
+  const next = t + 1 < arrays.advantages.length ? unit("advantages", t + 1) : "0";
+  return [
+    element("div", "formulas",
+      ...line([v("δ", t)], [v("β"), " (log ", v("π"), " − log ", v("π", "ref"), ") − ", v("β"), " KL"]),
+      ...line([], [`${beta} × (${nat("logprob")} − ${bracketed(nat("ref_logprob"))}) − ${beta} × ${nat("kl")}`]),
+      ...line([], [`${unit("rho")} − ${unit("kappa")}`]),
+      ...line([], [element("b", "result", unit("td_terms"))]),
+      ...line([v("V", t + 1)], [v("V", t), " + ", v("δ", t)], "first"),
+      ...line([], [`${unit(value)} + ${bracketed(unit("td_terms"))} = `, element("b", "", unit(value, t + 1))]),
+      ...line([v("A", t)], [v("δ", t), " + ", v("λ"), " ", v("A", t + 1)], "first"),
+      ...line([], [`${unit("td_terms")} + ${gae_lambda} × ${bracketed(next)} = `, element("b", "", unit("advantages"))]),
+    ),
+  ];
+}
+
+function line(left, right, extra = "") {
+  return [
+    element("span", `lhs ${extra}`, ...left), element("span", `eq ${extra}`, "="), element("span", `rhs ${extra}`, ...right),
+  ];
+}
+
+function v(letter, index) {
+  const symbol = element("i", "", letter);
+  return index === undefined ? symbol : element("span", "", symbol, element("sub", "", String(index)));
+}
+
+function alternatives(view, t) {
+  const { topk, decimals, arrays, text } = view.data;
+  const heading = element("h4", "", "Alternatives here");
+  if (!topk) return [heading, element("p", "missing", "Not recorded at this step.")];
+  const rows = topk.token[t].map((token, n) => ({
+    text: topk.texts[token], policy: topk.logprob[t][n], reference: topk.ref_logprob[t][n], isChosen: n === topk.chosen[t],
+  }));
+  if (topk.chosen[t] === -1 && arrays.logprob && arrays.ref_logprob) {
+    rows.push({ text: text[t], policy: arrays.logprob[t], reference: arrays.ref_logprob[t], isChosen: true });
+  }
+  const cell = (logprob) => {
+    const bar = element("span", "bar");
+    bar.style.width = `${logprob === null ? 0 : 100 * Math.exp(logprob / 10 ** decimals.nats)}%`;
+    return element("td", "", element("span", "bar-track", bar), element("span", "", chance(logprob, decimals.nats)));
+  };
+  const head = element("tr", "", ...["token", "policy π", "reference"].map((name) => element("th", "", name)));
+  const body = rows.slice(0, 8).map((row) => {
+    const name = element("td", "alternative", element("span", "token-text", row.text), row.isChosen ? " taken" : "");
+    return element("tr", row.isChosen ? "chosen" : "", name, cell(row.policy), cell(row.reference));
+  });
+  return [heading, element("table", "alternatives", element("thead", "", head), element("tbody", "", ...body))];
+}
+
+function quantityTable(view, t) {
+  const all = quantities(view, t);
+  const column = (part, caption) => {
+    const rows = all.filter((row) => row[4] === part).map(([key, label, symbol, text]) => {
+      const name = element("td", "", label, symbol ? element("i", "", ` ${symbol}`) : "");
+      const row = element("tr", key === view.lens ? "active" : "", name, element("td", "number", text));
+      if (key) {
+        row.dataset.lens = key;
+        row.title = "Colour the tokens by this";
+      }
+      return row;
+    });
+    return element("table", "quantities", element("caption", "", caption), element("tbody", "", ...rows));
+  };
+  return element("div", "quantity-columns", column("credit", "Credit, in reward"), column("policy", "Policy, logs in nats"));
+}
+
+// --- value curve ----------------------------------------------------------------------------------------------------
+
+const CURVE = { height: 270, left: 44, right: 150, top: 16, bottom: 42 };
+
+function drawCurve(view) {
+  const { data } = view;
+  const plot = view.at(".plot");
+  view.width = plot.clientWidth;
+  if (view.layout === "start" || !view.width) return;
+  if (!data.arrays.values) {
+    view.at("figcaption").textContent = "Value of each prefix";
+    plot.replaceChildren(element("p", "missing", "Not recorded at this step: the value needs log-probabilities of both models and KL."));
+    view.curve = null;
+    return;
+  }
+  const keys = hasGroup(view)
+    ? [element("span", "key key-start", "start-anchored"), " ", element("span", "key key-end", "end-anchored, R added")]
+    : [element("span", "key key-start", "end-anchored, R added; no group, so no start-anchored value")];
+  view.at("figcaption").replaceChildren("Value ", v("V", "t"), " of each prefix: ", ...keys);
+  const key = `${data.version} ${view.width}`;
+  if (!view.curve || view.curve.key !== key) {
+    view.curve = buildCurve(view, key);
+    plot.replaceChildren(view.curve.svg);
+  }
+  moveBand(view.curve, view.curve.selection, view.token);
+  view.curve.selectedSegment.setAttribute("d", segment(view.curve, view.token));
+  view.curve.selectedSegment.setAttribute("class", `segment ${sign(data.arrays.td_terms[view.token])}`);
+  moveGhost(view);
+}
+
+function buildCurve(view, key) {
+  const { data } = view;
+  const unit = 10 ** data.decimals.reward;
+  const scaled = (name) => data.arrays[name].map((u) => (u === null ? null : u / unit));
+  const values = scaled(hasGroup(view) ? "values" : "values_from_end");
+  const fromEnd = scaled("values_from_end");
+  const [reward, baseline] = [data.reward / unit, data.baseline === null ? null : data.baseline / unit];
+  const finite = [...values, ...fromEnd, reward, baseline, 0, 1].filter((u) => u !== null);
+  const [low, high] = [Math.min(...finite), Math.max(...finite)];
+  const pad = 0.06 * (high - low);
+  const count = Math.max(1, values.length - 1);
+  const plotWidth = view.width - CURVE.left - CURVE.right;
+  const x = (t) => CURVE.left + (plotWidth * t) / count;
+  const y = (u) => CURVE.top + (CURVE.height - CURVE.top - CURVE.bottom) * (1 - (u - low + pad) / (high - low + 2 * pad));
+  const svg = shape("svg", { width: view.width, height: CURVE.height, role: "img" });
+  svg.setAttribute("aria-label", curveSummary(values, reward, baseline, data));
+  const curve = { key, svg, x, y, values, count };
+  curve.selection = band("selection");
+  curve.ghost = band("ghost");
+  curve.selectedSegment = shape("path", { class: "segment" });
+  svg.append(
+    ...yAxis(x, y, low - pad, high + pad, count),
+    curve.ghost, curve.selection,
+    ...(baseline === null ? [] : area(x, y, values, baseline, count)),
+    ...stepMarks(data, x),
+    ...(baseline === null ? [] : [shape("line", { class: "baseline", x1: x(0), x2: x(count), y1: y(baseline), y2: y(baseline) })]),
+    shape("path", { class: "from-end", d: path(x, y, fromEnd) }),
+    shape("path", { class: "from-start", d: path(x, y, values) }),
+    curve.selectedSegment,
+    ...ending(x, y, values, reward, baseline, data, count),
+    ...tokenLabels(data, x, plotWidth / count),
+  );
+  return curve;
+}
+
+function curveSummary(values, reward, baseline, data) {
+  const last = values[values.length - 1];
+  const start = baseline === null ? "an unknown baseline" : `the group mean ${baseline.toFixed(2)}`;
+  return `Value curve over ${data.text.length} tokens: from ${start} to ${
+    last === null ? "a value that is not finite" : last.toFixed(2)
+  }; the reward was ${reward}.`;
+}
+
+function yAxis(x, y, low, high, count) {
+  const step = niceStep((high - low) / 4);
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  const marks = [];
+  for (let u = Math.ceil(low / step) * step; u <= high; u += step) {
+    marks.push(
+      shape("line", { class: "grid", x1: x(0), x2: x(count), y1: y(u), y2: y(u) }),
+      label(x(0) - 8, y(u) + 5, u.toFixed(digits).replace("-", "−").replace(/^−(0\.?0*)$/, "$1"), "tick", "end"),
+    );
+  }
+  return marks;
+}
+
+function niceStep(rough) {
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.999);
+}
+
+// Blue where the value lies above the group's mean, orange below: the same picture cut at the baseline.
+function area(x, y, values, baseline, count) {
+  const known = values.findIndex((u) => u === null);
+  const part = known === -1 ? values : values.slice(0, known);
+  if (part.length < 2) return [];
+  const d = `${path(x, y, part)}L${x(part.length - 1)},${y(baseline)}L${x(0)},${y(baseline)}Z`;
+  const half = (name, top, bottom) => {
+    const clip = shape("clipPath", { id: `credit-${name}` });
+    clip.append(shape("rect", { x: x(0), width: x(count) - x(0), y: top, height: Math.max(0, bottom - top) }));
+    return [clip, shape("path", { class: `area area-${name}`, d, "clip-path": `url(#credit-${name})` })];
+  };
+  return [...half("above", 0, y(baseline)), ...half("below", y(baseline), CURVE.height)];
+}
+
+function stepMarks(data, x) {
+  if (data.line_starts.length > 40) return [];
+  return data.line_starts.slice(1).map((t) =>
+    shape("line", { class: "step-mark", x1: x(t), x2: x(t), y1: CURVE.top, y2: CURVE.height - CURVE.bottom }),
+  );
+}
+
+function path(x, y, values) {
+  let isDown = false;
+  return values.map((u, t) => {
+    if (u === null) {
+      isDown = false;
+      return "";
+    }
+    const command = isDown ? "L" : "M";
+    isDown = true;
+    return `${command}${x(t).toFixed(1)},${y(u).toFixed(1)}`;
+  }).join("");
+}
+
+function ending(x, y, values, reward, baseline, data, count) {
+  const last = values[values.length - 1];
+  const at = x(count);
+  const marks = [shape("circle", { class: "reward", cx: at, cy: y(reward), r: 6 })];
+  const labels = [{ y: y(reward), text: `reward R = ${Number(reward.toFixed(3))}`, kind: "strong" }];
+  if (last !== null && baseline !== null) {
+    marks.unshift(shape("line", { class: "gap", x1: at, x2: at, y1: y(last), y2: y(reward) }));
+    marks.push(shape("circle", { class: "last", cx: at, cy: y(last), r: 4 }));
+    labels.push({ y: y(last), text: `residual ${signed(data.residual / 10 ** data.decimals.reward, 3)}`, kind: "" });
+  }
+  if (baseline !== null) labels.push({ y: y(baseline), text: `group mean ${Number(baseline.toFixed(3))}`, kind: "faint" });
+  return [...marks, ...spread(labels).map((l) => label(at + 14, l.y + 5, l.text, `end ${l.kind}`, "start"))];
+}
+
+// Labels that would overlap are pushed apart, in order, without leaving the plot.
+function spread(labels) {
+  const gap = 19;
+  const sorted = [...labels].sort((a, b) => a.y - b.y);
+  sorted.forEach((l, i) => { if (i) l.y = Math.max(l.y, sorted[i - 1].y + gap); });
+  const floor = CURVE.height - CURVE.bottom;
+  for (let i = sorted.length - 1; i >= 0; i--) {
+    sorted[i].y = Math.min(sorted[i].y, i === sorted.length - 1 ? floor : sorted[i + 1].y - gap);
+  }
+  return sorted;
+}
+
+function tokenLabels(data, x, width) {
+  const base = CURVE.height - CURVE.bottom + 20;
+  if (width < 9) return [label(x(0), base, "token 0", "tick", "start"), label(x(data.text.length), base, `${data.text.length}`, "tick", "end")];
+  const room = Math.max(1, Math.floor((width - 2) / 8));
+  return data.text.map((text, t) =>
+    label(x(t + 0.5), base, [...text].slice(0, room).join(""), `curve-token${t === data.first_wrong ? " curve-wrong" : ""}`, "middle"),
+  );
+}
+
+function segment(curve, t) {
+  const [from, to] = [curve.values[t], curve.values[t + 1]];
+  if (from === null || to === null || to === undefined) return "";
+  return `M${curve.x(t)},${curve.y(from)}L${curve.x(t + 1)},${curve.y(to)}`;
+}
+
+function sign(value) {
+  if (!value) return "";
+  return value > 0 ? "plus" : "minus";
+}
+
+function band(name) {
+  return shape("rect", { class: `band ${name}`, y: CURVE.top, height: CURVE.height - CURVE.top - 10, rx: 3 });
+}
+
+function moveBand(curve, rect, t) {
+  const width = Math.max(3, curve.x(t + 1) - curve.x(t));
+  rect.setAttribute("x", (curve.x(t) + curve.x(t + 1) - width) / 2);
+  rect.setAttribute("width", width);
+}
+
+function moveGhost(view) {
+  if (!view.curve) return;
+  view.curve.ghost.setAttribute("visibility", view.hovered === null ? "hidden" : "visible");
+  if (view.hovered !== null) moveBand(view.curve, view.curve.ghost, view.hovered);
+}
+
+function listenToCurve(view, plot) {
+  const tokenAt = (event) => {
+    if (!view.curve) return null;
+    const at = event.clientX - plot.getBoundingClientRect().left;
+    const t = Math.floor((at - view.curve.x(0)) / (view.curve.x(1) - view.curve.x(0)));
+    return t < 0 || t >= view.data.text.length ? null : t;
+  };
+  plot.addEventListener("pointermove", (event) => hover(view, tokenAt(event), view.curve?.svg ?? plot));
+  plot.addEventListener("pointerleave", () => hover(view, null));
+  plot.addEventListener("click", (event) => {
+    if (tokenAt(event) !== null) chooseToken(view, tokenAt(event), null);
+  });
+}
+
+// --- small helpers --------------------------------------------------------------------------------------------------
+
+function element(tag, className, ...children) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  node.append(...children);
+  return node;
+}
+
+function shape(tag, attributes) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+}
+
+function label(x, y, text, className, anchor) {
+  const node = shape("text", { x, y, class: className, "text-anchor": anchor });
+  node.textContent = text;
+  return node;
+}

@@ -1,0 +1,150 @@
+// Coloured tokens, shared by every component that shows a solution: Python puts this text in front of the component's
+// own script. Nothing here knows Streamlit, runs or the mathematics: it gets readable text and numbers and draws them.
+//
+//   renderStrip(container, strip, scale)      draw, or repaint in place when only numbers changed (1 ms for 60 tokens)
+//   selectToken(container, index, focus)      mark one token as selected; focus = true moves the keyboard there
+//   signed(value, decimals)                   "+0.12", "−0.61", "0.00"; null is "not recorded"
+//
+// strip = {
+//   label: "VIMPO token credit",   accessible name of the strip
+//   text: ["9", "+", ...],         readable text of each token, marks for control characters already in place
+//   lineStarts: [0, 9, 17],        index of the first token of each step of the solution
+//   values: [0.01, null, ...],     one number a token to colour by, null where not finite; null instead of the list:
+//                                  not recorded, no colours
+//   shown: [0.51, ...],            numbers to read out where they are not the coloured ones (V_t, coloured by its
+//                                  distance from the baseline); leave out otherwise
+//   firstWrong: 17 | null,         gets the red underline
+//   note: "11+9 became 10",        what to write under the first wrong token; "" for the underline alone
+//   layout: "lines" | "flow",      one step a line, or steps side by side, broken only between steps where possible
+//   interactive: true | false,     a listbox of options, or a picture with one description
+//   small: true | false,           16 px for lists, 20 px for the strip one looks at
+// }
+// scale = { max: 0.8, signed: true, unit: "reward", decimals: 4 }
+//   signed: blue/solid above zero, orange/dashed below, nothing near zero; not signed: grey by amount.
+
+const STRIPS = new WeakMap();
+const NEAR_ZERO = 0.02; // of the scale: below this neither colour nor underline claims a sign
+
+function renderStrip(container, strip, scale) {
+  const shape = JSON.stringify([
+    strip.text, strip.lineStarts, strip.firstWrong, strip.note, strip.layout, strip.interactive, strip.small,
+  ]);
+  let drawn = STRIPS.get(container);
+  if (!drawn || drawn.shape !== shape) {
+    drawn = { shape, tokens: buildTokens(container, strip), selected: null };
+    STRIPS.set(container, drawn);
+  }
+  container.setAttribute("aria-label", strip.interactive ? strip.label : `${strip.label}: ${strip.text.join("")}`);
+  drawn.tokens.forEach((token, index) => paintToken(token, index, strip, scale));
+  keepNoteInside(container);
+  return drawn.tokens;
+}
+
+function selectToken(container, index, focus) {
+  const drawn = STRIPS.get(container);
+  if (!drawn) return;
+  const previous = drawn.tokens[drawn.selected];
+  if (previous) {
+    previous.setAttribute("aria-selected", "false");
+    previous.tabIndex = -1;
+  }
+  drawn.selected = index;
+  const token = drawn.tokens[index];
+  if (!token) return;
+  token.setAttribute("aria-selected", "true");
+  token.tabIndex = 0;
+  if (focus) token.focus({ preventScroll: true });
+  bringIntoSight(token);
+}
+
+// Inside the nearest box that scrolls, never the page itself: a deep link must not make the page jump.
+function bringIntoSight(token) {
+  const box = token.closest("[data-scrolls]");
+  if (!box || box.scrollHeight <= box.clientHeight) return;
+  const [inner, outer] = [token.getBoundingClientRect(), box.getBoundingClientRect()];
+  if (inner.top < outer.top) box.scrollTop += inner.top - outer.top - 8;
+  if (inner.bottom > outer.bottom) box.scrollTop += inner.bottom - outer.bottom + 8;
+}
+
+function signed(value, decimals) {
+  if (value === null || value === undefined) return "not recorded";
+  const digits = Math.abs(value).toFixed(decimals);
+  if (Number(digits) === 0) return digits;
+  return (value < 0 ? "−" : "+") + digits;
+}
+
+function buildTokens(container, strip) {
+  container.classList.remove("strip-lines", "strip-flow");
+  container.classList.add("strip", `strip-${strip.layout}`);
+  container.classList.toggle("strip-small", Boolean(strip.small));
+  container.setAttribute("role", strip.interactive ? "listbox" : "img");
+  if (strip.interactive) container.setAttribute("aria-orientation", "horizontal");
+  const starts = new Set(strip.lineStarts);
+  const tokens = [];
+  let step = null;
+  const lines = document.createDocumentFragment();
+  strip.text.forEach((text, index) => {
+    if (step === null || starts.has(index)) {
+      step = document.createElement("div");
+      step.className = "step";
+      step.setAttribute("role", "none");
+      lines.append(step);
+    }
+    const token = document.createElement("span");
+    token.className = "token";
+    token.textContent = text;
+    token.dataset.index = index;
+    if (strip.interactive) {
+      token.setAttribute("role", "option");
+      token.setAttribute("aria-selected", "false");
+      token.tabIndex = index === 0 ? 0 : -1;
+    }
+    tokens.push(token);
+    step.append(index === strip.firstWrong ? withWrongMark(step, token, strip.note) : token);
+  });
+  container.replaceChildren(lines);
+  return tokens;
+}
+
+function withWrongMark(step, token, note) {
+  const anchor = document.createElement("span");
+  anchor.className = "wrong";
+  anchor.setAttribute("role", "none");
+  anchor.append(token);
+  if (note) {
+    const text = document.createElement("span");
+    text.className = "wrong-note";
+    text.setAttribute("aria-hidden", "true");
+    text.textContent = `↑ ${note}`;
+    anchor.append(text);
+    step.classList.add("has-note");
+  }
+  return anchor;
+}
+
+function paintToken(token, index, strip, scale) {
+  const value = strip.values ? strip.values[index] : null;
+  const share = value === null || !scale.max ? 0 : Math.min(1, Math.abs(value) / scale.max);
+  token.style.setProperty("--m", share.toFixed(3));
+  token.dataset.sign = signOf(value, share, scale.signed);
+  if (!strip.interactive) return;
+  const wrong = index === strip.firstWrong ? ", first wrong token" : "";
+  const number = signed(strip.shown ? strip.shown[index] : value, scale.decimals);
+  const unit = value === null || !scale.unit ? "" : ` ${scale.unit}`;
+  token.setAttribute("aria-label", `token ${index} of ${strip.text.length}, "${strip.text[index]}", ${number}${unit}${wrong}`);
+}
+
+function signOf(value, share, isSigned) {
+  if (value === null) return "none";
+  if (!isSigned) return "amount";
+  if (share < NEAR_ZERO) return "0";
+  return value > 0 ? "+" : "-";
+}
+
+function keepNoteInside(container) {
+  const note = container.querySelector(".wrong-note");
+  if (!note) return;
+  note.style.transform = "";
+  const overhang = note.getBoundingClientRect().right - container.getBoundingClientRect().right;
+  if (overhang > 0) note.style.transform = `translateX(${-Math.ceil(overhang)}px)`;
+}

@@ -1,0 +1,95 @@
+"""Inspect: pick a solution, or type one, and see what each of its tokens was credited with."""
+
+import streamlit as st
+
+from app import cache, inspection, routes, state, typed
+from app.components.credit_view import credit_view
+from app.text import as_sentence
+
+MODES = {"sampled": "Sampled in training", "typed": "Type your own"}
+
+
+def main():
+    notes = []
+    found = inspection.sources()
+    if not found:
+        nothing_yet()
+        return
+    scene, beta, gae_lambda = choose(found, notes)
+    for note in [*notes, inspection.take_note()]:
+        if note:
+            st.info(as_sentence(note))
+    if scene is not None:
+        look(scene, beta, gae_lambda)
+
+
+def nothing_yet():
+    st.info(
+        "There is no run to look at yet. Train one, or make the bundled runs with `python -m vimpo_core make-demos`."
+    )
+    if st.button("Train a run", type="primary"):
+        st.switch_page(routes.TRAIN)
+
+
+def choose(found, notes):
+    """The pickers, from run to lambda. Returns the scene (None when there is none to show), beta and lambda."""
+    mode = state.chosen("mode", list(MODES), "sampled", notes)
+    row = st.container(horizontal=True, gap="medium")
+    with row:
+        source = inspection.pick_source(found, notes)
+    if problem := inspection.problem_of(source):
+        st.warning(as_sentence(problem), icon=":material/error:")
+        return None, None, None
+    if note := inspection.state_note(source):
+        st.warning(as_sentence(note), icon=":material/error:")
+    recorded, snapshots = cache.steps(source.folder, source.run.run_id)
+    with row:
+        if mode == "typed":
+            step = inspection.pick_step(
+                snapshots or recorded, "Adapter of step", "Steps whose adapter was saved.", notes
+            )
+        else:
+            step = inspection.pick_step(
+                recorded, "Training step", "Steps whose solutions were recorded.", notes
+            )
+            scene = inspection.pick_solution(source, step, notes)
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        st.segmented_control(
+            "Solution to look at", list(MODES), format_func=MODES.get, required=True, label_visibility="collapsed",
+            width="content", **state.bound("mode", mode, "token"),
+        )  # fmt: skip
+        if mode == "sampled":
+            inspection.quick_picks(source, step)
+        beta = inspection.pick_beta(source, notes)
+        gae_lambda = inspection.pick_lambda(source, notes)
+    if mode == "typed":
+        scene = typed.typed_solution(source, step, inspection.example(source, step))
+    return scene, beta, gae_lambda
+
+
+def look(scene, beta, gae_lambda):
+    st.markdown(inspection.verdict(scene.trace))
+    if scene.step == 0:
+        st.caption(
+            "Step 0 is untrained: policy and reference are the same, so every credit is exactly 0. Move the step slider."
+        )
+    st.fragment(view)(scene, beta, gae_lambda)
+
+
+def view(scene, beta, gae_lambda):
+    """The linked views; selecting a token reruns only this part, to write it to the address."""
+    notes = []
+    token, lens = inspection.selected_token(scene.trace, notes), inspection.selected_lens(notes)
+    for note in notes:
+        st.info(as_sentence(note))
+    credit_view(
+        inspection.payload(scene, beta, gae_lambda),
+        key=inspection.VIEW_KEY,
+        token=token,
+        lens=lens,
+        name=inspection.strip_name(scene),
+        on_change=inspection.remember_selection,
+    )
+
+
+main()

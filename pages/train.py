@@ -1,0 +1,113 @@
+"""Train VIMPO and GRPO and watch: settings, transport, live curves, newest solutions."""
+
+import streamlit as st
+
+from app import routes, settings_form, training
+from app.components.live_curves import live_curves
+from app.components.solutions import solutions
+from vimpo_core.types import RunState
+
+TICK_SECONDS = 0.5
+
+
+def main():
+    job = training.selected_job()
+    if job is None:
+        first_view()
+    else:
+        show_job(job)
+
+
+def first_view():
+    demos = training.demo_sights()
+    st.markdown("### Train a run")
+    if note := training.take_note():
+        st.info(note)
+    if last := training.last_job():
+        st.page_link(
+            routes.TRAIN, label=f"Show the last run: {training.names(last)}, {last.state}, step {last.step}",
+            icon=":material/history:", query_params={"job": last.job_id},
+        )  # fmt: skip
+    settings_form.settings_form(training.start, training.measured_lengths(demos))
+    if demos:
+        st.markdown("#### What to expect: the bundled runs")
+        live_curves([s.curves for s in demos], max(s.config.steps for s in demos), key="demo_curves")
+
+
+@st.dialog("Settings of the next run", position="right", width="medium")
+def drawer(lengths):
+    settings_form.settings_form(training.start, lengths)
+
+
+def show_job(job):
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown(training.headline(job))
+        if st.button("New run", icon=":material/tune:", help="Settings of the next run. This one goes on."):
+            settings_form.fill_untouched(job.sights[0].config, job.algorithms)
+            drawer(training.measured_lengths(job.sights))
+    st.fragment(watch, run_every=TICK_SECONDS if job.is_active else None)(job.job_id, job.is_active)
+
+
+def watch(job_id, was_active):
+    """The part that follows the run; once the run ends, one last rerun of the page stops the ticking."""
+    job = training.find_job(job_id)
+    if job is None or job.job_id != job_id or job.is_active != was_active:
+        st.rerun()
+    transport(job)
+    if job.step is None:
+        st.caption("The curves begin with the first step.")
+        return
+    page = st.grid(3, min_column_width=380, gap="medium")
+    with page.cell(column_span=2):
+        live_curves([s.curves for s in job.sights], job.steps, key="curves")
+    with page.cell():
+        if steps := training.newest_solutions(job):
+            solutions(steps, training.inspect_link, key="solutions")
+
+
+def transport(job):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if job.state == RunState.FINISHED:
+            afterwards(job)
+        else:
+            buttons(job)
+        st.markdown(training.progress_text(job))
+        for line in training.state_lines(job):
+            st.markdown(line, width="content")
+    st.progress(job.progress)
+    if problem := training.take_problem():
+        st.warning(problem, icon=":material/error:")
+
+
+def buttons(job):
+    for control in training.controls(job):
+        st.button(
+            control.label,
+            key=f"control_{control.icon}",
+            icon=control.icon,
+            help=control.help,
+            type=control.type,
+            disabled=not control.is_enabled,
+            on_click=training.act,
+            args=(job, control.command),
+        )
+
+
+def afterwards(job):
+    st.page_link(
+        routes.INSPECT,
+        label="Look closer",
+        icon=":material/search:",
+        query_params=training.inspect_view(job),
+        help="Its newest solutions, token by token.",
+    )
+    st.page_link(
+        routes.RUNS,
+        label="Compare",
+        icon=":material/stacked_line_chart:",
+        query_params=training.compare_view(job),
+        help="Its curves beside those of other runs.",
+    )
+
+
+main()

@@ -1,0 +1,273 @@
+"""The Train page without a browser: what it shows in each state of the store, and what its buttons do."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+from streamlit.testing.v1 import AppTest
+
+from app import cache, live
+from tests.fakes import FakeTrainer, make_fake_run
+from vimpo_core import worker
+from vimpo_core.config import TrainConfig
+from vimpo_core.paths import ROOT
+from vimpo_core.runs import RunsDir
+from vimpo_core.types import RunState
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """An empty runs folder, no bundled runs, and no real worker."""
+    monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setattr(cache, "DEMOS", tmp_path / "bundled")
+    monkeypatch.setattr(live, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(RunsDir, "ensure_worker", lambda self: None)
+    return RunsDir(tmp_path / "runs")
+
+
+@contextmanager
+def working(runs, job_id, steps):
+    """A worker thread that has made `steps` steps of a job and holds still in the middle of the next."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    class Held(FakeTrainer):
+        def step(self):
+            if self.next_step == steps:
+                reached.set()
+                assert go_on.wait(30)
+            return super().step()
+
+    thread = threading.Thread(target=worker.main, args=(runs.path, Held), kwargs={"only_job": job_id})
+    thread.start()
+    assert reached.wait(30)
+    try:
+        yield go_on
+    finally:
+        if not go_on.is_set():
+            runs.command(job_id, "stop")
+        go_on.set()
+        thread.join(30)
+
+
+@contextmanager
+def serving(runs):
+    """The app on a free port, on the same runs folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app", f"--server.port={port}"]
+    environment = {**os.environ, "VIMPO_RUNS_DIR": str(runs.path)}
+    server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        yield wait_for_server(port)
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def wait_for_server(port):
+    for _ in range(300):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return f"http://127.0.0.1:{port}"
+    raise TimeoutError("the server did not start within 30 s")
+
+
+def open_train(**query):
+    at = AppTest.from_file(ROOT / "app" / "streamlit_app.py", default_timeout=30).run()
+    for name, value in query.items():
+        at.query_params[name] = value
+    at.switch_page("../pages/train.py").run()
+    assert not at.exception
+    return at
+
+
+def button(at, label):
+    return next(b for b in at.button if b.label == label)
+
+
+def words(at):
+    return "\n".join(
+        element.value for kind in ("markdown", "warning", "info", "caption") for element in at.get(kind)
+    )
+
+
+def payloads(at):
+    return [json.loads(element.proto.json) for element in at.get("bidi_component")]
+
+
+def test_empty_store_shows_the_form_with_the_defaults(runs):
+    at = open_train()
+    assert "Train a run" in words(at)
+    assert {n.label: n.value for n in at.number_input}["Learning rate"] == TrainConfig().learning_rate
+    assert not button(at, "Start training").disabled
+
+
+def test_first_view_shows_the_bundled_runs(runs, tmp_path):
+    make_fake_run(tmp_path / "bundled", steps=3)
+    make_fake_run(tmp_path / "bundled", algorithm="grpo", steps=3)
+    cache.summaries.clear()
+    (curves,) = payloads(open_train())
+    assert [run["name"] for run in curves["runs"]] == ["VIMPO", "GRPO"]
+
+
+def test_last_run_is_offered_when_nothing_is_at_work(runs):
+    make_fake_run(runs.path, steps=3)
+    assert any(
+        "Show the last run: VIMPO, finished" in link.proto.label for link in open_train().get("page_link")
+    )
+
+
+def test_every_setting_says_what_it_does_and_what_is_safe(runs):
+    at = open_train()
+    for field in [*at.number_input, *at.selectbox]:
+        assert field.help and field.help.split(".")[0], field.label
+    assert "Safe: 0.02 to 0.5" in next(n.help for n in at.number_input if n.label == "Beta")
+
+
+def test_start_queues_both_algorithms_with_the_typed_settings_and_puts_the_job_in_the_link(runs):
+    at = open_train()
+    next(n for n in at.number_input if n.label == "Beta").set_value(0.3).run()
+    button(at, "Start training").click().run()
+    assert not at.exception
+    (job,) = runs.jobs()
+    assert at.query_params["job"] == job.job_id
+    configs = [runs.open(run_id).config() for run_id in job.run_ids]
+    assert [c.algorithm for c in configs] == ["vimpo", "grpo"] and {c.beta for c in configs} == {0.3}
+    assert "Queued" in words(at) and "VIMPO + GRPO" in words(at)
+
+
+def test_one_algorithm_makes_one_run(runs):
+    at = open_train()
+    at.session_state["train.algorithms"] = "grpo"
+    at.run()
+    button(at, "Start training").click().run()
+    assert [run.algorithm for run in runs.list()] == ["grpo"]
+
+
+def test_advice_stands_where_a_choice_is_known_to_fail(runs):
+    at = open_train()
+    assert "balance" not in words(at)
+    next(n for n in at.number_input if n.label == "Actor weight c_A").set_value(0.5).run()
+    assert "balance 0.54" in words(at)
+    next(n for n in at.number_input if n.label == "Learning rate").set_value(0.01).run()
+    assert "1e-2 destroyed both algorithms" in words(at)
+
+
+def test_impossible_setting_gets_one_sentence_and_keeps_what_was_typed(runs):
+    at = open_train()
+    next(n for n in at.number_input if n.label == "Steps").set_value(70).run()
+    next(n for n in at.number_input if n.label == "Group size").set_value(1).run()
+    assert "group_size must be between 2 and 64, got 1" in words(at)
+    assert button(at, "Start training").disabled
+    assert {n.label: n.value for n in at.number_input}["Steps"] == 70
+
+
+def test_finished_run_shows_its_curves_and_solutions_and_ways_on(runs):
+    make_fake_run(runs.path, steps=3)
+    at = open_train(job="job-1")
+    curves, solutions = payloads(at)
+    assert curves["x_max"] == 3 and curves["runs"][0]["last_step"] == 3
+    assert solutions["heading"] == "Solutions of step 3" and len(solutions["problems"]) == 4
+    assert "Finished" in words(at)
+    assert {"Look closer", "Compare"} <= {link.proto.label for link in at.get("page_link")}
+
+
+def test_paired_solutions_answer_the_same_prompt_on_one_scale(runs):
+    job_id = runs.submit([TrainConfig(algorithm=a, steps=3) for a in ("vimpo", "grpo")])
+    worker.main(runs.path, FakeTrainer, only_job=job_id)
+    solutions = payloads(open_train(job=job_id))[1]
+    assert [s["name"] for s in solutions["problems"][0]["solutions"]] == ["VIMPO", "GRPO"]
+    shown = [v for p in solutions["problems"] for s in p["solutions"] for v in s["strip"]["values"]]
+    assert 0 < max(map(abs, shown)) <= solutions["scale"]["max"]
+
+
+def test_running_job_is_found_without_a_link_and_its_new_steps_arrive(runs):
+    job_id = runs.submit([TrainConfig(steps=30)])
+    with working(runs, job_id, steps=5):
+        at = open_train()
+        assert at.query_params["job"] == job_id
+        assert "Running" in words(at) and "step 4/30" in words(at) and "left" in words(at)
+        assert not button(at, "Pause").disabled and button(at, "Play").disabled
+    at.run()
+    assert "Stopped" in words(at) and not button(at, "Resume").disabled
+
+
+def test_pause_and_stop_reach_the_queue(runs):
+    job_id = runs.submit([TrainConfig(steps=30)])
+    with working(runs, job_id, steps=2):
+        at = open_train()
+        button(at, "Pause").click().run()
+        assert runs.jobs()[0].command == "pause"
+        button(at, "Stop").click().run()
+        assert runs.jobs()[0].command == "stop"
+
+
+def test_resume_makes_a_new_job_that_the_old_link_follows(runs):
+    job_id = runs.submit([TrainConfig(steps=30)])
+    with working(runs, job_id, steps=2):
+        pass
+    at = open_train(job=job_id)
+    button(at, "Resume").click().run()
+    assert runs.jobs()[-1].state == RunState.QUEUED
+    assert open_train(job=job_id).query_params["job"] == runs.jobs()[-1].job_id != job_id
+
+
+def test_job_that_waits_says_how_many_are_before_it(runs):
+    first, second = (runs.submit([TrainConfig(steps=30)]) for _ in range(2))
+    with working(runs, first, steps=1):
+        assert "1 job is before it" in words(open_train(job=second))
+
+
+def test_link_to_a_job_that_is_gone_says_so_and_shows_the_form(runs):
+    at = open_train(job="job-99")
+    assert "no job 'job-99' any more" in words(at) and "job" not in at.query_params
+    assert not button(at, "Start training").disabled
+
+
+def test_job_of_a_half_written_run_is_treated_as_gone(runs):
+    job_id = runs.submit([TrainConfig(steps=3)])
+    (runs.path / "vimpo-1" / "run.db").write_bytes(b"")
+    assert "Train a run" in words(open_train(job=job_id))
+
+
+@pytest.mark.browser
+def test_zoom_hover_and_open_note_survive_new_steps(runs):
+    """In a real browser, against a real server: what AppTest cannot see."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on this machine")
+    job_id = runs.submit([TrainConfig(steps=30)])
+    with working(runs, job_id, steps=12) as go_on, serving(runs) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1440, "height": 1250})
+        errors = []
+        page.on("pageerror", lambda error: errors.append(error))
+        page.goto(f"{address}/train?job={job_id}")
+        box = page.get_by_role("img", name="Mean reward").bounding_box(timeout=30_000)
+        page.mouse.move(box["x"] + 60, box["y"] + 60)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 110, box["y"] + 60, steps=4)
+        page.mouse.up()
+        page.get_by_role("button", name="What Value loss means").click()
+        page.mouse.move(box["x"] + 80, box["y"] + 60)
+        hovered = page.locator(".status").inner_text()
+        assert hovered.startswith("Step ")
+        go_on.set()
+        expect(page.get_by_text("Finished.")).to_be_visible(timeout=30_000)
+        assert page.locator(".status").inner_text() == hovered
+        expect(page.get_by_role("button", name="Show all steps")).to_be_visible()
+        expect(page.get_by_role("region", name="About Value loss")).to_be_visible()
+        assert not errors
+        browser.close()
