@@ -13,7 +13,8 @@ from vimpo_core.types import CreditTrace
 
 @dataclass(frozen=True)
 class Picture:
-    """One wrong solution of a bundled run with what GRPO and VIMPO make of it. `delta`, `grpo`: its numbers."""
+    """One wrong solution of a bundled run with what GRPO and VIMPO make of it, in reward units: `grpo` on every token,
+    `delta` on the first wrong one."""
 
     run: RunSummary
     step: int
@@ -21,7 +22,11 @@ class Picture:
     trace: CreditTrace
     payload: dict
     delta: float
-    grpo: float
+
+    @property
+    def grpo(self) -> float:
+        """Reward minus group mean, before GRPO divides by the group's spread."""
+        return self.trace.reward - self.trace.group_mean_reward
 
     @property
     def address(self) -> dict[str, str]:
@@ -42,8 +47,7 @@ def picture() -> Picture | None:
     traces = cache.traces(cache.bundled_folder(), run.run_id, run.created, step)
     payload = views.start_payload(traces, found.index, run.config.beta)
     delta = views.credit_of(traces[found.index], run.config.beta)[found.token]
-    grpo = views.lens_values(traces, found.index, "grpo", run.config.beta, 1.0)[found.token]
-    return Picture(run, step, found, traces[found.index], payload, float(delta), float(grpo))
+    return Picture(run, step, found, traces[found.index], payload, float(delta))
 
 
 def question(p: Picture) -> str:
@@ -56,8 +60,8 @@ def headlines(p: Picture) -> dict[str, str]:
 
 def legend(p: Picture) -> str:
     return (
-        "One scale for both strips. VIMPO's credit δ is in reward units; GRPO's advantage is normalised in its group and has "
-        "no unit, so compare where the colour falls, not how strong it is."
+        "One scale for both strips, in reward units. GRPO's number is the reward minus the group's mean; for its update GRPO "
+        "also divides it by the group's spread, for every token alike."
     )
 
 

@@ -68,7 +68,8 @@ def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
     """The bundled model, or a local folder in transformers format, in float32 and evaluation mode (no dropout).
 
     Raises:
-        ValueError: the folder, its safetensors weights or its end token are missing, or the device is.
+        ValueError: the folder, its safetensors weights or its end token are missing, a file is damaged, the architecture
+            is not one of transformers', or the device is missing.
     """
     folder = BUNDLED_MODEL if source == "bundled" else Path(source)
     if not (folder / "config.json").is_file():
@@ -84,15 +85,13 @@ def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
         )
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device cuda was asked for, but torch finds no CUDA device here. Use --device cpu.")
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    tokenizer = _loaded(AutoTokenizer, folder)
     if tokenizer.eos_token_id is None:
         raise ValueError(
             f"the tokenizer in {folder} has no end token, where the value is anchored. Set eos_token."
         )
     # float32: scoring in half precision leaves about 1.5e-3 nats of noise a token.
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-    )
+    model = _loaded(AutoModelForCausalLM, folder, use_safetensors=True, dtype=torch.float32)
     model = model.to(device).eval()
     return LanguageModel(model, model, tokenizer, source)
 
@@ -257,6 +256,21 @@ def single_thread(threads: int = 1) -> None:
     """Bound torch's CPU threads: on two cores more threads spin against each other."""
     torch.set_num_threads(threads)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _loaded(kind, folder: Path, **options):
+    try:
+        return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+    except (
+        Exception
+    ) as error:  # OSError, ValueError, SafetensorError, bare Exception: each library has its own
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if "trust_remote_code" in str(error):
+            reason = "it needs program code of its own, which is never run"
+        raise ValueError(
+            f"the model in {folder} cannot be loaded: {reason.rstrip('.')}. Give a whole folder of an architecture that "
+            "transformers knows."
+        ) from error
 
 
 def _folds(policy: LanguageModel) -> bool:

@@ -254,13 +254,20 @@ def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, ga
         "lenses": [{"key": key, **_lens_card(lens)} for key, lens in LENSES.items()],
         "scales": _scales(arrays, book, _whole([book.baseline])[0]),
         "topk": _topk(trace),
+        "grpo_label": "GRPO advantage",
     }
     return _with_version(payload)
 
 
 def start_payload(traces: Sequence[CreditTrace], index: int, beta: float) -> dict:
-    """The payload for two strips side by side: GRPO and token credit on one numeric scale, so colours compare."""
+    """The payload for two strips side by side, in the same unit and on one scale, so that colours compare.
+
+    GRPO's advantage is shown before it is divided by the group's spread: reward - group mean, in reward units.
+    """
     payload = inspector_payload(traces, index, beta, gae_lambda=1.0)
+    centred = np.full(len(traces[index].text), traces[index].reward - traces[index].group_mean_reward)
+    payload["arrays"]["grpo"] = _whole(_units(centred, UNITLESS_DECIMALS))
+    payload["grpo_label"] = GRPO_IN_REWARD
     shown = [(payload["arrays"]["td_terms"], "reward"), (payload["arrays"]["grpo"], "grpo")]
     largest = max(
         (abs(v) / 10 ** payload["decimals"][unit] for a, unit in shown for v in a or () if v is not None),
@@ -268,6 +275,10 @@ def start_payload(traces: Sequence[CreditTrace], index: int, beta: float) -> dic
     )
     scale = round_up(largest)
     return _with_version(payload | {"scales": {**payload["scales"], "reward": scale, "grpo": scale}})
+
+
+GRPO_IN_REWARD = "GRPO: reward − group mean"
+"""What the start page calls GRPO's number."""
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ function quantities(view, t) {
     ["rho", "Scaled log-ratio", "ρ", reward("rho"), "credit"],
     ["kappa", "Scaled KL", "κ", reward("kappa"), "credit"],
     ["advantages_whitened", "Whitened advantage", "", plain("advantages_whitened"), "credit"],
-    ["grpo", "GRPO advantage", "", plain("grpo"), "credit"],
+    ["grpo", view.data.grpo_label, "", plain("grpo"), "credit"],
     ["probability", "Probability", "π", odds("logprob"), "policy"],
     [null, "Reference", "π ref", odds("ref_logprob"), "policy"],
     ["logprob", "Log-probability", "", nats("logprob"), "policy"],
@@ -184,9 +184,8 @@ function quantities(view, t) {
   ];
 }
 
-const IN_HOVER = new Set([
-  "Token credit", "Advantage", "GRPO advantage", "Value before", "Value after", "Scaled log-ratio", "Scaled KL",
-  "Probability", "Reference", "KL at this position", "Entropy",
+const NOT_IN_HOVER = new Set([
+  "Value from the end", "Whitened advantage", "Log-probability", "Reference log-prob.", "Log-ratio", "Surprisal",
 ]);
 
 // --- strips, picker, legend -----------------------------------------------------------------------------------------
@@ -370,7 +369,7 @@ function hover(view, index, anchor) {
 }
 
 function fillHoverCard(view, card, t) {
-  const rows = quantities(view, t).filter(([, label]) => IN_HOVER.has(label));
+  const rows = quantities(view, t).filter(([, label]) => !NOT_IN_HOVER.has(label));
   card.replaceChildren(
     tokenTitle(view, t),
     element("dl", "hover-list", ...rows.flatMap(([key, label, symbol, text]) => [
