@@ -23,6 +23,8 @@ from vimpo_core.runs import RunsDir
 from vimpo_core.types import RUN_STATE_ADVICE, RunState
 
 UNFINISHED = 3
+INTERRUPTED = 130
+"""What a shell reports of a program that Ctrl-C ended."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,16 +35,24 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # outside the steps, where the worker turns it into "stop"
+        print("interrupted; every committed step is kept.", file=sys.stderr)
+        return INTERRUPTED
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says a mistake in one sentence, without the page of usage before it."""
+
+    def error(self, message):
+        self.exit(2, f"error: {message}. See {self.prog} --help.\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m vimpo_core", description="Train, score and inspect token-level credit."
-    )
+    parser = _Parser(prog="python -m vimpo_core", description="Train, score and inspect token-level credit.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name, run, help, json_too=True):
-        added = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
+        added = commands.add_parser(name, help=help.replace("%", "%%"), description=help, allow_abbrev=False)
         added.set_defaults(run=run)
         if json_too:
             added.add_argument("--json", action="store_true", help="End stdout with one JSON object.")
@@ -122,6 +132,9 @@ def _train(arguments) -> int:
 
     for remark in advice(config, typical_length(config.operands)):
         print(f"{remark.level}: {remark.text}", file=sys.stderr)
+    from vimpo_core import models
+
+    models.find(config.model, config.device)  # before anything is written
     runs = RunsDir(arguments.runs_dir)
     job_id = runs.submit([config], arguments.name)
     return _work_on(runs, job_id, arguments.json)
@@ -164,7 +177,7 @@ def _exit_code(store) -> int:
     state = store.state()
     if state == RunState.FINISHED:
         return 0
-    print(f"{store.run_id} is {state}. {store.message()} {RUN_STATE_ADVICE[state]}", file=sys.stderr)
+    print(f"{store.run_id} is {state}. {store.message() or RUN_STATE_ADVICE[state]}", file=sys.stderr)
     return UNFINISHED
 
 
@@ -178,8 +191,9 @@ def _score(arguments) -> int:
     from vimpo_core.service import score_solution
 
     store = reports.find_run(arguments.runs_dir, arguments.run_id)
-    step = store.snapshot_steps()[-1] if arguments.step is None else arguments.step
-    beta = store.config().beta if arguments.beta is None else arguments.beta
+    step = reports.newest_snapshot(store) if arguments.step is None else arguments.step
+    config = store.config()
+    beta = config.beta if arguments.beta is None else dataclasses.replace(config, beta=arguments.beta).beta
     (trace,) = score_solution(store.run_dir, step, arguments.prompt, arguments.solution)
     report = reports.solution_report(trace, beta, store.run_id)
     if arguments.json:

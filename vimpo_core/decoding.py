@@ -10,24 +10,40 @@ import torch
 from torch.nn import functional as F
 
 
-def start(model, ids, attention, group_size: int, max_new_tokens: int):
-    """Prefill the prompts once, then repeat every row for its group.
+def left_padded(prompts, pad_id: int, device):
+    """Prompts as int [P, S], padded at the left, and their attention mask, None when nothing is padded (the faster path)."""
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[pad_id] * (longest - len(p)) + list(p) for p in prompts], device=device)
+    if all(len(p) == longest for p in prompts):
+        return ids, None
+    return ids, torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
 
-    Args:
-        ids: int [P, S], padded at the left; attention: int [P, S], None when nothing is padded.
 
-    Returns:
-        (decoder, logits [P x group_size, V] of the first new token).
-    """
+def prefill(network, ids, attention):
+    """One pass over left-padded prompts. Returns the network's output with its cache, and each row's last position [P]."""
     if attention is None:
         positions = torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1)
     else:
         positions = (attention.cumsum(1) - 1).clamp(min=0)
-    output = model(input_ids=ids, attention_mask=attention, position_ids=positions, use_cache=True)
+    output = network(input_ids=ids, attention_mask=attention, position_ids=positions, use_cache=True)
+    return output, positions[:, -1]
+
+
+def start(model, ids, attention, group_size: int, max_new_tokens: int):
+    """Prefill the prompts once, then repeat every row for its group.
+
+    Args:
+        ids, attention: from `left_padded`.
+
+    Returns:
+        (decoder, logits [P x group_size, V] of the first new token).
+    """
+    output, last = prefill(model, ids, attention)
     attention = None if attention is None else attention.repeat_interleave(group_size, dim=0)
-    last = positions[:, -1].repeat_interleave(group_size, dim=0)
     kind = LlamaDecoder if is_plain_llama(model) else CacheDecoder
-    decoder = kind(model, output.cache, attention, last, group_size, max_new_tokens)
+    decoder = kind(
+        model, output.cache, attention, last.repeat_interleave(group_size), group_size, max_new_tokens
+    )
     return decoder, output.logits[:, -1].repeat_interleave(group_size, dim=0)
 
 

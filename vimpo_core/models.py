@@ -64,12 +64,11 @@ class LanguageModel:
         return next(self.model.parameters()).device
 
 
-def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
-    """The bundled model, or a local folder in transformers format, in float32 and evaluation mode (no dropout).
+def find(source: str = "bundled", device: str = "cpu") -> Path:
+    """The folder of a model, once it and the device were found to be there; nothing is loaded yet.
 
     Raises:
-        ValueError: the folder, its safetensors weights or its end token are missing, a file is damaged, the architecture
-            is not one of transformers', or the device is missing.
+        ValueError: the folder or its safetensors weights are missing, or the device is.
     """
     folder = BUNDLED_MODEL if source == "bundled" else Path(source)
     if not (folder / "config.json").is_file():
@@ -85,6 +84,17 @@ def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
         )
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device cuda was asked for, but torch finds no CUDA device here. Use --device cpu.")
+    return folder
+
+
+def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
+    """The bundled model, or a local folder in transformers format, in float32 and evaluation mode (no dropout).
+
+    Raises:
+        ValueError: as `find`; a file is damaged, the architecture is not one of transformers', or the tokenizer has no
+            end token.
+    """
+    folder = find(source, device)
     tokenizer = _loaded(AutoTokenizer, folder)
     if tokenizer.eos_token_id is None:
         raise ValueError(

@@ -21,16 +21,15 @@ def evaluate_run(
         seed: of the sampled solutions.
 
     Raises:
-        ValueError: no snapshot at that step (those that exist are named), or a damaged one.
+        ValueError: no snapshot at that step (those that exist are named), a damaged one, or no prompts.
     """
     from vimpo_core import evaluate, models
     from vimpo_core.service import load_snapshot
     from vimpo_core.tasks.chain import ChainTask
 
-    steps = store.snapshot_steps()
-    if not steps:
-        raise ValueError(f"run {store.run_id} has no snapshot to evaluate. Train it for at least one step.")
-    step = steps[-1] if step is None else step
+    if prompts < 1:
+        raise ValueError(f"prompts must be at least 1, got {prompts}. Default: {TEST_PROMPTS}.")
+    step = newest_snapshot(store) if step is None else step
     policy, task = load_snapshot(store.run_dir, step), ChainTask(store.config().operands)
     with models.merged(policy) as model:
         found = evaluate.accuracies(policy, model, task, "test", prompts, seed)
@@ -44,6 +43,14 @@ def evaluate_run(
     for how, share in found.items():
         report |= {f"{how}_accuracy": share.mean, f"{how}_low": share.low, f"{how}_high": share.high}
     return report
+
+
+def newest_snapshot(store: RunStore) -> int:
+    """The last step with a stored adapter. Raises ValueError if there is none."""
+    steps = store.snapshot_steps()
+    if not steps:
+        raise ValueError(f"run {store.run_id} has no adapter stored yet. Train it for at least one step.")
+    return steps[-1]
 
 
 def training_report(store: RunStore) -> dict:

@@ -47,7 +47,7 @@ def sample(
         )
     starts = [[*p, *x] for p, x in zip(prompts, prefixes or [()] * len(prompts), strict=True)]
     device = next(model.parameters()).device
-    ids, attention = _left_padded(starts, pad_id, device)
+    ids, attention = decoding.left_padded(starts, pad_id, device)
     decoder, logits = decoding.start(model, ids, attention, group_size, max_new_tokens)
 
     rows = torch.arange(len(prompts) * group_size, device=device)  # which rollout each row of the batch is
@@ -70,17 +70,6 @@ def sample(
             decoder.keep(alive)
         logits = decoder.step(token)
     return _rollouts(prompts, group_size, tokens, logprobs, lengths, ended)
-
-
-def _left_padded(starts, pad_id, device):
-    """ids [P, S] padded at the left, and the attention mask, None when nothing is padded (the faster path)."""
-    longest = max(map(len, starts))
-    ids = torch.full((len(starts), longest), pad_id, dtype=torch.long)
-    attention = torch.zeros((len(starts), longest), dtype=torch.long)
-    for row, start in enumerate(starts):
-        ids[row, longest - len(start) :] = torch.tensor(start)
-        attention[row, longest - len(start) :] = 1
-    return ids.to(device), None if bool(attention.all()) else attention.to(device)
 
 
 def _uniforms(seed, rows, length):

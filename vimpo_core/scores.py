@@ -12,25 +12,38 @@ from dataclasses import dataclass
 import torch
 
 from vimpo_core import credit, models
+from vimpo_core.decoding import left_padded, prefill
 from vimpo_core.models import LanguageModel
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Prompts with their completions, right-padded. ids [B, S] holds both; a row's completion starts at `starts`."""
+    """Completions with the prompts they share.
 
-    ids: torch.Tensor
-    attention: torch.Tensor
-    starts: torch.Tensor
+    prompts: int [P, S], different prompts, padded at the left; prompt_attention: int [P, S], None when nothing is padded;
+    prompt_of_row: int [B]; completion_ids: int [B, T], padded at the right; completion_mask: bool [B, T].
+    """
+
+    prompts: torch.Tensor
+    prompt_attention: torch.Tensor | None
+    prompt_of_row: torch.Tensor
     completion_ids: torch.Tensor
     completion_mask: torch.Tensor
 
     def rows(self, start: int, stop: int) -> Batch:
-        """The rows start..stop, same width."""
-        return Batch(*(getattr(self, name)[start:stop] for name in self.__dataclass_fields__))
+        """The rows start..stop with the prompts they need, same width."""
+        used, prompt_of_row = torch.unique(self.prompt_of_row[start:stop], return_inverse=True)
+        attention = None if self.prompt_attention is None else self.prompt_attention[used]
+        return Batch(
+            self.prompts[used],
+            attention,
+            prompt_of_row,
+            self.completion_ids[start:stop],
+            self.completion_mask[start:stop],
+        )
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.completion_ids)
 
 
 @dataclass(frozen=True)
@@ -52,30 +65,42 @@ class Scores:
 def make_batch(
     prompt_ids: Sequence[Sequence[int]], ids: Sequence[Sequence[int]], pad_id: int, device="cpu"
 ) -> Batch:
-    """Pad prompts + completions at the right. An empty completion is a row whose mask is all False."""
-    whole = [[*p, *c] for p, c in zip(prompt_ids, ids, strict=True)]
-    width, longest = max(map(len, whole)), max(map(len, ids))
+    """Batch one completion a row with its prompt. An empty completion is a row whose mask is all False."""
+    prompts = {prompt: i for i, prompt in enumerate(dict.fromkeys(map(tuple, prompt_ids)))}
+    padded, attention = left_padded(list(prompts), pad_id, device)
+    width = max(map(len, ids))
     return Batch(
-        ids=_padded(whole, width, pad_id).to(device),
-        attention=_padded([[1] * len(w) for w in whole], width, 0).to(device),
-        starts=torch.tensor([len(p) for p in prompt_ids], device=device),
-        completion_ids=_padded(ids, longest, pad_id).to(device),
-        completion_mask=_padded([[1] * len(c) for c in ids], longest, 0).bool().to(device),
+        prompts=padded,
+        prompt_attention=attention,
+        prompt_of_row=torch.tensor([prompts[tuple(p)] for p in prompt_ids], device=device),
+        completion_ids=_padded(ids, width, pad_id).to(device),
+        completion_mask=_padded([[1] * len(c) for c in ids], width, 0).bool().to(device),
     )
 
 
-def completion_logits(model, batch: Batch) -> torch.Tensor:
-    """Logits that predict each completion token, float [B, T, V]. Positions past a row's end hold whatever is there."""
-    # Right padding and a causal mask: no real token ever attends to padding, so no attention mask is needed.
-    first = int(batch.starts.min()) - 1
-    logits = model(input_ids=batch.ids, use_cache=False).logits
-    width = batch.completion_ids.shape[1]
-    if bool((batch.starts == batch.starts[0]).all()):
-        return logits[:, first : first + width]
-    where = (batch.starts[:, None] - 1 + torch.arange(width, device=logits.device)).clamp(
-        max=logits.shape[1] - 1
+def completion_logits(network, batch: Batch) -> torch.Tensor:
+    """Logits that predict each completion token, float [B, T, V]; past a row's end they hold whatever is there.
+
+    Prompts go through the network once, and their completions go on from their cache: a quarter less work on the bundled
+    model. A causal mask needs no attention mask at the right: no real token ever attends to the padding after it.
+    """
+    prefilled, last_position = prefill(network, batch.prompts, batch.prompt_attention)
+    row, width = batch.prompt_of_row, batch.completion_ids.shape[1]
+    first = prefilled.logits[:, -1:].index_select(0, row)
+    if width <= 1:
+        return first[:, :width]
+    prefilled.cache.batch_select_indices(row)
+    attention = batch.prompt_attention
+    if attention is not None:
+        attention = torch.cat([attention[row], attention.new_ones(len(batch), width - 1)], dim=1)
+    rest = network(
+        input_ids=batch.completion_ids[:, :-1],
+        attention_mask=attention,
+        position_ids=last_position[row][:, None] + torch.arange(1, width, device=row.device),
+        cache=prefilled.cache,
+        use_cache=True,
     )
-    return logits.gather(1, where[:, :, None].expand(-1, -1, logits.shape[-1]))
+    return torch.cat([first, rest.logits], dim=1)
 
 
 def token_logprobs(logits: torch.Tensor, batch: Batch) -> torch.Tensor:

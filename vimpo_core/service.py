@@ -86,6 +86,7 @@ def score_solution(
         raise ValueError(
             f"the solution has {len(solution)} characters, the limit is {MAX_SOLUTION_CHARACTERS}. Shorten it."
         )
+    problem = problem_from(prompt)
     policy = load_snapshot(run_dir, step)
     prompt_ids, ids = encode(policy, prompt, "problem"), encode_completion(policy, solution, ChainTask.end)
     longest = policy.model.config.max_position_embeddings
@@ -93,7 +94,6 @@ def score_solution(
         raise ValueError(
             f"problem and solution are {len(prompt_ids) + len(ids)} tokens, the model reads {longest}. Shorten the solution."
         )
-    problem = problem_from(prompt)
     task = ChainTask(min(max(len(parse(prompt[:-1])[0]), 3), 6))
     batch = scores.make_batch([prompt_ids], [np.asarray(ids).tolist()], policy.pad_id, policy.device)
     return [trace_of_text(policy, task, step, problem, batch, scores.score(policy, batch, top_k=top_k))]

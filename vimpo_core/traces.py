@@ -56,7 +56,7 @@ def trace_of_text(policy: LanguageModel, task, step: int, problem, batch, measur
         sample_idx=0,
         reward=verdict.reward,
         group_mean_reward=float("nan"),
-        prompt_ids=tuple(batch.ids[0, : int(batch.starts[0])].tolist()),
+        prompt_ids=tuple(batch.prompts[0].tolist()),
         ids=np.asarray(ids, dtype=np.int32),
         topk=topk and _top_k(topk, 0, len(ids), names),
         provenance={**dict.fromkeys(arrays, "recomputed"), "sampler_logprob": "missing"},

@@ -169,7 +169,7 @@ def test_padding_at_the_right_changes_nothing(exact, texts):
 
 def test_what_stands_in_the_padding_changes_nothing(exact, texts):
     batch, other = batch_of(exact, texts), batch_of(exact, texts)
-    other.ids[other.attention == 0] = 7
+    other.prompts[other.prompt_attention == 0] = 7
     other.completion_ids[~other.completion_mask] = 7
     assert_same(scores.score(exact, batch), scores.score(exact, other))
 
@@ -189,11 +189,12 @@ def test_a_row_without_tokens_is_a_row_of_zeros_and_disturbs_no_other(exact, tex
 
 def test_the_batch_says_where_completions_are(fresh_policy):
     """Golden. Ids: 0 pads, a digit d is d + 1, + is 11, = is 14, the end token is 18."""
-    batch = batch_of(fresh_policy, [("1+1=", "2."), ("1+1+1=", "2+1")])
-    assert batch.starts.tolist() == [4, 6]
-    assert batch.completion_ids.tolist() == [[3, 18, 0], [3, 11, 2]]
-    assert batch.completion_mask.tolist() == [[True, True, False], [True, True, True]]
-    assert batch.ids.tolist() == [[2, 11, 2, 14, 3, 18, 0, 0, 0], [2, 11, 2, 11, 2, 14, 3, 11, 2]]
+    batch = batch_of(fresh_policy, [("1+1=", "2."), ("1+1+1=", "2+1"), ("1+1=", "")])
+    assert batch.prompts.tolist() == [[0, 0, 2, 11, 2, 14], [2, 11, 2, 11, 2, 14]]
+    assert batch.prompt_attention.tolist() == [[0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]]
+    assert batch.prompt_of_row.tolist() == [0, 1, 0]
+    assert batch.completion_ids.tolist() == [[3, 18, 0], [3, 11, 2], [0, 0, 0]]
+    assert batch.completion_mask.tolist() == [[True, True, False], [True, True, True], [False, False, False]]
 
 
 # ---- alternatives
