@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from vimpo_core import views
+from vimpo_core import picks, views
 from vimpo_core.paths import DEMOS, default_runs_dir
 from vimpo_core.runs import RunsDir, RunSummary
 from vimpo_core.types import CreditTrace
@@ -53,7 +53,7 @@ def payload(
     return views.inspector_payload(traces(folder, run_id, created, step), index, beta, gae_lambda)
 
 
-def best_example(folder: Path) -> tuple[RunSummary, int, views.Example] | None:
+def best_example(folder: Path) -> tuple[RunSummary, int, picks.Example] | None:
     """The clearest example of a folder: newest step of the VIMPO run with the largest beta that has one."""
     found = [run for run in summaries(folder) if run.algorithm == "vimpo"]
     for run in sorted(found, key=lambda run: -run.config.beta):
@@ -65,8 +65,8 @@ def best_example(folder: Path) -> tuple[RunSummary, int, views.Example] | None:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _best_example_of(
     folder: Path, run_id: str, created: str, beta: float
-) -> tuple[int, views.Example] | None:
+) -> tuple[int, picks.Example] | None:
     for step in reversed(steps(folder, run_id)[0]):
-        if example := views.clearest_example(traces(folder, run_id, created, step), beta):
+        if example := picks.clearest_example(traces(folder, run_id, created, step), beta):
             return step, example
     return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app import cache
 from app.text import as_code, as_plain, signed
-from vimpo_core import views
+from vimpo_core import picks, views
 from vimpo_core.runs import RunSummary
 from vimpo_core.types import CreditTrace
 
@@ -18,7 +18,7 @@ class Picture:
 
     run: RunSummary
     step: int
-    found: views.Example
+    found: picks.Example
     trace: CreditTrace
     payload: dict
     delta: float

@@ -10,11 +10,11 @@ import streamlit as st
 
 from app import cache, state
 from app.text import as_code, as_plain
-from vimpo_core import views
+from vimpo_core import picks, views
 from vimpo_core.config import setting
 from vimpo_core.runs import RunSummary
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState, StopReason, VerdictStatus
-from vimpo_core.views import visible_text
+from vimpo_core.visible_text import visible_text
 
 BETAS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 VIEW_KEY = "credit"
@@ -120,7 +120,7 @@ def sampled(source: Source, step: int) -> list[CreditTrace]:
 def pick_solution(source: Source, step: int, notes: list[str]) -> Scene:
     """The prompt and solution pickers."""
     traces = sampled(source, step)
-    groups = {group.group_id: group for group in views.groups(traces)}
+    groups = {group.group_id: group for group in picks.groups(traces)}
     default = _default_index(traces, source.run.config.beta)
     group_id = state.chosen("group", list(groups), traces[default].group_id, notes, int)
     group_id = st.selectbox(
@@ -164,24 +164,24 @@ def example(source: Source, step: int) -> tuple[str, str]:
 def quick_picks(source: Source, step: int) -> None:
     """Three buttons that jump to a telling token of the step."""
     beta = source.run.config.beta
-    picks: tuple[tuple[str, str, Callable[[list[CreditTrace]], views.Pick | None]], ...] = (
+    choices: tuple[tuple[str, str, Callable[[list[CreditTrace]], picks.Pick | None]], ...] = (
         (
             "Most positive",
             "The token with the highest credit of this step.",
-            lambda t: views.most_positive(t, beta),
+            lambda t: picks.most_positive(t, beta),
         ),
         (
             "Most negative",
             "The token with the lowest credit of this step.",
-            lambda t: views.most_negative(t, beta),
+            lambda t: picks.most_negative(t, beta),
         ),
         (
             "First wrong one",
             "The first wrong solution of this step, at its first wrong token.",
-            views.first_wrong,
+            picks.first_wrong,
         ),
     )
-    for label, help, find in picks:
+    for label, help, find in choices:
         st.button(label, help=help, on_click=_jump, args=(source, step, label, find))
 
 
@@ -202,7 +202,7 @@ def _jump(source: Source, step: int, label: str, find) -> None:
 
 
 def _default_index(traces: list[CreditTrace], beta: float) -> int:
-    found = views.clearest_example(traces, beta) or views.first_wrong(traces)
+    found = picks.clearest_example(traces, beta) or picks.first_wrong(traces)
     return found.index if found else 0
 
 
@@ -211,7 +211,7 @@ def _first_wrong_or_first(traces: list[CreditTrace], by_sample: dict[int, int]) 
 
 
 def _solution_label(trace: CreditTrace, count: int) -> str:
-    mark = "✓" if views.is_correct(trace) else "–" if trace.status == VerdictStatus.REJECTED else "✕"
+    mark = "✓" if picks.is_correct(trace) else "–" if trace.status == VerdictStatus.REJECTED else "✕"
     return f"{trace.sample_idx + 1} of {count}   {mark} {visible_text(trace.answer)[:12] if trace.answer else 'no answer'}"
 
 
@@ -305,7 +305,7 @@ def verdict(trace: CreditTrace) -> str:
 
 
 def _badge(trace: CreditTrace) -> str:
-    if views.is_correct(trace):
+    if picks.is_correct(trace):
         return ":blue-badge[:material/check: right]"
     if trace.status == VerdictStatus.REJECTED:
         return ":gray-badge[– no answer]"

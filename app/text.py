@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vimpo_core.views import visible_text
+from vimpo_core.visible_text import visible_text
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&])")
 

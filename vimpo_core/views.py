@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -19,11 +18,13 @@ import numpy as np
 
 from vimpo_core import credit
 from vimpo_core.tasks import chain
-from vimpo_core.types import CreditTrace, VerdictStatus
+from vimpo_core.types import CreditTrace
+from vimpo_core.visible_text import visible_text
 
 NATS_DECIMALS = 3
 """Nats are shown, and enter the shown sums, with this many digits; scoring noise is far below."""
 UNITLESS_DECIMALS = 3
+_LONGEST_NOTE = 60
 
 
 @dataclass(frozen=True)
@@ -333,163 +334,7 @@ def reward_decimals(beta: float) -> int:
     return NATS_DECIMALS + max(0, math.ceil(-math.log10(beta)))
 
 
-# --- solutions of a step -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Group:
-    """The solutions sampled for one prompt in a step: `indices` into the step's traces, `correct` of them right."""
-
-    group_id: int
-    prompt: str
-    gold: str
-    indices: tuple[int, ...]
-    correct: int
-
-
-@dataclass(frozen=True)
-class Pick:
-    """A solution worth looking at, and the token that makes it so: `traces[index]`, token number."""
-
-    index: int
-    token: int
-
-
-@dataclass(frozen=True)
-class Example:
-    """The clearest wrong solution of a step and how typical it is.
-
-    `token` is its first wrong token and its most negative credit; `margin` how much lower than the next lowest token,
-    reward units. `hits` of `wrong` wrong solutions with a known first wrong token have their lowest credit there.
-    """
-
-    index: int
-    token: int
-    margin: float
-    hits: int
-    wrong: int
-
-
-def is_correct(trace: CreditTrace) -> bool:
-    """The verifier's own finding; a flipped training reward does not change it."""
-    if "verifier" in trace.rewards:
-        return trace.rewards["verifier"] > 0
-    if trace.status:
-        return trace.status == VerdictStatus.CORRECT
-    return trace.reward > 0
-
-
-def groups(traces: Sequence[CreditTrace]) -> list[Group]:
-    """The prompts of a step in order, each with its solutions."""
-    members: dict[int, list[int]] = {}
-    for index, trace in enumerate(traces):
-        members.setdefault(trace.group_id, []).append(index)
-    return [
-        Group(
-            group_id,
-            traces[found[0]].prompt_text,
-            traces[found[0]].gold,
-            tuple(found),
-            sum(is_correct(traces[i]) for i in found),
-        )
-        for group_id, found in members.items()
-    ]
-
-
-def most_positive(traces: Sequence[CreditTrace], beta: float) -> Pick | None:
-    """The token with the highest credit of the step; None when no credit was recorded, or all of it is 0."""
-    return _extreme(traces, beta, +1)
-
-
-def most_negative(traces: Sequence[CreditTrace], beta: float) -> Pick | None:
-    """The token with the lowest credit of the step; None when no credit was recorded, or all of it is 0."""
-    return _extreme(traces, beta, -1)
-
-
-def first_wrong(traces: Sequence[CreditTrace]) -> Pick | None:
-    """The first wrong solution of the step at its first wrong token; None when every solution is right."""
-    wrong = [i for i, trace in enumerate(traces) if not is_correct(trace)]
-    # One whose wrong token is known says more than one that merely ran out of room.
-    known = [i for i in wrong if traces[i].first_wrong is not None]
-    found = next(iter(known or wrong), None)
-    return None if found is None else Pick(found, traces[found].first_wrong or 0)
-
-
-def clearest_example(traces: Sequence[CreditTrace], beta: float = 1.0) -> Example | None:
-    """The wrong solution whose lowest credit sits on the first wrong token by the largest margin.
-
-    Returns None when no wrong solution of the step has its lowest credit there. The counts cover the whole step, so
-    the page can say how typical the example is. `beta` scales the margin only.
-    """
-    hits, wrong = [], 0
-    for index, trace in enumerate(traces):
-        delta = credit_of(trace, beta)
-        if is_correct(trace) or trace.first_wrong is None or delta is None:
-            continue
-        wrong += 1
-        order = np.argsort(np.where(trace.mask, delta, np.inf), kind="stable")
-        if order[0] == trace.first_wrong and delta[order[0]] < 0:
-            runner_up = delta[order[1]] if len(order) > 1 and np.isfinite(delta[order[1]]) else 0.0
-            hits.append((float(runner_up - delta[order[0]]), index))
-    if not hits:
-        return None
-    margin, index = max(hits, key=lambda hit: (hit[0], -hit[1]))
-    return Example(index, traces[index].first_wrong, margin, len(hits), wrong)
-
-
 # --- text ----------------------------------------------------------------------------------------------------------
-
-_MARKS = {
-    "\n": "⏎",
-    "\r": "␍",
-    "\t": "⇥",
-    "\x7f": "␡",
-    "\u00a0": "⟨NBSP⟩",
-    "\u00ad": "⟨SHY⟩",
-    "\u061c": "⟨ALM⟩",
-    "\u200b": "⟨ZWSP⟩",
-    "\u200c": "⟨ZWNJ⟩",
-    "\u200d": "⟨ZWJ⟩",
-    "\u200e": "⟨LRM⟩",
-    "\u200f": "⟨RLM⟩",
-    "\u2028": "⟨LS⟩",
-    "\u2029": "⟨PS⟩",
-    "\u202a": "⟨LRE⟩",
-    "\u202b": "⟨RLE⟩",
-    "\u202c": "⟨PDF⟩",
-    "\u202d": "⟨LRO⟩",
-    "\u202e": "⟨RLO⟩",
-    "\u2060": "⟨WJ⟩",
-    "\u2066": "⟨LRI⟩",
-    "\u2067": "⟨RLI⟩",
-    "\u2068": "⟨FSI⟩",
-    "\u2069": "⟨PDI⟩",
-    "\ufeff": "⟨BOM⟩",
-    "\ufffd": "\ufffd",
-}
-# Letters and marks that draw nothing although their category says otherwise.
-_BLANK = set("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0")
-_LONGEST_TOKEN = 80
-_LONGEST_NOTE = 60
-
-
-def visible_text(text: str) -> str:
-    """A token's text with everything one could not see made visible: U+202E as ⟨RLO⟩, a lone space as ␣, nothing as ∅.
-
-    The result holds no control, bidirectional, zero-width or unassigned character and no surrogate. Long texts are cut.
-    """
-    if not text:
-        return "∅"
-    if text.strip(" ") == "":
-        return "␣" * min(len(text), _LONGEST_TOKEN)
-    shown, accents = [], 0
-    for character in text[:_LONGEST_TOKEN]:
-        is_accent = unicodedata.category(character) in ("Mn", "Me")
-        shown.append(
-            _visible_accent(character, not shown, accents) if is_accent else _visible_character(character)
-        )
-        accents = accents + 1 if is_accent else 0
-    return "".join(shown) + ("…" if len(text) > _LONGEST_TOKEN else "")
 
 
 def step_starts(trace: CreditTrace) -> list[int]:
@@ -684,42 +529,3 @@ def _topk(trace: CreditTrace) -> dict | None:
         rows["ref_logprob"].append(_whole(_units(np.asarray(top.ref_logprob[t])[order], NATS_DECIMALS)))
         rows["chosen"].append(next((n for n, k in enumerate(order) if top.ids[t][k] == trace.ids[t]), -1))
     return {"texts": texts, **rows}
-
-
-def _extreme(traces, beta, sign) -> Pick | None:
-    best, found = 0.0, None
-    for index, trace in enumerate(traces):
-        delta = credit_of(trace, beta)
-        if delta is None or not len(delta):
-            continue
-        marked = np.where(trace.mask & np.isfinite(delta), sign * delta, -np.inf)
-        token = int(np.argmax(marked))
-        if marked[token] > best:
-            best, found = float(marked[token]), Pick(index, token)
-    return found
-
-
-def _visible_accent(character: str, is_first: bool, accents_before: int) -> str:
-    if (
-        character in _BLANK
-        or 0xFE00 <= ord(character) <= 0xFE0F
-        or ord(character) >= 0xE0100
-        or accents_before >= 2
-    ):
-        return f"⟨U+{ord(character):04X}⟩"
-    return "◌" + character if is_first else character
-
-
-def _visible_character(character: str) -> str:
-    if character in _MARKS:
-        return _MARKS[character]
-    code, category = ord(character), unicodedata.category(character)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if (
-        category in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-        or character in _BLANK
-        or (category == "Zs" and character != " ")
-    ):
-        return f"⟨U+{code:04X}⟩"
-    return character

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app.components.assets import read_asset
+from app.components.assets import as_data, read_asset
 
 _mount = st.components.v2.component(
     "credit_view",
@@ -54,4 +54,4 @@ def credit_view(
         "headlines": headlines or {},
         "legend": legend,
     }
-    _mount(key=key, data=data, on_view_change=on_change or (lambda: None))
+    _mount(key=key, data=as_data(data), on_view_change=on_change or (lambda: None))

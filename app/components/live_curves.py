@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.assets import read_asset
+from app.components.assets import as_data, read_asset
 from vimpo_core.config import TrainConfig
 from vimpo_core.metrics import METRICS, Row, series, thin
 
@@ -85,7 +85,7 @@ def live_curves(runs: Sequence[dict[str, Any]], x_max: int, key: str) -> None:
         "runs": list(runs),
         "charts": [_chart(chart) for chart in CHARTS],
     }
-    _mount(key=key, data=data, height="content")
+    _mount(key=key, data=as_data(data), height="content")
 
 
 def _points(rows, name) -> dict[str, list]:

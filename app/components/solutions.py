@@ -8,11 +8,12 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.assets import read_asset
+from app.components.assets import as_data, read_asset
 from app.components.live_curves import ALGORITHM_NAMES
-from vimpo_core import views
+from vimpo_core import picks, views
 from vimpo_core.config import TrainConfig
 from vimpo_core.types import CreditTrace, VerdictStatus
+from vimpo_core.visible_text import visible_text
 
 SHOWN_PROBLEMS = 4
 _VERDICTS = {
@@ -49,13 +50,13 @@ def solutions(
         steps: the runs at the same step; a prompt is shown when every one of them has solutions of it.
         link: address of the page that looks closer at one solution.
     """
-    _mount(key=key, data=payload(steps, link), height="content")
+    _mount(key=key, data=as_data(payload(steps, link)), height="content")
 
 
 def payload(
     steps: Sequence[StepSolutions], link: Callable[[StepSolutions, CreditTrace], str]
 ) -> dict[str, Any]:
-    groups = [{group.group_id: group for group in views.groups(step.traces)} for step in steps]
+    groups = [{group.group_id: group for group in picks.groups(step.traces)} for step in steps]
     shared = [
         g for g in groups[0] if all(g in other and _same_prompt(groups[0][g], other[g]) for other in groups)
     ]
@@ -68,32 +69,32 @@ def payload(
     }
 
 
-def _same_prompt(a: views.Group, b: views.Group) -> bool:
+def _same_prompt(a: picks.Group, b: picks.Group) -> bool:
     return a.prompt == b.prompt
 
 
 def _problem(steps, groups, link) -> dict[str, Any]:
     return {
-        "prompt": views.visible_text(groups[0].prompt),
+        "prompt": visible_text(groups[0].prompt),
         "gold": groups[0].gold,
         "solutions": [_solution(step, group, link) for step, group in zip(steps, groups, strict=True)],
     }
 
 
-def _solution(step: StepSolutions, group: views.Group, link) -> dict[str, Any]:
+def _solution(step: StepSolutions, group: picks.Group, link) -> dict[str, Any]:
     trace = step.traces[group.indices[0]]
     credit = views.credit_of(trace, step.config.beta)
     return {
         "name": ALGORITHM_NAMES[step.config.algorithm],
         "style": step.config.algorithm,
-        "right": views.is_correct(trace),
+        "right": picks.is_correct(trace),
         "verdict": _verdict(trace),
         "reward": f"reward {trace.reward:g}" + (", flipped" if _is_flipped(trace) else ""),
         "group": f"group {group.correct} of {len(group.indices)} right",
         "href": link(step, trace),
         "strip": {
             "label": f"{ALGORITHM_NAMES[step.config.algorithm]} token credit",
-            "text": [views.visible_text(text) for text in trace.text],
+            "text": [visible_text(text) for text in trace.text],
             "lineStarts": views.step_starts(trace),
             "values": None if credit is None else [float(f"{value:.4g}") for value in credit],
             "firstWrong": trace.first_wrong,
@@ -107,7 +108,7 @@ def _solution(step: StepSolutions, group: views.Group, link) -> dict[str, Any]:
 
 def _verdict(trace: CreditTrace) -> str:
     word = _VERDICTS.get(trace.status, "not judged")
-    return f"{word}, {views.visible_text(trace.answer)}" if trace.answer else word
+    return f"{word}, {visible_text(trace.answer)}" if trace.answer else word
 
 
 def _is_flipped(trace: CreditTrace) -> bool:

@@ -10,7 +10,8 @@ const REPORT_AFTER_MS = 150;
 const SVG = "http://www.w3.org/2000/svg";
 
 export default function (component) {
-  const { data, parentElement, setStateValue } = component;
+  const { parentElement, setStateValue } = component;
+  const data = component.data?.[0];
   const root = parentElement.querySelector(".credit-view");
   if (!root || !data) return undefined;
   let view = VIEWS.get(root);

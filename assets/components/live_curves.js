@@ -3,7 +3,7 @@
 
 const views = new WeakMap();
 
-export default function ({ data, parentElement }) {
+export default function ({ data: [data], parentElement }) {
   const root = parentElement.querySelector(".curves");
   let view = views.get(root);
   if (!view) {

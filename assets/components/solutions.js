@@ -3,7 +3,7 @@
 
 const lists = new WeakMap();
 
-export default function ({ data, parentElement }) {
+export default function ({ data: [data], parentElement }) {
   const root = parentElement.querySelector(".solutions");
   const layout = data.problems.map((problem) => problem.solutions.length).join();
   let view = lists.get(root);

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import cache
 from tests.fakes import make_fake_run
-from vimpo_core import service, views
+from vimpo_core import picks, service
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import ROOT
 from vimpo_core.runs import RunsDir
@@ -35,7 +35,7 @@ def open_inspect(**query):
 
 
 def drawn(at):
-    return json.loads(at.get("bidi_component")[0].proto.json)
+    return json.loads(at.get("bidi_component")[0].proto.json)[0]
 
 
 def widget(kind, label):
@@ -62,7 +62,7 @@ def test_it_opens_on_the_newest_step_at_a_mistake(runs):
     run_id = make_fake_run(runs.path, steps=12)
     at = open_inspect()
     traces = runs.open(run_id).traces(12)
-    example = views.clearest_example(traces, 0.1)
+    example = picks.clearest_example(traces, 0.1)
     payload = drawn(at)
     assert payload["text"] == list(traces[example.index].text)
     assert payload["token"] == payload["first_wrong"] == example.token
@@ -122,9 +122,9 @@ def test_quick_picks_jump_to_the_telling_tokens_of_the_step(runs):
     traces = runs.open(run_id).traces(12)
     at = open_inspect()
     for label, pick in (
-        ("Most positive", views.most_positive(traces, 0.1)),
-        ("Most negative", views.most_negative(traces, 0.1)),
-        ("First wrong one", views.first_wrong(traces)),
+        ("Most positive", picks.most_positive(traces, 0.1)),
+        ("Most negative", picks.most_negative(traces, 0.1)),
+        ("First wrong one", picks.first_wrong(traces)),
     ):
         press(at, label)
         payload = drawn(at)

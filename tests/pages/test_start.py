@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import cache
 from tests.fakes import make_fake_run
-from vimpo_core import views
+from vimpo_core import picks, views
 from vimpo_core.paths import ROOT
 from vimpo_core.runs import RunsDir
 
@@ -30,7 +30,7 @@ def open_start():
 
 
 def payload_of(at):
-    return json.loads(at.get("bidi_component")[0].proto.json)
+    return json.loads(at.get("bidi_component")[0].proto.json)[0]
 
 
 def test_without_bundled_runs_it_says_how_to_make_them(bundled):
@@ -44,7 +44,7 @@ def test_it_shows_the_clearest_wrong_solution_of_the_newest_step_with_honest_cou
     make_fake_run(bundled, beta=0.1, steps=6)
     run_id = make_fake_run(bundled, beta=0.3, steps=12)
     traces = RunsDir(bundled).open(run_id).traces(12)
-    example = views.clearest_example(traces, 0.3)
+    example = picks.clearest_example(traces, 0.3)
     trace = traces[example.index]
     at = open_start()
     payload = payload_of(at)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vimpo_core import credit, views
+from vimpo_core import credit, picks, views
 from vimpo_core.types import CreditTrace, StopReason, TopK, VerdictStatus
+from vimpo_core.visible_text import visible_text
 
 RIGHT, SLIP = "9+2+9+42;11+9+42,20+42;62.", "9+2+9+42;11+9+42;10+42;52."
 
@@ -289,23 +290,23 @@ def test_alternatives_are_merged_sorted_and_know_the_sampled_token():
 
 
 def test_the_most_negative_and_most_positive_tokens_are_found(step_traces):
-    assert views.most_negative(step_traces, 0.1) == views.Pick(0, 17)
+    assert picks.most_negative(step_traces, 0.1) == picks.Pick(0, 17)
     deltas = [delta_by_hand(t, 0.1) for t in step_traces]
     best = max(range(4), key=lambda i: deltas[i].max())
-    assert views.most_positive(step_traces, 0.1) == views.Pick(best, int(deltas[best].argmax()))
+    assert picks.most_positive(step_traces, 0.1) == picks.Pick(best, int(deltas[best].argmax()))
 
 
 def test_the_first_wrong_solution_is_found_at_its_first_wrong_token(step_traces):
-    assert views.first_wrong(step_traces) == views.Pick(0, 17)
-    assert views.first_wrong(step_traces[1:]) is None
+    assert picks.first_wrong(step_traces) == picks.Pick(0, 17)
+    assert picks.first_wrong(step_traces[1:]) is None
     # A wrong solution without a known wrong token is still better than none.
-    assert views.first_wrong([make_trace(RIGHT[:9])]) == views.Pick(0, 0)
+    assert picks.first_wrong([make_trace(RIGHT[:9])]) == picks.Pick(0, 0)
 
 
 def test_no_credit_gives_no_pick(step_traces):
     untrained = [t.with_(ref_logprob=t.logprob, kl=np.zeros_like(t.kl)) for t in step_traces]
-    assert views.most_negative(untrained, 0.1) is None and views.most_positive(untrained, 0.1) is None
-    assert views.most_negative([t.with_(kl=None) for t in step_traces], 0.1) is None
+    assert picks.most_negative(untrained, 0.1) is None and picks.most_positive(untrained, 0.1) is None
+    assert picks.most_negative([t.with_(kl=None) for t in step_traces], 0.1) is None
 
 
 def test_the_clearest_example_has_the_widest_margin_and_honest_counts(step_traces):
@@ -316,20 +317,20 @@ def test_the_clearest_example_has_the_widest_margin_and_honest_counts(step_trace
     moved = elsewhere.logprob.copy()
     moved[[2, 17]] = -9.0, -1.0  # its lowest credit is not on the wrong token
     traces = [*step_traces, clearer.with_(logprob=lower), elsewhere.with_(logprob=moved)]
-    example = views.clearest_example(traces, 0.1)
+    example = picks.clearest_example(traces, 0.1)
     assert (example.index, example.token, example.hits, example.wrong) == (4, 17, 2, 3)
     delta = np.sort(delta_by_hand(traces[4], 0.1))
     assert example.margin == pytest.approx(delta[1] - delta[0], abs=1e-12)
-    assert views.clearest_example(step_traces[1:], 0.1) is None
+    assert picks.clearest_example(step_traces[1:], 0.1) is None
 
 
 def test_a_flipped_reward_does_not_make_a_solution_right():
-    assert not views.is_correct(make_trace(reward=1.0, rewards={"verifier": 0.0}))
-    assert views.is_correct(make_trace(reward=0.0, rewards={"verifier": 1.0}))
+    assert not picks.is_correct(make_trace(reward=1.0, rewards={"verifier": 0.0}))
+    assert picks.is_correct(make_trace(reward=0.0, rewards={"verifier": 1.0}))
 
 
 def test_groups_count_the_right_solutions(step_traces):
-    assert [(g.indices, g.correct, g.gold) for g in views.groups(step_traces)] == [
+    assert [(g.indices, g.correct, g.gold) for g in picks.groups(step_traces)] == [
         ((0, 1), 1, "62"),
         ((2, 3), 2, "62"),
     ]
@@ -348,12 +349,12 @@ def test_groups_count_the_right_solutions(step_traces):
     ],
 )  # fmt: skip
 def test_everything_invisible_gets_a_mark(text, seen):
-    assert views.visible_text(text) == seen
+    assert visible_text(text) == seen
 
 
 @given(st.text() | st.text(alphabet=st.characters(categories=["Cf", "Cc", "Mn", "Zs", "Co"])))
 def test_visible_text_never_holds_what_could_hide_or_reorder(text):
-    seen = views.visible_text(text)
+    seen = visible_text(text)
     assert seen
     assert not [c for c in seen if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")]
 

@@ -1,0 +1,125 @@
+"""Which solution of a step to look at: groups, extremes, the first wrong one, the clearest example. NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vimpo_core.types import CreditTrace, VerdictStatus
+from vimpo_core.views import credit_of
+
+
+@dataclass(frozen=True)
+class Group:
+    """The solutions sampled for one prompt in a step: `indices` into the step's traces, `correct` of them right."""
+
+    group_id: int
+    prompt: str
+    gold: str
+    indices: tuple[int, ...]
+    correct: int
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A solution worth looking at, and the token that makes it so: `traces[index]`, token number."""
+
+    index: int
+    token: int
+
+
+@dataclass(frozen=True)
+class Example:
+    """The clearest wrong solution of a step and how typical it is.
+
+    `token` is its first wrong token and its most negative credit; `margin` how much lower than the next lowest token,
+    reward units. `hits` of `wrong` wrong solutions with a known first wrong token have their lowest credit there.
+    """
+
+    index: int
+    token: int
+    margin: float
+    hits: int
+    wrong: int
+
+
+def is_correct(trace: CreditTrace) -> bool:
+    """The verifier's own finding; a flipped training reward does not change it."""
+    if "verifier" in trace.rewards:
+        return trace.rewards["verifier"] > 0
+    if trace.status:
+        return trace.status == VerdictStatus.CORRECT
+    return trace.reward > 0
+
+
+def groups(traces: Sequence[CreditTrace]) -> list[Group]:
+    """The prompts of a step in order, each with its solutions."""
+    members: dict[int, list[int]] = {}
+    for index, trace in enumerate(traces):
+        members.setdefault(trace.group_id, []).append(index)
+    return [
+        Group(
+            group_id,
+            traces[found[0]].prompt_text,
+            traces[found[0]].gold,
+            tuple(found),
+            sum(is_correct(traces[i]) for i in found),
+        )
+        for group_id, found in members.items()
+    ]
+
+
+def most_positive(traces: Sequence[CreditTrace], beta: float) -> Pick | None:
+    """The token with the highest credit of the step; None when no credit was recorded, or all of it is 0."""
+    return _extreme(traces, beta, +1)
+
+
+def most_negative(traces: Sequence[CreditTrace], beta: float) -> Pick | None:
+    """The token with the lowest credit of the step; None when no credit was recorded, or all of it is 0."""
+    return _extreme(traces, beta, -1)
+
+
+def first_wrong(traces: Sequence[CreditTrace]) -> Pick | None:
+    """The first wrong solution of the step at its first wrong token; None when every solution is right."""
+    wrong = [i for i, trace in enumerate(traces) if not is_correct(trace)]
+    # One whose wrong token is known says more than one that merely ran out of room.
+    known = [i for i in wrong if traces[i].first_wrong is not None]
+    found = next(iter(known or wrong), None)
+    return None if found is None else Pick(found, traces[found].first_wrong or 0)
+
+
+def clearest_example(traces: Sequence[CreditTrace], beta: float = 1.0) -> Example | None:
+    """The wrong solution whose lowest credit sits on the first wrong token by the largest margin.
+
+    Returns None when no wrong solution of the step has its lowest credit there. The counts cover the whole step, so
+    the page can say how typical the example is. `beta` scales the margin only.
+    """
+    hits, wrong = [], 0
+    for index, trace in enumerate(traces):
+        delta = credit_of(trace, beta)
+        if is_correct(trace) or trace.first_wrong is None or delta is None:
+            continue
+        wrong += 1
+        order = np.argsort(np.where(trace.mask, delta, np.inf), kind="stable")
+        if order[0] == trace.first_wrong and delta[order[0]] < 0:
+            runner_up = delta[order[1]] if len(order) > 1 and np.isfinite(delta[order[1]]) else 0.0
+            hits.append((float(runner_up - delta[order[0]]), index))
+    if not hits:
+        return None
+    margin, index = max(hits, key=lambda hit: (hit[0], -hit[1]))
+    return Example(index, traces[index].first_wrong, margin, len(hits), wrong)
+
+
+def _extreme(traces, beta, sign) -> Pick | None:
+    best, found = 0.0, None
+    for index, trace in enumerate(traces):
+        delta = credit_of(trace, beta)
+        if delta is None or not len(delta):
+            continue
+        marked = np.where(trace.mask & np.isfinite(delta), sign * delta, -np.inf)
+        token = int(np.argmax(marked))
+        if marked[token] > best:
+            best, found = float(marked[token]), Pick(index, token)
+    return found
