@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import cache, inspection, routes, state, typed
+from app import cache, inspection, routes, sections, state, typed
 from app.components.credit_view import credit_view
 from app.text import as_sentence
 
@@ -74,6 +74,7 @@ def look(scene, beta, gae_lambda):
             "Step 0 is untrained: policy and reference are the same, so every credit is exactly 0. Move the step slider."
         )
     st.fragment(view)(scene, beta, gae_lambda)
+    sections.sections(scene, beta, gae_lambda)
 
 
 def view(scene, beta, gae_lambda):

@@ -1,0 +1,27 @@
+"""What Inspect offers below the credit view. Nothing is imported or computed before it is opened."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import streamlit as st
+
+from app import state
+
+SECTIONS: dict[str, str] = {}
+"""name in the address (its code is app/<name>.py, function `show`) -> what the control calls it."""
+
+
+def sections(scene, beta: float, gae_lambda: float) -> None:
+    """The control, and below it the section that is open, if any."""
+    if not SECTIONS:
+        return
+    notes: list[str] = []
+    opened = state.chosen("more", list(SECTIONS), None, notes)
+    st.segmented_control(
+        "More about this solution", list(SECTIONS), format_func=SECTIONS.get, **state.bound("more", opened)
+    )
+    for note in notes:
+        st.info(note)
+    if opened:
+        import_module(f"app.{opened}").show(scene, beta, gae_lambda)
