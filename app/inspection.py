@@ -258,8 +258,7 @@ def payload(scene: Scene, beta: float, gae_lambda: float) -> dict:
 
 
 def strip_name(scene: Scene) -> str:
-    """Whose credit it is: the same formula reads a GRPO-trained policy as well."""
-    return "VIMPO" if scene.source.run.algorithm == "vimpo" else "read off the GRPO policy"
+    return views.credit_name(scene.source.run.algorithm)
 
 
 def selected_token(trace: CreditTrace, notes: list[str]) -> int:

@@ -69,7 +69,7 @@ class Entry:
         values = [(word, last_value(rows, f"{word}_accuracy")) for word in ("sampled", "greedy")]
         return "  \n".join(
             f"{word} **{METRICS[f'{word}_accuracy'].text(v)}**" for word, v in values if v is not None
-        )
+        ).replace(" %", "\u00a0%")
 
     @property
     def settings(self) -> str:

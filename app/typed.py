@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
-
 import streamlit as st
 
-from app import state
+from app import state, waiting
 from app.inspection import Scene, Source
-from app.text import as_sentence
 from vimpo_core import service
 
 LIMIT_SECONDS = 30
 TOP_K = 5
-_TICK_SECONDS = 0.3
 _LONGEST = 4000
 _KEY = "typed.scoring"
-
-
-@dataclass
-class Scoring:
-    """One request to the service: what was asked, its future, when it was sent."""
-
-    asked: tuple
-    future: Future
-    started: float
 
 
 def typed_solution(source: Source, step: int, example: tuple[str, str]) -> Scene | None:
@@ -37,20 +22,23 @@ def typed_solution(source: Source, step: int, example: tuple[str, str]) -> Scene
     _warm_up()
     problem, solution = _form(example)
     asked = (str(source.folder), source.run.run_id, step, problem, solution)
-    scoring: Scoring | None = st.session_state.get(_KEY)
+    scoring = waiting.pending(_KEY)
     if scoring is None or scoring.asked != asked:
         if not st.session_state.pop("typed.go", False) and not _is_first_look(asked):
             st.caption("Press Score to see the credit of every token.")
             return None
-        if scoring is not None:
-            scoring.future.cancel()
         scoring = _start(source, step, problem, solution, asked)
         if scoring is None:
             return None
     if not scoring.future.done():
-        st.fragment(_wait, run_every=_TICK_SECONDS)(scoring)
+        waiting.wait(scoring, "Scoring under policy and reference", LIMIT_SECONDS)
         return None
-    traces = _result(scoring)
+    traces = waiting.result(
+        scoring,
+        cancelled="Cancelled. Your text is still here: press Score to try again.",
+        too_long=f"Scoring took longer than {LIMIT_SECONDS} s and was ended. Try a shorter solution.",
+        ended="The scoring process ended unexpectedly. Press Score to try again.",
+    )
     return None if traces is None else Scene(source, step, traces, 0, is_typed=True)
 
 
@@ -85,7 +73,7 @@ def _ask() -> None:
         problem=st.session_state["typed.problem"], solution=st.session_state["typed.solution"], token=None
     )
     st.session_state["typed.go"] = True
-    st.session_state.pop(_KEY, None)
+    waiting.forget(_KEY)
 
 
 def _is_first_look(asked: tuple) -> bool:
@@ -96,45 +84,12 @@ def _is_first_look(asked: tuple) -> bool:
     return True
 
 
-def _start(source: Source, step: int, problem: str, solution: str, asked: tuple) -> Scoring | None:
+def _start(source: Source, step: int, problem: str, solution: str, asked: tuple) -> waiting.Request | None:
     st.session_state["typed.seen"] = asked
-    try:
-        future = service.scoring_service().score(
+
+    def ask():
+        return service.scoring_service().score(
             source.folder / source.run.run_id, step, problem, solution, top_k=TOP_K, timeout=LIMIT_SECONDS
         )
-    except ValueError as error:
-        st.warning(as_sentence(error), icon=":material/error:")
-        return None
-    st.session_state[_KEY] = Scoring(asked, future, time.monotonic())
-    return st.session_state[_KEY]
 
-
-def _wait(scoring: Scoring) -> None:
-    if scoring.future.done():
-        st.rerun()
-    waited = time.monotonic() - scoring.started
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress(
-            min(1.0, waited / LIMIT_SECONDS),
-            f"Scoring under policy and reference, {waited:.0f} of at most {LIMIT_SECONDS} s",
-        )
-        st.button("Cancel", on_click=scoring.future.cancel)
-
-
-def _result(scoring: Scoring):
-    try:
-        return scoring.future.result(timeout=0)
-    except CancelledError:
-        st.info("Cancelled. Your text is still here: press Score to try again.")
-    except TimeoutError:
-        st.warning(
-            f"Scoring took longer than {LIMIT_SECONDS} s and was ended. Try a shorter solution.",
-            icon=":material/error:",
-        )
-    except ValueError as error:
-        st.warning(as_sentence(error), icon=":material/error:")
-    except Exception:
-        st.warning(
-            "The scoring process ended unexpectedly. Press Score to try again.", icon=":material/error:"
-        )
-    return None
+    return waiting.send(_KEY, asked, ask)

@@ -8,7 +8,7 @@ from vimpo_core.metrics import METRICS
 from vimpo_core.runs import LONGEST_NAME
 
 TICK_SECONDS = 2.0
-COLUMNS = [0.03, 0.35, 0.29, 0.08, 0.10, 0.09, 0.06]
+COLUMNS = [0.03, 0.28, 0.22, 0.1, 0.15, 0.14, 0.08]
 A_PAGE = 12
 FIRST_METRICS = ["sampled_accuracy", "reward_mean", "kl_mean", "residual_ratio"]
 

@@ -34,10 +34,16 @@ class FakeTrainer:
         self.next_step = 0
         self._task = ChainTask(config.operands)
         self._random = np.random.default_rng(config.seed)
+        self._adapter = None  # known only where it was given
         if resume_state is not None:
             state = json.loads(resume_state)
             self.next_step = state["next_step"]
             self._random.bit_generator.state = state["generator"]
+
+    def start_at(self, step: int, adapter: bytes) -> None:
+        self.next_step = step
+        self._random = np.random.default_rng(list(adapter))
+        self._adapter = adapter
 
     @property
     def header(self) -> dict:
@@ -56,7 +62,8 @@ class FakeTrainer:
         is_snapshot = step % config.snapshot_every == 0 or step == config.steps
         traces = self._traces(step, learned, is_snapshot)
         metrics = self._metrics(step, learned, traces)
-        snapshot = self._random.bytes(256) if is_snapshot else None
+        snapshot = (self._adapter or self._random.bytes(256)) if is_snapshot else None
+        self._adapter = None
         self.next_step += 1
         return StepRecord(
             step=step,

@@ -64,7 +64,9 @@ def in_float64(policy):
         model.double()
         for module in model.modules():
             if type(module).__name__ == "LlamaRMSNorm":
-                module.forward = lambda x, m=module: F.rms_norm(x, (x.shape[-1],), m.weight, m.variance_epsilon)
+                module.forward = lambda x, m=module: F.rms_norm(
+                    x, (x.shape[-1],), m.weight, m.variance_epsilon
+                )
     return policy
 
 

@@ -1,4 +1,4 @@
-"""python -m vimpo_core train | resume | eval | score | runs | bench | make-reference | make-demos
+"""python -m vimpo_core train | resume | fork | eval | score | truth | runs | bench | make-reference | make-demos
 
 Progress goes to stderr, results to stdout; with --json stdout ends with one JSON object. A mistake is one sentence on
 stderr and exit code 2; a run that did not finish is exit code 3. torch is imported by the commands that need it.
@@ -18,8 +18,12 @@ from tqdm import tqdm
 
 from vimpo_core import reports
 from vimpo_core.config import TrainConfig, advice, setting
+from vimpo_core.forks import OPTIMIZERS
+from vimpo_core.formats import export as exporting
+from vimpo_core.formats.export import FORMATS
 from vimpo_core.paths import BUNDLED_MODEL, DEMOS, ROOT, default_runs_dir
 from vimpo_core.runs import RunsDir
+from vimpo_core.scorecard import SETS
 from vimpo_core.types import RUN_STATE_ADVICE, RunState
 
 UNFINISHED = 3
@@ -73,6 +77,20 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("run_id", metavar="RUN_ID")
     with_runs_dir(resume)
 
+    fork = command("fork", _fork, "Go on from an earlier step of a run with other settings, as a new run.")
+    fork.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
+    fork.add_argument("--step", type=int, required=True, help="Last step that is taken over from the run.")
+    fork.add_argument(
+        "--optimizer",
+        choices=tuple(OPTIMIZERS),
+        default="replay",
+        help=" ".join(f"{name}: {what}." for name, what in OPTIMIZERS.items()) + " Default: replay.",
+    )
+    for f in dataclasses.fields(TrainConfig):
+        _add_setting(fork, f, default=None)
+    fork.add_argument("--name", default="", help="What to call the fork.")
+    with_runs_dir(fork)
+
     evaluate = command(
         "eval", _eval, "Accuracy of a run's snapshot on the test problems, with 95% intervals."
     )
@@ -91,6 +109,39 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--step", type=int, help="Snapshot step (default: the newest).")
     score.add_argument("--beta", type=float, help="Reward per nat (default: the run's).")
     with_runs_dir(score)
+
+    truth = command(
+        "truth", _truth, "How right a snapshot's token credit is: first wrong tokens, and Monte Carlo values."
+    )
+    truth.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
+    truth.add_argument("--step", type=int, help="Snapshot step (default: the newest).")
+    truth.add_argument(
+        "--set",
+        dest="which",
+        choices=tuple(SETS),
+        default="fixed",
+        help=" ".join(f"{name}: {what}" for name, what in SETS.items()),
+    )
+    truth.add_argument("--solutions", type=int, default=64, help="Solutions of each kind (default: 64).")
+    truth.add_argument("--rollouts", type=int, default=64, help="Tries from every prefix (default: 64).")
+    truth.add_argument("--seed", type=int, default=0, help="Seed of solutions and tries (default: 0).")
+    with_runs_dir(truth)
+
+    export = command("export", _export, "A recorded solution as a file: a page of its own, or its numbers.")
+    export.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
+    export.add_argument("--step", type=int, help="Step whose solutions were recorded (default: the newest).")
+    export.add_argument("--group", type=int, default=0, help="Prompt of the step, counted from 0 (default: 0).")
+    export.add_argument("--sample", type=int, default=0, help="Solution of it, counted from 0 (default: 0).")
+    export.add_argument(
+        "--format",
+        choices=tuple(FORMATS),
+        default="html",
+        help=" ".join(f"{name}: {f.help}" for name, f in FORMATS.items()),
+    )
+    export.add_argument("--out", type=Path, help="File to write (default: named after the solution, here).")
+    export.add_argument("--beta", type=float, help="Reward per nat (default: the run's).")
+    export.add_argument("--gae-lambda", type=float, help="Reach of a token's credit (default: the run's).")
+    with_runs_dir(export)
 
     listing = command("runs", _runs, "List the runs of a folder with their states.")
     with_runs_dir(listing)
@@ -114,15 +165,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_setting(parser, f) -> None:
-    known = setting(f.name)
+def _add_setting(parser, f, **changes) -> None:
+    """The option of a setting; with default=None it says the run's own value is kept."""
+    known = setting(f.name) | changes
+    default = "as in the run" if known["default"] is None else known["default"]
     limits = "" if known["low"] is None else f" {known['low']:g} to {known['high']:g}."
     parser.add_argument(
         f"--{f.name.replace('_', '-')}",
         type=known["type"],
         default=known["default"],
         choices=known["choices"],
-        help=f"{known['help']}{limits} Default: {known['default']}.".replace("%", "%%"),
+        help=f"{known['help']}{limits} Default: {default}.".replace("%", "%%"),
     )
 
 
@@ -143,6 +196,21 @@ def _train(arguments) -> int:
 def _resume(arguments) -> int:
     runs = RunsDir(arguments.runs_dir)
     return _work_on(runs, runs.resume([arguments.run_id]), arguments.json)
+
+
+def _fork(arguments) -> int:
+    runs, parent = RunsDir(arguments.runs_dir), reports.find_run(arguments.runs_dir, arguments.run_id)
+    changes = {
+        f.name: getattr(arguments, f.name)
+        for f in dataclasses.fields(TrainConfig)
+        if getattr(arguments, f.name) is not None
+    }
+    config = dataclasses.replace(parent.config(), **changes)
+    source = RunsDir(parent.run_dir.parent, read_only=True)
+    job_id = runs.fork(
+        arguments.run_id, arguments.step, config, arguments.optimizer, arguments.name, source=source
+    )
+    return _work_on(runs, job_id, arguments.json)
 
 
 def _work_on(runs: RunsDir, job_id: str, as_json: bool) -> int:
@@ -207,6 +275,55 @@ def _score(arguments) -> int:
             f"{t['index']:>3} {t['text']!r:<8}{t['logprob']:>9.3f}{t['ref_logprob']:>9.3f}{t['kl']:>8.3f}"
             f"{t['td_term']:>+9.4f}{t['value_after_minus_start']:>+9.4f}"
         )
+    return 0
+
+
+def _truth(arguments) -> int:
+    store = reports.find_run(arguments.runs_dir, arguments.run_id)
+    options = {name: getattr(arguments, name) for name in ("which", "solutions", "rollouts", "seed")}
+    with tqdm(desc="rollouts", file=sys.stderr, delay=0.1) as bar:
+
+        def show(done, total):
+            bar.total = total
+            bar.update(done - bar.n)
+
+        report = reports.truth_report(store, arguments.step, **options, on_progress=show)
+    report["command"] = (
+        f"python -m vimpo_core truth {store.run_id} --step {report['step']} --set {report['set']} --solutions "
+        f"{arguments.solutions} --rollouts {arguments.rollouts} --seed {arguments.seed}"
+    )
+    if arguments.json:
+        _print(report, True)
+        return 0
+    signals = report.pop("signals")
+    bounds = {name: report.pop(name) for name in list(report) if name.endswith(("_low", "_high"))}
+    for name, value in report.items():
+        if f"{name}_low" in bounds and value is not None:
+            report[name] = f"{value:.4g} ({bounds[f'{name}_low']:.4g} to {bounds[f'{name}_high']:.4g})"
+    _print(report, False)
+    print(f"{'first wrong token':<28}{'top-1':>7}{'top-3':>7}{'AUC':>7}   95% interval of AUC")
+    for name, found in signals.items():
+        shares = "".join(f"{found[key]:>7.3f}" for key in ("top1", "top3", "auc"))
+        print(f"{name:<28}{shares}   {found['auc_low']:.3f} to {found['auc_high']:.3f}")
+    return 0
+
+
+def _export(arguments) -> int:
+    store = reports.find_run(arguments.runs_dir, arguments.run_id)
+    asked = {"beta": arguments.beta, "gae_lambda": arguments.gae_lambda}
+    config = dataclasses.replace(store.config(), **{k: v for k, v in asked.items() if v is not None})
+    recorded = store.trace_steps()
+    if not recorded:
+        raise ValueError(f"run {store.run_id} kept no solutions. Choose another run.")
+    step = recorded[-1] if arguments.step is None else arguments.step
+    taken = exporting.recorded(
+        store, step, arguments.group, arguments.sample, config.beta, config.gae_lambda
+    )
+    out = arguments.out or Path(exporting.file_name(taken, arguments.format))
+    size = exporting.write(taken, arguments.format, out)
+    report = {"run_id": store.run_id, "step": step, "group": arguments.group, "sample": arguments.sample}
+    report |= {"beta": config.beta, "gae_lambda": config.gae_lambda, "format": arguments.format}
+    _print(report | {"out": str(out), "bytes": size}, arguments.json)
     return 0
 
 

@@ -29,14 +29,15 @@ def prefill(network, ids, attention):
     return output, positions[:, -1]
 
 
-def start(model, ids, attention, group_size: int, max_new_tokens: int):
+def start(model, ids, attention, group_size: int | torch.Tensor, max_new_tokens: int):
     """Prefill the prompts once, then repeat every row for its group.
 
     Args:
         ids, attention: from `left_padded`.
+        group_size: rollouts of every prompt, or int [P], one number a prompt.
 
     Returns:
-        (decoder, logits [P x group_size, V] of the first new token).
+        (decoder, logits [rollouts, V] of the first new token).
     """
     output, last = prefill(model, ids, attention)
     attention = None if attention is None else attention.repeat_interleave(group_size, dim=0)
@@ -157,9 +158,10 @@ def _layer_weights(layer):
 
 def _widened(prompt_part, group_size, max_new_tokens):
     """Keys or values [P, H, S, D] of the prompts, a row a completion, with room for the new tokens."""
-    rows, heads, length, width = prompt_part.shape
-    room = prompt_part.new_empty(rows * group_size, heads, length + max_new_tokens, width)
-    room[:, :, :length] = prompt_part.repeat_interleave(group_size, dim=0)
+    repeated = prompt_part.repeat_interleave(group_size, dim=0)
+    rows, heads, length, width = repeated.shape
+    room = prompt_part.new_empty(rows, heads, length + max_new_tokens, width)
+    room[:, :, :length] = repeated
     return room
 
 

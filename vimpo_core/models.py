@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import hashlib
 import os
 import re
@@ -136,6 +137,11 @@ def load_policy(config: TrainConfig) -> LanguageModel:
 def reference(policy: LanguageModel) -> torch.nn.Module:
     """The network of pi_ref: the very weights that the adapter sits on, with the adapter off. Call it without gradient."""
     return policy.bare
+
+
+def on_this_machine(config: TrainConfig) -> TrainConfig:
+    """The settings of a run that may have been trained elsewhere, for scoring it here: on the CPU where there is no CUDA."""
+    return config if torch.cuda.is_available() else dataclasses.replace(config, device="cpu")
 
 
 def network(policy: LanguageModel) -> Callable:

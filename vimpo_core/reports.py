@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 from vimpo_core import credit
@@ -112,6 +114,70 @@ def solution_report(trace: CreditTrace, beta: float, run_id: str) -> dict:
         "first_wrong": trace.first_wrong,
         "tokens": tokens,
     }
+
+
+def truth_report(
+    store: RunStore,
+    step: int | None = None,
+    which: str = "fixed",
+    solutions: int = 64,
+    rollouts: int = 64,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict:
+    """How right a snapshot's credit is on one of `scorecard.SETS`, as JSON. Imports torch.
+
+    Signals look for the first wrong token of `n_solutions` wrong solutions; Pearson and RMSE compare the credit of
+    `n_compared` solutions, right and wrong, with Monte Carlo. Intervals are 95%, by bootstrap over solutions; null where
+    a number is not defined, such as the correlation of credit that is 0 everywhere (step 0).
+
+    Args:
+        step: a snapshot step; None takes the newest.
+        rollouts: tries from every prefix. seed: of the sampled solutions, the rollouts and the bootstrap.
+        on_progress: called with (rollouts done, rollouts).
+
+    Raises:
+        ValueError: no such snapshot (those that exist are named), an unknown set, or a number below 1.
+    """
+    from vimpo_core import scorecard, solution_sets
+    from vimpo_core.service import load_snapshot
+    from vimpo_core.tasks.chain import ChainTask
+
+    step, config = newest_snapshot(store) if step is None else step, store.config()
+    policy, task = load_snapshot(store.run_dir, step), ChainTask(config.operands)
+    chosen = solution_sets.solution_set(policy, task, which, solutions, seed, step)
+    truths = solution_sets.policy_values(policy, task, chosen.mixed, rollouts, seed, on_progress)
+    found = scorecard.localisation(chosen.wrong, config.beta, config.gae_lambda, seed)
+    agreed = scorecard.agreement(chosen.mixed, truths, config.beta, seed)
+    report = {
+        "run_id": store.run_id,
+        "algorithm": config.algorithm,
+        "step": step,
+        "set": which,
+        "beta": config.beta,
+        "gae_lambda": config.gae_lambda,
+        "n_solutions": len(chosen.wrong),
+        "n_compared": agreed.solutions,
+        "rollouts": rollouts,
+        "seed": seed,
+        "signals": {
+            name: _with_bounds({k: getattr(signal, k) for k in ("top1", "top3", "auc")})
+            for name, signal in found.items()
+        },
+    }
+    names = ("pearson_advantage", "value_rmse", "constant_rmse", "start_rmse", "rmse_reduction")
+    report |= _with_bounds({name: getattr(agreed, name) for name in names})
+    return report | {"monte_carlo_rmse": agreed.monte_carlo_rmse}
+
+
+def _with_bounds(measured: dict) -> dict:
+    """name, name_low and name_high of each; None where not finite."""
+    flat = {
+        f"{name}{end}": value
+        for name, m in measured.items()
+        for end, value in (("", m.mean), ("_low", m.low), ("_high", m.high))
+    }
+    return {name: value if math.isfinite(value) else None for name, value in flat.items()}
 
 
 def run_line(run) -> dict:

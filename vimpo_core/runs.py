@@ -22,6 +22,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from vimpo_core import forks
 from vimpo_core.config import TrainConfig
 from vimpo_core.job_queue import COMMANDS, Command, JobQueue, JobSummary
 from vimpo_core.locks import exclusive, is_held
@@ -146,6 +147,42 @@ class RunsDir:
         except BaseException:
             for store in made:
                 shutil.rmtree(store.run_dir, ignore_errors=True)
+            raise
+        return f"job-{number}"
+
+    def fork(
+        self,
+        run_id: str,
+        step: int,
+        config: TrainConfig,
+        optimizer: forks.Optimizer = "replay",
+        name: str = "",
+        source: RunsDir | None = None,
+    ) -> str:
+        """Make one queued run that has the records 0..step of `run_id` and goes on from there with other settings.
+
+        The update after record `step` is the first one made with `config`; `forks` says what `optimizer` means. `source`:
+        the folder of the parent, where it is not this one. Returns the job's id; call `ensure_worker` to have it trained.
+
+        Raises:
+            ValueError: no such run or step, or a setting that cannot change; the sentence names it.
+            StoreError: it could not be written; nothing is left of it.
+        """
+        self._refuse_read_only("fork")
+        parent = (source or self).open(run_id)
+        fork = forks.fork_header(parent, step, config, optimizer)
+        named = forks.default_name(fork["name"], step, parent.config(), config)
+        name = _checked_name(name) if name.strip() else _shortened(named)
+        _make_folder(self.path)
+        number = self._free_number([config])
+        (new_id,) = _ids([config], number)
+        command = forks.command_line(run_id, step, parent.config(), config, optimizer)
+        header = {"job_id": f"job-{number}", "name": name, "command": command, "fork": fork}
+        made = RunStore.create(self.path / new_id, config, header, past=(parent, step))
+        try:
+            self.queue.add(f"job-{number}", [new_id])
+        except BaseException:
+            shutil.rmtree(made.run_dir, ignore_errors=True)
             raise
         return f"job-{number}"
 
@@ -356,6 +393,10 @@ def _checked_name(name: str) -> str:
             f"a run's name must have 1 to {LONGEST_NAME} characters, got {len(name)}. Use another one."
         )
     return name
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def _make_folder(path: Path) -> None:

@@ -18,25 +18,28 @@ from vimpo_core.types import Rollout, StopReason
 def sample(
     model,
     prompts: Sequence[Sequence[int]],
-    group_size: int,
-    max_new_tokens: int,
+    group_size: int | Sequence[int],
+    max_new_tokens: int | Sequence[int],
     eos_id: int,
     pad_id: int,
     seed: int,
     greedy: bool = False,
     prefixes: Sequence[Sequence[int]] | None = None,
+    uniforms: torch.Tensor | None = None,
 ) -> list[Rollout]:
     """Sample `group_size` completions of every prompt at temperature 1; same seed, same tokens.
 
     Args:
         model: a transformers causal language model (fold the adapter in first: `models.merged`).
         prompts: token ids, one sequence a prompt, each at least one token.
+        group_size, max_new_tokens: one number for all prompts or one a prompt, each at least 1.
         eos_id: ends a completion and is kept as its last token.
         greedy: take the most probable token instead (the seed is then without effect).
         prefixes: tokens a completion must begin with, one sequence a prompt; they are not part of the returned ids.
+        uniforms: draws in [0, 1) instead of the seed's, float64 [rollouts, largest max_new_tokens].
 
     Returns:
-        len(prompts) x group_size rollouts, grouped by prompt; sampler_logprob in nats, float32 [T].
+        group_size rollouts a prompt, grouped by prompt; sampler_logprob in nats, float32 [T].
 
     Raises:
         ValueError: no prompt, or an empty one.
@@ -48,28 +51,32 @@ def sample(
     starts = [[*p, *x] for p, x in zip(prompts, prefixes or [()] * len(prompts), strict=True)]
     device = next(model.parameters()).device
     ids, attention = decoding.left_padded(starts, pad_id, device)
-    decoder, logits = decoding.start(model, ids, attention, group_size, max_new_tokens)
+    repeats = group_size if isinstance(group_size, int) else torch.tensor(group_size, device=device)
+    owner = torch.arange(len(prompts), device=device).repeat_interleave(repeats)  # each rollout's prompt
+    budgets = torch.tensor(max_new_tokens, device=device).expand(len(prompts))[owner]
+    longest = int(budgets.max())
+    decoder, logits = decoding.start(model, ids, attention, repeats, longest)
 
-    rows = torch.arange(len(prompts) * group_size, device=device)  # which rollout each row of the batch is
-    uniforms = _uniforms(seed, len(rows), max_new_tokens).to(device)
-    tokens = torch.full((len(rows), max_new_tokens), pad_id, device=device)
-    logprobs = torch.zeros((len(rows), max_new_tokens), device=device)
+    rows = torch.arange(len(owner), device=device)  # which rollout each row of the batch is
+    uniforms = (_uniforms(seed, len(rows), longest) if uniforms is None else uniforms).to(device)
+    tokens = torch.full((len(rows), longest), pad_id, device=device)
+    logprobs = torch.zeros((len(rows), longest), device=device)
     lengths = torch.zeros(len(rows), dtype=torch.long, device=device)
     ended = torch.zeros(len(rows), dtype=torch.bool, device=device)
-    for t in range(max_new_tokens):
+    for t in range(longest):
         logp = torch.log_softmax(logits.float(), dim=-1)
         token = logp.argmax(-1) if greedy else _inverse_cdf(logp, uniforms[rows, t])
         tokens[rows, t], lengths[rows] = token, t + 1
         logprobs[rows, t] = logp.gather(1, token[:, None])[:, 0]
-        alive = token != eos_id
-        ended[rows] = ~alive
-        if t + 1 == max_new_tokens or not alive.any():
+        ended[rows] = token == eos_id
+        alive = (token != eos_id) & (t + 1 < budgets[rows])
+        if not alive.any():
             break
         if not alive.all():
             rows, token = rows[alive], token[alive]
             decoder.keep(alive)
         logits = decoder.step(token)
-    return _rollouts(prompts, group_size, tokens, logprobs, lengths, ended)
+    return _rollouts(prompts, owner, tokens, logprobs, lengths, ended)
 
 
 def _uniforms(seed, rows, length):
@@ -84,12 +91,24 @@ def _inverse_cdf(logp, uniform):
     return drawn[:, 0].clamp(max=logp.shape[-1] - 1)
 
 
-def _rollouts(prompts, group_size, tokens, logprobs, lengths, ended):
+def draw_ranges(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """The uniforms that make `sample` draw each token: low <= u < high, float64 [..., 2].
+
+    Args:
+        logits: float [..., V], at each token; ids: int [...].
+    """
+    cumulative = torch.log_softmax(logits.float(), dim=-1).double().exp().cumsum(-1)
+    high = cumulative.gather(-1, ids[..., None])
+    low = torch.where(ids[..., None] > 0, cumulative.gather(-1, (ids[..., None] - 1).clamp(min=0)), 0.0)
+    return torch.cat([low, high], dim=-1) / cumulative[..., -1:]
+
+
+def _rollouts(prompts, owner, tokens, logprobs, lengths, ended):
     tokens, logprobs = tokens.cpu(), logprobs.cpu().numpy()
-    lengths, ended = lengths.tolist(), ended.tolist()
+    owner, lengths, ended = owner.tolist(), lengths.tolist(), ended.tolist()
     return [
         Rollout(
-            prompt_ids=tuple(prompts[row // group_size]),
+            prompt_ids=tuple(prompts[owner[row]]),
             ids=tuple(tokens[row, :length].tolist()),
             sampler_logprob=logprobs[row, :length].copy(),
             finish_reason=StopReason.EOS if ended[row] else StopReason.LENGTH,

@@ -134,6 +134,32 @@ def score(
         )
 
 
+@torch.no_grad()
+def expected_log_ratio(policy: LanguageModel, batch: Batch, row_chunk: int = 512) -> torch.Tensor:
+    """E_{a ~ pi}[log pi(a) - log pi_ref(a)] at every position, float64 [B, T], nats, 0 where masked.
+
+    In exact arithmetic this is the KL; here it is added up in float64 and never cut off at 0, as a check on `exact_kl`.
+    """
+    logits = completion_logits(models.network(policy), batch)
+    ref_logits = completion_logits(models.reference(policy), batch)
+    vocab = logits.shape[-1]
+    sums = [
+        _expected_difference(torch.log_softmax(rows.double(), -1), torch.log_softmax(ref_rows.double(), -1))
+        for rows, ref_rows in zip(
+            logits.reshape(-1, vocab).split(row_chunk),
+            ref_logits.reshape(-1, vocab).split(row_chunk),
+            strict=True,
+        )
+    ]
+    return _blank(torch.cat(sums).reshape(logits.shape[:-1]), batch)
+
+
+def _expected_difference(logp, ref_logp):
+    p = logp.exp()
+    # A token that pi never takes adds 0, although -inf - -inf is nan.
+    return torch.where(p > 0, p * (logp - ref_logp), torch.zeros_like(p)).sum(-1)
+
+
 def score_in_chunks(policy: LanguageModel, batch: Batch, rows: int, top_k: int = 0) -> Scores:
     """`score` without gradient, `rows` rows through the network at a time; the result does not depend on `rows`."""
     parts = [score(policy, batch.rows(i, i + rows), top_k=top_k) for i in range(0, len(batch), rows)]

@@ -120,9 +120,12 @@ class RunStore:
     # ---- making and opening
 
     @classmethod
-    def create(cls, run_dir: Path, config: TrainConfig, header: dict) -> RunStore:
+    def create(
+        cls, run_dir: Path, config: TrainConfig, header: dict, past: tuple[RunStore, int] | None = None
+    ) -> RunStore:
         """Make a queued run in `run_dir`, which must not exist; `header` adds to what the settings already say.
 
+        past: another run and one of its steps: its records up to that step are copied, all but the resume state.
         The folder appears whole: it is filled under a hidden name first.
 
         Raises:
@@ -141,7 +144,7 @@ class RunStore:
             raise _write_error(f"The folder for run {run_dir.name}", error) from error
         try:
             hidden.chmod(0o755)
-            _write_new_db(hidden / DB_NAME, config, {**_default_header(run_dir.name, config), **header})
+            _write_new_db(hidden / DB_NAME, config, {**_default_header(run_dir.name, config), **header}, past)
             (hidden / LOCK_NAME).touch()
             hidden.rename(run_dir)
         except (OSError, sqlite3.Error) as error:
@@ -522,10 +525,13 @@ def _default_header(run_id: str, config: TrainConfig) -> dict:
     }  # fmt: skip
 
 
-def _write_new_db(path: Path, config: TrainConfig, header: dict) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
+def _write_new_db(path: Path, config: TrainConfig, header: dict, past: tuple[RunStore, int] | None) -> None:
+    connection = sqlite3.connect(_uri(path, "rwc"), uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
         connection.execute("PRAGMA synchronous = FULL")
+        if past is not None:
+            parent, last_step = past
+            connection.execute("ATTACH ? AS parent", (_uri(parent.run_dir / DB_NAME, "ro"),))
         # The version number goes in last, with the rest: a file that has it is whole.
         connection.executescript(f"BEGIN;{_SCHEMA}")
         for key, value in (
@@ -534,6 +540,11 @@ def _write_new_db(path: Path, config: TrainConfig, header: dict) -> None:
             ("status", [str(RunState.QUEUED), ""]),
         ):
             connection.execute("INSERT INTO run VALUES (?, ?)", (key, json.dumps(value)))
+        if past is not None:
+            for table in ("steps", "metrics", "traces", "snapshots"):
+                connection.execute(
+                    f"INSERT INTO main.{table} SELECT * FROM parent.{table} WHERE step <= ?", (last_step,)
+                )
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     finally:

@@ -57,6 +57,12 @@ class Trainer:
             "kl_estimator": "exact",
         }
 
+    def start_at(self, step: int, adapter: bytes) -> None:
+        """Go on from the policy of a snapshot with a new optimizer; record `step` is the next. ValueError if it does not fit."""
+        models.set_adapter(self.policy, models.from_bytes(adapter))
+        self.optimizer.state.clear()
+        self.next_step = step
+
     def step(self) -> StepRecord:
         """Make record `next_step`, and the update that follows it unless it is the last. Raises Diverged."""
         step, cpu, wall = self.next_step, time.process_time(), time.monotonic()

@@ -260,6 +260,11 @@ def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, ga
     return _with_version(payload)
 
 
+def credit_name(algorithm: str) -> str:
+    """Whose credit it is: the same formula reads a GRPO-trained policy as well."""
+    return "VIMPO" if algorithm == "vimpo" else "read off the GRPO policy"
+
+
 def start_payload(traces: Sequence[CreditTrace], index: int, beta: float) -> dict:
     """The payload for two strips side by side, in the same unit and on one scale, so that colours compare.
 
@@ -276,6 +281,56 @@ def start_payload(traces: Sequence[CreditTrace], index: int, beta: float) -> dic
     )
     scale = round_up(largest)
     return _with_version(payload | {"scales": {**payload["scales"], "reward": scale, "grpo": scale}})
+
+
+FILM_ARRAYS = (
+    "td_terms",
+    "advantages",
+    "values_from_end",
+    "rho",
+    "kappa",
+    "logprob",
+    "ref_logprob",
+    "kl",
+    "entropy",
+)
+FILM_LENSES = tuple(
+    key for key in LENSES if key not in ("values", "advantages_whitened", "grpo")
+)  # these need a group, and a solution that is scored again has none
+
+
+def film_payload(frames: Sequence[CreditTrace], beta: float, gae_lambda: float) -> dict:
+    """Everything the film strip draws: one solution under several policies, ready for JSON.
+
+    frames: the same solution at ascending steps, without a group. Numbers are those of `inspector_payload`; one scale a
+    unit for all frames. V is anchored at the end (R added) and coloured by its distance from R.
+    """
+    trace = frames[0]
+    books = [inspector_payload([frame], 0, beta, gae_lambda) for frame in frames]
+    first = books[0]
+    shared = ("text", "line_starts", "first_wrong", "note", "beta", "gae_lambda", "decimals", "reward")
+    reward_names = ("td_terms", "advantages", "rho", "kappa")
+    largest = max((_largest_credit(book, reward_names) for book in books), default=0)
+    scales = {name: max(book["scales"][name] for book in books) for name in first["scales"]}
+    payload = {
+        **{name: first[name] for name in shared},
+        "prompt": visible_text(trace.prompt_text),
+        "baseline": None,
+        "lenses": [{"key": key, **_lens_card(LENSES[key])} for key in FILM_LENSES],
+        "scales": scales | {"reward": round_up(largest / 10 ** first["decimals"]["reward"])},
+        "frames": [
+            {"step": frame.step, "arrays": {name: book["arrays"][name] for name in FILM_ARRAYS}}
+            for frame, book in zip(frames, books, strict=True)
+        ],
+    }
+    return _with_version(payload)
+
+
+def _largest_credit(book: dict, names: Sequence[str]) -> int:
+    """The largest magnitude among some arrays and of V's distance from R, in last shown digits."""
+    found = [abs(v) for name in names for v in book["arrays"][name] or () if v is not None]
+    found += [abs(v - book["reward"]) for v in book["arrays"]["values_from_end"] or () if v is not None]
+    return max(found, default=0)
 
 
 GRPO_IN_REWARD = "GRPO: reward − group mean"

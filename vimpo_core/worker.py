@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vimpo_core.config import TrainConfig
+from vimpo_core.forks import Deviates, ForkTrainer
 from vimpo_core.job_queue import JobSummary
 from vimpo_core.locks import LockedError, exclusive
 from vimpo_core.runs import WORKER_LOCK_NAME, WORKER_LOG_NAME, RunsDir
@@ -137,12 +138,22 @@ def drive(
 
 
 def _advance(store: RunStore, trainer: Trains, on_record) -> RunState | None:
-    """One step of one run, committed. Returns its state if that was its last, else None."""
+    """One step of one run, committed. Returns its state if that was its last, else None.
+
+    What a fork has to make again is there already: such a record is not kept.
+    """
     try:
+        recorded = store.last_step()
         record = trainer.step()
+        if recorded is not None and record.step <= recorded:
+            done = f"Replaying the parent's steps: {record.step} of {recorded}."
+            store.set_state(RunState.RUNNING, done if record.step < recorded else "")
+            return None
         store.commit_step(record)
     except Diverged as error:
         return _end(store, RunState.DIVERGED, _sentence(error))
+    except Deviates as error:
+        return _end(store, RunState.STOPPED, f"The replay ended: {_sentence(error)}")
     except Exception as error:
         _log_traceback(store.run_dir.parent)
         return _end(store, RunState.INTERRUPTED, _failure(trainer.next_step, error))
@@ -162,7 +173,9 @@ def _start(stack: ExitStack, runs: RunsDir, run_id: str, make_trainer: MakeTrain
     stack.callback(store.close)
     try:
         store.set_state(RunState.RUNNING, "Loading the model.")
-        trainer = make_trainer(store.config(), store.resume_state())
+        state = store.resume_state()
+        is_new_fork = state is None and "fork" in store.header()
+        trainer = ForkTrainer(store, make_trainer) if is_new_fork else make_trainer(store.config(), state)
         store.update_header(trainer.header)
     except Exception as error:
         _log_traceback(runs.path)

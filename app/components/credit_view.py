@@ -16,7 +16,7 @@ _mount = st.components.v2.component(
     "credit_view",
     html=read_asset("credit_view.html"),
     css=read_asset("tokens.css") + read_asset("credit_view.css"),
-    js=read_asset("token_strip.js") + read_asset("credit_view.js"),
+    js="".join(map(read_asset, ("token_strip.js", "lenses.js", "save_figure.js", "credit_view.js"))),
     isolate_styles=True,
 )
 

@@ -2,12 +2,10 @@
 //
 // Python sends every number once (views.inspector_payload: whole numbers of the last shown digit); hovering, selecting
 // and changing the lens happen here and update everything at once. Python only hears, 150 ms later, which token and
-// lens are selected, to put them in the address bar. No credit is computed here: arrays are looked up, and three
-// readings of one measured number are spelt out (log-ratio = difference, surprisal = minus, probability = exp).
+// lens are selected, to put them in the address bar. No credit is computed here; reading a lens is in lenses.js.
 
 const VIEWS = new WeakMap();
 const REPORT_AFTER_MS = 150;
-const SVG = "http://www.w3.org/2000/svg";
 
 export default function (component) {
   const { parentElement, setStateValue } = component;
@@ -40,6 +38,7 @@ function createView(root) {
     const row = event.target.closest("[data-lens]");
     if (row) chooseLens(view, row.dataset.lens, true);
   });
+  for (const place of root.querySelectorAll(".save")) offerToSave(view, place);
   view.resize = new ResizeObserver(() => {
     if (!view.data || at(".plot").clientWidth === view.width) return;
     drawCurve(view);
@@ -60,16 +59,9 @@ function update(view, data) {
   view.version = data.version;
   view.token = Math.max(0, Math.min(token, data.text.length - 1));
   view.lens = lens;
-  if (isNew) fillPicker(view);
+  if (isNew) fillPicker(view.at("select"), view.data);
   showLens(view);
   showToken(view, false);
-}
-
-// Python's answer to an older click must not pull the selection back: follow it only when it says something new.
-function followPython(view, name, value, isNew) {
-  const isNews = isNew || view.fromPython[name] !== value && view.reported[name] !== value;
-  view.fromPython[name] = value;
-  return isNews ? value : view[name];
 }
 
 function reportSoon(view) {
@@ -99,42 +91,6 @@ function chooseLens(view, lens, isReported) {
 }
 
 // --- what a token's numbers are -------------------------------------------------------------------------------------
-
-function lensOf(view, key) {
-  return view.data.lenses.find((lens) => lens.key === key) ?? view.data.lenses[0];
-}
-
-function decimalsOf(view, lens) {
-  return view.data.decimals[lens.scale] ?? 3;
-}
-
-// One number a token, in the lens's unit; null instead of the list where it was not recorded, null inside: not finite.
-function seriesOf(view, key) {
-  const { arrays, decimals } = view.data;
-  const lens = lensOf(view, key);
-  const scaled = (list, digits) => list.map((v) => (v === null ? null : v / 10 ** digits));
-  const nats = (name, read) =>
-    arrays[name] && scaled(arrays[name], decimals.nats).map((v) => (v === null ? null : read(v)));
-  if (key === "probability") return nats("logprob", Math.exp);
-  if (key === "surprisal") return nats("logprob", (v) => (v === 0 ? 0 : -v));
-  if (key === "log_ratio") {
-    if (!arrays.logprob || !arrays.ref_logprob) return null;
-    const difference = arrays.logprob.map((v, t) => minus(v, arrays.ref_logprob[t]));
-    return scaled(difference, decimals.nats);
-  }
-  if (!arrays[key] || (key === "values" && !hasGroup(view))) return null;
-  const list = key === "values" || key === "values_from_end" ? arrays[key].slice(1) : arrays[key];
-  return scaled(list, decimalsOf(view, lens));
-}
-
-// A solution on its own has no group mean to start from: then V is anchored at the end alone.
-function hasGroup(view) {
-  return view.data.baseline !== null;
-}
-
-function minus(a, b) {
-  return a === null || b === null ? null : a - b;
-}
 
 // A whole number of last digits as text: (−3861, 4) is "−0.3861".
 function fixed(units, digits) {
@@ -167,8 +123,8 @@ function quantities(view, t) {
   return [
     ["td_terms", "Token credit", "δ", reward("td_terms"), "credit"],
     ["advantages", "Advantage", "A", reward("advantages"), "credit"],
-    [null, "Value before", "V", hasGroup(view) ? reward("values") : MISSING, "credit"],
-    ["values", "Value after", "V", hasGroup(view) ? reward("values", t + 1) : MISSING, "credit"],
+    [null, "Value before", "V", hasGroup(view.data) ? reward("values") : MISSING, "credit"],
+    ["values", "Value after", "V", hasGroup(view.data) ? reward("values", t + 1) : MISSING, "credit"],
     ["values_from_end", "Value from the end", "V", reward("values_from_end", t + 1), "credit"],
     ["rho", "Scaled log-ratio", "ρ", reward("rho"), "credit"],
     ["kappa", "Scaled KL", "κ", reward("kappa"), "credit"],
@@ -191,43 +147,18 @@ const NOT_IN_HOVER = new Set([
 
 // --- strips, picker, legend -----------------------------------------------------------------------------------------
 
-const SCALE_NAMES = {
-  reward: "Credit and value, in reward units",
-  whitened: "Whitened over the step, no unit",
-  grpo: "Normalised in the group, no unit",
-  nats: "This token, in nats",
-  position: "This position, in nats",
-  probability: "Probability",
-};
-
-function fillPicker(view) {
-  const select = view.at("select");
-  const groups = Object.entries(SCALE_NAMES).map(([scale, label]) => {
-    const group = document.createElement("optgroup");
-    group.label = label;
-    for (const lens of view.data.lenses.filter((l) => l.scale === scale)) {
-      const missing = seriesOf(view, lens.key) === null ? " (not recorded)" : "";
-      group.append(Object.assign(document.createElement("option"), {
-        value: lens.key, textContent: `${lens.label}  ${lens.symbol}${missing}`,
-      }));
-    }
-    return group;
-  });
-  select.replaceChildren(...groups);
-}
-
 function showLens(view) {
   const { data } = view;
-  const lens = lensOf(view, view.lens);
+  const lens = lensOf(view.data, view.lens);
   view.at("select").value = lens.key;
-  const isMissing = seriesOf(view, lens.key) === null;
+  const isMissing = seriesOf(view.data, lens.key) === null;
   view.at(".lens-help").textContent = isMissing ? `Not recorded at this step. ${lens.help}` : lens.help;
   const isStart = data.layout === "start";
-  const grpo = seriesOf(view, "grpo") ? "one number for the whole solution" : "not recorded: needs a group";
+  const grpo = seriesOf(view.data, "grpo") ? "one number for the whole solution" : "not recorded: needs a group";
   title(view, "lens", isStart ? data.name : `${lens.label} ${lens.symbol}`, isStart ? "" : data.name);
   title(view, "grpo", isStart ? "GRPO" : "GRPO advantage", isStart ? "" : grpo);
   drawStrip(view, "lens", lens, data.note);
-  drawStrip(view, "grpo", lensOf(view, "grpo"), "");
+  drawStrip(view, "grpo", lensOf(view.data, "grpo"), "");
   drawLegend(view, lens);
 }
 
@@ -242,7 +173,7 @@ function title(view, which, label, detail) {
 function drawStrip(view, which, lens, note) {
   const { data } = view;
   const host = view.at(`.strip-host[data-strip="${which}"]`);
-  const series = seriesOf(view, lens.key);
+  const series = seriesOf(view.data, lens.key);
   const around = lens.key === "values" || lens.key === "values_from_end" ? (data.baseline ?? 0) / 10 ** data.decimals.reward : 0;
   const strip = {
     label: `${which === "lens" ? data.name : "GRPO"}, ${lens.label}${series ? "" : ", not recorded"}`,
@@ -257,7 +188,7 @@ function drawStrip(view, which, lens, note) {
     small: false,
   };
   renderStrip(host, strip, {
-    max: data.scales[lens.scale], signed: lens.signed, unit: lens.unit, decimals: decimalsOf(view, lens),
+    max: data.scales[lens.scale], signed: lens.signed, unit: lens.unit, decimals: decimalsOf(view.data, lens),
   });
 }
 
@@ -265,12 +196,12 @@ function drawLegend(view, lens) {
   const { data } = view;
   const max = data.scales[lens.scale];
   const legend = view.at(".legend");
-  const isValue = hasGroup(view) && (lens.key === "values" || lens.key === "values_from_end");
+  const isValue = hasGroup(view.data) && (lens.key === "values" || lens.key === "values_from_end");
   const unit = lens.unit ? ` ${lens.unit}` : "";
   const ends = lens.signed ? [`−${max}`, isValue ? "group mean" : "0", `+${max}`] : ["0", `${max}`];
   const bar = element("span", `legend-bar ${lens.signed ? "legend-signed" : "legend-amount"}`);
   const scale = element("span", "legend-scale", bar, element("span", "legend-ends", ...ends.map((e) => element("span", "", e))));
-  const parts = seriesOf(view, lens.key) ? [scale] : [];
+  const parts = seriesOf(view.data, lens.key) ? [scale] : [];
   if (!parts.length) {
     parts.push(element("span", "", "Not recorded: no colours."));
   } else if (lens.signed) {
@@ -287,7 +218,7 @@ function drawLegend(view, lens) {
 
 function legendText(view, lens, unit) {
   const { grpo } = view.data.scales;
-  const grpoScale = seriesOf(view, "grpo")
+  const grpoScale = seriesOf(view.data, "grpo")
     ? `GRPO's advantage is normalised and has no unit: its strip runs from −${grpo} to +${grpo}.`
     : "";
   if (lens.scale === "reward") return `One scale for everything in reward units on this page. ${grpoScale}`;
@@ -350,9 +281,9 @@ function showToken(view, focusIn) {
   if (view.layout === "start") return;
   drawCurve(view);
   drawCard(view);
-  const lens = lensOf(view, view.lens);
-  const series = seriesOf(view, view.lens);
-  const number = series ? signed(series[view.token], decimalsOf(view, lens)) : MISSING;
+  const lens = lensOf(view.data, view.lens);
+  const series = seriesOf(view.data, view.lens);
+  const number = series ? signed(series[view.token], decimalsOf(view.data, lens)) : MISSING;
   view.at(".live").textContent = `Token ${view.token}, ${view.data.text[view.token]}: ${lens.label} ${number} ${lens.unit}`;
 }
 
@@ -426,7 +357,7 @@ function formulas(view, t) {
   }
   const nat = (name) => fixed(arrays[name][t], decimals.nats);
   const unit = (name, at = t) => fixed(arrays[name][at], digits);
-  const value = hasGroup(view) ? "values" : "values_from_end";
+  const value = hasGroup(view.data) ? "values" : "values_from_end";
   const next = t + 1 < arrays.advantages.length ? unit("advantages", t + 1) : "0";
   return [
     element("div", "formulas",
@@ -508,7 +439,7 @@ function drawCurve(view) {
     view.curve = null;
     return;
   }
-  const keys = hasGroup(view)
+  const keys = hasGroup(view.data)
     ? [element("span", "key key-start", "start-anchored"), " ", element("span", "key key-end", "end-anchored, R added")]
     : [element("span", "key key-start", "end-anchored, R added; no group, so no start-anchored value")];
   view.at("figcaption").replaceChildren("Value ", v("V", "t"), " of each prefix: ", ...keys);
@@ -527,7 +458,7 @@ function buildCurve(view, key) {
   const { data } = view;
   const unit = 10 ** data.decimals.reward;
   const scaled = (name) => data.arrays[name].map((u) => (u === null ? null : u / unit));
-  const values = scaled(hasGroup(view) ? "values" : "values_from_end");
+  const values = scaled(hasGroup(view.data) ? "values" : "values_from_end");
   const fromEnd = scaled("values_from_end");
   const [reward, baseline] = [data.reward / unit, data.baseline === null ? null : data.baseline / unit];
   const finite = [...values, ...fromEnd, reward, baseline, 0, 1].filter((u) => u !== null);
@@ -566,24 +497,6 @@ function curveSummary(values, reward, baseline, data) {
   }; the reward was ${reward}.`;
 }
 
-function yAxis(x, y, low, high, count) {
-  const step = niceStep((high - low) / 4);
-  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  const marks = [];
-  for (let u = Math.ceil(low / step) * step; u <= high; u += step) {
-    marks.push(
-      shape("line", { class: "grid", x1: x(0), x2: x(count), y1: y(u), y2: y(u) }),
-      label(x(0) - 8, y(u) + 5, u.toFixed(digits).replace("-", "−").replace(/^−(0\.?0*)$/, "$1"), "tick", "end"),
-    );
-  }
-  return marks;
-}
-
-function niceStep(rough) {
-  const power = 10 ** Math.floor(Math.log10(rough));
-  return [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.999);
-}
-
 // Blue where the value lies above the group's mean, orange below: the same picture cut at the baseline.
 function area(x, y, values, baseline, count) {
   const known = values.findIndex((u) => u === null);
@@ -603,19 +516,6 @@ function stepMarks(data, x) {
   return data.line_starts.slice(1).map((t) =>
     shape("line", { class: "step-mark", x1: x(t), x2: x(t), y1: CURVE.top, y2: CURVE.height - CURVE.bottom }),
   );
-}
-
-function path(x, y, values) {
-  let isDown = false;
-  return values.map((u, t) => {
-    if (u === null) {
-      isDown = false;
-      return "";
-    }
-    const command = isDown ? "L" : "M";
-    isDown = true;
-    return `${command}${x(t).toFixed(1)},${y(u).toFixed(1)}`;
-  }).join("");
 }
 
 function ending(x, y, values, reward, baseline, data, count) {
@@ -694,23 +594,22 @@ function listenToCurve(view, plot) {
   });
 }
 
-// --- small helpers --------------------------------------------------------------------------------------------------
+// --- figures as files ------------------------------------------------------------------------------------------------
 
-function element(tag, className, ...children) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  node.append(...children);
-  return node;
+function offerToSave(view, place) {
+  const button = (kind) => {
+    const save = element("button", "", kind.toUpperCase());
+    save.type = "button";
+    save.addEventListener("click", () => {
+      const figure = figureOf(view, place.dataset.figure);
+      if (figure) saveFigure(figure, `${place.dataset.figure}-${view.lens}`, kind, view.root);
+    });
+    return save;
+  };
+  place.append(element("span", "", "Save this picture as"), button("svg"), button("png"));
 }
 
-function shape(tag, attributes) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-}
-
-function label(x, y, text, className, anchor) {
-  const node = shape("text", { x, y, class: className, "text-anchor": anchor });
-  node.textContent = text;
-  return node;
+function figureOf(view, which) {
+  if (which === "strips") return pictureOfStrips(view.at(".strips"));
+  return view.curve && picture(view.curve.svg);
 }

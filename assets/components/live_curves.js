@@ -328,6 +328,7 @@ function paint(view) {
     paintTile(view, tile);
     showValues(view, tile);
   }
+  view.root.dataset.drawn = lastStep(view); // canvases cannot be asked what they show
 }
 
 function showStatus(view) {
@@ -424,7 +425,7 @@ function paintAxes(context, view, tile, frame) {
     context.moveTo(frame.left, y);
     context.lineTo(frame.right, y);
     context.stroke();
-    context.fillText(axisText(tick, tile.chart.metrics[0].percent, frame.ticks), frame.left - 6, y);
+    context.fillText(withMinus(axisText(tick, tile.chart.metrics[0].percent, frame.ticks)), frame.left - 6, y);
   }
   context.textBaseline = "alphabetic";
   const baseline = frame.bottom + 17;
@@ -526,10 +527,14 @@ function showValues(view, tile) {
     const run = view.data.runs.find((candidate) => candidate.id === id);
     const { steps, values } = run.series[metric.name] ?? { steps: [], values: [] };
     const at = view.hover === null ? steps.length - 1 : indexAt(steps, view.hover);
-    node.textContent = at < 0 || values[at] === null ? "–" : valueText(values[at], metric.percent);
+    node.textContent = at < 0 || values[at] === null ? "–" : withMinus(valueText(values[at], metric.percent));
     spoken.push(`${run.name} ${metric.label} ${node.textContent}`);
   }
   tile.canvas.setAttribute("aria-label", `${tile.chart.title}: ${spoken.join(", ")}`);
+}
+
+function withMinus(text) {
+  return text.replaceAll("-", "−");
 }
 
 function valueText(value, percent) {

@@ -25,7 +25,7 @@ def build(name, value):
 
 def test_defaults_are_the_ones_seen_to_work():
     c = TrainConfig()
-    assert (c.learning_rate, c.lora_rank, c.warmup_steps, c.max_grad_norm) == (1e-3, 8, 10, 1.0)
+    assert (c.learning_rate, c.lr_schedule, c.lora_rank, c.warmup_steps) == (3e-3, "linear", 8, 10)
     assert (c.prompts_per_step, c.group_size, c.batch_size) == (16, 8, 128)
     assert c.beta == 0.1 and 0.3 * c.beta <= c.actor_coef <= c.beta
     assert (c.clip_low, c.clip_high, c.dual_clip) == (0.2, 0.28, 10.0)

@@ -1,15 +1,12 @@
 """Whatever dies, fills up or is half-written: no committed step is lost, and what is wrong is said in a sentence."""
 
 import os
-import random
 import re
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,11 +14,11 @@ import numpy as np
 import pytest
 
 from tests.fakes import FakeTrainer, make_fake_run
+from tests.kills import assert_same_run, kill_and_resume
 from vimpo_core import worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import ROOT
 from vimpo_core.runs import RunsDir
-from vimpo_core.store import RunStore
 from vimpo_core.types import RunState
 
 CONFIG = TrainConfig(steps=6, prompts_per_step=1, group_size=4, snapshot_every=2)
@@ -44,65 +41,8 @@ def fake_worker(runs_dir: Path) -> list[str]:
     return [sys.executable, "-c", script, str(runs_dir)]
 
 
-def kill_and_resume(
-    runs_dir: Path,
-    configs: list[TrainConfig],
-    make_command: Callable[[Path], list[str]],
-    kills: int,
-    longest_life: float,
-    seed: int = 0,
-) -> list[str]:
-    """Train `configs` as one job by worker processes that are killed -9 `kills` times, then let it finish.
-
-    Each kill comes a random time, up to `longest_life` seconds, after the worker took its lock. After each, the steps
-    that a reader had seen must still be there, without a hole. Returns the run ids; the test compares them with an
-    undisturbed run. Works for any worker command, the real one included.
-    """
-    chance = random.Random(seed)
-    runs = RunsDir(runs_dir)
-    runs.submit(configs)
-    run_ids = list(runs.jobs()[0].run_ids)
-    stores = [runs.open(run_id) for run_id in run_ids]
-    for _ in range(kills):
-        worker_process = subprocess.Popen(make_command(runs_dir), cwd=ROOT)
-        while worker_process.poll() is None and not runs.has_worker():
-            time.sleep(0.002)
-        time.sleep(chance.uniform(0, longest_life))
-        seen = [store.last_step() for store in stores]
-        worker_process.send_signal(signal.SIGKILL)
-        worker_process.wait()
-        for store, step in zip(stores, seen, strict=True):
-            kept = [row["step"] for row in store.metrics()]
-            assert kept == list(range(len(kept))), "a hole in the steps"
-            assert step is None or step in kept, "a committed step was lost"
-        revive(runs, run_ids)
-    subprocess.run(make_command(runs_dir), cwd=ROOT, check=True)
-    return run_ids
-
-
-def revive(runs: RunsDir, run_ids: list[str]) -> None:
-    """Resume what the kill interrupted; a job that was not even taken still waits."""
-    dead = [run.run_id for run in runs.list() if run.run_id in run_ids and run.state == RunState.INTERRUPTED]
-    if dead:
-        runs.resume(dead)
-
-
-def assert_same_run(a: RunStore, b: RunStore):
-    """Bit for bit: all that the seed decides. Timings differ, as they should."""
-    assert a.metrics(timings=False) == b.metrics(timings=False)
-    assert (a.trace_steps(), a.snapshot_steps()) == (b.trace_steps(), b.snapshot_steps())
-    assert all(a.snapshot(step) == b.snapshot(step) for step in a.snapshot_steps())
-    for step in a.trace_steps():
-        for x, y in zip(a.traces(step), b.traces(step), strict=True):
-            assert (x.ids.tobytes(), x.logprob.tobytes(), x.kl.tobytes()) == (
-                y.ids.tobytes(), y.logprob.tobytes(), y.kl.tobytes(),
-            )  # fmt: skip
-            assert (x.prompt_text, x.text, x.reward, x.first_wrong) == (
-                y.prompt_text,
-                y.text,
-                y.reward,
-                y.first_wrong,
-            )
+def start_fake_worker(runs_dir: Path) -> subprocess.Popen:
+    return subprocess.Popen(fake_worker(runs_dir), cwd=ROOT)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="kill -9 is a Unix word")
@@ -112,11 +52,12 @@ def test_twenty_kills_lose_no_committed_step_and_change_no_bit(tmp_path):
         for a in ("vimpo", "grpo")
     ]
     killed = RunsDir(tmp_path / "killed")
-    run_ids = kill_and_resume(killed.path, configs, fake_worker, kills=20, longest_life=0.15)
+    result = kill_and_resume(killed.path, configs, start_fake_worker, kills=20, longest_life=0.15)
+    assert result.lost_steps == 0
     undisturbed = RunsDir(tmp_path / "undisturbed")
     undisturbed.submit(configs)
     worker.main(undisturbed.path, FakeTrainer)
-    for run_id in run_ids:
+    for run_id in result.run_ids:
         assert killed.open(run_id).state() == RunState.FINISHED
         assert_same_run(killed.open(run_id), undisturbed.open(run_id))
     # Without kills that landed, this test would show nothing.

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.real import SMALL, moved
-from vimpo_core import models, sampler, scores
+from vimpo_core import decoding, models, sampler, scores
 from vimpo_core.sampler import sample
 from vimpo_core.types import StopReason
 
@@ -16,9 +16,13 @@ FLOAT32 = 2e-5
 order (a cache, padding, another batch) costs a few times that."""
 
 
-@pytest.fixture(scope="module")
-def model(moved_policy):
-    with models.merged(moved_policy) as model:
+@pytest.fixture(scope="module", params=["fused", "generic"])
+def model(moved_policy, request):
+    """The bundled Llama, decoded by the fused steps made for it and by transformers' own forward."""
+    with pytest.MonkeyPatch.context() as patch, models.merged(moved_policy) as model:
+        assert decoding.is_plain_llama(model)
+        if request.param == "generic":
+            patch.setattr(decoding, "is_plain_llama", lambda _: False)
         yield model
 
 
@@ -155,6 +159,67 @@ def test_a_prefix_is_continued_and_not_returned(moved_policy, model):
     rest = draw(moved_policy, model, [PROMPTS[0]] * 2, group_size=1, greedy=True, prefixes=prefixes)
     assert the_ids(rest) == [whole.ids[3:], whole.ids[9:]]
     assert {r.prompt_ids for r in rest} == {whole.prompt_ids}
+
+
+def test_prompts_may_have_groups_and_budgets_of_their_own(moved_policy, model):
+    """Row by row what one group size and one budget give: each draws from its own uniforms."""
+    ids = [models.encode(moved_policy, p) for p in PROMPTS[:3]]
+    table = torch.rand((6, 40), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    options = (moved_policy.eos_id, moved_policy.pad_id, 0)
+    mixed = sample(model, ids, [1, 3, 2], [40, 5, 40], *options, uniforms=table)
+    assert [r.prompt_ids for r in mixed] == [ids[0], *[ids[1]] * 3, *[ids[2]] * 2]
+    assert max(len(r.ids) for r in mixed[1:4]) <= 5
+    for row, rollout in enumerate(mixed):
+        budget = 5 if 1 <= row <= 3 else 40
+        (alone,) = sample(model, [rollout.prompt_ids], 1, budget, *options, uniforms=table[row : row + 1])
+        assert (alone.ids, alone.finish_reason) == (rollout.ids, rollout.finish_reason)
+
+
+def test_uniforms_within_the_drawn_ranges_draw_the_same_tokens_and_those_outside_others(moved_policy, model):
+    """At 1% and 99% of each token's range; a range of 1e-4 and more is 100 times wider than float32's rounding."""
+    rollouts = draw(moved_policy, model, group_size=2)
+    batch = scores.make_batch([r.prompt_ids for r in rollouts], the_ids(rollouts), moved_policy.pad_id)
+    with torch.no_grad():
+        ranges = sampler.draw_ranges(scores.completion_logits(model, batch), batch.completion_ids)
+    low, high = ranges.unbind(-1)
+    assert torch.equal(low < high, torch.ones_like(low, dtype=torch.bool))
+    width = torch.stack([high - low])[0]
+    torch.testing.assert_close(
+        width[batch.completion_mask].log().float(),
+        torch.cat([torch.from_numpy(r.sampler_logprob) for r in rollouts]),
+        rtol=0,
+        atol=FLOAT32 * 10,  # a difference of two sums, relative to what may be a small probability
+    )
+    for share in (0.01, 0.99):
+        again = draw(moved_policy, model, group_size=2, tokens=low.shape[1], uniforms=low + share * width)
+        for a, b, w, mask in zip(again, rollouts, width, batch.completion_mask, strict=True):
+            if w[mask].min() > 1e-4:
+                assert a.ids[: len(b.ids)] == b.ids
+    first_below = torch.where(low > 0, low - 1e-6, high + 1e-6)  # just outside
+    others = draw(moved_policy, model, group_size=2, tokens=1, uniforms=first_below[:, :1].clamp(0, 1 - 1e-9))
+    decided = width[:, 0] < 1 - 1e-5
+    assert all(o.ids[0] != r.ids[0] for o, r, d in zip(others, rollouts, decided, strict=True) if d)
+
+
+def test_group_sizes_and_budgets_may_differ_between_prompts(moved_policy, model):
+    counts, budgets = [3, 1, 2, 4], [40, 2, 7, 1]
+    uniforms = torch.rand((10, 40), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    together = draw(moved_policy, model, group_size=counts, tokens=budgets, uniforms=uniforms)
+    owners = [p for p, n in enumerate(counts) for _ in range(n)]
+    for row, (owner, rollout) in enumerate(zip(owners, together, strict=True)):
+        (alone,) = draw(moved_policy, model, [PROMPTS[owner]], 1, 40, uniforms=uniforms[row : row + 1])
+        assert rollout.prompt_ids == alone.prompt_ids
+        assert rollout.ids == alone.ids[: budgets[owner]]
+        is_cut = len(alone.ids) > budgets[owner] or alone.finish_reason is StopReason.LENGTH
+        assert rollout.finish_reason is (StopReason.LENGTH if is_cut else StopReason.EOS)
+
+
+def test_draw_ranges_say_which_uniforms_draw_a_token():
+    logits = torch.log(torch.tensor([0.25, 0.0, 0.5, 0.25])).expand(4, 4)
+    ranges = sampler.draw_ranges(logits, torch.arange(4))
+    torch.testing.assert_close(
+        ranges, torch.tensor([[0, 0.25], [0.25, 0.25], [0.25, 0.75], [0.75, 1]]).double()
+    )
 
 
 def test_an_empty_prompt_is_refused(moved_policy, model):

@@ -177,6 +177,15 @@ def student_solution(prompt: str, rng: random.Random) -> str:
     return "".join(write(s) + mark for s, mark in zip(steps, [*separators, END], strict=True))
 
 
+def with_drawn_separators(completion: str, rng: random.Random) -> str:
+    """The same solution in another hand: each separator drawn uniformly from all of them, everything else as it was.
+
+    Separators are never wrong, so the verdict and the first wrong character stay; but what the reference writes in 60%
+    of places is now written in a third of them, and what it seldom writes is as frequent.
+    """
+    return "".join(rng.choice(SEPARATORS) if c in SEPARATORS else c for c in completion)
+
+
 def first_wrong(prompt: str, completion: str) -> int | None:
     """Index of the first wrong character; None if every step is right.
 

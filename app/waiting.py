@@ -1,0 +1,75 @@
+"""Asking the service process for something and waiting for it, with progress and Cancel, while the page stays usable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from app.text import as_sentence
+
+_TICK_SECONDS = 0.3
+
+
+@dataclass
+class Request:
+    """One request of a session: what was asked, its future, when it was sent."""
+
+    asked: tuple
+    future: Future
+    started: float
+
+
+def pending(key: str) -> Request | None:
+    """The session's request under this key, done or not."""
+    return st.session_state.get(key)
+
+
+def send(key: str, asked: tuple, ask: Callable[[], Future]) -> Request | None:
+    """Ask for something new under this key; what was asked for before is cancelled. None after a sentence on the page."""
+    if (old := pending(key)) is not None:
+        old.future.cancel()
+    try:
+        future = ask()
+    except ValueError as error:
+        st.warning(as_sentence(error), icon=":material/error:")
+        return None
+    st.session_state[key] = Request(asked, future, time.monotonic())
+    return st.session_state[key]
+
+
+def forget(key: str) -> None:
+    st.session_state.pop(key, None)
+
+
+def wait(request: Request, doing: str, limit: float) -> None:
+    """Progress and Cancel until the request is done; then the page runs again."""
+    st.fragment(_wait, run_every=_TICK_SECONDS)(request, doing, limit)
+
+
+def result(request: Request, cancelled: str, too_long: str, ended: str) -> Any | None:
+    """What a request that is done has to say; None after a sentence: `cancelled`, `too_long`, `ended`, or a ValueError's own."""
+    try:
+        return request.future.result(timeout=0)
+    except CancelledError:
+        st.info(cancelled)
+    except TimeoutError:
+        st.warning(too_long, icon=":material/error:")
+    except ValueError as error:
+        st.warning(as_sentence(error), icon=":material/error:")
+    except Exception:
+        st.warning(ended, icon=":material/error:")
+    return None
+
+
+def _wait(request: Request, doing: str, limit: float) -> None:
+    if request.future.done():
+        st.rerun()
+    waited = time.monotonic() - request.started
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.progress(min(1.0, waited / limit), f"{doing}, {waited:.0f} of at most {limit:g} s")
+        st.button("Cancel", on_click=request.future.cancel)

@@ -1,0 +1,273 @@
+"""How long a person waits for the app, in a real chromium: start, new step, click; and what the web process weighs.
+
+    python -m vimpo_core bench web --json        (needs chromium and: pip install -r requirements-dev.txt)
+
+    start_to_strips_s        spawn of `streamlit run app` to the frame with both strips of Start, empty browser caches
+    start_again_s            the same with the browser's caches filled by an earlier visit
+    step_to_point_s          commit of a step by the real worker to the frame with its point, on an open Train page
+    click_to_updated_ms      click on one of 60 tokens to the frame in which both strips, curve and card have followed
+    click_to_address_ms      the same until the address names the token (it waits 150 ms for more clicks)
+    hover_frames             websocket frames sent while pointing at twenty tokens
+    web_rss_mb               memory of the server after every page was opened, compared runs and typing included
+    torch_in_web             whether any file of torch is mapped into the server, or a page imports it
+
+Times are medians; `_max` is the worst. Chromium is open already, disk and Python's bytecode are warm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from playwright.sync_api import Browser, Page
+
+from tests.browser import CHROMIUM, Server, browsing, count_sent, free_port, serving, visiting
+from tests.fakes import FakeTrainer
+from vimpo_core import worker
+from vimpo_core.config import TrainConfig
+from vimpo_core.paths import ROOT
+from vimpo_core.runs import RunsDir
+from vimpo_core.types import CreditTrace
+
+TOKENS = 60
+STEPS = 40
+CLICKS_A_REPEAT = 5
+STORE_POLL_SECONDS = 0.005
+SETTLED_MS = 500
+
+# Both strips have tokens with a size: seen in the frame that draws them, on the clock of time.time().
+WATCH_START = """(() => {
+  const isDrawn = (root) => [...root.querySelectorAll(".strip-host")]
+    .filter((host) => host.querySelector(".token")?.getBoundingClientRect().height).length === 2;
+  const look = () => {
+    const roots = [...document.querySelectorAll('[data-testid="stBidiComponentIsolated"]')].map((e) => e.shadowRoot);
+    if (!roots.some((root) => root && isDrawn(root))) return requestAnimationFrame(look);
+    window.drawnAt = (performance.timeOrigin + performance.now()) / 1000;
+  };
+  requestAnimationFrame(look);
+})()"""
+
+# The newest step on the canvases, at each frame in which it has changed.
+WATCH_CURVES = """() => {
+  const find = () => [...document.querySelectorAll("*")].map((e) => e.shadowRoot?.querySelector(".curves")).find(Boolean);
+  const curves = find();
+  window.points = [];
+  const look = () => {
+    const step = Number(curves.dataset.drawn);
+    if (window.points.at(-1)?.[0] !== step) window.points.push([step, (performance.timeOrigin + performance.now()) / 1000]);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+
+# From the press (it moves the focus, which selects already) to just after the frame in which strips, curve and card agree on the token clicked.
+WATCH_CLICKS = """() => {
+  const root = [...document.querySelectorAll("*")].map((e) => e.shadowRoot?.querySelector(".credit-view")).find(Boolean);
+  const selected = (which) =>
+    root.querySelector(`.strip-host[data-strip="${which}"] [aria-selected="true"]`)?.dataset.index;
+  const band = () => root.querySelector(".band.selection").getAttribute("x");
+  window.clicks = [];
+  root.addEventListener("pointerdown", (event) => {
+    const token = event.target.closest(".token").dataset.index;
+    const click = { token, updated: null, address: null };
+    const bandBefore = band();
+    window.clicks.push(click);
+    const look = () => {
+      const isUpdated = selected("lens") === token && selected("grpo") === token && band() !== bandBefore &&
+        root.querySelector(".card .token-number").textContent === `token #${token}`;
+      if (isUpdated && click.updated === null) {
+        const afterPaint = new MessageChannel();
+        afterPaint.port1.onmessage = () => { click.updated = performance.now() - event.timeStamp; };
+        afterPaint.port2.postMessage(0);
+      }
+      if (new URLSearchParams(location.search).get("token") === token) click.address = performance.now() - event.timeStamp;
+      else requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+  }, true);
+}"""
+
+LOADS_TORCH = f"""
+import sys
+from streamlit.testing.v1 import AppTest
+at = AppTest.from_file({str(ROOT / "app" / "streamlit_app.py")!r}, default_timeout=60).run()
+for page in ("train", "inspector", "runs"):
+    assert not at.switch_page(f"../pages/{{page}}.py").run().exception
+print(bool({{"torch", "transformers", "peft"}} & set(sys.modules)))
+"""
+
+
+class LongSolutions(FakeTrainer):
+    """Its solutions go round again until they have 60 tokens."""
+
+    def step(self):
+        record = super().step()
+        return dataclasses.replace(record, traces=[_lengthened(trace) for trace in record.traces])
+
+
+def _lengthened(trace: CreditTrace) -> CreditTrace:
+    at = np.resize(np.arange(len(trace.ids)), TOKENS)
+    names = ("ids", "mask", "logprob", "ref_logprob", "kl", "entropy", "sampler_logprob")
+    topk = trace.topk and dataclasses.replace(
+        trace.topk,
+        text=[trace.topk.text[t] for t in at],
+        **{name: getattr(trace.topk, name)[at] for name in ("ids", "logprob", "ref_logprob")},
+    )
+    arrays = {name: getattr(trace, name)[at] for name in names}
+    return trace.with_(text=tuple(trace.text[t] for t in at), topk=topk, **arrays)
+
+
+def start_seconds(browser: Browser, runs: Path, repeats: int, is_return: bool) -> list[float]:
+    """Spawn of the server to Start's strips. `is_return`: for somebody whose browser has been there before."""
+    port, seconds = free_port() if is_return else 0, []
+    with visiting(browser) as regular:
+        for number in range(
+            repeats + 1
+        ):  # the first one warms disk, bytecode and, on return, the browser's caches
+            with visiting(browser) as newcomer, serving(runs, port) as server:
+                page = (regular if is_return else newcomer).new_page()
+                page.add_init_script(WATCH_START)
+                page.goto(server.address, wait_until="commit")
+                drawn_at = page.wait_for_function("window.drawnAt").json_value()
+                page.close()
+            if number:
+                seconds.append(drawn_at - server.spawned)
+    return seconds
+
+
+def memory_of_the_server(browser: Browser, runs: RunsDir, server: Server) -> dict:
+    """Open every page in its heaviest form, then weigh the server alone, its worker and scoring process left out."""
+    job = runs.jobs()[-1]
+    pages = {
+        "": "Look closer",
+        "train": "What to expect",
+        f"train?job={job.job_id}": "Solutions of step",
+        "inspect": "Alternatives here",
+        "inspect?mode=typed": "Press Score",
+        "runs?runs=vimpo-beta-0.1,vimpo-beta-0.3,grpo": "learning rate",
+    }
+    with visiting(browser) as context:
+        for path, words in pages.items():
+            page = context.new_page()
+            page.goto(f"{server.address}/{path}")
+            page.get_by_text(words).first.wait_for()
+            page.wait_for_timeout(SETTLED_MS)
+            assert page.get_by_test_id("stException").count() == 0, path
+    mapped = [m.path for m in server.process.memory_maps()]
+    check = subprocess.run(
+        [sys.executable, "-c", LOADS_TORCH], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return {
+        "web_rss_mb": server.process.memory_info().rss / 1e6,
+        "torch_in_web": any("libtorch" in path or "/torch/" in path for path in mapped)
+        or check.stdout.strip() != "False",
+    }
+
+
+def step_seconds(browser: Browser, runs: RunsDir, server: Server) -> list[float]:
+    """Commit to point for each step of a real training run of the default size, both on the clock of time.time()."""
+    config = TrainConfig(steps=STEPS, eval_every=STEPS)
+    job_id = runs.submit([config])
+    (run_id,) = next(job.run_ids for job in runs.jobs() if job.job_id == job_id)
+    committed: dict[int, float] = {}
+    with visiting(browser) as context:
+        page = context.new_page()
+        page.goto(f"{server.address}/train?job={job_id}")
+        page.locator(".curves").wait_for(timeout=120_000)
+        page.evaluate(WATCH_CURVES)
+        store = sqlite3.connect(f"file:{runs.path / run_id / 'run.db'}?mode=ro", uri=True)
+        while max(committed, default=-1) < STEPS:
+            (step,) = store.execute("SELECT max(step) FROM steps").fetchone()
+            committed.setdefault(step, time.time())
+            time.sleep(STORE_POLL_SECONDS)
+        store.close()
+        page.wait_for_function(f"window.points.at(-1)[0] === {STEPS}")
+        points = page.evaluate("window.points")
+    # Steps that were there when the page began to watch were committed at an unknown moment.
+    watched = [step for step in committed if step > max(points[0][0], min(committed))]
+    return [next(at for drawn, at in points if drawn >= step) - committed[step] for step in watched]
+
+
+def click_numbers(browser: Browser, run_id: str, server: Server, clicks: int) -> dict:
+    """Clicks on tokens all over a solution of 60 tokens, then pointing without a click."""
+    with visiting(browser) as context:
+        page = context.new_page()
+        sent = count_sent(page)
+        page.goto(f"{server.address}/inspect?run={run_id}")
+        strip = page.locator('.strip-host[data-strip="lens"]')
+        strip.get_by_role("option").nth(TOKENS - 1).wait_for()
+        page.wait_for_timeout(SETTLED_MS)
+        page.evaluate(WATCH_CLICKS)
+        for number in range(clicks + 1):
+            strip.get_by_role("option").nth((7 + 23 * number) % TOKENS).click()
+            page.wait_for_function(f"window.clicks.length === {number + 1} && window.clicks.at(-1).address")
+        updated, address = zip(
+            *page.evaluate("window.clicks.map((c) => [c.updated, c.address])"), strict=True
+        )
+        hovered = _frames_while_hovering(page, strip, sent)
+    return {
+        "click_to_updated_ms": statistics.median(updated[1:]),
+        "click_to_updated_ms_max": max(updated[1:]),
+        "click_to_address_ms": statistics.median(address[1:]),
+        "hover_frames": hovered,
+    }
+
+
+def _frames_while_hovering(page: Page, strip, sent: list) -> int:
+    page.wait_for_timeout(SETTLED_MS)
+    before = len(sent)
+    for token in range(0, TOKENS, 3):
+        strip.get_by_role("option").nth(token).hover()
+        assert page.locator(".hover-card .token-number").inner_text() == f"token #{token}"
+    page.wait_for_timeout(SETTLED_MS)
+    return len(sent) - before
+
+
+def measure(browser: Browser, folder: Path, repeats: int) -> dict:
+    report = {}
+    for name, is_return in (("start_to_strips_s", False), ("start_again_s", True)):
+        seconds = start_seconds(browser, folder / "empty", repeats, is_return)
+        report |= {name: statistics.median(seconds), f"{name}_max": max(seconds)}
+    runs = RunsDir(folder / "runs")
+    long_job = runs.submit([TrainConfig(steps=10)])
+    worker.main(runs.path, make_trainer=LongSolutions, only_job=long_job)
+    with serving(runs.path) as server:
+        seconds = step_seconds(browser, runs, server)
+        report |= {"step_to_point_s": statistics.median(seconds), "step_to_point_s_max": max(seconds)}
+        report |= click_numbers(browser, runs.jobs()[0].run_ids[0], server, CLICKS_A_REPEAT * repeats)
+        report |= memory_of_the_server(browser, runs, server)
+    return report | {"tokens": TOKENS, "repeats": repeats}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5, help="Measured starts of each kind (default: 5).")
+    parser.add_argument("--json", action="store_true", help="End stdout with one JSON object.")
+    arguments = parser.parse_args()
+    if CHROMIUM is None:
+        sys.exit("error: there is no chromium on this machine. Install it: `apt-get install chromium`.")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a person's Python keeps its bytecode
+    with browsing() as browser, tempfile.TemporaryDirectory() as folder:
+        report = measure(browser, Path(folder), arguments.repeats)
+    if arguments.json:
+        print(json.dumps(report))
+        return
+    for name, value in report.items():
+        print(f"{name:<26} {value:.4g}" if isinstance(value, float) else f"{name:<26} {value}")
+
+
+if __name__ == "__main__":
+    main()

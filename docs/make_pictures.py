@@ -1,0 +1,45 @@
+"""Make the README's pictures again, of the real pages: python docs/make_pictures.py (needs requirements-dev.txt and chromium)."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.browser import browsing, serving, visiting  # noqa: E402  (needs the path)
+
+PICTURES = ROOT / "assets" / "pictures"
+
+
+def main() -> None:
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as runs, serving(Path(runs)) as server, browsing() as browser:
+        for theme in ("light", "dark"):
+            with visiting(browser, 1280, 660, theme) as context:
+                page = context.new_page()
+                page.goto(server.address)
+                page.get_by_role("listbox").nth(1).wait_for()
+                shoot(page, f"start-{theme}")
+                page.get_by_role("button", name="Look closer").click()
+                page.set_viewport_size({"width": 1280, "height": 1040})
+                page.get_by_text("Alternatives here").wait_for()
+                shoot(page, f"inspect-{theme}")
+        with visiting(browser, 1280, 960) as context:
+            page = context.new_page()
+            page.goto(f"{server.address}/train")
+            page.get_by_role("button", name="Start training").click()
+            page.get_by_text("step 60/100").wait_for(timeout=180_000)
+            shoot(page, "train-light")
+            page.get_by_role("button", name="Stop").click()
+
+
+def shoot(page, name: str) -> None:
+    page.wait_for_timeout(800)  # let fonts and fades settle
+    page.screenshot(path=PICTURES / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()

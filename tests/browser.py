@@ -1,0 +1,141 @@
+"""The app as a person meets it: a server of its own on a free port, and Debian's chromium. Tests and benchmarks share it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+from vimpo_core.paths import ROOT
+
+CHROMIUM = shutil.which("chromium")
+START_SECONDS = 30
+_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running `streamlit run app`. `spawned`: `time.time()` just before it was started."""
+
+    address: str
+    process: psutil.Popen
+    spawned: float
+
+
+@contextmanager
+def serving(runs_dir: Path, port: int = 0) -> Iterator[Server]:
+    """The app on a port (0: a free one) with `runs_dir` as its runs folder; at the end no process of it is left.
+
+    Raises TimeoutError when it does not listen within 30 s.
+    """
+    port = port or free_port()
+    command = ["-m", "streamlit", "run", "app", f"--server.port={port}", "--server.headless=true"]
+    spawned = time.time()
+    process = psutil.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=os.environ | {"VIMPO_RUNS_DIR": str(runs_dir)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_until_listening(port)
+        yield Server(f"http://127.0.0.1:{port}", process, spawned)
+    finally:
+        _end(process)
+
+
+@contextmanager
+def browsing() -> Iterator[Browser]:
+    """A headless chromium. Raises FileNotFoundError when there is none on this machine."""
+    if CHROMIUM is None:
+        raise FileNotFoundError(
+            "there is no chromium on this machine. Install it: `apt-get install chromium`."
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visiting(
+    browser: Browser, width: int = 1440, height: int = 1000, theme: str = "light"
+) -> Iterator[BrowserContext]:
+    """Somebody with empty caches, whose tabs may report no error: AssertionError at the end if one did."""
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
+    errors: list[str] = []
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+    context.on("console", lambda message: errors.extend(_complaint(message)))
+    try:
+        yield context
+    finally:
+        context.close()
+    assert not errors, errors
+
+
+def count_sent(page: Page) -> list[str | bytes]:
+    """A list that every websocket frame the page sends from now on is added to. Call before the page is opened."""
+    sent: list[str | bytes] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    return sent
+
+
+def scrolls_sideways(page: Page) -> bool:
+    """Whether the page, or the box in which it scrolls, is wider than the window."""
+    return page.evaluate(
+        """() => [document.documentElement, document.querySelector('[data-testid="stMain"]')]
+                .some((box) => box.scrollWidth > box.clientWidth)"""
+    )
+
+
+def _complaint(message: ConsoleMessage) -> list[str]:
+    """The text of a console error. Opened at /train, Streamlit first asks for /train/_stcore/health, which is a 404."""
+    is_search = "/_stcore/" in message.location["url"] and "404" in message.text
+    return [message.text] if message.type == "error" and not is_search else []
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _wait_until_listening(port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.01)
+        else:
+            return
+    raise TimeoutError(f"the server did not start within {START_SECONDS} s")
+
+
+def _end(process: psutil.Popen) -> None:
+    """End the server, then what it started and left: a training process outlives it on purpose."""
+    children = process.children(recursive=True) if process.is_running() else []
+    for one in (process, *children):
+        with suppress(psutil.NoSuchProcess):
+            one.terminate()
+    for stubborn in psutil.wait_procs([process, *children], 10)[1]:
+        stubborn.kill()

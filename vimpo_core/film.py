@@ -1,0 +1,69 @@
+"""One solution re-scored under every snapshot of its run: how each token's credit came about. Imports torch late.
+
+One model is loaded and its adapter swapped; the reference stays. Only what was sampled once is looked at, so the rows of a
+film are comparable, and the solution is off-policy in every row but the one it was sampled in.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+from vimpo_core.types import CreditTrace
+
+
+class Film(NamedTuple):
+    """frames: one trace a snapshot, by ascending step; problems: step -> the sentence that says why it has no frame."""
+
+    frames: list[CreditTrace]
+    problems: dict[int, str]
+
+
+def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...] | None = None) -> Film:
+    """Score a solution under every snapshot of a run, in this process. Imports torch.
+
+    Args:
+        run_dir: the run; prompt, solution: text, as for `service.score_solution`.
+        ids: the tokens of a solution that was sampled; None encodes the text.
+
+    Returns:
+        The film. Its frames belong to no group: `group_mean_reward` is nan, so V is anchored at the end.
+
+    Raises:
+        ValueError: the run has no snapshot, none of them is intact, or problem or solution is refused.
+    """
+    from vimpo_core import models, scores
+    from vimpo_core.service import read_request
+    from vimpo_core.store import RunStore
+    from vimpo_core.traces import trace_of_text
+
+    store = RunStore.open(run_dir)
+    steps = store.snapshot_steps()
+    if not steps:
+        raise ValueError(
+            f"run {store.run_id} kept no adapter, so there is no film of it. Choose a run that saved some."
+        )
+    policy = _policy(store.config())
+    task, problem, prompt_ids, ids = read_request(policy, prompt, solution, ids)
+    batch = scores.make_batch([prompt_ids], [list(ids)], policy.pad_id, policy.device)
+    film = Film([], {})
+    for step in steps:
+        try:
+            models.set_adapter(policy, models.from_bytes(store.snapshot(step)))
+        except ValueError as error:
+            film.problems[step] = str(error)
+            continue
+        film.frames.append(trace_of_text(policy, task, step, problem, batch, scores.score(policy, batch)))
+    if not film.frames:
+        raise ValueError(next(iter(film.problems.values())))
+    return film
+
+
+@functools.lru_cache(maxsize=2)
+def _policy(config):
+    """A policy whose adapter changes from frame to frame: never one that others hold."""
+    from vimpo_core import models
+
+    models.single_thread()
+    return models.load_policy(config)

@@ -1,0 +1,204 @@
+"""A solution as a file to take along: what the Inspect page offers and `python -m vimpo_core export` writes."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vimpo_core import picks, views
+from vimpo_core.formats import html_page, reproduce, trace_files
+from vimpo_core.formats.reproduce import Place
+from vimpo_core.store import RunStore
+from vimpo_core.types import CreditTrace, StopReason, VerdictStatus
+from vimpo_core.visible_text import visible_text
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One solution with everything its files say.
+
+    header: of the run, from `header_of`; traces: all solutions of the step, for GRPO and whitening (or the typed one
+    alone); token, lens: what the page opens at.
+    """
+
+    header: dict
+    traces: Sequence[CreditTrace]
+    index: int
+    place: Place
+    beta: float
+    gae_lambda: float
+    token: int = 0
+    lens: str = views.DEFAULT_LENS
+
+    @property
+    def trace(self) -> CreditTrace:
+        return self.traces[self.index]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file: its media type, what it holds in a sentence, and how it is written."""
+
+    media_type: str
+    help: str
+    write: Callable[[Taken], bytes]
+
+
+def header_of(store: RunStore, step: int) -> dict:
+    """The run's header with the fingerprint of the step's adapter, None where it was not kept or is damaged."""
+    header = store.header()
+    try:
+        adapter = hashlib.sha256(store.snapshot(step)).hexdigest()
+    except ValueError:
+        adapter = None
+    return header | {"model": header["model"] | {"adapter_sha256": adapter}, "writer": {"name": "VIMPO Lab"}}
+
+
+def recorded(store: RunStore, step: int, group_id: int, sample_idx: int, beta: float, gae_lambda: float, runs_dir: str = "") -> Taken:  # fmt: skip
+    """A recorded solution. Raises ValueError naming what the run or the step has."""
+    store.trace(step, group_id, sample_idx)
+    traces = store.traces(step)
+    index = next(i for i, t in enumerate(traces) if (t.group_id, t.sample_idx) == (group_id, sample_idx))
+    place = Place(store.run_id, step, True, step in store.snapshot_steps(), runs_dir)
+    token = min(traces[index].first_wrong or 0, max(0, len(traces[index].text) - 1))
+    return Taken(header_of(store, step), traces, index, place, beta, gae_lambda, token)
+
+
+def file_name(taken: Taken, suffix: str) -> str:
+    """A name that tells the solutions of a run apart, in characters that every file system takes."""
+    run = re.sub(r"[^A-Za-z0-9._-]+", "-", taken.place.run_id)
+    which = (
+        f"prompt{taken.trace.group_id}-solution{taken.trace.sample_idx}"
+        if taken.place.is_recorded
+        else "typed"
+    )
+    return f"{run}-step{taken.place.step}-{which}.{suffix}"
+
+
+def write(taken: Taken, format: str, out: Path) -> int:
+    """Write a file; returns its size in bytes. Raises OSError where it cannot be written."""
+    content = FORMATS[format].write(taken)
+    out.write_bytes(content)
+    return len(content)
+
+
+# --- the files -------------------------------------------------------------------------------------------------------
+
+
+def _html(taken: Taken) -> bytes:
+    payload = views.inspector_payload(taken.traces, taken.index, taken.beta, taken.gae_lambda)
+    payload |= {
+        "token": taken.token,
+        "lens": taken.lens,
+        "name": views.credit_name(taken.header["algorithm"]),
+    }
+    payload |= {"layout": "inspect", "headlines": {}, "legend": ""}
+    trace = taken.trace
+    # `visible_text` cuts what is long: a title is one line.
+    page = {
+        "title": f"{visible_text(trace.prompt_text)} token by token",
+        "verdict": verdict(trace),
+        "facts": facts(taken),
+        "code": code(taken),
+    }
+    return html_page.solution_page(payload, page).encode("utf-8")
+
+
+def _json(taken: Taken) -> bytes:
+    return trace_files.to_json(taken.trace, taken.header).encode("ascii")
+
+
+def _csv(taken: Taken) -> bytes:
+    return trace_files.to_csv(*_table(taken)).encode("ascii")
+
+
+def _parquet(taken: Taken) -> bytes:
+    traces, index, *rest = _table(taken)
+    return trace_files.to_parquet(traces, index, taken.header, *rest)
+
+
+def _table(taken: Taken) -> tuple:
+    return taken.traces, taken.index, taken.place.run_id, taken.beta, taken.gae_lambda
+
+
+FORMATS: dict[str, Format] = {
+    "html": Format(
+        "text/html",
+        "A page of its own: strips, every lens, value curve and formula. Opens anywhere, without a network.",
+        _html,
+    ),
+    "json": Format(
+        "application/json",
+        "Everything that was measured, with the run's header and where each array comes from (schema version 1).",
+        _json,
+    ),
+    "csv": Format(
+        "text/csv", "A line a token for a spreadsheet, with credit and value at this beta and lambda.", _csv
+    ),
+    "parquet": Format(
+        "application/vnd.apache.parquet",
+        "The same table with exact types; its metadata holds the whole record.",
+        _parquet,
+    ),
+}
+"""name, which is also the suffix -> how it is written."""
+
+
+# --- the words -------------------------------------------------------------------------------------------------------
+
+
+def verdict(trace: CreditTrace) -> str:
+    """Right or wrong, answer and gold, first wrong token, as one plain line."""
+    right = picks.is_correct(trace)
+    parts = ["✓ right" if right else "– no answer" if trace.status == VerdictStatus.REJECTED else "✕ wrong"]
+    parts.append(f"answer {visible_text(trace.answer)}" if trace.answer else "")
+    parts.append(f"gold {visible_text(trace.gold)}" if trace.gold else "")
+    if trace.first_wrong is not None:
+        parts.append(f"first wrong token #{trace.first_wrong}: {views.mistake_note(trace)}")
+    parts.append("cut off before an end token" if trace.finish_reason == StopReason.LENGTH else "")
+    return " · ".join(part for part in parts if part)
+
+
+def facts(taken: Taken) -> list[list[str]]:
+    """[name, text] of where a solution comes from, for a page that stands on its own."""
+    trace, header = taken.trace, taken.header
+    where = "typed by hand"
+    if taken.place.is_recorded:
+        where = f"prompt {trace.group_id}, solution {trace.sample_idx} of step {trace.step} (counted from 0)"
+    alone = "none: it stands alone"
+    mean = f"{trace.group_mean_reward:.4g}" if math.isfinite(trace.group_mean_reward) else alone
+    said = trace_files.provenance(trace)
+    how = "; ".join(
+        f"{word}: {', '.join(n for n in said if said[n] == word)}" for word in dict.fromkeys(said.values())
+    )
+    return [
+        ["run", f"{header.get('name') or header['run_id']} ({header['run_id']}, {header['algorithm']})"],
+        ["policy", f"after {taken.place.step} updates, adapter {_short(header['model'].get('adapter_sha256'))}"],
+        ["model", f"{header['model'].get('id')}, {_short(header['model'].get('sha256'))}; reference: the same without the adapter"],
+        ["solution", where],
+        ["reward, group mean", f"{trace.reward:g}, {mean}"],
+        ["beta, lambda", f"{taken.beta:g} reward per nat, {taken.gae_lambda:g}"],
+        ["log-probabilities", f"natural logarithm, temperature {header.get('temperature', 1):g}, KL {header.get('kl_estimator', 'exact')}"],
+        ["arrays", how],
+    ]  # fmt: skip
+
+
+def code(taken: Taken) -> dict[str, str]:
+    """What to paste to get the numbers again, by where to paste it."""
+    trace, place = taken.trace, taken.place
+    shell = [
+        reproduce.score_command(trace, place, taken.beta),
+        reproduce.export_command(trace, place, taken.beta, taken.gae_lambda, "json"),
+    ]
+    return {
+        "Python": reproduce.python_code(trace, place, taken.beta),
+        "Command line": "\n".join(line for line in shell if line),
+    }
+
+
+def _short(sha256: str | None) -> str:
+    return f"sha256 {sha256[:12]}…" if sha256 else "not kept"

@@ -1,0 +1,353 @@
+"""What the implied numbers are checked against: values of prefixes found by trying, not read off the policy. NumPy only.
+
+    V^pi(s_t)    success rate of the policy itself when it goes on from s_t     Monte Carlo, or exact enumeration
+    Q - V        V^pi(s_{t+1}) - V^pi(s_t); the reward R stands at the end      Monte Carlo
+    V_soft(s_t)  beta log(1 + p_ref(s_t) (e^{1/beta} - 1))                      from the reference's success rate p_ref
+
+A state is a prompt with the tokens so far; all rewards are 0 or 1. `TokenProcess` is all that is known of a policy and
+its task, so the same lines serve a network and an enumerable tree.
+
+Common random numbers: rollout j of every prefix of a problem meets the same uniform at the same position. Rollout j
+from s_t that draws y_t anyway *is* then rollout j from s_{t+1}, and is not sampled again: a solution costs about as many
+rollouts as its tokens could have been others, and Q - V of a token that was certain is exactly 0. Each prefix by itself
+has independent rollouts, so its interval is right; neighbouring prefixes share their luck.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from vimpo_core.intervals import difference_bounds, phi_of_pairs, wilson_bounds
+
+STAGES = (16, 64, 256)
+"""Rollouts a prefix at which results are shown; each stage keeps those before it."""
+
+CHUNK_ROWS = 256
+"""Rollouts sampled together: on a CPU more of them leave its caches and are slower."""
+
+TokenIds = tuple[int, ...]
+
+
+class State(NamedTuple):
+    """A prompt and the tokens written so far."""
+
+    prompt: TokenIds
+    prefix: TokenIds
+
+
+@dataclass(frozen=True)
+class TokenProcess:
+    """A policy on a task as a Markov decision process over tokens.
+
+    eos_id: the token that ends a solution; max_new_tokens: where one without it is cut off.
+    complete: for each state, one continuation (tokens up to the end or the cut) a row of its uniforms
+        [n, max_new_tokens - len(prefix)], drawn by inverse CDF in the order of the token ids.
+    draw_ranges: for each solution (a state), the uniforms that draw each of its tokens: float64 [T, 2], low <= u < high.
+    next_logprobs: log pi of the next token in each state, float64 [N, V].
+    reward: 0 or 1 of a prompt with a whole solution, ended or cut off.
+    """
+
+    eos_id: int
+    max_new_tokens: int
+    complete: Callable[[list[State], list[np.ndarray]], list[list[TokenIds]]]
+    draw_ranges: Callable[[list[State]], list[np.ndarray]]
+    next_logprobs: Callable[[list[State]], np.ndarray]
+    reward: Callable[[TokenIds, TokenIds], float]
+
+
+class Cancelled(Exception):
+    """The caller asked to stop; nothing of the unfinished stage was kept."""
+
+
+Outcomes = dict[State, np.ndarray]
+"""Success (bool [n]) of the rollouts already made from each state, rollout 0 first: pass it again to add to it."""
+
+
+@dataclass(frozen=True)
+class PrefixValues:
+    """Success rate from every prefix of one solution, T tokens long.
+
+    outcomes: success of each rollout, bool [T+1, k]; row t belongs to the first t tokens, and is constant where
+    `is_exact` (bool [T+1]): nothing can follow the end token or the end of the token budget.
+    """
+
+    outcomes: np.ndarray
+    is_exact: np.ndarray
+
+    @property
+    def rollouts(self) -> int:
+        return self.outcomes.shape[1]
+
+    @property
+    def successes(self) -> np.ndarray:
+        """int [T+1]."""
+        return self.outcomes.sum(axis=1)
+
+    @property
+    def value(self) -> np.ndarray:
+        """V(s_0) .. V(s_T), float [T+1], reward units; V(s_T) of an ended solution is its reward R."""
+        return self.outcomes.mean(axis=1)
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """95% Wilson interval of each value, low and high [T+1]; no width where exact."""
+        low, high = wilson_bounds(self.successes, self.rollouts)
+        return np.where(self.is_exact, self.value, low), np.where(self.is_exact, self.value, high)
+
+    def advantages(self) -> np.ndarray:
+        """Q - V of each token, V(s_{t+1}) - V(s_t): float [T], reward units. Its implied counterpart is delta_t."""
+        return np.diff(self.value)
+
+    def advantage_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """95% Newcombe interval of each advantage for paired rollouts, low and high [T]."""
+        estimates = np.stack([self.value, *self.bounds()])
+        correlation = phi_of_pairs(self.outcomes[:-1], self.outcomes[1:])
+        return difference_bounds(estimates[:, :-1], estimates[:, 1:], correlation)
+
+
+def prefixes_of(solution: State) -> list[State]:
+    """s_0 .. s_T of a solution: T + 1 states."""
+    return [State(solution.prompt, solution.prefix[:t]) for t in range(len(solution.prefix) + 1)]
+
+
+def exact_outcome(process: TokenProcess, state: State) -> float | None:
+    """The reward of a state that nothing can follow; None where the policy still has a choice.
+
+    After the end token the solution up to it counts; without one in the token budget, the cut-off solution does.
+    """
+    prompt, budget = state.prompt, process.max_new_tokens
+    inside = state.prefix[:budget]
+    if process.eos_id in inside:
+        return process.reward(prompt, inside[: inside.index(process.eos_id) + 1])
+    return process.reward(prompt, inside) if len(state.prefix) >= budget else None
+
+
+# ---- Monte Carlo
+
+
+def monte_carlo_values(
+    process: TokenProcess,
+    solutions: Sequence[State],
+    rollouts: int,
+    seed: int = 0,
+    common_random_numbers: bool = True,
+    outcomes: Outcomes | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+    on_progress: Callable[[int, int], None] | None = None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> list[PrefixValues]:
+    """V^pi of every prefix of every solution, `rollouts` tries each; a prefix that several share is tried once.
+
+    Args:
+        seed: of the uniforms. They depend on it, the prompt and the rollout's number (and on the prefix, without
+            common random numbers), so neither chunks, stages nor the other solutions change a result.
+        outcomes: results of earlier calls of this process with this seed; only what is missing is sampled, and added.
+        chunk_rows: rollouts in memory at once.
+        on_progress: called with (rollouts sampled, rollouts to sample).
+        is_cancelled: asked before every chunk.
+
+    Returns:
+        One PrefixValues a solution.
+
+    Raises:
+        ValueError: rollouts below 1.
+        Cancelled: `is_cancelled` said so.
+    """
+    if rollouts < 1:
+        raise ValueError(f"rollouts must be >= 1, got {rollouts}. Use {STAGES[0]} or more for an interval.")
+    outcomes = {} if outcomes is None else outcomes
+    jobs = _jobs(process, solutions, rollouts, seed, common_random_numbers, outcomes)
+    found = _sample(process, jobs, chunk_rows, on_progress, is_cancelled)
+    # The longest prefix first: a rollout that follows the solution has its outcome from the prefix after it.
+    for job in sorted(jobs, key=lambda job: -len(job.state.prefix)):
+        fresh = np.empty(len(job.follows), dtype=bool)
+        fresh[~job.follows] = found[job.state]
+        if job.follows.any():
+            after = _known(process, job.child, rollouts, outcomes)
+            fresh[job.follows] = after[rollouts - len(fresh) : rollouts][job.follows]
+        outcomes[job.state] = np.concatenate([outcomes.get(job.state, fresh[:0]), fresh])
+    return [_prefix_values(process, solution, rollouts, outcomes) for solution in solutions]
+
+
+class _Job(NamedTuple):
+    """What is missing of a state: rollouts start.. of it, those of which `follows` (bool) draw the solution's own next
+    token, the way to `child`. `key` names its table of uniforms."""
+
+    state: State
+    child: State
+    key: tuple
+    start: int
+    follows: np.ndarray
+
+
+def _jobs(process, solutions, rollouts, seed, common, outcomes) -> list[_Job]:
+    jobs: dict[State, _Job] = {}
+    missing = [
+        s
+        for s in solutions
+        if any(len(outcomes.get(p, ())) < rollouts and _has_choice(process, p) for p in prefixes_of(s))
+    ]
+    ranges = process.draw_ranges(missing) if common and missing else [None] * len(missing)
+    for solution, ranges_T in zip(missing, ranges, strict=True):
+        states = prefixes_of(solution)
+        for t, state in enumerate(states):
+            start = len(outcomes.get(state, ()))
+            if state in jobs or start >= rollouts or not _has_choice(process, state):
+                continue
+            key = (seed, state.prompt) if common else (seed, *state)
+            follows = np.zeros(rollouts - start, dtype=bool)
+            if common and t < len(solution.prefix):
+                drawn = _uniforms(key, start, rollouts, process.max_new_tokens)[:, t]
+                follows = (ranges_T[t, 0] <= drawn) & (drawn < ranges_T[t, 1])
+            jobs[state] = _Job(state, states[min(t + 1, len(states) - 1)], key, start, follows)
+    return list(jobs.values())
+
+
+def _uniforms(key, start: int, stop: int, width: int) -> np.ndarray:
+    """Rows start..stop of the key's table of uniforms, float64 [stop - start, width]; the same on every machine."""
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    generator = np.random.PCG64(int.from_bytes(digest[:16], "big"))
+    generator.advance(start * width)  # one draw of the generator a float64
+    return np.random.Generator(generator).random((stop - start, width))
+
+
+def _sample(process, jobs, chunk_rows, on_progress, is_cancelled) -> dict[State, np.ndarray]:
+    """Outcomes of the rollouts that leave the solution, bool [n] a state, in the order of their numbers."""
+    # Prefixes of like length together: little padding, and rows that end at like times.
+    pieces = [
+        (job, rows)
+        for job in sorted(jobs, key=lambda job: len(job.state.prompt) + len(job.state.prefix))
+        for rows in _split(np.flatnonzero(~job.follows), chunk_rows)
+    ]
+    total, done = sum(len(rows) for _, rows in pieces), 0
+    found: dict[State, list] = {job.state: [] for job in jobs}
+    for chunk in _chunks(pieces, chunk_rows):
+        if is_cancelled():
+            raise Cancelled
+        states, uniforms = [job.state for job, _ in chunk], [_draws(process, *piece) for piece in chunk]
+        for state, continuations in zip(states, process.complete(states, uniforms), strict=True):
+            found[state] += [process.reward(state.prompt, state.prefix + ids) == 1 for ids in continuations]
+        done += sum(map(len, uniforms))
+        if on_progress:
+            on_progress(done, total)
+    return {state: np.array(rows, dtype=bool) for state, rows in found.items()}
+
+
+def _draws(process, job, rows):
+    table = _uniforms(job.key, job.start, job.start + len(job.follows), process.max_new_tokens)
+    return table[rows, len(job.state.prefix) :]
+
+
+def _split(rows, size):
+    return [rows[i : i + size] for i in range(0, len(rows), size)]
+
+
+def _chunks(pieces, chunk_rows):
+    """Consecutive pieces of at most `chunk_rows` rows together."""
+    chunk, size = [], 0
+    for piece in pieces:
+        if chunk and size + len(piece[1]) > chunk_rows:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(piece)
+        size += len(piece[1])
+    if chunk:
+        yield chunk
+
+
+def _has_choice(process, state) -> bool:
+    return process.eos_id not in state.prefix and len(state.prefix) < process.max_new_tokens
+
+
+def _known(process, state, rollouts, outcomes) -> np.ndarray:
+    """Outcomes of the first `rollouts` rollouts from a state, bool [rollouts]."""
+    exact = exact_outcome(process, state)
+    return outcomes[state][:rollouts] if exact is None else np.full(rollouts, exact == 1)
+
+
+def _prefix_values(process, solution, rollouts, outcomes) -> PrefixValues:
+    states = prefixes_of(solution)
+    return PrefixValues(
+        outcomes=np.stack([_known(process, s, rollouts, outcomes) for s in states]),
+        is_exact=np.array([not _has_choice(process, s) for s in states]),
+    )
+
+
+# ---- exact enumeration
+
+
+class ExactValue(NamedTuple):
+    """V^pi(s) lies within value .. value + left_out; left_out is the probability of the continuations not looked at."""
+
+    value: float
+    left_out: float
+
+
+def exact_value(
+    process: TokenProcess, state: State, left_out: float = 1e-3, max_expansions: int = 2000, batch: int = 64
+) -> ExactValue:
+    """V^pi of a state by going through its continuations, the most probable first.
+
+    Args:
+        left_out: stop once the continuations not yet looked at have at most this probability; 0 looks at all of them.
+        max_expansions: states to look at; small trees (the last tokens of a solution) need few, whole solutions many
+            thousands, and the bound that is returned then stays wide.
+        batch: states looked at together.
+    """
+    outcome = exact_outcome(process, state)
+    if outcome is not None:
+        return ExactValue(float(outcome), 0.0)
+    order = itertools.count()  # states of equal probability are taken as they came
+    frontier = [(-1.0, next(order), state)]
+    value, expanded = 0.0, 0
+    while frontier and expanded < max_expansions and -sum(f[0] for f in frontier) > left_out:
+        taken = [heapq.heappop(frontier) for _ in range(min(batch, len(frontier), max_expansions - expanded))]
+        expanded += len(taken)
+        chances = np.exp(process.next_logprobs([s for _, _, s in taken]))
+        for (mass, _, parent), row in zip(taken, chances, strict=True):
+            for token in np.flatnonzero(row):
+                child, share = State(parent.prompt, (*parent.prefix, int(token))), -mass * row[token]
+                outcome = exact_outcome(process, child)
+                if outcome is None:
+                    heapq.heappush(frontier, (-share, next(order), child))
+                else:
+                    value += share * outcome
+    return ExactValue(float(value), float(-sum(f[0] for f in frontier)))
+
+
+# ---- the soft optimum
+
+
+def soft_value(p_ref, beta: float):
+    """Value of the KL-regularised (soft) optimum, KL cost included, where the reference succeeds with probability p_ref.
+
+        V_soft = beta log(1 + p_ref (e^{1/beta} - 1)) = beta log((1 - p_ref) + p_ref e^{1/beta})
+
+    Computed in log space: e^{1/beta} would overflow below beta 0.0014. It rises with p_ref, so the ends of an interval
+    of p_ref go to the ends of an interval of V_soft.
+
+    Args:
+        p_ref: success rate of the reference from the state, array or number in [0, 1]; beta: reward per nat, > 0.
+
+    Returns:
+        float of p_ref's shape, reward units: p_ref for large beta, 1 for small beta unless p_ref is 0.
+
+    Raises:
+        ValueError: beta is not positive.
+    """
+    if not beta > 0:
+        raise ValueError(f"beta must be > 0, got {beta}. Use the run's own.")
+    p_ref = np.asarray(p_ref, dtype=np.float64)
+    with np.errstate(divide="ignore"):  # log 0 = -inf is meant
+        return beta * np.logaddexp(np.log1p(-p_ref), np.log(p_ref) + 1 / beta)
+
+
+def soft_curve(reference: PrefixValues, beta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """V_soft of every prefix and its 95% interval: value, low, high [T+1], from rollouts of the reference."""
+    return tuple(soft_value(p, beta) for p in (reference.value, *reference.bounds()))
