@@ -1,0 +1,295 @@
+"""The app in a real browser: what only a browser shows. One server for the whole file, real training, real scoring."""
+
+import dataclasses
+import re
+import time
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser import count_sent, scrolls_sideways, serving, visiting
+from tests.fakes import FakeTrainer
+from vimpo_core import worker
+from vimpo_core.config import TrainConfig
+from vimpo_core.paths import DEMOS
+from vimpo_core.runs import RunsDir
+from vimpo_core.types import RunState
+
+pytestmark = pytest.mark.browser
+
+PAGES = {
+    "": "Who gets the blame?",
+    "train": "What to expect: the bundled runs",
+    "inspect": "Alternatives here",
+    "runs": "Compare",
+}
+"""Address -> words at the end of what the page draws."""
+
+SETTLED_MS = 400
+"""A selection is reported 150 ms after it was made: after this time a frame would have been sent."""
+
+BUNDLED = "vimpo-beta-0.3"
+SMALL = {"prompts_per_step": 2, "group_size": 4, "eval_prompts": 8}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return RunsDir(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def address(runs):
+    with serving(runs.path) as server:
+        yield server.address
+
+
+@pytest.fixture
+def visitor(browser):
+    with visiting(browser) as context:
+        yield context
+
+
+@pytest.fixture
+def page(visitor):
+    opened = visitor.new_page()
+    opened.set_default_timeout(30_000)
+    return opened
+
+
+def strip(page: Page, which: str):
+    """The upper ("lens") or lower ("grpo") strip of the credit view."""
+    return page.locator(f'.strip-host[data-strip="{which}"]')
+
+
+def tokens(page: Page, which: str = "lens"):
+    return strip(page, which).get_by_role("option")
+
+
+def open_start(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(tokens(page, "grpo").first).to_be_visible()
+
+
+def open_inspect(page: Page, address: str, query: str = f"run={BUNDLED}") -> int:
+    """Open the Inspect page; returns how many tokens the solution has."""
+    page.goto(f"{address}/inspect?{query}")
+    expect(page.get_by_text("Alternatives here")).to_be_visible()
+    return tokens(page).count()
+
+
+def expect_selected(page: Page, token: int) -> None:
+    """Both strips, the value curve, the card and the address agree on the selected token."""
+    for which in ("lens", "grpo"):
+        expect(tokens(page, which).nth(token)).to_have_attribute("aria-selected", "true")
+        expect(strip(page, which).locator('[aria-selected="true"]')).to_have_count(1)
+    expect(page.locator(".card .token-number")).to_have_text(f"token #{token}")
+    centre = "(band) => Number(band.getAttribute('x')) + Number(band.getAttribute('width')) / 2"
+    band = page.locator(".band.selection")
+    label = page.locator(".curve-token").nth(token)
+    assert abs(band.evaluate(centre) - float(label.get_attribute("x"))) < 1
+    expect(page).to_have_url(re.compile(rf"[?&]token={token}(&|$)"))
+
+
+def wait_for(condition, seconds: float = 30) -> None:
+    """For what happens outside the browser."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so within {seconds} s"
+        time.sleep(0.05)
+
+
+# --- every page ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_page_opens_without_an_error_and_never_scrolls_sideways(browser, address, path, theme):
+    with visiting(browser, theme=theme) as context:
+        page = context.new_page()
+        page.goto(f"{address}/{path}")
+        expect(page.get_by_text(PAGES[path], exact=True)).to_be_visible(timeout=30_000)
+        paper = page.locator(".stApp").evaluate("(app) => getComputedStyle(app).backgroundColor")
+        assert (paper == "rgb(255, 255, 255)") == (theme == "light")
+        for width in (1440, 800):
+            page.set_viewport_size({"width": width, "height": 1000})
+            page.wait_for_timeout(SETTLED_MS)
+            assert not scrolls_sideways(page), width
+        expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+# --- Start -----------------------------------------------------------------------------------------------------------
+
+
+def test_start_shows_both_strips_over_the_same_tokens_and_marks_the_first_wrong_one(page, address):
+    open_start(page, address)
+    assert tokens(page, "grpo").all_inner_texts() == tokens(page, "lens").all_inner_texts()
+    for which in ("grpo", "lens"):
+        expect(strip(page, which).locator(".wrong .token")).to_have_count(1)
+        expect(strip(page, which).locator(".wrong .token")).to_have_attribute(
+            "aria-label", re.compile("first wrong token")
+        )
+    boxes = [strip(page, which).bounding_box() for which in ("grpo", "lens")]
+    assert boxes[0]["y"] + boxes[0]["height"] <= boxes[1]["y"], "GRPO stands above VIMPO"
+
+
+def test_start_leads_on_to_training_and_to_the_same_solution_on_inspect(page, address):
+    open_start(page, address)
+    shown = tokens(page).all_inner_texts()
+    page.get_by_role("button", name="Look closer").click()
+    expect(page.get_by_text("Alternatives here")).to_be_visible()
+    assert tokens(page).all_inner_texts() == shown
+    page.go_back()
+    page.get_by_role("button", name="Train it yourself").click()
+    expect(page.get_by_role("button", name="Start training")).to_be_visible()
+
+
+# --- Train -----------------------------------------------------------------------------------------------------------
+
+
+def test_three_steps_from_the_form_finish_and_a_second_tab_shows_the_same_run(visitor, page, address):
+    page.goto(f"{address}/train")
+    for label, value in (("Steps", 3), ("Prompts a step", 2), ("Group size", 4)):
+        field = page.get_by_label(label, exact=True)
+        field.fill(str(value))
+        field.press("Enter")
+    page.get_by_role("button", name="Start training").click()
+    second = visitor.new_page()
+    expect(page).to_have_url(re.compile("job=job-"))
+    second.goto(page.url)
+    for tab in (page, second):
+        expect(tab.get_by_text("Finished.")).to_be_visible(timeout=60_000)
+        expect(tab.get_by_text("step 3/3")).to_be_visible()
+        expect(tab.get_by_role("heading", name="Solutions of step 3")).to_be_visible()
+        expect(tab.locator(".solution .strip")).to_have_count(4)  # two prompts, by VIMPO and by GRPO
+        expect(tab.get_by_role("img", name=re.compile(r"^Mean reward: VIMPO .*\d"))).to_be_visible()
+    drawn = "(canvas) => new Set(new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size"
+    assert page.get_by_role("img", name=re.compile("^Mean reward")).evaluate(drawn) > 3
+    facts = [tab.locator(".solution .facts").all_inner_texts() for tab in (page, second)]
+    assert facts[0] == facts[1]
+
+
+def test_closing_the_tab_does_not_stop_the_run(browser, address, runs):
+    job_id = runs.submit([TrainConfig(steps=40, **SMALL)])
+    (run_id,) = next(job.run_ids for job in runs.jobs() if job.job_id == job_id)
+    with visiting(browser) as context:
+        page = context.new_page()
+        page.goto(f"{address}/train?job={job_id}")  # wakes the worker
+        expect(page.get_by_text(re.compile(r"step \d+/40"))).to_be_visible(timeout=60_000)
+    with runs.open(run_id) as store:
+        wait_for(lambda: store.state() == RunState.FINISHED)
+        assert store.last_step() == 40
+
+
+# --- Inspect ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_click_on_a_token_moves_both_strips_curve_card_and_address(page, address):
+    count = open_inspect(page, address)
+    for token in (2, count - 1):
+        tokens(page).nth(token).click()
+        expect_selected(page, token)
+    tokens(page, "grpo").nth(5).click()
+    expect_selected(page, 5)
+
+
+def test_arrow_keys_home_and_end_move_the_selection(page, address):
+    count = open_inspect(page, address)
+    tokens(page).nth(4).click()
+    for key, token in (
+        ("ArrowRight", 5),
+        ("ArrowLeft", 4),
+        ("End", count - 1),
+        ("ArrowRight", count - 1),
+        ("Home", 0),
+        ("ArrowLeft", 0),
+    ):
+        page.keyboard.press(key)
+        expect_selected(page, token)
+        assert page.evaluate("document.activeElement.shadowRoot.activeElement.dataset.index") == str(token)
+
+
+def test_hover_shows_at_least_eight_quantities_without_a_server_round_trip(page, address):
+    sent = count_sent(page)
+    open_inspect(page, address)
+    page.wait_for_timeout(SETTLED_MS)
+    assert sent, "the websocket is being watched"
+    before = len(sent)
+    for token in (3, 7, 11):
+        tokens(page).nth(token).hover()
+        expect(page.locator(".hover-card .token-number")).to_have_text(f"token #{token}")
+        expect(page.locator(".hover-card")).to_be_visible()
+        numbers = page.locator(".hover-card dd").all_inner_texts()
+        assert len(numbers) >= 8 and all(re.search(r"\d", number) for number in numbers)
+    page.wait_for_timeout(SETTLED_MS)
+    assert len(sent) == before
+
+
+def test_a_link_restores_run_step_solution_token_and_lens(page, address):
+    with RunsDir(DEMOS, read_only=True).open("vimpo-beta-0.1") as store:
+        step = store.trace_steps()[-2]
+    query = f"run=vimpo-beta-0.1&step={step}&group=3&sample=2&token=6&lens=kl"
+    open_inspect(page, address, query)
+    expect(page.get_by_label("Lens", exact=True)).to_have_value("kl")
+    expect_selected(page, 6)
+    expect(page.get_by_role("combobox", name="Run")).to_have_value(re.compile("^bundled: VIMPO beta 0.1"))
+    expect(page.get_by_role("combobox", name="Solution")).to_have_value(re.compile("^3 of 8"))
+    expect(page.get_by_role("group", name="Training step").get_by_text(str(step), exact=True)).to_be_visible()
+    assert page.url == f"{address}/inspect?{query}"
+
+
+def test_a_typed_solution_is_scored_and_an_unknown_character_is_named_with_the_text_kept(page, address):
+    page.goto(f"{address}/inspect?mode=typed&run={BUNDLED}")
+    page.get_by_label("Problem", exact=True).fill("2+3*4=")
+    page.get_by_label("Solution", exact=True).fill("2+12;14.")
+    page.get_by_role("button", name="Score").click()
+    expect(tokens(page)).to_have_text(list("2+12;14."), timeout=60_000)
+    expect(page.get_by_text(re.compile("right · answer"))).to_be_visible()
+    page.get_by_label("Solution", exact=True).fill("2+x;14.")
+    page.get_by_role("button", name="Score").click()
+    warning = page.get_by_test_id("stAlert")
+    expect(warning).to_contain_text("'x'")
+    assert warning.inner_text().strip().count(". ") <= 1, "what is wrong, and what to do"
+    expect(page.get_by_label("Solution", exact=True)).to_have_value("2+x;14.")
+
+
+# --- hostile text ----------------------------------------------------------------------------------------------------
+
+EXECUTES = "<img src=x onerror=window.executed=1>"
+HOSTILE = (EXECUTES, "</script><script>window.executed=1</script>", "\u202e", "\u200b", "**b** $x$")
+SHOWN = [*HOSTILE[:2], "⟨RLO⟩", "⟨ZWSP⟩", HOSTILE[4]]
+
+
+class Hostile(FakeTrainer):
+    """Samples text that wants to be more than text."""
+
+    def step(self):
+        record = super().step()
+        return dataclasses.replace(record, traces=[self._spoilt(trace) for trace in record.traces])
+
+    def _spoilt(self, trace):
+        text = HOSTILE + trace.text[len(HOSTILE) :]
+        return trace.with_(text=text, prompt_text=EXECUTES, gold=EXECUTES, answer=EXECUTES, first_wrong=1)
+
+
+@pytest.fixture(scope="module")
+def hostile_job(runs):
+    job_id = runs.submit([TrainConfig(steps=1, **SMALL)], name=EXECUTES)
+    worker.main(runs.path, make_trainer=Hostile, only_job=job_id)
+    return next(job for job in runs.jobs() if job.job_id == job_id)
+
+
+def test_hostile_text_of_a_run_is_shown_literally_and_executes_nothing(page, address, hostile_job):
+    open_inspect(page, address, f"run={hostile_job.run_ids[0]}")
+    assert tokens(page).all_inner_texts()[: len(SHOWN)] == SHOWN
+    expect_literal(page)
+    page.goto(f"{address}/train?job={hostile_job.job_id}")
+    expect(page.locator(".solution .strip").first).to_contain_text("".join(SHOWN[:4]))
+    expect_literal(page)
+    page.goto(f"{address}/runs")
+    expect(page.get_by_text(EXECUTES).first).to_be_visible()
+    expect_literal(page)
+
+
+def expect_literal(page: Page) -> None:
+    assert page.locator("img[src=x]").count() == 0
+    assert page.evaluate("window.executed") is None

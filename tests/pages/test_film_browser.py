@@ -1,0 +1,130 @@
+"""The film strip in a real browser: it plays without the server, answers keys, and keeps to the address."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import count_sent, scrolls_sideways, serving, visiting
+
+pytestmark = pytest.mark.browser
+
+SETTLED_MS = 400
+RUN = "vimpo-beta-0.3"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("runs")) as server:
+        yield server.address
+
+
+@pytest.fixture
+def page(browser):
+    with visiting(browser) as context:
+        opened = context.new_page()
+        opened.set_default_timeout(60_000)
+        yield opened
+
+
+def open_film(page, address, query=""):
+    page.goto(f"{address}/inspect?run={RUN}&more=film{query}")
+    expect(page.locator(".film-strip .map svg")).to_be_visible(timeout=60_000)
+
+
+def at_step(page):
+    return page.locator(".film-strip .at-step")
+
+
+def test_every_step_and_token_is_a_cell_and_the_first_wrong_token_is_red(page, address):
+    open_film(page, address)
+    tokens = page.locator(".film-strip .strip .token").count()
+    assert page.locator(".film-strip .cell").count() == 11 * tokens
+    expect(page.locator(".film-strip .map .curve-wrong")).to_have_count(1)
+    signs = page.locator(".film-strip .cell").evaluate_all("(cells) => cells.map((c) => c.dataset.sign)")
+    assert set(signs[:tokens]) == {"0"}, "no credit at step 0"
+    assert "-" in signs[tokens:]
+
+
+def test_play_runs_to_the_last_step_without_a_server_round_trip(page, address):
+    sent = count_sent(page)
+    open_film(page, address, "&film=80")
+    page.wait_for_timeout(SETTLED_MS)
+    before = len(sent)
+    page.locator(".film-strip .play").click()
+    expect(page.locator(".film-strip .play")).to_contain_text("Pause")
+    expect(at_step(page)).to_have_text("step 90 of 100")
+    assert len(sent) == before
+    expect(at_step(page)).to_have_text("step 100 of 100")
+    expect(page.locator(".film-strip .play")).to_contain_text("Play")
+    expect(page).to_have_url(re.compile(r"film=100"))
+
+
+def test_arrow_keys_move_over_steps_and_tokens_and_the_credit_view_follows(page, address):
+    open_film(page, address, "&film=50&token=4")
+    page.locator(".film-strip .map .plot").focus()
+    for key in ("ArrowUp", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+    expect(at_step(page)).to_have_text("step 40 of 100")
+    expect(page).to_have_url(re.compile(r"film=40"))
+    expect(page).to_have_url(re.compile(r"token=6"))
+    expect(page.locator(".card .token-number")).to_have_text("token #6")
+
+
+def test_the_scrubber_moves_the_curve_and_a_click_on_a_cell_selects_it(page, address):
+    open_film(page, address)
+    line = page.locator(".film-strip .now-line")
+    at_first = line.get_attribute("d")
+    page.get_by_label("Step of training").fill("3")
+    expect(at_step(page)).to_have_text("step 30 of 100")
+    assert line.get_attribute("d") != at_first
+    count = page.locator(".film-strip .strip .token").count()
+    page.locator(".film-strip .cell").nth(5 * count + 2).click(force=True)
+    expect(at_step(page)).to_have_text("step 50 of 100")
+    expect(page.locator(".film-strip .map .readout")).to_contain_text("token #2")
+
+
+def test_the_lens_changes_all_cells_at_once_and_goes_to_the_address(page, address):
+    open_film(page, address)
+    page.get_by_label("Lens of the film strip").select_option("entropy")
+    signs = page.locator(".film-strip .cell").evaluate_all("(cells) => cells.map((c) => c.dataset.sign)")
+    assert set(signs) == {"amount"}
+    expect(page).to_have_url(re.compile("lens=entropy"))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_fits_the_window(browser, address, theme):
+    with visiting(browser, theme=theme) as context:
+        page = context.new_page()
+        open_film(page, address)
+        for width in (1440, 800):
+            page.set_viewport_size({"width": width, "height": 1000})
+            page.wait_for_timeout(SETTLED_MS)
+            assert not scrolls_sideways(page), width
+
+
+def test_with_reduced_motion_nothing_slides_and_a_frame_stays_longer(browser, address):
+    with visiting(browser) as context:
+        page = context.new_page()
+        page.emulate_media(reduced_motion="reduce")
+        open_film(page, address, "&film=80")
+        duration = page.locator(".film-strip .now-line").evaluate(
+            "(line) => getComputedStyle(line).transitionDuration"
+        )
+        assert duration == "0s"
+        page.locator(".film-strip .play").click()
+        page.wait_for_timeout(900)
+        expect(at_step(page)).to_have_text("step 80 of 100")
+
+
+def test_a_fork_from_the_form_trains_on_under_train(page, address):
+    open_film(page, address, "&film=0")
+    page.get_by_text("Train on from step 0").first.click()
+    steps = page.get_by_label("Steps, the past included")
+    steps.fill("2")
+    steps.press("Enter")
+    page.get_by_text("New: starts at once").click()
+    page.get_by_role("button", name="Train on from step 0").click()
+    expect(page).to_have_url(re.compile("/train"))
+    expect(page.get_by_text("Finished.")).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("step 2/2")).to_be_visible()
