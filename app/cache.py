@@ -9,9 +9,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from vimpo_core import picks, views
+from vimpo_core import checks, picks, views
+from vimpo_core.formats import export
 from vimpo_core.paths import DEMOS, default_runs_dir
 from vimpo_core.runs import RunsDir, RunSummary
+from vimpo_core.telescope import Telescope, reward_against_telescope
 from vimpo_core.types import CreditTrace
 
 FRESH_SECONDS = 1.0
@@ -51,6 +53,26 @@ def payload(
 ) -> dict:
     """`views.inspector_payload` of one solution of a run."""
     return views.inspector_payload(traces(folder, run_id, created, step), index, beta, gae_lambda)
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def telescope(folder: Path, run_id: str, created: str, step: int, beta: float) -> Telescope:
+    return reward_against_telescope(traces(folder, run_id, created, step), beta)
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def failed_checks(
+    folder: Path, run_id: str, created: str, step: int, beta: float, gae_lambda: float
+) -> dict[str, list[int]]:
+    """`checks.step_checks` of a step."""
+    return checks.step_checks(traces(folder, run_id, created, step), beta, gae_lambda)
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def export_header(folder: Path, run_id: str, created: str, step: int) -> dict:
+    """The run's header as exported files state it, with the fingerprint of the step's adapter."""
+    with RunsDir(folder, read_only=folder == DEMOS).open(run_id) as store:
+        return export.header_of(store, step)
 
 
 def best_example(folder: Path) -> tuple[RunSummary, int, picks.Example] | None:

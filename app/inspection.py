@@ -19,6 +19,7 @@ from vimpo_core.visible_text import visible_text
 BETAS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 VIEW_KEY = "credit"
 BUNDLED = "bundled/"
+_JUST_SELECTED = "inspect.selected"
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ def pick_source(found: list[Source], notes: list[str]) -> Source:
         list(by_key),
         format_func=lambda key: by_key[key].label,
         help="Your own runs, newest first, then the bundled ones.",
-        width=400,
-        **state.bound("run", key, "step", "group", "sample", "token", "beta", "lambda"),
+        width=340,
+        **state.bound("run", key, "step", "group", "sample", "token", "beta", "lambda", "film"),
     )
     return by_key[picked]
 
@@ -110,7 +111,7 @@ def pick_step(steps: list[int], label: str, help: str, notes: list[str]) -> int:
     if len(steps) == 1:
         st.markdown(f"{label}  \n**{steps[0]}**")
         return steps[0]
-    return st.select_slider(label, steps, help=help, width=280, **state.bound("step", step, "token"))
+    return st.select_slider(label, steps, help=help, width=220, **state.bound("step", step, "token", "film"))
 
 
 def sampled(source: Source, step: int) -> list[CreditTrace]:
@@ -130,7 +131,7 @@ def pick_solution(source: Source, step: int, notes: list[str]) -> Scene:
             f"{visible_text(groups[g].prompt)}   {groups[g].correct} of {len(groups[g].indices)} right"
         ),
         help="The prompts of this step. Each was answered several times: their mean reward is the baseline.",
-        width=290,
+        width=250,
         **state.bound("group", group_id, "sample", "token"),
     )
     by_sample = {traces[i].sample_idx: i for i in groups[group_id].indices}
@@ -145,7 +146,7 @@ def pick_solution(source: Source, step: int, notes: list[str]) -> Scene:
         list(by_sample),
         format_func=lambda s: _solution_label(traces[by_sample[s]], len(by_sample)),
         help="✓ right, ✕ wrong, – no answer; then the answer that was read.",
-        width=200,
+        width=150,
         **state.bound("sample", sample, "token"),
     )
     return Scene(source, step, traces, by_sample[sample])
@@ -226,7 +227,7 @@ def pick_beta(source: Source, notes: list[str]) -> float:
         sorted({*BETAS, trained, beta}),
         format_func=lambda b: f"{b:g}" + (" (as trained)" if b == trained else ""),
         help=f"{limits['help']} Here it only changes how the same log-probabilities are read.",
-        width=240,
+        width=190,
         **state.bound("beta", beta),
     )
 
@@ -240,7 +241,7 @@ def pick_lambda(source: Source, notes: list[str]) -> float:
         options,
         format_func=lambda x: f"{x:g}",
         help=limits["help"],
-        width=200,
+        width=150,
         **state.bound("lambda", gae_lambda),
     )
 
@@ -280,6 +281,12 @@ def remember_selection() -> None:
         lens=lens if lens in views.LENSES and lens != views.DEFAULT_LENS else None,
         token=token if isinstance(token, int) else None,
     )
+    st.session_state[_JUST_SELECTED] = True
+
+
+def just_selected() -> bool:
+    """Whether this run of the page follows a selection in the browser; True once."""
+    return st.session_state.pop(_JUST_SELECTED, False)
 
 
 def verdict(trace: CreditTrace) -> str:

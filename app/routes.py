@@ -7,7 +7,9 @@ import streamlit as st
 from vimpo_core.paths import ROOT
 
 PAGES = ROOT / "pages"
-START, TRAIN, INSPECT, RUNS = (PAGES / f"{name}.py" for name in ("start", "train", "inspector", "runs"))
+START, TRAIN, INSPECT, SCORECARD, RUNS = (
+    PAGES / f"{name}.py" for name in ("start", "train", "inspector", "scorecard", "runs")
+)
 
 
 def navigation():
@@ -18,6 +20,7 @@ def navigation():
             st.Page(TRAIN, title="Train", url_path="train"),
             # The file is not called inspect.py, so that it can never stand before the standard library's module.
             st.Page(INSPECT, title="Inspect", url_path="inspect"),
+            st.Page(SCORECARD, title="Scorecard", url_path="scorecard"),
             st.Page(RUNS, title="Runs", url_path="runs"),
         ],
         position="top",

@@ -8,8 +8,20 @@ import streamlit as st
 
 from app import state
 
-SECTIONS: dict[str, str] = {}
+SECTIONS: dict[str, str] = {
+    "truth": "Is it right?",
+    "branch": "What if?",
+    "film": "Film strip",
+    "sums": "Does it add up?",
+    "scatter": "Reward against telescope",
+    "take": "Take it along",
+}
 """name in the address (its code is app/<name>.py, function `show`) -> what the control calls it."""
+
+
+def is_open() -> bool:
+    """Whether a section is open that may show the selected token."""
+    return st.query_params.get("more") in SECTIONS
 
 
 def sections(scene, beta: float, gae_lambda: float) -> None:

@@ -91,9 +91,9 @@ def settings_form(
         help="What the run is called in lists. Left empty, it is named after its settings.",
     )
     configs, problem = _configs(chosen)
-    for remark in _remarks(configs, measured_lengths):
+    for remark in remarks(configs, measured_lengths):
         with slots[remark.setting]:
-            _show(remark)
+            show_remark(remark)
     if problem:
         with slots.get(problem.split()[0], st.container()):
             st.warning(problem, icon=":material/error:")
@@ -139,8 +139,13 @@ def _fields(uses_vimpo: bool) -> dict[str, st.delta_generator.DeltaGenerator]:
 
 
 def _field(field: Field, disabled: bool = False):
-    known, key = setting(field.name), _KEY.format(field.name)
-    st.session_state.setdefault(key, known["default"])
+    return draw_field(field, _KEY.format(field.name), setting(field.name)["default"], disabled)
+
+
+def draw_field(field: Field, key: str, default, disabled: bool = False):
+    """One setting, kept in the session under `key`; returns the place for advice under it."""
+    known = setting(field.name)
+    st.session_state.setdefault(key, default)
     shared = {"key": key, "persist_state": "session", "help": _help(field, known), "disabled": disabled}
     if known["choices"]:
         st.selectbox(field.label, known["choices"], **shared)
@@ -171,7 +176,7 @@ def _configs(chosen: str) -> tuple[list[TrainConfig], str]:
         return [], str(error)
 
 
-def _remarks(configs: list[TrainConfig], measured_lengths: Mapping[int, float]) -> list[Advice]:
+def remarks(configs: list[TrainConfig], measured_lengths: Mapping[int, float]) -> list[Advice]:
     """Advice for all configs, each remark once, on settings that the form shows."""
     found: dict[tuple[str, str], Advice] = {}
     for config in configs:
@@ -181,7 +186,7 @@ def _remarks(configs: list[TrainConfig], measured_lengths: Mapping[int, float]) 
     return list(found.values())
 
 
-def _show(remark: Advice) -> None:
+def show_remark(remark: Advice) -> None:
     if remark.level == "note":
         st.caption(f"{_ICONS['note']} {remark.text}")
     else:

@@ -19,7 +19,7 @@ def typed_solution(source: Source, step: int, example: tuple[str, str]) -> Scene
 
     `example`: problem and solution that the empty form starts with.
     """
-    _warm_up()
+    waiting.warm_up()
     problem, solution = _form(example)
     asked = (str(source.folder), source.run.run_id, step, problem, solution)
     scoring = waiting.pending(_KEY)
@@ -40,12 +40,6 @@ def typed_solution(source: Source, step: int, example: tuple[str, str]) -> Scene
         ended="The scoring process ended unexpectedly. Press Score to try again.",
     )
     return None if traces is None else Scene(source, step, traces, 0, is_typed=True)
-
-
-@st.cache_resource(max_entries=1, show_spinner=False)
-def _warm_up() -> None:
-    """Let the scoring process start while the solution is being typed."""
-    service.scoring_service().warm_up()
 
 
 def _form(example: tuple[str, str]) -> tuple[str, str]:

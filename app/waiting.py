@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from app.text import as_sentence
+from vimpo_core import service
 
 _TICK_SECONDS = 0.3
 
@@ -22,6 +24,8 @@ class Request:
     asked: tuple
     future: Future
     started: float
+    share: Callable[[], float] | None = None
+    """Of the work done, 0 to 1, where the work says so."""
 
 
 def pending(key: str) -> Request | None:
@@ -29,8 +33,24 @@ def pending(key: str) -> Request | None:
     return st.session_state.get(key)
 
 
-def send(key: str, asked: tuple, ask: Callable[[], Future]) -> Request | None:
-    """Ask for something new under this key; what was asked for before is cancelled. None after a sentence on the page."""
+@st.cache_resource(max_entries=1, show_spinner=False)
+def warm_up() -> None:
+    """Let the scoring process start before something is asked of it."""
+    service.scoring_service().warm_up()
+
+
+def send(
+    key: str,
+    asked: tuple,
+    ask: Callable[[], Future],
+    patience: float = 0.0,
+    share: Callable[[], float] | None = None,
+) -> Request | None:
+    """Ask for something new under this key; what was asked for before is cancelled. None after a sentence on the page.
+
+    patience: seconds to wait at once, so that a quick answer is drawn without a sign of waiting.
+    share: tells the share done, see `Request`.
+    """
     if (old := pending(key)) is not None:
         old.future.cancel()
     try:
@@ -38,7 +58,9 @@ def send(key: str, asked: tuple, ask: Callable[[], Future]) -> Request | None:
     except ValueError as error:
         st.warning(as_sentence(error), icon=":material/error:")
         return None
-    st.session_state[key] = Request(asked, future, time.monotonic())
+    st.session_state[key] = Request(asked, future, time.monotonic(), share)
+    if patience:
+        futures.wait([future], timeout=patience)
     return st.session_state[key]
 
 
@@ -71,5 +93,10 @@ def _wait(request: Request, doing: str, limit: float) -> None:
         st.rerun()
     waited = time.monotonic() - request.started
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress(min(1.0, waited / limit), f"{doing}, {waited:.0f} of at most {limit:g} s")
+        if request.share is None:
+            st.progress(min(1.0, waited / limit), f"{doing}, {waited:.0f} of at most {limit:g} s")
+        else:
+            share = request.share()
+            left = f", about {waited * (1 - share) / share:.0f} s left" if share > 0.05 else ""
+            st.progress(share, f"{doing}, {share:.0%} after {waited:.0f} s{left}")
         st.button("Cancel", on_click=request.future.cancel)

@@ -78,7 +78,9 @@ def look(scene, beta, gae_lambda):
 
 
 def view(scene, beta, gae_lambda):
-    """The linked views; selecting a token reruns only this part, to write it to the address."""
+    """The linked views; selecting a token reruns only this part, to write it to the address, and an open section below."""
+    if inspection.just_selected() and sections.is_open():
+        st.rerun()
     notes = []
     token, lens = inspection.selected_token(scene.trace, notes), inspection.selected_lens(notes)
     for note in notes:

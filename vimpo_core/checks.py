@@ -34,6 +34,9 @@ CLAIMS: dict[str, str] = {
 }
 """name -> what must hold, in the order of the page."""
 
+_QUIET = np.errstate(invalid="ignore")
+"""An infinite number that meets another becomes nan, which no check lets pass: no warning is needed on top."""
+
 TOKEN_ARRAYS = ("logprob", "ref_logprob", "kl", "entropy", "sampler_logprob")
 _PAIR = ("logprob", "ref_logprob")
 _CREDIT = (*_PAIR, "kl")
@@ -130,6 +133,7 @@ def step_checks(traces: Sequence[CreditTrace], beta: float, gae_lambda: float) -
 # --- sums ------------------------------------------------------------------------------------------------------------
 
 
+@_QUIET
 def telescope(trace: CreditTrace, beta: float) -> Check:
     """sum_t delta_t = R - V_0 + residual, the left side added up term by term, the right side by `credit`."""
     if why := _missing(trace, *_CREDIT) or _no_group(trace):
@@ -150,13 +154,15 @@ def telescope(trace: CreditTrace, beta: float) -> Check:
         abs(total - (trace.reward - trace.group_mean_reward + residual)),
         abs(total - float(values[-1] - values[0])),
     )
-    right = (
-        f"{_signed(total)} = {trace.reward:g} − {trace.group_mean_reward:.4g} {_signed(residual, spaced=True)}"
-    )
+    # The shown residual is what is left between the other shown digits, so that the line itself adds up.
+    shown, mean = round(total, 4), round(trace.group_mean_reward, 4)
+    left = _signed(shown - trace.reward + mean, spaced=True)
+    right = f"{_signed(shown)} = {trace.reward:g} − {mean:g} {left}"
     return _judge("telescope", gap, FLOAT64_REWARD, right, "the terms and the curve were not made from the same numbers",
                   "reward")  # fmt: skip
 
 
+@_QUIET
 def anchors(trace: CreditTrace, beta: float) -> Check:
     """V counted up from the group mean minus V counted back from R is the terminal residual, at every t."""
     if why := _missing(trace, *_CREDIT) or _no_group(trace):
@@ -169,6 +175,7 @@ def anchors(trace: CreditTrace, beta: float) -> Check:
                         "the two curves are not the same curve shifted", "reward")  # fmt: skip
 
 
+@_QUIET
 def expectation(
     trace: CreditTrace, expected: ExpectedDeltas | None, beta: float, why_not: str = "needs the model"
 ) -> Check:
@@ -185,6 +192,7 @@ def expectation(
                         "another reference, or an estimate", "reward")  # fmt: skip
 
 
+@_QUIET
 def untrained(trace: CreditTrace, beta: float, gae_lambda: float) -> Check:
     """A_t = 0 at step 0, where the policy is the reference."""
     if trace.step != 0:
@@ -236,6 +244,7 @@ def kl_not_negative(trace: CreditTrace) -> Check:
                         "no KL is negative: this is an estimate, or the sign is turned", "nats")  # fmt: skip
 
 
+@_QUIET
 def kl_exact(trace: CreditTrace) -> Check:
     """KL is not log pi - log pi_ref of the sampled token (the k1 estimate): delta would be identically 0."""
     if why := _missing(trace, *_CREDIT):
@@ -247,10 +256,11 @@ def kl_exact(trace: CreditTrace) -> Check:
     same = moved & (np.abs(log_ratio - _masked(trace, "kl")) <= FLOAT32_NATS)
     # An exact KL can meet the sampled log-ratio at a token or two by chance, never at all of them.
     value = float(same.sum() / moved.sum())
-    return _judge("kl_exact", value, 0.5, "share of tokens where KL equals their own log-ratio",
-                  "KL was estimated from the sampled token (k1): with it every credit is 0", "share")  # fmt: skip
+    return _judge("kl_exact", value, 0.5, "share of tokens whose KL equals their own log-ratio, which happens by chance",
+                  "KL was estimated from the sampled token (k1): with it every credit is 0", "of tokens")  # fmt: skip
 
 
+@_QUIET
 def kl_bound(trace: CreditTrace) -> Check:
     """KL >= the divergence between alternatives grouped as (listed ones one by one, all the rest)."""
     if why := _missing(trace, "kl", "topk"):
@@ -274,6 +284,7 @@ def logprob_not_positive(trace: CreditTrace) -> Check:
                         "a probability above 1: the number is not a log-probability, or another base or temperature", "nats")  # fmt: skip
 
 
+@_QUIET
 def alternatives(trace: CreditTrace) -> Check:
     """Where the sampled token is among the alternatives, both lists hold the same numbers; no list sums to more than 1."""
     if why := _missing(trace, *_PAIR, "topk"):
@@ -283,16 +294,14 @@ def alternatives(trace: CreditTrace) -> Check:
         listed = np.asarray(getattr(trace.topk, name), np.float64)
         own = np.asarray(getattr(trace, name), np.float64)[:, None]
         here = trace.topk.ids == np.asarray(trace.ids)[:, None]
-        with np.errstate(invalid="ignore"):
-            gaps = np.maximum(
-                gaps, np.where(here & (listed != own), np.abs(listed - own), 0).max(1, initial=0.0)
-            )
+        gaps = np.maximum(gaps, np.where(here & (listed != own), np.abs(listed - own), 0).max(1, initial=0.0))
         gaps = np.maximum(gaps, _probabilities(trace, name).sum(axis=1) - 1)
     gaps = np.where(trace.mask, gaps, 0)
     return _judge_worst("alternatives", gaps, FLOAT32_NATS, "the same token, looked up twice",
                         "the alternatives and the token's own numbers come from different policies", "nats")  # fmt: skip
 
 
+@_QUIET
 def entropy_bound(trace: CreditTrace) -> Check:
     """Entropy >= 0, and >= that of the listed alternatives with all the rest as one."""
     if why := _missing(trace, "entropy"):
@@ -306,6 +315,7 @@ def entropy_bound(trace: CreditTrace) -> Check:
                         "the entropy is too small: other units, another temperature or another policy", "nats")  # fmt: skip
 
 
+@_QUIET
 def sampler(trace: CreditTrace) -> Check:
     """log pi at sampling time equals log pi as scored, at temperature 1."""
     if why := _missing(trace, "logprob", "sampler_logprob"):
@@ -354,6 +364,7 @@ def digits(book: views.Ledger, mask: np.ndarray, beta: float, gae_lambda: float)
                   f"the shown {name} is not what the numbers beside it give", "last digits")  # fmt: skip
 
 
+@_QUIET
 def _digits_of(trace: CreditTrace, beta: float, gae_lambda: float) -> Check:
     if why := _missing(trace, *_CREDIT):
         return _open("digits", why)
@@ -410,8 +421,7 @@ def _rows(trace: CreditTrace, beta: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _delta_by_hand(trace: CreditTrace, beta: float) -> np.ndarray:
     lp, ref, kl = (np.asarray(getattr(trace, name), np.float64) for name in _CREDIT)
-    with np.errstate(invalid="ignore"):
-        return np.where(trace.mask, beta * lp - beta * ref - beta * kl, 0.0)
+    return np.where(trace.mask, beta * lp - beta * ref - beta * kl, 0.0)
 
 
 def _masked(trace: CreditTrace, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""python -m vimpo_core train | resume | fork | eval | score | truth | runs | bench | make-reference | make-demos
+"""python -m vimpo_core train | resume | fork | eval | score | truth | export | runs | bench | make-reference | make-demos
 
 Progress goes to stderr, results to stdout; with --json stdout ends with one JSON object. A mistake is one sentence on
 stderr and exit code 2; a run that did not finish is exit code 3. torch is imported by the commands that need it.
@@ -21,6 +21,7 @@ from vimpo_core.config import TrainConfig, advice, setting
 from vimpo_core.forks import OPTIMIZERS
 from vimpo_core.formats import export as exporting
 from vimpo_core.formats.export import FORMATS
+from vimpo_core.formats.reproduce import truth_command
 from vimpo_core.paths import BUNDLED_MODEL, DEMOS, ROOT, default_runs_dir
 from vimpo_core.runs import RunsDir
 from vimpo_core.scorecard import SETS
@@ -130,7 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     export = command("export", _export, "A recorded solution as a file: a page of its own, or its numbers.")
     export.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
     export.add_argument("--step", type=int, help="Step whose solutions were recorded (default: the newest).")
-    export.add_argument("--group", type=int, default=0, help="Prompt of the step, counted from 0 (default: 0).")
+    export.add_argument(
+        "--group", type=int, default=0, help="Prompt of the step, counted from 0 (default: 0)."
+    )
     export.add_argument("--sample", type=int, default=0, help="Solution of it, counted from 0 (default: 0).")
     export.add_argument(
         "--format",
@@ -288,14 +291,12 @@ def _truth(arguments) -> int:
             bar.update(done - bar.n)
 
         report = reports.truth_report(store, arguments.step, **options, on_progress=show)
-    report["command"] = (
-        f"python -m vimpo_core truth {store.run_id} --step {report['step']} --set {report['set']} --solutions "
-        f"{arguments.solutions} --rollouts {arguments.rollouts} --seed {arguments.seed}"
-    )
+    is_usual = arguments.runs_dir == default_runs_dir() or store.run_dir.parent == DEMOS
+    report["command"] = truth_command(report, "" if is_usual else str(arguments.runs_dir))
     if arguments.json:
         _print(report, True)
         return 0
-    signals = report.pop("signals")
+    signals, _, _ = (report.pop(name) for name in ("signals", "lead_of_implied", "instructive"))
     bounds = {name: report.pop(name) for name in list(report) if name.endswith(("_low", "_high"))}
     for name, value in report.items():
         if f"{name}_low" in bounds and value is not None:
@@ -316,9 +317,7 @@ def _export(arguments) -> int:
     if not recorded:
         raise ValueError(f"run {store.run_id} kept no solutions. Choose another run.")
     step = recorded[-1] if arguments.step is None else arguments.step
-    taken = exporting.recorded(
-        store, step, arguments.group, arguments.sample, config.beta, config.gae_lambda
-    )
+    taken = exporting.recorded(store, step, arguments.group, arguments.sample, config.beta, config.gae_lambda)
     out = arguments.out or Path(exporting.file_name(taken, arguments.format))
     size = exporting.write(taken, arguments.format, out)
     report = {"run_id": store.run_id, "step": step, "group": arguments.group, "sample": arguments.sample}

@@ -247,9 +247,11 @@ def completion_text(language_model: LanguageModel, ids, end: str) -> str:
     return body + end * has_ended
 
 
-def encode_completion(language_model: LanguageModel, text: str, end: str) -> tuple[int, ...]:
+def encode_completion(
+    language_model: LanguageModel, text: str, end: str, what: str = "solution"
+) -> tuple[int, ...]:
     """Token ids of a typed completion: a final `end` becomes the end token. Raises ValueError as `encode` does."""
-    body = encode(language_model, text.removesuffix(end), "solution")
+    body = encode(language_model, text.removesuffix(end), what)
     return (*body, language_model.eos_id) if text.endswith(end) else body
 
 

@@ -129,7 +129,8 @@ def truth_report(
 
     Signals look for the first wrong token of `n_solutions` wrong solutions; Pearson and RMSE compare the credit of
     `n_compared` solutions, right and wrong, with Monte Carlo. Intervals are 95%, by bootstrap over solutions; null where
-    a number is not defined, such as the correlation of credit that is 0 everywhere (step 0).
+    a number is not defined, such as the correlation of credit that is 0 everywhere (step 0). `lead_of_implied`: the
+    implied advantage minus each other signal on the same solutions. `instructive`: see that module.
 
     Args:
         step: a snapshot step; None takes the newest.
@@ -139,7 +140,7 @@ def truth_report(
     Raises:
         ValueError: no such snapshot (those that exist are named), an unknown set, or a number below 1.
     """
-    from vimpo_core import scorecard, solution_sets
+    from vimpo_core import instructive, scorecard, solution_sets
     from vimpo_core.service import load_snapshot
     from vimpo_core.tasks.chain import ChainTask
 
@@ -148,6 +149,7 @@ def truth_report(
     chosen = solution_sets.solution_set(policy, task, which, solutions, seed, step)
     truths = solution_sets.policy_values(policy, task, chosen.mixed, rollouts, seed, on_progress)
     found = scorecard.localisation(chosen.wrong, config.beta, config.gae_lambda, seed)
+    lead = scorecard.lead_of_implied(chosen.wrong, config.beta, config.gae_lambda, seed)
     agreed = scorecard.agreement(chosen.mixed, truths, config.beta, seed)
     report = {
         "run_id": store.run_id,
@@ -158,12 +160,21 @@ def truth_report(
         "gae_lambda": config.gae_lambda,
         "n_solutions": len(chosen.wrong),
         "n_compared": agreed.solutions,
+        "solutions": solutions,
         "rollouts": rollouts,
         "seed": seed,
+        "reward_noise": config.reward_noise,
         "signals": {
             name: _with_bounds({k: getattr(signal, k) for k in ("top1", "top3", "auc")})
             for name, signal in found.items()
         },
+        "lead_of_implied": {
+            name: _with_bounds({k: getattr(ahead, k) for k in ("top1", "top3", "auc")})
+            for name, ahead in lead.items()
+        },
+        "instructive": instructive.instructive(
+            chosen.wrong, config.beta, config.gae_lambda, seed
+        ),
     }
     names = ("pearson_advantage", "value_rmse", "constant_rmse", "start_rmse", "rmse_reduction")
     report |= _with_bounds({name: getattr(agreed, name) for name in names})

@@ -9,24 +9,32 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import tempfile
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from pebble import ProcessPool
 
+from vimpo_core import branches
+from vimpo_core.branches import Branch
 from vimpo_core.checks import ExpectedDeltas
 from vimpo_core.truth import Outcomes, PrefixValues, State, monte_carlo_values
-from vimpo_core.types import CreditTrace
+from vimpo_core.types import CreditTrace, StopReason
 
 MAX_SOLUTION_CHARACTERS = 2000
 """Longer typed solutions are refused before anything is computed."""
+
+TOP_K = 5
+"""Alternatives of policy and of reference that a scored branch keeps at each position."""
 
 _KEPT_POLICIES = 4
 _KEPT_OUTCOMES = 64
 """Policies whose rollout outcomes are kept: more than the snapshots of a film strip."""
 _KEPT_PREFIXES = 5_000
 """Prefixes of a policy whose outcomes are kept: some 3 MB at 256 rollouts."""
+_KEPT_SCORECARDS = 64
 
 
 class PrefixTruth(NamedTuple):
@@ -50,7 +58,14 @@ class ScoringService:
         return self._pool.schedule(_warm_up, timeout=60)
 
     def score(
-        self, run_dir: Path | None, step: int, prompt: str, solution: str, top_k: int = 5, timeout: float = 30
+        self,
+        run_dir: Path | None,
+        step: int,
+        prompt: str,
+        solution: str,
+        top_k: int = 5,
+        ids: tuple[int, ...] | None = None,
+        timeout: float = 30,
     ) -> Future:
         """Score a typed solution under a run's snapshot against its reference.
 
@@ -58,14 +73,36 @@ class ScoringService:
             run_dir: the run, or None for the untrained bundled model.
             step: one of the run's snapshot steps.
             prompt, solution: text, e.g. "9+2+9+7*6=" and "9+2+9+42;11+9+42;20+42;62."
+            ids: the tokens of a solution that was sampled; None encodes the text.
 
         Returns:
             A future of [CreditTrace], every array "recomputed". Its result raises ValueError (one sentence: bad
             problem, empty or over-long solution, characters outside the vocabulary, damaged snapshot) or TimeoutError.
             `cancel()` kills the work.
         """
-        request = (run_dir and str(run_dir), step, prompt, solution, top_k)
+        request = (run_dir and str(run_dir), step, prompt, solution, top_k, ids)
         return self._pool.schedule(_score, args=request, timeout=timeout)
+
+    def branch(
+        self,
+        run_dir: Path | None,
+        step: int,
+        prompt: str,
+        solution: str | tuple[int, ...],
+        position: int,
+        forced: str | tuple[int, ...],
+        k: int = 32,
+        seed: int = 0,
+        parent: str = "",
+        timeout: float = 30,
+    ) -> Future:
+        """Force a token of a solution and let the policy finish k times, for "What if?".
+
+        Returns:
+            A future of `branches.Branch`; arguments and errors as in `branch_solution`, `cancel()` as in `score`.
+        """
+        request = (run_dir and str(run_dir), step, prompt, solution, position, forced, k, seed, parent)
+        return self._pool.schedule(_branch, args=request, timeout=timeout)
 
     def prefix_values(
         self,
@@ -75,17 +112,19 @@ class ScoringService:
         solution: str,
         rollouts: int,
         seed: int = 0,
+        ids: tuple[int, ...] | None = None,
         timeout: float = 60,
     ) -> Future:
         """Success rate from every prefix of a solution, of the policy (V^pi) and of the reference (p_ref).
 
         Ask for 16, then 64, then 256 rollouts (`truth.STAGES`): the child keeps the outcomes of every (policy, prefix),
-        so each call adds only what is missing, and shared beginnings (branches, edits) are not tried again.
+        so each call adds only what is missing, and shared beginnings (branches, edits) are not tried again. `ids`: the
+        tokens of a solution that was sampled, which encoding its text might cut otherwise.
 
         Returns:
             A future of `PrefixTruth`; errors and `cancel()` as in `score`. A cancelled stage loses what the child kept.
         """
-        request = (run_dir and str(run_dir), step, prompt, solution, rollouts, seed)
+        request = (run_dir and str(run_dir), step, prompt, solution, rollouts, seed, ids)
         return self._pool.schedule(_prefix_values, args=request, timeout=timeout)
 
     def film(
@@ -120,9 +159,54 @@ class ScoringService:
         request = (run_dir and str(run_dir), step, prompt, solution, ids)
         return self._pool.schedule(_expected_deltas, args=request, timeout=timeout)
 
+    def scorecard(
+        self,
+        run_dir: Path,
+        step: int,
+        which: str,
+        solutions: int,
+        rollouts: int,
+        seed: int = 0,
+        progress: Progress | None = None,
+        timeout: float = 600,
+    ) -> Future:
+        """Measure how right a snapshot's credit is on a set of solutions; `progress` is told and tidied away.
+
+        Returns:
+            A future of what `reports.truth_report` gives; arguments and errors as there, `cancel()` as in `score`.
+        """
+        request = (str(run_dir), step, which, solutions, rollouts, seed)
+        future = self._pool.schedule(_scorecard, args=(request, progress), timeout=timeout)
+        if progress is not None:
+            future.add_done_callback(lambda _: progress.close())
+        return future
+
     def close(self) -> None:
         self._pool.stop()
         self._pool.join()
+
+
+class Progress:
+    """How far a request is, told by the service process and read in this one: a small file, gone when closed."""
+
+    def __init__(self):
+        handle, self._path = tempfile.mkstemp(prefix="vimpo-progress-")
+        os.close(handle)
+
+    def tell(self, done: int, total: int) -> None:
+        with suppress(OSError):  # nobody waits for it any more
+            Path(self._path).write_text(f"{done} {total}", encoding="ascii")
+
+    def share(self) -> float:
+        """Share done, 0 to 1; 0 before anything was told."""
+        try:
+            done, total = map(int, Path(self._path).read_text(encoding="ascii").split())
+        except (OSError, ValueError):
+            return 0.0
+        return min(1.0, done / max(total, 1))
+
+    def close(self) -> None:
+        Path(self._path).unlink(missing_ok=True)
 
 
 @functools.lru_cache(maxsize=1)
@@ -131,19 +215,102 @@ def scoring_service() -> ScoringService:
     return ScoringService()
 
 
+@functools.lru_cache(maxsize=1)
+def scorecard_service() -> ScoringService:
+    """Another one for scorecards: they take seconds to minutes, and nobody who scores a solution waits behind them."""
+    return ScoringService()
+
+
 def score_solution(
-    run_dir: Path | None, step: int, prompt: str, solution: str, top_k: int = 5
+    run_dir: Path | None,
+    step: int,
+    prompt: str,
+    solution: str,
+    top_k: int = 5,
+    ids: tuple[int, ...] | None = None,
 ) -> list[CreditTrace]:
     """Score a typed solution in this process (the command line's `score`); arguments and errors as `ScoringService.score`.
 
     Imports torch.
     """
+    policy = load_snapshot(run_dir, step)
+    task, problem, prompt_ids, ids = read_request(policy, prompt, solution, ids)
+    return [_scored(policy, task, step, problem, prompt_ids, ids, top_k)]
+
+
+def branch_solution(
+    run_dir: Path | None,
+    step: int,
+    prompt: str,
+    solution: str | tuple[int, ...],
+    position: int,
+    forced: str | tuple[int, ...],
+    k: int = 32,
+    seed: int = 0,
+    parent: str = "",
+) -> Branch:
+    """Force a token of a solution and let the policy finish k times, in this process.
+
+    Args:
+        run_dir, step, prompt: as for `ScoringService.score`.
+        solution: text, or the tokens of one that was sampled.
+        position: index of the token to replace.
+        forced: what takes its place: text of one or more tokens (a final end mark ends the solution), or tokens.
+        k: tries from the forced token, and as many from the solution's own, which are the control; 1..256.
+        seed: of the tries; they are rollouts 0..k-1 of `prefix_values` with this seed at the same prefixes.
+        parent: id of the branch that the solution is the most frequent ending of.
+
+    Raises:
+        ValueError, one sentence: as `ScoringService.score`; characters to force outside the vocabulary; and all that
+        `branches.check_fork` refuses, as the end token or a position past the token budget.
+
+    Imports torch.
+    """
+    from vimpo_core import models
+    from vimpo_core.policy_process import process_of
+    from vimpo_core.tasks.chain import ChainTask
+
+    policy = load_snapshot(run_dir, step)
+    is_text = isinstance(solution, str)
+    text = solution if is_text else models.completion_text(policy, solution, ChainTask.end)
+    task, problem, prompt_ids, ids = read_request(policy, prompt, text, None if is_text else solution)
+    if isinstance(forced, str):
+        forced = models.encode_completion(policy, forced, task.end, "text to force")
+    ids, forced = tuple(map(int, ids)), tuple(map(int, forced))
+
+    with models.merged(policy) as model:
+        process = process_of(policy, model, task, [problem])
+        branches.check_fork(process, ids, position, forced, k)
+        starts = [ids[: position + 1], ids[:position] + forced]
+        before, after = (
+            branches.tries_of(process, start, solutions, functools.partial(_judged, policy, task, problem))
+            for start, solutions in zip(
+                starts, branches.try_starts(process, prompt_ids, starts, k, seed), strict=True
+            )
+        )
+    scored = [_scored(policy, task, step, problem, prompt_ids, i, TOP_K) for i in (ids, after.endings[0].ids)]
+    return Branch(
+        parent, step, scored[0], position, forced, models.token_texts(policy, forced), seed, before, after, scored[1]
+    )
+
+
+def _scored(policy, task, step, problem, prompt_ids, ids, top_k) -> CreditTrace:
     from vimpo_core import scores
     from vimpo_core.traces import trace_of_text
 
-    policy, task, problem, prompt_ids, ids = _asked(run_dir, step, prompt, solution)
     batch = scores.make_batch([prompt_ids], [list(ids)], policy.pad_id, policy.device)
-    return [trace_of_text(policy, task, step, problem, batch, scores.score(policy, batch, top_k=top_k))]
+    return trace_of_text(policy, task, step, problem, batch, scores.score(policy, batch, top_k=top_k))
+
+
+def _judged(policy, task, problem, ids) -> branches.Judged:
+    from vimpo_core import models
+    from vimpo_core.traces import token_of_character
+
+    written, text = models.completion_text(policy, ids, task.end), models.token_texts(policy, ids)
+    finish = StopReason.EOS if ids[-1] == policy.eos_id else StopReason.LENGTH
+    verdict = task.verify(problem, written, finish)
+    wrong = token_of_character(text, task.first_wrong(problem, written))
+    return branches.Judged(text, verdict.reward, str(verdict.status), verdict.answer, wrong)
 
 
 def expected_deltas(
@@ -164,7 +331,13 @@ def expected_deltas(
 
 
 def solution_truth(
-    run_dir: Path | None, step: int, prompt: str, solution: str, rollouts: int, seed: int = 0
+    run_dir: Path | None,
+    step: int,
+    prompt: str,
+    solution: str,
+    rollouts: int,
+    seed: int = 0,
+    ids: tuple[int, ...] | None = None,
 ) -> PrefixTruth:
     """V^pi and p_ref of every prefix, in this process; arguments and errors as `ScoringService.prefix_values`.
 
@@ -173,7 +346,7 @@ def solution_truth(
     from vimpo_core import models
     from vimpo_core.policy_process import process_of
 
-    policy, task, problem, prompt_ids, ids = _asked(run_dir, step, prompt, solution)
+    policy, task, problem, prompt_ids, ids = _asked(run_dir, step, prompt, solution, ids)
 
     def tried(model, who) -> PrefixValues:
         process = process_of(policy, model, task, [problem])
@@ -187,10 +360,10 @@ def solution_truth(
     return PrefixTruth(by_policy, tried(models.reference(policy), policy.source))
 
 
-def _asked(run_dir, step, prompt, solution):
+def _asked(run_dir, step, prompt, solution, ids=None):
     """The policy, task, problem, prompt ids and solution ids that a request means; ValueError if it is a bad one."""
     policy = load_snapshot(run_dir, step)
-    return policy, *read_request(policy, prompt, solution)
+    return policy, *read_request(policy, prompt, solution, ids)
 
 
 def read_request(policy, prompt: str, solution: str, ids: tuple[int, ...] | None = None):
@@ -221,8 +394,12 @@ def read_request(policy, prompt: str, solution: str, ids: tuple[int, ...] | None
     return task, problem, prompt_ids, ids
 
 
-def _score(run_dir, step, prompt, solution, top_k):
-    return score_solution(run_dir and Path(run_dir), step, prompt, solution, top_k)
+def _score(run_dir, step, prompt, solution, top_k, ids):
+    return score_solution(run_dir and Path(run_dir), step, prompt, solution, top_k, ids)
+
+
+def _branch(run_dir, *request):
+    return branch_solution(run_dir and Path(run_dir), *request)
 
 
 def _expected_deltas(run_dir, step, prompt, solution, ids):
@@ -235,8 +412,27 @@ def _film(run_dir, prompt, solution, ids):
     return film_solution(Path(run_dir), prompt, solution, ids)
 
 
-def _prefix_values(run_dir, step, prompt, solution, rollouts, seed):
-    return solution_truth(run_dir and Path(run_dir), step, prompt, solution, rollouts, seed)
+def _prefix_values(run_dir, step, prompt, solution, rollouts, seed, ids):
+    return solution_truth(run_dir and Path(run_dir), step, prompt, solution, rollouts, seed, ids)
+
+
+_scorecards: dict[tuple, dict] = {}
+"""Reports made by this process: a class that asks for the same one at once waits for a single measurement."""
+
+
+def _scorecard(request, progress):
+    from vimpo_core import reports
+    from vimpo_core.store import RunStore
+
+    run_dir, *rest = request
+    with RunStore.open(Path(run_dir)) as store:
+        key = (*request, store.header()["created"])
+        if key not in _scorecards:
+            if len(_scorecards) >= _KEPT_SCORECARDS:
+                _scorecards.clear()
+            tell = progress.tell if progress else None
+            _scorecards[key] = reports.truth_report(store, *rest, on_progress=tell)
+    return _scorecards[key]
 
 
 @functools.lru_cache(maxsize=_KEPT_OUTCOMES)

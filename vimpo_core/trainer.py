@@ -72,6 +72,8 @@ class Trainer:
         metrics |= learned | algorithms.describe(self.config, experience)
 
         self.next_step = step + 1
+        traces = make_traces(self.policy, self.task, step, experience)
+        resume_state = self._resume_state()
         tokens = int(experience.batch.completion_mask.sum())
         elapsed = time.monotonic() - wall
         return StepRecord(
@@ -82,8 +84,8 @@ class Trainer:
                 "wall_seconds": elapsed,
                 "tokens_per_second": tokens / elapsed,
             },
-            traces=make_traces(self.policy, self.task, step, experience),
-            resume_state=self._resume_state(),
+            traces=traces,
+            resume_state=resume_state,
             snapshot=snapshot,
         )
 

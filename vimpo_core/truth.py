@@ -147,7 +147,8 @@ def monte_carlo_values(
     Args:
         seed: of the uniforms. They depend on it, the prompt and the rollout's number (and on the prefix, without
             common random numbers), so neither chunks, stages nor the other solutions change a result.
-        outcomes: results of earlier calls of this process with this seed; only what is missing is sampled, and added.
+        outcomes: results of earlier calls with this process, seed and kind of uniforms; only what is missing is sampled
+            and added.
         chunk_rows: rollouts in memory at once.
         on_progress: called with (rollouts sampled, rollouts to sample).
         is_cancelled: asked before every chunk.
@@ -203,13 +204,13 @@ def _jobs(process, solutions, rollouts, seed, common, outcomes) -> list[_Job]:
             key = (seed, state.prompt) if common else (seed, *state)
             follows = np.zeros(rollouts - start, dtype=bool)
             if common and t < len(solution.prefix):
-                drawn = _uniforms(key, start, rollouts, process.max_new_tokens)[:, t]
+                drawn = uniform_table(key, start, rollouts, process.max_new_tokens)[:, t]
                 follows = (ranges_T[t, 0] <= drawn) & (drawn < ranges_T[t, 1])
             jobs[state] = _Job(state, states[min(t + 1, len(states) - 1)], key, start, follows)
     return list(jobs.values())
 
 
-def _uniforms(key, start: int, stop: int, width: int) -> np.ndarray:
+def uniform_table(key, start: int, stop: int, width: int) -> np.ndarray:
     """Rows start..stop of the key's table of uniforms, float64 [stop - start, width]; the same on every machine."""
     digest = hashlib.sha256(repr(key).encode()).digest()
     generator = np.random.PCG64(int.from_bytes(digest[:16], "big"))
@@ -240,7 +241,7 @@ def _sample(process, jobs, chunk_rows, on_progress, is_cancelled) -> dict[State,
 
 
 def _draws(process, job, rows):
-    table = _uniforms(job.key, job.start, job.start + len(job.follows), process.max_new_tokens)
+    table = uniform_table(job.key, job.start, job.start + len(job.follows), process.max_new_tokens)
     return table[rows, len(job.state.prefix) :]
 
 

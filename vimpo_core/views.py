@@ -229,11 +229,11 @@ def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, ga
     """
     trace = traces[index]
     book = ledger(trace, beta, gae_lambda)
-    arrays = {name: _whole(values) for name, values in book.arrays.items()}
+    arrays = {name: whole(values) for name, values in book.arrays.items()}
     for name in ("advantages_whitened", "grpo"):
         values = lens_values(traces, index, name, beta, gae_lambda)
-        arrays[name] = None if values is None else _whole(_units(values, UNITLESS_DECIMALS))
-    arrays["entropy"] = None if trace.entropy is None else _whole(_units(trace.entropy, NATS_DECIMALS))
+        arrays[name] = None if values is None else whole(_units(values, UNITLESS_DECIMALS))
+    arrays["entropy"] = None if trace.entropy is None else whole(_units(trace.entropy, NATS_DECIMALS))
     payload = {
         "text": [visible_text(t) for t in trace.text],
         "line_starts": step_starts(trace),
@@ -248,16 +248,16 @@ def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, ga
             "whitened": UNITLESS_DECIMALS,
             "grpo": UNITLESS_DECIMALS,
         },
-        "reward": _whole([book.reward])[0],
-        "baseline": _whole([book.baseline])[0],
-        "residual": _whole([book.residual])[0],
+        "reward": whole([book.reward])[0],
+        "baseline": whole([book.baseline])[0],
+        "residual": whole([book.residual])[0],
         "arrays": arrays,
         "lenses": [{"key": key, **_lens_card(lens)} for key, lens in LENSES.items()],
-        "scales": _scales(arrays, book, _whole([book.baseline])[0]),
+        "scales": _scales(arrays, book, whole([book.baseline])[0]),
         "topk": _topk(trace),
         "grpo_label": "GRPO advantage",
     }
-    return _with_version(payload)
+    return with_version(payload)
 
 
 def credit_name(algorithm: str) -> str:
@@ -272,7 +272,7 @@ def start_payload(traces: Sequence[CreditTrace], index: int, beta: float) -> dic
     """
     payload = inspector_payload(traces, index, beta, gae_lambda=1.0)
     centred = np.full(len(traces[index].text), traces[index].reward - traces[index].group_mean_reward)
-    payload["arrays"]["grpo"] = _whole(_units(centred, UNITLESS_DECIMALS))
+    payload["arrays"]["grpo"] = whole(_units(centred, UNITLESS_DECIMALS))
     payload["grpo_label"] = GRPO_IN_REWARD
     shown = [(payload["arrays"]["td_terms"], "reward"), (payload["arrays"]["grpo"], "grpo")]
     largest = max(
@@ -280,7 +280,7 @@ def start_payload(traces: Sequence[CreditTrace], index: int, beta: float) -> dic
         default=0,
     )
     scale = round_up(largest)
-    return _with_version(payload | {"scales": {**payload["scales"], "reward": scale, "grpo": scale}})
+    return with_version(payload | {"scales": {**payload["scales"], "reward": scale, "grpo": scale}})
 
 
 FILM_ARRAYS = (
@@ -323,7 +323,7 @@ def film_payload(frames: Sequence[CreditTrace], beta: float, gae_lambda: float) 
             for frame, book in zip(frames, books, strict=True)
         ],
     }
-    return _with_version(payload)
+    return with_version(payload)
 
 
 def _largest_credit(book: dict, names: Sequence[str]) -> int:
@@ -510,13 +510,14 @@ def _shown_advantages(delta, mask, gae_lambda):
     return out
 
 
-def _whole(values) -> list[int | None] | None:
+def whole(values) -> list[int | None] | None:
+    """Whole numbers of the last shown digit as they travel; None inside where not finite, None for what is missing."""
     if values is None:
         return None
     return [int(v) if math.isfinite(v) else None for v in values]
 
 
-def _with_version(payload: dict) -> dict:
+def with_version(payload: dict) -> dict:
     """The payload with a hash of its content: the component redraws only when it changes."""
     content = json.dumps({key: value for key, value in payload.items() if key != "version"})
     return payload | {"version": hashlib.sha256(content.encode()).hexdigest()[:16]}
@@ -580,7 +581,7 @@ def _topk(trace: CreditTrace) -> dict | None:
                 places[text] = len(texts)
                 texts.append(text)
         rows["token"].append([places[visible_text(top.text[t][k])] for k in order])
-        rows["logprob"].append(_whole(_units(np.asarray(top.logprob[t])[order], NATS_DECIMALS)))
-        rows["ref_logprob"].append(_whole(_units(np.asarray(top.ref_logprob[t])[order], NATS_DECIMALS)))
+        rows["logprob"].append(whole(_units(np.asarray(top.logprob[t])[order], NATS_DECIMALS)))
+        rows["ref_logprob"].append(whole(_units(np.asarray(top.ref_logprob[t])[order], NATS_DECIMALS)))
         rows["chosen"].append(next((n for n, k in enumerate(order) if top.ids[t][k] == trace.ids[t]), -1))
     return {"texts": texts, **rows}

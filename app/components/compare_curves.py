@@ -8,13 +8,9 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.subplots import make_subplots
 
+from app.components.hues import SHADES
 from vimpo_core.metrics import METRICS, Row, series, thin
 
-# One hue an algorithm, as in the live curves; runs of the same algorithm differ in shade and marker.
-SHADES = {
-    "light": {"vimpo": ("#6a43c9", "#a88ce6", "#3d2480"), "grpo": ("#0b7d72", "#55b3a9", "#074a44")},
-    "dark": {"vimpo": ("#b59cff", "#7f62d6", "#dccfff"), "grpo": ("#4fd1bf", "#2a9486", "#b3efe5")},
-}
 MARKERS = ("circle", "square", "diamond", "triangle-up", "x")
 DASHES = {"vimpo": "solid", "grpo": "dash"}
 

@@ -50,7 +50,12 @@ def solutions(
         steps: the runs at the same step; a prompt is shown when every one of them has solutions of it.
         link: address of the page that looks closer at one solution.
     """
-    _mount(key=key, data=as_data(payload(steps, link)), height="content")
+    draw_list(payload(steps, link), key)
+
+
+def draw_list(listed: dict[str, Any], key: str) -> None:
+    """Draw what `payload` gives, or what somebody else made like it."""
+    _mount(key=key, data=as_data(listed), height="content")
 
 
 def payload(
@@ -64,7 +69,7 @@ def payload(
     return {
         "version": "|".join(f"{step.run_id}@{step.step}" for step in steps),
         "heading": f"Solutions of step {steps[0].step}",
-        "scale": _scale(steps[0].config.beta, problems),
+        "scale": scale_of(steps[0].config.beta, problems),
         "problems": problems,
     }
 
@@ -115,7 +120,7 @@ def _is_flipped(trace: CreditTrace) -> bool:
     return "verifier" in trace.rewards and trace.rewards["verifier"] != trace.reward
 
 
-def _scale(beta: float, problems: list[dict]) -> dict[str, Any]:
+def scale_of(beta: float, problems: list[dict]) -> dict[str, Any]:
     """One symmetric scale for everything in the list, rounded up so that it seldom moves."""
     shown = [solution["strip"]["values"] for problem in problems for solution in problem["solutions"]]
     largest = max((abs(value) for values in shown for value in values or ()), default=0.0)

@@ -154,7 +154,7 @@ function showLens(view) {
   const isMissing = seriesOf(view.data, lens.key) === null;
   view.at(".lens-help").textContent = isMissing ? `Not recorded at this step. ${lens.help}` : lens.help;
   const isStart = data.layout === "start";
-  const grpo = seriesOf(view.data, "grpo") ? "one number for the whole solution" : "not recorded: needs a group";
+  const grpo = seriesOf(view.data, "grpo") ? "the same for every token" : "not recorded: needs a group";
   title(view, "lens", isStart ? data.name : `${lens.label} ${lens.symbol}`, isStart ? "" : data.name);
   title(view, "grpo", isStart ? "GRPO" : "GRPO advantage", isStart ? "" : grpo);
   drawStrip(view, "lens", lens, data.note);
@@ -610,6 +610,17 @@ function offerToSave(view, place) {
 }
 
 function figureOf(view, which) {
-  if (which === "strips") return pictureOfStrips(view.at(".strips"));
+  if (which === "strips") return pictureOfStrips(view.at(".strips"), view.at(".legend"), captionOfStrips(view));
   return view.curve && picture(view.curve.svg);
+}
+
+function captionOfStrips(view) {
+  const { data } = view;
+  const scaleOf = (key) => {
+    const lens = lensOf(data, key);
+    const max = data.scales[lens.scale];
+    return `${lens.label} ${lens.signed ? `−${max} to +${max}` : `0 to ${max}`}${lens.unit ? ` ${lens.unit}` : ""}`;
+  };
+  const shown = [view.lens, "grpo"].filter((key, at, keys) => seriesOf(data, key) && keys.indexOf(key) === at);
+  return shown.length ? `Scale: ${shown.map(scaleOf).join("; ")}` : "";
 }

@@ -3,7 +3,7 @@
 //
 //   saveFigure(svg, name, kind, around)       download name.svg or name.png; `around`: an element whose background it gets
 //   picture(svg)                              a copy of an SVG on the page that needs none of its style sheets
-//   pictureOfStrips(box)                      the strips in a box, titles included, as an SVG
+//   pictureOfStrips(box, legend, caption)     the strips in a box as an SVG, their titles above, the caption in legend's type
 
 const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
 const WRITTEN_OUT = [
@@ -81,7 +81,7 @@ function putPaper(figure, around) {
   figure.prepend(paper);
 }
 
-function pictureOfStrips(box) {
+function pictureOfStrips(box, legend, caption) {
   const [top, left] = [box.scrollTop, box.scrollLeft];
   box.scrollTo(0, 0); // titles stick to the top while it is scrolled
   const frame = box.getBoundingClientRect();
@@ -89,8 +89,9 @@ function pictureOfStrips(box) {
     const at = node.getBoundingClientRect();
     return { x: at.left - frame.left, y: at.top - frame.top, width: at.width, height: at.height };
   };
-  const figure = drawn("svg", { width: Math.ceil(box.scrollWidth), height: Math.ceil(box.scrollHeight + 12) });
-  for (const title of box.querySelectorAll(".strip-title")) figure.append(words(title, place(title), title.textContent));
+  const height = Math.ceil(box.scrollHeight);
+  const figure = drawn("svg", { width: Math.ceil(box.scrollWidth), height: height + 34 });
+  for (const title of box.querySelectorAll(".strip-title")) figure.append(...pictureOfTitle(title, place));
   for (const token of box.querySelectorAll(".token")) figure.append(...pictureOfToken(token, place(token)));
   for (const wrong of box.querySelectorAll(".wrong")) {
     const { x, y, width, height } = place(wrong);
@@ -99,8 +100,16 @@ function pictureOfStrips(box) {
     figure.append(mark);
   }
   for (const note of box.querySelectorAll(".wrong-note")) figure.append(words(note, place(note), note.textContent));
+  figure.append(words(legend, { x: 3, y: height + 6, height: 20 }, caption));
   box.scrollTo(left, top);
   return figure;
+}
+
+// What follows the name is left out where it does not fit on its line: SVG text does not wrap.
+function pictureOfTitle(title, place) {
+  const detail = title.querySelector(".detail");
+  const name = words(title, place(title), title.firstChild.textContent);
+  return detail?.getClientRects().length === 1 ? [name, words(detail, place(detail), detail.textContent)] : [name];
 }
 
 function pictureOfToken(token, { x, y, width, height }) {

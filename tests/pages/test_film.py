@@ -1,5 +1,6 @@
 """The film strip section without a browser: what is asked for, drawn and said; the fork form under it."""
 
+import json
 from concurrent.futures import Future
 
 import pytest
@@ -9,6 +10,7 @@ from app import cache, film, sections
 from tests.fakes import make_fake_run
 from tests.pages.test_inspect import open_inspect, press, widget
 from vimpo_core import service
+from vimpo_core.config import TrainConfig
 from vimpo_core.film import Film
 from vimpo_core.runs import RunsDir
 
@@ -46,15 +48,13 @@ def scoring(monkeypatch):
 
 
 def drawn(at):
-    import json
-
     found = [json.loads(c.proto.json)[0] for c in at.get("bidi_component")]
     return next((payload for payload in found if "frames" in payload), None)
 
 
-def frames_of(runs, run_id, at_step, steps):
+def frames_of(runs, run_id, steps):
     """Frames as the service makes them: the same tokens at every step, in no group."""
-    trace = at_step[0] if isinstance(at_step, tuple) else runs.open(run_id).trace(at_step, 0, 0)
+    trace = runs.open(run_id).trace(10, 0, 0)
     return [trace.with_(step=step, group_mean_reward=float("nan")) for step in steps]
 
 
@@ -63,7 +63,7 @@ def open_film(**query):
 
 
 def finish(at, runs, scoring, run_id, steps=(0, 5, 10), problems=None):
-    scoring.future.set_result(Film(frames_of(runs, run_id, 10, steps), problems or {}))
+    scoring.future.set_result(Film(frames_of(runs, run_id, steps), problems or {}))
     at.run()
     assert not at.exception
     return at
@@ -190,6 +190,6 @@ def test_what_cannot_be_forked_is_said_beside_the_button(runs, scoring):
 
 def test_a_fork_says_where_it_comes_from(runs, scoring):
     run_id = make_fake_run(runs.path, steps=10)
-    runs.fork(run_id, 10, runs.open(run_id).config().__class__(steps=20, prompts_per_step=16), "fresh")
+    runs.fork(run_id, 10, TrainConfig(steps=20), "fresh")
     at = finish(open_film(run="vimpo-2", step=10), runs, scoring, run_id)
     assert any("a fork of VIMPO beta 0.1, seed 0" in c.value.replace("\\", "") for c in at.caption)

@@ -120,7 +120,7 @@ def test_with_reduced_motion_nothing_slides_and_a_frame_stays_longer(browser, ad
 def test_a_fork_from_the_form_trains_on_under_train(page, address):
     open_film(page, address, "&film=0")
     page.get_by_text("Train on from step 0").first.click()
-    steps = page.get_by_label("Steps, the past included")
+    steps = page.get_by_label("Steps, the past included", exact=True)
     steps.fill("2")
     steps.press("Enter")
     page.get_by_text("New: starts at once").click()

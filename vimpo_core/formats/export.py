@@ -158,7 +158,10 @@ def verdict(trace: CreditTrace) -> str:
     parts.append(f"answer {visible_text(trace.answer)}" if trace.answer else "")
     parts.append(f"gold {visible_text(trace.gold)}" if trace.gold else "")
     if trace.first_wrong is not None:
-        parts.append(f"first wrong token #{trace.first_wrong}: {views.mistake_note(trace)}")
+        note = views.mistake_note(trace)
+        parts.append(
+            f"first wrong token #{trace.first_wrong}" + (f": {note}" if note != "first wrong token" else "")
+        )
     parts.append("cut off before an end token" if trace.finish_reason == StopReason.LENGTH else "")
     return " · ".join(part for part in parts if part)
 

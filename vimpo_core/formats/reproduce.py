@@ -62,12 +62,23 @@ def score_command(trace: CreditTrace, place: Place, beta: float) -> str | None:
     ))  # fmt: skip
 
 
-def export_command(trace: CreditTrace, place: Place, beta: float, gae_lambda: float, format: str) -> str | None:
+def export_command(
+    trace: CreditTrace, place: Place, beta: float, gae_lambda: float, format: str
+) -> str | None:
     """Write the recorded solution to a file; None for one that was typed."""
     if not place.is_recorded:
         return None
-    which = f"--group {trace.group_id} --sample {trace.sample_idx} --beta {beta!r} --gae-lambda {gae_lambda!r}"
+    which = (
+        f"--group {trace.group_id} --sample {trace.sample_idx} --beta {beta!r} --gae-lambda {gae_lambda!r}"
+    )
     return _command("export", place, which, f"--format {format}")
+
+
+def truth_command(report: dict, runs_dir: str = "") -> str:
+    """Measure a scorecard again: `report` as `reports.truth_report` makes it; `runs_dir` if it is not the usual folder."""
+    which = f"--set {report['set']} --solutions {report['solutions']} --rollouts {report['rollouts']}"
+    place = Place(report["run_id"], report["step"], is_recorded=False, has_snapshot=True, runs_dir=runs_dir)
+    return _command("truth", place, which, f"--seed {report['seed']}")
 
 
 def _command(name: str, place: Place, *rest: str) -> str:

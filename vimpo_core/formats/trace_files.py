@@ -68,7 +68,9 @@ def trace_of(record: dict) -> CreditTrace:
     if topk is not None:
         shape = (len(record["ids"]), topk["k"])
         ids = np.asarray(topk["ids"], np.int32).reshape(shape)
-        topk = TopK(ids, topk["text"], *(_float32(topk[n]).reshape(shape) for n in ("logprob", "ref_logprob")))
+        topk = TopK(
+            ids, topk["text"], *(_float32(topk[n]).reshape(shape) for n in ("logprob", "ref_logprob"))
+        )
     return CreditTrace(
         **fields,
         ids=np.asarray(record["ids"], np.int32),
@@ -90,7 +92,10 @@ def provenance(trace: CreditTrace) -> dict[str, str]:
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-def token_table(traces: Sequence[CreditTrace], index: int, run_id: str, beta: float, gae_lambda: float) -> dict:
+@np.errstate(invalid="ignore")  # inf - inf is nan in a table: an answer, not a warning
+def token_table(
+    traces: Sequence[CreditTrace], index: int, run_id: str, beta: float, gae_lambda: float
+) -> dict:
     """Column -> one value a token (a list or an array), or None where it was not recorded."""
     trace = traces[index]
     length = len(trace.ids)

@@ -1,0 +1,213 @@
+"""What if? Force one token to be another and let the policy finish, or edit the text; see what becomes of it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app import branch_edit, branch_tree, cache, inspection, state, waiting
+from app.branch_tree import Grove
+from app.text import as_code, as_plain, as_sentence
+from vimpo_core import branches, service, views
+from vimpo_core.types import CreditTrace, StopReason
+
+LIMIT_SECONDS = 30
+PATIENCE_SECONDS = 0.3
+MODES = {"force": "Force a token", "edit": "Edit the text"}
+_ROOT = "branch.root"
+_REQUEST = "branch.request"
+_ASK = "branch.ask"
+_COUNT, _SEED, _TYPED = "branch.k", "branch.seed", "branch.typed"
+
+
+@dataclass(frozen=True)
+class Place:
+    """The solution that branches grow from, and the policy that finishes them.
+
+    step: the snapshot used, the newest not after the solution's own step; key: of the solution under this policy.
+    """
+
+    scene: inspection.Scene
+    step: int
+
+    @property
+    def run_dir(self):
+        return self.scene.source.folder / self.scene.source.run.run_id
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return tuple(self.scene.trace.ids.tolist())
+
+    @property
+    def key(self) -> str:
+        run, trace = self.scene.source.run, self.scene.trace
+        named = (str(self.scene.source.folder), run.run_id, run.created, self.step, trace.prompt_text, self.ids)
+        return hashlib.sha256(repr(named).encode()).hexdigest()[:16]
+
+    @property
+    def baseline(self) -> float:
+        """Mean reward of the solution's group, V_0 of everything here; nan for a typed solution."""
+        return self.scene.trace.group_mean_reward
+
+
+def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
+    snapshots = cache.steps(scene.source.folder, scene.source.run.run_id)[1]
+    if not snapshots:
+        st.info("This run kept no adapter, so there is no policy to finish a solution. Choose another run.")
+        return
+    if not scene.trace.text:
+        st.info("This solution has no tokens to change. Choose another one.")
+        return
+    place = Place(scene, max((s for s in snapshots if s <= scene.step), default=snapshots[0]))
+    if place.step != scene.step:
+        st.caption(
+            f"No adapter of step {scene.step} was kept: here the policy of step {place.step} is asked, the nearest before."
+        )
+    notes: list[str] = []
+    mode = state.chosen("what", list(MODES), "force", notes)
+    st.segmented_control(
+        "What to change", list(MODES), format_func=MODES.get, required=True, label_visibility="collapsed",
+        **state.bound("what", mode),
+    )  # fmt: skip
+    for note in notes:
+        st.info(as_sentence(note))
+    root = _root(place)
+    if root is None:
+        return
+    if mode == "edit":
+        branch_edit.show(place, root, beta, gae_lambda)
+    else:
+        _force(place, root, beta, gae_lambda)
+
+
+def _root(place: Place) -> CreditTrace | None:
+    """The solution with the alternatives at each token; asking for it also loads the policy that will finish branches.
+
+    None after a sentence, or while it is being scored. What was recorded is shown without waiting.
+    """
+    trace = place.scene.trace
+    is_known = place.step == place.scene.step and trace.topk is not None
+    is_known = is_known and views.credit_of(trace, 1.0) is not None
+    request = waiting.pending(_ROOT)
+    if request is None or request.asked != (place.key,):
+        request = waiting.send(
+            _ROOT, (place.key,),
+            lambda: service.scoring_service().score(
+                place.run_dir, place.step, trace.prompt_text, trace.completion_text, top_k=service.TOP_K, ids=place.ids,
+                timeout=LIMIT_SECONDS,
+            ),
+        )  # fmt: skip
+    if request is None:
+        return None
+    if not request.future.done():
+        if not is_known:
+            waiting.wait(request, "Scoring the solution under this policy", LIMIT_SECONDS)
+        return trace if is_known else None
+    found = waiting.result(
+        request,
+        cancelled="Cancelled: the alternatives are not known.",
+        too_long=f"Scoring took longer than {LIMIT_SECONDS} s and was ended.",
+        ended="The scoring process ended unexpectedly.",
+    )
+    if found is None:
+        st.button("Try again", icon=":material/refresh:", on_click=waiting.forget, args=(_ROOT,))
+        return None
+    return trace if is_known else found[0]
+
+
+# --- forcing a token -------------------------------------------------------------------------------------------------
+
+
+def _force(place: Place, root: CreditTrace, beta: float, gae_lambda: float) -> None:
+    grove = branch_tree.grove(place.key)
+    token = inspection.selected_token(place.scene.trace, [])
+    parent, position = grove.fork_point(token)
+    grown_from = grove.branch(parent).trace if parent else root
+    _choices(place, grove, parent, grown_from, position)
+    _grow(place, grove)
+    branch_tree.show(place, grove, root, token, beta, gae_lambda)
+
+
+def _choices(place: Place, grove: Grove, parent: str, trace: CreditTrace, position: int) -> None:
+    """Where the fork is, the likeliest alternatives as buttons, and a field for anything else."""
+    whose = f"the branch {as_plain(branches.title(grove.branch(parent)))}" if parent else "the solution above"
+    st.markdown(
+        f"Fork at token **#{position}** {as_code(trace.text[position])} of {whose}. "
+        "Another place: click a token in any strip, above or below."
+    )
+    if trace.finish_reason == StopReason.EOS and position == len(trace.text) - 1:
+        st.info(as_sentence(branches.AT_THE_END.format(position)))
+        return
+    common = {"parent": parent, "solution": tuple(trace.ids.tolist()), "position": position}
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown("Force instead", width="content", help="Chance under the policy / under the reference.")
+        for other in branches.alternatives(trace, position):
+            st.button(
+                f"{as_code(other.text)} {_chance(other.logprob)} / {_chance(other.ref_logprob)}",
+                key=f"branch.force.{other.id}", on_click=_ask, args=(place.key, {**common, "forced": (other.id,)}),
+            )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        with st.form("branch.form", border=False, width="content"), st.container(
+            horizontal=True, vertical_alignment="bottom", width="content"
+        ):  # fmt: skip
+            st.text_input(
+                "Or type what to force", key=_TYPED, max_chars=200, width=190, placeholder="one or more characters",
+                help="It takes the place of the token; what came after is written anew. End it with . to end the solution.",
+            )  # fmt: skip
+            st.form_submit_button("Force it", on_click=_ask_typed, args=(place.key, common))
+        st.segmented_control(
+            "Tries", branches.COUNTS, default=32, required=True, key=_COUNT, persist_state="session",
+            help="How often the policy finishes, from the forced token and from the solution's own. More tries, narrower interval.",
+        )  # fmt: skip
+        st.number_input(
+            "Seed", 0, 2**31 - 1, 0, key=_SEED, width=130, persist_state="session",
+            help="Same seed, same tries. With seed 0 they are those of the value curves.",
+        )  # fmt: skip
+
+
+def _chance(logprob: float) -> str:
+    chance = math.exp(logprob)
+    return "<1 %" if chance < 0.01 else f"{100 * chance:.0f} %"
+
+
+def _ask(key: str, wanted: dict) -> None:
+    st.session_state[_ASK] = (key, wanted)
+
+
+def _ask_typed(key: str, common: dict) -> None:
+    _ask(key, {**common, "forced": st.session_state[_TYPED]})
+
+
+def _grow(place: Place, grove: Grove) -> None:
+    """Send what was asked for, wait for it, put it into the tree."""
+    key, wanted = st.session_state.pop(_ASK, (None, None))
+    if key == place.key and len(grove.tree) >= branches.MOST_BRANCHES:
+        st.warning(as_sentence(branches.FULL), icon=":material/error:")
+        return
+    if key == place.key:
+        k, seed = st.session_state.get(_COUNT) or 32, st.session_state.get(_SEED) or 0
+        waiting.send(
+            _REQUEST, (place.key,),
+            lambda: service.scoring_service().branch(
+                place.run_dir, place.step, place.scene.trace.prompt_text, **wanted, k=k, seed=seed, timeout=LIMIT_SECONDS
+            ),
+            PATIENCE_SECONDS,
+        )  # fmt: skip
+    request = waiting.pending(_REQUEST)
+    if request is None or request.asked != (place.key,):
+        return
+    if not request.future.done():
+        waiting.wait(request, "The policy finishes the solution", LIMIT_SECONDS)
+        return
+    found = waiting.result(
+        request,
+        cancelled="Cancelled. The branches below are still there.",
+        too_long=f"The tries took longer than {LIMIT_SECONDS} s and were ended. Try fewer.",
+        ended="The scoring process ended unexpectedly. Force the token again.",
+    )
+    if found is not None:
+        waiting.forget(_REQUEST)
+        grove.add(found)

@@ -1,0 +1,91 @@
+"""Edit the text of a solution and see, token by token, what its credit becomes."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import branch_tree, waiting
+from app.components.pair_view import pair_view
+from app.text import as_code, as_plain
+from vimpo_core import pairs, picks, service, views
+from vimpo_core.types import CreditTrace
+
+LIMIT_SECONDS = 30
+PATIENCE_SECONDS = 0.3
+VIEW = "branch.edited"
+_REQUEST = "branch.edit"
+_LONGEST = 4000
+
+
+def show(place, root: CreditTrace, beta: float, gae_lambda: float) -> None:
+    edited = _form(place, root)
+    request = waiting.pending(_REQUEST)
+    if edited is not None:
+        request = waiting.send(
+            _REQUEST, (place.key, edited),
+            lambda: service.scoring_service().score(
+                place.run_dir, place.step, root.prompt_text, edited, top_k=service.TOP_K, timeout=LIMIT_SECONDS
+            ),
+            PATIENCE_SECONDS,
+        )  # fmt: skip
+    if request is None or request.asked[0] != place.key:
+        st.caption("Change any character, then compare: the policy scores the new text, the original stays.")
+        return
+    if not request.future.done():
+        waiting.wait(request, "Scoring the edited solution", LIMIT_SECONDS)
+        return
+    found = waiting.result(
+        request,
+        cancelled="Cancelled. Your text is still here.",
+        too_long=f"Scoring took longer than {LIMIT_SECONDS} s and was ended. Try a shorter solution.",
+        ended="The scoring process ended unexpectedly. Compare again.",
+    )
+    if found is not None:
+        _draw(place, root, found[0], beta, gae_lambda)
+
+
+def _form(place, root: CreditTrace) -> str | None:
+    """The field, filled with the solution. Returns the text when it was just submitted."""
+    with st.form("branch.edit.form", border=False):
+        text = st.text_area(
+            "Edit the solution", root.completion_text, key=f"branch.text.{place.key}", max_chars=_LONGEST, height=68,
+            help="Any character of the vocabulary, anywhere. Scored under the same policy and reference.",
+        )  # fmt: skip
+        is_sent = st.form_submit_button("Compare with the original", type="primary")
+    return text if is_sent else None
+
+
+def _draw(place, root: CreditTrace, edited: CreditTrace, beta: float, gae_lambda: float) -> None:
+    ids = root.ids.tolist(), edited.ids.tolist()
+    if ids[0] == ids[1]:
+        st.info("Nothing is different yet. Change a character, then compare.")
+        return
+    st.markdown(_said(root, edited, pairs.first_difference(*ids)))
+    payload = pairs.pair_payload(
+        root, edited, ("Original", "Edited"), pairs.aligned_by_end(*ids), beta, gae_lambda, place.baseline
+    )
+    pair_view(payload, key=VIEW)
+    st.button(
+        "Look closer", icon=":material/search:", on_click=branch_tree.look_closer, args=(place, edited),
+        help="Opens the edited text as a solution of its own, with everything Inspect shows.",
+    )  # fmt: skip
+
+
+def _said(root: CreditTrace, edited: CreditTrace, first: int) -> str:
+    """Verdict and first wrong token of both, and how the tokens are put side by side."""
+    shift = len(edited.text) - len(root.text)
+    aligned = (
+        "compared place by place"
+        if shift == 0
+        else f"compared place by place up to #{first}, where they first differ, and from the end after it, since the edit is "
+        f"{abs(shift)} token{'s' if abs(shift) > 1 else ''} {'longer' if shift > 0 else 'shorter'}"
+    )
+    return f"Before {_judged(root)}, now {_judged(edited)}. Tokens are {aligned}."
+
+
+def _judged(trace: CreditTrace) -> str:
+    said = "**right**" if picks.is_correct(trace) else "**wrong**" if trace.answer else "**no answer**"
+    if trace.first_wrong is None:
+        return said + ("" if picks.is_correct(trace) or trace.answer else " (it does not end)")
+    token = as_code(trace.text[trace.first_wrong])
+    return f"{said}, first wrong token #{trace.first_wrong} {token} ({as_plain(views.mistake_note(trace))})"

@@ -1,0 +1,62 @@
+"""The most instructive solutions of a scorecard: their tokens coloured by credit, who pointed where, and the way to look closer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.components.solutions import draw_list, scale_of
+from vimpo_core.instructive import KINDS
+from vimpo_core.visible_text import visible_text
+
+
+def instructive_list(
+    kind: str, report: dict, link: Callable[[dict], str], key: str
+) -> None:
+    """Draw the solutions of one of `KINDS` in a `reports.truth_report`; `link`: address of the page that opens one."""
+    beta, entries = report["beta"], report["instructive"][kind]
+    problems = [_problem(entry, report["algorithm"], link) for entry in entries]
+    listed = {
+        "version": f"{kind} {beta} {[problem['solutions'][0]['href'] for problem in problems]}",
+        "heading": KINDS[kind],
+        "scale": scale_of(beta, problems),
+        "problems": problems,
+    }
+    draw_list(listed, key)
+
+
+def _problem(entry: dict, algorithm: str, link) -> dict:
+    implied = entry["found"]["implied_advantage"]
+    return {
+        "prompt": visible_text(entry["prompt"]),
+        "gold": entry["gold"],
+        "solutions": [
+            {
+                "name": "implied credit",
+                "style": algorithm,
+                "right": implied["place"] == 1,
+                "verdict": _pointed(entry, "implied_advantage"),
+                "reward": f"policy surprisal: {_pointed(entry, 'surprisal_policy')}",
+                "group": f"reference surprisal: {_pointed(entry, 'surprisal_reference')}",
+                "href": link(entry),
+                "strip": {
+                    "label": "implied credit",
+                    "text": [visible_text(text) for text in entry["tokens"]],
+                    "lineStarts": entry["line_starts"],
+                    "values": entry["credit"],
+                    "firstWrong": entry["first_wrong"],
+                    "note": "",
+                    "layout": "flow",
+                    "interactive": False,
+                    "small": True,
+                },
+            }
+        ],
+    }
+
+
+def _pointed(entry: dict, signal: str) -> str:
+    """ "#16", or "#9, the first wrong one in place 2"."""
+    found = entry["found"][signal]
+    if found["place"] == 1:
+        return f"points at #{found['token']}, the first wrong one"
+    return f"points at #{found['token']}; first wrong #{entry['first_wrong']} in place {found['place']:g}"

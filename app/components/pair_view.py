@@ -1,0 +1,29 @@
+"""Two solutions of one prompt beside each other: strips on one scale, both value curves, success rates, how they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from app.components.assets import as_data, read_asset
+
+_mount = st.components.v2.component(
+    "pair_view",
+    html=read_asset("pair_view.html"),
+    css="".join(map(read_asset, ("tokens.css", "credit_view.css", "pair_view.css"))),
+    js="".join(map(read_asset, ("token_strip.js", "lenses.js", "save_figure.js", "pair_view.js"))),
+    isolate_styles=True,
+)
+
+
+def pair_view(payload: dict, *, key: str, on_select: Callable[[], None] | None = None) -> None:
+    """Draw a pair.
+
+    Args:
+        payload: from `pairs.pair_payload`.
+        key: the session-state key; after a click on a token `st.session_state[key]["token"]` is
+            {"side": 0 | 1, "token": int}.
+        on_select: called after that click.
+    """
+    _mount(key=key, data=as_data(payload), on_token_change=on_select or (lambda: None))

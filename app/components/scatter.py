@@ -1,0 +1,64 @@
+"""Reward against telescope as a picture whose points can be opened with the mouse or the keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from app.components.assets import as_data, read_asset
+from app.text import signed
+from vimpo_core.telescope import Telescope
+from vimpo_core.types import CreditTrace
+from vimpo_core.visible_text import visible_text
+
+_mount = st.components.v2.component(
+    "scatter",
+    html=read_asset("scatter.html"),
+    css=read_asset("scatter.css"),
+    js=read_asset("save_figure.js") + read_asset("scatter.js"),
+    isolate_styles=True,
+)
+
+
+def scatter(
+    found: Telescope,
+    traces: Sequence[CreditTrace],
+    chosen: CreditTrace,
+    *,
+    key: str,
+    version: str,
+    on_open: Callable[[], None],
+) -> None:
+    """Draw the solutions of a step, those of the chosen one's prompt strong, itself ringed.
+
+    Args:
+        found: of `traces`.
+        version: changes with the numbers, not with `chosen`.
+        on_open: called after a point was opened: `st.session_state[key]["open"]` is then {"group": int, "sample": int}.
+    """
+    points = [
+        {
+            "x": point.x,
+            "y": point.y,
+            "group": traces[point.index].group_id,
+            "sample": traces[point.index].sample_idx,
+            "right": point.is_correct,
+            "own": traces[point.index].group_id == chosen.group_id,
+            "lines": _lines(point, traces[point.index]),
+        }
+        for point in found.points
+    ]
+    data = {"points": points, "group": chosen.group_id, "sample": chosen.sample_idx, "version": version}
+    _mount(key=key, data=as_data(data), on_open_change=on_open)
+
+
+def _lines(point, trace) -> list[str]:
+    answer = visible_text(trace.answer)[:20] if trace.answer else "no answer"
+    return [
+        f"{visible_text(trace.prompt_text)} {answer} {'✓ right' if point.is_correct else '✕ wrong'}",
+        f"solution {trace.sample_idx + 1} of prompt {trace.group_id}",
+        f"credits add up to {signed(point.x, 3)}",
+        f"reward − group mean {signed(point.y, 3)}",
+        f"residual {signed(point.x - point.y, 3)}",
+    ]

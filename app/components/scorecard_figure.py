@@ -1,0 +1,67 @@
+"""How well each signal finds the first wrong token: a mark and an interval a signal, one panel a measure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+import streamlit as st
+from plotly.subplots import make_subplots
+
+from app.components.hues import SHADES
+from vimpo_core.findings import NAMES, over_seeds
+
+MEASURES = {"top1": "top-1", "top3": "top-3", "auc": "AUC"}
+_OTHERS = {"light": "#5b6470", "dark": "#a9b2bd"}
+
+
+def scorecard_figure(reports: Sequence[dict], key: str) -> None:
+    """Draw one report with its 95% intervals, or several seeds with their mean, lowest and highest."""
+    theme = "dark" if st.context.theme.type == "dark" else "light"
+    st.plotly_chart(figure(reports, theme), key=key, config={"displaylogo": False, "displayModeBar": False})
+
+
+def figure(reports: Sequence[dict], theme: str) -> go.Figure:
+    marks = over_seeds(reports) if len(reports) > 1 else _with_intervals(reports[0])
+    names = [name for name in NAMES if name in marks][::-1]  # Plotly counts upwards
+    chart = make_subplots(
+        1, len(MEASURES), subplot_titles=list(MEASURES.values()), shared_yaxes=True, horizontal_spacing=0.04
+    )
+    credit = SHADES[theme][reports[0]["algorithm"]][0]
+    for column, measure in enumerate(MEASURES, 1):
+        for name in names:
+            value, low, high = marks[name][measure]
+            is_credit = name == "implied_advantage"
+            colour = credit if is_credit else _OTHERS[theme]
+            chart.add_trace(
+                go.Scatter(
+                    x=[value], y=[NAMES[name]], mode="markers", showlegend=False, cliponaxis=False,
+                    error_x={"array": [high - value], "arrayminus": [value - low], "color": colour, "thickness": 2},
+                    marker={"color": colour, "size": 12 if is_credit else 9, "symbol": "circle" if is_credit else "diamond"},
+                    hovertemplate=f"{value:.3f} ({low:.3f} to {high:.3f})<extra>{NAMES[name]}</extra>",
+                ), row=1, col=column,
+            )  # fmt: skip
+        chart.update_xaxes(range=[-0.06, 1.06], dtick=0.5, tickangle=0, tickformat=".1f", row=1, col=column)
+    chart.add_vline(x=0.5, line={"dash": "dot", "width": 1}, row=1, col=3)
+    chart.update_yaxes(tickfont_size=15, ticksuffix="  ")
+    chart.update_annotations(font_size=16)
+    chart.update_layout(height=60 + 36 * len(names), margin={"l": 8, "r": 8, "t": 36, "b": 8}, font_size=14)
+    return chart
+
+
+def _with_intervals(report: dict) -> dict[str, dict[str, tuple[float, float, float]]]:
+    return {
+        name: {key: tuple(found[f"{key}{end}"] for end in ("", "_low", "_high")) for key in MEASURES}
+        for name, found in report["signals"].items()
+    }
+
+
+def table(reports: Sequence[dict]) -> dict[str, list[str]]:
+    """The figure in numbers: a row a signal."""
+    marks = over_seeds(reports) if len(reports) > 1 else _with_intervals(reports[0])
+    names = [name for name in NAMES if name in marks]
+    columns = {
+        label: ["{:.3f} ({:.3f} to {:.3f})".format(*marks[name][key]) for name in names]
+        for key, label in MEASURES.items()
+    }
+    return {"signal": [NAMES[name] for name in names], **columns}

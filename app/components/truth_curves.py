@@ -1,0 +1,34 @@
+"""Three value curves and the advantages below them, on one axis of tokens; refilled in place while the truth is refined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from app.components.assets import as_data, read_asset
+from app.components.hues import SHADES, SOFT
+
+_mount = st.components.v2.component(
+    "truth_curves",
+    html=read_asset("truth_curves.html"),
+    css=read_asset("credit_view.css") + read_asset("truth_curves.css"),
+    js="".join(map(read_asset, ("token_strip.js", "lenses.js", "save_figure.js", "truth_curves.js"))),
+    isolate_styles=True,
+)
+_HUES = {
+    theme: {"vimpo": shades["vimpo"][0], "grpo": shades["grpo"][0], "soft": SOFT[theme]}
+    for theme, shades in SHADES.items()
+}
+
+
+def truth_curves(payload: dict, *, key: str, token: int, on_change: Callable[[], None]) -> None:
+    """Draw one solution's implied credit beside its truth.
+
+    Args:
+        payload: from `truth_views.truth_payload`.
+        key: the session-state key; after a selection `st.session_state[key]["view"]` is {"token": int}.
+        token: what is selected; a later value that differs from what the browser reported is followed.
+        on_change: called after a selection changed.
+    """
+    _mount(key=key, data=as_data({**payload, "token": token, "hues": _HUES}), on_view_change=on_change)

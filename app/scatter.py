@@ -1,0 +1,69 @@
+"""Reward against telescope: do the token credits of this step's solutions add up to what was paid?"""
+
+from __future__ import annotations
+
+import math
+
+import streamlit as st
+
+from app import cache, inspection, state
+from app.components.scatter import scatter
+from vimpo_core.telescope import Telescope
+
+KEY = "telescope"
+
+
+def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
+    if scene.is_typed:
+        st.info(
+            "A typed solution stands alone: there is no group mean to compare its reward with. Choose a sampled one."
+        )
+        return
+    run = scene.source.run
+    found = cache.telescope(scene.source.folder, run.run_id, run.created, scene.step, beta)
+    if not found.points:
+        st.info("Not recorded at this step: the sum needs log-probabilities of both models and KL.")
+        return
+    left, right = st.columns([5, 4], gap="large")
+    with left:
+        scatter(
+            found,
+            scene.traces,
+            scene.trace,
+            key=KEY,
+            version=f"{scene.source.key} {run.created} {scene.step} {beta}",
+            on_open=_open,
+        )
+    with right:
+        st.markdown(_reading(scene, found))
+
+
+def _open() -> None:
+    point = st.session_state[KEY].get("open") or {}
+    if isinstance(point.get("group"), int) and isinstance(point.get("sample"), int):
+        state.put(group=point["group"], sample=point["sample"], token=None)
+
+
+def _reading(scene: inspection.Scene, found: Telescope) -> str:
+    parts = [
+        f"**{len(found.points)} solutions of step {scene.step}.** :blue[○] right, :red[✕] wrong; large: this prompt's; "
+        "ringed: the one above. Click a point, or press Enter on it, to open that solution.",
+        "Every reward enters VIMPO only through this picture: the value loss pulls each point sideways onto the line, "
+        "where the credits add up to the reward beyond the group mean and no residual is left.",
+        _how_far(found),
+    ]
+    if found.missing:
+        parts.append(f"{found.missing} solutions are left out: what credit needs was not recorded for them.")
+    return "\n\n".join(parts)
+
+
+def _how_far(found: Telescope) -> str:
+    loss = f"Value loss here: **{found.value_loss:.4f}**"
+    if math.isnan(found.explained):
+        return f"{loss}. Every group agrees, so there is nothing to explain."
+    share = (
+        f"the credits explain **{found.explained:.0%}** of it"
+        if found.explained >= 0
+        else "the credits are further off than none at all"
+    )
+    return f"{loss}; with no credit at all it would be {found.untouched_loss:.4f}: {share}."

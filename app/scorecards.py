@@ -1,0 +1,201 @@
+"""What the Scorecard page asks for: a run's snapshot, a set of solutions, the measurement, and the words beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from app import cache, inspection, state, waiting
+from app.inspection import Source
+from app.text import as_plain
+from vimpo_core import service
+from vimpo_core.findings import Finding, findings, seeds_finding
+from vimpo_core.formats.reproduce import truth_command
+from vimpo_core.scorecard import SETS
+
+LIMIT_SECONDS = 900
+SIZES = (64, 256)
+SET_NAMES = {"fixed": "Fixed", "own": "Own mistakes", "style": "Style-rich"}
+_REQUEST, _SEED = "scorecard.measuring", 0
+_KEPT_REPORTS = 64
+_HEADINGS = {
+    "loses": ":orange[:material/arrow_downward:] **Where implied credit loses**",
+    "wins": ":blue[:material/arrow_upward:] **Where it wins**",
+    "open": ":gray[:material/drag_handle:] **What these numbers do not decide**",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What is to be measured, of one run or of several that differ in the seed alone."""
+
+    sources: tuple[Source, ...]
+    step: int
+    which: str
+    solutions: int
+    rollouts: int
+
+
+# --- choosing --------------------------------------------------------------------------------------------------------
+
+
+def pick_set(notes: list[str]) -> str:
+    which = state.chosen("set", list(SETS), "fixed", notes)
+    st.segmented_control(
+        "Solutions", list(SETS), format_func=SET_NAMES.get, required=True,
+        help=" ".join(f"{SET_NAMES[name]}: {what}" for name, what in SETS.items()), **state.bound("set", which),
+    )  # fmt: skip
+    return which
+
+
+def pick_size(name: str, label: str, help: str, notes: list[str]) -> int:
+    size = state.chosen(name, SIZES, SIZES[0], notes, int)
+    st.segmented_control(label, SIZES, required=True, help=help, **state.bound(name, size))
+    return size
+
+
+def pick_seeds(source: Source, step: int, notes: list[str]) -> tuple[Source, ...]:
+    """The run alone, or together with its siblings if the user wants them and there are any."""
+    others = siblings(source, step)
+    if not others:
+        return (source,)
+    seeds = ", ".join(str(s.run.config.seed) for s in (source, *others))
+    wants = state.chosen("seeds", ["all"], None, notes) == "all"
+    key = "scorecard.seeds"
+    st.session_state[key] = wants
+    st.toggle(
+        f"All {len(others) + 1} seeds together", key=key, on_change=_write_seeds, args=(key,),
+        help=f"Runs of this folder with the same settings and seeds {seeds}.",
+    )  # fmt: skip
+    return (source, *others) if wants else (source,)
+
+
+def _write_seeds(key: str) -> None:
+    state.put(seeds="all" if st.session_state[key] else None)
+
+
+def siblings(source: Source, step: int) -> list[Source]:
+    """Other runs of the folder with equal settings but the seed, whose adapter of this step was kept; by seed."""
+    config, found = source.run.config, []
+    for run in cache.summaries(source.folder):
+        if not run.algorithm or run.run_id == source.run.run_id or run.config.seed == config.seed:
+            continue
+        if dataclasses.replace(run.config, seed=config.seed) != config:
+            continue
+        if step in cache.steps(source.folder, run.run_id)[1]:
+            found.append(Source(run.run_id, source.folder, run))
+    return sorted(found, key=lambda s: s.run.config.seed)
+
+
+# --- measuring -------------------------------------------------------------------------------------------------------
+
+
+def measured(asked: Asked) -> list[dict] | None:
+    """The reports, one a run, at once where they are kept; else the wait for the next of them, and None."""
+    reports = []
+    for number, source in enumerate(asked.sources, 1):
+        report = _report(asked, source, number)
+        if report is None:
+            return None
+        reports.append(report)
+    return reports
+
+
+@st.cache_resource(max_entries=_KEPT_REPORTS, show_spinner=False)
+def _kept(key: tuple) -> list[dict]:
+    """The place of one report, for all browsers: empty until it was made."""
+    return []
+
+
+def _report(asked: Asked, source: Source, number: int) -> dict | None:
+    run_dir = source.folder / source.run.run_id
+    options = (asked.step, asked.which, asked.solutions, asked.rollouts, _SEED)
+    key = (str(run_dir), source.run.created, *options)
+    place = _kept(key)
+    if place:
+        return place[0]
+    request = waiting.pending(_REQUEST)
+    if request is None or request.asked != key:
+        progress = service.Progress()
+        request = waiting.send(
+            _REQUEST, key,
+            lambda: service.scorecard_service().scorecard(run_dir, *options, progress=progress, timeout=LIMIT_SECONDS),
+            share=progress.share,
+        )  # fmt: skip
+        if request is None:
+            return None
+    if not request.future.done():
+        several = f"run {number} of {len(asked.sources)}, " if len(asked.sources) > 1 else ""
+        waiting.wait(
+            request, f"Measuring {several}{asked.rollouts} tries from every prefix", LIMIT_SECONDS
+        )
+        return None
+    report = waiting.result(
+        request,
+        cancelled="Cancelled: nothing was measured.",
+        too_long=f"The measurement took longer than {LIMIT_SECONDS} s and was ended. Choose fewer solutions or tries.",
+        ended="The measuring process ended unexpectedly.",
+    )
+    if report is None:
+        st.button("Measure", type="primary", on_click=waiting.forget, args=(_REQUEST,))
+        return None
+    place.append(report)
+    return report
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+
+def sentences(reports: Sequence[dict]) -> dict[str, list[str]]:
+    """Kind of finding -> markdown sentences: of the first run, and over the seeds where there are several."""
+    found: list[Finding] = findings(reports[0])
+    if len(reports) > 1:
+        found.insert(0, seeds_finding(reports))
+    said: dict[str, list[str]] = {}
+    for finding in found:
+        said.setdefault(finding.kind, []).append(as_plain(finding.text))
+    if noise := reports[0]["reward_noise"]:
+        said.setdefault("warning", []).append(
+            f"{noise:.0%} of this run's training rewards were flipped; right and wrong here are the verifier's own, without flips."
+        )
+    return said
+
+
+def as_markdown(said: dict[str, list[str]], kind: str) -> str:
+    """Heading and sentences of one kind; "" where there are none."""
+    lines = "\n".join(f"- {sentence}" for sentence in said.get(kind, ()))
+    return f"{_HEADINGS[kind]}\n{lines}" if lines else ""
+
+
+def what_was_measured(reports: Sequence[dict]) -> str:
+    first = reports[0]
+    several = f" in each of {len(reports)} runs (seeds differ)" if len(reports) > 1 else ""
+    ends = "lowest and highest seed" if len(reports) > 1 else "95% intervals by bootstrap over solutions"
+    return (
+        f"{first['n_solutions']} wrong solutions with a known first wrong token{several}; top-1 and top-3: share of them whose "
+        "first wrong token is among the 1 or 3 most suspicious; AUC: share of a solution's other tokens that are less "
+        f"suspicious, 0.5 is guessing. In brackets and as bars: {ends}."
+    )
+
+
+def commands(reports: Sequence[dict], asked: Asked) -> str:
+    return "\n".join(
+        truth_command(report, _folder(source)) for report, source in zip(reports, asked.sources, strict=True)
+    )
+
+
+def _folder(source: Source) -> str:
+    """Where the command line would look in vain: a bundled run whose name one of one's own has too."""
+    return str(cache.bundled_folder()) if source.key.startswith(inspection.BUNDLED) else ""
+
+
+def look_closer(source: Source, step: int, entry: dict) -> str:
+    """Address of Inspect with one solution typed in, at its first wrong token, the truth below."""
+    asked = {
+        "run": source.key, "step": step, "mode": "typed", "problem": entry["prompt"], "solution": entry["solution"],
+        "token": entry["first_wrong"], "more": "truth",
+    }  # fmt: skip
+    return f"inspect?{urlencode(asked)}"

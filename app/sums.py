@@ -1,0 +1,144 @@
+"""Does it add up? What must hold for any solution with credit, checked on this one and on its whole step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import cache, inspection, state, waiting
+from app.text import as_plain, as_sentence
+from vimpo_core import checks, service
+from vimpo_core.checks import Check
+
+LIMIT_SECONDS = 30
+_KEY = "sums.expectation"
+_RESULTS = {
+    True: ":green[:material/check_circle: holds]",
+    False: ":red[:material/cancel: **does not hold**]",
+    None: ":gray[:material/help: not checked]",
+}
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
+    above = st.container()  # the wait is drawn below, so that nothing jumps when it is over
+    expected, why_not = _expectation(scene)
+    found = checks.solution_checks(scene.traces, scene.index, beta, gae_lambda, expected, why_not)
+    with above:
+        st.markdown(_summary(found))
+        st.markdown(_table(found))
+    if not scene.is_typed:
+        _whole_step(scene, beta, gae_lambda)
+
+
+# --- the expectation over the vocabulary -----------------------------------------------------------------------------
+
+
+def _expectation(scene: inspection.Scene) -> tuple[checks.ExpectedDeltas | None, str]:
+    """What the model says over the whole vocabulary, asked for once a solution; else None and why it is not there."""
+    source, trace = scene.source, scene.trace
+    snapshots = cache.steps(source.folder, source.run.run_id)[1]
+    if scene.step not in snapshots:
+        kept = ", ".join(map(str, snapshots)) or "none"
+        return None, f"needs the model, but no adapter of step {scene.step} was kept (kept: {kept})"
+    ids = tuple(trace.ids.tolist())
+    asked = (str(source.folder), source.run.run_id, source.run.created, scene.step, trace.prompt_text, ids)
+    request = waiting.pending(_KEY)
+    if request is None or request.asked != asked:
+
+        def ask():
+            return service.scoring_service().expected_deltas(
+                source.folder / source.run.run_id, scene.step, trace.prompt_text, trace.completion_text, ids,
+                timeout=LIMIT_SECONDS,
+            )  # fmt: skip
+
+        request = waiting.send(_KEY, asked, ask)
+    if request is None:
+        return None, "the model could not be asked"
+    if not request.future.done():
+        waiting.wait(request, "Asking the model for its whole vocabulary", LIMIT_SECONDS)
+        return None, "being computed"
+    found = waiting.result(
+        request,
+        cancelled="Cancelled: the average over the vocabulary was not checked.",
+        too_long=f"The average over the vocabulary took longer than {LIMIT_SECONDS} s and was ended.",
+        ended="The scoring process ended unexpectedly.",
+    )
+    if found is None:
+        st.button("Ask the model again", on_click=waiting.forget, args=(_KEY,))
+    return found, "the model gave no answer"
+
+
+# --- this solution ---------------------------------------------------------------------------------------------------
+
+
+def _summary(found: Sequence[Check]) -> str:
+    known = [check for check in found if check.passed is not None]
+    wrong = [check for check in known if not check.passed]
+    left = f"; {len(found) - len(known)} cannot be checked here" if len(known) < len(found) else ""
+    if wrong:
+        return f":red[:material/cancel:] **{len(wrong)} of {len(known)} checks do not hold for this solution**{left}."
+    return f":green[:material/check_circle:] **All {len(known)} checks hold for this solution**{left}."
+
+
+def _table(found: Sequence[Check]) -> str:
+    """A markdown table; what does not hold comes first, what cannot be checked last."""
+    order = sorted(found, key=lambda check: (False, True, None).index(check.passed))
+    lines = ["| | What must hold | Off by (allowed) | In words |", "|---|---|---|---|"]
+    for check in order:
+        cells = [
+            _RESULTS[check.passed],
+            as_plain(check.claim),
+            _numbers(check),
+            as_sentence(check.explanation),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _numbers(check: Check) -> str:
+    if check.passed is None:
+        return ""
+    return f"{number(check.value)} ({number(check.tolerance)}) {check.unit}"
+
+
+def number(value: float) -> str:
+    """0, 0.19, 4.5·10⁻⁷ or "not finite": short, and the size is seen at once."""
+    if value == 0:
+        return "0"
+    if not abs(value) < float("inf"):
+        return "not finite"
+    if 0.01 <= abs(value) < 1000:
+        return f"{value:.2g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    mantissa = mantissa.removesuffix(".0")
+    power = f"10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+    return power if mantissa == "1" else f"{mantissa}·{power}"
+
+
+# --- the whole step --------------------------------------------------------------------------------------------------
+
+
+def _whole_step(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
+    run = scene.source.run
+    failed = cache.failed_checks(scene.source.folder, run.run_id, run.created, scene.step, beta, gae_lambda)
+    wrong = {name: indices for name, indices in failed.items() if indices}
+    total = len(scene.traces)
+    if not wrong:
+        st.caption(
+            f"The same checks on recorded numbers hold for all {total} solutions of step {scene.step}."
+        )
+        return
+    st.markdown(f"**In the whole step {scene.step}**, {total} solutions:")
+    for name, indices in wrong.items():
+        first = scene.traces[indices[0]]
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(
+                f":red[:material/cancel:] {as_plain(checks.CLAIMS[name])}: not so for {len(indices)} of them."
+            )
+            st.button("Open the first one", key=f"sums.{name}", on_click=_open, args=(first,))
+
+
+def _open(trace) -> None:
+    state.put(group=trace.group_id, sample=trace.sample_idx, token=None)

@@ -1,0 +1,382 @@
+// One solution under every saved policy of its run: steps x tokens heat map, the scrubbed step as text, its value curve.
+//
+// Python sends all numbers once (views.film_payload); scrubbing, playing and changing the lens happen here. Python hears,
+// 150 ms later and never while it plays, what was selected: {step, token, lens}, only what was changed here.
+
+const FILMS = new WeakMap();
+const REPORT_AFTER_MS = 150;
+const WHOLE_FILM_MS = 6000;
+const BESIDE = { left: 52, right: 14, top: 10, bottom: 34 };
+const ROWS = { height: 330, least: 4, most: 26 };
+const MARKED_FROM = 11; // px of a row: below, marks would hide the colour
+const CURVE_HEIGHT = 250;
+const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
+
+export default function (component) {
+  const { parentElement, setStateValue } = component;
+  const data = component.data?.[0];
+  const root = parentElement.querySelector(".film-strip");
+  if (!root || !data) return undefined;
+  let view = FILMS.get(root);
+  if (!view) FILMS.set(root, (view = createFilm(root)));
+  view.report = (value) => setStateValue("view", value);
+  updateFilm(view, data);
+  return () => {
+    clearTimeout(view.timer);
+    clearInterval(view.playing);
+    view.resize.disconnect();
+    FILMS.delete(root);
+  };
+}
+
+// --- state ---------------------------------------------------------------------------------------------------------
+
+function createFilm(root) {
+  const at = (selector) => root.querySelector(selector);
+  const view = {
+    root, at, data: null, version: null, step: 0, token: 0, lens: null, hovered: null, timer: 0, playing: 0,
+    report: () => {}, fromPython: {}, reported: {}, changed: new Set(), width: 0,
+  };
+  at("select").addEventListener("change", (event) => choose(view, { lens: event.target.value }));
+  at("input").addEventListener("input", (event) => {
+    pause(view);
+    choose(view, { step: view.data.frames[Number(event.target.value)].step });
+  });
+  at(".play").addEventListener("click", () => (view.playing ? pause(view) : play(view)));
+  root.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && view.playing) pause(view);
+  });
+  listenToMap(view, at(".map .plot"));
+  for (const place of root.querySelectorAll(".save")) offerFilm(view, place);
+  view.resize = new ResizeObserver(() => {
+    if (view.data && at(".map .plot").clientWidth !== view.width) drawFilm(view);
+  });
+  view.resize.observe(at(".map .plot"));
+  return view;
+}
+
+function updateFilm(view, data) {
+  const isNew = view.version !== data.version;
+  view.data = data;
+  const chosen = {};
+  for (const name of ["step", "token", "lens"]) chosen[name] = followPython(view, name, data[name], isNew);
+  if (!isNew && Object.entries(chosen).every(([name, value]) => view[name] === value)) return;
+  Object.assign(view, chosen);
+  view.token = Math.max(0, Math.min(view.token, data.text.length - 1));
+  if (!isNew) return showFilm(view, true);
+  pause(view);
+  view.version = data.version;
+  view.at("input").max = data.frames.length - 1;
+  fillPicker(view.at("select"), frameData(view, 0));
+  return drawFilm(view);
+}
+
+function choose(view, changes) {
+  const isLens = "lens" in changes;
+  for (const [name, value] of Object.entries(changes)) {
+    if (view[name] === value) continue;
+    view[name] = value;
+    view.changed.add(name);
+  }
+  showFilm(view, isLens);
+  if (!view.playing) reportFilm(view);
+}
+
+function reportFilm(view) {
+  clearTimeout(view.timer);
+  view.timer = setTimeout(() => {
+    if (!view.changed.size) return;
+    view.reported = Object.fromEntries([...view.changed].map((name) => [name, view[name]]));
+    view.report({ ...view.reported });
+  }, REPORT_AFTER_MS);
+}
+
+function play(view) {
+  const { frames } = view.data;
+  if (frameOf(view) === frames.length - 1) choose(view, { step: frames[0].step });
+  const pause_ms = CALM.matches ? 1200 : Math.max(180, Math.min(700, WHOLE_FILM_MS / frames.length));
+  clearTimeout(view.timer);
+  view.playing = setInterval(() => {
+    const next = frameOf(view) + 1;
+    if (next < frames.length) choose(view, { step: frames[next].step });
+    if (next >= frames.length - 1) pause(view);
+  }, pause_ms);
+  showPlay(view);
+}
+
+function pause(view) {
+  const wasPlaying = Boolean(view.playing);
+  clearInterval(view.playing);
+  view.playing = 0;
+  showPlay(view);
+  if (wasPlaying) {
+    showReadout(view);
+    reportFilm(view);
+  }
+}
+
+function showPlay(view) {
+  view.at(".play").textContent = view.playing ? "❚❚ Pause" : "▶ Play";
+  view.at(".map .readout").setAttribute("aria-live", view.playing ? "off" : "polite");
+}
+
+// --- numbers -------------------------------------------------------------------------------------------------------
+
+function frameOf(view) {
+  return Math.max(0, view.data.frames.findIndex((frame) => frame.step === view.step));
+}
+
+function frameData(view, index) {
+  return { ...view.data, arrays: view.data.frames[index].arrays };
+}
+
+function rewardOf(data) {
+  return data.reward / 10 ** data.decimals.reward;
+}
+
+// V is coloured by its distance from R: without credit it is R everywhere.
+function centreOf(data, lens) {
+  return lens.key === "values_from_end" ? rewardOf(data) : 0;
+}
+
+// --- drawing -------------------------------------------------------------------------------------------------------
+
+function drawFilm(view) {
+  const { data } = view;
+  const plot = view.at(".map .plot");
+  view.width = plot.clientWidth;
+  if (!view.width) return;
+  view.map = buildMap(view, view.width);
+  plot.replaceChildren(view.map.svg);
+  view.curve = buildFilmCurve(view, view.at(".curve .plot").clientWidth);
+  view.at(".curve .plot").replaceChildren(view.curve.svg);
+  view.at(".curve figcaption").replaceChildren(
+    "Value ", element("i", "", "V"), element("sub", "", "t"), " of each prefix, ",
+    element("span", "key key-start", "end-anchored, R added"), " ", element("span", "key key-end", "the other steps"),
+  );
+  view.at(".curve .readout").textContent = data.has_group
+    ? "Counted back from the reward R: a solution that is scored again has no group to start from at the other steps."
+    : "Counted back from the reward R: a solution of its own has no group to start from.";
+  showFilm(view, true);
+}
+
+function columnsOf(data, width) {
+  const inner = width - BESIDE.left - BESIDE.right;
+  return (t) => BESIDE.left + (inner * t) / Math.max(1, data.text.length);
+}
+
+function buildMap(view, width) {
+  const { data } = view;
+  const count = data.frames.length;
+  const rowHeight = Math.max(ROWS.least, Math.min(ROWS.most, ROWS.height / count));
+  const x = columnsOf(data, width);
+  const y = (row) => BESIDE.top + rowHeight * row;
+  const [right, bottom] = [x(data.text.length), y(count)];
+  const height = bottom + BESIDE.bottom;
+  const svg = shape("svg", { width, height, role: "img" });
+  const size = { width: x(1) - x(0), height: rowHeight };
+  const cells = data.frames.map((_, row) =>
+    data.text.map((_, t) => shape("rect", { class: "cell", x: x(t), y: y(row), ...size })),
+  );
+  const marks = ["plus", "minus"].map((name) => shape("path", { class: `marks marks-${name}` }));
+  const rowNow = shape("rect", { class: "row-now", x: x(0) - 1, width: right - x(0) + 2, height: rowHeight });
+  const columnNow = shape("rect", { class: "column-now", y: y(0), width: size.width, height: bottom - y(0) });
+  const names = stepNames(data, rowHeight, y);
+  const wrong = data.first_wrong === null
+    ? []
+    : [shape("line", { class: "column-wrong", x1: x(data.first_wrong), x2: x(data.first_wrong + 1), y1: bottom + 2, y2: bottom + 2 })];
+  svg.append(
+    ...cells.flat(), ...marks,
+    shape("rect", { class: "map-frame", x: x(0), y: y(0), width: right - x(0), height: bottom - y(0) }),
+    ...data.line_starts.slice(1).map((t) => shape("line", { class: "step-mark", x1: x(t), x2: x(t), y1: y(0), y2: bottom })),
+    columnNow, rowNow, ...names.values(), ...wrong, ...columnNames(data, x, bottom + 20),
+  );
+  return { svg, x, y, rowHeight, cells, marks, rowNow, columnNow, names };
+}
+
+// Step labels beside the rows, as many as have room; the last one always.
+function stepNames(data, rowHeight, y) {
+  const every = Math.ceil(16 / rowHeight);
+  const last = data.frames.length - 1;
+  const names = new Map();
+  data.frames.forEach((frame, row) => {
+    if (row !== last && (row % every || last - row < every)) return;
+    names.set(row, label(BESIDE.left - 10, y(row) + rowHeight / 2 + 5, String(frame.step), "tick", "end"));
+  });
+  return names;
+}
+
+function columnNames(data, x, y) {
+  const width = x(1) - x(0);
+  const count = data.text.length;
+  if (width < 9) return [label(x(0), y, "token 0", "tick", "start"), label(x(count), y, `${count}`, "tick", "end")];
+  const room = Math.max(1, Math.floor((width - 2) / 8));
+  return data.text.map((text, t) =>
+    label(x(t + 0.5), y, [...text].slice(0, room).join(""), `curve-token${t === data.first_wrong ? " curve-wrong" : ""}`, "middle"),
+  );
+}
+
+function buildFilmCurve(view, width) {
+  const { data } = view;
+  const unit = 10 ** data.decimals.reward;
+  const values = data.frames.map((frame) => frame.arrays.values_from_end?.map((u) => (u === null ? null : u / unit)) ?? []);
+  const reward = rewardOf(data);
+  const finite = [...values.flat(), reward, 0, 1].filter((u) => u !== null);
+  const [low, high] = [Math.min(...finite), Math.max(...finite)];
+  const pad = 0.06 * (high - low);
+  const height = Math.max(CURVE_HEIGHT, Number(view.map.svg.getAttribute("height")));
+  const x = columnsOf(data, width);
+  const count = data.text.length;
+  const y = (u) => BESIDE.top + (height - BESIDE.top - BESIDE.bottom) * (1 - (u - low + pad) / (high - low + 2 * pad));
+  const svg = shape("svg", { width, height, role: "img" });
+  const now = shape("path", { class: "now-line" });
+  const band = shape("rect", {
+    class: "band selection", y: BESIDE.top, width: Math.max(3, x(1) - x(0)), height: height - BESIDE.top - BESIDE.bottom, rx: 3,
+  });
+  svg.append(
+    ...yAxis(x, y, low - pad, high + pad, count), band,
+    ...data.line_starts.slice(1).map((t) => shape("line", { class: "step-mark", x1: x(t), x2: x(t), y1: BESIDE.top, y2: height - BESIDE.bottom })),
+    shape("line", { class: "baseline", x1: x(0), x2: x(count), y1: y(reward), y2: y(reward) }),
+    label(x(0) + 6, y(reward) + (reward < 0.5 ? -7 : 18), `reward R = ${Number(reward.toFixed(3))}`, "tick", "start"),
+    ...values.map((line) => shape("path", { class: "ghost-line", d: path(x, y, line) })),
+    now, ...columnNames(data, x, height - BESIDE.bottom + 20),
+  );
+  return { svg, x, y, values, now, band };
+}
+
+// --- what is selected ----------------------------------------------------------------------------------------------
+
+function showFilm(view, isRepainted) {
+  if (!view.map) return;
+  const { data, map, curve } = view;
+  const lens = lensOf(data, view.lens);
+  if (isRepainted) paintMap(view, lens);
+  const row = frameOf(view);
+  view.at("input").value = row;
+  view.at("input").setAttribute("aria-valuetext", `step ${view.step}`);
+  view.at(".at-step").textContent = `step ${view.step} of ${data.frames.at(-1).step}`;
+  map.rowNow.setAttribute("y", map.y(row));
+  map.columnNow.setAttribute("x", map.x(view.token));
+  for (const [at, name] of map.names) name.setAttribute("class", at === row ? "tick now" : "tick");
+  curve.now.setAttribute("d", path(curve.x, curve.y, curve.values[row]));
+  curve.band.setAttribute("x", curve.x(view.token));
+  curve.svg.setAttribute("aria-label", `Value of each prefix at step ${view.step}, end-anchored`);
+  showStrip(view, lens, row);
+  showReadout(view);
+}
+
+function paintMap(view, lens) {
+  const { data, map } = view;
+  const [max, centre] = [data.scales[lens.scale], centreOf(data, lens)];
+  const feet = { "+": "", "-": "" };
+  const isMarked = map.rowHeight >= MARKED_FROM;
+  data.frames.forEach((_, row) => {
+    const series = seriesOf(frameData(view, row), lens.key);
+    map.cells[row].forEach((cell, t) => {
+      const value = series === null || series[t] === null ? null : series[t] - centre;
+      const share = value === null || !max ? 0 : Math.min(1, Math.abs(value) / max);
+      const sign = signOf(value, share, lens.signed);
+      cell.style.setProperty("--m", share.toFixed(3));
+      cell.dataset.sign = sign;
+      if (isMarked && sign in feet) feet[sign] += `M${map.x(t) + 2},${map.y(row + 1) - 2}H${map.x(t + 1) - 2}`;
+    });
+  });
+  map.marks[0].setAttribute("d", feet["+"]);
+  map.marks[1].setAttribute("d", feet["-"]);
+  map.svg.setAttribute("aria-label", `${lens.label} of ${data.text.length} tokens at ${data.frames.length} steps`);
+  view.at("select").value = lens.key;
+  view.at(".lens-help").textContent = lens.help;
+  view.at(".map figcaption").textContent = `${lens.label} ${lens.symbol} by training step, a row each, and token`;
+  drawFilmLegend(view, lens);
+}
+
+function showStrip(view, lens, row) {
+  const { data } = view;
+  const series = seriesOf(frameData(view, row), lens.key);
+  const centre = centreOf(data, lens);
+  renderStrip(view.at(".strip-host"), {
+    label: `Step ${view.step}, ${lens.label}`, text: data.text, lineStarts: data.line_starts,
+    values: series && series.map((v) => (v === null ? null : v - centre)), shown: series, firstWrong: data.first_wrong,
+    note: data.note, layout: "flow", interactive: false, small: false,
+  }, { max: data.scales[lens.scale], signed: lens.signed, unit: lens.unit, decimals: decimalsOf(data, lens) });
+}
+
+function showReadout(view) {
+  const { data } = view;
+  const { row, t } = view.hovered ?? { row: frameOf(view), t: view.token };
+  const lens = lensOf(data, view.lens);
+  const series = seriesOf(frameData(view, row), lens.key);
+  view.at(".map .readout").replaceChildren(
+    `step ${data.frames[row].step}, token #${t} `, element("span", "token-text", data.text[t]), ` ${lens.label} `,
+    element("b", "", series ? signed(series[t], decimalsOf(data, lens)) : "not recorded"), lens.unit ? ` ${lens.unit}` : "",
+  );
+}
+
+function drawFilmLegend(view, lens) {
+  const { data } = view;
+  const max = data.scales[lens.scale];
+  const isValue = lens.key === "values_from_end";
+  const ends = lens.signed ? [`−${max}`, isValue ? "R" : "0", `+${max}`] : ["0", `${max}`];
+  const bar = element("span", `legend-bar ${lens.signed ? "legend-signed" : "legend-amount"}`);
+  const parts = [element("span", "legend-scale", bar, element("span", "legend-ends", ...ends.map((e) => element("span", "", e))))];
+  if (lens.signed) {
+    parts.push(element("span", "",
+      element("span", "sample sample-plus", isValue ? "above R" : "positive"), " ",
+      element("span", "sample sample-minus", isValue ? "below it" : "negative")));
+  } else {
+    parts.push(element("span", "", "darker is further from 0"));
+  }
+  if (data.first_wrong !== null) parts.push(element("span", "sample sample-wrong", "first wrong token"));
+  parts.push(element("span", "legend-unit", `${lens.unit ? `In ${lens.unit}; one` : "One"} scale for all steps.`));
+  view.at(".legend").replaceChildren(...parts);
+}
+
+// --- pointer and keys ----------------------------------------------------------------------------------------------
+
+function listenToMap(view, plot) {
+  const cellAt = (event) => {
+    if (!view.map) return null;
+    const box = plot.getBoundingClientRect();
+    const { map, data } = view;
+    const t = Math.floor((event.clientX - box.left - map.x(0)) / (map.x(1) - map.x(0)));
+    const row = Math.floor((event.clientY - box.top - map.y(0)) / map.rowHeight);
+    return t < 0 || t >= data.text.length || row < 0 || row >= data.frames.length ? null : { row, t };
+  };
+  plot.addEventListener("pointermove", (event) => {
+    view.hovered = cellAt(event);
+    if (view.map) showReadout(view);
+  });
+  plot.addEventListener("pointerleave", () => {
+    view.hovered = null;
+    if (view.map) showReadout(view);
+  });
+  plot.addEventListener("click", (event) => {
+    const cell = cellAt(event);
+    if (!cell) return;
+    pause(view);
+    choose(view, { step: view.data.frames[cell.row].step, token: cell.t });
+  });
+  plot.addEventListener("keydown", (event) => {
+    const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    if (!move) return;
+    event.preventDefault();
+    pause(view);
+    view.hovered = null;
+    const within = (value, count) => Math.max(0, Math.min(value, count - 1));
+    const row = within(frameOf(view) + move[0], view.data.frames.length);
+    choose(view, { step: view.data.frames[row].step, token: within(view.token + move[1], view.data.text.length) });
+  });
+}
+
+function offerFilm(view, place) {
+  const button = (kind) => {
+    const save = element("button", "", kind.toUpperCase());
+    save.type = "button";
+    save.addEventListener("click", () => {
+      const { svg } = view[place.dataset.figure];
+      saveFigure(picture(svg), `film-${place.dataset.figure}-${view.lens}`, kind, view.root);
+    });
+    return save;
+  };
+  place.append(element("span", "", "Save this picture as"), button("svg"), button("png"));
+}

@@ -1,0 +1,354 @@
+// Two solutions of one prompt: a branch and what it grew from, or an edit and its original. Python sends all numbers once
+// (pairs.pair_payload: whole numbers of the last shown digit) and hears {side, token} when a token was clicked.
+
+const PAIRS = new WeakMap();
+const PAIR_CURVE = { height: 300, left: 44, right: 132, top: 16, bottom: 30 };
+
+export default function (component) {
+  const { parentElement, setStateValue } = component;
+  const data = component.data?.[0];
+  const root = parentElement.querySelector(".pair-view");
+  if (!root || !data) return undefined;
+  let view = PAIRS.get(root);
+  if (!view) PAIRS.set(root, (view = createPair(root)));
+  view.report = (value) => setStateValue("token", value);
+  if (view.version !== data.version) {
+    view.version = data.version;
+    view.data = data;
+    view.chosen = { side: 1, token: Math.min(data.fork, Math.max(0, data.sides[1].text.length - 1)) };
+    drawPair(view);
+  }
+  return () => {
+    view.resize.disconnect();
+    PAIRS.delete(root);
+  };
+}
+
+function createPair(root) {
+  const at = (selector) => root.querySelector(selector);
+  const view = { root, at, data: null, version: null, chosen: null, hovered: null, width: 0, report: () => {} };
+  view.hosts = [...root.querySelectorAll(".strip-host")];
+  view.titles = [...root.querySelectorAll(".strip-title")];
+  view.hosts.forEach((host, side) => listenToPair(view, host, side));
+  at("select").addEventListener("change", () => drawDifference(view));
+  offerPair(view, at(".save"));
+  view.resize = new ResizeObserver(() => {
+    if (!view.data || at(".plot").clientWidth === view.width) return;
+    drawPairCurve(view);
+    view.hosts.forEach(keepNoteInside);
+  });
+  view.resize.observe(at(".plot"));
+  return view;
+}
+
+function drawPair(view) {
+  const { data } = view;
+  drawRates(view);
+  data.sides.forEach((side, index) => {
+    view.titles[index].replaceChildren(side.name, " ", element("span", "detail", verdictOf(side)));
+    const tokens = renderStrip(view.hosts[index], stripOf(side, scaledBy(data, side.td_terms), side.name, side.note), scaleOf(data));
+    markFork(data, tokens);
+  });
+  view.at(".differences").hidden = !data.is_edit;
+  if (data.is_edit) drawDifference(view);
+  drawPairLegend(view);
+  drawPairCurve(view);
+  drawEndings(view);
+  drawNumbers(view);
+  showPair(view);
+}
+
+// --- numbers -------------------------------------------------------------------------------------------------------
+
+function scaledBy(data, list) {
+  return list.map((v) => (v === null ? null : v / 10 ** data.decimals));
+}
+
+function scaleOf(data) {
+  return { max: data.scale, signed: true, unit: "reward", decimals: data.decimals };
+}
+
+function verdictOf(side) {
+  return side.reward > 0 ? "✓ right" : side.first_wrong === null ? "✕ not right" : `✕ wrong from #${side.first_wrong}`;
+}
+
+function percent(share) {
+  return `${Math.round(100 * share)}`;
+}
+
+// --- rates ---------------------------------------------------------------------------------------------------------
+
+function drawRates(view) {
+  const { tries } = view.data;
+  if (!tries) return view.at(".rates").replaceChildren();
+  return view.at(".rates").replaceChildren(...tries.flatMap((tried, side) => {
+    const quiet = side === 0 ? "quiet" : "";
+    const bar = element("span", `rate-bar ${quiet}`, element("i"), element("b"));
+    bar.firstChild.style.width = `${100 * tried.rate}%`;
+    Object.assign(bar.lastChild.style, { left: `${100 * tried.low}%`, width: `${100 * (tried.high - tried.low)}%` });
+    bar.lastChild.hidden = tried.exact;
+    const words = tried.exact
+      ? [element("b", "", tried.rate ? "always right" : "never right"), ": nothing can follow"]
+      : [element("b", "", `${tried.successes} of ${tried.n} right`), `, ${percent(tried.rate)} % (${percent(tried.low)} to ${percent(tried.high)})`];
+    return [
+      element("span", "", "with ", element("span", "token-text", tried.label)), bar,
+      element("span", "rate-words", ...words),
+    ];
+  }));
+}
+
+// --- strips --------------------------------------------------------------------------------------------------------
+
+function stripOf(side, values, label, note) {
+  return {
+    label: `${label}, token credit`, text: side.text, lineStarts: side.line_starts, values, firstWrong: side.first_wrong, note,
+    layout: "lines", interactive: true, small: false,
+  };
+}
+
+function markFork(data, tokens) {
+  tokens.forEach((token, index) => token.classList.toggle("fork", index === data.fork));
+}
+
+function drawDifference(view) {
+  const { data } = view;
+  const which = view.at("select").value;
+  const side = data.sides[1];
+  view.titles[2].replaceChildren("Difference ", element("span", "detail", `${side.name.toLowerCase()} minus ${data.sides[0].name.toLowerCase()}`));
+  const strip = { ...stripOf(side, scaledBy(data, data.differences[which]), "Difference", ""), firstWrong: null };
+  markFork(data, renderStrip(view.hosts[2], strip, scaleOf(data)));
+  showPair(view);
+}
+
+function drawPairLegend(view) {
+  const { data } = view;
+  const bar = element("span", "legend-bar legend-signed");
+  const ends = [`−${data.scale}`, "0", `+${data.scale}`].map((e) => element("span", "", e));
+  const parts = data.scale
+    ? [element("span", "legend-scale", bar, element("span", "legend-ends", ...ends))]
+    : [element("span", "", "No credit: policy and reference agree.")];
+  parts.push(element("span", "",
+    element("span", "sample sample-plus", "positive"), " ", element("span", "sample sample-minus", "negative"), " ",
+    element("span", "sample sample-fork", data.is_edit ? "first difference" : "fork"),
+    data.sides.some((side) => side.first_wrong !== null) ? element("span", "sample sample-wrong", "first wrong token") : ""));
+  parts.push(element("span", "legend-unit", "Token credit δ in reward; one scale for both."));
+  view.at(".legend").replaceChildren(...parts);
+}
+
+// --- curves --------------------------------------------------------------------------------------------------------
+
+function drawPairCurve(view) {
+  const { data } = view;
+  const plot = view.at(".plot");
+  view.width = plot.clientWidth;
+  if (!view.width) return;
+  const sides = data.sides.map((side) => ({ ...side, values: scaledBy(data, side.values), reward: side.reward / 10 ** data.decimals }));
+  const baseline = data.baseline === null ? null : data.baseline / 10 ** data.decimals;
+  const finite = [...sides.flatMap((s) => s.values), 0, 1, baseline].filter((u) => u !== null);
+  const [low, high] = [Math.min(...finite), Math.max(...finite)];
+  const pad = 0.06 * (high - low);
+  const { left, right, top, bottom, height } = PAIR_CURVE;
+  const count = Math.max(1, ...sides.map((s) => s.text.length));
+  const x = (t) => left + ((view.width - left - right) * t) / count;
+  const y = (u) => top + (height - top - bottom) * (1 - (u - low + pad) / (high - low + 2 * pad));
+  const svg = shape("svg", { width: view.width, height, role: "img", "aria-label": curveWords(sides) });
+  view.band = shape("rect", { class: "band selection", y: top, height: height - top - bottom, rx: 3 });
+  svg.append(
+    ...yAxis(x, y, low - pad, high + pad, count), view.band,
+    ...(baseline === null ? [] : [shape("line", { class: "baseline", x1: x(0), x2: x(count), y1: y(baseline), y2: y(baseline) })]),
+    shape("line", { class: "fork-line", x1: x(data.fork), x2: x(data.fork), y1: top, y2: height - bottom }),
+    label(x(data.fork), height - bottom + 20, `${data.is_edit ? "first difference" : "fork"} #${data.fork}`, "tick", x(data.fork) < 110 ? "start" : "middle"),
+    shape("path", { class: "first-line", d: path(x, y, sides[0].values) }),
+    shape("path", { class: "second-line", d: path(x, y, sides[1].values) }),
+    ...(data.tries ?? []).flatMap((tried, side) => tryMarks(tried, side, x, y)),
+    ...lineEnds(view, sides, baseline, x, y, count),
+  );
+  view.curve = { svg, x, y };
+  plot.replaceChildren(svg);
+  view.at("figcaption").replaceChildren(
+    "Implied value ", element("i", "", "V"), element("sub", "", "t"), ` of each prefix, ${baseline === null ? "counted from 0 (no group mean)" : "from the group mean"}`,
+    element("br"), element("span", "key key-first", sides[0].name), " ", element("span", "key key-second", sides[1].name), " ",
+    ...(data.tries ? [element("span", "key key-tried", "share of tries that succeed, 95 %")] : []),
+    element("span", "key key-reward", "reward R"),
+  );
+  showBand(view);
+}
+
+function curveWords(sides) {
+  return sides.map((s) => `${s.name}: implied value from ${s.values[0]?.toFixed(2)} to ${s.values.at(-1)?.toFixed(2)}, reward ${s.reward}`).join("; ");
+}
+
+// What the tries found, on the same axis as what the policy implies: V^pi after the token that was given.
+function tryMarks(tried, side, x, y) {
+  const quiet = side === 0 ? "quiet" : "";
+  const at = x(tried.given) + (side === 0 ? -5 : 5);
+  return [
+    shape("line", { class: `tried ${quiet}`, x1: at, x2: at, y1: y(tried.low), y2: y(tried.high) }),
+    shape("path", { class: `tried-dot ${quiet}`, d: `M${at},${y(tried.rate) - 7}l6,7l-6,7l-6,-7Z` }),
+  ];
+}
+
+function lineEnds(view, sides, baseline, x, y, count) {
+  const labels = sides.flatMap((s, side) => {
+    const last = s.values.at(-1);
+    return last === null ? [] : [{ y: y(last), text: `${side ? "new" : "before"} ${signed(last, 2)}`, kind: side ? "strong" : "faint" }];
+  });
+  if (baseline !== null) labels.push({ y: y(baseline), text: `group mean ${Number(baseline.toFixed(2))}`, kind: "faint" });
+  const marks = sides.flatMap((s, side) => (s.values.at(-1) === null ? [] : [
+    shape("line", { class: "gap", x1: x(s.text.length), x2: x(s.text.length), y1: y(s.values.at(-1)), y2: y(s.reward) }),
+    shape("circle", { class: `reward ${side ? "" : "quiet"}`, cx: x(s.text.length), cy: y(s.reward), r: 5 }),
+  ]));
+  const sorted = [...labels].sort((a, b) => a.y - b.y);
+  sorted.forEach((l, i) => { if (i) l.y = Math.max(l.y, sorted[i - 1].y + 19); });
+  return [...marks, ...sorted.map((l) => label(x(count) + 14, l.y + 5, l.text, l.kind, "start"))];
+}
+
+// --- endings -------------------------------------------------------------------------------------------------------
+
+function drawEndings(view) {
+  const { tries, sides } = view.data;
+  if (!tries) return view.at(".endings").replaceChildren();
+  return view.at(".endings").replaceChildren(...[1, 0].map((side) => {
+    const tried = tries[side];
+    const rows = tried.endings.map((ending) => element("tr", "",
+      element("td", "count", tried.exact ? "always" : `${ending.count} ×`), endingText(ending, tried.position, tried.given), saidOf(ending)));
+    const more = tried.left_out ? [element("p", "more", `and ${tried.left_out} more, rarer ones`)] : [];
+    return element("section", "",
+      element("h4", "", sides[side].name, ": how it went on after ", element("span", "token-text", tried.label)),
+      element("table", "", element("tbody", "", ...rows)), ...more);
+  }));
+}
+
+function endingText(ending, position, given) {
+  const part = (from, to, kind) => {
+    const wrong = ending.first_wrong;
+    if (wrong === null || wrong < from || wrong >= to) return [element("span", kind, ending.text.slice(from, to).join(""))];
+    return [
+      element("span", kind, ending.text.slice(from, wrong).join("")),
+      element("span", `${kind} amiss`, ending.text[wrong]),
+      element("span", wrong === from && kind === "forced" ? "" : kind, ending.text.slice(wrong + 1, to).join("")),
+    ].filter((node) => node.textContent);
+  };
+  const cell = element("td", "ending", ...part(0, position, "given"), ...part(position, given, "forced"), ...part(given, ending.text.length, ""));
+  cell.setAttribute("dir", "ltr");
+  return cell;
+}
+
+function saidOf(ending) {
+  const isRight = ending.status === "correct";
+  const word = isRight ? "✓ right" : ending.status === "rejected" ? "✕ no answer" : "✕ wrong";
+  const where = !isRight && ending.first_wrong !== null ? ` from #${ending.first_wrong}` : "";
+  return element("td", `said ${isRight ? "" : "no"}`, word + where);
+}
+
+// --- every token in numbers ----------------------------------------------------------------------------------------
+
+function drawNumbers(view) {
+  const { data } = view;
+  const digits = Math.min(4, data.decimals);
+  const number = (value) => (value === null || value === undefined ? "–" : signed(value / 10 ** data.decimals, digits));
+  const head = ["#", data.sides[0].name, data.sides[1].name, "δ before", "δ new", "difference", "V before", "V new", "difference"];
+  const rows = data.sides[1].text.map((text, t) => {
+    const c = data.counterpart[t];
+    const [a, b] = data.sides;
+    const cells = [
+      String(t), c < 0 ? "–" : element("span", "token-text", a.text[c]), element("span", "token-text", text),
+      number(c < 0 ? null : a.td_terms[c]), number(b.td_terms[t]), number(data.differences.td_terms[t]),
+      number(c < 0 ? null : a.values[c + 1]), number(b.values[t + 1]), number(data.differences.values[t]),
+    ];
+    return element("tr", c < 0 || a.text[c] !== text ? "changed" : "", ...cells.map((cell) => element("td", "", cell)));
+  });
+  const table = element("table", "", element("thead", "", element("tr", "", ...head.map((h) => element("th", "", h)))), element("tbody", "", ...rows));
+  view.at(".numbers > div").replaceChildren(table);
+}
+
+// --- selection -----------------------------------------------------------------------------------------------------
+
+function listenToPair(view, host, index) {
+  const side = Math.min(index, 1);
+  const tokenOf = (event) => {
+    const token = event.target.closest?.(".token");
+    return token ? Number(token.dataset.index) : null;
+  };
+  const choose = (token, focus) => {
+    const last = view.data.sides[side].text.length - 1;
+    view.chosen = { side, token: Math.max(0, Math.min(token, last)) };
+    showPair(view, focus ? host : null);
+    view.report({ ...view.chosen });
+  };
+  host.addEventListener("click", (event) => {
+    if (tokenOf(event) !== null) choose(tokenOf(event), true);
+  });
+  host.addEventListener("pointerover", (event) => {
+    view.hovered = tokenOf(event) === null ? null : { side, token: tokenOf(event) };
+    showReadoutOfPair(view);
+  });
+  host.addEventListener("pointerleave", () => {
+    view.hovered = null;
+    showReadoutOfPair(view);
+  });
+  host.addEventListener("keydown", (event) => {
+    const from = tokenOf(event) ?? 0;
+    const to = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: Infinity, Enter: from, " ": from }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    choose(to, true);
+  });
+}
+
+function showPair(view, focus) {
+  const { data, chosen } = view;
+  if (!chosen) return;
+  view.hosts.forEach((host, index) => {
+    if (index < 2 || data.is_edit) selectToken(host, Math.min(index, 1) === chosen.side ? chosen.token : -1, host === focus);
+    const tokens = host.querySelectorAll(".token");
+    // A strip without the selected token stays reachable with the keyboard.
+    if (tokens.length && !host.querySelector('.token[tabindex="0"]')) tokens[0].tabIndex = 0;
+  });
+  showReadoutOfPair(view);
+  showBand(view);
+}
+
+function showBand(view) {
+  if (!view.curve || !view.chosen) return;
+  const { x } = view.curve;
+  view.band.setAttribute("x", x(view.chosen.token));
+  view.band.setAttribute("width", Math.max(3, x(1) - x(0)));
+}
+
+function showReadoutOfPair(view) {
+  const { data } = view;
+  const { side, token } = view.hovered ?? view.chosen;
+  const other = side === 1 ? data.counterpart[token] : data.counterpart.indexOf(token);
+  const said = [tokenWords(data, side, token)];
+  if (other >= 0) {
+    said.push(" · ", tokenWords(data, 1 - side, other));
+    const t = side === 1 ? token : other;
+    said.push(element("span", "", " · difference δ ", element("b", "", amount(data, data.differences.td_terms[t])), ", V ", element("b", "", amount(data, data.differences.values[t]))));
+  } else {
+    said.push(element("span", "", data.is_edit ? " · no counterpart" : " · after the fork the two stand in different states"));
+  }
+  view.at(".readout").replaceChildren(...said);
+}
+
+function tokenWords(data, side, token) {
+  const s = data.sides[side];
+  return element("span", "", `${s.name} #${token} `, element("span", "token-text", s.text[token] ?? ""), " δ ",
+    element("b", "", amount(data, s.td_terms[token])), `, V ${amount(data, s.values[token])} → `, element("b", "", amount(data, s.values[token + 1])));
+}
+
+function amount(data, value) {
+  return value === null || value === undefined ? "not finite" : signed(value / 10 ** data.decimals, Math.min(3, data.decimals));
+}
+
+function offerPair(view, place) {
+  const button = (kind) => {
+    const save = element("button", "", kind.toUpperCase());
+    save.type = "button";
+    save.addEventListener("click", () => {
+      if (view.curve) saveFigure(picture(view.curve.svg), view.data.is_edit ? "edit" : "branch", kind, view.root);
+    });
+    return save;
+  };
+  place.append(element("span", "", "Save this picture as"), button("svg"), button("png"));
+}

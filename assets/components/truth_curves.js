@@ -1,0 +1,343 @@
+// Is it right? Implied V_t, Monte Carlo V^pi and the soft optimum's value on one axis; below them the advantages.
+//
+// Python sends truth_views.truth_payload again whenever more tries are in: the drawing is refilled in one go, the axes of a
+// solution never shrink meanwhile, selection and focus stay. Hovering and selecting happen here; Python hears which token
+// is selected, to put it in the address. Nothing is computed here but places on the screen.
+
+const VIEWS = new WeakMap();
+const REPORT_AFTER_MS = 150;
+const PLOT = { left: 48, right: 124, top: 24, values: 250, labels: 40, gap: 22, credits: 170, bottom: 14 };
+const MISSING = "not recorded";
+
+export default function (component) {
+  const { parentElement, setStateValue } = component;
+  const data = component.data?.[0];
+  const root = parentElement.querySelector(".truth");
+  if (!root || !data) return undefined;
+  let view = VIEWS.get(root);
+  if (!view) VIEWS.set(root, (view = createView(root)));
+  view.report = (value) => setStateValue("view", value);
+  update(view, data);
+  return () => {
+    clearTimeout(view.timer);
+    view.resize.disconnect();
+    VIEWS.delete(root);
+  };
+}
+
+function createView(root) {
+  const view = {
+    root, at: (selector) => root.querySelector(selector), data: null, token: 0, hovered: null, timer: 0, report: () => {},
+    fromPython: {}, reported: {}, width: 0, scale: { key: "", low: 0, high: 1, most: 0 },
+  };
+  listen(view, view.at(".plot"));
+  offerToSave(view, view.at(".save"));
+  view.resize = new ResizeObserver(() => {
+    if (view.data && view.at(".plot").clientWidth !== view.width) draw(view);
+  });
+  view.resize.observe(view.at(".plot"));
+  return view;
+}
+
+function update(view, data) {
+  const isNew = view.data?.version !== data.version;
+  const isOther = view.data?.text.join("\u0000") !== data.text.join("\u0000");
+  const token = followPython(view, "token", data.token, isOther);
+  view.data = data;
+  view.token = Math.max(0, Math.min(token, data.text.length - 1));
+  paintHues(view);
+  if (isNew || !view.svg) draw(view);
+  else show(view);
+}
+
+function paintHues(view) {
+  const { root, data } = view;
+  const [red, green, blue] = plainChannels(getComputedStyle(root).color);
+  const hues = data.hues[0.299 * red + 0.587 * green + 0.114 * blue > 128 ? "dark" : "light"];
+  for (const [name, hue] of Object.entries(hues)) root.style.setProperty(`--${name}`, hue);
+  root.dataset.algorithm = data.algorithm;
+}
+
+function plainChannels(colour) {
+  const [hex] = plainColour(colour);
+  return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+}
+
+// --- drawing ---------------------------------------------------------------------------------------------------------
+
+function draw(view) {
+  const { data } = view;
+  const plot = view.at(".plot");
+  view.width = plot.clientWidth;
+  if (!view.width || !data.text.length) return;
+  keepScale(view);
+  const chart = axesOf(view);
+  const { svg, x, y, c, count } = chart;
+  const middle = (t) => x(t) + (x(1) - x(0)) / 2;
+  chart.selection = shape("rect", { class: "band selection", rx: 3 });
+  chart.ghost = shape("rect", { class: "band ghost", rx: 3 });
+  svg.append(
+    ...yAxis(x, y, view.scale.low, view.scale.high, count),
+    ...yAxis(x, c, -view.scale.most, view.scale.most, count),
+    shape("line", { class: "zero", x1: x(0), x2: x(count), y1: c(0), y2: c(0) }),
+    ...marksOfSteps(data, x, chart),
+    chart.ghost, chart.selection,
+    label(x(0), PLOT.top - 9, "value of the prefix, reward", "panel", "start"),
+    label(x(0), chart.credits - 8, "advantage of the token, reward", "panel", "start"),
+    shape("path", { class: "soft-band", d: area(x, y, data.soft) }),
+    shape("path", { class: "tried-band", d: area(x, y, data.monte_carlo) }),
+    shape("path", { class: "soft", d: path(x, y, data.soft.value) }),
+    ...(data.values ? [shape("path", { class: "implied", d: path(x, y, data.values) })] : []),
+    shape("path", { class: "tried", d: path(x, y, data.monte_carlo.value) }),
+    ...names(data, x, y, count),
+    ...(data.advantages ? bars(data.advantages, x, c) : []),
+    ...(data.grpo === null ? [] : [
+      shape("line", { class: "flat", x1: x(0), x2: x(count), y1: c(data.grpo), y2: c(data.grpo) }),
+      label(x(count) + 8, c(data.grpo) + 5, "GRPO, flat", "name name-flat", "start"),
+    ]),
+    ...tries(data.difference, middle, c, x(1) - x(0)),
+    ...tokenNames(data, x, chart.labels),
+  );
+  view.chart = chart;
+  view.svg = svg;
+  drawKeys(view);
+  plot.replaceChildren(svg);
+  show(view);
+}
+
+// Grows with what has to be shown and never shrinks for the same solution and beta, so that refining does not move the axes.
+function keepScale(view) {
+  const { data, scale } = view;
+  const key = `${data.beta} ${data.text.join("\u0000")} ${data.monte_carlo.value.at(-1)}`;
+  if (scale.key !== key) Object.assign(scale, { key, low: 0, high: 1, most: 0 });
+  const known = (list) => (list ?? []).filter((u) => u !== null);
+  const values = known(data.values);
+  scale.low = Math.min(scale.low, ...values) - (Math.min(...values) < scale.low ? 0.05 : 0);
+  scale.high = Math.max(scale.high, ...values);
+  const { value, low, high } = data.difference;
+  const credits = [...known(data.advantages), ...known(value), ...known(low), ...known(high), data.grpo ?? 0];
+  const most = Math.max(...credits.map(Math.abs), 0.05);
+  if (most > scale.most) scale.most = Math.ceil(most * 8) / 8;
+}
+
+function axesOf(view) {
+  const { data, scale, width } = view;
+  const count = data.text.length;
+  const room = width - PLOT.left - PLOT.right;
+  const labels = PLOT.top + PLOT.values + 22;
+  const credits = PLOT.top + PLOT.values + PLOT.labels + PLOT.gap;
+  const height = credits + PLOT.credits + PLOT.bottom;
+  const pad = 0.03 * (scale.high - scale.low);
+  const x = (t) => PLOT.left + (room * t) / count;
+  const y = (u) => PLOT.top + PLOT.values * (1 - (u - scale.low + pad) / (scale.high - scale.low + 2 * pad));
+  const c = (u) => credits + (PLOT.credits * (1 - u / scale.most)) / 2;
+  const svg = shape("svg", { width, height, role: "none" });
+  return { svg, x, y, c, count, labels, credits, height };
+}
+
+function marksOfSteps(data, x, chart) {
+  if (data.line_starts.length > 40) return [];
+  const ends = [[PLOT.top, PLOT.top + PLOT.values], [chart.credits, chart.credits + PLOT.credits]];
+  return data.line_starts.slice(1).flatMap((t) =>
+    ends.map(([y1, y2]) => shape("line", { class: "step-mark", x1: x(t), x2: x(t), y1, y2 })));
+}
+
+function area(x, y, { low, high }) {
+  return `${path(x, y, high)}L${low.map((u, t) => `${x(t).toFixed(1)},${y(u).toFixed(1)}`).reverse().join("L")}Z`;
+}
+
+function bars(advantages, x, c) {
+  const width = x(1) - x(0);
+  return advantages.map((u, t) => {
+    if (!u) return null;
+    const [top, bottom] = [Math.min(c(u), c(0)), Math.max(c(u), c(0))];
+    return shape("rect", {
+      class: u > 0 ? "bar-plus" : "bar-minus", x: x(t) + 0.16 * width, width: 0.68 * width, y: top, height: bottom - top,
+    });
+  }).filter(Boolean);
+}
+
+// Dot and interval of each token; what was certain and changed nothing needs no interval.
+function tries({ value, low, high }, middle, c, width) {
+  const cap = Math.min(4, width / 4);
+  const whiskers = value.map((_, t) => (high[t] - low[t] < 1e-9 ? "" :
+    `M${middle(t)},${c(low[t])}V${c(high[t])}M${middle(t) - cap},${c(low[t])}h${2 * cap}M${middle(t) - cap},${c(high[t])}h${2 * cap}`)).join("");
+  const radius = Math.min(4, Math.max(1.5, width / 4));
+  return [
+    shape("path", { class: "whisker", d: whiskers }),
+    ...value.map((u, t) => shape("circle", { class: "dot", cx: middle(t), cy: c(u), r: radius })),
+  ];
+}
+
+// At the right end of the curves, pushed apart where they would overlap.
+function names(data, x, y, count) {
+  const list = [
+    { y: y(data.monte_carlo.value.at(-1)), text: "Monte Carlo", kind: "" },
+    { y: y(data.soft.value.at(-1)), text: "soft optimum", kind: "name-soft" },
+  ];
+  if (data.values?.at(-1) != null) list.push({ y: y(data.values.at(-1)), text: "implied", kind: "name-implied" });
+  list.sort((a, b) => a.y - b.y);
+  list.forEach((one, i) => { if (i) one.y = Math.max(one.y, list[i - 1].y + 18); });
+  const floor = PLOT.top + PLOT.values;
+  for (let i = list.length - 1; i >= 0; i--) list[i].y = Math.min(list[i].y, i === list.length - 1 ? floor : list[i + 1].y - 18);
+  return list.map((one) => label(x(count) + 8, one.y + 5, one.text, `name ${one.kind}`, "start"));
+}
+
+function tokenNames(data, x, y) {
+  const width = x(1) - x(0);
+  const count = data.text.length;
+  if (width < 9) return [label(x(0), y, "token 0", "tick", "start"), label(x(count), y, `${count}`, "tick", "end")];
+  const room = Math.max(1, Math.floor((width - 2) / 8));
+  return data.text.map((text, t) =>
+    label(x(t + 0.5), y, [...text].slice(0, room).join(""), `curve-token${t === data.first_wrong ? " curve-wrong" : ""}`, "middle"));
+}
+
+function drawKeys(view) {
+  const { data } = view;
+  const line = (className) => key(shape("line", { class: className, x1: 1, x2: 27, y1: 6, y2: 6 }));
+  const band = (className) => shape("rect", { class: `${className}-band`, x: 0, y: 0, width: 28, height: 12 });
+  const anchor = data.anchor === "start" ? "start-anchored at the group mean" : "end-anchored, R added";
+  const entries = [
+    [data.values ? line("implied") : key(), `implied V, ${data.values ? anchor : MISSING}`],
+    [key(band("tried"), shape("line", { class: "tried", x1: 2, x2: 27, y1: 6, y2: 6 })), "Monte Carlo success rate of the policy, 95% interval"],
+    [key(band("soft"), shape("line", { class: "soft", x1: 0, x2: 28, y1: 6, y2: 6 })), `soft optimum at beta ${data.beta}, from the reference's tries`],
+    [key(
+      shape("rect", { class: "bar-plus", x: 2, y: 1, width: 9, height: 10 }),
+      shape("rect", { class: "bar-minus", x: 16, y: 1, width: 9, height: 10 }),
+    ), data.advantages ? "implied δ" : `implied δ, ${MISSING}`],
+    [key(shape("path", { class: "whisker", d: "M14,0V12M10,0h8M10,12h8" }), shape("circle", { class: "dot", cx: 14, cy: 6, r: 4 })), "Monte Carlo Q − V, 95% interval"],
+    [data.grpo === null ? key() : line("flat"), data.grpo === null ? "GRPO: needs a group" : "GRPO, R − group mean"],
+  ];
+  view.at(".keys").replaceChildren(...entries.map(([mark, text]) => element("span", "", mark, text)));
+}
+
+function key(...shapes) {
+  if (!shapes.length) return "";
+  const svg = shape("svg", { viewBox: "0 0 28 12" });
+  svg.append(...shapes);
+  return element("i", "", svg);
+}
+
+// --- the selected and the hovered token ------------------------------------------------------------------------------
+
+function show(view) {
+  const { chart, data, token } = view;
+  if (!chart) return;
+  place(chart, chart.selection, token);
+  chart.ghost.setAttribute("visibility", view.hovered === null ? "hidden" : "visible");
+  if (view.hovered !== null) place(chart, chart.ghost, view.hovered);
+  const t = view.hovered ?? token;
+  view.at(".readout").replaceChildren(...readout(data, t));
+  const plot = view.at(".plot");
+  plot.setAttribute("aria-valuemax", data.text.length - 1);
+  plot.setAttribute("aria-valuenow", token);
+  plot.setAttribute("aria-valuetext", spoken(data, token));
+}
+
+function place(chart, rect, t) {
+  const width = Math.max(3, chart.x(t + 1) - chart.x(t));
+  rect.setAttribute("x", chart.x(t));
+  rect.setAttribute("width", width);
+  rect.setAttribute("y", PLOT.top);
+  rect.setAttribute("height", chart.height - PLOT.top - PLOT.bottom);
+}
+
+function readout(data, t) {
+  const { implied, truth } = data.decimals;
+  const head = element("p", "token-title",
+    element("span", "token-number", `token #${t}`), element("span", "token-text", data.text[t]),
+    ...(t === data.first_wrong ? [element("span", "token-wrong", "first wrong")] : []),
+    element("span", "of", `of ${data.text.length}, counted from 0`));
+  const within = (band, at, format) => [
+    format(band.value[at], truth), " ",
+    element("small", "", band.high[at] - band.low[at] < 1e-9 ? "exact" : `${format(band.low[at], truth)} to ${format(band.high[at], truth)}`),
+  ];
+  const number = (list, at, format) => (list ? format(list[at], implied) : MISSING);
+  const values = [
+    ["implied V", [number(data.values, t, plain)], [number(data.values, t + 1, plain)]],
+    ["Monte Carlo", within(data.monte_carlo, t, plain), within(data.monte_carlo, t + 1, plain)],
+    ["soft optimum", within(data.soft, t, plain), within(data.soft, t + 1, plain)],
+  ];
+  const credits = [
+    ["implied δ", [number(data.advantages, t, signed)]],
+    ["Monte Carlo Q − V", within(data.difference, t, signed)],
+    ["GRPO, flat", [data.grpo === null ? MISSING : signed(data.grpo, truth)]],
+  ];
+  return [
+    head,
+    table("Value of the prefix", ["", "before", "after"], values.map(([name, before, after]) => [[name], before, after])),
+    table("Advantage of the token", null, credits.map(([name, ...cells]) => [[name], ...cells])),
+    element("p", "of", `${data.rollouts} tries from each prefix; intervals 95%.`),
+  ];
+}
+
+function table(caption, heads, rows) {
+  const line = (cells, tag) => element("tr", "", ...cells.map((cell, i) => element(i && tag === "td" ? "td" : "th", "", ...cell)));
+  const top = heads ? [line(heads.map((h) => [h]), "th")] : [];
+  return element("table", "", element("caption", "", caption), element("tbody", "", ...top, ...rows.map((row) => line(row, "td"))));
+}
+
+function plain(value, digits) {
+  if (value === null || value === undefined) return "not finite";
+  const text = Math.abs(value).toFixed(digits);
+  return (value < 0 && Number(text) ? "−" : "") + text;
+}
+
+function spoken(data, t) {
+  const implied = data.advantages ? signed(data.advantages[t], data.decimals.implied) : MISSING;
+  const { value, low, high } = data.difference;
+  const wrong = t === data.first_wrong ? ", first wrong token" : "";
+  return `token ${t}, ${data.text[t]}${wrong}: implied ${implied}, Monte Carlo ${signed(value[t], 2)}, ${signed(low[t], 2)} to ${signed(high[t], 2)}`;
+}
+
+// --- pointer and keys ------------------------------------------------------------------------------------------------
+
+function listen(view, plot) {
+  const tokenAt = (event) => {
+    if (!view.chart) return null;
+    const at = event.clientX - plot.getBoundingClientRect().left;
+    const t = Math.floor((at - view.chart.x(0)) / (view.chart.x(1) - view.chart.x(0)));
+    return t < 0 || t >= view.data.text.length ? null : t;
+  };
+  const hover = (t) => {
+    if (t === view.hovered) return;
+    view.hovered = t;
+    show(view);
+  };
+  plot.addEventListener("pointermove", (event) => hover(tokenAt(event)));
+  plot.addEventListener("pointerleave", () => hover(null));
+  plot.addEventListener("click", (event) => {
+    if (tokenAt(event) !== null) choose(view, tokenAt(event));
+  });
+  plot.addEventListener("keydown", (event) => {
+    const last = view.data.text.length - 1;
+    const to = { ArrowLeft: view.token - 1, ArrowDown: view.token - 1, ArrowRight: view.token + 1, ArrowUp: view.token + 1, Home: 0, End: last }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    view.hovered = null;
+    choose(view, Math.max(0, Math.min(to, last)));
+  });
+}
+
+function choose(view, token) {
+  if (token === view.token) return;
+  view.token = token;
+  show(view);
+  clearTimeout(view.timer);
+  view.timer = setTimeout(() => {
+    view.reported = { token: view.token };
+    view.report({ ...view.reported });
+  }, REPORT_AFTER_MS);
+}
+
+function offerToSave(view, place) {
+  const button = (kind) => {
+    const save = element("button", "", kind.toUpperCase());
+    save.type = "button";
+    save.addEventListener("click", () => {
+      if (view.svg) saveFigure(picture(view.svg), "is-it-right", kind, view.root);
+    });
+    return save;
+  };
+  place.append(element("span", "", "Save this picture as"), button("svg"), button("png"));
+}

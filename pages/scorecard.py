@@ -1,0 +1,95 @@
+"""Scorecard: how well each signal finds the first wrong token, and where implied credit loses, for a step of a run."""
+
+import streamlit as st
+
+from app import cache, inspection, routes, scorecards
+from app.components.instructive_list import instructive_list
+from app.components.scorecard_figure import scorecard_figure, table
+from app.text import as_sentence
+from vimpo_core.instructive import KINDS
+from vimpo_core.scorecard import SETS
+
+
+FIGURE_WIDTH, WORDS_WIDTH = 700, 560
+"""Pixels; on a narrow window the words go below the figure."""
+
+
+def main():
+    st.markdown("### Scorecard")
+    st.markdown("Does the credit point at the token that went wrong, and is the implied value the true one?")
+    found = inspection.sources()
+    if not found:
+        nothing_yet()
+        return
+    notes = []
+    asked = choose(found, notes)
+    for note in notes:
+        st.info(as_sentence(note))
+    if asked is None:
+        return
+    st.caption(SETS[asked.which])
+    reports = scorecards.measured(asked)
+    if reports is not None:
+        show(asked, reports)
+
+
+def nothing_yet():
+    st.info(
+        "There is no run to measure yet. Train one, or make the bundled runs with `python -m vimpo_core make-demos`."
+    )
+    if st.button("Train a run", type="primary"):
+        st.switch_page(routes.TRAIN)
+
+
+def choose(found, notes):
+    """The pickers. Returns what to measure, None after a sentence that says why there is nothing."""
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        source = inspection.pick_source(found, notes)
+        if problem := inspection.problem_of(source):
+            st.warning(as_sentence(problem), icon=":material/error:")
+            return None
+        snapshots = cache.steps(source.folder, source.run.run_id)[1]
+        if not snapshots:
+            st.info("This run kept no adapter, so there is no policy to measure. Choose another run.")
+            return None
+        step = inspection.pick_step(snapshots, "Adapter of step", "Steps whose adapter was saved.", notes)
+        which = scorecards.pick_set(notes)
+        solutions = scorecards.pick_size(
+            "solutions", "How many", "Wrong solutions to look at, and solutions to compare with Monte Carlo.", notes
+        )
+        rollouts = scorecards.pick_size("rollouts", "Tries a prefix", "More tries, narrower Monte Carlo.", notes)
+        sources = scorecards.pick_seeds(source, step, notes)
+    return scorecards.Asked(sources, step, which, solutions, rollouts)
+
+
+def show(asked, reports):
+    said = scorecards.sentences(reports)
+    for warning in said.get("warning", ()):
+        st.info(warning, icon=":material/info:")
+    with st.container(horizontal=True, gap="large"):
+        with st.container(width=FIGURE_WIDTH):
+            scorecard_figure(reports, key="scorecard")
+            st.caption(scorecards.what_was_measured(reports))
+        with st.container(width=WORDS_WIDTH):
+            for kind in (kind for kind in ("loses", "wins", "open") if kind in said):
+                st.markdown(scorecards.as_markdown(said, kind))
+    with st.expander("The same in numbers"):
+        st.table(table(reports))
+    st.markdown("**Reproduce** these numbers")
+    st.code(scorecards.commands(reports, asked), language="bash", wrap_lines=True)
+    instructive(asked, reports[0])
+
+
+def instructive(asked, report):
+    st.markdown("#### The most instructive solutions")
+    kinds = [kind for kind in KINDS if report["instructive"][kind]]
+    if not kinds:
+        st.caption("None: there is no wrong solution whose credit could be compared.")
+    for kind in kinds:
+        instructive_list(
+            kind, report,
+            link=lambda entry: scorecards.look_closer(asked.sources[0], asked.step, entry), key=f"instructive.{kind}",
+        )  # fmt: skip
+
+
+main()

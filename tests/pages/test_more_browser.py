@@ -1,0 +1,101 @@
+"""The sections below the credit view in a real browser: what a click and the keyboard do."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import scrolls_sideways, serving, visiting
+
+pytestmark = pytest.mark.browser
+
+RUN = "vimpo-beta-0.3"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("runs")) as server:
+        yield server.address
+
+
+@pytest.fixture
+def page(browser):
+    with visiting(browser) as context:
+        opened = context.new_page()
+        opened.set_default_timeout(60_000)
+        yield opened
+
+
+def open_section(page, address, more, query=""):
+    page.goto(f"{address}/inspect?run={RUN}&more={more}{query}")
+    expect(page.get_by_text("Alternatives here")).to_be_visible(timeout=60_000)
+
+
+def points(page):
+    return page.locator(".scatter").get_by_role("option")
+
+
+def test_all_checks_of_a_bundled_solution_hold_once_the_model_has_answered(page, address):
+    open_section(page, address, "sums")
+    line = page.get_by_role("row").filter(has_text="Averaged over the vocabulary")
+    expect(line).to_contain_text("holds", timeout=60_000)
+    expect(page.get_by_text("does not hold")).to_have_count(0)
+    expect(page.get_by_text("hold for all 128 solutions")).to_be_visible()
+
+
+def test_a_click_on_a_point_opens_that_solution(page, address):
+    open_section(page, address, "scatter", "&group=0&sample=0")
+    expect(points(page)).to_have_count(128)
+    page.locator(".scatter .point.wrong .mark").first.hover(force=True)
+    # Points can lie on each other: the one on top is named, and opened.
+    said = page.locator(".scatter .point.active").get_attribute("aria-label")
+    sample, group = map(int, re.search(r"solution (\d+) of prompt (\d+)", said).groups())
+    page.locator(".scatter .point.active .mark").click(force=True)
+    expect(page).to_have_url(re.compile(rf"group={group}&.*sample={sample - 1}(&|$)"))
+    expect(page.locator(".scatter .point.chosen")).to_have_attribute("aria-label", said)
+
+
+def test_the_keyboard_walks_along_the_sum_and_enter_opens(page, address):
+    open_section(page, address, "scatter", "&group=0&sample=0")
+    page.locator('.scatter .point[tabindex="0"]').focus()
+    page.keyboard.press("Home")
+    expect(page.locator(".scatter .tip")).to_be_visible()
+    sums = []
+    for _ in range(3):
+        text = page.locator(".scatter .point:focus").get_attribute("aria-label")
+        sums.append(float(re.search(r"add up to ([+−]?[\d.]+)", text)[1].replace("−", "-")))
+        page.keyboard.press("ArrowRight")
+    assert sums == sorted(sums)
+    page.keyboard.press("End")
+    said = page.locator(".scatter .point:focus").get_attribute("aria-label")
+    page.keyboard.press("Enter")
+    expect(page.locator(".scatter .point.chosen")).to_have_attribute("aria-label", said)
+    expect(page.locator(".scatter .point:focus")).to_have_count(1)
+
+
+def test_the_scatter_is_saved_as_a_picture(page, address):
+    open_section(page, address, "scatter")
+    with page.expect_download() as got:
+        page.locator(".scatter").get_by_role("button", name="PNG").click()
+    assert got.value.suggested_filename == "reward-against-telescope.png"
+    assert got.value.path().read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_link_follows_the_selected_token(page, address):
+    open_section(page, address, "take", "&token=3")
+    link = page.get_by_test_id("stCode").first
+    expect(link).to_contain_text("token=3&")
+    page.locator('.strip-host[data-strip="lens"]').get_by_role("option").nth(5).click()
+    expect(link).to_contain_text("token=5&")
+    with page.expect_download() as got:
+        page.get_by_role("button", name="Web page").click()
+    assert '"token": 5' in got.value.path().read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("more", ["sums", "scatter", "take"])
+def test_no_section_scrolls_sideways(page, address, more):
+    open_section(page, address, more)
+    for width in (1440, 800):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(400)
+        assert not scrolls_sideways(page), width

@@ -1,0 +1,124 @@
+"""A solution in a page of its own, opened from a file with the network off: what a person takes home."""
+
+import re
+import struct
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import visiting
+from tests.hostile import HEADER, TEXTS, hostile_trace
+from vimpo_core.formats import export
+from vimpo_core.formats.export import Taken
+from vimpo_core.formats.reproduce import Place
+from vimpo_core.visible_text import visible_text
+
+pytestmark = pytest.mark.browser
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    sound = hostile_trace().logprob - 0.5
+    traces = [hostile_trace(sample_idx=i, ref_logprob=sound, reward=float(i)) for i in range(2)]
+    taken = Taken(HEADER, traces, 0, Place("run-1", 3, True, True), beta=0.1, gae_lambda=0.9, token=5)
+    path = tmp_path_factory.mktemp("taken") / "solution.html"
+    export.write(taken, "html", path)
+    return path
+
+
+@pytest.fixture(params=["light", "dark"])
+def page(request, browser, file):
+    """The page without a network; it may neither log an error nor ask for anything but itself."""
+    with visiting(browser, theme=request.param) as context:
+        context.set_offline(True)
+        opened, asked = context.new_page(), []
+        opened.on("request", lambda r: asked.append(r.url))
+        opened.goto(file.as_uri())
+        expect(opened.get_by_text("Alternatives here")).to_be_visible()
+        yield opened
+        outside = [url for url in asked if not url.startswith((file.as_uri(), "data:", "blob:"))]
+        assert not outside, outside
+
+
+def tokens(page, which="lens"):
+    return page.locator(f'.strip-host[data-strip="{which}"]').get_by_role("option")
+
+
+def test_it_shows_the_solution_with_every_hostile_token_as_text(page):
+    assert tokens(page).all_text_contents() == [visible_text(t) for t in TEXTS]
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("main img, header b, header u, header i").count() == 0
+    assert page.locator("h1").text_content() == "</script><b>1+1= token by token"
+    assert "</script>⟨RLO⟩" in page.locator(".page-verdict").text_content()
+    assert "</script><u>mine</u>" in page.locator("dl").text_content()
+
+
+def test_its_colours_are_the_theme_of_the_reader(page):
+    paper = page.locator("body").evaluate("(body) => getComputedStyle(body).backgroundColor")
+    is_dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    assert paper == ("rgb(20, 23, 28)" if is_dark else "rgb(255, 255, 255)")
+
+
+def test_hovering_shows_the_numbers_of_a_token(page):
+    card = page.locator(".hover-card")
+    expect(card).to_be_hidden()
+    tokens(page).nth(6).hover()
+    expect(card).to_be_visible()
+    assert card.locator("dt").count() >= 8
+    assert "token #6" in card.text_content() and TEXTS[6] in card.text_content()
+
+
+def test_keys_walk_through_the_tokens_and_the_address_follows(page):
+    expect(page.locator(".card .token-number")).to_have_text("token #5")
+    tokens(page).nth(5).focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".card .token-number")).to_have_text("token #6")
+    page.keyboard.press("End")
+    expect(page.locator(".card .token-number")).to_have_text(f"token #{len(TEXTS) - 1}")
+    expect(tokens(page, "grpo").last).to_have_attribute("aria-selected", "true")
+    expect(page).to_have_url(re.compile(r"#token=11&lens=td_terms$"))
+
+
+def test_every_lens_is_there_and_a_link_opens_at_token_and_lens(page, file):
+    assert page.get_by_label("Lens").locator("option").count() == 15
+    page.get_by_label("Lens").select_option("kl")
+    expect(page).to_have_url(re.compile(r"#token=5&lens=kl$"))
+    page.goto(f"{file.as_uri()}#token=2&lens=entropy")
+    expect(page.locator(".card .token-number")).to_have_text("token #2")
+    expect(page.get_by_label("Lens")).to_have_value("entropy")
+    page.goto(f"{file.as_uri()}#token=99&lens=EVIL")
+    page.reload()
+    expect(page.locator(".card .token-number")).to_have_text("token #5")
+    expect(page.get_by_label("Lens")).to_have_value("td_terms")
+
+
+def test_it_never_scrolls_sideways(page):
+    for width in (1440, 800, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(100)
+        assert not page.evaluate(
+            "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        )
+
+
+@pytest.mark.parametrize("figure", ["strips", "value-curve"])
+def test_pictures_are_files_that_need_no_style_sheet(page, figure):
+    place = page.locator(f'.save[data-figure="{figure}"]')
+    with page.expect_download() as got:
+        place.get_by_role("button", name="SVG").click()
+    assert got.value.suggested_filename == f"{figure}-td_terms.svg"
+    svg = ElementTree.parse(got.value.path()).getroot()
+    assert svg.tag == f"{SVG}svg" and float(svg.get("width")) > 100 < float(svg.get("height"))
+    text = "".join(svg.itertext())
+    assert visible_text(TEXTS[0])[:2] in text and not list(svg.iter(f"{SVG}style"))
+    painted = [n for n in svg.iter() if n.get("fill") or n.get("stroke")]
+    assert painted and not [n for n in svg.iter() if n.get("class") or "oklab" in str(n.attrib)]
+    with page.expect_download() as got:
+        place.get_by_role("button", name="PNG").click()
+    png = got.value.path().read_bytes()
+    width, height = struct.unpack(">II", png[16:24])
+    assert (
+        png[:4] == b"\x89PNG" and width == 2 * int(svg.get("width")) and height == 2 * int(svg.get("height"))
+    )

@@ -1,0 +1,143 @@
+"""The scorecard's sentences follow from its numbers, and the instructive solutions are what their headings say."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from tests.vimpo_core.test_truth_views import trace
+from vimpo_core.findings import findings, over_seeds, seeds_finding
+from vimpo_core.formats.reproduce import truth_command
+from vimpo_core.instructive import KINDS, instructive
+from vimpo_core.scorecard import SIGNALS, lead_of_implied, localisation
+
+
+def numbers(value, low, high, *names):
+    return {f"{n}{end}": v for n in names for end, v in (("", value), ("_low", low), ("_high", high))}
+
+
+def report(**changes):
+    """Implied credit ahead of everything, on enough solutions."""
+    measures = ("top1", "top3", "auc")
+    made = {
+        "run_id": "vimpo-1", "algorithm": "vimpo", "step": 50, "set": "fixed", "beta": 0.1, "gae_lambda": 1.0,
+        "n_solutions": 256, "solutions": 256, "n_compared": 256, "rollouts": 64, "seed": 0, "reward_noise": 0.0,
+        "signals": {name: numbers(0.9, 0.85, 0.95, *measures) for name in SIGNALS},
+        "lead_of_implied": {name: numbers(0.1, 0.05, 0.15, *measures) for name in SIGNALS if name != "implied_advantage"},
+        "instructive": {kind: [] for kind in KINDS},
+        **numbers(0.5, 0.4, 0.6, "pearson_advantage"), **numbers(0.3, 0.2, 0.4, "value_rmse", "rmse_reduction"),
+        **numbers(0.4, 0.3, 0.5, "constant_rmse", "start_rmse"), "monte_carlo_rmse": 0.03,
+    }  # fmt: skip
+    return made | changes
+
+
+def said(made, kind):
+    return " ".join(f.text for f in findings(made) if f.kind == kind)
+
+
+def test_a_loss_to_surprisal_is_said_with_its_numbers():
+    made = report()
+    made["lead_of_implied"]["surprisal_policy"] = numbers(-0.06, -0.09, -0.03, "top1", "top3", "auc")
+    lost = said(made, "loses")
+    assert "less well than surprisal of the policy" in lost and "−0.060, 95% −0.090 to −0.030" in lost
+    assert "better than surprisal of the reference" in said(made, "wins")
+
+
+def test_an_interval_that_holds_zero_decides_nothing():
+    made = report()
+    made["lead_of_implied"]["surprisal_policy"] = numbers(-0.01, -0.03, 0.01, "top1", "top3", "auc")
+    assert "surprisal of the policy cannot be told apart on 256 solutions" in said(made, "open")
+
+
+def test_measures_that_disagree_are_both_said():
+    made = report()
+    made["lead_of_implied"]["surprisal_reference"] |= numbers(-0.1, -0.2, -0.05, "auc")
+    assert "better in top-1, worse in AUC" in said(made, "open")
+
+
+def test_guessing_uncorrelated_and_no_better_than_a_constant_are_losses():
+    made = report(**numbers(0.1, -0.1, 0.3, "pearson_advantage"), **numbers(0.05, -0.1, 0.2, "rmse_reduction"))
+    made["signals"]["implied_advantage"] |= numbers(0.55, 0.45, 0.65, "auc")
+    lost = said(made, "loses")
+    assert "not clearly better than guessing" in lost and "does not clearly follow Monte Carlo" in lost
+    assert "not clearly better than a constant" in lost
+
+
+def test_the_share_of_the_anchor_in_the_gain_is_said():
+    made = report(start_rmse=0.3)
+    assert "kept unchanged gains 25% by itself" in said(made, "wins")
+    assert "anchor" not in said(report(), "wins")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"n_solutions": 64, "solutions": 64}, "64 wrong solutions are few"),
+        ({"n_solutions": 12}, "Only 12 wrong solutions were found, 256 were asked for"),
+        ({"step": 0}, "Step 0 is untrained"),
+        ({"n_solutions": 0, "signals": {}, "lead_of_implied": {}}, "No wrong solution was found"),
+    ],
+)
+def test_what_weakens_the_numbers_is_a_warning(changes, words):
+    assert words in said(report(**changes), "warning")
+
+
+def test_numbers_that_are_not_defined_make_no_sentence():
+    nothing = dict.fromkeys(("pearson_advantage", "rmse_reduction"))
+    assert "Pearson" not in " ".join(f.text for f in findings(report(**nothing)))
+
+
+def test_spearman_is_never_mentioned():
+    assert all("pearman" not in f.text for f in findings(report()))
+
+
+def test_over_seeds_gives_mean_lowest_and_highest():
+    one, two = report(), copy.deepcopy(report())
+    two["signals"]["implied_advantage"]["auc"] = 0.8
+    assert over_seeds([one, two])["implied_advantage"]["auc"] == pytest.approx((0.85, 0.8, 0.9))
+    finding = seeds_finding([one, two])
+    assert "ahead in 0 of 2" in finding.text and "illustration" in finding.text
+
+
+def test_the_command_names_everything_that_was_asked():
+    assert truth_command(report(), "my runs") == (
+        "python -m vimpo_core truth vimpo-1 --step 50 --set fixed --solutions 256 --rollouts 64 --seed 0 "
+        "--runs-dir 'my runs' --json"
+    )
+
+
+# ---- paired differences and instructive solutions
+
+
+def solutions():
+    """Implied credit right and surprisal wrong; the other way round; both wrong; both right."""
+    found = (0.0, 0.0, -0.4, 0.0)
+    lost = (-0.4, 0.0, 0.1, 0.0)
+    loud, silent = np.array([-0.1, -0.1, -3.0, -0.1]), np.array([-3.0, -0.1, -1.0, -0.1])
+    made = [(found, silent), (lost, loud), (lost, silent), (found, loud)]
+    return [
+        trace(delta=delta, logprob=logprob, ref_logprob=logprob - np.array(delta) / 0.1) for delta, logprob in made
+    ]
+
+
+def test_the_lead_is_the_difference_of_the_means():
+    found = localisation(solutions(), 0.1, 1.0)
+    for name, lead in lead_of_implied(solutions(), 0.1, 1.0).items():
+        assert lead.auc.mean == pytest.approx(found["implied_advantage"].auc.mean - found[name].auc.mean)
+        assert lead.auc.low <= lead.auc.mean <= lead.auc.high
+    assert lead_of_implied([trace(kl=None)], 0.1, 1.0) == {}
+
+
+def test_each_solution_stands_under_the_kind_that_it_fits():
+    four = solutions()
+    four = [t.with_(prompt_text=f"{i}+1=") for i, t in enumerate(four)]
+    kinds = instructive(four, 0.1, 1.0)
+    prompts = {kind: [entry["prompt"] for entry in kinds[kind]] for kind in KINDS}
+    assert prompts == {"disagreement": ["1+1=", "0+1="], "misses": ["2+1="], "hits": ["3+1="]}
+    miss = kinds["misses"][0]
+    assert miss["found"]["implied_advantage"] == {"token": 0, "place": 4.0}
+    assert miss["credit"] == pytest.approx([-0.4, 0, 0.1, 0], abs=1e-6)
+
+
+def test_without_recorded_kl_there_is_nothing_instructive():
+    assert instructive([trace(kl=None)], 0.1, 1.0) == {kind: [] for kind in KINDS}

@@ -1,0 +1,197 @@
+"""What a scorecard says, in sentences worked out from its numbers: above all where implied credit loses. NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+FEW = 100
+"""Fewer solutions than this are called few: seed 0's first 64 fixed ones say AUC .995 where its 256 say .952."""
+
+NAMES: dict[str, str] = {
+    "implied_advantage": "implied credit δ",
+    "implied_advantage_whitened": "implied A, whitened",
+    "surprisal_policy": "surprisal of the policy",
+    "surprisal_reference": "surprisal of the reference",
+    "entropy": "entropy of the policy",
+    "grpo": "GRPO, flat",
+    "first_token": "always the first token",
+    "random": "random",
+}
+"""What the signals of `scorecard.SIGNALS` are called in sentences and figures."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence and whether it speaks for implied credit: "wins", "loses", "open", or "warning" about the numbers."""
+
+    kind: Literal["wins", "loses", "open", "warning"]
+    text: str
+
+
+def findings(report: dict) -> list[Finding]:
+    """The sentences for one `reports.truth_report`, warnings first, then where implied credit loses, wins, and neither."""
+    found = [*_warnings(report)]
+    if "implied_advantage" in report["signals"]:
+        found += [
+            *(_against(report, rival) for rival in ("surprisal_policy", "surprisal_reference")),
+            _against_chance(report),
+            *_whitened(report),
+        ]
+    found += [*_pearson(report), *_values(report)]
+    order = ("warning", "loses", "wins", "open")
+    return sorted((f for f in found if f), key=lambda f: order.index(f.kind))
+
+
+def over_seeds(reports: Sequence[dict]) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """For each signal, and each of top1, top3 and auc: mean, lowest and highest over runs that differ in the seed alone."""
+    shared = [name for name in reports[0]["signals"] if all(name in r["signals"] for r in reports)]
+    return {
+        name: {key: _spread([r["signals"][name][key] for r in reports]) for key in ("top1", "top3", "auc")}
+        for name in shared
+    }
+
+
+def seeds_finding(reports: Sequence[dict]) -> Finding:
+    """How the order of implied credit and the policy's surprisal holds over seeds."""
+    card = over_seeds(reports)
+    if "implied_advantage" not in card or "surprisal_policy" not in card:
+        return Finding("open", "These runs did not all find a wrong solution to look at.")
+    implied, surprisal = card["implied_advantage"]["auc"], card["surprisal_policy"]["auc"]
+    ahead = sum(
+        r["signals"]["implied_advantage"]["auc"] > r["signals"]["surprisal_policy"]["auc"] for r in reports
+    )
+    n = len(reports)
+    kind = "wins" if ahead == n else "loses" if ahead == 0 else "open"
+    return Finding(
+        kind,
+        f"Over {n} seeds the AUC of implied credit is {_2(implied[0])} ({_2(implied[1])} to {_2(implied[2])}), that of the "
+        f"policy's own surprisal {_2(surprisal[0])} ({_2(surprisal[1])} to {_2(surprisal[2])}): implied credit is ahead in "
+        f"{ahead} of {n}. {'Two seeds are' if n == 2 else 'So few seeds are'} an illustration, not evidence."
+        if n < 5
+        else f"Over {n} seeds the AUC of implied credit is {_2(implied[0])}, that of the policy's own surprisal "
+        f"{_2(surprisal[0])}: implied credit is ahead in {ahead} of {n}.",
+    )
+
+
+def _spread(values) -> tuple[float, float, float]:
+    return sum(values) / len(values), min(values), max(values)
+
+
+def _warnings(report):
+    n, asked = report["n_solutions"], report["solutions"]
+    if n == 0:
+        yield Finding("warning", "No wrong solution was found, so there is no first wrong token to look for.")
+    elif n < asked:
+        yield Finding(
+            "warning", f"Only {n} wrong solutions were found, {asked} were asked for: this policy is seldom wrong."
+        )
+    if 0 < n < FEW:
+        yield Finding(
+            "warning",
+            f"{n} wrong solutions are few. Rare, complete misses decide an AUC, and a small set may hold none of them: its "
+            "interval is then too narrow. Measure 256 before you conclude.",
+        )
+    if report["step"] == 0:
+        yield Finding("warning", "Step 0 is untrained: implied credit is 0 everywhere and can point nowhere.")
+
+
+def _against(report, rival: str) -> Finding | None:
+    """Implied credit against one rival, by AUC and top-1, told apart only where the interval of the difference is."""
+    if rival not in report["lead_of_implied"]:
+        return None
+    implied, other, lead = (
+        report["signals"]["implied_advantage"], report["signals"][rival], report["lead_of_implied"][rival],
+    )  # fmt: skip
+    kinds = [_told_apart(lead, key) for key in ("auc", "top1")]
+    facts = (
+        f"AUC {_3(implied['auc'])} against {_3(other['auc'])} (difference {_with_interval(lead, 'auc')}), "
+        f"top-1 {_3(implied['top1'])} against {_3(other['top1'])} ({_with_interval(lead, 'top1')})"
+    )
+    who = NAMES[rival]
+    if "loses" in kinds and "wins" in kinds:
+        better, worse = ("top-1", "AUC") if kinds[0] == "loses" else ("AUC", "top-1")
+        return Finding("open", f"Against {who} it depends on the measure: better in {better}, worse in {worse}: {facts}.")
+    if "loses" in kinds:
+        return Finding("loses", f"Implied credit finds the first wrong token less well than {who}: {facts}.")
+    if "wins" in kinds:
+        return Finding("wins", f"Implied credit finds the first wrong token better than {who}: {facts}.")
+    return Finding(
+        "open", f"Implied credit and {who} cannot be told apart on {report['n_solutions']} solutions: {facts}."
+    )
+
+
+def _against_chance(report) -> Finding | None:
+    implied = report["signals"]["implied_advantage"]
+    if implied["auc_low"] > 0.5:
+        return None
+    word = "worse than" if implied["auc_high"] < 0.5 else "not clearly better than"
+    return Finding(
+        "loses", f"By AUC implied credit is {word} guessing (0.5) on this set: {_with_interval(implied, 'auc', signed=False)}."
+    )
+
+
+def _whitened(report):
+    if _told_apart(report["lead_of_implied"]["implied_advantage_whitened"], "top1") != "wins":
+        return
+    whitened, implied = (report["signals"][n] for n in ("implied_advantage_whitened", "implied_advantage"))
+    yield Finding(
+        "loses",
+        f"What the actor loss multiplies, A whitened at lambda {report['gae_lambda']:g}, points far less well than the one-step "
+        f"credit δ: top-1 {_3(whitened['top1'])} against {_3(implied['top1'])}. Accumulated to the end, A blames every token "
+        "before the mistake too.",
+    )
+
+
+def _pearson(report):
+    value = report["pearson_advantage"]
+    if value is None:
+        return
+    said = f"Pearson {_with_interval(report, 'pearson_advantage', signed=False)} over {report['n_compared']} solutions"
+    if report["pearson_advantage_low"] > 0:
+        yield Finding("wins", f"Implied δ follows Monte Carlo's Q − V: {said}; 1 would be perfect.")
+    else:
+        yield Finding("loses", f"Implied δ does not clearly follow Monte Carlo's Q − V on this set: {said}.")
+
+
+def _values(report):
+    reduction = report["rmse_reduction"]
+    if reduction is None:
+        return
+    interval = f"{report['rmse_reduction_low']:.0%} to {report['rmse_reduction_high']:.0%}".replace("-", "−")
+    said = (
+        f"it is off by {_3(report['value_rmse'])}, the best constant by {_3(report['constant_rmse'])}, a gain of "
+        f"{reduction:.0%} ({interval}); Monte Carlo's own noise is {_3(report['monte_carlo_rmse'])}".replace("-", "−")
+    )
+    start = 1 - report["start_rmse"] / report["constant_rmse"]
+    anchor = (
+        f" Part of that is the anchor: these solutions have no group, so V starts at the prompt's own Monte Carlo value, "
+        f"which kept unchanged gains {start:.0%} by itself."
+        if start > 0
+        else ""
+    )
+    if report["rmse_reduction_low"] > 0:
+        yield Finding("wins", f"Implied V tells more about the policy's success rate than any constant: {said}.{anchor}")
+    else:
+        yield Finding("loses", f"Implied V is not clearly better than a constant: {said}.{anchor}")
+
+
+def _told_apart(lead, key) -> str:
+    if lead[f"{key}_low"] > 0:
+        return "wins"
+    return "loses" if lead[f"{key}_high"] < 0 else "open"
+
+
+def _with_interval(numbers, key, signed: bool = True) -> str:
+    shape = "+.3f" if signed else ".3f"
+    value, low, high = (f"{numbers[f'{key}{end}']:{shape}}".replace("-", "−") for end in ("", "_low", "_high"))
+    return f"{value}, 95% {low} to {high}"
+
+
+def _3(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−")
+
+
+def _2(value: float) -> str:
+    return f"{value:.2f}"

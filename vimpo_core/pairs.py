@@ -1,0 +1,146 @@
+"""Two solutions of one prompt beside each other, token by token: a branch and what it grew from, an edit and its original.
+
+Numbers are whole ones of the last shown digit, as in `views.inspector_payload`, so shown differences are the differences
+of what is shown. NumPy only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import NamedTuple
+
+import numpy as np
+
+from vimpo_core import views
+from vimpo_core.branches import Tries
+from vimpo_core.types import CreditTrace
+from vimpo_core.visible_text import visible_text
+
+SHOWN_ENDINGS = 24
+"""Different endings of a set of tries that travel to the page; the rarest are counted only."""
+
+
+class Tried(NamedTuple):
+    """The tries of one side, and the index of the token they hold in place: the start of what is marked in their endings."""
+
+    tries: Tries
+    position: int
+
+
+def first_difference(first: Sequence[int], second: Sequence[int]) -> int:
+    """Index of the first token that differs; the shorter length where there is none."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
+
+
+def aligned_by_end(first: Sequence[int], second: Sequence[int]) -> np.ndarray:
+    """The token of `first` that each token of `second` is compared with, -1 for none: int [T2].
+
+    Up to the first difference by position; from there on by distance from the end, so that an inserted or deleted
+    character does not shift everything after it. Tokens that are too many on either side stand alone.
+    """
+    same, shift = first_difference(first, second), len(first) - len(second)
+    places = np.arange(len(second))
+    moved = np.where(places + shift >= same, places + shift, -1)
+    return np.where(places < same, places, moved)
+
+
+def aligned_at_fork(first: Sequence[int], second: Sequence[int]) -> np.ndarray:
+    """As `aligned_by_end`, for solutions that part for good: by position up to the first difference, which both chose in
+    one state, and nothing after it."""
+    places = np.arange(len(second))
+    return np.where((places <= first_difference(first, second)) & (places < len(first)), places, -1)
+
+
+def pair_payload(
+    first: CreditTrace,
+    second: CreditTrace,
+    names: tuple[str, str],
+    counterpart: np.ndarray,
+    beta: float,
+    gae_lambda: float,
+    baseline: float,
+    tries: tuple[Tried, Tried] | None = None,
+    difference: tuple[float, float, float] | None = None,
+) -> dict:
+    """Everything the pair view draws, ready for JSON.
+
+    Args:
+        first, second: scored solutions of one prompt; `second` is the new one.
+        names: of each, for headings.
+        counterpart: from `aligned_by_end` or `aligned_at_fork`.
+        baseline: V_0, the prompt's group mean for both; nan where the prompt was never sampled: V then counts from 0.
+        tries: those of each, and the `difference` between them from `branches.difference`; None for an edit.
+    """
+    start = 0.0 if math.isnan(baseline) else baseline
+    traces = [t.with_(group_mean_reward=start) for t in (first, second)]
+    books = [views.ledger(t, beta, gae_lambda) for t in traces]
+    delta, values = ([book.arrays[name] for book in books] for name in ("td_terms", "values"))
+    differences = [_against(*arrays, counterpart) for arrays in (delta, [v[1:] for v in values])]
+    digits = books[0].reward_decimals
+    shown = [np.abs(a) for a in (*delta, *differences)]
+    largest = max((float(np.nanmax(a)) for a in shown if np.isfinite(a).any()), default=0.0)
+    return views.with_version(
+        {
+            "sides": [
+                {
+                    "name": name,
+                    "text": [visible_text(t) for t in trace.text],
+                    "line_starts": views.step_starts(trace),
+                    "first_wrong": trace.first_wrong,
+                    "note": views.mistake_note(trace),
+                    "td_terms": views.whole(book.arrays["td_terms"]),
+                    "values": views.whole(book.arrays["values"]),
+                    "reward": book.reward,
+                }
+                for name, trace, book in zip(names, traces, books, strict=True)
+            ],
+            "counterpart": counterpart.tolist(),
+            "fork": first_difference(first.ids.tolist(), second.ids.tolist()),
+            "differences": {"td_terms": views.whole(differences[0]), "values": views.whole(differences[1])},
+            "baseline": None if math.isnan(baseline) else views.whole([books[0].baseline])[0],
+            "decimals": digits,
+            "scale": views.round_up(largest / 10**digits),
+            "tries": None if tries is None else [_tried(t) for t in tries],
+            "rate_difference": difference and list(difference),
+            "is_edit": tries is None,
+        }
+    )
+
+
+def _against(first, second, counterpart):
+    """second minus its counterpart in first, nan where it has none."""
+    found = np.full(len(second), np.nan)
+    has_one = counterpart >= 0
+    found[has_one] = second[has_one] - first[counterpart[has_one]]
+    return found
+
+
+def _tried(tried: Tried) -> dict:
+    tries = tried.tries
+    rate, low, high = tries.rate()
+    given = len(tries.start)
+    shown = tries.endings[:SHOWN_ENDINGS]
+    return {
+        "successes": tries.successes,
+        "n": tries.n,
+        "rate": rate,
+        "low": low,
+        "high": high,
+        "exact": tries.is_exact,
+        "position": tried.position,
+        "given": given,
+        "label": "".join(visible_text(t) for t in shown[0].judged.text[tried.position : given]),
+        "endings": [
+            {
+                "count": ending.count,
+                "text": [visible_text(t) for t in ending.judged.text],
+                "status": ending.judged.status,
+                "answer": visible_text(ending.judged.answer) if ending.judged.answer else "",
+                "first_wrong": ending.judged.first_wrong,
+            }
+            for ending in shown
+        ],
+        "left_out": len(tries.endings) - len(shown),
+    }

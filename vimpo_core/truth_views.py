@@ -1,0 +1,163 @@
+"""One solution's implied credit beside its ground truth: the curves that a page draws, and what they say. NumPy only."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from vimpo_core import views
+from vimpo_core.scorecard import verifier_reward
+from vimpo_core.truth import PrefixValues, soft_curve
+from vimpo_core.types import CreditTrace
+from vimpo_core.visible_text import visible_text
+
+TRUTH_DECIMALS = 3
+"""Digits shown of what was counted: finer than any interval of 256 tries."""
+
+
+def truth_payload(
+    trace: CreditTrace, policy: PrefixValues, reference: PrefixValues, beta: float, algorithm: str = "vimpo"
+) -> dict:
+    """Everything the curves need, ready for JSON.
+
+    Implied numbers are those of the credit view (`views.ledger`): V_t start-anchored where the group mean was recorded,
+    else end-anchored with R added; None where log-probabilities or KL were not. `monte_carlo` is V^pi, `soft` the soft
+    optimum's value from the reference's success rate, `difference` Q - V of each token; each as value, low, high, with
+    Q - V the difference of the two shown values. `grpo`: R - group mean, None without a group.
+    """
+    book = views.ledger(trace, beta, gae_lambda=0.0)
+    has_group = math.isfinite(book.baseline)
+    unit = 10.0**book.reward_decimals
+    values = book.arrays["values" if has_group else "values_from_end"]
+    monte_carlo, soft = _band(policy.value, *policy.bounds()), _band(*soft_curve(reference, beta))
+    shown = np.round(policy.value, TRUTH_DECIMALS)
+    payload = {
+        "text": [visible_text(t) for t in trace.text],
+        "line_starts": views.step_starts(trace),
+        "first_wrong": trace.first_wrong,
+        "algorithm": algorithm,
+        "beta": beta,
+        "rollouts": policy.rollouts,
+        "decimals": {"implied": book.reward_decimals, "truth": TRUTH_DECIMALS},
+        "anchor": "start" if has_group else "end",
+        "values": _numbers(values, unit),
+        "advantages": _numbers(book.arrays["td_terms"], unit),
+        "monte_carlo": monte_carlo,
+        "soft": soft,
+        "difference": _band(np.diff(shown), *policy.advantage_bounds()),
+        "grpo": round(trace.reward - trace.group_mean_reward, TRUTH_DECIMALS) if has_group else None,
+    }
+    return views.with_version(payload)
+
+
+def reading(trace: CreditTrace, policy: PrefixValues, beta: float) -> list[str]:
+    """What the curves say, in plain sentences: where credit and Monte Carlo point, and whether V_t agrees with V^pi.
+
+    In a wrong solution both are asked for the largest drop, in a right one for the largest rise.
+    """
+    delta = views.credit_of(trace, beta)
+    if not len(trace.text):
+        return ["This solution has no tokens to credit."]
+    if delta is None:
+        return ["Implied credit was not recorded at this step, so only the truth is drawn.", _mc_alone(trace, policy)]
+    return [_where_they_point(trace, policy, delta), _how_far_off(trace, policy, beta)]
+
+
+def _where_they_point(trace, policy, delta) -> str:
+    implied, truth = _pick(trace, delta), _pick(trace, policy.advantages())
+    low, high = policy.advantage_bounds()
+    found = f"{_signed(policy.advantages()[truth])} ({_signed(low[truth])} to {_signed(high[truth])})"
+    if np.abs(delta).max() < 1e-9:
+        return f"Implied credit is 0 for every token: policy and reference are the same. {_mc_alone(trace, policy)}"
+    if low[truth] <= 0 <= high[truth]:
+        return (
+            f"Implied credit points at token {_name(trace, implied)} ({_signed(delta[implied])}). Monte Carlo finds no token "
+            f"whose Q − V is clearly {'below' if _sign(trace) < 0 else 'above'} 0 in {policy.rollouts} tries.{_first_wrong(trace)}"
+        )
+    if implied == truth:
+        return (
+            f"Implied credit ({_signed(delta[implied])}) and Monte Carlo, {found}, both point at token "
+            f"{_name(trace, truth)}{_and_that_is(trace, truth)}"
+        )
+    overlap = low[implied] <= high[truth] and low[truth] <= high[implied]
+    verdict = (
+        f"the intervals of the two tokens overlap, so {policy.rollouts} tries do not tell them apart."
+        if overlap
+        else f"the intervals of the two tokens do not overlap: Monte Carlo contradicts implied credit, with "
+        f"{_signed(policy.advantages()[implied])} at {_number(implied)}."
+    )
+    return (
+        f"Implied credit points at token {_name(trace, implied)} ({_signed(delta[implied])}), Monte Carlo at token "
+        f"{_name(trace, truth)}, {found}; {verdict}{_first_wrong(trace)}"
+    )
+
+
+def _mc_alone(trace, policy) -> str:
+    token = _pick(trace, policy.advantages())
+    low, high = policy.advantage_bounds()
+    return (
+        f"Monte Carlo points at token {_name(trace, token)}: {_signed(policy.advantages()[token])} "
+        f"({_signed(low[token])} to {_signed(high[token])}).{_first_wrong(trace)}"
+    )
+
+
+def _how_far_off(trace, policy, beta) -> str:
+    book = views.ledger(trace, beta, gae_lambda=0.0)
+    name, anchor = ("values", "start") if math.isfinite(book.baseline) else ("values_from_end", "end")
+    values = book.arrays[name] / 10.0**book.reward_decimals
+    low, high = policy.bounds()
+    tried = ~policy.is_exact & np.isfinite(values)
+    if not tried.any():
+        return "No prefix of this solution leaves the policy a choice, so there is nothing to try."
+    inside = ((low <= values) & (values <= high))[tried].sum()
+    off = float(np.sqrt(((values - policy.value)[tried] ** 2).mean()))
+    return (
+        f"Implied V, {anchor}-anchored, lies within Monte Carlo's interval at {inside} of {tried.sum()} prefixes; "
+        f"it is off by {off:.2f} (root mean square)."
+    )
+
+
+def _sign(trace) -> int:
+    return 1 if verifier_reward(trace) == 1 else -1
+
+
+def _pick(trace, credit) -> int:
+    return int(np.argmax(_sign(trace) * np.nan_to_num(credit)))
+
+
+def _number(token: int) -> str:
+    return f"#{token}"
+
+
+def _name(trace, token: int) -> str:
+    return f"{_number(token)} “{visible_text(trace.text[token])}”"
+
+
+def _and_that_is(trace, token: int) -> str:
+    if trace.first_wrong is None:
+        return "."
+    return ", the first wrong one." if token == trace.first_wrong else f".{_first_wrong(trace)}"
+
+
+def _first_wrong(trace) -> str:
+    return "" if trace.first_wrong is None else f" The first wrong token is {_number(trace.first_wrong)}."
+
+
+def _signed(value: float) -> str:
+    text = f"{value:+.2f}"
+    return "0.00" if float(text) == 0 else text.replace("-", "−")
+
+
+def _band(value, low, high) -> dict[str, list[float | None]]:
+    return {
+        "value": _numbers(np.round(value, TRUTH_DECIMALS)),
+        "low": _numbers(np.round(low, TRUTH_DECIMALS)),
+        "high": _numbers(np.round(high, TRUTH_DECIMALS)),
+    }
+
+
+def _numbers(values, unit: float = 1.0) -> list[float | None] | None:
+    if values is None:
+        return None
+    return [float(f"{v / unit:.6g}") if math.isfinite(v) else None for v in values]
