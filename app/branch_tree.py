@@ -69,7 +69,9 @@ def grove(key: str) -> Grove:
 def show(place, grove: Grove, root: CreditTrace, token: int, beta: float, gae_lambda: float) -> None:
     """The list and the branch that is looked at; nothing while there is none. token: selected in the solution."""
     if not grove.tree:
-        st.caption("Force a token: the policy finishes from there and, as a control, from the token as it was.")
+        st.caption(
+            "Force a token: the policy finishes from there and, as a control, from the token as it was."
+        )
         return
     left, right = st.columns([2, 3], gap="large")
     with left:
@@ -116,7 +118,7 @@ def _handle(place, grove: Grove, root: CreditTrace, beta: float, gae_lambda: flo
         st.session_state[against] = grove.against
         st.selectbox(
             "Compare with", others, key=against, width=260, on_change=_compare, args=(grove, against),
-            format_func=lambda b: as_plain(branches.title(grove.branch(b))) if b else "what it grew from",
+            format_func=lambda b: branches.title(grove.branch(b)) if b else "what it grew from",
         )  # fmt: skip
     with st.container(horizontal=True):
         st.button(
@@ -184,7 +186,7 @@ def _draw(place, grove: Grove, token: int, beta: float, gae_lambda: float) -> No
     counterpart = pairs.aligned_at_fork(first.ids.tolist(), branch.trace.ids.tolist())
     payload = pairs.pair_payload(
         first, branch.trace, names, counterpart, beta, gae_lambda, place.baseline,
-        (pairs.Tried(first_tries, first_at), pairs.Tried(branch.after, branch.position)), difference,
+        (pairs.Tried(first_tries, first_at), pairs.Tried(branch.after, branch.position)),
     )  # fmt: skip
     pair_view(payload, key=VIEW, on_select=lambda: _fork_at(grove, owners, token))
 
@@ -209,7 +211,7 @@ def _said(branch: Branch, difference: tuple[float, float, float], beta: float) -
     implied = branches.implied_difference(branch, beta)
     return (
         f"{as_code(forced)} instead of {as_code(own)} at #{branch.position}: success changes by "
-        f"**{signed(rate)}** ({signed(low)} to {signed(high)}), {_verdict(low, high, branch.k)} "
+        f"**{signed(rate)}** ({signed(low)} to {signed(high)}): {_verdict(difference, branch.k)} "
         f"The policy itself implies **{signed(implied)}** (δ at beta {beta:g}). "
         f"Step {branch.step}, {branch.k} tries each, seed {branch.seed}."
     )
@@ -219,13 +221,17 @@ def _compared(names: tuple[str, str], difference: tuple[float, float, float]) ->
     rate, low, high = difference
     return (
         f"**{as_plain(names[1])}** against **{as_plain(names[0])}**: success differs by **{signed(rate)}** "
-        f"({signed(low)} to {signed(high)}), {_verdict(low, high)}"
+        f"({signed(low)} to {signed(high)}): {_verdict(difference)}"
     )
 
 
-def _verdict(low: float, high: float, k: int | None = None) -> str:
+def _verdict(difference: tuple[float, float, float], k: int | None = None) -> str:
+    rate, low, high = difference
     if low > 0:
-        return "so it helps."
+        return "it helps."
     if high < 0:
-        return "so it hurts."
-    return "which may be chance" + ("; more tries would tell." if k and k < branches.COUNTS[-1] else ".")
+        return "it hurts."
+    if low == high == 0:
+        return "no difference."
+    found = "no difference found" if rate == 0 else "this may be chance"
+    return found + (", more tries would tell more." if k and k < branches.COUNTS[-1] else ".")

@@ -129,9 +129,7 @@ def _report(asked: Asked, source: Source, number: int) -> dict | None:
             return None
     if not request.future.done():
         several = f"run {number} of {len(asked.sources)}, " if len(asked.sources) > 1 else ""
-        waiting.wait(
-            request, f"Measuring {several}{asked.rollouts} tries from every prefix", LIMIT_SECONDS
-        )
+        waiting.wait(request, f"Measuring {several}{asked.rollouts} tries from every prefix", LIMIT_SECONDS)
         return None
     report = waiting.result(
         request,

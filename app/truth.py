@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from app import cache, inspection, state, waiting
@@ -82,7 +84,10 @@ def _advance(scene: inspection.Scene, key: tuple) -> bool:
     while stage is not None and not _is_held(key):
         request = waiting.pending(_REQUEST)
         if request is None or request.asked != (key, stage):
-            request = waiting.send(_REQUEST, (key, stage), lambda: _ask(scene, key, stage), patience=_PATIENCE_SECONDS)
+            patience = (
+                0 if _kept(key) else _PATIENCE_SECONDS
+            )  # the first answer at once, the others when they come
+            request = waiting.send(_REQUEST, (key, stage), partial(_ask, scene, key, stage), patience)
         if request is None or not request.future.done():
             return request is None
         found = waiting.result(
@@ -127,7 +132,9 @@ def _status(scene: inspection.Scene, key: tuple, is_going_on: bool) -> None:
 
 def _tries(scene: inspection.Scene, done: int) -> str:
     prefixes = len(scene.trace.text) + 1
-    return f"{done} tries from each of {prefixes} prefixes, by the policy and by the reference. " if done else ""
+    return (
+        f"{done} tries from each of {prefixes} prefixes, by the policy and by the reference. " if done else ""
+    )
 
 
 def _provenance(scene: inspection.Scene) -> str:

@@ -9,8 +9,7 @@ from app.text import as_sentence
 from vimpo_core.instructive import KINDS
 from vimpo_core.scorecard import SETS
 
-
-FIGURE_WIDTH, WORDS_WIDTH = 700, 560
+FIGURE_WIDTH, WORDS_WIDTH = 620, 560
 """Pixels; on a narrow window the words go below the figure."""
 
 
@@ -55,9 +54,14 @@ def choose(found, notes):
         step = inspection.pick_step(snapshots, "Adapter of step", "Steps whose adapter was saved.", notes)
         which = scorecards.pick_set(notes)
         solutions = scorecards.pick_size(
-            "solutions", "How many", "Wrong solutions to look at, and solutions to compare with Monte Carlo.", notes
+            "solutions",
+            "How many",
+            "Wrong solutions to look at, and solutions to compare with Monte Carlo.",
+            notes,
         )
-        rollouts = scorecards.pick_size("rollouts", "Tries a prefix", "More tries, narrower Monte Carlo.", notes)
+        rollouts = scorecards.pick_size(
+            "rollouts", "Tries a prefix", "More tries, narrower Monte Carlo.", notes
+        )
         sources = scorecards.pick_seeds(source, step, notes)
     return scorecards.Asked(sources, step, which, solutions, rollouts)
 

@@ -22,6 +22,7 @@ from vimpo_core import views
 from vimpo_core.intervals import difference_bounds, phi_of_pairs, wilson_bounds
 from vimpo_core.truth import State, TokenIds, TokenProcess, uniform_table
 from vimpo_core.types import CreditTrace
+from vimpo_core.visible_text import visible_text
 
 COUNTS = (8, 32, 128)
 """Tries that the page offers."""
@@ -31,9 +32,7 @@ MOST_BRANCHES = 40
 EXPORTED_ENDINGS = 32
 """Different endings of a set of tries that an export lists; the rarest are counted only."""
 LONGEST_NAME = 60
-AT_THE_END = (
-    "token #{} is the end of the solution: nothing comes after it that could go otherwise. Select an earlier token."
-)
+AT_THE_END = "token #{} is the end of the solution: nothing comes after it that could go otherwise. Select an earlier token."
 FULL = f"a tree holds {MOST_BRANCHES} branches. Export it, then remove some."
 SCHEMA = "vimpo-lab-branches"
 SCHEMA_VERSION = 1
@@ -138,7 +137,9 @@ class Branch:
 # ---- trying
 
 
-def check_fork(process: TokenProcess, ids: Sequence[int], position: int, forced: Sequence[int], k: int) -> None:
+def check_fork(
+    process: TokenProcess, ids: Sequence[int], position: int, forced: Sequence[int], k: int
+) -> None:
     """Raises ValueError, one sentence, unless `forced` can take the place of token `position` of a solution."""
     budget = process.max_new_tokens
     if not 1 <= k <= MOST_TRIES:
@@ -219,7 +220,9 @@ def alternatives(trace: CreditTrace, position: int, count: int = 8) -> list[Alte
         return []
     top = trace.topk
     columns = (top.ids[position], top.text[position], top.logprob[position], top.ref_logprob[position])
-    found = {int(i): Alternative(int(i), text, float(a), float(b)) for i, text, a, b in zip(*columns, strict=True)}
+    found = {
+        int(i): Alternative(int(i), text, float(a), float(b)) for i, text, a, b in zip(*columns, strict=True)
+    }
     found.pop(int(trace.ids[position]), None)
     return sorted(found.values(), key=lambda a: -a.logprob)[:count]
 
@@ -237,7 +240,9 @@ def difference(first: Tries, second: Tries, same_seed: bool = True) -> tuple[flo
     phi = 0.0
     if same_seed:
         phi = float(phi_of_pairs(first.outcomes[:shared], second.outcomes[:shared]))
-        phi *= shared / math.sqrt(first.n * second.n)  # correlation of the two means where only some tries are paired
+        phi *= shared / math.sqrt(
+            first.n * second.n
+        )  # correlation of the two means where only some tries are paired
     low, high = difference_bounds(np.array(first.rate()), np.array(second.rate()), phi)
     return second.rate()[0] - first.rate()[0], float(low), float(high)
 
@@ -299,15 +304,17 @@ def outline(tree: Tree, parent: str = "", depth: int = 0) -> list[tuple[int, Bra
 
 
 def title(branch: Branch) -> str:
-    """Its name, or what was done: `#17 1 → 2`. Text of the model: escape it."""
-    own = branch.solution.text[branch.position]
-    return branch.name or f"#{branch.position} {own} → {''.join(branch.forced_text)}"
+    """Its name, or what was done: `#17 1 → 2`. It may quote the model or a user: escape it where markup is read."""
+    own, forced = branch.solution.text[branch.position], "".join(branch.forced_text)
+    return visible_text(branch.name or f"#{branch.position} {visible_text(own)} → {visible_text(forced)}")
 
 
 # ---- export
 
 
-def export(tree: Tree, header: dict, root: CreditTrace, beta: float, gae_lambda: float, baseline: float) -> dict:
+def export(
+    tree: Tree, header: dict, root: CreditTrace, beta: float, gae_lambda: float, baseline: float
+) -> dict:
     """A tree as one JSON object, with lineage and the settings that make each branch again.
 
     Args:

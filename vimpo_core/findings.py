@@ -85,7 +85,8 @@ def _warnings(report):
         yield Finding("warning", "No wrong solution was found, so there is no first wrong token to look for.")
     elif n < asked:
         yield Finding(
-            "warning", f"Only {n} wrong solutions were found, {asked} were asked for: this policy is seldom wrong."
+            "warning",
+            f"Only {n} wrong solutions were found, {asked} were asked for: this policy is seldom wrong.",
         )
     if 0 < n < FEW:
         yield Finding(
@@ -112,13 +113,16 @@ def _against(report, rival: str) -> Finding | None:
     who = NAMES[rival]
     if "loses" in kinds and "wins" in kinds:
         better, worse = ("top-1", "AUC") if kinds[0] == "loses" else ("AUC", "top-1")
-        return Finding("open", f"Against {who} it depends on the measure: better in {better}, worse in {worse}: {facts}.")
+        return Finding(
+            "open", f"Against {who} it depends on the measure: better in {better}, worse in {worse}: {facts}."
+        )
     if "loses" in kinds:
         return Finding("loses", f"Implied credit finds the first wrong token less well than {who}: {facts}.")
     if "wins" in kinds:
         return Finding("wins", f"Implied credit finds the first wrong token better than {who}: {facts}.")
     return Finding(
-        "open", f"Implied credit and {who} cannot be told apart on {report['n_solutions']} solutions: {facts}."
+        "open",
+        f"Implied credit and {who} cannot be told apart on {report['n_solutions']} solutions: {facts}.",
     )
 
 
@@ -128,7 +132,8 @@ def _against_chance(report) -> Finding | None:
         return None
     word = "worse than" if implied["auc_high"] < 0.5 else "not clearly better than"
     return Finding(
-        "loses", f"By AUC implied credit is {word} guessing (0.5) on this set: {_with_interval(implied, 'auc', signed=False)}."
+        "loses",
+        f"By AUC implied credit is {word} guessing (0.5) on this set: {_with_interval(implied, 'auc', signed=False)}.",
     )
 
 
@@ -162,7 +167,9 @@ def _values(report):
     interval = f"{report['rmse_reduction_low']:.0%} to {report['rmse_reduction_high']:.0%}".replace("-", "−")
     said = (
         f"it is off by {_3(report['value_rmse'])}, the best constant by {_3(report['constant_rmse'])}, a gain of "
-        f"{reduction:.0%} ({interval}); Monte Carlo's own noise is {_3(report['monte_carlo_rmse'])}".replace("-", "−")
+        f"{reduction:.0%} ({interval}); Monte Carlo's own noise is {_3(report['monte_carlo_rmse'])}".replace(
+            "-", "−"
+        )
     )
     start = 1 - report["start_rmse"] / report["constant_rmse"]
     anchor = (
@@ -172,7 +179,9 @@ def _values(report):
         else ""
     )
     if report["rmse_reduction_low"] > 0:
-        yield Finding("wins", f"Implied V tells more about the policy's success rate than any constant: {said}.{anchor}")
+        yield Finding(
+            "wins", f"Implied V tells more about the policy's success rate than any constant: {said}.{anchor}"
+        )
     else:
         yield Finding("loses", f"Implied V is not clearly better than a constant: {said}.{anchor}")
 
@@ -185,7 +194,9 @@ def _told_apart(lead, key) -> str:
 
 def _with_interval(numbers, key, signed: bool = True) -> str:
     shape = "+.3f" if signed else ".3f"
-    value, low, high = (f"{numbers[f'{key}{end}']:{shape}}".replace("-", "−") for end in ("", "_low", "_high"))
+    value, low, high = (
+        f"{numbers[f'{key}{end}']:{shape}}".replace("-", "−") for end in ("", "_low", "_high")
+    )
     return f"{value}, 95% {low} to {high}"
 
 

@@ -62,7 +62,6 @@ def pair_payload(
     gae_lambda: float,
     baseline: float,
     tries: tuple[Tried, Tried] | None = None,
-    difference: tuple[float, float, float] | None = None,
 ) -> dict:
     """Everything the pair view draws, ready for JSON.
 
@@ -71,7 +70,7 @@ def pair_payload(
         names: of each, for headings.
         counterpart: from `aligned_by_end` or `aligned_at_fork`.
         baseline: V_0, the prompt's group mean for both; nan where the prompt was never sampled: V then counts from 0.
-        tries: those of each, and the `difference` between them from `branches.difference`; None for an edit.
+        tries: those of each; None for an edit.
     """
     start = 0.0 if math.isnan(baseline) else baseline
     traces = [t.with_(group_mean_reward=start) for t in (first, second)]
@@ -103,7 +102,6 @@ def pair_payload(
             "decimals": digits,
             "scale": views.round_up(largest / 10**digits),
             "tries": None if tries is None else [_tried(t) for t in tries],
-            "rate_difference": difference and list(difference),
             "is_edit": tries is None,
         }
     )

@@ -172,9 +172,7 @@ def truth_report(
             name: _with_bounds({k: getattr(ahead, k) for k in ("top1", "top3", "auc")})
             for name, ahead in lead.items()
         },
-        "instructive": instructive.instructive(
-            chosen.wrong, config.beta, config.gae_lambda, seed
-        ),
+        "instructive": instructive.instructive(chosen.wrong, config.beta, config.gae_lambda, seed),
     }
     names = ("pearson_advantage", "value_rmse", "constant_rmse", "start_rmse", "rmse_reduction")
     report |= _with_bounds({name: getattr(agreed, name) for name in names})

@@ -290,7 +290,16 @@ def branch_solution(
         )
     scored = [_scored(policy, task, step, problem, prompt_ids, i, TOP_K) for i in (ids, after.endings[0].ids)]
     return Branch(
-        parent, step, scored[0], position, forced, models.token_texts(policy, forced), seed, before, after, scored[1]
+        parent,
+        step,
+        scored[0],
+        position,
+        forced,
+        models.token_texts(policy, forced),
+        seed,
+        before,
+        after,
+        scored[1],
     )
 
 

@@ -15,6 +15,9 @@ from vimpo_core.visible_text import visible_text
 TRUTH_DECIMALS = 3
 """Digits shown of what was counted: finer than any interval of 256 tries."""
 
+NEGLIGIBLE = 0.01
+"""Credit below this, in reward units, points nowhere."""
+
 
 def truth_payload(
     trace: CreditTrace, policy: PrefixValues, reference: PrefixValues, beta: float, algorithm: str = "vimpo"
@@ -60,7 +63,10 @@ def reading(trace: CreditTrace, policy: PrefixValues, beta: float) -> list[str]:
     if not len(trace.text):
         return ["This solution has no tokens to credit."]
     if delta is None:
-        return ["Implied credit was not recorded at this step, so only the truth is drawn.", _mc_alone(trace, policy)]
+        return [
+            "Implied credit was not recorded at this step, so only the truth is drawn.",
+            _mc_alone(trace, policy),
+        ]
     return [_where_they_point(trace, policy, delta), _how_far_off(trace, policy, beta)]
 
 
@@ -70,11 +76,17 @@ def _where_they_point(trace, policy, delta) -> str:
     found = f"{_signed(policy.advantages()[truth])} ({_signed(low[truth])} to {_signed(high[truth])})"
     if np.abs(delta).max() < 1e-9:
         return f"Implied credit is 0 for every token: policy and reference are the same. {_mc_alone(trace, policy)}"
+    pointed = f"Implied credit points at token {_name(trace, implied)} ({_signed(delta[implied])})"
+    if _sign(trace) * delta[implied] < NEGLIGIBLE:
+        most = "lowest" if _sign(trace) < 0 else "highest"
+        pointed = f"Implied credit {'blames' if _sign(trace) < 0 else 'praises'} no token ({most} {_signed(delta[implied])})"
     if low[truth] <= 0 <= high[truth]:
         return (
-            f"Implied credit points at token {_name(trace, implied)} ({_signed(delta[implied])}). Monte Carlo finds no token "
-            f"whose Q − V is clearly {'below' if _sign(trace) < 0 else 'above'} 0 in {policy.rollouts} tries.{_first_wrong(trace)}"
+            f"{pointed}. Monte Carlo finds no token whose Q − V is clearly {'below' if _sign(trace) < 0 else 'above'} 0 in "
+            f"{policy.rollouts} tries.{_first_wrong(trace)}"
         )
+    if _sign(trace) * delta[implied] < NEGLIGIBLE:
+        return f"{pointed}, Monte Carlo points at token {_name(trace, truth)}, {found}.{_first_wrong(trace)}"
     if implied == truth:
         return (
             f"Implied credit ({_signed(delta[implied])}) and Monte Carlo, {found}, both point at token "
@@ -87,10 +99,7 @@ def _where_they_point(trace, policy, delta) -> str:
         else f"the intervals of the two tokens do not overlap: Monte Carlo contradicts implied credit, with "
         f"{_signed(policy.advantages()[implied])} at {_number(implied)}."
     )
-    return (
-        f"Implied credit points at token {_name(trace, implied)} ({_signed(delta[implied])}), Monte Carlo at token "
-        f"{_name(trace, truth)}, {found}; {verdict}{_first_wrong(trace)}"
-    )
+    return f"{pointed}, Monte Carlo at token {_name(trace, truth)}, {found}; {verdict}{_first_wrong(trace)}"
 
 
 def _mc_alone(trace, policy) -> str:

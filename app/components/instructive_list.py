@@ -9,9 +9,7 @@ from vimpo_core.instructive import KINDS
 from vimpo_core.visible_text import visible_text
 
 
-def instructive_list(
-    kind: str, report: dict, link: Callable[[dict], str], key: str
-) -> None:
+def instructive_list(kind: str, report: dict, link: Callable[[dict], str], key: str) -> None:
     """Draw the solutions of one of `KINDS` in a `reports.truth_report`; `link`: address of the page that opens one."""
     beta, entries = report["beta"], report["instructive"][kind]
     problems = [_problem(entry, report["algorithm"], link) for entry in entries]

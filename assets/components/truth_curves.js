@@ -261,7 +261,7 @@ function readout(data, t) {
   const credits = [
     ["implied δ", [number(data.advantages, t, signed)]],
     ["Monte Carlo Q − V", within(data.difference, t, signed)],
-    ["GRPO, flat", [data.grpo === null ? MISSING : signed(data.grpo, truth)]],
+    ["GRPO, flat", [data.grpo === null ? "needs a group" : signed(data.grpo, truth)]],
   ];
   return [
     head,

@@ -17,7 +17,19 @@ from vimpo_core.paths import ROOT
 from vimpo_core.runs import RunsDir
 from vimpo_core.types import RunState
 
-COMMANDS = ("train", "resume", "fork", "eval", "score", "export", "runs", "bench", "make-reference", "make-demos")
+COMMANDS = (
+    "train",
+    "resume",
+    "fork",
+    "eval",
+    "score",
+    "truth",
+    "export",
+    "runs",
+    "bench",
+    "make-reference",
+    "make-demos",
+)
 PROMISED = {
     "run_id",
     "status",

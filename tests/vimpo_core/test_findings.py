@@ -56,7 +56,9 @@ def test_measures_that_disagree_are_both_said():
 
 
 def test_guessing_uncorrelated_and_no_better_than_a_constant_are_losses():
-    made = report(**numbers(0.1, -0.1, 0.3, "pearson_advantage"), **numbers(0.05, -0.1, 0.2, "rmse_reduction"))
+    made = report(
+        **numbers(0.1, -0.1, 0.3, "pearson_advantage"), **numbers(0.05, -0.1, 0.2, "rmse_reduction")
+    )
     made["signals"]["implied_advantage"] |= numbers(0.55, 0.45, 0.65, "auc")
     lost = said(made, "loses")
     assert "not clearly better than guessing" in lost and "does not clearly follow Monte Carlo" in lost
@@ -116,7 +118,8 @@ def solutions():
     loud, silent = np.array([-0.1, -0.1, -3.0, -0.1]), np.array([-3.0, -0.1, -1.0, -0.1])
     made = [(found, silent), (lost, loud), (lost, silent), (found, loud)]
     return [
-        trace(delta=delta, logprob=logprob, ref_logprob=logprob - np.array(delta) / 0.1) for delta, logprob in made
+        trace(delta=delta, logprob=logprob, ref_logprob=logprob - np.array(delta) / 0.1)
+        for delta, logprob in made
     ]
 
 

@@ -9,7 +9,20 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "peft", "streamlit")
-WEB = ("types", "config", "credit", "verifier", "store", "runs", "views", "metrics", "service", "tabular")
+WEB = (
+    "types",
+    "config",
+    "credit",
+    "verifier",
+    "store",
+    "runs",
+    "views",
+    "metrics",
+    "service",
+    "tabular",
+    "truth",
+    "scorecard",
+)
 """Modules of vimpo_core that are made for the web process, next to tasks/ and whatever app and pages import."""
 
 

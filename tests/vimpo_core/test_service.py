@@ -214,3 +214,34 @@ def test_a_damaged_snapshot_is_found_and_the_others_still_score(real_run, tmp_pa
     assert_same_trace(
         score_solution(run_dir, 2, PROMPT, SLIP)[0], score_solution(real_run, 2, PROMPT, SLIP)[0]
     )
+
+
+# ---- ground truth and scorecards
+
+
+def test_a_scorecard_in_the_process_is_the_command_line_one_with_progress(service, real_run):
+    from vimpo_core import reports
+    from vimpo_core.service import Progress
+    from vimpo_core.store import RunStore
+
+    progress = Progress()
+    found = service.scorecard(real_run, 2, "fixed", 4, 4, progress=progress).result(timeout=120)
+    with RunStore.open(real_run) as store:
+        assert found == reports.truth_report(store, 2, "fixed", 4, 4)
+    assert progress.share() == 0.0  # its file is gone
+    progress.tell(3, 4)
+    assert progress.share() == 0.75
+    progress.close()
+
+
+def test_a_sampled_solution_is_tried_by_its_own_tokens(service, real_run):
+    from vimpo_core.service import solution_truth
+    from vimpo_core.store import RunStore
+
+    with RunStore.open(real_run) as store:
+        trace = store.trace(2, 0, 0)
+    ids = tuple(trace.ids.tolist())
+    request = (real_run, 2, trace.prompt_text, trace.completion_text, 4)
+    found = service.prefix_values(*request, ids=ids).result(timeout=120)
+    assert found.policy.outcomes.shape == (len(ids) + 1, 4)
+    assert (found.policy.outcomes == solution_truth(*request).policy.outcomes).all()

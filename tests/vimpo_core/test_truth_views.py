@@ -61,7 +61,9 @@ def test_shown_differences_are_those_of_the_shown_values():
     payload = truth_payload(trace(), tried, tried, BETA)
     value = payload["monte_carlo"]["value"]
     assert payload["difference"]["value"] == pytest.approx(np.diff(value), abs=1e-9)
-    assert payload["rollouts"] == 256 and payload["monte_carlo"]["low"][-1] == payload["monte_carlo"]["high"][-1]
+    assert (
+        payload["rollouts"] == 256 and payload["monte_carlo"]["low"][-1] == payload["monte_carlo"]["high"][-1]
+    )
 
 
 def test_beta_moves_the_soft_and_the_implied_curve_and_leaves_monte_carlo():
@@ -79,9 +81,11 @@ def test_both_point_at_the_same_token():
 
 
 def test_two_tokens_that_few_tries_cannot_tell_apart():
-    said = reading(trace(delta=(0, -0.4, -0.1, 0)), prefixes(16, 16, 8, 0, 0), BETA)[0]
-    assert "points at token #1 “+”" in said and "Monte Carlo at token #" in said
-    assert "overlap, so 16 tries do not tell them apart." in said and said.endswith("The first wrong token is #2.")
+    said = reading(trace(delta=(0, -0.4, -0.1, 0)), prefixes(16, 16, 12, 4, 0), BETA)[0]
+    assert "points at token #1 “+”" in said and "Monte Carlo at token #2 “9”" in said
+    assert "overlap, so 16 tries do not tell them apart." in said and said.endswith(
+        "The first wrong token is #2."
+    )
 
 
 def test_monte_carlo_contradicts_implied_credit():
@@ -93,6 +97,13 @@ def test_no_credit_before_learning_and_no_clear_drop():
     assert "policy and reference are the same" in reading(trace(delta=(0, 0, 0, 0)), WRONG, BETA)[0]
     flat = prefixes(0, 0, 0, 0, 0)
     assert "no token whose Q − V is clearly below 0 in 16 tries" in reading(trace(), flat, BETA)[0]
+
+
+def test_credit_that_blames_no_token_is_said_to_blame_none():
+    said = reading(trace(delta=(0, 0, 0.2, -0.002)), WRONG, BETA)[0]
+    assert said.startswith(
+        "Implied credit blames no token (lowest 0.00), Monte Carlo points at token #2 “9”, −0.81"
+    )
 
 
 def test_in_a_right_solution_the_largest_rise_is_asked_for():

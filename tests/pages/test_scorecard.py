@@ -1,0 +1,175 @@
+"""The Scorecard page without a browser: what is measured, said and linked; seeds together; what cannot be measured."""
+
+import json
+from concurrent.futures import Future
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from app import cache
+from tests.fakes import make_fake_run
+from tests.pages.test_inspect import press, widget
+from tests.vimpo_core.test_findings import numbers, report
+from vimpo_core import service
+from vimpo_core.instructive import KINDS
+from vimpo_core.paths import ROOT
+from vimpo_core.runs import RunsDir
+
+ENTRY = {
+    "prompt": "2+7*3=", "gold": "23", "solution": "9*3;27.", "tokens": list("9*3;27."), "line_starts": [0, 4],
+    "credit": [-0.5, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0], "first_wrong": 0,
+    "found": {
+        "implied_advantage": {"token": 0, "place": 1.0}, "surprisal_policy": {"token": 4, "place": 3.0},
+        "surprisal_reference": {"token": 4, "place": 2.5},
+    },
+}  # fmt: skip
+
+
+class FakeService:
+    def __init__(self):
+        self.asked, self.future = [], None
+
+    def scorecard(self, run_dir, step, which, solutions, rollouts, seed, progress, timeout):
+        self.asked.append((run_dir.name, step, which, solutions, rollouts, seed))
+        progress.tell(1, 4)
+        self.future, self.progress = Future(), progress
+        return self.future
+
+    def answer(self, **changes):
+        run_id, step, which, solutions, rollouts, seed = self.asked[-1]
+        self.progress.close()
+        made = report(
+            run_id=run_id, step=step, set=which, solutions=solutions, n_solutions=solutions, rollouts=rollouts, seed=seed,
+            instructive={**{kind: [] for kind in KINDS}, "disagreement": [ENTRY]},
+        )  # fmt: skip
+        self.future.set_result(made | changes)
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setattr(cache, "DEMOS", tmp_path / "bundled")
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    return RunsDir(tmp_path / "runs")
+
+
+@pytest.fixture
+def measuring(monkeypatch):
+    fake = FakeService()
+    monkeypatch.setattr(service, "scorecard_service", lambda: fake)
+    return fake
+
+
+def open_card(**query):
+    at = AppTest.from_file(ROOT / "app" / "streamlit_app.py", default_timeout=30).run()
+    for name, value in query.items():
+        at.query_params[name] = str(value)
+    at.switch_page("../pages/scorecard.py").run()
+    assert not at.exception
+    return at
+
+
+def answered(at, measuring, **changes):
+    measuring.answer(**changes)
+    at.run()
+    assert not at.exception
+    return at
+
+
+def words(at):
+    return " ".join(m.value for m in [*at.markdown, *at.caption, *at.info, *at.warning]).replace("\\", "")
+
+
+def test_an_empty_folder_says_the_next_step(runs, measuring):
+    assert "make-demos" in words(open_card()) and not measuring.asked
+
+
+def test_the_newest_snapshot_is_measured_on_the_fixed_set_with_progress(runs, measuring):
+    run_id = make_fake_run(runs.path, steps=10)
+    at = open_card()
+    assert measuring.asked == [(run_id, 10, "fixed", 64, 64, 0)]
+    assert any(b.label == "Cancel" for b in at.button)
+    assert "25%" in str(at.get("progress")[0].proto)
+    answered(at, measuring)
+    assert "Where it wins" in words(at) and "64 wrong solutions are few" in words(at)
+    assert at.code[0].value == (
+        f"python -m vimpo_core truth {run_id} --step 10 --set fixed --solutions 64 --rollouts 64 --seed 0 --json"
+    )
+    open_card()  # somebody else, later
+    assert len(measuring.asked) == 1
+
+
+def test_a_link_opens_the_same_measurement(runs, measuring):
+    run_id = make_fake_run(runs.path, steps=10)
+    open_card(run=run_id, step=5, set="own", solutions=256, rollouts=256)
+    assert measuring.asked == [(run_id, 5, "own", 256, 256, 0)]
+
+
+def test_where_implied_credit_loses_is_said_plainly(runs, measuring):
+    make_fake_run(runs.path, steps=10)
+    lead = report()["lead_of_implied"] | {
+        "surprisal_policy": numbers(-0.1, -0.2, -0.05, "top1", "top3", "auc")
+    }
+    said = words(answered(open_card(), measuring, lead_of_implied=lead))
+    assert "Where implied credit loses" in said and "less well than surprisal of the policy" in said
+    assert "pearman" not in said
+
+
+def test_flipped_rewards_are_named(runs, measuring):
+    make_fake_run(runs.path, steps=10)
+    assert "25% of this run's training rewards were flipped" in words(
+        answered(open_card(), measuring, reward_noise=0.25)
+    )
+
+
+def test_each_instructive_solution_opens_in_inspect_at_its_first_wrong_token(runs, measuring):
+    run_id = make_fake_run(runs.path, steps=10)
+    at = answered(open_card(step=5), measuring)
+    listed = [json.loads(c.proto.json)[0] for c in at.get("bidi_component")]
+    assert [one["heading"] for one in listed] == [KINDS["disagreement"]]
+    solution = listed[0]["problems"][0]["solutions"][0]
+    assert solution["verdict"] == "points at #0, the first wrong one"
+    assert solution["reward"] == "policy surprisal: points at #4; first wrong #0 in place 3"
+    link = urlparse(solution["href"])
+    assert link.path == "inspect"
+    assert {name: value for name, (value,) in parse_qs(link.query).items()} == {
+        "run": run_id, "step": "5", "mode": "typed", "problem": "2+7*3=", "solution": "9*3;27.", "token": "0",
+        "more": "truth",
+    }  # fmt: skip
+
+
+def test_runs_that_differ_in_the_seed_alone_are_offered_together(runs, measuring):
+    first = make_fake_run(runs.path, steps=10, seed=0)
+    second = make_fake_run(runs.path, steps=10, seed=1)
+    make_fake_run(runs.path, steps=10, seed=2, beta=0.3)
+    at = answered(open_card(run=second), measuring)
+    widget(at.toggle, "All 2 seeds together").set_value(True).run()
+    assert [asked[0] for asked in measuring.asked] == [second, first]
+    answered(at, measuring)
+    assert "Over 2 seeds the AUC of implied credit" in words(at) and "lowest and highest seed" in words(at)
+    assert at.code[0].value.count("python -m vimpo_core truth") == 2
+    assert open_card(run=second, seeds="all").code[0].value.count("truth") == 2
+
+
+def test_a_run_of_its_own_kind_offers_no_seeds(runs, measuring):
+    make_fake_run(runs.path, steps=10)
+    assert not open_card().toggle
+
+
+def test_after_a_cancel_it_can_be_measured_again(runs, measuring):
+    make_fake_run(runs.path, steps=10)
+    at = press(open_card(), "Cancel")
+    at.run()
+    assert "Cancelled: nothing was measured." in words(at)
+    press(at, "Measure")
+    assert len(measuring.asked) == 2
+
+
+def test_a_run_without_snapshots_says_so(runs, measuring):
+    run_id = make_fake_run(runs.path, steps=4)
+    with runs.open_writable(run_id) as store:
+        store.compact(None, True, keep_snapshot_steps=set())
+    assert "kept no adapter" in words(open_card()) and not measuring.asked

@@ -1,0 +1,81 @@
+"""Two solutions side by side: what is compared with what, and that shown differences are those of shown numbers."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.hostile import hostile_trace
+from vimpo_core import pairs
+from vimpo_core.service import branch_solution, score_solution
+
+PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("abcd", "abcd", [0, 1, 2, 3]),
+        ("abcd", "abXd", [0, 1, 2, 3]),  # one changed: place by place
+        ("abcd", "abXcd", [0, 1, -1, 2, 3]),  # one more: from the end
+        ("abcd", "abd", [0, 1, 3]),  # one less
+        ("abcd", "abcdX", [0, 1, 2, 3, -1]),
+        ("abcd", "X", [3]),
+        ("a", "XYZ", [-1, -1, 0]),
+    ],
+)
+def test_edits_are_aligned_by_place_then_from_the_end(first, second, expected):
+    assert pairs.aligned_by_end(first, second).tolist() == expected
+
+
+def test_branches_are_compared_up_to_the_fork():
+    assert pairs.aligned_at_fork("abcd", "abXYZ").tolist() == [0, 1, 2, -1, -1]
+    assert pairs.aligned_at_fork("ab", "abc").tolist() == [0, 1, -1]
+
+
+def edited(real_run, text):
+    return (score_solution(real_run, 4, PROMPT, t)[0] for t in (SLIP, text))
+
+
+def test_shown_differences_are_those_of_shown_numbers(real_run):
+    first, second = edited(real_run, SLIP.replace("10+42", "1+42"))
+    counterpart = pairs.aligned_by_end(first.ids.tolist(), second.ids.tolist())
+    payload = pairs.pair_payload(first, second, ("a", "b"), counterpart, 0.1, 1.0, 0.5)
+    a, b = payload["sides"]
+    for t, c in enumerate(payload["counterpart"]):
+        if c < 0:
+            assert payload["differences"]["td_terms"][t] is None
+            continue
+        assert payload["differences"]["td_terms"][t] == b["td_terms"][t] - a["td_terms"][c]
+        assert payload["differences"]["values"][t] == b["values"][t + 1] - a["values"][c + 1]
+    assert payload["fork"] == 18 and payload["is_edit"] and payload["tries"] is None
+    assert a["values"][:19] == b["values"][:19]  # one prompt, one start: the curves part at the edit
+    json.dumps(payload, allow_nan=False)
+
+
+def test_without_a_group_the_value_counts_from_zero(real_run):
+    first, second = edited(real_run, SLIP.replace("10+42", "20+42"))
+    counterpart = pairs.aligned_by_end(first.ids.tolist(), second.ids.tolist())
+    payload = pairs.pair_payload(first, second, ("a", "b"), counterpart, 0.1, 1.0, float("nan"))
+    assert payload["baseline"] is None and [s["values"][0] for s in payload["sides"]] == [0, 0]
+
+
+def test_a_branch_travels_with_its_tries(real_run):
+    branch = branch_solution(real_run, 4, PROMPT, SLIP, 17, "20", k=128)
+    counterpart = pairs.aligned_at_fork(branch.solution.ids.tolist(), branch.trace.ids.tolist())
+    tries = pairs.Tried(branch.before, 17), pairs.Tried(branch.after, 17)
+    payload = pairs.pair_payload(
+        branch.solution, branch.trace, ("a", "b"), counterpart, 0.1, 1.0, 0.5, tries
+    )  # fmt: skip
+    before, after = payload["tries"]
+    assert (before["label"], after["label"]) == ("1", "20")
+    assert sum(e["count"] for e in after["endings"]) <= 128 and len(after["endings"]) <= pairs.SHOWN_ENDINGS
+    assert after["left_out"] == len(branch.after.endings) - len(after["endings"])
+    json.dumps(payload, allow_nan=False)
+
+
+def test_hostile_text_and_numbers_that_are_not_finite_travel_harmlessly():
+    trace = hostile_trace()
+    payload = pairs.pair_payload(trace, trace, ("a", "b"), np.arange(len(trace.text)), 0.1, 1.0, 0.5)
+    said = json.dumps(payload, allow_nan=False)
+    assert "\\u202e" not in said and payload["sides"][0]["td_terms"][3] is None
