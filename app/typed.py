@@ -19,7 +19,6 @@ def typed_solution(source: Source, step: int, example: tuple[str, str]) -> Scene
 
     `example`: problem and solution that the empty form starts with.
     """
-    waiting.warm_up()
     problem, solution = _form(example)
     asked = (str(source.folder), source.run.run_id, step, problem, solution)
     scoring = waiting.pending(_KEY)

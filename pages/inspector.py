@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import cache, inspection, routes, sections, state, typed
+from app import cache, inspection, routes, sections, state, typed, waiting
 from app.components.credit_view import credit_view
 from app.text import as_sentence
 
@@ -15,6 +15,7 @@ def main():
     if not found:
         nothing_yet()
         return
+    waiting.warm_up()  # most of what one may ask for here is answered by the scoring process
     scene, beta, gae_lambda = choose(found, notes)
     for note in [*notes, inspection.take_note()]:
         if note:

@@ -172,18 +172,23 @@ def _values(report):
         )
     )
     start = 1 - report["start_rmse"] / report["constant_rmse"]
-    anchor = (
-        f" Part of that is the anchor: these solutions have no group, so V starts at the prompt's own Monte Carlo value, "
-        f"which kept unchanged gains {start:.0%} by itself."
-        if start > 0
-        else ""
-    )
+    anchor = _anchor(start, reduction) if start > 0 else ""
     if report["rmse_reduction_low"] > 0:
         yield Finding(
             "wins", f"Implied V tells more about the policy's success rate than any constant: {said}.{anchor}"
         )
     else:
         yield Finding("loses", f"Implied V is not clearly better than a constant: {said}.{anchor}")
+
+
+def _anchor(start: float, reduction: float) -> str:
+    """These solutions have no group, so V_0 is the prompt's Monte Carlo value: what that gains is not the credit's doing."""
+    kept = f"V kept at the prompt's own Monte Carlo value, where these curves start, gains {start:.0%}"
+    return (
+        f" Part of that is the anchor: {kept} by itself."
+        if start <= reduction
+        else f" The anchor alone does better: {kept}."
+    )
 
 
 def _told_apart(lead, key) -> str:
