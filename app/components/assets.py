@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import streamlit as st
+
 from vimpo_core.paths import ASSETS
+
+_VIEW_SCRIPTS = ("mounting.js", "drawing.js", "token_strip.js", "lenses.js", "save_figure.js")
+"""What stands before the script of a view of a solution, in every component and in `formats.html_page`."""
 
 
 def read_asset(name: str) -> str:
@@ -13,6 +18,27 @@ def read_asset(name: str) -> str:
             f"the page needs assets/components/{name}, which is missing. Restore it from the repository."
         )
     return path.read_text(encoding="utf-8")
+
+
+def read_assets(*names: str) -> str:
+    """The texts of files in assets/components, one after the other."""
+    return "".join(map(read_asset, names))
+
+
+def register_view(name: str, *styles: str):
+    """Register a view of a solution: its own html and script, and the css and scripts that all views share.
+
+    Args:
+        name: of the component and its files.
+        styles: its css files after the shared one, in order.
+    """
+    return st.components.v2.component(
+        name,
+        html=read_asset(f"{name}.html"),
+        css=read_assets("views.css", *styles),
+        js=read_assets(*_VIEW_SCRIPTS, f"{name}.js"),
+        isolate_styles=True,
+    )
 
 
 def as_data(payload: dict) -> list[dict]:

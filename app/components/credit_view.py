@@ -8,17 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import streamlit as st
+from app.components.assets import as_data, register_view
 
-from app.components.assets import as_data, read_asset
-
-_mount = st.components.v2.component(
-    "credit_view",
-    html=read_asset("credit_view.html"),
-    css=read_asset("tokens.css") + read_asset("credit_view.css"),
-    js="".join(map(read_asset, ("token_strip.js", "lenses.js", "save_figure.js", "credit_view.js"))),
-    isolate_styles=True,
-)
+_mount = register_view("credit_view", "tokens.css", "credit_view.css")
 
 
 def credit_view(

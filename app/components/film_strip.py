@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import streamlit as st
+from app.components.assets import as_data, register_view
 
-from app.components.assets import as_data, read_asset
-
-_mount = st.components.v2.component(
-    "film_strip",
-    html=read_asset("film_strip.html"),
-    css="".join(map(read_asset, ("tokens.css", "credit_view.css", "film_strip.css"))),
-    js="".join(map(read_asset, ("token_strip.js", "lenses.js", "save_figure.js", "film_strip.js"))),
-    isolate_styles=True,
-)
+_mount = register_view("film_strip", "tokens.css", "credit_view.css", "film_strip.css")
 
 
 def film_strip(

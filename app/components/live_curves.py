@@ -12,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from app.components.assets import as_data, read_asset
+from app.components.hues import hues_css
 from vimpo_core.config import TrainConfig
 from vimpo_core.metrics import METRICS, Row, series, thin
 
@@ -51,8 +52,12 @@ CHARTS = (
 SPARSE = ("sampled_accuracy", "greedy_accuracy")
 """Measured only now and then: every point is drawn."""
 
-_SOURCES = {part: read_asset(f"live_curves.{part}") for part in ("html", "css", "js")}
-_mount = st.components.v2.component("vimpo_live_curves", **_SOURCES)
+_mount = st.components.v2.component(
+    "vimpo_live_curves",
+    html=read_asset("live_curves.html"),
+    css=hues_css(".curves") + read_asset("live_curves.css"),
+    js=read_asset("live_curves.js"),
+)
 
 
 def run_payload(run_id: str, config: TrainConfig, rows: Sequence[Row]) -> dict[str, Any]:

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import streamlit as st
+from app.components.assets import as_data, register_view
 
-from app.components.assets import as_data, read_asset
-
-_mount = st.components.v2.component(
-    "pair_view",
-    html=read_asset("pair_view.html"),
-    css="".join(map(read_asset, ("tokens.css", "credit_view.css", "pair_view.css"))),
-    js="".join(map(read_asset, ("token_strip.js", "lenses.js", "save_figure.js", "pair_view.js"))),
-    isolate_styles=True,
-)
+_mount = register_view("pair_view", "tokens.css", "credit_view.css", "pair_view.css")
 
 
 def pair_view(payload: dict, *, key: str, on_select: Callable[[], None] | None = None) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.assets import as_data, read_asset
+from app.components.assets import as_data, read_asset, read_assets
+from app.components.hues import hues_css
 from app.components.live_curves import ALGORITHM_NAMES
 from vimpo_core import picks, views
 from vimpo_core.config import TrainConfig
@@ -26,8 +27,8 @@ _VERDICTS = {
 _mount = st.components.v2.component(
     "vimpo_solutions",
     html=read_asset("solutions.html"),
-    css=read_asset("tokens.css") + read_asset("solutions.css"),
-    js=read_asset("token_strip.js") + read_asset("solutions.js"),
+    css=hues_css(".solutions") + read_assets("tokens.css", "solutions.css"),
+    js=read_assets("token_strip.js", "solutions.js"),
 )
 
 

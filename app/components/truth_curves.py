@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import streamlit as st
-
-from app.components.assets import as_data, read_asset
+from app.components.assets import as_data, register_view
 from app.components.hues import SHADES, SOFT
 
-_mount = st.components.v2.component(
-    "truth_curves",
-    html=read_asset("truth_curves.html"),
-    css=read_asset("credit_view.css") + read_asset("truth_curves.css"),
-    js="".join(map(read_asset, ("token_strip.js", "lenses.js", "save_figure.js", "truth_curves.js"))),
-    isolate_styles=True,
-)
+_mount = register_view("truth_curves", "credit_view.css", "truth_curves.css")
 _HUES = {
     theme: {"vimpo": shades["vimpo"][0], "grpo": shades["grpo"][0], "soft": SOFT[theme]}
     for theme, shades in SHADES.items()

@@ -2,25 +2,10 @@
 //
 // Python sends every number once (views.inspector_payload: whole numbers of the last shown digit); hovering, selecting
 // and changing the lens happen here and update everything at once. Python only hears, 150 ms later, which token and
-// lens are selected, to put them in the address bar. No credit is computed here; reading a lens is in lenses.js.
-
-const VIEWS = new WeakMap();
-const REPORT_AFTER_MS = 150;
+// lens are selected, to put them in the address bar (mounting.js). No credit is computed here; reading a lens is in lenses.js.
 
 export default function (component) {
-  const { parentElement, setStateValue } = component;
-  const data = component.data?.[0];
-  const root = parentElement.querySelector(".credit-view");
-  if (!root || !data) return undefined;
-  let view = VIEWS.get(root);
-  if (!view) VIEWS.set(root, (view = createView(root)));
-  view.report = (value) => setStateValue("view", value);
-  update(view, data);
-  return () => {
-    clearTimeout(view.timer);
-    view.resize.disconnect();
-    VIEWS.delete(root);
-  };
+  return mountView(component, ".credit-view", createView, update, (value) => component.setStateValue("view", value));
 }
 
 // --- state ---------------------------------------------------------------------------------------------------------
@@ -38,13 +23,13 @@ function createView(root) {
     const row = event.target.closest("[data-lens]");
     if (row) chooseLens(view, row.dataset.lens, true);
   });
-  for (const place of root.querySelectorAll(".save")) offerToSave(view, place);
-  view.resize = new ResizeObserver(() => {
-    if (!view.data || at(".plot").clientWidth === view.width) return;
+  for (const place of root.querySelectorAll(".save")) {
+    offerToSave(place, root, () => figureOf(view, place.dataset.figure));
+  }
+  watchWidth(view, at(".plot"), () => {
     drawCurve(view);
     for (const host of root.querySelectorAll(".strip-host")) keepNoteInside(host);
   });
-  view.resize.observe(at(".plot"));
   return view;
 }
 
@@ -64,12 +49,8 @@ function update(view, data) {
   showToken(view, false);
 }
 
-function reportSoon(view) {
-  clearTimeout(view.timer);
-  view.timer = setTimeout(() => {
-    view.reported = { token: view.token, lens: view.lens };
-    view.report({ ...view.reported });
-  }, REPORT_AFTER_MS);
+function reportSelection(view) {
+  reportSoon(view, () => ({ token: view.token, lens: view.lens }));
 }
 
 function chooseToken(view, index, focusIn) {
@@ -78,7 +59,7 @@ function chooseToken(view, index, focusIn) {
   if (last < 0) return;
   if (token !== view.token) {
     view.token = token;
-    reportSoon(view);
+    reportSelection(view);
   }
   showToken(view, focusIn);
 }
@@ -87,7 +68,7 @@ function chooseLens(view, lens, isReported) {
   view.lens = lens;
   showLens(view);
   showToken(view, false);
-  if (isReported) reportSoon(view);
+  if (isReported) reportSelection(view);
 }
 
 // --- what a token's numbers are -------------------------------------------------------------------------------------
@@ -199,9 +180,7 @@ function drawLegend(view, lens) {
   const isValue = hasGroup(view.data) && (lens.key === "values" || lens.key === "values_from_end");
   const unit = lens.unit ? ` ${lens.unit}` : "";
   const ends = lens.signed ? [`−${max}`, isValue ? "group mean" : "0", `+${max}`] : ["0", `${max}`];
-  const bar = element("span", `legend-bar ${lens.signed ? "legend-signed" : "legend-amount"}`);
-  const scale = element("span", "legend-scale", bar, element("span", "legend-ends", ...ends.map((e) => element("span", "", e))));
-  const parts = seriesOf(view.data, lens.key) ? [scale] : [];
+  const parts = seriesOf(view.data, lens.key) ? [legendScale(ends, lens.signed)] : [];
   if (!parts.length) {
     parts.push(element("span", "", "Not recorded: no colours."));
   } else if (lens.signed) {
@@ -228,10 +207,6 @@ function legendText(view, lens, unit) {
 }
 
 function listenToStrip(view, host) {
-  const tokenOf = (event) => {
-    const token = event.target.closest?.(".token");
-    return token ? Number(token.dataset.index) : null;
-  };
   host.addEventListener("click", (event) => {
     if (tokenOf(event) !== null) chooseToken(view, tokenOf(event), host);
   });
@@ -303,7 +278,7 @@ function hover(view, index, anchor) {
 function fillHoverCard(view, card, t) {
   const rows = quantities(view, t).filter(([, label]) => !NOT_IN_HOVER.has(label));
   card.replaceChildren(
-    tokenTitle(view, t),
+    tokenTitle(view.data, t),
     element("dl", "hover-list", ...rows.flatMap(([key, label, symbol, text]) => [
       element("dt", key === view.lens ? "active" : "", label, symbol ? element("i", "", ` ${symbol}`) : ""),
       element("dd", key === view.lens ? "active" : "", text),
@@ -326,13 +301,6 @@ function placeHoverCard(view, card, anchor) {
   card.style.top = `${Math.max(8, top) - frame.top}px`;
 }
 
-function tokenTitle(view, t) {
-  const { data } = view;
-  const parts = [element("span", "token-number", `token #${t}`), element("span", "token-text", data.text[t])];
-  if (t === data.first_wrong) parts.push(element("span", "token-wrong", "first wrong"));
-  return element("p", "token-title", ...parts);
-}
-
 // --- formula card ---------------------------------------------------------------------------------------------------
 
 function drawCard(view) {
@@ -342,7 +310,7 @@ function drawCard(view) {
     card.replaceChildren(element("p", "missing", "This solution has no tokens."));
     return;
   }
-  const heading = tokenTitle(view, token);
+  const heading = tokenTitle(view.data, token);
   heading.append(element("span", "of", `of ${data.text.length}, counted from 0`));
   card.replaceChildren(heading, ...formulas(view, token), ...alternatives(view, token), quantityTable(view, token));
 }
@@ -478,13 +446,13 @@ function buildCurve(view, key) {
     ...yAxis(x, y, low - pad, high + pad, count),
     curve.ghost, curve.selection,
     ...(baseline === null ? [] : area(x, y, values, baseline, count)),
-    ...stepMarks(data, x),
+    ...stepMarks(data, x, CURVE.top, CURVE.height - CURVE.bottom),
     ...(baseline === null ? [] : [shape("line", { class: "baseline", x1: x(0), x2: x(count), y1: y(baseline), y2: y(baseline) })]),
     shape("path", { class: "from-end", d: path(x, y, fromEnd) }),
     shape("path", { class: "from-start", d: path(x, y, values) }),
     curve.selectedSegment,
     ...ending(x, y, values, reward, baseline, data, count),
-    ...tokenLabels(data, x, plotWidth / count),
+    ...tokenNames(data, x, CURVE.height - CURVE.bottom + 20),
   );
   return curve;
 }
@@ -511,13 +479,6 @@ function area(x, y, values, baseline, count) {
   return [...half("above", 0, y(baseline)), ...half("below", y(baseline), CURVE.height)];
 }
 
-function stepMarks(data, x) {
-  if (data.line_starts.length > 40) return [];
-  return data.line_starts.slice(1).map((t) =>
-    shape("line", { class: "step-mark", x1: x(t), x2: x(t), y1: CURVE.top, y2: CURVE.height - CURVE.bottom }),
-  );
-}
-
 function ending(x, y, values, reward, baseline, data, count) {
   const last = values[values.length - 1];
   const at = x(count);
@@ -529,28 +490,11 @@ function ending(x, y, values, reward, baseline, data, count) {
     labels.push({ y: y(last), text: `residual ${signed(data.residual / 10 ** data.decimals.reward, 3)}`, kind: "" });
   }
   if (baseline !== null) labels.push({ y: y(baseline), text: `group mean ${Number(baseline.toFixed(3))}`, kind: "faint" });
-  return [...marks, ...spread(labels).map((l) => label(at + 14, l.y + 5, l.text, `end ${l.kind}`, "start"))];
+  return [...marks, ...endLabels(labels, at)];
 }
 
-// Labels that would overlap are pushed apart, in order, without leaving the plot.
-function spread(labels) {
-  const gap = 19;
-  const sorted = [...labels].sort((a, b) => a.y - b.y);
-  sorted.forEach((l, i) => { if (i) l.y = Math.max(l.y, sorted[i - 1].y + gap); });
-  const floor = CURVE.height - CURVE.bottom;
-  for (let i = sorted.length - 1; i >= 0; i--) {
-    sorted[i].y = Math.min(sorted[i].y, i === sorted.length - 1 ? floor : sorted[i + 1].y - gap);
-  }
-  return sorted;
-}
-
-function tokenLabels(data, x, width) {
-  const base = CURVE.height - CURVE.bottom + 20;
-  if (width < 9) return [label(x(0), base, "token 0", "tick", "start"), label(x(data.text.length), base, `${data.text.length}`, "tick", "end")];
-  const room = Math.max(1, Math.floor((width - 2) / 8));
-  return data.text.map((text, t) =>
-    label(x(t + 0.5), base, [...text].slice(0, room).join(""), `curve-token${t === data.first_wrong ? " curve-wrong" : ""}`, "middle"),
-  );
+function endLabels(labels, at) {
+  return apart(labels, 19, CURVE.height - CURVE.bottom).map((l) => label(at + 14, l.y + 5, l.text, `end ${l.kind}`, "start"));
 }
 
 function segment(curve, t) {
@@ -581,37 +525,20 @@ function moveGhost(view) {
 }
 
 function listenToCurve(view, plot) {
-  const tokenAt = (event) => {
-    if (!view.curve) return null;
-    const at = event.clientX - plot.getBoundingClientRect().left;
-    const t = Math.floor((at - view.curve.x(0)) / (view.curve.x(1) - view.curve.x(0)));
-    return t < 0 || t >= view.data.text.length ? null : t;
-  };
-  plot.addEventListener("pointermove", (event) => hover(view, tokenAt(event), view.curve?.svg ?? plot));
+  const under = (event) => (view.curve ? tokenAt(event, plot, view.curve.x, view.data.text.length) : null);
+  plot.addEventListener("pointermove", (event) => hover(view, under(event), view.curve?.svg ?? plot));
   plot.addEventListener("pointerleave", () => hover(view, null));
   plot.addEventListener("click", (event) => {
-    if (tokenAt(event) !== null) chooseToken(view, tokenAt(event), null);
+    if (under(event) !== null) chooseToken(view, under(event), null);
   });
 }
 
 // --- figures as files ------------------------------------------------------------------------------------------------
 
-function offerToSave(view, place) {
-  const button = (kind) => {
-    const save = element("button", "", kind.toUpperCase());
-    save.type = "button";
-    save.addEventListener("click", () => {
-      const figure = figureOf(view, place.dataset.figure);
-      if (figure) saveFigure(figure, `${place.dataset.figure}-${view.lens}`, kind, view.root);
-    });
-    return save;
-  };
-  place.append(element("span", "", "Save this picture as"), button("svg"), button("png"));
-}
-
 function figureOf(view, which) {
-  if (which === "strips") return pictureOfStrips(view.at(".strips"), view.at(".legend"), captionOfStrips(view));
-  return view.curve && picture(view.curve.svg);
+  const name = `${which}-${view.lens}`;
+  if (which === "strips") return [pictureOfStrips(view.at(".strips"), view.at(".legend"), captionOfStrips(view)), name];
+  return view.curve && [picture(view.curve.svg), name];
 }
 
 function captionOfStrips(view) {

@@ -3,8 +3,6 @@
 // Python sends all numbers once (views.film_payload); scrubbing, playing and changing the lens happen here. Python hears,
 // 150 ms later and never while it plays, what was selected: {step, token, lens}, only what was changed here.
 
-const FILMS = new WeakMap();
-const REPORT_AFTER_MS = 150;
 const WHOLE_FILM_MS = 6000;
 const BESIDE = { left: 52, right: 14, top: 10, bottom: 34 };
 const ROWS = { height: 330, least: 4, most: 26 };
@@ -13,20 +11,7 @@ const CURVE_HEIGHT = 250;
 const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 export default function (component) {
-  const { parentElement, setStateValue } = component;
-  const data = component.data?.[0];
-  const root = parentElement.querySelector(".film-strip");
-  if (!root || !data) return undefined;
-  let view = FILMS.get(root);
-  if (!view) FILMS.set(root, (view = createFilm(root)));
-  view.report = (value) => setStateValue("view", value);
-  updateFilm(view, data);
-  return () => {
-    clearTimeout(view.timer);
-    clearInterval(view.playing);
-    view.resize.disconnect();
-    FILMS.delete(root);
-  };
+  return mountView(component, ".film-strip", createFilm, updateFilm, (value) => component.setStateValue("view", value));
 }
 
 // --- state ---------------------------------------------------------------------------------------------------------
@@ -47,11 +32,12 @@ function createFilm(root) {
     if (event.key === "Escape" && view.playing) pause(view);
   });
   listenToMap(view, at(".map .plot"));
-  for (const place of root.querySelectorAll(".save")) offerFilm(view, place);
-  view.resize = new ResizeObserver(() => {
-    if (view.data && at(".map .plot").clientWidth !== view.width) drawFilm(view);
-  });
-  view.resize.observe(at(".map .plot"));
+  for (const place of root.querySelectorAll(".save")) {
+    const { figure } = place.dataset;
+    offerToSave(place, root, () => [picture(view[figure].svg), `film-${figure}-${view.lens}`]);
+  }
+  watchWidth(view, at(".map .plot"), () => drawFilm(view));
+  view.leave = () => clearInterval(view.playing);
   return view;
 }
 
@@ -83,12 +69,7 @@ function choose(view, changes) {
 }
 
 function reportFilm(view) {
-  clearTimeout(view.timer);
-  view.timer = setTimeout(() => {
-    if (!view.changed.size) return;
-    view.reported = Object.fromEntries([...view.changed].map((name) => [name, view[name]]));
-    view.report({ ...view.reported });
-  }, REPORT_AFTER_MS);
+  if (view.changed.size) reportSoon(view, () => Object.fromEntries([...view.changed].map((name) => [name, view[name]])));
 }
 
 function play(view) {
@@ -189,7 +170,7 @@ function buildMap(view, width) {
     ...cells.flat(), ...marks,
     shape("rect", { class: "map-frame", x: x(0), y: y(0), width: right - x(0), height: bottom - y(0) }),
     ...data.line_starts.slice(1).map((t) => shape("line", { class: "step-mark", x1: x(t), x2: x(t), y1: y(0), y2: bottom })),
-    columnNow, rowNow, ...names.values(), ...wrong, ...columnNames(data, x, bottom + 20),
+    columnNow, rowNow, ...names.values(), ...wrong, ...tokenNames(data, x, bottom + 20),
   );
   return { svg, x, y, rowHeight, cells, marks, rowNow, columnNow, names };
 }
@@ -204,16 +185,6 @@ function stepNames(data, rowHeight, y) {
     names.set(row, label(BESIDE.left - 10, y(row) + rowHeight / 2 + 5, String(frame.step), "tick", "end"));
   });
   return names;
-}
-
-function columnNames(data, x, y) {
-  const width = x(1) - x(0);
-  const count = data.text.length;
-  if (width < 9) return [label(x(0), y, "token 0", "tick", "start"), label(x(count), y, `${count}`, "tick", "end")];
-  const room = Math.max(1, Math.floor((width - 2) / 8));
-  return data.text.map((text, t) =>
-    label(x(t + 0.5), y, [...text].slice(0, room).join(""), `curve-token${t === data.first_wrong ? " curve-wrong" : ""}`, "middle"),
-  );
 }
 
 function buildFilmCurve(view, width) {
@@ -239,7 +210,7 @@ function buildFilmCurve(view, width) {
     shape("line", { class: "baseline", x1: x(0), x2: x(count), y1: y(reward), y2: y(reward) }),
     label(x(0) + 6, y(reward) + (reward < 0.5 ? -7 : 18), `reward R = ${Number(reward.toFixed(3))}`, "tick", "start"),
     ...values.map((line) => shape("path", { class: "ghost-line", d: path(x, y, line) })),
-    now, ...columnNames(data, x, height - BESIDE.bottom + 20),
+    now, ...tokenNames(data, x, height - BESIDE.bottom + 20),
   );
   return { svg, x, y, values, now, band };
 }
@@ -317,8 +288,7 @@ function drawFilmLegend(view, lens) {
   const max = data.scales[lens.scale];
   const isValue = lens.key === "values_from_end";
   const ends = lens.signed ? [`−${max}`, isValue ? "R" : "0", `+${max}`] : ["0", `${max}`];
-  const bar = element("span", `legend-bar ${lens.signed ? "legend-signed" : "legend-amount"}`);
-  const parts = [element("span", "legend-scale", bar, element("span", "legend-ends", ...ends.map((e) => element("span", "", e))))];
+  const parts = [legendScale(ends, lens.signed)];
   if (lens.signed) {
     parts.push(element("span", "",
       element("span", "sample sample-plus", isValue ? "above R" : "positive"), " ",
@@ -366,17 +336,4 @@ function listenToMap(view, plot) {
     const row = within(frameOf(view) + move[0], view.data.frames.length);
     choose(view, { step: view.data.frames[row].step, token: within(view.token + move[1], view.data.text.length) });
   });
-}
-
-function offerFilm(view, place) {
-  const button = (kind) => {
-    const save = element("button", "", kind.toUpperCase());
-    save.type = "button";
-    save.addEventListener("click", () => {
-      const { svg } = view[place.dataset.figure];
-      saveFigure(picture(svg), `film-${place.dataset.figure}-${view.lens}`, kind, view.root);
-    });
-    return save;
-  };
-  place.append(element("span", "", "Save this picture as"), button("svg"), button("png"));
 }

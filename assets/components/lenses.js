@@ -1,5 +1,5 @@
-// What the views of a solution share: reading a lens off a payload of vimpo_core.views, the lens picker, following Python,
-// and small drawing helpers. Python puts this text in front of a component's own script.
+// What the views of a solution share: reading a lens off a payload of vimpo_core.views, the lens picker, and what stands
+// around tokens in every drawing. Python puts this text in front of a component's own script.
 //
 // data = a payload, or one frame of a film with the payload's lenses and decimals: whole numbers of the last shown digit.
 // No credit is computed here: arrays are looked up, and three readings of one measured number are spelt out (log-ratio =
@@ -66,63 +66,38 @@ function fillPicker(select, data) {
   select.replaceChildren(...groups.filter((group) => group.children.length));
 }
 
-// Python's answer to an older click must not pull the selection back: follow it only when it says something new.
-function followPython(view, name, value, isNew) {
-  const isNews = isNew || view.fromPython[name] !== value && view.reported[name] !== value;
-  view.fromPython[name] = value;
-  return isNews ? value : view[name];
+// --- tokens in drawings ----------------------------------------------------------------------------------------------
+
+function tokenTitle(data, t) {
+  const parts = [element("span", "token-number", `token #${t}`), element("span", "token-text", data.text[t])];
+  if (t === data.first_wrong) parts.push(element("span", "token-wrong", "first wrong"));
+  return element("p", "token-title", ...parts);
 }
 
-// --- drawing ---------------------------------------------------------------------------------------------------------
-
-function yAxis(x, y, low, high, count) {
-  const step = niceStep((high - low) / 4);
-  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  const marks = [];
-  for (let u = Math.ceil(low / step) * step; u <= high; u += step) {
-    marks.push(
-      shape("line", { class: "grid", x1: x(0), x2: x(count), y1: y(u), y2: y(u) }),
-      label(x(0) - 8, y(u) + 5, u.toFixed(digits).replace("-", "−").replace(/^−(0\.?0*)$/, "$1"), "tick", "end"),
-    );
-  }
-  return marks;
+// The tokens below their columns, as much of each as has room; with none, the first and the last number.
+function tokenNames(data, x, y) {
+  const width = x(1) - x(0);
+  const count = data.text.length;
+  if (width < 9) return [label(x(0), y, "token 0", "tick", "start"), label(x(count), y, `${count}`, "tick", "end")];
+  const room = Math.max(1, Math.floor((width - 2) / 8));
+  return data.text.map((text, t) =>
+    label(x(t + 0.5), y, [...text].slice(0, room).join(""), `curve-token${t === data.first_wrong ? " curve-wrong" : ""}`, "middle"),
+  );
 }
 
-function niceStep(rough) {
-  const power = 10 ** Math.floor(Math.log10(rough));
-  return [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.999);
+function stepMarks(data, x, y1, y2) {
+  if (data.line_starts.length > 40) return [];
+  return data.line_starts.slice(1).map((t) => shape("line", { class: "step-mark", x1: x(t), x2: x(t), y1, y2 }));
 }
 
-function path(x, y, values) {
-  let isDown = false;
-  return values.map((u, t) => {
-    if (u === null) {
-      isDown = false;
-      return "";
-    }
-    const command = isDown ? "L" : "M";
-    isDown = true;
-    return `${command}${x(t).toFixed(1)},${y(u).toFixed(1)}`;
-  }).join("");
+// The token whose column is under the pointer; null beside the plot.
+function tokenAt(event, plot, x, count) {
+  const at = event.clientX - plot.getBoundingClientRect().left;
+  const t = Math.floor((at - x(0)) / (x(1) - x(0)));
+  return t < 0 || t >= count ? null : t;
 }
 
-const SVG = "http://www.w3.org/2000/svg";
-
-function element(tag, className, ...children) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  node.append(...children);
-  return node;
-}
-
-function shape(tag, attributes) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-}
-
-function label(x, y, text, className, anchor) {
-  const node = shape("text", { x, y, class: className, "text-anchor": anchor });
-  node.textContent = text;
-  return node;
+function legendScale(ends, isSigned) {
+  const bar = element("span", `legend-bar ${isSigned ? "legend-signed" : "legend-amount"}`);
+  return element("span", "legend-scale", bar, element("span", "legend-ends", ...ends.map((e) => element("span", "", e))));
 }

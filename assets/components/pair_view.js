@@ -1,27 +1,18 @@
 // Two solutions of one prompt: a branch and what it grew from, or an edit and its original. Python sends all numbers once
 // (pairs.pair_payload: whole numbers of the last shown digit) and hears {side, token} when a token was clicked.
 
-const PAIRS = new WeakMap();
 const PAIR_CURVE = { height: 300, left: 44, right: 132, top: 16, bottom: 30 };
 
 export default function (component) {
-  const { parentElement, setStateValue } = component;
-  const data = component.data?.[0];
-  const root = parentElement.querySelector(".pair-view");
-  if (!root || !data) return undefined;
-  let view = PAIRS.get(root);
-  if (!view) PAIRS.set(root, (view = createPair(root)));
-  view.report = (value) => setStateValue("token", value);
-  if (view.version !== data.version) {
-    view.version = data.version;
-    view.data = data;
-    view.chosen = { side: 1, token: Math.min(data.fork, Math.max(0, data.sides[1].text.length - 1)) };
-    drawPair(view);
-  }
-  return () => {
-    view.resize.disconnect();
-    PAIRS.delete(root);
-  };
+  return mountView(component, ".pair-view", createPair, updatePair, (value) => component.setStateValue("token", value));
+}
+
+function updatePair(view, data) {
+  if (view.version === data.version) return;
+  view.version = data.version;
+  view.data = data;
+  view.chosen = { side: 1, token: Math.min(data.fork, Math.max(0, data.sides[1].text.length - 1)) };
+  drawPair(view);
 }
 
 function createPair(root) {
@@ -31,13 +22,11 @@ function createPair(root) {
   view.titles = [...root.querySelectorAll(".strip-title")];
   view.hosts.forEach((host, side) => listenToPair(view, host, side));
   at("select").addEventListener("change", () => drawDifference(view));
-  offerPair(view, at(".save"));
-  view.resize = new ResizeObserver(() => {
-    if (!view.data || at(".plot").clientWidth === view.width) return;
+  offerToSave(at(".save"), root, () => view.curve && [picture(view.curve.svg), view.data.is_edit ? "edit" : "branch"]);
+  watchWidth(view, at(".plot"), () => {
     drawPairCurve(view);
     view.hosts.forEach(keepNoteInside);
   });
-  view.resize.observe(at(".plot"));
   return view;
 }
 
@@ -122,10 +111,8 @@ function drawDifference(view) {
 
 function drawPairLegend(view) {
   const { data } = view;
-  const bar = element("span", "legend-bar legend-signed");
-  const ends = [`−${data.scale}`, "0", `+${data.scale}`].map((e) => element("span", "", e));
   const parts = data.scale
-    ? [element("span", "legend-scale", bar, element("span", "legend-ends", ...ends))]
+    ? [legendScale([`−${data.scale}`, "0", `+${data.scale}`], true)]
     : [element("span", "", "No credit: policy and reference agree.")];
   parts.push(element("span", "",
     element("span", "sample sample-plus", "positive"), " ", element("span", "sample sample-minus", "negative"), " ",
@@ -198,9 +185,7 @@ function lineEnds(view, sides, baseline, x, y, count) {
     shape("line", { class: "gap", x1: x(s.text.length), x2: x(s.text.length), y1: y(s.values.at(-1)), y2: y(s.reward) }),
     shape("circle", { class: `reward ${side ? "" : "quiet"}`, cx: x(s.text.length), cy: y(s.reward), r: 5 }),
   ]));
-  const sorted = [...labels].sort((a, b) => a.y - b.y);
-  sorted.forEach((l, i) => { if (i) l.y = Math.max(l.y, sorted[i - 1].y + 19); });
-  return [...marks, ...sorted.map((l) => label(x(count) + 14, l.y + 5, l.text, l.kind, "start"))];
+  return [...marks, ...apart(labels, 19).map((l) => label(x(count) + 14, l.y + 5, l.text, l.kind, "start"))];
 }
 
 // --- endings -------------------------------------------------------------------------------------------------------
@@ -266,10 +251,6 @@ function drawNumbers(view) {
 
 function listenToPair(view, host, index) {
   const side = Math.min(index, 1);
-  const tokenOf = (event) => {
-    const token = event.target.closest?.(".token");
-    return token ? Number(token.dataset.index) : null;
-  };
   const choose = (token, focus) => {
     const last = view.data.sides[side].text.length - 1;
     view.chosen = { side, token: Math.max(0, Math.min(token, last)) };
@@ -339,16 +320,4 @@ function tokenWords(data, side, token) {
 
 function amount(data, value) {
   return value === null || value === undefined ? "not finite" : signed(value / 10 ** data.decimals, Math.min(3, data.decimals));
-}
-
-function offerPair(view, place) {
-  const button = (kind) => {
-    const save = element("button", "", kind.toUpperCase());
-    save.type = "button";
-    save.addEventListener("click", () => {
-      if (view.curve) saveFigure(picture(view.curve.svg), view.data.is_edit ? "edit" : "branch", kind, view.root);
-    });
-    return save;
-  };
-  place.append(element("span", "", "Save this picture as"), button("svg"), button("png"));
 }

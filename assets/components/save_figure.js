@@ -1,16 +1,29 @@
 // Figures as files, made in the browser from what it shows: SVG for slides, PNG for everything else. Colours and fonts are
-// written out, so that a figure looks the same outside the page.
+// written out, so that a figure looks the same outside the page. drawing.js stands before this text.
 //
+//   offerToSave(place, around, figureOf)       the two buttons; figureOf(): [svg, name], or null when nothing is drawn
 //   saveFigure(svg, name, kind, around)       download name.svg or name.png; `around`: an element whose background it gets
 //   picture(svg)                              a copy of an SVG on the page that needs none of its style sheets
 //   pictureOfStrips(box, legend, caption)     the strips in a box as an SVG, their titles above, the caption in legend's type
 
-const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
 const WRITTEN_OUT = [
   "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "font-family", "font-size", "font-weight",
   "text-anchor", "text-decoration-line", "visibility",
 ];
 const PNG_SCALE = 2; // sharp on a projector
+
+function offerToSave(place, around, figureOf) {
+  const button = (kind) => {
+    const save = element("button", "", kind.toUpperCase());
+    save.type = "button";
+    save.addEventListener("click", () => {
+      const found = figureOf();
+      if (found) saveFigure(found[0], found[1], kind, around);
+    });
+    return save;
+  };
+  place.append(element("span", "", "Save this picture as"), button("svg"), button("png"));
+}
 
 function saveFigure(figure, name, kind, around) {
   putPaper(figure, around);
@@ -75,9 +88,9 @@ function putPaper(figure, around) {
   let holder = around;
   const isClear = (node) => plainColour(getComputedStyle(node).backgroundColor)[1] === 0;
   while (holder && isClear(holder)) holder = holder.parentElement ?? holder.getRootNode().host;
-  const paper = drawn("rect", { width: "100%", height: "100%" });
+  const paper = shape("rect", { width: "100%", height: "100%" });
   paint(paper, "fill", holder ? getComputedStyle(holder).backgroundColor : "#ffffff");
-  figure.setAttribute("xmlns", SVG_NAMESPACE);
+  figure.setAttribute("xmlns", SVG);
   figure.prepend(paper);
 }
 
@@ -90,12 +103,12 @@ function pictureOfStrips(box, legend, caption) {
     return { x: at.left - frame.left, y: at.top - frame.top, width: at.width, height: at.height };
   };
   const height = Math.ceil(box.scrollHeight);
-  const figure = drawn("svg", { width: Math.ceil(box.scrollWidth), height: height + 34 });
+  const figure = shape("svg", { width: Math.ceil(box.scrollWidth), height: height + 34 });
   for (const title of box.querySelectorAll(".strip-title")) figure.append(...pictureOfTitle(title, place));
   for (const token of box.querySelectorAll(".token")) figure.append(...pictureOfToken(token, place(token)));
   for (const wrong of box.querySelectorAll(".wrong")) {
     const { x, y, width, height } = place(wrong);
-    const mark = drawn("rect", { x, y: y + height + 2, width: width - 1, height: 3 });
+    const mark = shape("rect", { x, y: y + height + 2, width: width - 1, height: 3 });
     paint(mark, "fill", getComputedStyle(wrong, "::after").backgroundColor);
     figure.append(mark);
   }
@@ -114,9 +127,9 @@ function pictureOfTitle(title, place) {
 
 function pictureOfToken(token, { x, y, width, height }) {
   const style = getComputedStyle(token);
-  const paper = drawn("rect", { x, y, width, height: height - 3, rx: 2 });
+  const paper = shape("rect", { x, y, width, height: height - 3, rx: 2 });
   paint(paper, "fill", style.backgroundColor);
-  const line = drawn("line", { x1: x, x2: x + width, y1: y + height - 1.5, y2: y + height - 1.5, "stroke-width": 3 });
+  const line = shape("line", { x1: x, x2: x + width, y1: y + height - 1.5, y2: y + height - 1.5, "stroke-width": 3 });
   paint(line, "stroke", style.borderBottomColor);
   if (style.borderBottomStyle === "dashed") line.setAttribute("stroke-dasharray", "4 3");
   return [paper, line, words(token, { x: x + 2, y: y + 1, height: height - 4 }, token.textContent)];
@@ -125,17 +138,11 @@ function pictureOfToken(token, { x, y, width, height }) {
 function words(node, { x, y, height }, text) {
   const style = getComputedStyle(node);
   const size = parseFloat(style.fontSize);
-  const written = drawn("text", {
+  const written = shape("text", {
     x, y: y + Math.min(height, size * 1.3) / 2 + size * 0.35,
     "font-family": style.fontFamily, "font-size": size, "font-weight": style.fontWeight, "xml:space": "preserve",
   });
   paint(written, "fill", style.color);
   written.textContent = text;
   return written;
-}
-
-function drawn(tag, attributes) {
-  const node = document.createElementNS(SVG_NAMESPACE, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
 }

@@ -1,44 +1,37 @@
-// Reward against telescope: one mark a solution, circle for right and cross for wrong. Python puts save_figure.js in front
-// (drawn, picture, saveFigure). A click or Enter reports which solution to open; nothing is computed here.
+// Reward against telescope: one mark a solution, circle for right and cross for wrong. Python puts mounting.js, drawing.js
+// and save_figure.js in front. A click or Enter reports which solution to open; nothing is computed here.
 
-const CHARTS = new WeakMap();
 const MARGIN = { left: 62, right: 16, top: 12, bottom: 50 };
 const LARGEST = 520; // px; both axes have one scale, so the line is at 45 degrees and the plot is square
 
 export default function (component) {
-  const { parentElement, setTriggerValue } = component;
-  const data = component.data?.[0];
-  const root = parentElement.querySelector(".scatter");
-  if (!root || !data) return undefined;
-  let chart = CHARTS.get(root);
-  if (!chart) CHARTS.set(root, (chart = createChart(root)));
-  chart.open = (point) => setTriggerValue("open", { group: point.group, sample: point.sample });
+  const report = ({ group, sample }) => component.setTriggerValue("open", { group, sample });
+  return mountView(component, ".scatter", createChart, update, report);
+}
+
+function update(chart, data) {
   const isNew = chart.data?.version !== data.version;
   chart.data = data;
   if (isNew) draw(chart);
   mark(chart);
-  return () => {
-    chart.resize.disconnect();
-    CHARTS.delete(root);
-  };
 }
 
 function createChart(root) {
-  const chart = { root, data: null, nodes: [], order: [], size: 0, open: () => {} };
+  const chart = { root, data: null, nodes: [], order: [], size: 0, report: () => {} };
   const plot = root.querySelector(".plot");
   const indexOf = (event) => {
     const node = event.target.closest?.(".point");
     return node ? Number(node.dataset.index) : null;
   };
   plot.addEventListener("click", (event) => {
-    if (indexOf(event) !== null) chart.open(chart.data.points[indexOf(event)]);
+    if (indexOf(event) !== null) chart.report(chart.data.points[indexOf(event)]);
   });
   plot.addEventListener("pointerover", (event) => tell(chart, indexOf(event)));
   plot.addEventListener("pointerleave", () => tell(chart, null));
   plot.addEventListener("focusin", (event) => tell(chart, indexOf(event)));
   plot.addEventListener("focusout", () => tell(chart, null));
   plot.addEventListener("keydown", (event) => onKey(chart, event, indexOf(event)));
-  offerToSave(chart, root.querySelector(".save"));
+  offerToSave(root.querySelector(".save"), root, () => [picture(chart.svg), "reward-against-telescope"]);
   chart.resize = new ResizeObserver(() => {
     if (chart.data && sizeOf(chart) !== chart.size) {
       draw(chart);
@@ -57,7 +50,7 @@ function onKey(chart, event, index) {
   if (event.key === "Escape") return tell(chart, null);
   if (event.key === "Enter" || event.key === " ") {
     event.preventDefault();
-    return chart.open(chart.data.points[index]);
+    return chart.report(chart.data.points[index]);
   }
   if (!(event.key in moves)) return undefined;
   event.preventDefault();
@@ -87,7 +80,7 @@ function draw(chart) {
   const room = size - MARGIN.left - MARGIN.right;
   const x = (u) => MARGIN.left + (room * (u - from)) / (to - from);
   const y = (u) => MARGIN.top + room * (1 - (u - from) / (to - from));
-  const svg = drawn("svg", { width: size, height: MARGIN.top + room + MARGIN.bottom, role: "none" });
+  const svg = shape("svg", { width: size, height: MARGIN.top + room + MARGIN.bottom, role: "none" });
   svg.append(...axes(x, y, from, to, room), ...fitLine(x, y, from, to));
   chart.nodes = points.map((point, index) => pointNode(point, index, x(point.x), y(point.y)));
   chart.order = points.map((_, index) => index).sort((a, b) => points[a].x - points[b].x || points[a].y - points[b].y);
@@ -107,40 +100,36 @@ function axes(x, y, from, to, room) {
     const kind = n === 0 ? "zero" : "grid";
     const text = `${u < 0 ? "−" : ""}${Math.abs(u).toFixed(digits)}`;
     nodes.push(
-      drawn("line", { class: kind, x1: x(u), x2: x(u), y1: y(from), y2: y(to) }),
-      drawn("line", { class: kind, x1: x(from), x2: x(to), y1: y(u), y2: y(u) }),
-      written(text, x(u), y(from) + 20, "middle"),
-      written(text, x(from) - 8, y(u) + 5, "end"),
+      shape("line", { class: kind, x1: x(u), x2: x(u), y1: y(from), y2: y(to) }),
+      shape("line", { class: kind, x1: x(from), x2: x(to), y1: y(u), y2: y(u) }),
+      label(x(u), y(from) + 20, text, "", "middle"),
+      label(x(from) - 8, y(u) + 5, text, "", "end"),
     );
   }
-  const side = written("reward − group mean", 16, y(from) - room / 2, "middle", "axis");
+  const side = label(16, y(from) - room / 2, "reward − group mean", "axis", "middle");
   side.setAttribute("transform", `rotate(-90 16 ${y(from) - room / 2})`);
-  return [...nodes, written("sum of the token credits δ, in reward", x(from) + room / 2, y(from) + 43, "middle", "axis"), side];
+  return [...nodes, label(x(from) + room / 2, y(from) + 43, "sum of the token credits δ, in reward", "axis", "middle"), side];
 }
 
 function fitLine(x, y, from, to) {
   const at = to - 0.04 * (to - from);
-  const label = written("no residual", x(at) - 10, y(at) + 4, "end", "fit-label");
-  return [drawn("line", { class: "fit", x1: x(from), y1: y(from), x2: x(to), y2: y(to) }), label];
+  return [
+    shape("line", { class: "fit", x1: x(from), y1: y(from), x2: x(to), y2: y(to) }),
+    label(x(at) - 10, y(at) + 4, "no residual", "fit-label", "end"),
+  ];
 }
 
 function pointNode(point, index, cx, cy) {
-  const node = drawn("g", {
+  const node = shape("g", {
     class: `point ${point.right ? "right" : "wrong"}${point.own ? " own" : ""}`, role: "option", tabindex: -1,
     transform: `translate(${cx.toFixed(1)} ${cy.toFixed(1)})`, "aria-label": point.lines.join(", "), "aria-selected": "false",
   });
   node.dataset.index = index;
   node.append(
-    drawn("circle", { class: "target", r: 12 }),
-    drawn("circle", { class: "ring", r: 10 }),
-    point.right ? drawn("circle", { class: "mark", r: 5.5 }) : drawn("path", { class: "mark", d: "M-5,-5L5,5M-5,5L5,-5" }),
+    shape("circle", { class: "target", r: 12 }),
+    shape("circle", { class: "ring", r: 10 }),
+    point.right ? shape("circle", { class: "mark", r: 5.5 }) : shape("path", { class: "mark", d: "M-5,-5L5,5M-5,5L5,-5" }),
   );
-  return node;
-}
-
-function written(text, x, y, anchor, kind = "") {
-  const node = drawn("text", { x, y, "text-anchor": anchor, class: kind });
-  node.textContent = text;
   return node;
 }
 
@@ -162,28 +151,11 @@ function tell(chart, index) {
   for (const node of chart.nodes) node.classList.toggle("active", Number(node.dataset.index) === index);
   tip.hidden = index === null;
   if (index === null) return;
-  tip.replaceChildren(...chart.data.points[index].lines.map((text, n) => {
-    const line = document.createElement("p");
-    line.className = n === 0 ? "head" : "";
-    line.textContent = text;
-    return line;
-  }));
+  tip.replaceChildren(...chart.data.points[index].lines.map((text, n) => element("p", n === 0 ? "head" : "", text)));
   const frame = chart.root.getBoundingClientRect();
   const at = chart.nodes[index].getBoundingClientRect();
   const left = at.right - frame.left + 10;
   const isRoom = left + tip.offsetWidth <= Math.max(frame.width, chart.size);
   tip.style.left = `${isRoom ? left : Math.max(0, at.left - frame.left - tip.offsetWidth - 10)}px`;
   tip.style.top = `${Math.max(0, at.top - frame.top - 10)}px`;
-}
-
-function offerToSave(chart, place) {
-  const text = document.createElement("span");
-  text.textContent = "Save this picture as";
-  place.append(text, ...["svg", "png"].map((kind) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = kind.toUpperCase();
-    button.addEventListener("click", () => saveFigure(picture(chart.svg), "reward-against-telescope", kind, chart.root));
-    return button;
-  }));
 }

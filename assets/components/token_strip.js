@@ -141,6 +141,12 @@ function signOf(value, share, isSigned) {
   return value > 0 ? "+" : "-";
 }
 
+// The number of the token that an event happened on; null beside the tokens.
+function tokenOf(event) {
+  const token = event.target.closest?.(".token");
+  return token ? Number(token.dataset.index) : null;
+}
+
 function keepNoteInside(container) {
   const note = container.querySelector(".wrong-note");
   if (!note) return;

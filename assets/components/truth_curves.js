@@ -4,25 +4,11 @@
 // solution never shrink meanwhile, selection and focus stay. Hovering and selecting happen here; Python hears which token
 // is selected, to put it in the address. Nothing is computed here but places on the screen.
 
-const VIEWS = new WeakMap();
-const REPORT_AFTER_MS = 150;
 const PLOT = { left: 48, right: 124, top: 24, values: 250, labels: 40, gap: 22, credits: 170, bottom: 14 };
 const MISSING = "not recorded";
 
 export default function (component) {
-  const { parentElement, setStateValue } = component;
-  const data = component.data?.[0];
-  const root = parentElement.querySelector(".truth");
-  if (!root || !data) return undefined;
-  let view = VIEWS.get(root);
-  if (!view) VIEWS.set(root, (view = createView(root)));
-  view.report = (value) => setStateValue("view", value);
-  update(view, data);
-  return () => {
-    clearTimeout(view.timer);
-    view.resize.disconnect();
-    VIEWS.delete(root);
-  };
+  return mountView(component, ".truth", createView, update, (value) => component.setStateValue("view", value));
 }
 
 function createView(root) {
@@ -31,11 +17,8 @@ function createView(root) {
     fromPython: {}, reported: {}, width: 0, scale: { key: "", low: 0, high: 1, most: 0 },
   };
   listen(view, view.at(".plot"));
-  offerToSave(view, view.at(".save"));
-  view.resize = new ResizeObserver(() => {
-    if (view.data && view.at(".plot").clientWidth !== view.width) draw(view);
-  });
-  view.resize.observe(view.at(".plot"));
+  offerToSave(view.at(".save"), root, () => view.svg && [picture(view.svg), "is-it-right"]);
+  watchWidth(view, view.at(".plot"), () => draw(view));
   return view;
 }
 
@@ -80,7 +63,8 @@ function draw(view) {
     ...yAxis(x, y, view.scale.low, view.scale.high, count),
     ...yAxis(x, c, -view.scale.most, view.scale.most, count),
     shape("line", { class: "zero", x1: x(0), x2: x(count), y1: c(0), y2: c(0) }),
-    ...marksOfSteps(data, x, chart),
+    ...stepMarks(data, x, PLOT.top, PLOT.top + PLOT.values),
+    ...stepMarks(data, x, chart.credits, chart.credits + PLOT.credits),
     chart.ghost, chart.selection,
     label(x(0), PLOT.top - 9, "value of the prefix, reward", "panel", "start"),
     label(x(0), chart.credits - 8, "advantage of the token, reward", "panel", "start"),
@@ -135,13 +119,6 @@ function axesOf(view) {
   return { svg, x, y, c, count, labels, credits, height };
 }
 
-function marksOfSteps(data, x, chart) {
-  if (data.line_starts.length > 40) return [];
-  const ends = [[PLOT.top, PLOT.top + PLOT.values], [chart.credits, chart.credits + PLOT.credits]];
-  return data.line_starts.slice(1).flatMap((t) =>
-    ends.map(([y1, y2]) => shape("line", { class: "step-mark", x1: x(t), x2: x(t), y1, y2 })));
-}
-
 function area(x, y, { low, high }) {
   return `${path(x, y, high)}L${low.map((u, t) => `${x(t).toFixed(1)},${y(u).toFixed(1)}`).reverse().join("L")}Z`;
 }
@@ -176,20 +153,7 @@ function names(data, x, y, count) {
     { y: y(data.soft.value.at(-1)), text: "soft optimum", kind: "name-soft" },
   ];
   if (data.values?.at(-1) != null) list.push({ y: y(data.values.at(-1)), text: "implied", kind: "name-implied" });
-  list.sort((a, b) => a.y - b.y);
-  list.forEach((one, i) => { if (i) one.y = Math.max(one.y, list[i - 1].y + 18); });
-  const floor = PLOT.top + PLOT.values;
-  for (let i = list.length - 1; i >= 0; i--) list[i].y = Math.min(list[i].y, i === list.length - 1 ? floor : list[i + 1].y - 18);
-  return list.map((one) => label(x(count) + 8, one.y + 5, one.text, `name ${one.kind}`, "start"));
-}
-
-function tokenNames(data, x, y) {
-  const width = x(1) - x(0);
-  const count = data.text.length;
-  if (width < 9) return [label(x(0), y, "token 0", "tick", "start"), label(x(count), y, `${count}`, "tick", "end")];
-  const room = Math.max(1, Math.floor((width - 2) / 8));
-  return data.text.map((text, t) =>
-    label(x(t + 0.5), y, [...text].slice(0, room).join(""), `curve-token${t === data.first_wrong ? " curve-wrong" : ""}`, "middle"));
+  return apart(list, 18, PLOT.top + PLOT.values).map((one) => label(x(count) + 8, one.y + 5, one.text, `name ${one.kind}`, "start"));
 }
 
 function drawKeys(view) {
@@ -244,10 +208,8 @@ function place(chart, rect, t) {
 
 function readout(data, t) {
   const { implied, truth } = data.decimals;
-  const head = element("p", "token-title",
-    element("span", "token-number", `token #${t}`), element("span", "token-text", data.text[t]),
-    ...(t === data.first_wrong ? [element("span", "token-wrong", "first wrong")] : []),
-    element("span", "of", `of ${data.text.length}, counted from 0`));
+  const head = tokenTitle(data, t);
+  head.append(element("span", "of", `of ${data.text.length}, counted from 0`));
   const within = (band, at, format) => [
     format(band.value[at], truth), " ",
     element("small", "", band.high[at] - band.low[at] < 1e-9 ? "exact" : `${format(band.low[at], truth)} to ${format(band.high[at], truth)}`),
@@ -293,21 +255,16 @@ function spoken(data, t) {
 // --- pointer and keys ------------------------------------------------------------------------------------------------
 
 function listen(view, plot) {
-  const tokenAt = (event) => {
-    if (!view.chart) return null;
-    const at = event.clientX - plot.getBoundingClientRect().left;
-    const t = Math.floor((at - view.chart.x(0)) / (view.chart.x(1) - view.chart.x(0)));
-    return t < 0 || t >= view.data.text.length ? null : t;
-  };
+  const under = (event) => (view.chart ? tokenAt(event, plot, view.chart.x, view.data.text.length) : null);
   const hover = (t) => {
     if (t === view.hovered) return;
     view.hovered = t;
     show(view);
   };
-  plot.addEventListener("pointermove", (event) => hover(tokenAt(event)));
+  plot.addEventListener("pointermove", (event) => hover(under(event)));
   plot.addEventListener("pointerleave", () => hover(null));
   plot.addEventListener("click", (event) => {
-    if (tokenAt(event) !== null) choose(view, tokenAt(event));
+    if (under(event) !== null) choose(view, under(event));
   });
   plot.addEventListener("keydown", (event) => {
     const last = view.data.text.length - 1;
@@ -323,21 +280,5 @@ function choose(view, token) {
   if (token === view.token) return;
   view.token = token;
   show(view);
-  clearTimeout(view.timer);
-  view.timer = setTimeout(() => {
-    view.reported = { token: view.token };
-    view.report({ ...view.reported });
-  }, REPORT_AFTER_MS);
-}
-
-function offerToSave(view, place) {
-  const button = (kind) => {
-    const save = element("button", "", kind.toUpperCase());
-    save.type = "button";
-    save.addEventListener("click", () => {
-      if (view.svg) saveFigure(picture(view.svg), "is-it-right", kind, view.root);
-    });
-    return save;
-  };
-  place.append(element("span", "", "Save this picture as"), button("svg"), button("png"));
+  reportSoon(view, () => ({ token: view.token }));
 }

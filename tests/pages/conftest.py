@@ -1,17 +1,33 @@
-"""What page tests share: no scoring process unless a test asks for one, and the browser of those marked `browser`."""
+"""What page tests share: folders of runs and no process that nobody asked for; the browser, server and page of those
+marked `browser`.
+"""
 
 import os
 
 import pytest
+import streamlit as st
 
-from app import waiting
-from tests.browser import CHROMIUM, browsing
+from app import cache, live, waiting
+from tests.browser import CHROMIUM, browsing, serving, visiting
+from vimpo_core.runs import RunsDir
 
 
 @pytest.fixture(autouse=True)
 def _no_process_ahead_of_time(monkeypatch):
     """Opening Inspect starts the scoring process early; an AppTest that scores nothing needs none."""
     monkeypatch.setattr(waiting, "warm_up", lambda: None)
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """An empty folder of one's own runs, no bundled ones (`cache.DEMOS` is a folder to put them), and no real worker."""
+    monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setattr(cache, "DEMOS", tmp_path / "bundled")
+    monkeypatch.setattr(live, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(RunsDir, "ensure_worker", lambda self: None)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    return RunsDir(tmp_path / "runs")
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +39,39 @@ def browser():
         )
     with browsing() as chromium:
         yield chromium
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """The runs folder of the server at `address`, empty at first."""
+    return RunsDir(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def address(served):
+    """A server for the whole file: real training, real scoring."""
+    with serving(served.path) as server:
+        yield server.address
+
+
+@pytest.fixture
+def visitor(browser):
+    with visiting(browser) as context:
+        yield context
+
+
+@pytest.fixture
+def page(visitor):
+    return _patient(visitor.new_page())
+
+
+@pytest.fixture(params=["light", "dark"])
+def themed_page(request, browser):
+    """A page for somebody who prefers each theme in turn."""
+    with visiting(browser, theme=request.param) as context:
+        yield _patient(context.new_page())
+
+
+def _patient(page):
+    page.set_default_timeout(60_000)
+    return page

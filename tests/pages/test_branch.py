@@ -1,18 +1,15 @@
 """What if? without a browser: what is asked for, drawn, listed and said; nothing is lost when something goes wrong."""
 
-import json
 from concurrent.futures import Future
 
 import numpy as np
 import pytest
-import streamlit as st
 
-from app import cache, sections
+from app import sections
 from tests.fakes import VOCABULARY, make_fake_run
-from tests.pages.test_inspect import one, open_inspect, press, widget
+from tests.pages.opening import again, one, open_inspect, payload_with, press, widget
 from vimpo_core import branches, service
 from vimpo_core.branches import Branch, Ending, Judged, Tries
-from vimpo_core.runs import RunsDir
 from vimpo_core.types import TopK
 
 
@@ -76,15 +73,6 @@ def texts_of(ids):
 
 
 @pytest.fixture
-def runs(tmp_path, monkeypatch):
-    monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setattr(cache, "DEMOS", tmp_path / "bundled")
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    return RunsDir(tmp_path / "runs")
-
-
-@pytest.fixture
 def scoring(monkeypatch, runs):
     fake = FakeService(runs)
     monkeypatch.setattr(service, "scoring_service", lambda: fake)
@@ -92,8 +80,7 @@ def scoring(monkeypatch, runs):
 
 
 def drawn(at):
-    found = [json.loads(c.proto.json)[0] for c in at.get("bidi_component")]
-    return next((payload for payload in found if "counterpart" in payload), None)
+    return payload_with(at, "counterpart")
 
 
 def open_branch(**query):
@@ -105,9 +92,8 @@ def chips(at):
 
 
 def force(at, index=0):
-    chips(at)[index].click().run()
-    assert not at.exception
-    return at
+    chips(at)[index].click()
+    return again(at)
 
 
 def said(elements):

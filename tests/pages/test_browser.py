@@ -7,8 +7,9 @@ import time
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import count_sent, scrolls_sideways, serving, visiting
+from tests.browser import count_sent, scrolls_sideways, visiting
 from tests.fakes import FakeTrainer
+from tests.pages.in_browser import BUNDLED, SETTLED_MS
 from vimpo_core import worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import DEMOS
@@ -25,35 +26,7 @@ PAGES = {
 }
 """Address -> words at the end of what the page draws."""
 
-SETTLED_MS = 400
-"""A selection is reported 150 ms after it was made: after this time a frame would have been sent."""
-
-BUNDLED = "vimpo-beta-0.3"
 SMALL = {"prompts_per_step": 2, "group_size": 4, "eval_prompts": 8}
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    return RunsDir(tmp_path_factory.mktemp("runs"))
-
-
-@pytest.fixture(scope="module")
-def address(runs):
-    with serving(runs.path) as server:
-        yield server.address
-
-
-@pytest.fixture
-def visitor(browser):
-    with visiting(browser) as context:
-        yield context
-
-
-@pytest.fixture
-def page(visitor):
-    opened = visitor.new_page()
-    opened.set_default_timeout(30_000)
-    return opened
 
 
 def strip(page: Page, which: str):
@@ -168,14 +141,14 @@ def test_three_steps_from_the_form_finish_and_a_second_tab_shows_the_same_run(vi
     assert facts[0] == facts[1]
 
 
-def test_closing_the_tab_does_not_stop_the_run(browser, address, runs):
-    job_id = runs.submit([TrainConfig(steps=40, **SMALL)])
-    (run_id,) = next(job.run_ids for job in runs.jobs() if job.job_id == job_id)
+def test_closing_the_tab_does_not_stop_the_run(browser, address, served):
+    job_id = served.submit([TrainConfig(steps=40, **SMALL)])
+    (run_id,) = next(job.run_ids for job in served.jobs() if job.job_id == job_id)
     with visiting(browser) as context:
         page = context.new_page()
         page.goto(f"{address}/train?job={job_id}")  # wakes the worker
         expect(page.get_by_text(re.compile(r"step \d+/40"))).to_be_visible(timeout=60_000)
-    with runs.open(run_id) as store:
+    with served.open(run_id) as store:
         wait_for(lambda: store.state() == RunState.FINISHED)
         assert store.last_step() == 40
 
@@ -272,10 +245,10 @@ class Hostile(FakeTrainer):
 
 
 @pytest.fixture(scope="module")
-def hostile_job(runs):
-    job_id = runs.submit([TrainConfig(steps=1, **SMALL)], name=EXECUTES)
-    worker.main(runs.path, make_trainer=Hostile, only_job=job_id)
-    return next(job for job in runs.jobs() if job.job_id == job_id)
+def hostile_job(served):
+    job_id = served.submit([TrainConfig(steps=1, **SMALL)], name=EXECUTES)
+    worker.main(served.path, make_trainer=Hostile, only_job=job_id)
+    return next(job for job in served.jobs() if job.job_id == job_id)
 
 
 def test_hostile_text_of_a_run_is_shown_literally_and_executes_nothing(page, address, hostile_job):

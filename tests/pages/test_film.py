@@ -1,43 +1,19 @@
 """The film strip section without a browser: what is asked for, drawn and said; the fork form under it."""
 
-import json
-from concurrent.futures import Future
-
 import pytest
 import streamlit as st
 
-from app import cache, film, sections
+from app import film, sections
 from tests.fakes import make_fake_run
-from tests.pages.test_inspect import open_inspect, press, widget
+from tests.pages.opening import StubService, again, open_inspect, payload_with, press, widget
 from vimpo_core import service
 from vimpo_core.config import TrainConfig
 from vimpo_core.film import Film
-from vimpo_core.runs import RunsDir
 
 
-class FakeService:
-    """Keeps what it was asked for; the test sets the answer."""
-
-    def __init__(self):
-        self.asked, self.future = [], Future()
-
-    def warm_up(self):
-        return Future()
-
+class FakeService(StubService):
     def film(self, run_dir, prompt, solution, ids, timeout):
-        self.asked.append((run_dir.name, prompt, solution, ids))
-        self.future = Future()
-        return self.future
-
-
-@pytest.fixture
-def runs(tmp_path, monkeypatch):
-    monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setattr(cache, "DEMOS", tmp_path / "bundled")
-    monkeypatch.setattr(RunsDir, "ensure_worker", lambda self: None)
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    return RunsDir(tmp_path / "runs")
+        return self.ask(run_dir.name, prompt, solution, ids)
 
 
 @pytest.fixture
@@ -48,8 +24,7 @@ def scoring(monkeypatch):
 
 
 def drawn(at):
-    found = [json.loads(c.proto.json)[0] for c in at.get("bidi_component")]
-    return next((payload for payload in found if "frames" in payload), None)
+    return payload_with(at, "frames")
 
 
 def frames_of(runs, run_id, steps):
@@ -64,9 +39,7 @@ def open_film(**query):
 
 def finish(at, runs, scoring, run_id, steps=(0, 5, 10), problems=None):
     scoring.future.set_result(Film(frames_of(runs, run_id, steps), problems or {}))
-    at.run()
-    assert not at.exception
-    return at
+    return again(at)
 
 
 def test_it_is_offered_below_the_credit_view_and_asks_for_nothing_until_it_is_opened(runs, scoring):

@@ -5,30 +5,14 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import count_sent, scrolls_sideways, serving, visiting
+from tests.browser import count_sent, visiting
+from tests.pages.in_browser import BUNDLED, SETTLED_MS, expect_no_sideways_scrolling
 
 pytestmark = pytest.mark.browser
 
-SETTLED_MS = 400
-RUN = "vimpo-beta-0.3"
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("runs")) as server:
-        yield server.address
-
-
-@pytest.fixture
-def page(browser):
-    with visiting(browser) as context:
-        opened = context.new_page()
-        opened.set_default_timeout(60_000)
-        yield opened
-
 
 def open_film(page, address, query=""):
-    page.goto(f"{address}/inspect?run={RUN}&more=film{query}")
+    page.goto(f"{address}/inspect?run={BUNDLED}&more=film{query}")
     expect(page.locator(".film-strip .map svg")).to_be_visible(timeout=60_000)
 
 
@@ -92,15 +76,9 @@ def test_the_lens_changes_all_cells_at_once_and_goes_to_the_address(page, addres
     expect(page).to_have_url(re.compile("lens=entropy"))
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_fits_the_window(browser, address, theme):
-    with visiting(browser, theme=theme) as context:
-        page = context.new_page()
-        open_film(page, address)
-        for width in (1440, 800):
-            page.set_viewport_size({"width": width, "height": 1000})
-            page.wait_for_timeout(SETTLED_MS)
-            assert not scrolls_sideways(page), width
+def test_it_fits_the_window(themed_page, address):
+    open_film(themed_page, address)
+    expect_no_sideways_scrolling(themed_page)
 
 
 def test_with_reduced_motion_nothing_slides_and_a_frame_stays_longer(browser, address):

@@ -1,56 +1,17 @@
 """The Inspect page without a browser: links, pickers, quick picks, typed solutions, and runs that cannot be shown."""
 
-import json
-from concurrent.futures import Future
-
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app import cache
 from tests.fakes import make_fake_run
+from tests.pages.opening import StubService, one, open_inspect, payloads, press, widget
 from vimpo_core import picks, service
 from vimpo_core.config import TrainConfig
-from vimpo_core.paths import ROOT
-from vimpo_core.runs import RunsDir
-
-
-@pytest.fixture
-def runs(tmp_path, monkeypatch):
-    """An empty folder of one's own runs and no bundled ones."""
-    monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setattr(cache, "DEMOS", tmp_path / "bundled")
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    return RunsDir(tmp_path / "runs")
-
-
-def open_inspect(**query):
-    at = AppTest.from_file(ROOT / "app" / "streamlit_app.py", default_timeout=30).run()
-    for name, value in query.items():
-        at.query_params[name] = str(value)
-    at.switch_page("../pages/inspector.py").run()
-    assert not at.exception
-    return at
 
 
 def drawn(at):
-    return json.loads(at.get("bidi_component")[0].proto.json)[0]
-
-
-def widget(kind, label):
-    return next(w for w in kind if w.label == label)
-
-
-def one(value):
-    """AppTest gives a query parameter as text or, after a callback, as a list."""
-    return value if isinstance(value, str) else value[0]
-
-
-def press(at, label):
-    widget(at.button, label).click().run()
-    assert not at.exception
-    return at
+    return payloads(at)[0]
 
 
 def test_an_empty_store_says_the_next_step(runs):
@@ -202,19 +163,9 @@ def test_an_own_run_wins_over_a_bundled_one_of_the_same_name(runs):
 # --- typed solutions -------------------------------------------------------------------------------------------------
 
 
-class FakeService:
-    """Answers with what the test put there; remembers what it was asked."""
-
-    def __init__(self):
-        self.asked, self.future = [], Future()
-
-    def warm_up(self):
-        return Future()
-
+class FakeService(StubService):
     def score(self, run_dir, step, prompt, solution, top_k, timeout):
-        self.asked.append((run_dir.name, step, prompt, solution))
-        self.future = Future()
-        return self.future
+        return self.ask(run_dir.name, step, prompt, solution)
 
 
 @pytest.fixture

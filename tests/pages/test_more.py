@@ -10,27 +10,16 @@ import streamlit as st
 
 from app import cache, sums
 from tests.fakes import make_fake_run
-from tests.pages.test_inspect import one, open_inspect, press, widget
+from tests.pages.opening import StubService, one, open_inspect, payload_with, payloads, press, widget
 from vimpo_core import checks, service
 from vimpo_core.checks import ExpectedDeltas
 from vimpo_core.formats import trace_files
-from vimpo_core.runs import RunsDir
 from vimpo_core.types import CreditTrace
 
 
-class FakeService:
-    """Remembers what it was asked; the test answers."""
-
-    def __init__(self):
-        self.asked, self.future = [], Future()
-
-    def warm_up(self):
-        return Future()
-
+class FakeService(StubService):
     def expected_deltas(self, run_dir, step, prompt, solution, ids, timeout):
-        self.asked.append((run_dir.name, step, prompt, solution, ids))
-        self.future = Future()
-        return self.future
+        return self.ask(run_dir.name, step, prompt, solution, ids)
 
 
 @pytest.fixture
@@ -38,15 +27,6 @@ def scoring(monkeypatch):
     fake = FakeService()
     monkeypatch.setattr(service, "scoring_service", lambda: fake)
     return fake
-
-
-@pytest.fixture
-def runs(tmp_path, monkeypatch):
-    monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setattr(cache, "DEMOS", tmp_path / "bundled")
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    return RunsDir(tmp_path / "runs")
 
 
 def table(at) -> dict[str, str]:
@@ -134,8 +114,7 @@ def test_numbers_show_their_size_at_once(value, text):
 
 
 def drawn(at):
-    found = [json.loads(c.proto.json)[0] for c in at.get("bidi_component")]
-    return next((payload for payload in found if "points" in payload), None)
+    return payload_with(at, "points")
 
 
 def test_every_solution_of_the_step_is_a_point(runs):
@@ -193,8 +172,7 @@ def test_the_link_opens_exactly_this_view(runs):
         "run": "vimpo-1", "step": "5", "group": "3", "sample": "4", "token": "2", "lens": "kl", "beta": "0.25", "lambda": "1",
     }  # fmt: skip
     again = open_inspect(**query)
-    payloads = [json.loads(a.get("bidi_component")[0].proto.json)[0] for a in (at, again)]
-    assert payloads[0] == payloads[1] and not again.info
+    assert payloads(again)[0] == payloads(at)[0] and not again.info
 
 
 def test_the_link_pins_what_the_page_chose_by_itself(runs):

@@ -5,29 +5,13 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import scrolls_sideways, serving, visiting
+from tests.pages.in_browser import BUNDLED, expect_no_sideways_scrolling
 
 pytestmark = pytest.mark.browser
 
-RUN = "vimpo-beta-0.3"
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("runs")) as server:
-        yield server.address
-
-
-@pytest.fixture
-def page(browser):
-    with visiting(browser) as context:
-        opened = context.new_page()
-        opened.set_default_timeout(60_000)
-        yield opened
-
 
 def open_section(page, address, more, query=""):
-    page.goto(f"{address}/inspect?run={RUN}&more={more}{query}")
+    page.goto(f"{address}/inspect?run={BUNDLED}&more={more}{query}")
     expect(page.get_by_text("Alternatives here")).to_be_visible(timeout=60_000)
 
 
@@ -95,7 +79,4 @@ def test_the_link_follows_the_selected_token(page, address):
 @pytest.mark.parametrize("more", ["sums", "scatter", "take"])
 def test_no_section_scrolls_sideways(page, address, more):
     open_section(page, address, more)
-    for width in (1440, 800):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(400)
-        assert not scrolls_sideways(page), width
+    expect_no_sideways_scrolling(page, height=900)

@@ -1,38 +1,16 @@
 """The Runs page without a browser: the list in each state of the store, its actions, the comparison."""
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from app import cache, live, run_table
+from app import run_table
 from app.components.compare_curves import figure
 from tests.fakes import make_fake_run
+from tests.pages.opening import open_page, words
 from vimpo_core.config import TrainConfig
-from vimpo_core.paths import ROOT
-from vimpo_core.runs import RunsDir
-
-
-@pytest.fixture
-def runs(tmp_path, monkeypatch):
-    """An empty runs folder, no bundled runs, and no real worker."""
-    monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setattr(cache, "DEMOS", tmp_path / "bundled")
-    monkeypatch.setattr(live, "FRESH_SECONDS", 0.0)
-    monkeypatch.setattr(RunsDir, "ensure_worker", lambda self: None)
-    cache.summaries.clear()
-    return RunsDir(tmp_path / "runs")
 
 
 def open_runs(**query):
-    at = AppTest.from_file(ROOT / "app" / "streamlit_app.py", default_timeout=30).run()
-    for name, value in query.items():
-        at.query_params[name] = value
-    at.switch_page("../pages/runs.py").run()
-    assert not at.exception
-    return at
-
-
-def words(at):
-    return "\n".join(element.value for kind in ("markdown", "warning", "caption") for element in at.get(kind))
+    return open_page("runs", **query)
 
 
 def entry(run_id):

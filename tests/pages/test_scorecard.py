@@ -1,21 +1,14 @@
 """The Scorecard page without a browser: what is measured, said and linked; seeds together; what cannot be measured."""
 
-import json
-from concurrent.futures import Future
 from urllib.parse import parse_qs, urlparse
 
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
-from app import cache
 from tests.fakes import make_fake_run
-from tests.pages.test_inspect import press, widget
+from tests.pages.opening import StubService, again, open_page, payloads, press, widget, words
 from tests.vimpo_core.test_findings import numbers, report
 from vimpo_core import service
 from vimpo_core.instructive import KINDS
-from vimpo_core.paths import ROOT
-from vimpo_core.runs import RunsDir
 
 ENTRY = {
     "prompt": "2+7*3=", "gold": "23", "solution": "9*3;27.", "tokens": list("9*3;27."), "line_starts": [0, 4],
@@ -27,15 +20,11 @@ ENTRY = {
 }  # fmt: skip
 
 
-class FakeService:
-    def __init__(self):
-        self.asked, self.future = [], None
-
+class FakeService(StubService):
     def scorecard(self, run_dir, step, which, solutions, rollouts, seed, progress, timeout):
-        self.asked.append((run_dir.name, step, which, solutions, rollouts, seed))
         progress.tell(1, 4)
-        self.future, self.progress = Future(), progress
-        return self.future
+        self.progress = progress
+        return self.ask(run_dir.name, step, which, solutions, rollouts, seed)
 
     def answer(self, **changes):
         run_id, step, which, solutions, rollouts, seed = self.asked[-1]
@@ -48,15 +37,6 @@ class FakeService:
 
 
 @pytest.fixture
-def runs(tmp_path, monkeypatch):
-    monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setattr(cache, "DEMOS", tmp_path / "bundled")
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    return RunsDir(tmp_path / "runs")
-
-
-@pytest.fixture
 def measuring(monkeypatch):
     fake = FakeService()
     monkeypatch.setattr(service, "scorecard_service", lambda: fake)
@@ -64,23 +44,12 @@ def measuring(monkeypatch):
 
 
 def open_card(**query):
-    at = AppTest.from_file(ROOT / "app" / "streamlit_app.py", default_timeout=30).run()
-    for name, value in query.items():
-        at.query_params[name] = str(value)
-    at.switch_page("../pages/scorecard.py").run()
-    assert not at.exception
-    return at
+    return open_page("scorecard", **query)
 
 
 def answered(at, measuring, **changes):
     measuring.answer(**changes)
-    at.run()
-    assert not at.exception
-    return at
-
-
-def words(at):
-    return " ".join(m.value for m in [*at.markdown, *at.caption, *at.info, *at.warning]).replace("\\", "")
+    return again(at)
 
 
 def test_an_empty_folder_says_the_next_step(runs, measuring):
@@ -128,7 +97,7 @@ def test_flipped_rewards_are_named(runs, measuring):
 def test_each_instructive_solution_opens_in_inspect_at_its_first_wrong_token(runs, measuring):
     run_id = make_fake_run(runs.path, steps=10)
     at = answered(open_card(step=5), measuring)
-    listed = [json.loads(c.proto.json)[0] for c in at.get("bidi_component")]
+    listed = payloads(at)
     assert [one["heading"] for one in listed] == [KINDS["disagreement"]]
     solution = listed[0]["problems"][0]["solutions"][0]
     assert solution["verdict"] == "points at #0, the first wrong one"

@@ -1,40 +1,26 @@
 """The Start page without a browser: its picture, its numbers, its two ways on, and what it says without bundled runs."""
 
-import json
-
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from app import cache
 from tests.fakes import make_fake_run
+from tests.pages.opening import open_app, payloads, press
 from vimpo_core import picks, views
-from vimpo_core.paths import ROOT
 from vimpo_core.runs import RunsDir
 
 
 @pytest.fixture
-def bundled(tmp_path, monkeypatch):
+def bundled(runs):
     """The folder of bundled runs, still empty."""
-    monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setattr(cache, "DEMOS", tmp_path / "bundled")
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    return tmp_path / "bundled"
-
-
-def open_start():
-    at = AppTest.from_file(ROOT / "app" / "streamlit_app.py", default_timeout=30).run()
-    assert not at.exception
-    return at
+    return cache.DEMOS
 
 
 def payload_of(at):
-    return json.loads(at.get("bidi_component")[0].proto.json)[0]
+    return payloads(at)[0]
 
 
 def test_without_bundled_runs_it_says_how_to_make_them(bundled):
-    at = open_start()
+    at = open_app()
     assert at.title[0].value == "Who gets the blame?"
     assert "`python -m vimpo_core make-demos`" in at.info[0].value
     assert [b.label for b in at.button] == ["Train it yourself"]
@@ -46,7 +32,7 @@ def test_it_shows_the_clearest_wrong_solution_of_the_newest_step_with_honest_cou
     traces = RunsDir(bundled).open(run_id).traces(12)
     example = picks.clearest_example(traces, 0.3)
     trace = traces[example.index]
-    at = open_start()
+    at = open_app()
     payload = payload_of(at)
     assert (
         payload["text"] == list(trace.text)
@@ -62,10 +48,9 @@ def test_it_shows_the_clearest_wrong_solution_of_the_newest_step_with_honest_cou
 
 def test_look_closer_leads_to_the_same_token(bundled):
     run_id = make_fake_run(bundled, steps=6)
-    at = open_start()
+    at = open_app()
     shown = payload_of(at)
-    next(b for b in at.button if b.label == "Look closer").click().run()
-    assert not at.exception
+    press(at, "Look closer")
     assert at.query_params["run"] == run_id
     closer = payload_of(at)
     assert closer["layout"] == "inspect"
@@ -74,11 +59,11 @@ def test_look_closer_leads_to_the_same_token(bundled):
 
 def test_a_grpo_run_alone_makes_no_picture(bundled):
     make_fake_run(bundled, algorithm="grpo", steps=4)
-    assert "make-demos" in open_start().info[0].value
+    assert "make-demos" in open_app().info[0].value
 
 
 def test_a_half_written_bundled_run_is_passed_over(bundled):
     make_fake_run(bundled, steps=4)
     (bundled / "vimpo-9").mkdir()
     (bundled / "vimpo-9" / "run.db").write_bytes(b"not a database")
-    assert payload_of(open_start())["text"]
+    assert payload_of(open_app())["text"]

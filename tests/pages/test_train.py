@@ -1,31 +1,18 @@
 """The Train page without a browser: what it shows in each state of the store, and what its buttons do."""
 
-import json
 import threading
 from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import expect
-from streamlit.testing.v1 import AppTest
 
-from app import cache, live
+from app import cache
 from tests.browser import serving, visiting
 from tests.fakes import FakeTrainer, make_fake_run
+from tests.pages.opening import open_page, payloads, widget, words
 from vimpo_core import worker
 from vimpo_core.config import TrainConfig
-from vimpo_core.paths import ROOT
-from vimpo_core.runs import RunsDir
 from vimpo_core.types import RunState
-
-
-@pytest.fixture
-def runs(tmp_path, monkeypatch):
-    """An empty runs folder, no bundled runs, and no real worker."""
-    monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setattr(cache, "DEMOS", tmp_path / "bundled")
-    monkeypatch.setattr(live, "FRESH_SECONDS", 0.0)
-    monkeypatch.setattr(RunsDir, "ensure_worker", lambda self: None)
-    return RunsDir(tmp_path / "runs")
 
 
 @contextmanager
@@ -53,33 +40,14 @@ def working(runs, job_id, steps):
 
 
 def open_train(**query):
-    at = AppTest.from_file(ROOT / "app" / "streamlit_app.py", default_timeout=30).run()
-    for name, value in query.items():
-        at.query_params[name] = value
-    at.switch_page("../pages/train.py").run()
-    assert not at.exception
-    return at
-
-
-def button(at, label):
-    return next(b for b in at.button if b.label == label)
-
-
-def words(at):
-    return "\n".join(
-        element.value for kind in ("markdown", "warning", "info", "caption") for element in at.get(kind)
-    )
-
-
-def payloads(at):
-    return [json.loads(element.proto.json)[0] for element in at.get("bidi_component")]
+    return open_page("train", **query)
 
 
 def test_empty_store_shows_the_form_with_the_defaults(runs):
     at = open_train()
     assert "Train a run" in words(at)
     assert {n.label: n.value for n in at.number_input}["Learning rate"] == TrainConfig().learning_rate
-    assert not button(at, "Start training").disabled
+    assert not widget(at.button, "Start training").disabled
 
 
 def test_first_view_shows_the_bundled_runs(runs, tmp_path):
@@ -106,8 +74,8 @@ def test_every_setting_says_what_it_does_and_what_is_safe(runs):
 
 def test_start_queues_both_algorithms_with_the_typed_settings_and_puts_the_job_in_the_link(runs):
     at = open_train()
-    next(n for n in at.number_input if n.label == "Beta").set_value(0.3).run()
-    button(at, "Start training").click().run()
+    widget(at.number_input, "Beta").set_value(0.3).run()
+    widget(at.button, "Start training").click().run()
     assert not at.exception
     (job,) = runs.jobs()
     assert at.query_params["job"] == job.job_id
@@ -120,25 +88,25 @@ def test_one_algorithm_makes_one_run(runs):
     at = open_train()
     at.session_state["train.algorithms"] = "grpo"
     at.run()
-    button(at, "Start training").click().run()
+    widget(at.button, "Start training").click().run()
     assert [run.algorithm for run in runs.list()] == ["grpo"]
 
 
 def test_advice_stands_where_a_choice_is_known_to_fail(runs):
     at = open_train()
     assert "balance" not in words(at)
-    next(n for n in at.number_input if n.label == "Actor weight c_A").set_value(0.5).run()
+    widget(at.number_input, "Actor weight c_A").set_value(0.5).run()
     assert "balance 0.54" in words(at)
-    next(n for n in at.number_input if n.label == "Learning rate").set_value(0.01).run()
+    widget(at.number_input, "Learning rate").set_value(0.01).run()
     assert "1e-2 destroyed both algorithms" in words(at)
 
 
 def test_impossible_setting_gets_one_sentence_and_keeps_what_was_typed(runs):
     at = open_train()
-    next(n for n in at.number_input if n.label == "Steps").set_value(70).run()
-    next(n for n in at.number_input if n.label == "Group size").set_value(1).run()
+    widget(at.number_input, "Steps").set_value(70).run()
+    widget(at.number_input, "Group size").set_value(1).run()
     assert "group_size must be between 2 and 64, got 1" in words(at)
-    assert button(at, "Start training").disabled
+    assert widget(at.button, "Start training").disabled
     assert {n.label: n.value for n in at.number_input}["Steps"] == 70
 
 
@@ -167,18 +135,18 @@ def test_running_job_is_found_without_a_link_and_its_new_steps_arrive(runs):
         at = open_train()
         assert at.query_params["job"] == job_id
         assert "Running" in words(at) and "step 4/30" in words(at) and "left" in words(at)
-        assert not button(at, "Pause").disabled and button(at, "Play").disabled
+        assert not widget(at.button, "Pause").disabled and widget(at.button, "Play").disabled
     at.run()
-    assert "Stopped" in words(at) and not button(at, "Resume").disabled
+    assert "Stopped" in words(at) and not widget(at.button, "Resume").disabled
 
 
 def test_pause_and_stop_reach_the_queue(runs):
     job_id = runs.submit([TrainConfig(steps=30)])
     with working(runs, job_id, steps=2):
         at = open_train()
-        button(at, "Pause").click().run()
+        widget(at.button, "Pause").click().run()
         assert runs.jobs()[0].command == "pause"
-        button(at, "Stop").click().run()
+        widget(at.button, "Stop").click().run()
         assert runs.jobs()[0].command == "stop"
 
 
@@ -187,7 +155,7 @@ def test_resume_makes_a_new_job_that_the_old_link_follows(runs):
     with working(runs, job_id, steps=2):
         pass
     at = open_train(job=job_id)
-    button(at, "Resume").click().run()
+    widget(at.button, "Resume").click().run()
     assert runs.jobs()[-1].state == RunState.QUEUED
     assert open_train(job=job_id).query_params["job"] == runs.jobs()[-1].job_id != job_id
 
@@ -201,7 +169,7 @@ def test_job_that_waits_says_how_many_are_before_it(runs):
 def test_link_to_a_job_that_is_gone_says_so_and_shows_the_form(runs):
     at = open_train(job="job-99")
     assert "no job 'job-99' any more" in words(at) and "job" not in at.query_params
-    assert not button(at, "Start training").disabled
+    assert not widget(at.button, "Start training").disabled
 
 
 def test_job_of_a_half_written_run_is_treated_as_gone(runs):

@@ -1,17 +1,15 @@
 """The section "Is it right?" without a browser: stages that follow each other, cancelling, what is drawn and said."""
 
-import json
 from concurrent.futures import Future
 
 import numpy as np
 import pytest
 import streamlit as st
 
-from app import cache, truth
+from app import truth
 from tests.fakes import make_fake_run
-from tests.pages.test_inspect import one, open_inspect, press, widget
+from tests.pages.opening import again, one, open_inspect, payload_with, press, widget, words
 from vimpo_core import service
-from vimpo_core.runs import RunsDir
 from vimpo_core.service import PrefixTruth
 from vimpo_core.truth import STAGES, PrefixValues, soft_value
 
@@ -46,39 +44,19 @@ def found(tokens, rollouts):
 
 
 @pytest.fixture
-def runs(tmp_path, monkeypatch):
-    monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setattr(cache, "DEMOS", tmp_path / "bundled")
-    monkeypatch.setattr(truth, "_PATIENCE_SECONDS", 0)
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    return RunsDir(tmp_path / "runs")
-
-
-@pytest.fixture
 def trying(monkeypatch):
+    monkeypatch.setattr(truth, "_PATIENCE_SECONDS", 0)
     fake = FakeService()
     monkeypatch.setattr(service, "scoring_service", lambda: fake)
     return fake
 
 
 def drawn(at):
-    payloads = [json.loads(c.proto.json)[0] for c in at.get("bidi_component")]
-    return next((payload for payload in payloads if "monte_carlo" in payload), None)
+    return payload_with(at, "monte_carlo")
 
 
 def open_truth(**query):
     return open_inspect(more="truth", group=0, sample=0, **query)
-
-
-def again(at):
-    at.run()
-    assert not at.exception
-    return at
-
-
-def words(at):
-    return " ".join(m.value for m in [*at.markdown, *at.caption, *at.info, *at.warning]).replace("\\", "")
 
 
 def test_it_asks_for_nothing_until_it_is_opened(runs, trying):

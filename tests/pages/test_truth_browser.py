@@ -5,29 +5,14 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import scrolls_sideways, serving, visiting
+from tests.browser import scrolls_sideways, visiting
+from tests.pages.in_browser import BUNDLED
 
 pytestmark = pytest.mark.browser
 
-RUN = "vimpo-beta-0.3"
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("runs")) as server:
-        yield server.address
-
-
-@pytest.fixture
-def page(browser):
-    with visiting(browser) as context:
-        opened = context.new_page()
-        opened.set_default_timeout(60_000)
-        yield opened
-
 
 def open_truth(page, address, query=""):
-    page.goto(f"{address}/inspect?run={RUN}&step=100&more=truth{query}")
+    page.goto(f"{address}/inspect?run={BUNDLED}&step=100&more=truth{query}")
     expect(page.locator(".truth .plot svg")).to_be_visible(timeout=60_000)
 
 
@@ -65,7 +50,7 @@ def test_a_narrow_window_needs_no_sideways_scrolling(browser, address):
 
 
 def test_a_scorecard_is_measured_and_leads_to_a_solution_with_its_truth(page, address):
-    page.goto(f"{address}/scorecard?run={RUN}&step=50")
+    page.goto(f"{address}/scorecard?run={BUNDLED}&step=50")
     expect(page.get_by_text("The most instructive solutions")).to_be_visible(timeout=90_000)
     expect(page.locator(".js-plotly-plot")).to_be_visible()
     assert not scrolls_sideways(page)

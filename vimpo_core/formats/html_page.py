@@ -14,8 +14,16 @@ import tomllib
 
 from vimpo_core.paths import ASSETS, ROOT
 
-_STYLES = ("solution_page.css", "tokens.css", "credit_view.css")
-_SCRIPTS = ("token_strip.js", "lenses.js", "save_figure.js", "credit_view.js", "solution_page.js")
+_STYLES = ("solution_page.css", "views.css", "tokens.css", "credit_view.css")
+_SCRIPTS = (
+    "mounting.js",
+    "drawing.js",
+    "token_strip.js",
+    "lenses.js",
+    "save_figure.js",
+    "credit_view.js",
+    "solution_page.js",
+)
 _FONTS = {
     "font": '"Source Sans 3", "Source Sans Pro", system-ui, sans-serif',
     "code-font": '"Source Code Pro", ui-monospace, monospace',

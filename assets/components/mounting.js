@@ -1,0 +1,48 @@
+// How a view lives on the page: made once for its element, given Python's data whenever it comes, taken off again. Selecting
+// happens in the browser; Python hears of it a little later, and its answer to an older click must not pull it back.
+//
+// view = { root, data, report, resize, timer, fromPython, reported, width, leave, ... }: report(value) tells Python;
+// leave(), where there is one, ends what else goes on.
+
+const VIEWS = new WeakMap();
+const REPORT_AFTER_MS = 150;
+
+function mountView(component, selector, create, update, report) {
+  const data = component.data?.[0];
+  const root = component.parentElement.querySelector(selector);
+  if (!root || !data) return undefined;
+  let view = VIEWS.get(root);
+  if (!view) VIEWS.set(root, (view = create(root)));
+  view.report = report;
+  update(view, data);
+  return () => {
+    clearTimeout(view.timer);
+    view.leave?.();
+    view.resize.disconnect();
+    VIEWS.delete(root);
+  };
+}
+
+// Draws again when the plot has another width than `view.width`, the one it was drawn for.
+function watchWidth(view, plot, redraw) {
+  view.resize = new ResizeObserver(() => {
+    if (view.data && plot.clientWidth !== view.width) redraw();
+  });
+  view.resize.observe(plot);
+}
+
+// `selection`: what is selected when the time comes.
+function reportSoon(view, selection) {
+  clearTimeout(view.timer);
+  view.timer = setTimeout(() => {
+    view.reported = selection();
+    view.report({ ...view.reported });
+  }, REPORT_AFTER_MS);
+}
+
+// Follows Python only when it says something new.
+function followPython(view, name, value, isNew) {
+  const isNews = isNew || view.fromPython[name] !== value && view.reported[name] !== value;
+  view.fromPython[name] = value;
+  return isNews ? value : view[name];
+}

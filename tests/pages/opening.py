@@ -1,0 +1,77 @@
+"""A page without a browser: opening it at a link, reading what it shows, using its widgets, answering for the service."""
+
+import json
+from concurrent.futures import Future
+
+from streamlit.testing.v1 import AppTest
+
+from vimpo_core.paths import ROOT
+
+
+class StubService:
+    """Remembers what it was asked, in `asked`; the test answers by `future`, which is that of the newest request."""
+
+    def __init__(self):
+        self.asked, self.future = [], Future()
+
+    def warm_up(self):
+        return Future()
+
+    def ask(self, *request):
+        self.asked.append(request)
+        self.future = Future()
+        return self.future
+
+
+def open_app():
+    """The app at its first page."""
+    at = AppTest.from_file(ROOT / "app" / "streamlit_app.py", default_timeout=30).run()
+    assert not at.exception
+    return at
+
+
+def open_page(name, **query):
+    """The page of pages/`name`.py, opened by a link with this query."""
+    at = open_app()
+    for key, value in query.items():
+        at.query_params[key] = str(value)
+    at.switch_page(f"../pages/{name}.py")
+    return again(at)
+
+
+def open_inspect(**query):
+    return open_page("inspector", **query)
+
+
+def again(at):
+    at.run()
+    assert not at.exception
+    return at
+
+
+def payloads(at):
+    """What each component on the page was sent."""
+    return [json.loads(component.proto.json)[0] for component in at.get("bidi_component")]
+
+
+def payload_with(at, name):
+    """The payload of the first component that was sent something called `name`, or None."""
+    return next((payload for payload in payloads(at) if name in payload), None)
+
+
+def words(at):
+    return "\n".join(m.value for m in [*at.markdown, *at.caption, *at.info, *at.warning]).replace("\\", "")
+
+
+def widget(kind, label):
+    return next(w for w in kind if w.label == label)
+
+
+def press(at, label):
+    widget(at.button, label).click()
+    return again(at)
+
+
+def one(value):
+    """AppTest gives a query parameter as text or, after a callback, as a list."""
+    return value if isinstance(value, str) else value[0]
