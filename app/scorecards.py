@@ -51,8 +51,8 @@ def pick_set(notes: list[str]) -> str:
     return which
 
 
-def pick_size(name: str, label: str, help: str, notes: list[str]) -> int:
-    size = state.chosen(name, SIZES, SIZES[0], notes, int)
+def pick_size(name: str, default: int, label: str, help: str, notes: list[str]) -> int:
+    size = state.chosen(name, SIZES, default, notes, int)
     st.segmented_control(label, SIZES, required=True, help=help, **state.bound(name, size))
     return size
 

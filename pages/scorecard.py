@@ -55,12 +55,13 @@ def choose(found, notes):
         which = scorecards.pick_set(notes)
         solutions = scorecards.pick_size(
             "solutions",
+            256,  # 64 are quicker, and may miss the rare complete misses that decide an AUC
             "How many",
             "Wrong solutions to look at, and solutions to compare with Monte Carlo.",
             notes,
         )
         rollouts = scorecards.pick_size(
-            "rollouts", "Tries a prefix", "More tries, narrower Monte Carlo.", notes
+            "rollouts", 64, "Tries a prefix", "More tries, narrower Monte Carlo.", notes
         )
         sources = scorecards.pick_seeds(source, step, notes)
     return scorecards.Asked(sources, step, which, solutions, rollouts)

@@ -9,6 +9,7 @@ import torch
 
 from vimpo_core import models, sampler, scores
 from vimpo_core.models import LanguageModel
+from vimpo_core.tasks import Task
 from vimpo_core.truth import State, TokenIds, TokenProcess
 from vimpo_core.types import Problem, StopReason
 
@@ -16,7 +17,7 @@ _LOGITS = 2**24
 """Numbers of a chunk of logits: bounds memory, changes no result."""
 
 
-def process_of(policy: LanguageModel, model, task, problems: Sequence[Problem]) -> TokenProcess:
+def process_of(policy: LanguageModel, model, task: Task, problems: Sequence[Problem]) -> TokenProcess:
     """The process of `model` on these problems of a task.
 
     Args:

@@ -6,10 +6,11 @@ import numpy as np
 
 from vimpo_core import credit, models
 from vimpo_core.models import LanguageModel
+from vimpo_core.tasks import Task
 from vimpo_core.types import CreditTrace, StopReason, TopK
 
 
-def make_traces(policy: LanguageModel, task, step: int, experience) -> list[CreditTrace]:
+def make_traces(policy: LanguageModel, task: Task, step: int, experience) -> list[CreditTrace]:
     """One trace a rollout of `experience` (algorithms.Experience), in its order."""
     arrays, topk = _arrays(experience.scores)
     baseline = credit.group_mean(experience.rewards, experience.group_ids).tolist()
@@ -39,7 +40,7 @@ def make_traces(policy: LanguageModel, task, step: int, experience) -> list[Cred
     return traces
 
 
-def trace_of_text(policy: LanguageModel, task, step: int, problem, batch, measured) -> CreditTrace:
+def trace_of_text(policy: LanguageModel, task: Task, step: int, problem, batch, measured) -> CreditTrace:
     """The trace of one typed completion, scored as a batch of one row. It belongs to no group: its baseline is missing.
 
     `group_mean_reward` is nan, and the sampler's logprobs are missing, since nothing was sampled.

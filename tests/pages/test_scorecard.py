@@ -59,16 +59,22 @@ def test_an_empty_folder_says_the_next_step(runs, measuring):
 def test_the_newest_snapshot_is_measured_on_the_fixed_set_with_progress(runs, measuring):
     run_id = make_fake_run(runs.path, steps=10)
     at = open_card()
-    assert measuring.asked == [(run_id, 10, "fixed", 64, 64, 0)]
+    assert measuring.asked == [(run_id, 10, "fixed", 256, 64, 0)]
     assert any(b.label == "Cancel" for b in at.button)
     assert "25%" in str(at.get("progress")[0].proto)
     answered(at, measuring)
-    assert "Where it wins" in words(at) and "64 wrong solutions are few" in words(at)
+    assert "Where it wins" in words(at) and "wrong solutions are few" not in words(at)
     assert at.code[0].value == (
-        f"python -m vimpo_core truth {run_id} --step 10 --set fixed --solutions 64 --rollouts 64 --seed 0 --json"
+        f"python -m vimpo_core truth {run_id} --step 10 --set fixed --solutions 256 --rollouts 64 --seed 0 --json"
     )
     open_card()  # somebody else, later
     assert len(measuring.asked) == 1
+
+
+def test_a_quick_measurement_says_that_its_solutions_are_few(runs, measuring):
+    make_fake_run(runs.path, steps=10)
+    at = answered(open_card(solutions=64), measuring)
+    assert "64 wrong solutions are few" in words(at)
 
 
 def test_a_link_opens_the_same_measurement(runs, measuring):

@@ -50,7 +50,7 @@ def test_a_narrow_window_needs_no_sideways_scrolling(browser, address):
 
 
 def test_a_scorecard_is_measured_and_leads_to_a_solution_with_its_truth(page, address):
-    page.goto(f"{address}/scorecard?run={BUNDLED}&step=50")
+    page.goto(f"{address}/scorecard?run={BUNDLED}&step=50&solutions=64")
     expect(page.get_by_text("The most instructive solutions")).to_be_visible(timeout=90_000)
     expect(page.locator(".js-plotly-plot")).to_be_visible()
     assert not scrolls_sideways(page)
