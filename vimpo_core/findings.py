@@ -117,13 +117,27 @@ def _against(report, rival: str) -> Finding | None:
             "open", f"Against {who} it depends on the measure: better in {better}, worse in {worse}: {facts}."
         )
     if "loses" in kinds:
-        return Finding("loses", f"Implied credit finds the first wrong token less well than {who}: {facts}.")
+        where = _where_told_apart(kinds)
+        return Finding(
+            "loses", f"Implied credit finds the first wrong token less well than {who}{where}: {facts}."
+        )
     if "wins" in kinds:
-        return Finding("wins", f"Implied credit finds the first wrong token better than {who}: {facts}.")
+        where = _where_told_apart(kinds)
+        return Finding(
+            "wins", f"Implied credit finds the first wrong token better than {who}{where}: {facts}."
+        )
     return Finding(
         "open",
         f"Implied credit and {who} cannot be told apart on {report['n_solutions']} solutions: {facts}.",
     )
+
+
+def _where_told_apart(kinds: list[str]) -> str:
+    """Which of AUC and top-1 decides, "" when both do. `kinds`: what each says, "open" where its interval holds 0."""
+    if "open" not in kinds:
+        return ""
+    decides, leaves_open = ("AUC", "top-1") if kinds[1] == "open" else ("top-1", "AUC")
+    return f" by {decides}, while {leaves_open} leaves it open"
 
 
 def _against_chance(report) -> Finding | None:

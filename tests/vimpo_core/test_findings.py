@@ -43,6 +43,16 @@ def test_a_loss_to_surprisal_is_said_with_its_numbers():
     assert "better than surprisal of the reference" in said(made, "wins")
 
 
+@pytest.mark.parametrize(
+    ("decides", "leaves_open", "open_key"), [("AUC", "top-1", "top1"), ("top-1", "AUC", "auc")]
+)
+def test_a_lead_in_one_measure_alone_names_that_measure(decides, leaves_open, open_key):
+    made = report()
+    made["lead_of_implied"]["surprisal_reference"] |= numbers(-0.004, -0.029, 0.018, open_key)
+    won = said(made, "wins")
+    assert f"better than surprisal of the reference by {decides}, while {leaves_open} leaves it open" in won
+
+
 def test_an_interval_that_holds_zero_decides_nothing():
     made = report()
     made["lead_of_implied"]["surprisal_policy"] = numbers(-0.01, -0.03, 0.01, "top1", "top3", "auc")
