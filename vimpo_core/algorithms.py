@@ -1,14 +1,14 @@
-"""An algorithm is a declared loss over one batch of experience. Imports torch."""
+"""From a declared rule (`family.RULES`) to its loss over one batch of experience. Imports torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from vimpo_core import credit, losses
+from vimpo_core import credit, family, losses
 from vimpo_core.config import TrainConfig
+from vimpo_core.family import RULES, Sampled
 from vimpo_core.scores import Batch, Scores
 from vimpo_core.types import Problem, Rollout, Verdict
 
@@ -18,7 +18,8 @@ class Experience:
     """One step's rollouts with all that was measured of them. Rows are grouped by prompt; rewards include flips.
 
     scores: under the policy that sampled them; old_logprobs: [B, T] nats, as recorded by the sampler;
-    rewards: [B]; group_ids: int [B].
+    rewards: [B]; group_ids: int [B]; token_budget: the task's limit on new tokens; tokens_sampled: also of rollouts that
+    were not kept; critic_states: [B, T, F], critic_values: [B, T] and mc_values: [B, T+1] where the rule needs them.
     """
 
     batch: Batch
@@ -29,18 +30,70 @@ class Experience:
     problems: list[Problem]
     rollouts: list[Rollout]
     verdicts: list[Verdict]
+    token_budget: int
+    tokens_sampled: int
+    critic_states: torch.Tensor | None = None
+    critic_values: torch.Tensor | None = None
+    mc_values: torch.Tensor | None = None
 
-
-Loss = Callable[[TrainConfig, Experience, Scores, torch.Tensor], tuple[torch.Tensor, dict[str, float]]]
+    def sampled(self, config: TrainConfig, measured: Scores, logprobs: torch.Tensor) -> Sampled:
+        """What the rules see of it; `logprobs` are those of the policy at hand, held constant."""
+        logprobs = logprobs.detach()
+        kl = family.kappa_kl(config, logprobs, measured.ref_logprobs, measured.kl, measured.top_k_kl)
+        return Sampled(
+            logprobs,
+            measured.ref_logprobs,
+            kl,
+            self.batch.completion_mask,
+            self.rewards,
+            self.group_ids,
+            self.critic_values,
+            self.mc_values,
+        )
 
 
 def loss(config: TrainConfig, experience: Experience, measured: Scores, logprobs: torch.Tensor):
     """(loss, metrics) of the run's algorithm; the gradient goes to `logprobs` [B, T] alone."""
-    return LOSSES[config.algorithm](config, experience, measured, logprobs)
+    rule, sampled = RULES[config.algorithm], experience.sampled(config, measured, logprobs)
+    if not rule.value:
+        return _actor_loss(config, experience, sampled, logprobs)
+    value, metrics = _value_loss(config, sampled, logprobs)
+    if rule.advantages is None:
+        return value, metrics
+    actor, actor_metrics = _actor_loss(config, experience, sampled, logprobs)
+    weight = config.actor_coef
+    if config.actor_coef_rule == "adaptive":
+        pulls = [torch.autograd.grad(part, logprobs, retain_graph=True)[0] for part in (value, actor)]
+        weight = family.actor_weight(config, *pulls)
+    return value + weight * actor, metrics | actor_metrics
+
+
+def _value_loss(config, sampled, logprobs):
+    per_token = (logprobs, sampled.ref_logprobs)
+    per_row = (sampled.completion_mask, sampled.rewards, sampled.group_ids, config.beta)
+    penalty = (config.value_loss, config.huber_delta)
+    if RULES[config.algorithm].value == "soft":
+        found = losses.soft_value_loss(*per_token, *per_row, *penalty)
+    else:
+        found = losses.value_loss(*per_token, sampled.kl, *per_row, *penalty)
+    return found, {"value_loss": found.item()}
+
+
+def _actor_loss(config, experience, sampled, logprobs):
+    rule, mask = RULES[config.algorithm], sampled.completion_mask
+    advantages = rule.advantages(sampled, config)
+    if rule.surrogate == "plain":
+        found = losses.policy_gradient_loss(logprobs, advantages, mask)
+        return found, {"actor_loss": found.item()}
+    place = (logprobs, experience.old_logprobs, advantages, mask, config.clip_low, config.clip_high)
+    found = losses.ppo_clip_loss(
+        *place, config.dual_clip, family.average_of(rule, config), experience.token_budget
+    )
+    return found, {"actor_loss": found.item(), "clip_fraction": losses.clip_fraction(*place)}
 
 
 def describe(config: TrainConfig, experience: Experience) -> dict[str, float]:
-    """Metrics of a batch that do not depend on the algorithm. VIMPO's value loss is measured for GRPO as well."""
+    """Metrics of a batch that do not depend on the algorithm. VIMPO's value loss is measured for all of them."""
     mask, measured = experience.batch.completion_mask, experience.scores
     logprobs = measured.logprobs.detach()
     baseline = credit.group_mean(experience.rewards, experience.group_ids)
@@ -56,45 +109,12 @@ def describe(config: TrainConfig, experience: Experience) -> dict[str, float]:
         "entropy_mean": measured.entropy.sum() / tokens,
         "length_mean": mask.sum() / len(mask),
         "dead_group_share": _share_of_groups(is_dead, experience.group_ids),
+        "tokens_sampled": experience.tokens_sampled,
     }
     spread = target.pow(2).mean().sqrt()
     if spread > 0:  # with every group dead there is no target to compare with
         metrics["residual_ratio"] = residual.pow(2).mean().sqrt() / spread
     return {name: float(value) for name, value in metrics.items()}
-
-
-def _vimpo(config, experience, measured, logprobs):
-    return losses.vimpo_loss(
-        logprobs,
-        experience.old_logprobs,
-        measured.ref_logprobs,
-        measured.kl,
-        experience.batch.completion_mask,
-        experience.rewards,
-        experience.group_ids,
-        config.beta,
-        config.actor_coef,
-        config.gae_lambda,
-        config.clip_low,
-        config.clip_high,
-        config.dual_clip,
-    )
-
-
-def _grpo(config, experience, measured, logprobs):
-    return losses.grpo_loss(
-        logprobs,
-        experience.old_logprobs,
-        experience.batch.completion_mask,
-        experience.rewards,
-        experience.group_ids,
-        config.clip_low,
-        config.clip_high,
-        config.dual_clip,
-    )
-
-
-LOSSES: dict[str, Loss] = {"vimpo": _vimpo, "grpo": _grpo}
 
 
 def _share_of_groups(is_dead, group_ids):

@@ -9,7 +9,24 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-ALGORITHMS = ("vimpo", "grpo")
+ALGORITHMS = (
+    "vimpo",
+    "grpo",
+    "reinforce",
+    "reinforce_baseline",
+    "rloo",
+    "dr_grpo",
+    "dapo",
+    "ppo",
+    "vineppo",
+    "vimpo_value",
+    "vimpo_soft",
+)
+"""What each is, in words and formulas: `family.RULES`."""
+
+
+VALUE_LOSS_ALGORITHMS = ("vimpo", "vimpo_value", "vimpo_soft")
+"""Those whose reward enters through VIMPO's value loss."""
 
 
 def _setting(default, help, *, low=None, high=None, safe=None, choices=None, symbol=None):
@@ -23,7 +40,9 @@ class TrainConfig:
     """Every setting of one training run. Raises ValueError naming the setting, the value got and what is allowed."""
 
     algorithm: str = _setting(
-        "vimpo", "The learning rule: VIMPO credits each token, GRPO the whole solution.", choices=ALGORITHMS
+        "vimpo",
+        "The learning rule: VIMPO credits each token, GRPO the whole solution; the Compare page sets all of them side by side.",
+        choices=ALGORITHMS,
     )
     steps: int = _setting(100, "How many updates to make.", low=1, high=10_000, safe=(50, 300))
     seed: int = _setting(
@@ -37,6 +56,9 @@ class TrainConfig:
         safe=(0.02, 0.5),
         symbol="beta",
     )
+    beta_end: float = _setting(
+        0.0, "Beta at the last step, reached linearly; 0 keeps beta as it is.", low=0.0, high=10.0
+    )
     actor_coef: float = _setting(
         0.05,
         "Weight c_A of the actor loss beside the value loss. It amplifies what was learned; too large, it runs away.",
@@ -45,6 +67,17 @@ class TrainConfig:
         safe=(0.0, 0.1),
         symbol="c_A",
     )
+    actor_schedule: str = _setting(
+        "constant",
+        "Keep c_A, let it fall linearly to 0 at the last step, or let it rise linearly from 0.",
+        choices=("constant", "fall", "rise"),
+    )
+    actor_coef_rule: str = _setting(
+        "fixed",
+        "Fixed: c_A is the weight itself. Adaptive: c_A is the actor's pull on the log-probabilities as a share of the "
+        "value loss's, whatever their scales.",
+        choices=("fixed", "adaptive"),
+    )
     gae_lambda: float = _setting(
         1.0,
         "How far a token's credit reaches back: 0 is the one-step term, 1 its sum to the end.",
@@ -52,6 +85,53 @@ class TrainConfig:
         high=1.0,
         safe=(0.9, 1.0),
         symbol="lambda",
+    )
+    value_loss: str = _setting(
+        "squared",
+        "How the terminal residual is punished: its square, huber (linear beyond huber_delta), or its square after division by "
+        "the batch's reward spread (normalised).",
+        choices=("squared", "huber", "normalised"),
+    )
+    huber_delta: float = _setting(
+        0.5, "Residual in reward units beyond which the huber value loss grows linearly.", low=1e-3, high=10.0
+    )
+    kl_estimator: str = _setting(
+        "exact",
+        "How kappa's KL is found: exactly over the vocabulary, from the sampled token (k2, k3), or over the policy's most "
+        "probable tokens (top-k). k1 would make every token's credit identically 0.",
+        choices=("exact", "k2", "k3", "top-k"),
+    )
+    kl_top_k: int = _setting(
+        4, "Tokens that the top-k estimate of KL counts one by one; the rest are one lump.", low=1, high=1024
+    )
+    refresh_every: int = _setting(
+        0,
+        "Steps after which the current policy becomes the reference, again and again; 0 keeps the reference for ever.",
+        low=0,
+        high=10_000,
+    )
+    loss_average: str = _setting(
+        "tokens",
+        "Over what GRPO's loss is averaged: all tokens of the batch alike, or first within each solution, as published.",
+        choices=("tokens", "solutions"),
+    )
+    critic_lr: float = _setting(
+        3e-3, "Adam's step size for PPO's learned critic.", low=1e-6, high=1.0, safe=(1e-3, 1e-2)
+    )
+    critic_updates: int = _setting(
+        4, "Critic updates on each batch; they cost little beside the sampling.", low=1, high=64, safe=(1, 8)
+    )
+    critic_clip: float = _setting(
+        0.2, "How far a value may move from the one it had when the batch was sampled.", low=1e-3, high=10.0
+    )
+    vine_rollouts: int = _setting(
+        4, "Rollouts from every prefix for VinePPO's Monte Carlo values.", low=1, high=256, safe=(4, 16)
+    )
+    resample_rounds: int = _setting(
+        3,
+        "How often DAPO draws another problem in the place of one whose solutions all earned the same.",
+        low=0,
+        high=20,
     )
     learning_rate: float = _setting(
         3e-3, "Adam's step size for the adapter, at its highest.", low=1e-6, high=1.0, safe=(3e-4, 4e-3)
@@ -77,7 +157,12 @@ class TrainConfig:
         1, "Optimizer updates on the same batch; above 1 the clip starts to act.", low=1, high=16, safe=(1, 4)
     )
     lora_rank: int = _setting(8, "Rank of the LoRA adapter that is trained.", low=1, high=64, safe=(4, 16))
-    operands: int = _setting(5, "Numbers in each problem: more operands, longer solutions.", low=3, high=6)
+    operands: int = _setting(
+        5,
+        "Numbers in each problem: more operands, longer solutions. The bundled reference knows 3 to 6.",
+        low=3,
+        high=8,
+    )
     reward_noise: float = _setting(
         0.0,
         "Share of training rewards that are flipped, as a careless grader would.",
@@ -117,6 +202,20 @@ class TrainConfig:
                 f"micro_batch_size must be at most prompts_per_step x group_size = {self.batch_size}, "
                 f"got {self.micro_batch_size}. Lower it, or use 0 for the whole batch."
             )
+        if self.operands > 6 and self.model == "bundled":
+            raise ValueError(
+                f"the bundled reference knows 3 to 6 operands, got {self.operands}. Make one that knows more with "
+                "`python -m vimpo_core make-reference --operands 8 --out FOLDER` and pass it as model."
+            )
+
+    def at(self, step: int) -> TrainConfig:
+        """The settings in force at a step: beta and c_A as their schedules have them there."""
+        share = min(step / self.steps, 1.0)
+        beta = self.beta + share * (self.beta_end - self.beta) if self.beta_end else self.beta
+        scale = {"constant": 1.0, "fall": 1 - share, "rise": share}[self.actor_schedule]
+        if beta == self.beta and scale == 1.0:
+            return self
+        return dataclasses.replace(self, beta=beta, actor_coef=scale * self.actor_coef)
 
     @property
     def batch_size(self) -> int:
@@ -146,6 +245,11 @@ def _checked(f, value):
         value = float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
         raise ValueError(f"{f.name} must be {_kind_name(kind)}, got {value!r}. Default: {f.default!r}.")
+    if f.name == "kl_estimator" and value == "k1":
+        raise ValueError(
+            "kl_estimator must not be k1: it is the log-ratio of the sampled token itself, so rho - kappa would be 0 for every "
+            f"token and nothing could be learned. Use {', '.join(limits['choices'])}."
+        )
     if limits["choices"] and value not in limits["choices"]:
         raise ValueError(f"{f.name} must be one of {', '.join(limits['choices'])}, got {value!r}.")
     if limits["low"] is not None and not limits["low"] <= value <= limits["high"]:
@@ -184,8 +288,8 @@ def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
                 f"Learning rate {config.learning_rate:g}: 1e-2 destroyed both algorithms here. Use 3e-4 to 3e-3.",
             )
         )
-    if config.algorithm == "vimpo":
-        b = balance(config, mean_length)
+    if config.algorithm in VALUE_LOSS_ALGORITHMS:
+        b = 0.0 if config.algorithm == "vimpo_value" else balance(config, mean_length)
         facts = f"c_A {config.actor_coef:g} at beta {config.beta:g} and {mean_length:.0f} tokens gives balance {b:.2g}"
         stable = 0.1 * 0.4 * mean_length * config.beta
         way_out = f"Use c_A {stable:.2g} or less, or raise beta."

@@ -46,6 +46,33 @@ def exact_kl(logits, ref_logits, row_chunk: int = 4096):
     return xp.reshape(xp.concat(chunks, axis=0), shape)
 
 
+def sampled_kl(logprobs, ref_logprobs, estimator):
+    """KL(pi, pi_ref) at a state as one sampled token estimates it (J. Schulman, "Approximating KL divergence", 2020).
+
+        x = log pi - log pi_ref;   k2 = x^2 / 2 (biased, near 0 exact to second order);   k3 = e^{-x} - 1 + x (unbiased)
+
+    k1 = x itself is refused: rho - beta x is 0 for every token, so no token would ever get credit.
+
+    Args:
+        logprobs, ref_logprobs: nats of the sampled tokens, float [...]; estimator: "k2" or "k3".
+
+    Returns:
+        float [...], nats, >= 0; no gradient flows through it.
+
+    Raises:
+        ValueError: shapes differ, or another estimator.
+    """
+    _same_shape(logprobs=logprobs, ref_logprobs=ref_logprobs)
+    xp = array_namespace(logprobs)
+    x = _constant(logprobs) - _constant(ref_logprobs)
+    if estimator == "k2":
+        return 0.5 * x**2
+    if estimator == "k3":
+        return xp.expm1(-x) + x
+    reason = " It makes every credit identically 0." if estimator == "k1" else ""
+    raise ValueError(f"the sampled token estimates KL by k2 or k3, got {estimator!r}.{reason}")
+
+
 def rho(logprobs, ref_logprobs, completion_mask, beta):
     """rho_t = beta (log pi - log pi_ref), the sampled token's scaled log-ratio.
 
@@ -110,6 +137,51 @@ def group_mean(rewards, group_ids):
     _same_shape(rewards=rewards, group_ids=group_ids)
     xp, same = _same_group(rewards, group_ids)
     return xp.sum(same * rewards[None, :], axis=1) / xp.sum(same, axis=1)
+
+
+def leave_one_out_mean(rewards, group_ids):
+    """Baseline of RLOO: mean reward of the other solutions of the group (arXiv 2402.14740).
+
+    R minus it is G / (G - 1) times R minus `group_mean`. A solution alone in its group gets 0.
+
+    Args:
+        rewards: float [B]; group_ids: int [B].
+
+    Returns:
+        float [B], reward units.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    _same_shape(rewards=rewards, group_ids=group_ids)
+    xp, same = _same_group(rewards, group_ids)
+    others = xp.sum(same, axis=1) - 1
+    return (xp.sum(same * rewards[None, :], axis=1) - rewards) / xp.where(others < 1, others * 0 + 1, others)
+
+
+def soft_baseline(rewards, group_ids, beta):
+    """Soft value of the prompt as its group estimates it: beta log mean exp(R / beta), by log-sum-exp.
+
+    The solutions come from pi, not from pi_ref as V_soft asks; a constant of the prompt leaves the expected gradient of
+    the value loss as it is, so this moves no fixed point, only where V is anchored.
+
+    Args:
+        rewards: float [B]; group_ids: int [B]; beta: reward per nat, > 0.
+
+    Returns:
+        float [B], reward units, between the group's mean and its largest reward.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    _same_shape(rewards=rewards, group_ids=group_ids)
+    xp, same = _same_group(rewards, group_ids)
+    is_same, every = same > 0, rewards[None, :] + 0 * same
+    highest = xp.max(
+        xp.where(is_same, every, -xp.inf + every), axis=1
+    )  # of the group: exp sees no positive number
+    relative = xp.where(is_same, (every - highest[:, None]) / beta, 0 * every)
+    return highest + beta * xp.log(xp.sum(same * xp.exp(relative), axis=1) / xp.sum(same, axis=1))
 
 
 def implied_values(td_terms, completion_mask, baseline):
@@ -245,6 +317,92 @@ def grpo_advantages(rewards, group_ids, scale_by_std=True):
     others = xp.sum(same, axis=1) - 1
     variance = xp.sum(same * centred[None, :] ** 2, axis=1) / xp.where(others < 1, others * 0 + 1, others)
     return centred / (xp.sqrt(variance) + 1e-4)
+
+
+def critic_td_terms(critic_values, completion_mask, rewards):
+    """One-step advantages by a learned critic: what PPO hands to `gae` (gamma = 1, reward at the end).
+
+        delta_t = V(s_{t+1}) - V(s_t),   and R - V(s_t) on the last token
+
+    Args:
+        critic_values: V(s_t) before each token, float [B, T], reward units, held constant.
+        completion_mask: bool [B, T], sampled tokens first; rewards: float [B].
+
+    Returns:
+        float [B, T], reward units, 0 where masked. A row's terms add up to R - V(s_0).
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    xp = _check_terms(critic_values, completion_mask, rewards=rewards)
+    values = _masked(xp, _constant(critic_values), completion_mask)
+    inside = completion_mask[:, 1:]
+    after = xp.where(inside, values[:, 1:], rewards[:, None] + 0 * values[:, 1:])
+    after = xp.concat([after, rewards[:, None] + 0 * values[:, :1]], axis=1)[:, : values.shape[1]]
+    return _masked(xp, after - values, completion_mask)
+
+
+def monte_carlo_advantages(mc_values, completion_mask):
+    """VinePPO's advantage: V(s_{t+1}) - V(s_t), both found by trying (arXiv 2410.01679), here from every token.
+
+    Args:
+        mc_values: success rate from every prefix, float [B, T+1]; past a row's end anything.
+        completion_mask: bool [B, T].
+
+    Returns:
+        float [B, T], reward units, 0 where masked.
+
+    Raises:
+        ValueError: shapes do not fit.
+    """
+    _same_shape(mc_values_but_the_first=mc_values[:, 1:], completion_mask=completion_mask)
+    xp = array_namespace(mc_values)
+    return _masked(xp, mc_values[:, 1:] - mc_values[:, :-1], completion_mask)
+
+
+def on_every_token(per_solution, completion_mask):
+    """One number a solution on each of its tokens: [B] -> [B, T], 0 where masked."""
+    xp = array_namespace(per_solution)
+    return xp.where(completion_mask, per_solution[:, None], 0 * per_solution[:, None])
+
+
+def average_weights(completion_mask, average, budget, dtype):
+    """What each token counts in a loss's average; the weights of a batch add up to 1, but for "budget" and "sum".
+
+        tokens: 1 / N;   solutions: 1 / (B T_b);   budget: 1 / (B budget);   sum: 1 / B
+
+    N tokens in all, T_b of solution b, B solutions.
+
+    Args:
+        completion_mask: bool [B, T]; average: one of the four; budget: tokens, > 0; dtype: of the result.
+
+    Returns:
+        float [B, T], 0 where masked.
+
+    Raises:
+        ValueError: unknown average.
+    """
+    xp = array_namespace(completion_mask)
+    mask = xp.astype(completion_mask, dtype)
+    rows = max(mask.shape[0], 1)
+    if average == "tokens":
+        count = xp.sum(mask)
+        return mask / xp.where(count < 1, count + 1, count)
+    if average == "solutions":
+        lengths = xp.sum(mask, axis=1, keepdims=True)
+        return mask / xp.where(lengths < 1, lengths + 1, lengths) / rows
+    if average == "budget":
+        return mask / (rows * budget)
+    if average == "sum":
+        return mask / rows
+    raise ValueError(f"a loss is averaged over tokens, solutions, budget or sum, got {average!r}.")
+
+
+def spread_or_one(target):
+    """Root mean square of the value loss's targets R - baseline, 1 where all are 0: scalar, reward units."""
+    xp = array_namespace(target)
+    spread = xp.sqrt(xp.mean(target**2))
+    return xp.where(spread > 0, spread, spread + 1)
 
 
 def _kl_of_rows(xp, logits, ref_logits):

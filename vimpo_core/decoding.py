@@ -19,13 +19,15 @@ def left_padded(prompts, pad_id: int, device):
     return ids, torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
 
 
-def prefill(network, ids, attention):
+def prefill(network, ids, attention, **options):
     """One pass over left-padded prompts. Returns the network's output with its cache, and each row's last position [P]."""
     if attention is None:
         positions = torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1)
     else:
         positions = (attention.cumsum(1) - 1).clamp(min=0)
-    output = network(input_ids=ids, attention_mask=attention, position_ids=positions, use_cache=True)
+    output = network(
+        input_ids=ids, attention_mask=attention, position_ids=positions, use_cache=True, **options
+    )
     return output, positions[:, -1]
 
 

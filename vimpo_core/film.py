@@ -50,7 +50,7 @@ def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...
     film = Film([], {})
     for step in steps:
         try:
-            models.set_adapter(policy, models.from_bytes(store.snapshot(step)))
+            models.set_policy(policy, models.from_bytes(store.snapshot(step)))
         except ValueError as error:
             film.problems[step] = str(error)
             continue

@@ -11,12 +11,23 @@ import torch
 from vimpo_core import credit
 
 
-def value_loss(logprobs, ref_logprobs, kl, completion_mask, rewards, group_ids, beta):
+def value_loss(
+    logprobs,
+    ref_logprobs,
+    kl,
+    completion_mask,
+    rewards,
+    group_ids,
+    beta,
+    penalty="squared",
+    huber_delta=0.5,
+):
     """L_V = mean_B 1/2 (sum_t(rho_t - sg kappa_t) - (R - baseline))^2 (VIMPO, arXiv 2606.20008).
 
     Args:
         logprobs, ref_logprobs, kl: nats, float [B, T]; completion_mask: bool [B, T].
         rewards: float [B]; group_ids: int [B]; beta: reward per nat.
+        penalty, huber_delta: as `residual_penalty`; the square is the paper's.
 
     Returns:
         scalar, squared reward units. Rows without tokens count in the mean.
@@ -28,11 +39,98 @@ def value_loss(logprobs, ref_logprobs, kl, completion_mask, rewards, group_ids, 
     residual = credit.terminal_residual(
         terms, completion_mask, rewards, credit.group_mean(rewards, group_ids)
     )
-    return 0.5 * (residual**2).mean()
+    return residual_penalty(residual, rewards - credit.group_mean(rewards, group_ids), penalty, huber_delta)
+
+
+def soft_value_loss(
+    logprobs, ref_logprobs, completion_mask, rewards, group_ids, beta, penalty="squared", huber_delta=0.5
+):
+    """The value loss without kappa, on the soft baseline: its fixed point is the soft optimum (the authors' "soft" values).
+
+        mean_B 1/2 (sum_t rho_t - (R - soft baseline))^2
+
+    Args, returns, raises: as `value_loss`, which also subtracts kappa; baseline: `credit.soft_baseline`.
+    """
+    terms = credit.rho(logprobs, ref_logprobs, completion_mask, beta)
+    baseline = credit.soft_baseline(rewards, group_ids, beta)
+    residual = credit.terminal_residual(terms, completion_mask, rewards, baseline)
+    return residual_penalty(residual, rewards - baseline, penalty, huber_delta)
+
+
+def residual_penalty(residual, target, penalty="squared", huber_delta=0.5):
+    """How much residuals cost, averaged over solutions.
+
+        squared: r^2 / 2;   huber: r^2 / 2 within huber_delta, huber_delta (|r| - huber_delta / 2) beyond;
+        normalised: (r / s)^2 / 2 with s the root mean square of the target, held constant (1 where all targets are 0)
+
+    Args:
+        residual, target: reward units, float [B].
+
+    Returns:
+        scalar; squared reward units, or none for normalised.
+
+    Raises:
+        ValueError: unknown penalty.
+    """
+    if penalty == "squared":
+        return 0.5 * (residual**2).mean()
+    if penalty == "huber":
+        return torch.nn.functional.huber_loss(residual, torch.zeros_like(residual), delta=huber_delta)
+    if penalty == "normalised":
+        return 0.5 * (residual**2).mean() / credit.spread_or_one(target.detach()) ** 2
+    raise ValueError(f"a residual is squared, huber or normalised, got {penalty!r}.")
+
+
+def policy_gradient_loss(logprobs, advantages, completion_mask):
+    """REINFORCE: - mean_B sum_t A_t log pi_t (Williams 1992). Neither ratio nor clip, so one update a batch is meant.
+
+    Args:
+        logprobs: nats, float [B, T]; advantages: float [B, T], held constant; completion_mask: bool [B, T].
+
+    Returns:
+        scalar. Rows without tokens count in the mean.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    _same_shape(logprobs=logprobs, advantages=advantages, completion_mask=completion_mask)
+    kept = torch.where(completion_mask, logprobs * advantages.detach(), torch.zeros_like(logprobs))
+    return -kept.sum(1).mean()
+
+
+def critic_loss(values, old_values, returns, completion_mask, clip=0.2):
+    """PPO's clipped value loss (arXiv 1707.06347, as OpenAI's baselines and TRL have it), token mean.
+
+        l_t = 1/2 max((V - G)^2, (V_old + clip(V - V_old, -clip, clip) - G)^2)
+
+    Args:
+        values, old_values, returns: reward units, float [B, T]; old_values and returns are held constant.
+        completion_mask: bool [B, T]; clip: reward units.
+
+    Returns:
+        scalar, squared reward units (0 when there is no token).
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    _same_shape(values=values, old_values=old_values, returns=returns, completion_mask=completion_mask)
+    old_values, returns = old_values.detach(), returns.detach()
+    near = old_values + (values - old_values).clamp(-clip, clip)
+    per_token = 0.5 * torch.maximum((values - returns) ** 2, (near - returns) ** 2)
+    per_token = torch.where(completion_mask, per_token, torch.zeros_like(per_token))
+    return per_token.sum() / completion_mask.sum().clamp(min=1)
 
 
 def ppo_clip_loss(
-    logprobs, old_logprobs, advantages, completion_mask, clip_low=0.2, clip_high=0.28, dual_clip=10.0
+    logprobs,
+    old_logprobs,
+    advantages,
+    completion_mask,
+    clip_low=0.2,
+    clip_high=0.28,
+    dual_clip=10.0,
+    average="tokens",
+    budget=1,
 ):
     """Dual-clip PPO surrogate, token mean (arXiv 1707.06347; dual clip 1912.09729; asymmetric clip 2503.14476).
 
@@ -41,14 +139,23 @@ def ppo_clip_loss(
     Args:
         logprobs, old_logprobs: nats, float [B, T]; r = exp(logprobs - old_logprobs) is the PPO ratio.
         advantages: float [B, T], held constant; completion_mask: bool [B, T].
+        average: "tokens" over all sampled tokens; "solutions" within each solution, then over solutions (GRPO as published);
+            "budget" over solutions, each divided by `budget`, the same for all (Dr. GRPO, arXiv 2503.20783).
 
     Returns:
-        scalar: sum over sampled tokens / their number (0 when there is none).
+        scalar (0 when there is no token).
 
     Raises:
         ValueError: shapes differ.
     """
-    return _ppo_clip(logprobs, old_logprobs, advantages, completion_mask, clip_low, clip_high, dual_clip)[0]
+    return _ppo_clip(
+        logprobs, old_logprobs, advantages, completion_mask, clip_low, clip_high, dual_clip, average, budget
+    )[0]
+
+
+def clip_fraction(logprobs, old_logprobs, advantages, completion_mask, clip_low=0.2, clip_high=0.28):
+    """Share of sampled tokens whose gradient the PPO clip removed, a float in [0, 1]."""
+    return _ppo_clip(logprobs, old_logprobs, advantages, completion_mask, clip_low, clip_high, 10.0)[1]
 
 
 def vimpo_loss(
@@ -114,12 +221,23 @@ def grpo_loss(
     return loss, {"actor_loss": loss.item(), "clip_fraction": clip_fraction}
 
 
-def _ppo_clip(logprobs, old_logprobs, advantages, completion_mask, clip_low, clip_high, dual_clip):
-    if not logprobs.shape == old_logprobs.shape == advantages.shape == completion_mask.shape:
-        raise ValueError(
-            f"shapes differ: logprobs {tuple(logprobs.shape)}, old_logprobs {tuple(old_logprobs.shape)}, advantages "
-            f"{tuple(advantages.shape)}, completion_mask {tuple(completion_mask.shape)}. Pass equal shapes."
-        )
+def _ppo_clip(
+    logprobs,
+    old_logprobs,
+    advantages,
+    completion_mask,
+    clip_low,
+    clip_high,
+    dual_clip,
+    average="tokens",
+    budget=1,
+):
+    _same_shape(
+        logprobs=logprobs,
+        old_logprobs=old_logprobs,
+        advantages=advantages,
+        completion_mask=completion_mask,
+    )
     zeros = torch.zeros_like(logprobs)
     log_ratio = torch.where(completion_mask, logprobs, zeros) - torch.where(
         completion_mask, old_logprobs.detach(), zeros
@@ -132,4 +250,13 @@ def _ppo_clip(logprobs, old_logprobs, advantages, completion_mask, clip_low, cli
     per_token = torch.where(advantages < 0, torch.minimum(per_token, -advantages * dual_clip), per_token)
     count = completion_mask.sum().clamp(min=1)
     was_clipped = (clipped > unclipped) & completion_mask
-    return (per_token * completion_mask).sum() / count, (was_clipped.sum() / count).item()
+    weights = credit.average_weights(completion_mask, average, budget, per_token.dtype)
+    return (per_token * weights).sum(), (was_clipped.sum() / count).item()
+
+
+def _same_shape(**arrays):
+    shapes = {name: tuple(a.shape) for name, a in arrays.items()}
+    if len(set(shapes.values())) > 1:
+        raise ValueError(
+            f"shapes differ: {', '.join(f'{n} {s}' for n, s in shapes.items())}. Pass equal shapes."
+        )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vimpo_core.config import TrainConfig
+from vimpo_core.family import RULES
 
 Row = Mapping[str, float | None]
 """One step as `RunStore.metrics` returns it: {"step": n, name: value}. Absent: not measured; None: not finite."""
@@ -203,8 +204,13 @@ def _reward_mean(value, config, history):
     return f"Share of this step's {config.batch_size} training solutions that were right. It jumps from batch to batch; read the trend."
 
 
+def _untrained_role(config, how):
+    rule = RULES[config.algorithm]
+    return "" if rule.value else f"{rule.name} does not train it; it is measured {how}. "
+
+
 def _value_loss(value, config, history):
-    role = "GRPO does not train it; it is measured for comparison. " if config.algorithm == "grpo" else ""
+    role = _untrained_role(config, "for comparison")
     if _is_untrained(history):
         return f"{role}Policy and reference agree, so this is half the variance of R around its group mean: all of it unexplained."
     start = first_value(history, "value_loss")
@@ -214,7 +220,7 @@ def _value_loss(value, config, history):
 
 
 def _residual_ratio(value, config, history):
-    role = "GRPO does not train it; it is measured at the same beta. " if config.algorithm == "grpo" else ""
+    role = _untrained_role(config, "at the same beta")
     if _is_untrained(history):
         return f"{role}Exactly 1: policy and reference agree, so nothing of the reward is explained yet."
     if value > 1.05:
@@ -226,13 +232,14 @@ def _residual_ratio(value, config, history):
 
 
 def _actor_loss(value, config, history):
-    if config.algorithm == "vimpo" and config.actor_coef == 0:
+    is_implied = bool(RULES[config.algorithm].value)
+    if is_implied and config.actor_coef == 0:
         return "c_A is 0, so the actor term is not trained: the value loss alone drives the policy."
-    if _is_untrained(history) and config.algorithm == "vimpo":
+    if _is_untrained(history) and is_implied:
         return "0: before learning every advantage is exactly 0, so there is nothing to amplify."
     if config.updates_per_batch == 1 and abs(value) < 1e-3:
         return "About 0 by construction: with one update a batch the ratio is 1 and whitened advantages average 0. Its gradient is not 0."
-    if config.updates_per_batch == 1 and config.algorithm == "grpo":
+    if config.updates_per_batch == 1 and not is_implied:
         return "The ratio is 1, so this only shows whether right or wrong solutions are longer. Its gradient is what matters."
     if abs(value) > 1:
         return "Large for a clipped surrogate: the ratio has run far from 1. Use fewer updates a batch or a lower learning rate."
@@ -295,9 +302,11 @@ def _dead_group_share(value, config, history):
     del history
     if value > 0.7:
         return "Most groups agree, so most of the batch teaches nothing about the reward. Use larger groups or more operands."
-    if config.algorithm == "vimpo":
+    if RULES[config.algorithm].value:
         return "In these groups R equals its mean: the value loss only pulls their log-ratios back to zero."
-    return "In these groups every advantage is 0: GRPO learns nothing from them."
+    if config.algorithm in ("ppo", "vineppo", "reinforce"):
+        return "In these groups the reward says nothing about who did better; this rule does not compare within groups."
+    return f"In these groups every advantage is 0: {RULES[config.algorithm].name} learns nothing from them."
 
 
 def _grad_norm(value, config, history):
@@ -315,6 +324,29 @@ def _learning_rate(value, config, history):
     if config.lr_schedule == "linear":
         return f"Falling linearly from {config.learning_rate:g} to a tenth of it at step {config.steps}."
     return "Constant after the warm-up." if value == config.learning_rate else "On its schedule."
+
+
+def _tokens_sampled(value, config, history):
+    total = sum(row.get("tokens_sampled") or 0 for row in history)
+    usual = config.batch_size * (last_value(history, "length_mean") or 0)
+    if value > 1.2 * usual > 0:
+        return f"{value / usual:.1f} times what is trained on: the rest was drawn to measure values or to replace groups that agree."
+    return f"{total:,.0f} since the start; compare algorithms by this number where they sample differently."
+
+
+def _critic_loss(value, config, history):
+    del config
+    start = first_value(history, "critic_loss")
+    if start is None or value >= start:
+        return "The critic starts from 0 everywhere and first has to learn the average reward."
+    return f"Down from {_significant(start)}. It cannot fall below the variance that the rest of a solution still holds."
+
+
+def _critic_explained(value, config, history):
+    del config, history
+    if value <= 0:
+        return "The critic knows no more than a constant: its advantages are as flat as GRPO's, with its noise added."
+    return f"V(s) explains {_percent(value)} of who was right, over all tokens; the group mean it replaces knows the prompt alone."
 
 
 def _tokens_per_second(value, config, history):
@@ -457,6 +489,33 @@ METRICS: dict[str, Metric] = {
             "Rises over the warm-up, then as scheduled.",
             "neither",
             _learning_rate,
+        ),
+        Metric(
+            "tokens_sampled",
+            "Tokens sampled",
+            "tokens",
+            "All tokens sampled in this step, those of discarded groups and of Monte Carlo values included.",
+            "Batch size times solution length; three times that and more for VinePPO.",
+            "down",
+            _tokens_sampled,
+        ),
+        Metric(
+            "critic_loss",
+            "Critic loss",
+            "reward²",
+            "Half the mean squared error of the learned critic against its returns, clipped as PPO does it.",
+            "Near 0.2 at the start, then falling towards 0.1.",
+            "down",
+            _critic_loss,
+        ),
+        Metric(
+            "critic_explained",
+            "Critic: explained variance",
+            "share",
+            "Share of the variance of the reward over the tokens of a batch that the learned critic's V(s) explains.",
+            "0 at the start; 1 is out of reach, since early tokens cannot know how it ends.",
+            "up",
+            _critic_explained,
         ),
         Metric(
             "tokens_per_second",

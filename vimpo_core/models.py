@@ -199,6 +199,39 @@ def set_adapter(policy: LanguageModel, state: Adapter) -> None:
     set_peft_model_state_dict(policy.model, state)
 
 
+REFERENCE, CRITIC = "reference/", "critic/"
+"""How names of tensors in a snapshot begin that do not belong to the adapter: the adapter that is the reference since it was
+last refreshed, and the learned critic's head (`critic.Critic`)."""
+
+
+def set_policy(policy: LanguageModel, tensors: Adapter) -> None:
+    """Put a snapshot into the policy: its adapter and, where it was refreshed, its reference.
+
+    Raises ValueError if names or shapes do not fit.
+    """
+    set_reference(policy, part(tensors, REFERENCE))
+    set_adapter(policy, {k: v for k, v in tensors.items() if not k.startswith((REFERENCE, CRITIC))})
+
+
+def set_reference(policy: LanguageModel, adapter: Adapter) -> None:
+    """Make the frozen weights with this adapter folded in the reference; {} stands for no adapter, the run's first reference.
+
+    The policy's own adapter is left as it is. Raises ValueError if names or shapes do not fit.
+    """
+    own = adapter_state(policy)
+    if adapter:
+        set_adapter(policy, adapter)
+    with torch.no_grad():
+        weights = folded_weights(policy) if adapter else _frozen_weights(policy)
+    _put_weights(policy.bare, {n: torch.nn.Parameter(w, requires_grad=False) for n, w in weights.items()})
+    set_adapter(policy, own)
+
+
+def part(tensors: Adapter, beginning: str) -> Adapter:
+    """The tensors whose names begin so, without that beginning."""
+    return {k.removeprefix(beginning): v for k, v in tensors.items() if k.startswith(beginning)}
+
+
 def to_bytes(tensors: dict[str, torch.Tensor]) -> bytes:
     """Tensors as a safetensors blob."""
     return save_safetensors(tensors)
@@ -289,6 +322,14 @@ def _loaded(kind, folder: Path, **options):
             f"the model in {folder} cannot be loaded: {reason.rstrip('.')}. Give a whole folder of an architecture that "
             "transformers knows."
         ) from error
+
+
+def _frozen_weights(policy: LanguageModel) -> dict[str, torch.Tensor]:
+    return {
+        f"{name}.weight": layer.base_layer.weight
+        for name, layer in policy.model.base_model.model.named_modules()
+        if isinstance(layer, LoraLayer)
+    }
 
 
 def _folds(policy: LanguageModel) -> bool:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from vimpo_core import forks
 from vimpo_core.config import TrainConfig
+from vimpo_core.family import RULES
 from vimpo_core.job_queue import COMMANDS, Command, JobQueue, JobSummary
 from vimpo_core.locks import exclusive, is_held
 from vimpo_core.paths import ROOT
@@ -344,8 +345,9 @@ class RunsDir:
 
 def default_name(config: TrainConfig) -> str:
     """What a run is called until somebody names it: "VIMPO beta 0.1, seed 0"."""
-    scale = f" beta {config.beta:g}" if config.algorithm == "vimpo" else ""
-    return f"{config.algorithm.upper()}{scale}, seed {config.seed}"
+    rule = RULES[config.algorithm]
+    scale = f" beta {config.beta:g}" if rule.value else ""
+    return f"{rule.name}{scale}, seed {config.seed}"
 
 
 def command_line(config: TrainConfig) -> str:
@@ -382,7 +384,7 @@ def _ids(configs: list[TrainConfig], number: int) -> list[str]:
     ids: list[str] = []
     for config in configs:
         copies = sum(earlier.algorithm == config.algorithm for earlier in configs[: len(ids)])
-        ids.append(f"{config.algorithm}-{number}" + (f"-{copies + 1}" if copies else ""))
+        ids.append(f"{config.algorithm.replace('_', '-')}-{number}" + (f"-{copies + 1}" if copies else ""))
     return ids
 
 

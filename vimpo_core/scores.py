@@ -50,7 +50,8 @@ class Batch:
 class Scores:
     """Per-token measurements, float [B, T], nats, 0 where masked; `logprobs` carries the gradient when asked for.
 
-    topk_*: [B, T, 2k], the policy's k best then the reference's; None unless asked for.
+    topk_*: [B, T, 2k], the policy's k best then the reference's; top_k_kl: [B, T], KL with all but the policy's k best tokens
+    as one lump, at most `kl`; None unless asked for.
     """
 
     logprobs: torch.Tensor
@@ -60,6 +61,7 @@ class Scores:
     topk_ids: torch.Tensor | None = None
     topk_logprobs: torch.Tensor | None = None
     topk_ref_logprobs: torch.Tensor | None = None
+    top_k_kl: torch.Tensor | None = None
 
 
 def make_batch(
@@ -84,12 +86,27 @@ def completion_logits(network, batch: Batch) -> torch.Tensor:
     Prompts go through the network once, and their completions go on from their cache: a quarter less work on the bundled
     model. A causal mask needs no attention mask at the right: no real token ever attends to the padding after it.
     """
-    prefilled, last_position = prefill(network, batch.prompts, batch.prompt_attention)
+    first, rest = _forward(network, batch)
+    logits = first.logits[:, -1:].index_select(0, batch.prompt_of_row)
+    return logits[:, : batch.completion_ids.shape[1]] if rest is None else torch.cat([logits, rest.logits], 1)
+
+
+def completion_states(network, batch: Batch) -> torch.Tensor:
+    """Hidden states of all layers side by side where each completion token is predicted: float [B, T, (layers + 1) x H]."""
+    first, rest = _forward(network, batch, output_hidden_states=True)
+    states = torch.cat(first.hidden_states, -1)[:, -1:].index_select(0, batch.prompt_of_row)
+    if rest is None:
+        return states[:, : batch.completion_ids.shape[1]]
+    return torch.cat([states, torch.cat(rest.hidden_states, -1)], 1)
+
+
+def _forward(network, batch, **options):
+    """The network's outputs on the prompts, and on the completions but for their last tokens (None: at most one token)."""
+    first, last_position = prefill(network, batch.prompts, batch.prompt_attention, **options)
     row, width = batch.prompt_of_row, batch.completion_ids.shape[1]
-    first = prefilled.logits[:, -1:].index_select(0, row)
     if width <= 1:
-        return first[:, :width]
-    prefilled.cache.batch_select_indices(row)
+        return first, None
+    first.cache.batch_select_indices(row)
     attention = batch.prompt_attention
     if attention is not None:
         attention = torch.cat([attention[row], attention.new_ones(len(batch), width - 1)], dim=1)
@@ -97,10 +114,11 @@ def completion_logits(network, batch: Batch) -> torch.Tensor:
         input_ids=batch.completion_ids[:, :-1],
         attention_mask=attention,
         position_ids=last_position[row][:, None] + torch.arange(1, width, device=row.device),
-        cache=prefilled.cache,
+        cache=first.cache,
         use_cache=True,
+        **options,
     )
-    return torch.cat([first, rest.logits], dim=1)
+    return first, rest
 
 
 def token_logprobs(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -110,13 +128,19 @@ def token_logprobs(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
 
 
 def score(
-    policy: LanguageModel, batch: Batch, with_grad: bool = False, top_k: int = 0, row_chunk: int = 4096
+    policy: LanguageModel,
+    batch: Batch,
+    with_grad: bool = False,
+    top_k: int = 0,
+    row_chunk: int = 4096,
+    kl_top_k: int = 0,
 ) -> Scores:
     """Measure a batch under policy (adapter on) and reference (adapter off).
 
     Args:
         with_grad: `logprobs` keeps its graph, for the loss; everything else is constant.
         top_k: also return the k best tokens of each.
+        kl_top_k: also estimate the KL over that many tokens.
     """
     with torch.set_grad_enabled(with_grad):
         logits = completion_logits(models.network(policy), batch)
@@ -131,7 +155,19 @@ def score(
             kl=_blank(credit.exact_kl(logits, ref_logits, row_chunk), batch),
             entropy=_blank(_entropy(logits, row_chunk), batch),
             **(_top_k(logits, ref_logits, top_k, row_chunk) if top_k else {}),
+            top_k_kl=_blank(lumped_kl(logits, ref_logits, kl_top_k), batch) if kl_top_k else None,
         )
+
+
+def lumped_kl(logits: torch.Tensor, ref_logits: torch.Tensor, k: int) -> torch.Tensor:
+    """KL(pi, pi_ref) with every token but pi's k most probable taken as one: nats, [...], between 0 and the exact KL."""
+    logp, ref_logp = torch.log_softmax(_precise(logits), -1), torch.log_softmax(_precise(ref_logits), -1)
+    best = logp.topk(min(k, logp.shape[-1]), dim=-1)
+    p, q = best.values.exp(), ref_logp.gather(-1, best.indices).exp()
+    tiny = torch.finfo(p.dtype).tiny
+    rest, ref_rest = (1 - p.sum(-1)).clamp(min=tiny), (1 - q.sum(-1)).clamp(min=tiny)
+    kept = (p * (best.values - ref_logp.gather(-1, best.indices))).sum(-1)
+    return (kept + rest * (rest / ref_rest).log()).clamp(min=0)
 
 
 @torch.no_grad()
@@ -160,9 +196,14 @@ def _expected_difference(logp, ref_logp):
     return torch.where(p > 0, p * (logp - ref_logp), torch.zeros_like(p)).sum(-1)
 
 
-def score_in_chunks(policy: LanguageModel, batch: Batch, rows: int, top_k: int = 0) -> Scores:
+def score_in_chunks(
+    policy: LanguageModel, batch: Batch, rows: int, top_k: int = 0, kl_top_k: int = 0
+) -> Scores:
     """`score` without gradient, `rows` rows through the network at a time; the result does not depend on `rows`."""
-    parts = [score(policy, batch.rows(i, i + rows), top_k=top_k) for i in range(0, len(batch), rows)]
+    parts = [
+        score(policy, batch.rows(i, i + rows), top_k=top_k, kl_top_k=kl_top_k)
+        for i in range(0, len(batch), rows)
+    ]
     return Scores(*(_joined([getattr(p, name) for p in parts]) for name in Scores.__dataclass_fields__))
 
 

@@ -6,6 +6,7 @@ it loaded. A request that outlives its time limit is killed with its process, an
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import multiprocessing
 import os
@@ -474,5 +475,10 @@ def load_snapshot(run_dir: Path | None, step: int):
         return models.load_policy(TrainConfig())
     store = RunStore.open(run_dir)
     policy = models.load_policy(models.on_this_machine(store.config()))
-    models.set_adapter(policy, models.from_bytes(store.snapshot(step)))
+    tensors = models.from_bytes(store.snapshot(step))
+    models.set_policy(policy, tensors)
+    if models.part(
+        tensors, models.REFERENCE
+    ):  # a reference of its own: what is known of p_ref elsewhere does not hold
+        return dataclasses.replace(policy, source=f"reference of {run_dir} at step {step}")
     return policy

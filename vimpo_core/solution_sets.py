@@ -146,6 +146,8 @@ def _scored(policy, task, step, drawn) -> list[CreditTrace]:
         problems=problems,
         rollouts=rollouts,
         verdicts=verdicts,
+        token_budget=task.max_new_tokens,
+        tokens_sampled=sum(len(r.ids) for r in rollouts),
     )
     # A group of one has no mean to speak of, and another policy than this one may have sampled the tokens.
     alone = {"group_mean_reward": float("nan"), "sampler_logprob": None}

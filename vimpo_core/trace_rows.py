@@ -20,6 +20,9 @@ _RECORD_FIELDS = (
     "reward_reason", "status", "answer", "first_wrong", "provenance",
 )  # fmt: skip
 
+_RARE_ARRAYS = {"critic_values": 0, "mc_values": 1}
+"""name -> how many numbers it has beyond one a token."""
+
 COLUMNS = (
     "step", "group_id", "sample_idx", "reward", "group_mean_reward", "record", "ids", "mask", *_FLOAT_ARRAYS,
     "topk_ids", "topk_logprob", "topk_ref_logprob", "topk_text",
@@ -28,14 +31,21 @@ COLUMNS = (
 
 def to_row(trace: CreditTrace) -> tuple:
     """The values of `COLUMNS`. Raises ValueError if an array's shape does not fit the tokens."""
-    record = json.dumps({name: getattr(trace, name) for name in _RECORD_FIELDS})
     length = len(trace.ids)
+    record = json.dumps({name: getattr(trace, name) for name in _RECORD_FIELDS} | _rare(trace, length))
     arrays = [_blob(trace, name, "<f4", getattr(trace, name), (length,)) for name in _FLOAT_ARRAYS]
     return (
         trace.step, trace.group_id, trace.sample_idx, float(trace.reward), float(trace.group_mean_reward), record,
         _blob(trace, "ids", "<i4", trace.ids, (length,)), _blob(trace, "mask", "u1", trace.mask, (length,)),
         *arrays, *_topk_blobs(trace, length),
     )  # fmt: skip
+
+
+def _rare(trace: CreditTrace, length: int) -> dict[str, list[float]]:
+    """Arrays that few runs have, as numbers in the record: a column for them would be one that older files lack."""
+    shapes = {name: (length + more,) for name, more in _RARE_ARRAYS.items()}
+    found = {name: _blob(trace, name, "<f4", getattr(trace, name), shape) for name, shape in shapes.items()}
+    return {name: np.frombuffer(blob, "<f4").tolist() for name, blob in found.items() if blob is not None}
 
 
 def _topk_blobs(trace: CreditTrace, length: int) -> tuple:
@@ -70,6 +80,9 @@ def from_row(row: tuple) -> CreditTrace:
     record = json.loads(columns["record"])
     record["prompt_ids"], record["text"] = tuple(record["prompt_ids"]), tuple(record["text"])
     record["finish_reason"] = StopReason(record["finish_reason"])
+    for name in _RARE_ARRAYS:
+        if name in record:
+            record[name] = np.array(record[name], dtype=np.float32)
     ids = _array(columns["ids"], "<i4", np.int32)
     return CreditTrace(
         step=columns["step"], group_id=columns["group_id"], sample_idx=columns["sample_idx"],

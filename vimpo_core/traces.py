@@ -16,6 +16,14 @@ def make_traces(policy: LanguageModel, task: Task, step: int, experience) -> lis
     baseline = credit.group_mean(experience.rewards, experience.group_ids).tolist()
     rewards, group_ids = experience.rewards.tolist(), experience.group_ids.tolist()
     names = _TokenNames(policy)
+    extra = {
+        name: (array.detach().cpu().numpy().astype(np.float32), more)
+        for name, array, more in (
+            ("critic_values", experience.critic_values, 0),
+            ("mc_values", experience.mc_values, 1),
+        )
+        if array is not None
+    }
     traces = []
     for row, (problem, rollout, verdict) in enumerate(
         zip(experience.problems, experience.rollouts, experience.verdicts, strict=True)
@@ -32,9 +40,10 @@ def make_traces(policy: LanguageModel, task: Task, step: int, experience) -> lis
                 ids=np.asarray(rollout.ids, dtype=np.int32),
                 sampler_logprob=rollout.sampler_logprob.astype(np.float32),
                 topk=topk and _top_k(topk, row, length, names),
-                provenance=dict.fromkeys((*arrays, "sampler_logprob"), "recorded"),
+                provenance=dict.fromkeys((*arrays, "sampler_logprob", *extra), "recorded"),
                 **_judged(policy, task, problem, verdict, rollout.ids, text, rollout.finish_reason),
                 **{name: a[row, :length] for name, a in arrays.items()},
+                **{name: a[row, : length + more] for name, (a, more) in extra.items()},
             )
         )
     return traces

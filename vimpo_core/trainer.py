@@ -10,21 +10,38 @@ from __future__ import annotations
 import hashlib
 import random
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from vimpo_core import algorithms, models, sampler, scores
+from vimpo_core import algorithms, critic, models, sampler, scores, vine
 from vimpo_core.algorithms import Experience
 from vimpo_core.config import TrainConfig
+from vimpo_core.critic import CriticLearner
 from vimpo_core.evaluate import accuracies
+from vimpo_core.family import RULES
 from vimpo_core.store import StepRecord
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.traces import make_traces
-from vimpo_core.types import Diverged
+from vimpo_core.types import Diverged, Problem, Rollout, Verdict
 
 TOP_K = 3
 """Alternatives of policy and of reference that are recorded with a snapshot step."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The solutions to one problem with their verdicts and the rewards that the trainer sees, flips included."""
+
+    problem: Problem
+    rollouts: list[Rollout]
+    verdicts: list[Verdict]
+    rewards: list[float]
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(rollout.ids) for rollout in self.rollouts)
 
 
 class Trainer:
@@ -37,6 +54,9 @@ class Trainer:
         self.policy = models.load_policy(config)
         self.parameters = [p for p in self.policy.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
+        self.extras = RULES[config.algorithm].extras
+        self.learner = CriticLearner(self.policy, config) if "critic" in self.extras else None
+        self.refreshed: models.Adapter = {}  # the adapter that is the reference since the last refresh
         self.next_step = 0
         if resume_state is not None:
             self._restore(models.from_bytes(resume_state))
@@ -54,22 +74,24 @@ class Trainer:
             "ref": {**reference, "adapter": "off"},
             "tokenizer_sha256": models.tokenizer_fingerprint(self.policy),
             "temperature": 1.0,
-            "kl_estimator": "exact",
+            "kl_estimator": self.config.kl_estimator,
         }
 
     def start_at(self, step: int, adapter: bytes) -> None:
         """Go on from the policy of a snapshot with a new optimizer; record `step` is the next. ValueError if it does not fit."""
-        models.set_adapter(self.policy, models.from_bytes(adapter))
+        self._put(models.from_bytes(adapter))
         self.optimizer.state.clear()
         self.next_step = step
 
     def step(self) -> StepRecord:
         """Make record `next_step`, and the update that follows it unless it is the last. Raises Diverged."""
         step, cpu, wall = self.next_step, time.process_time(), time.monotonic()
-        snapshot = models.to_bytes(models.adapter_state(self.policy)) if self._keeps_snapshot(step) else None
+        if self.config.refresh_every and step and step % self.config.refresh_every == 0:
+            self._refresh()
+        snapshot = models.to_bytes(self._tensors()) if self._keeps_snapshot(step) else None
         metrics, experience = self._collect(step)
         learned = self._update(step, experience)
-        metrics |= learned | algorithms.describe(self.config, experience)
+        metrics |= learned | algorithms.describe(self.config.at(step), experience)
 
         self.next_step = step + 1
         traces = make_traces(self.policy, self.task, step, experience)
@@ -91,33 +113,25 @@ class Trainer:
 
     def _collect(self, step) -> tuple[dict[str, float], Experience]:
         """Sample the step's rollouts, measure on held-out problems when it is time, verify, flip, and score."""
-        config, metrics = self.config, {}
-        problems = self.task.problems(f"{config.seed}/train/{step}", "train", config.prompts_per_step)
-        prompts = [models.encode(self.policy, p.prompt, "prompt") for p in problems]
+        config, metrics, mc_values, tried = self.config, {}, None, 0
         with models.merged(self.policy) as model:
-            rollouts = sampler.sample(
-                model,
-                prompts,
-                config.group_size,
-                self.task.max_new_tokens,
-                self.policy.eos_id,
-                self.policy.pad_id,
-                seed=derived_seed(config.seed, step, "rollouts"),
-            )
+            groups, tokens = self._sample(model, step)
             if step % config.eval_every == 0 or step == config.steps:
                 sampling_seed = derived_seed(config.seed, step, "evaluation")
                 found = accuracies(
                     self.policy, model, self.task, "validation", config.eval_prompts, sampling_seed
                 )
                 metrics = {f"{how}_accuracy": a.mean for how, a in found.items()}
-        group_ids = np.repeat(np.arange(config.prompts_per_step), config.group_size)
-        verdicts = [
-            self.task.verify(
-                problems[g], models.completion_text(self.policy, r.ids, self.task.end), r.finish_reason
+            problems = [group.problem for group in groups for _ in group.rollouts]
+            rollouts, verdicts, rewards = (
+                [one for group in groups for one in getattr(group, name)]
+                for name in ("rollouts", "verdicts", "rewards")
             )
-            for g, r in zip(group_ids, rollouts, strict=True)
-        ]
-        rewards = flipped([v.reward for v in verdicts], config.reward_noise, f"{config.seed}/flips/{step}")
+            if "monte_carlo" in self.extras:
+                mc_values, tried = vine.prefix_values(
+                    self.policy, model, self.task, problems, rollouts, rewards, config.vine_rollouts,
+                    config.reward_noise, derived_seed(config.seed, step, "vine"),
+                )  # fmt: skip
         batch = scores.make_batch(
             [r.prompt_ids for r in rollouts],
             [r.ids for r in rollouts],
@@ -127,24 +141,73 @@ class Trainer:
         old_logprobs = torch.zeros(batch.completion_mask.shape, device=self.policy.device)
         for row, rollout in enumerate(rollouts):
             old_logprobs[row, : len(rollout.ids)] = torch.from_numpy(rollout.sampler_logprob)
-        measured = self._score(batch, top_k=TOP_K if self._keeps_snapshot(step) else 0)
+        states = critic.states_of(self.policy, batch) if self.learner else None
+        group_ids = np.repeat(np.arange(len(groups)), config.group_size)
         return metrics, Experience(
             batch=batch,
-            scores=measured,
+            scores=self._score(batch, top_k=TOP_K if self._keeps_snapshot(step) else 0),
             old_logprobs=old_logprobs,
             rewards=torch.tensor(rewards, dtype=old_logprobs.dtype, device=self.policy.device),
             group_ids=torch.from_numpy(group_ids).to(self.policy.device),
-            problems=[problems[g] for g in group_ids],
+            problems=problems,
             rollouts=rollouts,
             verdicts=verdicts,
+            token_budget=self.task.max_new_tokens,
+            tokens_sampled=tokens + tried,
+            critic_states=states,
+            critic_values=None if states is None else critic.values_of(
+                self.learner.critic, states, batch.completion_mask
+            ),
+            mc_values=None if mc_values is None else torch.from_numpy(mc_values).to(self.policy.device),
+        )  # fmt: skip
+
+    def _sample(self, model, step) -> tuple[list[Group], int]:
+        """The step's groups, and how many tokens were sampled for them. A rule that resamples has groups whose solutions all
+        earned the same replaced by other problems', as often as the settings allow."""
+        groups = self._sample_groups(model, step, "", self.config.prompts_per_step)
+        tokens = sum(group.tokens for group in groups)
+        for again in range(1, self.config.resample_rounds + 1 if "resample" in self.extras else 1):
+            agreeing = [i for i, group in enumerate(groups) if len(set(group.rewards)) == 1]
+            if not agreeing:
+                break
+            others = self._sample_groups(model, step, f"/{again}", len(agreeing))
+            tokens += sum(group.tokens for group in others)
+            for place, other in zip(agreeing, others, strict=True):
+                groups[place] = other
+        return groups, tokens
+
+    def _sample_groups(self, model, step, again, count) -> list[Group]:
+        config, policy, size = self.config, self.policy, self.config.group_size
+        problems = self.task.problems(f"{config.seed}/train/{step}{again}", "train", count)
+        rollouts = sampler.sample(
+            model,
+            [models.encode(policy, p.prompt, "prompt") for p in problems],
+            size,
+            self.task.max_new_tokens,
+            policy.eos_id,
+            policy.pad_id,
+            seed=derived_seed(config.seed, step, f"rollouts{again}"),
         )
+        verdicts = [
+            self.task.verify(
+                problems[i // size], models.completion_text(policy, r.ids, self.task.end), r.finish_reason
+            )
+            for i, r in enumerate(rollouts)
+        ]
+        rewards = flipped(
+            [v.reward for v in verdicts], config.reward_noise, f"{config.seed}/flips/{step}{again}"
+        )
+        return [
+            Group(problem, rollouts[at : at + size], verdicts[at : at + size], rewards[at : at + size])
+            for problem, at in zip(problems, range(0, len(rollouts), size), strict=True)
+        ]
 
     def _update(self, step, experience) -> dict[str, float]:
         """Optimizer updates on the batch (none after the last record). Returns the metrics of the first one's loss."""
         first = None
         for update in range(self.config.updates_per_batch):
             self.optimizer.zero_grad()
-            metrics = self._backward(experience, fresh=update > 0)
+            metrics = self._backward(self.config.at(step), experience, fresh=update > 0)
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm).item()
             if not np.isfinite([norm, *metrics.values()]).all():
                 raise Diverged(
@@ -157,9 +220,16 @@ class Trainer:
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
                 self.optimizer.step()
+        if self.learner and step < self.config.steps:
+            first |= self.learner.learn(
+                experience.critic_states,
+                experience.critic_values,
+                experience.rewards,
+                experience.batch.completion_mask,
+            )
         return first
 
-    def _backward(self, experience, fresh) -> dict[str, float]:
+    def _backward(self, config, experience, fresh) -> dict[str, float]:
         """Gradient of the loss into the adapter, `micro_batch_size` rows at a time.
 
         The loss sees the whole batch as [B, T] numbers; its gradient there is then pushed through the network chunk by
@@ -169,7 +239,7 @@ class Trainer:
         if fresh:
             measured = self._score(batch)
         logprobs = measured.logprobs.detach().requires_grad_()
-        loss, metrics = algorithms.loss(self.config, experience, measured, logprobs)
+        loss, metrics = algorithms.loss(config, experience, measured, logprobs)
         loss.backward()
         if measured.logprobs.requires_grad:  # the whole batch in one chunk: its graph is still there
             measured.logprobs.backward(logprobs.grad)
@@ -182,9 +252,10 @@ class Trainer:
         return metrics
 
     def _score(self, batch, top_k=0) -> scores.Scores:
+        kl_top_k = self.config.kl_top_k if self.config.kl_estimator == "top-k" else 0
         if self._rows >= len(batch):
-            return scores.score(self.policy, batch, with_grad=True, top_k=top_k)
-        return scores.score_in_chunks(self.policy, batch, self._rows, top_k=top_k)
+            return scores.score(self.policy, batch, with_grad=True, top_k=top_k, kl_top_k=kl_top_k)
+        return scores.score_in_chunks(self.policy, batch, self._rows, top_k=top_k, kl_top_k=kl_top_k)
 
     def _keeps_snapshot(self, step) -> bool:
         return step % self.config.snapshot_every == 0 or step == self.config.steps
@@ -193,21 +264,44 @@ class Trainer:
     def _rows(self) -> int:
         return self.config.micro_batch_size or self.config.batch_size
 
+    def _refresh(self) -> None:
+        """The policy as it is now becomes the reference; the adapter goes on from where it is."""
+        self.refreshed = models.adapter_state(self.policy)
+        models.set_reference(self.policy, self.refreshed)
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        """What a snapshot holds: the adapter, the refreshed reference and the critic's head where there is one."""
+        reference = {models.REFERENCE + name: t for name, t in self.refreshed.items()}
+        head = self.learner.state() if self.learner else {}
+        return models.adapter_state(self.policy) | reference | head
+
+    def _put(self, tensors) -> None:
+        models.set_policy(self.policy, tensors)
+        self.refreshed = models.part(tensors, models.REFERENCE)
+        if self.learner:
+            self.learner.load(tensors)
+
     def _resume_state(self) -> bytes:
-        state = {f"adapter/{k}": v for k, v in models.adapter_state(self.policy).items()}
-        for i, moments in self.optimizer.state_dict()["state"].items():
-            state |= {f"optimizer/{i}/{k}": v.detach().cpu().clone() for k, v in moments.items()}
+        state = {f"adapter/{k}": v for k, v in self._tensors().items()}
+        for name, optimizer in self._optimizers().items():
+            for i, moments in optimizer.state_dict()["state"].items():
+                state |= {f"{name}/{i}/{k}": v.detach().cpu().clone() for k, v in moments.items()}
         return models.to_bytes(state | {"next_step": torch.tensor(self.next_step)})
 
     def _restore(self, state) -> None:
-        models.set_adapter(self.policy, {k[8:]: v for k, v in state.items() if k.startswith("adapter/")})
-        moments: dict[int, dict] = {}
-        for key, value in state.items():
-            if key.startswith("optimizer/"):
-                _, index, name = key.split("/")
-                moments.setdefault(int(index), {})[name] = value
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        self._put(models.part(state, "adapter/"))
+        for name, optimizer in self._optimizers().items():
+            moments: dict[int, dict] = {}
+            for key, value in models.part(state, f"{name}/").items():
+                index, _, moment = key.partition("/")
+                moments.setdefault(int(index), {})[moment] = value
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
         self.next_step = int(state["next_step"])
+
+    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"optimizer": self.optimizer} | (
+            {"critic_optimizer": self.learner.optimizer} if self.learner else {}
+        )
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

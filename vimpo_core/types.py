@@ -109,6 +109,10 @@ class CreditTrace:
     entropy: np.ndarray | None = None
     sampler_logprob: np.ndarray | None = None
     topk: TopK | None = None
+    critic_values: np.ndarray | None = None
+    """V(s_t) before each token by the run's learned critic, float32 [T], reward units."""
+    mc_values: np.ndarray | None = None
+    """Success rate from every prefix as the run's own rollouts found it (VinePPO), float32 [T+1]."""
     rewards: dict[str, float] = field(default_factory=dict)
     reward_reason: str = ""
     status: str = ""

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from vimpo_core import credit
+from vimpo_core.family import RULES
 from vimpo_core.tasks import chain
 from vimpo_core.types import CreditTrace
 from vimpo_core.visible_text import visible_text
@@ -262,7 +263,8 @@ def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, ga
 
 def credit_name(algorithm: str) -> str:
     """Whose credit it is: the same formula reads a GRPO-trained policy as well."""
-    return "VIMPO" if algorithm == "vimpo" else "read off the GRPO policy"
+    rule = RULES[algorithm]
+    return rule.name if rule.value else f"read off the {rule.name} policy"
 
 
 def start_payload(traces: Sequence[CreditTrace], index: int, beta: float) -> dict:

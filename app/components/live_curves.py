@@ -14,9 +14,10 @@ import streamlit as st
 from app.components.assets import as_data, read_asset
 from app.components.hues import hues_css
 from vimpo_core.config import TrainConfig
+from vimpo_core.family import RULES
 from vimpo_core.metrics import METRICS, Row, series, thin
 
-ALGORITHM_NAMES = {"vimpo": "VIMPO", "grpo": "GRPO"}
+ALGORITHM_NAMES = {key: rule.name for key, rule in RULES.items()}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """config: what is allowed, what is refused and in which words, and when a colleague would say something."""
 
 import dataclasses
+import inspect
 import json
 import math
 import re
@@ -20,6 +21,8 @@ CHOICES = [name for name in FIELDS if setting(name)["choices"]]
 def build(name, value):
     """A config with one setting changed; the batch is large enough for every micro batch."""
     roomy = {"prompts_per_step": 256, "group_size": 64} if name == "micro_batch_size" else {}
+    if name == "operands":
+        roomy = {"model": "a folder"}  # the bundled reference does not know them all
     return TrainConfig(**{**roomy, name: value})
 
 
@@ -44,6 +47,7 @@ def test_every_setting_has_a_sentence_of_help_and_a_default_inside_its_limits(na
 def test_every_setting_is_read_somewhere_in_the_library(name):
     root = Path(config.__file__).parent
     text = "\n".join(p.read_text(encoding="utf-8") for p in root.rglob("*.py") if p.name != "config.py")
+    text += inspect.getsource(TrainConfig.at)
     if name in ("prompts_per_step", "group_size") and ".batch_size" in text:
         return
     assert re.search(rf"\.{name}\b", text), f"{name} is a setting that nothing reads"
@@ -148,3 +152,39 @@ def test_advice_on_the_actor_names_a_value_that_needs_none():
     assert all(
         a.text.endswith(".") for a in advice(TrainConfig(actor_coef=0.5, beta=2.0, group_size=2), LENGTH)
     )
+
+
+# ---- schedules and the new refusals
+
+
+def test_without_a_schedule_the_settings_are_the_same_at_every_step():
+    c = TrainConfig()
+    assert c.at(0) is c and c.at(c.steps) is c
+
+
+def test_beta_goes_linearly_to_its_end():
+    c = TrainConfig(steps=100, beta=0.1, beta_end=0.3)
+    assert [c.at(step).beta for step in (0, 50, 100, 200)] == pytest.approx([0.1, 0.2, 0.3, 0.3])
+
+
+def test_the_actor_weight_falls_to_0_or_rises_from_it():
+    fall, rise = (TrainConfig(steps=10, actor_coef=0.4, actor_schedule=name) for name in ("fall", "rise"))
+    assert [fall.at(step).actor_coef for step in (0, 5, 10)] == pytest.approx([0.4, 0.2, 0.0])
+    assert [rise.at(step).actor_coef for step in (0, 5, 10)] == pytest.approx([0.0, 0.2, 0.4])
+
+
+def test_the_k1_estimate_is_refused_with_its_reason():
+    with pytest.raises(ValueError, match="log-ratio of the sampled token itself, so rho - kappa would be 0"):
+        TrainConfig(kl_estimator="k1")
+
+
+def test_more_operands_than_the_bundled_reference_knows_need_a_model_of_ones_own():
+    with pytest.raises(ValueError, match=r"knows 3 to 6 operands, got 7.*make-reference"):
+        TrainConfig(operands=7)
+    assert TrainConfig(operands=7, model="a folder").operands == 7
+
+
+@pytest.mark.parametrize("algorithm", ["vimpo_value", "grpo", "ppo"])
+def test_no_advice_on_an_actor_weight_that_the_rule_does_not_have(algorithm):
+    remarks = advice(TrainConfig(algorithm=algorithm, actor_coef=1.0, beta=0.01), 23.0)
+    assert "actor_coef" not in {remark.setting for remark in remarks}

@@ -12,7 +12,7 @@ from vimpo_core.metrics import METRICS, series, thin
 STORED = {
     "sampled_accuracy", "greedy_accuracy", "reward_mean", "value_loss", "residual_ratio", "actor_loss", "kl_mean",
     "entropy_mean", "length_mean", "clip_fraction", "dead_group_share", "grad_norm", "learning_rate",
-    "tokens_per_second", "cpu_seconds", "wall_seconds",
+    "tokens_sampled", "critic_loss", "critic_explained", "tokens_per_second", "cpu_seconds", "wall_seconds",
 }  # fmt: skip
 
 

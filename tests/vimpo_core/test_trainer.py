@@ -9,6 +9,7 @@ import torch
 from tests.real import SMALL, in_float64, moved, small
 from vimpo_core import algorithms, credit, losses, models, scores, worker
 from vimpo_core import trainer as trainer_module
+from vimpo_core.config import ALGORITHMS
 from vimpo_core.runs import RunsDir
 from vimpo_core.trainer import Trainer, derived_seed, flipped, learning_rate
 from vimpo_core.types import Diverged, RunState
@@ -62,7 +63,7 @@ def assert_same_record(a, b):
 # ---- what a record says
 
 
-@pytest.mark.parametrize("algorithm", ["vimpo", "grpo"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_record_0_has_no_token_credit_at_all(algorithm):
     config = small(algorithm=algorithm)
     record = Trainer(config).step()
@@ -131,6 +132,7 @@ def test_both_algorithms_report_every_metric(algorithm):
     expected = {
         "sampled_accuracy", "greedy_accuracy", "reward_mean", "value_loss", "residual_ratio", "actor_loss", "kl_mean",
         "entropy_mean", "length_mean", "clip_fraction", "dead_group_share", "grad_norm", "learning_rate",
+        "tokens_sampled",
     }  # fmt: skip
     assert set(record.metrics) == expected
     assert all(type(v) is float and math.isfinite(v) for v in record.metrics.values())
@@ -261,7 +263,7 @@ def test_a_step_on_the_value_loss_lowers_it_on_the_same_batch():
 # ---- resuming
 
 
-@pytest.mark.parametrize("algorithm", ["vimpo", "grpo"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_resuming_after_any_step_repeats_the_run_bit_for_bit(algorithm):
     config = small(algorithm=algorithm, reward_noise=0.2, lr_schedule="linear")
     undisturbed = train(config)
@@ -424,3 +426,102 @@ def test_an_absurd_learning_rate_ends_finished_or_diverged_but_never_crashes(alg
         assert "not finite" in str(error)
     else:
         assert all(math.isfinite(v) for r in records for v in r.metrics.values())
+
+
+# ---- what some rules measure besides
+
+
+def test_a_critic_is_saved_with_the_run_and_recorded_on_every_token():
+    records = train(small(algorithm="ppo", steps=2))
+    saved = models.part(models.from_bytes(records[-1].snapshot), models.CRITIC)
+    assert set(saved) >= {"hidden.weight", "value.weight"} and saved["value.weight"].abs().max() > 0
+    assert not any(t.critic_values.any() for t in records[0].traces)  # untrained it says 0
+    assert all(t.critic_values.shape == t.logprob.shape for t in records[-1].traces)
+    assert any(t.critic_values.any() for t in records[-1].traces)
+    assert {"critic_loss"} <= set(records[0].metrics) and "critic_loss" not in records[-1].metrics
+
+
+def test_the_critic_learns_without_touching_the_policy():
+    config = small(
+        algorithm="ppo", steps=6, learning_rate=1e-6, warmup_steps=0, prompts_per_step=8, critic_updates=8
+    )
+    trainer = Trainer(config)
+    first = trainer.step()
+    again = trainer._collect(0)[1]
+    after = trainer.learner.learn(
+        again.critic_states, again.critic_values, again.rewards, again.batch.completion_mask
+    )
+    assert after["critic_loss"] < 0.7 * first.metrics["critic_loss"]
+
+
+def test_monte_carlo_values_are_rates_of_the_tries_and_end_in_the_reward():
+    config = small(algorithm="vineppo", vine_rollouts=3, reward_noise=0.3)
+    record = Trainer(config).step()
+    for t in record.traces:
+        assert t.mc_values.shape == (len(t.ids) + 1,) and t.mc_values[-1] == t.reward
+        np.testing.assert_allclose(t.mc_values[:-1] * 3, np.round(t.mc_values[:-1] * 3), atol=1e-6)
+    assert record.metrics["tokens_sampled"] > sum(len(t.ids) for t in record.traces)
+
+
+def test_dapo_replaces_groups_that_agree_and_counts_what_it_drew():
+    settings = {"prompts_per_step": 12, "group_size": 2, "seed": 3}
+    kept = Trainer(small(algorithm="grpo", **settings)).step()
+    redrawn = Trainer(small(algorithm="dapo", resample_rounds=4, **settings)).step()
+    assert kept.metrics["dead_group_share"] > redrawn.metrics["dead_group_share"]
+    assert redrawn.metrics["tokens_sampled"] > sum(len(t.ids) for t in redrawn.traces)
+    assert kept.metrics["tokens_sampled"] == sum(len(t.ids) for t in kept.traces)
+    alive = {t.group_id for t in kept.traces if 0 < t.group_mean_reward < 1}
+    before, after = (
+        {t.group_id: t.prompt_text for t in r.traces if t.group_id in alive} for r in (kept, redrawn)
+    )
+    assert before == after  # only groups that agreed were replaced
+
+
+@pytest.mark.parametrize("algorithm", ["vimpo", "vimpo_soft"])
+def test_refreshing_makes_the_policy_the_reference_so_that_credit_starts_from_0_again(algorithm):
+    records = train(small(algorithm=algorithm, steps=4, refresh_every=2, warmup_steps=0, snapshot_every=1))
+    assert records[1].metrics["kl_mean"] > 0 and records[3].metrics["kl_mean"] > 0
+    assert records[2].metrics["kl_mean"] < 1e-9 and records[4].metrics["kl_mean"] < 1e-9
+    tensors = models.from_bytes(records[3].snapshot)
+    assert models.part(tensors, models.REFERENCE).keys() == models.adapter_state(moved(small())).keys()
+
+
+def test_a_run_with_a_refreshed_reference_resumes_bit_for_bit():
+    config = small(
+        steps=5,
+        refresh_every=2,
+        beta_end=0.3,
+        actor_schedule="fall",
+        value_loss="huber",
+        kl_estimator="top-k",
+    )
+    whole = train(config)
+    for cut in (2, 3):
+        for a, b in zip(whole[cut:], train(config, whole[cut - 1].resume_state), strict=True):
+            assert_same_record(a, b)
+
+
+def test_a_snapshot_brings_its_refreshed_reference_along():
+    config = small(steps=3, refresh_every=2, warmup_steps=0, snapshot_every=1)
+    record = train(config)[3]
+    policy = models.load_policy(config)
+    models.set_policy(policy, models.from_bytes(record.snapshot))
+    trace = record.traces[0]
+    batch = scores.make_batch([trace.prompt_ids], [trace.ids.tolist()], policy.pad_id)
+    found = scores.score(policy, batch)
+    np.testing.assert_allclose(found.ref_logprobs[0].numpy(), trace.ref_logprob, rtol=0, atol=1e-5)
+    models.set_reference(policy, {})
+    frozen = scores.score(policy, batch).ref_logprobs[0].numpy()
+    assert np.abs(frozen - trace.ref_logprob).max() > 1e-4
+
+
+def test_the_top_k_estimate_of_kl_lies_between_0_and_the_exact_one():
+    policy = moved(small())
+    batch = scores.make_batch(
+        [models.encode(policy, "1+2+3+4=")], [models.encode(policy, "3+3+4;6+4;10")], policy.pad_id
+    )
+    exact, few, all_tokens = (scores.score(policy, batch, kl_top_k=k) for k in (1, 3, 1000))
+    assert (few.top_k_kl >= 0).all() and (exact.top_k_kl <= few.top_k_kl + 1e-6).all()
+    assert (few.top_k_kl <= few.kl + 1e-6).all() and (few.top_k_kl < few.kl - 1e-6).any()
+    # float32: 1 - sum p is rounding, about 1e-7, times the log of a ratio of two such numbers.
+    np.testing.assert_allclose(all_tokens.top_k_kl.numpy(), all_tokens.kl.numpy(), atol=5e-5)

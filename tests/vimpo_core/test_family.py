@@ -1,0 +1,377 @@
+"""family: what each rule credits, how the rules reduce to each other, and that the shown weights are the trained gradients.
+
+Float64 throughout; 1e-9 is the project's bar.
+"""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from vimpo_core import algorithms, credit, family, losses
+from vimpo_core.algorithms import Experience
+from vimpo_core.config import ALGORITHMS, VALUE_LOSS_ALGORITHMS, TrainConfig
+from vimpo_core.family import RULES, SLOTS, Sampled, weights
+from vimpo_core.scores import Batch, Scores
+
+TOL = 1e-9
+BUDGET = 9
+ALL_RULES = pytest.mark.parametrize("key", RULES)
+
+
+def close(a, b, tol=TOL):
+    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=0, atol=tol)
+
+
+def make_sampled(seed=0, groups=3, size=4, length=6) -> Sampled:
+    """A ragged batch of whole groups: the first tokens of a row are sampled, none is empty."""
+    rng = np.random.default_rng(seed)
+    rows = groups * size
+    mask = np.arange(length)[None, :] < rng.integers(1, length + 1, size=rows)[:, None]
+    logprobs = np.where(mask, -rng.exponential(1.0, (rows, length)), 0.0)
+    rewards = rng.integers(0, 2, rows).astype(float)
+    mc_values = rng.random((rows, length + 1))
+    return Sampled(
+        logprobs=logprobs,
+        ref_logprobs=np.where(mask, logprobs + rng.normal(scale=0.5, size=(rows, length)), 0.0),
+        kl=np.where(mask, rng.exponential(0.2, (rows, length)), 0.0),
+        completion_mask=mask,
+        rewards=rewards,
+        group_ids=np.repeat(np.arange(groups), size),
+        critic_values=np.where(mask, rng.random((rows, length)), 0.0),
+        mc_values=mc_values,
+    )
+
+
+def in_torch(sampled: Sampled) -> Sampled:
+    return Sampled(
+        **{f.name: torch.from_numpy(np.array(getattr(sampled, f.name))) for f in dataclasses.fields(sampled)}
+    )
+
+
+def trained_weights(key, sampled: Sampled, config: TrainConfig) -> np.ndarray:
+    """-dL/dlogprob by autograd, of the loss that trains, at the policy that sampled."""
+    t = in_torch(sampled)
+    config = dataclasses.replace(config, algorithm=key)
+    measured = Scores(t.logprobs, t.ref_logprobs, t.kl, torch.zeros_like(t.kl), top_k_kl=t.kl)
+    batch = Batch(None, None, None, torch.zeros_like(t.completion_mask, dtype=torch.long), t.completion_mask)
+    experience = Experience(
+        batch=batch, scores=measured, old_logprobs=t.logprobs, rewards=t.rewards, group_ids=t.group_ids, problems=[],
+        rollouts=[], verdicts=[], token_budget=BUDGET, tokens_sampled=0, critic_values=t.critic_values,
+        mc_values=t.mc_values,
+    )  # fmt: skip
+    logprobs = t.logprobs.clone().requires_grad_()
+    algorithms.loss(config, experience, measured, logprobs)[0].backward()
+    return -logprobs.grad.numpy()
+
+
+def cosine(a, b):
+    return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+
+
+# ---- the registry
+
+
+def test_every_algorithm_that_can_be_chosen_is_declared_and_the_other_way_round():
+    assert set(RULES) == set(ALGORITHMS)
+    assert {key for key, rule in RULES.items() if rule.value} == set(VALUE_LOSS_ALGORITHMS)
+
+
+@ALL_RULES
+def test_a_rule_says_all_that_a_reader_asks_for(key):
+    rule = RULES[key]
+    assert tuple(rule.terms) == tuple(SLOTS) and all(rule.terms.values())
+    assert rule.name and rule.paper and rule.formula and rule.latex and rule.differs.endswith(".")
+    assert set(rule.settings) <= {f.name for f in dataclasses.fields(TrainConfig)}
+
+
+@ALL_RULES
+def test_a_rule_is_called_token_level_exactly_when_it_credits_tokens_of_a_solution_differently(key):
+    sampled = make_sampled()
+    found = RULES[key].credit(sampled, TrainConfig())
+    spread = [np.ptp(row[mask]) for row, mask in zip(found, sampled.completion_mask, strict=True)]
+    assert (max(spread) > 1e-6) == RULES[key].is_token_level
+
+
+# ---- the shown weights are the trained gradients
+
+
+SWITCHES = [
+    {}, {"value_loss": "huber", "huber_delta": 0.1}, {"value_loss": "normalised"}, {"actor_coef_rule": "adaptive"},
+    {"loss_average": "solutions"}, {"gae_lambda": 0.5}, {"kl_estimator": "k3"}, {"kl_estimator": "k2"},
+]  # fmt: skip
+
+
+@ALL_RULES
+@pytest.mark.parametrize("settings", SWITCHES, ids=str)
+def test_the_weights_are_minus_the_gradient_of_the_loss_that_trains(key, settings):
+    sampled, config = make_sampled(1), TrainConfig(algorithm=key, beta=0.3, actor_coef=0.2, **settings)
+    kl = family.kappa_kl(config, sampled.logprobs, sampled.ref_logprobs, sampled.kl)
+    shown = weights(key, dataclasses.replace(sampled, kl=kl), config, BUDGET)
+    assert np.abs(shown).max() > 1e-6
+    close(shown, trained_weights(key, sampled, config), 1e-8)  # whitening divides by a root: two digits go
+
+
+@ALL_RULES
+def test_the_weights_are_the_same_for_numpy_and_torch(key):
+    sampled, config = make_sampled(2), TrainConfig(algorithm=key)
+    close(weights(key, sampled, config, BUDGET), weights(key, in_torch(sampled), config, BUDGET).numpy())
+
+
+@ALL_RULES
+def test_padding_carries_no_credit_and_no_weight(key):
+    sampled, config = make_sampled(3), TrainConfig(algorithm=key)
+    outside = ~sampled.completion_mask
+    assert not RULES[key].credit(sampled, config)[outside].any()
+    assert not weights(key, sampled, config, BUDGET)[outside].any()
+
+
+def test_a_rule_whose_extra_array_was_not_measured_says_which():
+    sampled = dataclasses.replace(make_sampled(), critic_values=None)
+    with pytest.raises(ValueError, match="needs critic_values, which was not measured"):
+        weights("ppo", sampled, TrainConfig(algorithm="ppo"), BUDGET)
+
+
+# ---- reduces to
+
+
+def test_dr_grpo_is_grpo_without_spread_and_length():
+    sampled, config = make_sampled(4), TrainConfig()
+    spread = np.array([
+        sampled.rewards[sampled.group_ids == g].std(ddof=1) + 1e-4 for g in sampled.group_ids
+    ])  # fmt: skip
+    lengths = sampled.completion_mask.sum(1)
+    published = weights("grpo", sampled, dataclasses.replace(config, loss_average="solutions"), BUDGET)
+    close(published * (spread * lengths)[:, None] / BUDGET, weights("dr_grpo", sampled, config, BUDGET))
+
+
+def test_dapo_is_grpo_once_its_groups_are_drawn():
+    sampled, config = make_sampled(5), TrainConfig()
+    close(weights("dapo", sampled, config, BUDGET), weights("grpo", sampled, config, BUDGET))
+
+
+def test_rloo_is_the_group_baseline_times_g_over_g_minus_1():
+    sampled, config = make_sampled(6), TrainConfig()
+    close(
+        weights("rloo", sampled, config, BUDGET),
+        4 / 3 * weights("reinforce_baseline", sampled, config, BUDGET),
+    )
+
+
+def test_reinforce_with_a_baseline_is_reinforce_minus_the_group_mean():
+    sampled, config = make_sampled(7), TrainConfig()
+    mean = credit.on_every_token(
+        credit.group_mean(sampled.rewards, sampled.group_ids), sampled.completion_mask
+    )
+    close(
+        RULES["reinforce_baseline"].credit(sampled, config), RULES["reinforce"].credit(sampled, config) - mean
+    )
+
+
+def test_dr_grpo_points_where_reinforce_with_the_group_baseline_does():
+    sampled, config = make_sampled(8), TrainConfig()
+    close(
+        BUDGET * weights("dr_grpo", sampled, config, BUDGET),
+        weights("reinforce_baseline", sampled, config, BUDGET),
+    )
+
+
+def test_ppo_with_lambda_1_and_a_critic_that_knows_the_group_mean_is_reinforce_with_baseline():
+    sampled, config = make_sampled(9), TrainConfig(algorithm="ppo", gae_lambda=1.0)
+    mean = credit.group_mean(sampled.rewards, sampled.group_ids)
+    constant = dataclasses.replace(
+        sampled, critic_values=credit.on_every_token(mean, sampled.completion_mask)
+    )
+    close(RULES["ppo"].credit(constant, config), RULES["reinforce_baseline"].credit(sampled, config))
+
+
+def test_ppo_with_lambda_0_and_monte_carlo_values_as_critic_is_vineppo():
+    sampled, config = make_sampled(10), TrainConfig(algorithm="ppo", gae_lambda=0.0)
+    values = sampled.mc_values.copy()
+    lengths = sampled.completion_mask.sum(1)
+    values[np.arange(len(values)), lengths] = sampled.rewards  # nothing remains after the end
+    same = dataclasses.replace(
+        sampled, critic_values=np.where(sampled.completion_mask, values[:, :-1], 0), mc_values=values
+    )
+    close(RULES["ppo"].credit(same, config), RULES["vineppo"].credit(same, config))
+
+
+def test_vimpo_without_an_actor_is_its_value_loss_alone():
+    sampled = make_sampled(11)
+    close(
+        weights("vimpo", sampled, TrainConfig(actor_coef=0.0), BUDGET),
+        weights("vimpo_value", sampled, TrainConfig(), BUDGET),
+    )
+
+
+@pytest.mark.parametrize("key", ["vimpo_value", "vimpo_soft"])
+def test_at_small_beta_the_value_loss_is_parallel_to_reinforce_with_the_group_mean(key):
+    sampled, config = make_sampled(12), TrainConfig(beta=1e-5, actor_coef=0.0)
+    ours, theirs = (
+        weights(key, sampled, config, BUDGET),
+        weights("reinforce_baseline", sampled, config, BUDGET),
+    )
+    if key == "vimpo_soft":  # its baseline tends to the best reward of the group, not to the mean
+        best = np.array([sampled.rewards[sampled.group_ids == g].max() for g in sampled.group_ids])
+        theirs = credit.on_every_token(sampled.rewards - best, sampled.completion_mask) / len(sampled.rewards)
+    assert cosine(ours, theirs) >= 0.999
+
+
+def test_soft_vimpo_is_vimpo_with_the_kl_set_to_0_but_for_its_baseline():
+    sampled, config = make_sampled(13), TrainConfig(beta=0.3)
+    without = dataclasses.replace(sampled, kl=0 * sampled.kl)
+    close(RULES["vimpo_soft"].credit(sampled, config), RULES["vimpo"].credit(without, config))
+
+
+@pytest.mark.parametrize("key", VALUE_LOSS_ALGORITHMS)
+def test_a_huber_loss_with_room_for_every_residual_is_the_square(key):
+    sampled, wide = make_sampled(14), TrainConfig(value_loss="huber", huber_delta=10.0)
+    close(weights(key, sampled, wide, BUDGET), weights(key, sampled, TrainConfig(), BUDGET))
+
+
+def test_the_normalised_value_loss_is_the_square_over_the_mean_square_of_its_target():
+    sampled = make_sampled(15)
+    target = sampled.rewards - credit.group_mean(sampled.rewards, sampled.group_ids)
+    normal = TrainConfig(value_loss="normalised")
+    close(
+        weights("vimpo_value", sampled, normal, BUDGET) * (target**2).mean(),
+        weights("vimpo_value", sampled, TrainConfig(), BUDGET),
+    )
+
+
+def test_an_adaptive_actor_pulls_by_its_share_of_the_value_losss_pull():
+    sampled, config = make_sampled(16), TrainConfig(actor_coef=0.25, actor_coef_rule="adaptive")
+    value = weights("vimpo_value", sampled, config, BUDGET)
+    actor = weights("vimpo", sampled, config, BUDGET) - value
+    assert np.linalg.norm(actor) == pytest.approx(0.25 * np.linalg.norm(value))
+
+
+def test_an_adaptive_actor_is_silent_before_learning():
+    sampled = make_sampled(17)
+    same = dataclasses.replace(sampled, ref_logprobs=sampled.logprobs, kl=0 * sampled.kl)
+    adaptive = TrainConfig(actor_coef_rule="adaptive")
+    close(weights("vimpo", same, adaptive, BUDGET), weights("vimpo_value", same, adaptive, BUDGET))
+
+
+# ---- losses
+
+
+def test_the_bundles_are_the_published_losses():
+    sampled = make_sampled(18)
+    t, config = in_torch(sampled), TrainConfig(beta=0.3, actor_coef=0.2, gae_lambda=0.9)
+    lp = t.logprobs.clone().requires_grad_()
+    losses.vimpo_loss(
+        lp, t.logprobs, t.ref_logprobs, t.kl, t.completion_mask, t.rewards, t.group_ids, 0.3, 0.2, 0.9
+    )[0].backward()
+    close(trained_weights("vimpo", sampled, config), -lp.grad.numpy())
+    lp = t.logprobs.clone().requires_grad_()
+    losses.grpo_loss(lp, t.logprobs, t.completion_mask, t.rewards, t.group_ids)[0].backward()
+    close(trained_weights("grpo", sampled, config), -lp.grad.numpy())
+
+
+NEW_LOSSES = {
+    "soft_value": lambda lp, t: losses.soft_value_loss(
+        lp, t.ref_logprobs, t.completion_mask, t.rewards, t.group_ids, 0.3
+    ),
+    "huber": lambda lp, t: losses.value_loss(
+        lp, t.ref_logprobs, t.kl, t.completion_mask, t.rewards, t.group_ids, 0.3, "huber", 0.2
+    ),
+    "normalised": lambda lp, t: losses.value_loss(
+        lp, t.ref_logprobs, t.kl, t.completion_mask, t.rewards, t.group_ids, 0.3, "normalised"
+    ),
+    "policy_gradient": lambda lp, t: losses.policy_gradient_loss(
+        lp, t.critic_values - 0.4, t.completion_mask
+    ),
+    "by_solution": lambda lp, t: losses.ppo_clip_loss(
+        lp, t.ref_logprobs, t.critic_values - 0.4, t.completion_mask, average="solutions"
+    ),
+    "by_budget": lambda lp, t: losses.ppo_clip_loss(
+        lp, t.ref_logprobs, t.critic_values - 0.4, t.completion_mask, average="budget", budget=BUDGET
+    ),
+    "critic": lambda lp, t: losses.critic_loss(lp, t.critic_values, t.kl, t.completion_mask, 0.2),
+}
+
+
+@pytest.mark.parametrize("name", NEW_LOSSES)
+def test_autograd_equals_finite_differences(name):
+    t, step = in_torch(make_sampled(19)), 1e-6
+    lp = t.logprobs.clone().requires_grad_()
+    NEW_LOSSES[name](lp, t).backward()
+    for row, column in [(0, 0), (3, 0), (7, 1), (11, 2)]:
+        up, down = t.logprobs.clone(), t.logprobs.clone()
+        up[row, column] += step
+        down[row, column] -= step
+        slope = (NEW_LOSSES[name](up, t) - NEW_LOSSES[name](down, t)) / (2 * step)
+        close(
+            lp.grad[row, column], slope, 1e-6
+        )  # central differences: error of order step^2 and rounding / step
+
+
+def test_critic_loss_worked_example():
+    # Targets 1. V moved from .2 to .7, clip .2 holds it at .4: the larger error .6 counts. From .9 to 1: error 0 beats .0.
+    values, old = torch.tensor([[0.7, 1.0, 9.0]]), torch.tensor([[0.2, 0.9, 0.0]])
+    mask = torch.tensor([[True, True, False]])
+    close(losses.critic_loss(values, old, torch.ones(1, 3), mask, 0.2), 0.5 * 0.36 / 2, 1e-7)
+
+
+def test_averages_worked_example():
+    # Two solutions of 1 and 3 tokens: 4 tokens; within solutions 1 and 1/3 over 2; budget 5 over 2.
+    mask = np.array([[True, False, False], [True, True, True]])
+    close(credit.average_weights(mask, "tokens", 5, np.float64), mask / 4)
+    close(credit.average_weights(mask, "solutions", 5, np.float64), [[0.5, 0, 0], [1 / 6, 1 / 6, 1 / 6]])
+    close(credit.average_weights(mask, "budget", 5, np.float64), mask / 10)
+    close(credit.average_weights(mask, "sum", 5, np.float64), mask / 2)
+    with pytest.raises(ValueError, match="got 'rows'"):
+        credit.average_weights(mask, "rows", 5, np.float64)
+
+
+# ---- credit
+
+
+def test_a_critics_terms_add_up_to_the_reward_minus_its_first_value():
+    sampled = make_sampled(20)
+    terms = credit.critic_td_terms(sampled.critic_values, sampled.completion_mask, sampled.rewards)
+    close(terms.sum(1), sampled.rewards - sampled.critic_values[:, 0])
+
+
+def test_critic_terms_worked_example():
+    # V = .5, .6, .2 on three tokens, R = 1: .1, -.4, .8. One token, V = .3, R = 0: -.3.
+    values = np.array([[0.5, 0.6, 0.2], [0.3, 7.0, 7.0]])
+    mask = np.array([[True, True, True], [True, False, False]])
+    close(credit.critic_td_terms(values, mask, np.array([1.0, 0.0])), [[0.1, -0.4, 0.8], [-0.3, 0, 0]])
+
+
+def test_leave_one_out_worked_example():
+    rewards, groups = np.array([1.0, 0.0, 1.0, 1.0]), np.array([0, 0, 0, 1])
+    close(credit.leave_one_out_mean(rewards, groups), [0.5, 1.0, 0.5, 0.0])
+
+
+@pytest.mark.parametrize("beta", [1e-4, 0.05, 1.0, 100.0])
+def test_the_soft_baseline_lies_between_the_mean_and_the_best_and_does_not_overflow(beta):
+    rewards, groups = np.array([1.0, 0.0, 0.0, 0.0, 0.0]), np.array([0, 0, 0, 1, 1])
+    found = credit.soft_baseline(rewards, groups, beta)
+    p = 1 / 3
+    expected = beta * np.logaddexp(np.log(1 - p), np.log(p) + 1 / beta)
+    close(found, [expected] * 3 + [0.0] * 2)
+    assert p - TOL <= found[0] <= 1
+
+
+def test_k3_is_unbiased_k2_is_close_near_zero_and_k1_is_refused():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=6)
+    logp = logits - np.logaddexp.reduce(logits)
+    near = logits + 0.01 * rng.normal(size=6)
+    ref = near - np.logaddexp.reduce(near)
+    exact = np.exp(logp) @ (logp - ref)
+    close(np.exp(logp) @ credit.sampled_kl(logp, ref, "k3"), exact)
+    assert np.exp(logp) @ credit.sampled_kl(logp, ref, "k2") == pytest.approx(exact, rel=0.05)
+    with pytest.raises(ValueError, match="identically 0"):
+        credit.sampled_kl(logp, ref, "k1")
+
+
+def test_with_k1_every_credit_would_be_0():
+    sampled = make_sampled(21)
+    k1 = sampled.logprobs - sampled.ref_logprobs
+    terms = credit.td_terms(sampled.logprobs, sampled.ref_logprobs, k1, sampled.completion_mask, 0.3)
+    close(terms, 0 * terms)

@@ -1,0 +1,423 @@
+"""The family: every credit rule that trains here, each by how it differs from the known one. No torch.
+
+A rule answers "which number does this token's log-probability get pushed by?". It is declared, not coded into a loop:
+
+    credit      what a token is credited with, in reward units: for looking at
+    advantages  what enters the actor's surrogate, scaled as the rule scales it; None where the actor has no part
+    surrogate   "plain" (A log pi) or "clip" (the PPO ratio); average: what each token counts
+    value       "plain" or "soft": VIMPO's value loss with its residual, "" without
+    extras      what must be measured beside the rollouts: "critic", "monte_carlo", "resample"
+
+`algorithms` trains with these lines (torch), the pages read them (NumPy), and `weights` says what the loss's gradient in
+each token's log-probability is at the policy that sampled it. Symbols as in DESIGN.md section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from vimpo_core import credit
+from vimpo_core.config import TrainConfig
+
+Array = Any
+"""A NumPy array or a torch tensor."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A batch as the rules see it: NumPy or torch, [B, T] nats, right-padded; nothing here is optimised.
+
+    kl: what kappa uses, see `kappa_kl`; critic_values: V(s_t) before each token, [B, T], reward units;
+    mc_values: success rate from every prefix, [B, T+1]; None where not measured.
+    """
+
+    logprobs: Array
+    ref_logprobs: Array
+    kl: Array
+    completion_mask: Array
+    rewards: Array
+    group_ids: Array
+    critic_values: Array | None = None
+    mc_values: Array | None = None
+
+
+PerToken = Callable[[Sampled, TrainConfig], Array]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One algorithm as data. `terms`: slot -> what stands there, the same slots for all, so that two rules can be compared.
+
+    paper: arXiv id, or where it was published; formula: this token's credit in one line of plain text; latex: the same;
+    differs: one sentence; settings: names in `TrainConfig` that it reads beyond those that all rules read.
+    """
+
+    name: str
+    paper: str
+    formula: str
+    latex: str
+    differs: str
+    terms: dict[str, str]
+    credit: PerToken
+    advantages: PerToken | None
+    settings: tuple[str, ...] = ()
+    surrogate: str = "clip"
+    average: str = "tokens"
+    value: str = ""
+    extras: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Arrays of `Sampled` that are None unless something more was measured."""
+        extra = {"critic": "critic_values", "monte_carlo": "mc_values"}
+        return tuple(array for name, array in extra.items() if name in self.extras)
+
+    @property
+    def is_token_level(self) -> bool:
+        """Whether two tokens of one solution can be credited differently."""
+        return self.terms["reach"] != EVERY_TOKEN
+
+
+# ---- what a token is credited with, reward units
+
+
+def _reward(sampled: Sampled, config: TrainConfig):
+    return credit.on_every_token(sampled.rewards, sampled.completion_mask)
+
+
+def _above_group(sampled: Sampled, config: TrainConfig):
+    above = credit.grpo_advantages(sampled.rewards, sampled.group_ids, scale_by_std=False)
+    return credit.on_every_token(above, sampled.completion_mask)
+
+
+def _above_others(sampled: Sampled, config: TrainConfig):
+    others = credit.leave_one_out_mean(sampled.rewards, sampled.group_ids)
+    return credit.on_every_token(sampled.rewards - others, sampled.completion_mask)
+
+
+def _by_critic(sampled: Sampled, config: TrainConfig):
+    terms = credit.critic_td_terms(sampled.critic_values, sampled.completion_mask, sampled.rewards)
+    return credit.gae(terms, sampled.completion_mask, config.gae_lambda)
+
+
+def _by_trying(sampled: Sampled, config: TrainConfig):
+    return credit.monte_carlo_advantages(sampled.mc_values, sampled.completion_mask)
+
+
+def _implied_terms(sampled: Sampled, config: TrainConfig):
+    return credit.td_terms(
+        sampled.logprobs, sampled.ref_logprobs, sampled.kl, sampled.completion_mask, config.beta
+    )
+
+
+def _soft_terms(sampled: Sampled, config: TrainConfig):
+    return credit.rho(sampled.logprobs, sampled.ref_logprobs, sampled.completion_mask, config.beta)
+
+
+def _implied(sampled: Sampled, config: TrainConfig):
+    return credit.gae(_implied_terms(sampled, config), sampled.completion_mask, config.gae_lambda)
+
+
+def _soft(sampled: Sampled, config: TrainConfig):
+    return credit.gae(_soft_terms(sampled, config), sampled.completion_mask, config.gae_lambda)
+
+
+# ---- what enters the surrogate
+
+
+def _over_spread(sampled: Sampled, config: TrainConfig):
+    scaled = credit.grpo_advantages(sampled.rewards, sampled.group_ids)
+    return credit.on_every_token(scaled, sampled.completion_mask)
+
+
+def _whitened(of: PerToken) -> PerToken:
+    return lambda sampled, config: credit.whiten(of(sampled, config), sampled.completion_mask)
+
+
+# ---- the rules
+
+EVERY_TOKEN = "every token alike"
+THIS_TOKEN = "this token alone"
+TO_THE_END = "this token and, times λ, all after it"
+SLOTS = {
+    "signal": "What the token is judged by",
+    "reach": "How far it reaches",
+    "scale": "How it is scaled",
+    "surrogate": "How it pushes log π",
+    "average": "What a token counts",
+    "value": "Value loss",
+    "extra": "What it needs besides",
+}
+"""slot of `Rule.terms` -> what it is about."""
+
+_CLIPPED, _PLAIN, _NO_ACTOR = "A × ratio, clipped", "A × log π", "not at all"
+_ALL_TOKENS, _BY_SOLUTION, _BY_BUDGET = (
+    "1 / all tokens of the batch",
+    "1 / solutions",
+    "1 / (solutions × token budget)",
+)
+_UNSCALED, _SPREAD, _WHITENED = (
+    "as it is",
+    "over the group's spread",
+    "whitened over all tokens of the batch",
+)
+_RESIDUAL = "½ (Σ (ρ − κ) − (R − group mean))²"
+_CLIP_SETTINGS = ("clip_low", "clip_high", "dual_clip")
+_VALUE_SETTINGS = ("beta", "beta_end", "value_loss", "huber_delta", "refresh_every")
+_KL_SETTINGS = ("kl_estimator", "kl_top_k")
+_ACTOR_SETTINGS = ("actor_coef", "actor_schedule", "actor_coef_rule", "gae_lambda", *_CLIP_SETTINGS)
+
+
+def _terms(signal, reach, scale, surrogate, average, value="none", extra="nothing"):
+    return dict(zip(SLOTS, (signal, reach, scale, surrogate, average, value, extra), strict=True))
+
+
+RULES: dict[str, Rule] = {
+    "reinforce": Rule(
+        "REINFORCE",
+        "Williams 1992",
+        "A = R",
+        r"A_t = R",
+        "The plain policy gradient: a right solution is made more likely, a wrong one is left alone.",
+        _terms("R", EVERY_TOKEN, _UNSCALED, _PLAIN, _BY_SOLUTION),
+        _reward,
+        _reward,
+        surrogate="plain",
+        average="sum",
+    ),
+    "reinforce_baseline": Rule(
+        "REINFORCE, group baseline",
+        "Williams 1992",
+        "A = R − group mean",
+        r"A_t = R - \bar R",
+        "REINFORCE minus the mean reward of the solutions to the same prompt: wrong solutions are pushed down too.",
+        _terms("R − group mean", EVERY_TOKEN, _UNSCALED, _PLAIN, _BY_SOLUTION),
+        _above_group,
+        _above_group,
+        surrogate="plain",
+        average="sum",
+    ),
+    "rloo": Rule(
+        "RLOO",
+        "2402.14740",
+        "A = R − mean of the others",
+        r"A_t = R - \frac{1}{G-1}\sum_{j \ne i} R_j",
+        "REINFORCE with the mean of the other solutions as baseline, so that no solution is compared with itself.",
+        _terms("R − mean of the others", EVERY_TOKEN, _UNSCALED, _PLAIN, _BY_SOLUTION),
+        _above_others,
+        _above_others,
+        surrogate="plain",
+        average="sum",
+    ),
+    "grpo": Rule(
+        "GRPO",
+        "2402.03300",
+        "A = (R − group mean) / group spread",
+        r"A_t = \frac{R - \bar R}{\sigma_R}",
+        "PPO without a critic: the group baseline over the group's spread, on every token. Here without its KL term, with the "
+        "asymmetric clip that VIMPO's actor uses.",
+        _terms("R − group mean", EVERY_TOKEN, _SPREAD, _CLIPPED, _ALL_TOKENS),
+        _above_group,
+        _over_spread,
+        settings=("loss_average", *_CLIP_SETTINGS),
+    ),
+    "dr_grpo": Rule(
+        "Dr. GRPO",
+        "2503.20783",
+        "A = R − group mean, over a fixed token budget",
+        r"A_t = R - \bar R",
+        "GRPO without the division by the group's spread and by the solution's length, which favour some questions and lengths.",
+        _terms("R − group mean", EVERY_TOKEN, _UNSCALED, _CLIPPED, _BY_BUDGET),
+        _above_group,
+        _above_group,
+        settings=_CLIP_SETTINGS,
+        average="budget",
+    ),
+    "dapo": Rule(
+        "DAPO",
+        "2503.14476",
+        "A = (R − group mean) / group spread, agreeing groups drawn again",
+        r"A_t = \frac{R - \bar R}{\sigma_R}",
+        "GRPO over all tokens alike, a clip that is wider above, and dynamic sampling: a problem whose solutions all earned the "
+        "same is replaced.",
+        _terms("R − group mean", EVERY_TOKEN, _SPREAD, _CLIPPED, _ALL_TOKENS, extra="other problems for groups that agree"),
+        _above_group,
+        _over_spread,
+        settings=("resample_rounds", *_CLIP_SETTINGS),
+        extras=frozenset({"resample"}),
+    ),
+    "ppo": Rule(
+        "PPO, learned critic",
+        "1707.06347",
+        "A = Σ λ^k δ, δ = V(next) − V by a value head",
+        r"A_t = \sum_{k \ge t} \lambda^{k-t} \bigl(V_\phi(s_{k+1}) - V_\phi(s_k)\bigr),\; V_\phi(s_T) := R",
+        "A second network learns V(s) from the rewards; generalised advantage estimation (1506.02438) turns it into credit.",
+        _terms(
+            "V(next) − V, by a learned critic",
+            TO_THE_END,
+            _WHITENED,
+            _CLIPPED,
+            _ALL_TOKENS,
+            value="½ (V − return)², clipped, for the critic alone",
+            extra="a value head on the policy's own trunk",
+        ),
+        _by_critic,
+        _whitened(_by_critic),
+        settings=("gae_lambda", "critic_lr", "critic_updates", "critic_clip", *_CLIP_SETTINGS),
+        extras=frozenset({"critic"}),
+    ),
+    "vineppo": Rule(
+        "VinePPO",
+        "2410.01679",
+        "A = V(next) − V by trying",
+        r"A_t = \hat V^\pi(s_{t+1}) - \hat V^\pi(s_t)",
+        "PPO whose values come from finishing every prefix several times instead of from a critic: unbiased, and dear.",
+        _terms(
+            "V(next) − V, by trying",
+            THIS_TOKEN,
+            _WHITENED,
+            _CLIPPED,
+            _ALL_TOKENS,
+            extra="rollouts from every prefix",
+        ),
+        _by_trying,
+        _whitened(_by_trying),
+        settings=("vine_rollouts", *_CLIP_SETTINGS),
+        extras=frozenset({"monte_carlo"}),
+    ),
+    "vimpo_value": Rule(
+        "VIMPO, value loss alone",
+        "2606.20008",
+        "δ = β log(π/π ref) − β KL, read off; learned by the value loss",
+        r"\delta_t = \beta \log\tfrac{\pi}{\pi_\mathrm{ref}} - \beta\,\mathrm{KL}_t",
+        "VIMPO without its actor: the residual pushes every token of a solution alike, and the token credit is only read off.",
+        _terms("ρ − κ, implied", THIS_TOKEN, _UNSCALED, _NO_ACTOR, _BY_SOLUTION, value=_RESIDUAL, extra="the reference"),
+        _implied_terms,
+        None,
+        settings=(*_VALUE_SETTINGS, *_KL_SETTINGS),
+        surrogate="",
+        value="plain",
+    ),
+    "vimpo": Rule(
+        "VIMPO",
+        "2606.20008",
+        "A = Σ λ^k δ, δ = β log(π/π ref) − β KL",
+        r"A_t = \sum_{k \ge t} \lambda^{k-t} \Bigl(\beta \log\tfrac{\pi}{\pi_\mathrm{ref}} - \beta\,\mathrm{KL}_k\Bigr)",
+        "No critic: the values are read off the policy and its reference. The reward enters through the value loss alone; the "
+        "actor amplifies what the policy has already moved.",
+        _terms(
+            "ρ − κ, implied", TO_THE_END, _WHITENED, _CLIPPED, "c_A / all tokens of the batch", value=_RESIDUAL,
+            extra="the reference",
+        ),
+        _implied,
+        _whitened(_implied),
+        settings=(*_VALUE_SETTINGS, *_KL_SETTINGS, *_ACTOR_SETTINGS),
+        value="plain",
+    ),
+    "vimpo_soft": Rule(
+        "VIMPO, soft",
+        "2606.20008",
+        "A = Σ λ^k ρ, ρ = β log(π/π ref)",
+        r"A_t = \sum_{k \ge t} \lambda^{k-t} \beta \log\tfrac{\pi}{\pi_\mathrm{ref}}",
+        "VIMPO without the KL term and on a soft baseline: it goes to the KL-regularised (soft) optimum instead of the local "
+        "fixed point.",
+        _terms(
+            "ρ, implied", TO_THE_END, _WHITENED, _CLIPPED, "c_A / all tokens of the batch",
+            value="½ (Σ ρ − (R − soft baseline))²", extra="the reference",
+        ),
+        _soft,
+        _whitened(_soft),
+        settings=(*_VALUE_SETTINGS, *_ACTOR_SETTINGS),
+        value="soft",
+    ),
+}  # fmt: skip
+"""Keys are the choices of `TrainConfig.algorithm`."""
+
+
+def average_of(rule: Rule, config: TrainConfig) -> str:
+    """What the actor's loss is averaged over: GRPO's is a setting, the others' is part of the rule."""
+    return config.loss_average if "loss_average" in rule.settings else rule.average
+
+
+def kappa_kl(config: TrainConfig, logprobs, ref_logprobs, kl, top_k_kl=None):
+    """The KL that kappa uses by `config.kl_estimator`: nats, [B, T].
+
+    Args:
+        kl: exact; top_k_kl: over the most probable tokens, where it was measured; without it the exact one stands in, which
+            it never exceeds.
+    """
+    if config.kl_estimator in ("k2", "k3"):
+        return credit.sampled_kl(logprobs, ref_logprobs, config.kl_estimator)
+    return top_k_kl if config.kl_estimator == "top-k" and top_k_kl is not None else kl
+
+
+def residual(rule: Rule, sampled: Sampled, config: TrainConfig):
+    """Terminal residual of each solution that the rule's value loss punishes, and its target: float [B], reward units.
+
+    Raises:
+        ValueError: the rule has no value loss.
+    """
+    if not rule.value:
+        raise ValueError(f"{rule.name} has no value loss, so no residual. Choose a VIMPO rule.")
+    is_soft = rule.value == "soft"
+    terms = (_soft_terms if is_soft else _implied_terms)(sampled, config)
+    baseline = (
+        credit.soft_baseline(sampled.rewards, sampled.group_ids, config.beta)
+        if is_soft
+        else credit.group_mean(sampled.rewards, sampled.group_ids)
+    )
+    found = credit.terminal_residual(terms, sampled.completion_mask, sampled.rewards, baseline)
+    return found, sampled.rewards - baseline
+
+
+def weights(key: str, sampled: Sampled, config: TrainConfig, token_budget: int):
+    """What the rule's loss pushes each token's log-probability by: -dL/dlogprob at the policy that sampled, float [B, T].
+
+    At that policy the PPO ratio is 1 and nothing is clipped. Positive: made more likely. An adaptive c_A is worked out as in
+    training.
+
+    Args:
+        key: of RULES; token_budget: `task.max_new_tokens`, which Dr. GRPO divides by.
+
+    Raises:
+        ValueError: the rule needs an array that was not measured.
+    """
+    rule = RULES[key]
+    if missing := [name for name in rule.needs if getattr(sampled, name) is None]:
+        raise ValueError(f"{rule.name} needs {missing[0]}, which was not measured here. Measure it first.")
+    parts = []
+    if rule.value:
+        parts.append(_value_weights(rule, sampled, config))
+    if rule.advantages is not None:
+        average = credit.average_weights(
+            sampled.completion_mask, average_of(rule, config), token_budget, sampled.logprobs.dtype
+        )
+        actor = rule.advantages(sampled, config) * average
+        parts.append(actor_weight(config, *parts, actor) * actor if rule.value else actor)
+    return sum(parts[1:], parts[0])
+
+
+def actor_weight(config: TrainConfig, value_gradient, actor_gradient):
+    """c_A as it multiplies the actor's loss: the setting itself, or, adaptive, the setting times the ratio of the two gradients'
+    lengths in the log-probabilities (0 while the actor is silent). Scalar."""
+    if config.actor_coef_rule == "fixed":
+        return config.actor_coef
+    xp = array_namespace(actor_gradient)
+    value, actor = (xp.sqrt(xp.sum(g**2)) for g in (value_gradient, actor_gradient))
+    is_silent = actor == 0
+    return xp.where(is_silent, 0 * actor, config.actor_coef * value / xp.where(is_silent, actor + 1, actor))
+
+
+def _value_weights(rule: Rule, sampled: Sampled, config: TrainConfig):
+    xp = array_namespace(sampled.logprobs)
+    found, target = residual(rule, sampled, config)
+    if config.value_loss == "huber":
+        found = xp.clip(found, -config.huber_delta, config.huber_delta)
+    elif config.value_loss == "normalised":
+        found = found / credit.spread_or_one(target) ** 2
+    share = credit.average_weights(sampled.completion_mask, "sum", 1, sampled.logprobs.dtype)
+    return -config.beta * found[:, None] * share
