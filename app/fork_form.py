@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import cache, routes
 from app.inspection import Source
-from app.settings_form import VIMPO_ONLY, Field, draw_field, remarks, show_remark
+from app.settings_form import Field, draw_field, is_read, remarks, show_remark
 from app.text import as_plain, as_sentence
 from vimpo_core import forks
 from vimpo_core.config import setting
@@ -66,7 +66,7 @@ def _fields(source: Source, step: int) -> tuple[dict, dict]:
     grid = st.grid("auto", min_column_width=170, gap="medium")
     for field in FIELDS:
         key = f"fork.{source.key}.{field.name}"
-        is_idle = values.get("algorithm") == "grpo" and field.name in VIMPO_ONLY
+        is_idle = not is_read(field.name, [values["algorithm"]]) if "algorithm" in values else False
         with grid.container():
             slots[field.name] = draw_field(field, key, defaults[field.name], disabled=is_idle)
         values[field.name] = st.session_state[key]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
-from vimpo_core.config import ALGORITHMS, Advice, TrainConfig, advice, setting
+from app.text import as_plain
+from vimpo_core.config import Advice, TrainConfig, advice, setting
+from vimpo_core.family import RULES
 from vimpo_core.tasks.chain import typical_length
 
-BOTH = "both"
-CHOICES = {BOTH: "VIMPO and GRPO", "vimpo": "VIMPO", "grpo": "GRPO"}
-VIMPO_ONLY = ("actor_coef", "gae_lambda")
+FIRST_CHOICE = ["vimpo", "grpo"]
+MOST_AT_ONCE = 4
+"""Algorithms of one job: more curves over each other cannot be told apart."""
 _KEY = "train.{}"
+_MISSING = object()
 _ICONS = {"note": ":material/info:", "caution": ":material/warning:", "danger": ":material/dangerous:"}
 
 
@@ -49,15 +52,43 @@ GROUPS: dict[str, tuple[Field, ...]] = {
         Field("reward_noise", "Flipped rewards", 0.05, "%.2f"),
     ),
 }
-EXPERT = (
-    Field("lr_schedule", "Schedule"),
-    Field("warmup_steps", "Warm-up steps", 1),
-    Field("updates_per_batch", "Updates a batch", 1),
-    Field("eval_every", "Measure every", 1),
-    Field("snapshot_every", "Save adapter every", 1),
-    Field("device", "Device"),
-    Field("threads", "Threads", 1),
-)
+EXPERT: dict[str, tuple[Field, ...]] = {
+    "Run": (
+        Field("lr_schedule", "Schedule"),
+        Field("warmup_steps", "Warm-up steps", 1),
+        Field("updates_per_batch", "Updates a batch", 1),
+        Field("eval_every", "Measure every", 1),
+        Field("snapshot_every", "Save adapter every", 1),
+        Field("device", "Device"),
+        Field("threads", "Threads", 1),
+    ),
+    "VIMPO's switches": (
+        Field("value_loss", "Value loss"),
+        Field("huber_delta", "Huber delta", 0.1, "%g"),
+        Field("kl_estimator", "KL estimate"),
+        Field("kl_top_k", "Tokens of top-k KL", 1),
+        Field("beta_end", "Beta at the end", 0.05, "%g"),
+        Field("actor_schedule", "Schedule of c_A"),
+        Field("actor_coef_rule", "Rule of c_A"),
+        Field("refresh_every", "Refresh reference every", 1),
+    ),
+    "Critic and tries": (
+        Field("critic_lr", "Critic's learning rate", 1e-4, "%.1e"),
+        Field("critic_updates", "Critic updates a batch", 1),
+        Field("critic_clip", "Critic clip", 0.05, "%g"),
+        Field("vine_rollouts", "Tries a prefix", 1),
+    ),
+    "Clip and average": (
+        Field("clip_low", "Clip below", 0.05, "%g"),
+        Field("clip_high", "Clip above", 0.05, "%g"),
+        Field("loss_average", "Average over"),
+        Field("resample_rounds", "Draw again at most", 1),
+    ),
+}
+"""Fields that no chosen algorithm reads are not drawn."""
+
+_RULE_SETTINGS = {name for rule in RULES.values() for name in rule.settings} - {"beta"}
+"""Settings that only some algorithms read; at beta the value loss is measured for all of them."""
 
 
 def settings_form(
@@ -69,17 +100,20 @@ def settings_form(
         start: raises ValueError or OSError with one sentence, which is then shown; typed values stay.
         measured_lengths: operands -> mean solution length in tokens, where a run has measured it.
     """
-    st.session_state.setdefault(_KEY.format("algorithms"), BOTH)
-    chosen = st.segmented_control(
-        "Algorithm",
-        list(CHOICES),
-        format_func=CHOICES.get,
-        required=True,
+    st.session_state.setdefault(_KEY.format("algorithms"), FIRST_CHOICE)
+    chosen = st.multiselect(
+        "Algorithms",
+        list(RULES),
+        format_func=lambda key: RULES[key].name,
+        max_selections=MOST_AT_ONCE,
         key=_KEY.format("algorithms"),
         persist_state="session",
-        help="Both: one job that steps the two in turn, on the same seed and the same prompts.",
+        help="Several: one job that steps them in turn, on the same seed and the same prompts.",
     )
-    slots = _fields(uses_vimpo=chosen != "grpo")
+    for key in chosen:
+        rule = RULES[key]
+        st.caption(f"**{as_plain(rule.name)}** {as_plain(rule.formula)}. {as_plain(rule.differs)}")
+    slots = _fields(chosen)
     row = st.container(horizontal=True, vertical_alignment="bottom")
     name = row.text_input(
         "Name",
@@ -99,6 +133,7 @@ def settings_form(
             st.warning(problem, icon=":material/error:")
     if row.button(
         "Start training",
+        key=_KEY.format("start"),
         type="primary",
         icon=":material/play_arrow:",
         disabled=bool(problem),
@@ -110,7 +145,12 @@ def settings_form(
             st.warning(str(error), icon=":material/error:")
 
 
-def fill_untouched(config: TrainConfig, algorithms: str) -> None:
+def typed(name: str):
+    """What the form holds for a setting, None before it was drawn."""
+    return st.session_state.get(_KEY.format(name))
+
+
+def fill_untouched(config: TrainConfig, algorithms: list[str]) -> None:
     """Begin with a run's settings unless somebody has typed some already. Call before the form is drawn."""
     st.session_state.setdefault(_KEY.format("algorithms"), algorithms)
     for field in _all_fields():
@@ -118,10 +158,15 @@ def fill_untouched(config: TrainConfig, algorithms: str) -> None:
 
 
 def _all_fields() -> tuple[Field, ...]:
-    return tuple(field for group in GROUPS.values() for field in group) + EXPERT
+    return tuple(field for groups in (GROUPS, EXPERT) for group in groups.values() for field in group)
 
 
-def _fields(uses_vimpo: bool) -> dict[str, st.delta_generator.DeltaGenerator]:
+def is_read(name: str, algorithms: Sequence[str]) -> bool:
+    """Whether one of these algorithms reads a setting."""
+    return name not in _RULE_SETTINGS or any(name in RULES[key].settings for key in algorithms)
+
+
+def _fields(chosen: Sequence[str]) -> dict[str, st.delta_generator.DeltaGenerator]:
     """Draw all fields; returns the place for advice under each."""
     slots = {}
     grid = st.grid("auto", min_column_width=240, gap="medium")
@@ -129,12 +174,17 @@ def _fields(uses_vimpo: bool) -> dict[str, st.delta_generator.DeltaGenerator]:
         with grid.container():
             st.markdown(f"**{title}**")
             for field in fields:
-                slots[field.name] = _field(field, disabled=not uses_vimpo and field.name in VIMPO_ONLY)
+                slots[field.name] = _field(field, disabled=not is_read(field.name, chosen))
     with st.expander("For experts"):
-        grid = st.grid("auto", min_column_width=180)
-        for field in EXPERT:
-            with grid.container():
-                slots[field.name] = _field(field)
+        for title, fields in EXPERT.items():
+            shown = [field for field in fields if is_read(field.name, chosen)]
+            if not shown:
+                continue
+            st.markdown(f"**{title}**")
+            grid = st.grid("auto", min_column_width=180)
+            for field in shown:
+                with grid.container():
+                    slots[field.name] = _field(field)
     return slots
 
 
@@ -160,18 +210,32 @@ def _help(field: Field, known: Mapping) -> str:
         parts.append(f"Safe: {known['safe'][0]:g} to {known['safe'][1]:g}.")
     if known["low"] is not None:
         parts.append(f"Allowed: {known['low']:g} to {known['high']:g}.")
-    if field.name in VIMPO_ONLY:
-        parts.append("VIMPO only.")
+    if field.name in _RULE_SETTINGS:
+        readers = [rule.name for rule in RULES.values() if field.name in rule.settings]
+        parts.append(f"Read by {', '.join(readers)}.")
     return " ".join(parts)
 
 
-def _configs(chosen: str) -> tuple[list[TrainConfig], str]:
-    """The configs typed in, or none and the sentence that says what is impossible."""
-    values = {field.name: st.session_state[_KEY.format(field.name)] for field in _all_fields()}
+def _configs(chosen: Sequence[str]) -> tuple[list[TrainConfig], str]:
+    """The configs typed in, or none and the sentence that says what is impossible.
+
+    A setting that an algorithm does not read stays at its default: the run's settings say what made it.
+    """
+    if not chosen:
+        return [], "algorithms: none is chosen. Choose at least one to train."
+    values = {
+        field.name: value
+        for field in _all_fields()
+        if (value := st.session_state.get(_KEY.format(field.name), _MISSING)) is not _MISSING
+        and is_read(field.name, chosen)
+    }
     if empty := next((name for name, value in values.items() if value is None), None):
         return [], f"{empty} is empty. Type a number, such as {setting(empty)['default']:g}."
     try:
-        return [TrainConfig(algorithm=name, **values) for name in ALGORITHMS if chosen in (BOTH, name)], ""
+        return [
+            TrainConfig(algorithm=key, **{n: v for n, v in values.items() if is_read(n, [key])})
+            for key in chosen
+        ], ""
     except ValueError as error:
         return [], str(error)
 

@@ -11,7 +11,7 @@ from app import cache, live
 from app.components.live_curves import ALGORITHM_NAMES
 from app.components.solutions import StepSolutions
 from app.live import Sight
-from app.settings_form import BOTH
+from app.settings_form import is_read
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import ACTIVE, JobSummary, RunsDir
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
@@ -49,10 +49,9 @@ class Job:
         return min(1.0, done / sum(s.config.steps + 1 for s in self.sights))
 
     @property
-    def algorithms(self) -> str:
+    def algorithms(self) -> list[str]:
         """The choice of the form that makes such a job."""
-        found = {sight.config.algorithm for sight in self.sights}
-        return BOTH if len(found) > 1 else found.pop()
+        return list(dict.fromkeys(sight.config.algorithm for sight in self.sights))
 
     @property
     def resumable(self) -> list[str]:
@@ -224,7 +223,7 @@ def headline(job: Job) -> str:
     """The settings in one line."""
     config = job.sights[0].config
     facts = [f"beta {config.beta:g}"]
-    if vimpo := next((s.config for s in job.sights if s.config.algorithm == "vimpo"), None):
+    if vimpo := next((s.config for s in job.sights if is_read("actor_coef", [s.config.algorithm])), None):
         facts += [f"c_A {vimpo.actor_coef:g}"] + (
             [f"lambda {vimpo.gae_lambda:g}"] if vimpo.gae_lambda != 1 else []
         )
@@ -313,7 +312,7 @@ def inspect_view(job: Job) -> dict[str, str]:
 
 
 def compare_view(job: Job) -> dict[str, str]:
-    """Query parameters of the Runs page with the job's runs chosen."""
+    """Query parameters of the Compare page with the job's runs chosen."""
     return {"runs": ",".join(s.run_id for s in job.sights)}
 
 

@@ -41,15 +41,24 @@ def make_reference(
     batch_size: int = 128,
     learning_rate: float = 4e-3,
     on_step=None,
+    operands: int = 6,
+    slip_scale: float = 1.0,
 ) -> dict:
     """Train the reference and save it (config, tokenizer, float32 safetensors) to `folder`.
 
     Args:
+        operands: largest number of operands that it learns, from 3.
+        slip_scale: how often the student whose solutions it learns slips, see `chain.student_solution`.
         on_step: called as on_step(step, loss in nats a token) after each update.
 
     Returns:
         steps, final loss (nats a token), parameters, CPU seconds, bytes.
+
+    Raises:
+        ValueError: operands outside 3 to 8.
     """
+    if not 3 <= operands <= 8:
+        raise ValueError(f"a reference learns 3 to 8 operands, got {operands}. Use 6 for the bundled one.")
     started = time.process_time()
     torch.manual_seed(seed)
     rng = random.Random(f"reference/{seed}")
@@ -57,11 +66,12 @@ def make_reference(
     model = LlamaForCausalLM(_architecture(tokenizer))
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
-    tasks = [ChainTask(n) for n in (3, 4, 5, 5, 6, 6)]  # longer problems twice: they hold more steps to learn
+    # Longer problems twice: they hold more steps to learn.
+    tasks = [ChainTask(n) for n in range(3, operands + 1) for _ in range(1 if n < 5 else 2)]
     loss = torch.tensor(float("nan"))
     for step in range(steps):
         loss = _supervised_loss(
-            model, tokenizer, [_example(rng.choice(tasks), rng) for _ in range(batch_size)]
+            model, tokenizer, [_example(rng.choice(tasks), rng, slip_scale) for _ in range(batch_size)]
         )
         optimizer.zero_grad()
         loss.backward()
@@ -99,9 +109,9 @@ def _architecture(tokenizer) -> LlamaConfig:
     )
 
 
-def _example(task: ChainTask, rng: random.Random) -> tuple[str, str]:
+def _example(task: ChainTask, rng: random.Random, slip_scale: float = 1.0) -> tuple[str, str]:
     prompt = task.problem(rng, "train").prompt
-    return prompt, student_solution(prompt, rng)
+    return prompt, student_solution(prompt, rng, slip_scale)
 
 
 def _supervised_loss(model, tokenizer, examples) -> torch.Tensor:

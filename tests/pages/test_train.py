@@ -86,7 +86,7 @@ def test_start_queues_both_algorithms_with_the_typed_settings_and_puts_the_job_i
 
 def test_one_algorithm_makes_one_run(runs):
     at = open_train()
-    at.session_state["train.algorithms"] = "grpo"
+    at.session_state["train.algorithms"] = ["grpo"]
     at.run()
     widget(at.button, "Start training").click().run()
     assert [run.algorithm for run in runs.list()] == ["grpo"]

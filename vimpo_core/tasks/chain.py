@@ -36,12 +36,12 @@ Expression = tuple[tuple[int, ...], str]
 """Numbers and the operators between them: `2+3*4` is ((2, 3, 4), "+*")."""
 
 _MARK = re.compile(f"[{SEPARATORS}{END}]")
-_EXPRESSION = re.compile(r"[0-9]{1,4}(?:[-+*][0-9]{1,4}){0,5}", re.ASCII)
+_EXPRESSION = re.compile(r"[0-9]{1,4}(?:[-+*][0-9]{1,4}){0,7}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class ChainTask:
-    """Chain arithmetic with `operands` numbers a problem, 3 to 6. Raises ValueError outside that range."""
+    """Chain arithmetic with `operands` numbers a problem, 3 to 8; the bundled reference knows 3 to 6. Raises ValueError outside that range."""
 
     operands: int = 5
 
@@ -49,9 +49,9 @@ class ChainTask:
     end = END
 
     def __post_init__(self):
-        if not 3 <= self.operands <= 6:
+        if not 3 <= self.operands <= 8:
             raise ValueError(
-                f"operands must be between 3 and 6, got {self.operands}. The reference knows no others."
+                f"operands must be between 3 and 8, got {self.operands}. Longer solutions outgrow the reference."
             )
 
     @property
@@ -103,9 +103,9 @@ def problem_from(prompt: str) -> Problem:
         ValueError: not of the form `9+2*3=`, a number outside 0..99, or an intermediate outside 0..99.
     """
     expression = parse(prompt.removesuffix("="))
-    if expression is None or not prompt.endswith("=") or not 2 <= len(expression[0]) <= 6:
+    if expression is None or not prompt.endswith("=") or not 2 <= len(expression[0]) <= 8:
         raise ValueError(
-            f"a problem is 2 to 6 numbers joined by + - * and closed by =, got {prompt[:40]!r}. Try 9+2+9+7*6=."
+            f"a problem is 2 to 8 numbers joined by + - * and closed by =, got {prompt[:40]!r}. Try 9+2+9+7*6=."
         )
     steps = right_steps(expression) if _in_range(expression) else None
     if steps is None:
@@ -168,11 +168,14 @@ def right_steps(expression: Expression) -> list[Expression] | None:
     return steps
 
 
-def student_solution(prompt: str, rng: random.Random) -> str:
-    """A solution by the fallible student: three misconceptions, each at its chance, consistent after a slip."""
+def student_solution(prompt: str, rng: random.Random, slip_scale: float = 1.0) -> str:
+    """A solution by the fallible student: three misconceptions, each at its chance, consistent after a slip.
+
+    slip_scale: multiplies every chance; at 2 the student is right about as often as one in ten.
+    """
     steps = None
     while steps is None:
-        steps = _student_steps(parse(prompt.removesuffix("=")), rng)
+        steps = _student_steps(parse(prompt.removesuffix("=")), rng, slip_scale)
     separators = rng.choices(SEPARATORS, SEPARATOR_SHARES, k=len(steps) - 1)
     return "".join(write(s) + mark for s, mark in zip(steps, [*separators, END], strict=True))
 
@@ -248,23 +251,23 @@ def name_of_slip(prompt: str, completion: str) -> str:
 
 def typical_length(operands: int) -> float:
     """Mean tokens of a right solution, end mark included: the T of the balance c_A / (0.4 T beta)."""
-    return {3: 7.0, 4: 14.0, 5: 23.0, 6: 35.0}[operands]
+    return {3: 7.0, 4: 14.0, 5: 23.0, 6: 35.0, 7: 49.0, 8: 65.0}[operands]
 
 
-def _student_steps(expression: Expression, rng: random.Random) -> list[Expression] | None:
+def _student_steps(expression: Expression, rng: random.Random, slip_scale: float) -> list[Expression] | None:
     steps = []
     while expression[1]:
-        expression = _student_step(expression, rng)
+        expression = _student_step(expression, rng, slip_scale)
         if not _in_range(expression):
             return None
         steps.append(expression)
     return steps
 
 
-def _student_step(expression: Expression, rng: random.Random) -> Expression:
+def _student_step(expression: Expression, rng: random.Random, slip_scale: float) -> Expression:
     for index, result, name in _slips(expression):
         after = apply(expression, index, result)
-        if rng.random() < _CHANCES[name] and _in_range(after):
+        if rng.random() < slip_scale * _CHANCES[name] and _in_range(after):
             return after
     return apply(expression, next_operation(expression))
 
@@ -305,7 +308,7 @@ def _ruled_step(expression: Expression) -> str:
 
 @lru_cache(maxsize=4096)
 def _right_steps_from(expression: Expression) -> dict[str, Expression]:
-    """Every step that one or more value-keeping operations lead to, by its text; at most 2^5 of them."""
+    """Every step that one or more value-keeping operations lead to, by its text; at most 2^7 of them."""
     target, found, frontier = value(expression), {}, [expression]
     while frontier:
         current = frontier.pop()
