@@ -15,7 +15,7 @@ from vimpo_core.verifier import verify
 
 SPLITS = ("train", "validation", "test")
 seeds = st.integers(0, 2**32)
-operand_counts = st.integers(3, 6)
+operand_counts = st.integers(3, 8)
 
 
 def random_problem(operands, seed, split="train"):
@@ -109,9 +109,9 @@ def test_student_solutions_end_stay_within_range_and_fit_the_budget(operands, se
     assert len(solution) <= ChainTask(operands).max_new_tokens
 
 
-def test_operands_outside_3_to_6_are_refused():
-    for operands in (2, 7):
-        with pytest.raises(ValueError, match=f"operands must be between 3 and 6, got {operands}"):
+def test_operands_outside_3_to_8_are_refused():
+    for operands in (2, 9):
+        with pytest.raises(ValueError, match=f"operands must be between 3 and 8, got {operands}"):
             ChainTask(operands)
 
 
@@ -121,7 +121,7 @@ BAD_PROBLEMS = ["", "=", "9+2", "9+2==", "+9=", "9++2=", "9+2+=", "9/2=", "9 + 2
 @pytest.mark.parametrize("prompt", BAD_PROBLEMS)
 def test_a_text_that_is_no_problem_is_refused_with_an_example(prompt):
     with pytest.raises(
-        ValueError, match=r"a problem is 2 to 6 numbers .* closed by =, got .*\. Try 9\+2\+9\+7\*6=\."
+        ValueError, match=r"a problem is 2 to 8 numbers .* closed by =, got .*\. Try 9\+2\+9\+7\*6=\."
     ):
         chain.problem_from(prompt)
 
