@@ -1,4 +1,5 @@
-"""python -m vimpo_core train | resume | fork | eval | score | truth | export | runs | bench | make-reference | make-demos
+"""python -m vimpo_core train | resume | fork | eval | score | truth | experiment | export | runs | bench | make-reference |
+make-demos
 
 Progress goes to stderr, results to stdout; with --json stdout ends with one JSON object. A mistake is one sentence on
 stderr and exit code 2; a run that did not finish is exit code 3. torch is imported by the commands that need it.
@@ -9,9 +10,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 from tqdm import tqdm
@@ -128,6 +131,22 @@ def _parser() -> argparse.ArgumentParser:
     truth.add_argument("--seed", type=int, default=0, help="Seed of solutions and tries (default: 0).")
     with_runs_dir(truth)
 
+    experiment = command(
+        "experiment", _experiment, "Carry out the experiment that a file declares, and report it."
+    )
+    experiment.add_argument(
+        "file", type=Path, metavar="FILE", help="What to run, such as experiments/quick.toml."
+    )
+    experiment.add_argument(
+        "--out", type=Path, help="Folder of its runs and report (default: FILE without .toml)."
+    )
+    experiment.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="Runs at a time (default: the number of cores)."
+    )
+    only = experiment.add_mutually_exclusive_group()
+    only.add_argument("--dry-run", action="store_true", help="Only count the runs and estimate their time.")
+    only.add_argument("--report-only", action="store_true", help="Only write the report of what is done.")
+
     export = command("export", _export, "A recorded solution as a file: a page of its own, or its numbers.")
     export.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
     export.add_argument("--step", type=int, help="Step whose solutions were recorded (default: the newest).")
@@ -161,6 +180,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     reference.add_argument("--steps", type=int, default=1600, help="Supervised updates (default: 1600).")
     reference.add_argument("--seed", type=int, default=0, help="Seed (default: 0).")
+    reference.add_argument(
+        "--operands", type=int, default=6, help="Largest number of operands that it learns, 3 to 8 (default: 6)."
+    )
+    reference.add_argument(
+        "--slip-scale", type=float, default=1.0,
+        help="How often its teacher slips, as a multiple of the bundled one's (default: 1; at 2 it is seldom right).",
+    )  # fmt: skip
 
     demos = command("make-demos", _make_demos, "Train the bundled demo runs again (about 3 minutes).")
     demos.add_argument("--out", type=Path, default=DEMOS, help="Folder to write (default: the bundled one).")
@@ -309,6 +335,21 @@ def _truth(arguments) -> int:
     return 0
 
 
+def _experiment(arguments) -> int:
+    from vimpo_core.experiment import command
+
+    found = command.experiment(
+        arguments.file, arguments.out, arguments.jobs, arguments.dry_run, arguments.report_only
+    )
+    failed = found.get("failed", {})
+    _print(found if arguments.json else {k: v for k, v in found.items() if k != "failed"}, arguments.json)
+    for sentence, count in Counter(failed.values()).items():
+        print(f"{count} of the runs came to no result. {sentence}", file=sys.stderr)
+    if failed:
+        print("Run the same command again: it repeats nothing that is done.", file=sys.stderr)
+    return UNFINISHED if failed else 0
+
+
 def _export(arguments) -> int:
     store = reports.find_run(arguments.runs_dir, arguments.run_id)
     asked = {"beta": arguments.beta, "gae_lambda": arguments.gae_lambda}
@@ -361,7 +402,11 @@ def _make_reference(arguments) -> int:
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update(step - bar.n)
 
-        _print(make_reference(arguments.out, arguments.seed, arguments.steps, on_step=show), arguments.json)
+        made = make_reference(
+            arguments.out, arguments.seed, arguments.steps, on_step=show, operands=arguments.operands,
+            slip_scale=arguments.slip_scale,
+        )  # fmt: skip
+    _print(made, arguments.json)
     return 0
 
 

@@ -13,14 +13,22 @@ from vimpo_core.tasks.chain import ChainTask
 def accuracies(
     policy: LanguageModel, model, task: ChainTask, split: str, prompts: int, seed: int
 ) -> dict[str, Share]:
-    """Share of right answers: one sample a problem ("sampled") and the most probable tokens ("greedy").
+    """Share of right answers, with 95% intervals over that many different problems: {"sampled": Share, "greedy": Share}.
+
+    Arguments as in `outcomes`.
+    """
+    found = outcomes(policy, model, task, split, prompts, seed)
+    return {how: wilson(sum(right), len(right)) for how, right in found.items()}
+
+
+def outcomes(
+    policy: LanguageModel, model, task: ChainTask, split: str, prompts: int, seed: int
+) -> dict[str, list[bool]]:
+    """Which problems are solved: by one sample each ("sampled") and by the most probable tokens ("greedy").
 
     Args:
         policy: for tokenizer and end token; model: what is sampled, the adapter folded in.
         split: "validation" while training, "test" for reports; the problems are the same for every run.
-
-    Returns:
-        {"sampled": Share, "greedy": Share}, 95% intervals over that many different problems.
     """
     problems = held_out(task, split, prompts)
     ids = [models.encode(policy, p.prompt, "prompt") for p in problems]
@@ -29,11 +37,10 @@ def accuracies(
         rollouts = sampler.sample(
             model, ids, 1, task.max_new_tokens, policy.eos_id, policy.pad_id, seed, greedy=how == "greedy"
         )
-        right = sum(
-            task.verify(p, models.completion_text(policy, r.ids, task.end), r.finish_reason).reward
+        found[how] = [
+            task.verify(p, models.completion_text(policy, r.ids, task.end), r.finish_reason).reward == 1
             for p, r in zip(problems, rollouts, strict=True)
-        )
-        found[how] = wilson(int(right), len(problems))
+        ]
     return found
 
 

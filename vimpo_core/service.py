@@ -128,6 +128,22 @@ class ScoringService:
         request = (run_dir and str(run_dir), step, prompt, solution, rollouts, seed, ids)
         return self._pool.schedule(_prefix_values, args=request, timeout=timeout)
 
+    def step_values(
+        self, run_dir: Path, step: int, tries: int, progress: Progress | None = None, timeout: float = 120
+    ) -> Future:
+        """Success rate from every prefix of every solution that a run recorded at a step, by the policy saved there.
+
+        Args:
+            tries: rollouts from every prefix; those that `prefix_values` made there already are not made again.
+            progress: is told how far it is, and tidied away.
+
+        Returns:
+            A future of a list of float64 [T+1], one a solution in the recorded order, reward units: the verifier's own
+            verdicts, without reward noise. Errors and `cancel()` as in `score`.
+        """
+        request = (str(run_dir), step, tries, progress)
+        return _tidied(self._pool.schedule(_step_values, args=request, timeout=timeout), progress)
+
     def film(
         self,
         run_dir: Path,
@@ -177,10 +193,7 @@ class ScoringService:
             A future of what `reports.truth_report` gives; arguments and errors as there, `cancel()` as in `score`.
         """
         request = (str(run_dir), step, which, solutions, rollouts, seed)
-        future = self._pool.schedule(_scorecard, args=(request, progress), timeout=timeout)
-        if progress is not None:
-            future.add_done_callback(lambda _: progress.close())
-        return future
+        return _tidied(self._pool.schedule(_scorecard, args=(request, progress), timeout=timeout), progress)
 
     def close(self) -> None:
         self._pool.stop()
@@ -210,6 +223,12 @@ class Progress:
         Path(self._path).unlink(missing_ok=True)
 
 
+def _tidied(future: Future, progress: Progress | None) -> Future:
+    if progress is not None:
+        future.add_done_callback(lambda _: progress.close())
+    return future
+
+
 @functools.lru_cache(maxsize=1)
 def scoring_service() -> ScoringService:
     """The process-wide service, started on first use."""
@@ -234,9 +253,12 @@ def score_solution(
 
     Imports torch.
     """
+    from vimpo_core import rule_service
+
     policy = load_snapshot(run_dir, step)
     task, problem, prompt_ids, ids = read_request(policy, prompt, solution, ids)
-    return [_scored(policy, task, step, problem, prompt_ids, ids, top_k)]
+    trace = _scored(policy, task, step, problem, prompt_ids, ids, top_k)
+    return [rule_service.with_critic(trace, run_dir, step)]
 
 
 def branch_solution(
@@ -360,9 +382,7 @@ def solution_truth(
 
     def tried(model, who) -> PrefixValues:
         process = process_of(policy, model, task, [problem])
-        kept = _outcomes(who, task, seed)
-        if len(kept) > _KEPT_PREFIXES:
-            kept.clear()
+        kept = kept_outcomes(who, task, seed)
         return monte_carlo_values(process, [State(prompt_ids, ids)], rollouts, seed, outcomes=kept)[0]
 
     with models.merged(policy) as model:
@@ -400,7 +420,7 @@ def read_request(policy, prompt: str, solution: str, ids: tuple[int, ...] | None
         raise ValueError(
             f"problem and solution are {len(prompt_ids) + len(ids)} tokens, the model reads {longest}. Shorten the solution."
         )
-    task = ChainTask(min(max(len(parse(prompt[:-1])[0]), 3), 6))
+    task = ChainTask(min(max(len(parse(prompt[:-1])[0]), 3), 8))
     return task, problem, prompt_ids, ids
 
 
@@ -420,6 +440,12 @@ def _film(run_dir, prompt, solution, ids):
     from vimpo_core.film import film_solution
 
     return film_solution(Path(run_dir), prompt, solution, ids)
+
+
+def _step_values(run_dir, step, tries, progress):
+    from vimpo_core import rule_service
+
+    return rule_service.step_values(Path(run_dir), step, tries, progress)
 
 
 def _prefix_values(run_dir, step, prompt, solution, rollouts, seed, ids):
@@ -443,6 +469,14 @@ def _scorecard(request, progress):
             tell = progress.tell if progress else None
             _scorecards[key] = reports.truth_report(store, *rest, on_progress=tell)
     return _scorecards[key]
+
+
+def kept_outcomes(who, task, seed) -> Outcomes:
+    """Where the outcomes of a policy's rollouts are kept, emptied when they have become too many."""
+    kept = _outcomes(who, task, seed)
+    if len(kept) > _KEPT_PREFIXES:
+        kept.clear()
+    return kept
 
 
 @functools.lru_cache(maxsize=_KEPT_OUTCOMES)

@@ -3,7 +3,8 @@
 Every solution has `depth` tokens out of `vocab`, and a reward waits at each leaf (gamma = 1, no early end token). Anything
 over states comes as a list with one array a depth: entry d has one row for each of the vocab^d prefixes of d tokens,
 ordered as numbers written in base `vocab`, so that the children of prefix s are rows s * vocab + a of entry d + 1.
-A policy is such a list of log-probabilities, [vocab^d, vocab].
+A policy is such a list of log-probabilities, [vocab^d, vocab]. Many policies at once (the steps of a descent) are one list
+whose arrays have a leading axis; functions that say "each depth" or a shape then put that axis in front of it.
 
 Two optima live here and must be kept apart (DESIGN.md section 2):
 
@@ -103,19 +104,19 @@ def prefix_logprobs(policy: Levels) -> Levels:
     """log pi of reaching a prefix and choosing a token there: nats, [vocab^d, vocab] each depth."""
     reached, so_far = [], np.zeros(1)
     for level in policy:
-        reached.append(so_far[:, None] + level)
-        so_far = reached[-1].reshape(-1)
+        reached.append(so_far[..., None] + level)
+        so_far = _side_by_side(reached[-1])
     return reached
 
 
 def path_logprobs(policy: Levels) -> np.ndarray:
     """log pi of every whole solution: nats, [vocab^depth]."""
-    return prefix_logprobs(policy)[-1].reshape(-1)
+    return _side_by_side(prefix_logprobs(policy)[-1])
 
 
-def path_total_variation(p: Levels, q: Levels) -> float:
+def path_total_variation(p: Levels, q: Levels) -> np.floating | np.ndarray:
     """Largest difference in probability that two policies give any set of solutions: 1/2 sum_y |p(y) - q(y)|."""
-    return 0.5 * float(np.abs(np.exp(path_logprobs(p)) - np.exp(path_logprobs(q))).sum())
+    return 0.5 * np.abs(np.exp(path_logprobs(p)) - np.exp(path_logprobs(q))).sum(axis=-1)
 
 
 def along_paths(tree: Tree, levels: Levels) -> np.ndarray:
@@ -129,70 +130,137 @@ def along_paths(tree: Tree, levels: Levels) -> np.ndarray:
     )
 
 
-def path_residuals(tree: Tree, policy: Levels, reference: Levels, beta: float) -> np.ndarray:
-    """sum_t (rho_t - kappa_t) - (R - E_pi[R]) of every solution: reward units, [vocab^depth]."""
-    log_ratio = path_logprobs(policy) - path_logprobs(reference)
-    path_kl = along_paths(tree, kl(policy, reference)).sum(axis=1)
-    baseline = np.exp(path_logprobs(policy)) @ tree.rewards
-    return beta * (log_ratio - path_kl) - (tree.rewards - baseline)
+def implied_values(
+    tree: Tree, policy: Levels, reference: Levels, beta: float, with_kappa: bool = True
+) -> Levels:
+    """Start-anchored value of every prefix, read off the policy alone: [vocab^d] for d = 0..depth, reward units.
+
+        V_0 = E_pi[R],                  V(sa) = V(s) + rho(s,a) - kappa(s)     with_kappa: VIMPO's recurrence
+        V_0 = E_pi[R] - beta KL(path),  V(sa) = V(s) + rho(s,a)                without: the soft recurrence
+
+    rho = beta log(pi/pi_ref), kappa = beta KL. The first equals the plain values at the local fixed point, the second
+    the soft values at the soft optimum. At a leaf, V less the reward is the residual.
+    """
+    rho = [beta * (p - r) for p, r in zip(policy, reference, strict=True)]
+    if with_kappa:
+        terms = [up - beta * k[..., None] for up, k in zip(rho, kl(policy, reference), strict=True)]
+    else:
+        terms = rho
+    below = [np.zeros(policy[0].shape[:-1])]
+    for term in terms:
+        below.append(_side_by_side(below[-1][..., None] + term))
+    start = np.sum(np.exp(path_logprobs(policy)) * (tree.rewards - below[-1]), axis=-1)[..., None]
+    return [start + level for level in below]
 
 
-def value_loss(tree: Tree, policy: Levels, reference: Levels, beta: float) -> float:
-    """E_{y ~ pi} 1/2 residual(y)^2, the exact expectation of `losses.value_loss`: squared reward units."""
-    return 0.5 * float(np.exp(path_logprobs(policy)) @ path_residuals(tree, policy, reference, beta) ** 2)
+def path_residuals(
+    tree: Tree, policy: Levels, reference: Levels, beta: float, with_kappa: bool = True
+) -> np.ndarray:
+    """What the terms of every solution leave open: reward units, [vocab^depth], mean zero under the policy.
+
+    sum_t (rho_t - kappa_t) - (R - E_pi[R])                        with_kappa
+    sum_t rho_t - (R - (E_pi[R] - beta KL(path)))                  without
+    """
+    return implied_values(tree, policy, reference, beta, with_kappa)[-1] - tree.rewards
 
 
-def residual_advantages(tree: Tree, policy: Levels, reference: Levels, beta: float) -> Levels:
+def value_loss(
+    tree: Tree, policy: Levels, reference: Levels, beta: float, with_kappa: bool = True
+) -> np.floating | np.ndarray:
+    """E_{y ~ pi} 1/2 residual(y)^2: squared reward units.
+
+    With kappa the exact expectation of `losses.value_loss`. Without it the variance of R - sum_t rho_t, halved; it is 0
+    only at the soft optimum, because there sum_t rho_t = R - V_soft(start). Anchored at E_pi[R] instead it would have
+    the same expected gradient, but end at 1/2 (beta KL(path))^2.
+    """
+    residuals = path_residuals(tree, policy, reference, beta, with_kappa)
+    return 0.5 * np.sum(np.exp(path_logprobs(policy)) * residuals**2, axis=-1)
+
+
+def residual_advantages(
+    tree: Tree, policy: Levels, reference: Levels, beta: float, with_kappa: bool = True
+) -> Levels:
     """How much choosing a changes the expected residual: E_pi[residual | sa] - E_pi[residual | s], [vocab^d, vocab].
 
-    Zero everywhere only at the local fixed point.
+    Zero everywhere only at the local fixed point; without kappa only at the soft optimum.
     """
-    residuals = Tree(tree.vocab, tree.depth, path_residuals(tree, policy, reference, beta))
+    residuals = Tree(tree.vocab, tree.depth, path_residuals(tree, policy, reference, beta, with_kappa))
     return [q - v[:, None] for v, q in zip(*plain_values(residuals, policy), strict=True)]
 
 
-def value_loss_gradient(tree: Tree, policy: Levels, reference: Levels, beta: float) -> Levels:
+def value_loss_gradient(
+    tree: Tree, policy: Levels, reference: Levels, beta: float, with_kappa: bool = True
+) -> Levels:
     """What one on-policy update follows: the expected gradient of 1/2 residual^2 in the logits, through rho alone.
 
         g(s,a) = beta P_pi(sa) (E_pi[residual | sa] - E_pi[residual | s])
 
-    The sampling distribution, kappa and the baseline E[R] are held constant, as in training. With -(R - E[R]) in the
+    The sampling distribution, kappa and the baseline are held constant, as in training. With -(R - E[R]) in the
     place of the residual this is REINFORCE with a baseline; the two agree at pi = pi_ref and as beta goes to 0.
 
     Returns:
         [vocab^d, vocab] each depth, squared reward units.
     """
-    advantages = residual_advantages(tree, policy, reference, beta)
+    advantages = residual_advantages(tree, policy, reference, beta, with_kappa)
     return [beta * np.exp(p) * a for p, a in zip(prefix_logprobs(policy), advantages, strict=True)]
 
 
-def descend_value_loss(
-    tree: Tree, reference: Levels, beta: float, steps: int, learning_rate: float = 0.5
-) -> tuple[Levels, np.ndarray]:
-    """Exact natural-gradient descent on the value loss, from the reference, over one logit a prefix and token.
+def descent(
+    tree: Tree,
+    reference: Levels,
+    beta: float,
+    steps: int,
+    learning_rate: float = 0.5,
+    with_kappa: bool = True,
+) -> list[Levels]:
+    """The policies of an exact natural-gradient descent on the value loss, the reference first: steps + 1 of them.
 
         logit(s,a) <- logit(s,a) - learning_rate / beta (E_pi[residual | sa] - E_pi[residual | s])
 
     That is `value_loss_gradient` with the probability P_pi(sa) of each choice divided out: plain descent has the same
     fixed point and takes thousands of steps where choices are rare.
 
+    With kappa it goes to the local fixed point, without (rho only) to the soft optimum: where the residual of all
+    continuations of every prefix is the same on average, the last token has beta log(pi/pi_ref) = R - V_soft, so what
+    lies below a prefix is worth V_soft to the token before, and so on up to the root.
+
     Args:
         learning_rate: above 0, at most 1; the share of the way to the fixed point that the last token goes in a step.
+    """
+    policies = [reference]
+    for _ in range(steps):
+        advantages = residual_advantages(tree, policies[-1], reference, beta, with_kappa)
+        policies.append(
+            [log_softmax(p - learning_rate / beta * a) for p, a in zip(policies[-1], advantages, strict=True)]
+        )
+    return policies
+
+
+def descend_value_loss(
+    tree: Tree,
+    reference: Levels,
+    beta: float,
+    steps: int,
+    learning_rate: float = 0.5,
+    with_kappa: bool = True,
+) -> tuple[Levels, np.ndarray]:
+    """Where `descent` ends, and the loss before each of its steps.
 
     Returns:
-        the policy after `steps` updates, and the loss before each, [steps].
+        the policy after `steps` updates, and the losses, [steps].
     """
-    policy, losses = reference, np.empty(steps)
-    for step in range(steps):
-        losses[step] = value_loss(tree, policy, reference, beta)
-        advantages = residual_advantages(tree, policy, reference, beta)
-        policy = [log_softmax(p - learning_rate / beta * a) for p, a in zip(policy, advantages, strict=True)]
-    return policy, losses
+    *before, last = descent(tree, reference, beta, steps, learning_rate, with_kappa)
+    return last, np.array([value_loss(tree, policy, reference, beta, with_kappa) for policy in before])
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Normalised over the last axis, nats."""
     return logits - np.logaddexp.reduce(logits, axis=-1)[..., None]
+
+
+def _side_by_side(level: np.ndarray) -> np.ndarray:
+    """A number a choice, [..., vocab^d, vocab], as a number a prefix of the next depth, [..., vocab^(d+1)]."""
+    return level.reshape(*level.shape[:-2], -1)
 
 
 def _backward(tree: Tree, value) -> tuple[Levels, Levels]:
@@ -201,6 +269,6 @@ def _backward(tree: Tree, value) -> tuple[Levels, Levels]:
     q_values: Levels = [np.empty(0)] * tree.depth
     below = tree.rewards
     for d in reversed(range(tree.depth)):
-        q_values[d] = below.reshape(-1, tree.vocab)
+        q_values[d] = below.reshape(*below.shape[:-1], -1, tree.vocab)
         values[d] = below = value(d, q_values[d])
     return values, q_values

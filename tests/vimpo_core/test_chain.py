@@ -115,7 +115,7 @@ def test_operands_outside_3_to_8_are_refused():
             ChainTask(operands)
 
 
-BAD_PROBLEMS = ["", "=", "9+2", "9+2==", "+9=", "9++2=", "9+2+=", "9/2=", "9 + 2=", "9=", "1+1+1+1+1+1+1=", "nine=", "9+2=11", "٣+1=", "12345+1=", "9+2=\n"]  # fmt: skip
+BAD_PROBLEMS = ["", "=", "9+2", "9+2==", "+9=", "9++2=", "9+2+=", "9/2=", "9 + 2=", "9=", "1+1+1+1+1+1+1+1+1=", "nine=", "9+2=11", "٣+1=", "12345+1=", "9+2=\n"]  # fmt: skip
 
 
 @pytest.mark.parametrize("prompt", BAD_PROBLEMS)

@@ -330,8 +330,8 @@ MISTAKES = [  # (arguments, what the sentence says)
     ),  # no abbreviation that a new option could break
     (["train", "--steps", "many"], r"argument --steps: invalid int value: 'many'"),
     (
-        ["train", "--algorithm", "ppo"],
-        r"argument --algorithm: invalid choice: 'ppo' \(choose from .*vimpo.*grpo.*\)",
+        ["train", "--algorithm", "sarsa"],
+        r"argument --algorithm: invalid choice: 'sarsa' \(choose from .*vimpo.*grpo.*\)",
     ),
     (["train", "--steps", "0"], r"steps must be between 1 and 10000, got 0\. Default: 100\."),
     (["train", "--operands", "7"], r"operands must be between 3 and 6, got 7\."),

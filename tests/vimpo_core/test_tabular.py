@@ -290,3 +290,92 @@ def test_random_policies_are_normalised_and_scale_0_is_uniform(tree):
 def test_a_tree_with_the_wrong_number_of_rewards_is_refused():
     with pytest.raises(ValueError, match=r"needs 81 rewards, got shape \(80,\)"):
         tabular.Tree(3, 4, np.zeros(80))
+
+
+# ---- the rho-only loss ----
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_the_rho_only_loss_and_its_gradient_vanish_at_the_soft_optimum_alone(tree, reference, beta):
+    def steepest(policy):
+        gradient = tabular.value_loss_gradient(tree, policy, reference, beta, with_kappa=False)
+        return max(np.abs(g).max() for g in gradient)
+
+    soft = tabular.soft_optimum(tree, reference, beta)[0]
+    close(tabular.path_residuals(tree, soft, reference, beta, with_kappa=False), 0)
+    close(tabular.value_loss(tree, soft, reference, beta, with_kappa=False), 0)
+    close(steepest(soft), 0)
+    for policy in (reference, tabular.local_fixed_point(tree, reference, beta)):
+        assert tabular.value_loss(tree, policy, reference, beta, with_kappa=False) > 1e-5
+        assert steepest(policy) > 1e-5
+
+
+def test_rho_only_residuals_by_enumeration(tree, reference):
+    beta, policy = 0.2, tabular.random_policy(tree, np.random.default_rng(6))
+    open_ends, mass = [], []
+    for tokens, reward in solutions(tree):
+        p, r = (probability(tree, which, tokens) for which in (policy, reference))
+        open_ends.append(beta * math.log(p / r) - reward)
+        mass.append(p)
+    mean = sum(p * gap for p, gap in zip(mass, open_ends, strict=True))
+    found = tabular.path_residuals(tree, policy, reference, beta, with_kappa=False)
+    close(found, [gap - mean for gap in open_ends])
+    # The mean left out is -(E[R] - beta KL(path)), the anchor that the docstring names.
+    expected = sum(p * reward for p, (_, reward) in zip(mass, solutions(tree), strict=True))
+    path_kl = sum(p * math.log(p / probability(tree, reference, tokens)) for p, (tokens, _) in zip(mass, solutions(tree), strict=True))  # fmt: skip
+    close(-mean, expected - beta * path_kl)
+
+
+@pytest.mark.parametrize("beta", [0.05, 0.2])
+@pytest.mark.parametrize("with_kappa", [True, False])
+def test_each_descent_reaches_its_own_optimum_and_stays_away_from_the_other(beta, with_kappa):
+    # Seed 2: the optima are 0.27 and 0.25 apart at these betas.
+    rng = np.random.default_rng(2)
+    tree = tabular.random_tree(3, 3, rng, success_share=0.4)
+    reference = tabular.random_policy(tree, rng)
+    own, other = (
+        tabular.local_fixed_point(tree, reference, beta),
+        tabular.soft_optimum(tree, reference, beta)[0],
+    )
+    if not with_kappa:
+        own, other = other, own
+    policy, losses = tabular.descend_value_loss(tree, reference, beta, 150, with_kappa=with_kappa)
+    assert tabular.path_total_variation(policy, own) < TOL  # the bar is 0.01
+    assert tabular.path_total_variation(policy, other) > 0.05
+    assert losses[0] > 0.05 and losses[-1] < 1e-15
+
+
+def test_a_constant_anchor_changes_the_rho_only_loss_and_not_its_gradient(tree, reference):
+    """Anchored at E[R] (as a group mean is), the loss ends at 1/2 (beta KL)^2 and the policy at the same place."""
+    beta = 0.2
+    soft, values, _ = tabular.soft_optimum(tree, reference, beta)
+    shifted = tabular.plain_values(tree, soft)[0][0] - values[0]  # E[R] - V_soft = beta KL(path)
+    residuals = tabular.path_residuals(tree, soft, reference, beta, with_kappa=False) + shifted
+    expected = tabular.plain_values(tabular.Tree(3, 4, residuals), soft)
+    for v, q in zip(*expected, strict=True):
+        close(q - v[:, None], 0)
+    path_kl = tabular.along_paths(tree, tabular.kl(soft, reference)).sum(axis=1)
+    mean_kl = np.exp(tabular.path_logprobs(soft)) @ path_kl
+    close(0.5 * np.exp(tabular.path_logprobs(soft)) @ residuals**2, 0.5 * (beta * mean_kl) ** 2)
+    assert 0.5 * (beta * mean_kl) ** 2 > 1e-3
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_implied_values_are_each_optimums_own_values_and_end_at_the_residual(tree, reference, beta):
+    local = tabular.local_fixed_point(tree, reference, beta)
+    soft, soft_values, _ = tabular.soft_optimum(tree, reference, beta)
+    implied = tabular.implied_values(tree, local, reference, beta)
+    all_close(implied, [*tabular.plain_values(tree, local)[0], tree.rewards])
+    implied = tabular.implied_values(tree, soft, reference, beta, with_kappa=False)
+    all_close(implied, [*soft_values, tree.rewards])
+    policy = tabular.random_policy(tree, np.random.default_rng(7))
+    for with_kappa in (True, False):
+        implied = tabular.implied_values(tree, policy, reference, beta, with_kappa)
+        residuals = tabular.path_residuals(tree, policy, reference, beta, with_kappa)
+        close(implied[-1] - tree.rewards, residuals)
+
+
+def test_a_descent_starts_at_the_reference_and_holds_every_policy(tree, reference):
+    policies = tabular.descent(tree, reference, 0.2, steps=3)
+    assert len(policies) == 4 and policies[0] is reference
+    all_close(policies[-1], tabular.descend_value_loss(tree, reference, 0.2, steps=3)[0])

@@ -1,0 +1,77 @@
+"""python -m vimpo_core experiment: what it prints, and where it writes."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from vimpo_core.experiment import plan as plans
+from vimpo_core.experiment import report, runner
+from vimpo_core.experiment.plan import Plan
+from vimpo_core.experiment.runner import Progress
+from vimpo_core.experiment.tables import NothingToReport
+
+_BAR = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}, {remaining} left]"
+
+
+def dry_run(plan: Plan, out: Path, jobs: int) -> dict:
+    """How many runs there are and how long those that are not done will take, roughly."""
+    found = runner.forecast(plan, out)
+    return {
+        "tuning_runs": found.tuning_runs,
+        "final_runs": found.final_runs,
+        "done": found.done,
+        "cpu_minutes": found.cpu_seconds / 60,
+        "wall_minutes": found.cpu_seconds / 60 / jobs,
+    }
+
+
+def carry_out(plan: Plan, out: Path, jobs: int) -> dict[str, str]:
+    """Run what is left, with a line of progress; returns run_id -> sentence for runs that came to no result."""
+    with tqdm(desc="starting", file=sys.stderr, bar_format=_BAR, smoothing=0) as bar:
+
+        def show(progress: Progress) -> None:
+            counted = f"{progress.stage}: {progress.runs_done} of {progress.runs_total} runs"
+            if counted == bar.desc and not sys.stderr.isatty():
+                return  # a log gets a line a run, not one a second
+            bar.total, bar.initial, bar.n = progress.steps_total, progress.steps_found, progress.steps_done
+            bar.set_description_str(counted)
+
+        return runner.run_all(plan, out, jobs, show)
+
+
+def default_out(file: Path) -> Path:
+    """experiments/clean/ for experiments/clean.toml."""
+    return file.with_suffix("")
+
+
+def command_line(file: Path, out: Path) -> str:
+    """The command that carries out the experiment, without what only says how fast or how much of it."""
+    where = [] if out == default_out(file) else ["--out", str(out)]
+    return shlex.join(["python", "-m", "vimpo_core", "experiment", str(file), *where])
+
+
+def experiment(file: Path, out: Path | None, jobs: int, is_dry: bool, report_only: bool) -> dict:
+    """Do what the command line asks; the dict is printed. `failed` names runs without a result and why.
+
+    Raises:
+        ValueError: the file is wrong, no final run has a result to report, or the experiment is already running.
+        OSError: a file cannot be read or written.
+    """
+    if jobs < 1:
+        raise ValueError(f"jobs must be at least 1, got {jobs}. Default: the number of cores.")
+    plan, out = plans.read(file), out or default_out(file)
+    if is_dry:
+        return dry_run(plan, out, jobs)
+    failed = {} if report_only else carry_out(plan, out, jobs)
+    try:
+        written = report.write(plan, out, command_line(file, out))
+    except NothingToReport as error:
+        advice = (
+            f"The first failure: {next(iter(failed.values()))}" if failed else "Run it without --report-only."
+        )
+        raise ValueError(f"{error} {advice}") from error
+    return {**written, "failed": failed}

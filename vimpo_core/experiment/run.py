@@ -1,0 +1,164 @@
+"""One run of an experiment from its settings to its result, in the process that trains it. torch is imported when it starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from vimpo_core.config import TrainConfig
+from vimpo_core.experiment import results
+from vimpo_core.experiment.results import Measurement, Result
+from vimpo_core.runs import command_line
+from vimpo_core.store import RunStore, StepRecord
+from vimpo_core.types import RunState
+from vimpo_core.worker import MakeTrainer, Trains, drive
+
+LONGEST_WAIT = 60.0
+"""Seconds for which a run waits until the process of a killed experiment has let go of it (it looks after every step)."""
+
+_ENDED = (RunState.FINISHED, RunState.DIVERGED)
+
+
+class RunFailed(RuntimeError):
+    """A run came to no result; the sentence says why. What it committed is kept, and a rerun goes on from there."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run that an experiment needs. `name` is what the app calls it."""
+
+    name: str
+    config: TrainConfig
+    measurement: Measurement
+
+    @property
+    def run_id(self) -> str:
+        return results.run_id(self.config)
+
+
+Measure = Callable[[RunStore, Measurement], dict]
+
+
+def carry_out(
+    runs_dir: Path, job: Job, make_trainer: MakeTrainer, measure: Measure, parent: int | None = None
+) -> str:
+    """Train, measure and make small one run; what of it is done already is not done again. Returns its run_id.
+
+    Args:
+        make_trainer: as in `worker`. measure: as `measured`.
+        parent: the process this one works for; once that has died, training stops after the step it is in.
+
+    Raises:
+        RunFailed: training ended otherwise than finished or diverged, or the folder holds another run of this name.
+    """
+    started = time.time()
+    run_dir = runs_dir / job.run_id
+    if not run_dir.exists():
+        RunStore.create(run_dir, job.config, {"name": job.name[:80], "command": command_line(job.config)})
+    with RunStore.open(run_dir, writable=True) as store:
+        if store.config() != job.config:
+            raise RunFailed(
+                f"run {job.run_id} has other settings than its name says: a default has changed since. "
+                "Use another --out folder."
+            )
+        with _patient_lock(store):
+            if results.load(run_dir, job.measurement) is None:
+                _train(store, make_trainer, parent)
+                _finish(store, job, measure, started)
+    return job.run_id
+
+
+def _patient_lock(store: RunStore):
+    deadline = time.monotonic() + LONGEST_WAIT
+    while store.state() in (RunState.RUNNING, RunState.PAUSED) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return store.lock()
+
+
+def _train(store: RunStore, make_trainer: MakeTrainer, parent: int | None) -> None:
+    if store.state() in _ENDED:
+        return
+    store.set_state(RunState.RUNNING, "Loading the model.")
+    trainer = make_trainer(store.config(), store.resume_state())
+    store.update_header(trainer.header)
+    drive([(store, _Thin(trainer, store.config()))], lambda: "play" if _lives(parent) else "stop")
+    if store.state() not in _ENDED:
+        raise RunFailed(f"run {store.run_id} is {store.state()}. {store.message()}".strip())
+
+
+def _lives(parent: int | None) -> bool:
+    return parent is None or os.getppid() == parent
+
+
+class _Thin:
+    """A trainer whose records keep their solutions only at the last step: nine tenths of what a step writes."""
+
+    def __init__(self, trainer: Trains, config: TrainConfig):
+        self._trainer, self._last_step = trainer, config.steps
+        self.header = trainer.header
+
+    @property
+    def next_step(self) -> int:
+        return self._trainer.next_step
+
+    @property
+    def done(self) -> bool:
+        return self._trainer.done
+
+    def step(self) -> StepRecord:
+        record = self._trainer.step()
+        return record if record.step == self._last_step else dataclasses.replace(record, traces=[])
+
+
+def _finish(store: RunStore, job: Job, measure: Measure, started: float) -> None:
+    """Measure, make small, and only then write the result: where there is one, nothing is left to do."""
+    snapshots = store.snapshot_steps()
+    if not snapshots:
+        raise RunFailed(f"run {store.run_id} ended before its first step. {store.message()}".strip())
+    cpu = time.process_time()
+    found = measure(store, job.measurement)
+    measuring = time.process_time() - cpu
+    store.compact({store.last_step()}, keep_resume_state=False, keep_snapshot_steps={snapshots[-1]})
+    results.save(
+        store.run_dir,
+        Result(
+            run_id=store.run_id,
+            config=job.config.to_dict(),
+            measurement=asdict(job.measurement),
+            state=str(store.state()),
+            message=store.message(),
+            last_step=store.last_step(),
+            evaluated_step=snapshots[-1],
+            curves=results.curves(store),
+            tokens_sampled=results.tokens_sampled(store),
+            cpu_seconds=sum(row["cpu_seconds"] for row in store.metrics()),
+            measuring_cpu_seconds=measuring,
+            started=started,
+            ended=time.time(),
+            environment=results.environment(),
+            **found,
+        ),
+    )
+
+
+def measured(store: RunStore, measurement: Measurement) -> dict:
+    """{"sampled", "greedy": one bool a problem, "credit": a truth report or None} of a run's newest snapshot. Imports torch.
+
+    Samples are drawn with the run's own seed: arms of one seed share their draws, seeds do not.
+    """
+    from vimpo_core import evaluate, models, reports
+    from vimpo_core.service import load_snapshot
+    from vimpo_core.tasks.chain import ChainTask
+
+    config, step = store.config(), reports.newest_snapshot(store)
+    models.single_thread(config.threads)
+    policy, task = load_snapshot(store.run_dir, step), ChainTask(config.operands)
+    with models.merged(policy) as model:
+        found = evaluate.outcomes(policy, model, task, measurement.split, measurement.prompts, config.seed)
+    asked = measurement.credit
+    report = reports.truth_report(store, step, asked.set, asked.solutions, asked.rollouts) if asked else None
+    return {**found, "credit": report}

@@ -1,0 +1,311 @@
+"""Carries out an experiment: its tuning runs, then its final runs, several at a time, each in a process of its own.
+
+Everything known of a run is in its folder, so a rerun repeats nothing that is finished and goes on with what is not. A
+process that dies takes its run along and no other. No torch here: the processes import it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from pebble import ProcessPool
+
+from vimpo_core import worker
+from vimpo_core.experiment import results, run
+from vimpo_core.experiment.plan import Arm, Plan, Settings, block_label, groups
+from vimpo_core.experiment.results import Measurement, Result
+from vimpo_core.experiment.run import Job, Measure
+from vimpo_core.locks import exclusive
+from vimpo_core.store import RunStore
+from vimpo_core.tasks.chain import typical_length
+from vimpo_core.worker import MakeTrainer
+
+LOCK_NAME = "experiment.lock"
+RUNS_NAME = "runs"
+_LOOK_SECONDS = 1.0
+"""How often the progress of running runs is looked up."""
+
+_SECONDS_A_TOKEN = 1e-4
+_SAMPLING_SHARE = 0.25
+_UPDATE_SHARE = 0.35
+"""CPU seconds a sampled token of the bundled model, and which parts of them sampling and an update are, roughly; used
+until a finished run says better."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of an arm's ranges with the results there are, one a tuning seed."""
+
+    settings: Settings
+    results: list[Result]
+    missing: int
+
+    def score(self, choose_by: str) -> float:
+        """Mean validation accuracy over the tuning seeds."""
+        how = choose_by.removesuffix("_accuracy")
+        return sum(r.accuracy(how) for r in self.results) / len(self.results)
+
+    @property
+    def has_diverged(self) -> bool:
+        return any(result.has_diverged for result in self.results)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of one arm in one block. chosen: the tuned settings, None as long as a trial is missing.
+    results: by final seed, None where there is none."""
+
+    block: Settings
+    arm: Arm
+    trials: list[Trial]
+    chosen: Settings | None
+    results: dict[int, Result | None]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an experiment is. Steps weigh the runs, as tuning runs may be shorter; steps of running ones are counted.
+
+    steps_found: those that were done before this session.
+    """
+
+    stage: str
+    runs_done: int
+    runs_total: int
+    steps_done: int
+    steps_total: int
+    steps_found: int
+
+
+def run_all(
+    plan: Plan,
+    out: Path,
+    jobs: int,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    make_trainer: MakeTrainer = worker.make_trainer,
+    measure: Measure = run.measured,
+) -> dict[str, str]:
+    """Tune, then make the final runs, at most `jobs` at a time; returns run_id -> sentence for runs that came to no result.
+
+    Raises:
+        LockedError: this experiment is running in another process.
+        OSError: `out` cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with exclusive(
+        out / LOCK_NAME, f"this experiment is already running in {out}. Wait for it, or use another --out."
+    ):
+        stages = _Stages(out, on_progress, make_trainer, measure)
+        with _pool(jobs) as pool:
+            final = final_jobs(plan, out, even_untuned=True)
+            failed = stages.carry_out(pool, "tuning", tuning_jobs(plan), final)
+            return failed | stages.carry_out(pool, "final", final_jobs(plan, out), [])
+
+
+class _Stages:
+    """Runs the jobs of one stage after the other, and keeps count over both."""
+
+    def __init__(self, out: Path, on_progress, make_trainer: MakeTrainer, measure: Measure):
+        self._runs_dir, self._on_progress = out / RUNS_NAME, on_progress
+        self._make_trainer, self._measure = make_trainer, measure
+        self._done: list[Job] = []
+        self._steps_found = 0
+
+    def carry_out(self, pool: ProcessPool, name: str, jobs: list[Job], later: list[Job]) -> dict[str, str]:
+        """Returns run_id -> sentence for the jobs without a result. `later`: jobs of the next stage, to count them."""
+        everything = [*self._done, *jobs, *later]
+        left = [job for job in jobs if results.load(self._runs_dir / job.run_id, job.measurement) is None]
+        found = [job for job in jobs if job not in left]
+        self._done += found
+        self._steps_found += _steps(found)
+        pending = {pool.schedule(run.carry_out, args=self._arguments(job)): job for job in left}
+        failed = {}
+        while True:
+            running = [self._runs_dir / job.run_id for future, job in pending.items() if future.running()]
+            self._on_progress(
+                Progress(
+                    stage=name,
+                    runs_done=len(self._done),
+                    runs_total=len(everything),
+                    steps_done=_steps(self._done) + sum(map(_last_step, running)),
+                    steps_total=_steps(everything),
+                    steps_found=self._steps_found,
+                )
+            )
+            if not pending:
+                return failed
+            for future in wait(pending, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED).done:
+                job = pending.pop(future)
+                self._done.append(job)
+                if error := future.exception():  # whatever befell one run, the others go on
+                    failed[job.run_id] = next(iter(str(error).splitlines()), "") or type(error).__name__
+
+    def _arguments(self, job: Job) -> tuple:
+        return self._runs_dir, job, self._make_trainer, self._measure, os.getpid()
+
+
+def _steps(jobs: list[Job]) -> int:
+    return sum(job.config.steps for job in jobs)
+
+
+def _last_step(run_dir: Path) -> int:
+    """How far a run is; 0 while its folder is being made."""
+    try:
+        return RunStore.open(run_dir).last_step() or 0
+    except ValueError:
+        return 0
+
+
+class _pool:
+    """Processes that are reused run after run, as importing torch takes seconds; on an error they are ended at once."""
+
+    def __init__(self, jobs: int):
+        # Spawned, so that each is a child of this process with nothing of its threads or open files.
+        self._pool = ProcessPool(max_workers=jobs, context=multiprocessing.get_context("spawn"))
+
+    def __enter__(self):
+        return self._pool
+
+    def __exit__(self, kind, error, where):
+        self._pool.close() if kind is None else self._pool.stop()
+        self._pool.join()
+
+
+# ---- which runs there are
+
+
+def tuning_jobs(plan: Plan) -> list[Job]:
+    """Every trial of every arm in every block, once; seed by seed."""
+    if plan.tune is None:
+        return []
+    arms = [(block, arm) for block, arm in groups(plan) if arm.ranges]
+    return _once(
+        _tuning_job(plan, arm, block, settings, seed)
+        for seed in plan.tune.seeds
+        for block, arm in arms
+        for settings in arm.trials(plan.tune.trials)
+    )
+
+
+def final_jobs(plan: Plan, out: Path, even_untuned: bool = False) -> list[Job]:
+    """The runs with the final seeds of all arms whose tuning is done, seed by seed, so that an early stop leaves pairs.
+
+    even_untuned: the other arms too, at some point of their ranges, to count and price them.
+    """
+    chosen = []
+    for block, arm in groups(plan):
+        settings = chosen_settings(plan, arm, trials(plan, arm, block, out))
+        if settings is None and even_untuned:
+            settings = arm.first_point
+        if settings is not None:
+            chosen.append((block, arm, settings))
+    return _once(
+        _final_job(plan, arm, block, settings, seed)
+        for seed, (block, arm, settings) in itertools.product(plan.seeds, chosen)
+    )
+
+
+def _tuning_job(plan: Plan, arm: Arm, block: Settings, settings: Settings, seed: int) -> Job:
+    config = plan.config(arm, block, settings, seed, plan.tune.steps)
+    return Job(
+        _run_name("tuning", arm, block, seed), config, Measurement("validation", plan.tune.validation_prompts)
+    )
+
+
+def _final_job(plan: Plan, arm: Arm, block: Settings, settings: Settings, seed: int) -> Job:
+    config = plan.config(arm, block, settings, seed, plan.steps)
+    return Job(_run_name("", arm, block, seed), config, Measurement("test", plan.test_prompts, plan.credit))
+
+
+def _run_name(stage: str, arm: Arm, block: Settings, seed: int) -> str:
+    return ", ".join(part for part in (arm.name, stage, block_label(block), f"seed {seed}") if part)
+
+
+def _once(jobs: Iterable[Job]) -> list[Job]:
+    """Two arms may come to the same settings: such a run is made once and counts for both."""
+    return list({job.run_id: job for job in jobs}.values())
+
+
+# ---- what they came to
+
+
+def outcomes(plan: Plan, out: Path) -> list[Outcome]:
+    """All that is on disk of an experiment, block by block, arm by arm."""
+    found = []
+    for block, arm in groups(plan):
+        tried = trials(plan, arm, block, out)
+        chosen = chosen_settings(plan, arm, tried)
+        by_seed = {
+            seed: None if chosen is None else _load(out, _final_job(plan, arm, block, chosen, seed))
+            for seed in plan.seeds
+        }
+        found.append(Outcome(block, arm, tried, chosen, by_seed))
+    return found
+
+
+def trials(plan: Plan, arm: Arm, block: Settings, out: Path) -> list[Trial]:
+    """An arm's trials with the results there are; none for an arm without ranges."""
+    if plan.tune is None or not arm.ranges:
+        return []
+    found = []
+    for settings in arm.trials(plan.tune.trials):
+        loaded = [_load(out, _tuning_job(plan, arm, block, settings, seed)) for seed in plan.tune.seeds]
+        known = [result for result in loaded if result is not None]
+        found.append(Trial(settings, known, len(loaded) - len(known)))
+    return found
+
+
+def chosen_settings(plan: Plan, arm: Arm, tried: list[Trial]) -> Settings | None:
+    """The best trial's settings, the earlier one of equals; one that diverged only if all did. None while one is missing."""
+    if not arm.ranges:
+        return {}
+    if any(trial.missing for trial in tried):
+        return None
+    sound = [trial for trial in tried if not trial.has_diverged] or tried
+    return max(sound, key=lambda trial: trial.score(plan.tune.choose_by)).settings
+
+
+def _load(out: Path, job: Job) -> Result | None:
+    return results.load(out / RUNS_NAME / job.run_id, job.measurement)
+
+
+# ---- how long it will take
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Runs of an experiment, those that are done, and the CPU seconds that the others will take, roughly."""
+
+    tuning_runs: int
+    final_runs: int
+    done: int
+    cpu_seconds: float
+
+
+def forecast(plan: Plan, out: Path) -> Forecast:
+    """Count the runs; price them by finished runs of the same algorithm, else by the tokens that they will sample."""
+    tuning, final = tuning_jobs(plan), final_jobs(plan, out, even_untuned=True)
+    known = {job.run_id: result for job in (*tuning, *final) if (result := _load(out, job))}
+    prices: dict[str, list[float]] = {}
+    for result in known.values():
+        cost = (result.cpu_seconds + result.measuring_cpu_seconds) / result.config["steps"]
+        prices.setdefault(result.config["algorithm"], []).append(cost)
+    left = [job for job in (*tuning, *final) if job.run_id not in known]
+    return Forecast(len(tuning), len(final), len(known), sum(_price(job, prices) for job in left))
+
+
+def _price(job: Job, prices: dict[str, list[float]]) -> float:
+    known = prices.get(job.config.algorithm)
+    if known:
+        return job.config.steps * sum(known) / len(known)
+    config, length = job.config, typical_length(job.config.operands)
+    # From every prefix of a solution, on average half of it is left to sample.
+    tries = config.vine_rollouts * length / 2 if config.algorithm == "vineppo" else 0
+    work = 1 + _SAMPLING_SHARE * tries + _UPDATE_SHARE * (config.updates_per_batch - 1)
+    return config.steps * config.batch_size * length * work * _SECONDS_A_TOKEN
