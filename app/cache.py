@@ -27,6 +27,12 @@ def bundled_folder() -> Path:
     return DEMOS
 
 
+def experiment_folders() -> dict[str, Path]:
+    """The runs folder of every experiment below `experiments/`, beside one's own runs folder; by the experiment's name."""
+    outputs = (default_runs_dir().parent / "experiments").glob("*/runs")
+    return {folder.parent.name: folder for folder in sorted(outputs) if folder.is_dir()}
+
+
 @st.cache_data(ttl=FRESH_SECONDS, max_entries=8, show_spinner=False)
 def summaries(folder: Path) -> list[RunSummary]:
     """The runs of a folder, newest first; a half-written one is listed with what is wrong in `message`."""

@@ -33,6 +33,8 @@ class Source:
     @property
     def label(self) -> str:
         where = "bundled: " if self.folder == cache.bundled_folder() else ""
+        if self.folder not in (cache.own_folder(), cache.bundled_folder()):
+            where = f"{self.folder.parent.name}: "
         if not self.run.algorithm:
             return f"{where}{self.run.name} (cannot be read)"
         reached = (
@@ -60,14 +62,21 @@ class Scene:
 
 
 def sources() -> list[Source]:
-    """One's own runs, newest first, then the bundled ones."""
+    """One's own runs, newest first, then the bundled ones, and the run of an experiment if the address names one."""
     own = [Source(run.run_id, cache.own_folder(), run) for run in cache.summaries(cache.own_folder())]
     taken = {source.key for source in own}
     bundled = [
         Source(BUNDLED + run.run_id if run.run_id in taken else run.run_id, cache.bundled_folder(), run)
         for run in cache.summaries(cache.bundled_folder())
     ]
-    return own + bundled
+    return own + bundled + _of_experiment(st.query_params.get("run", ""))
+
+
+def _of_experiment(key: str) -> list[Source]:
+    """The run that "EXPERIMENT/RUN" names; experiments have too many runs to list them all."""
+    name, _, run_id = key.partition("/")
+    folder = cache.experiment_folders().get(name) if run_id else None
+    return [Source(key, folder, run) for run in cache.summaries(folder) if run.run_id == run_id] if folder else []
 
 
 def pick_source(found: list[Source], notes: list[str]) -> Source:
@@ -256,6 +265,19 @@ def payload(scene: Scene, beta: float, gae_lambda: float) -> dict:
     return cache.payload(
         scene.source.folder, run.run_id, run.created, scene.step, scene.index, beta, gae_lambda
     )
+
+
+def facts(scene: Scene, beta: float) -> dict:
+    """What a tour of the page asks for."""
+    return {
+        "run": scene.source.key,
+        "step": scene.step,
+        "solution": None if scene.is_typed else scene.index,
+        "token": selected_token(scene.trace, []),
+        "lens": selected_lens([]),
+        "beta": beta,
+        "section": st.query_params.get("more"),
+    }
 
 
 def strip_name(scene: Scene) -> str:

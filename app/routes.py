@@ -7,21 +7,32 @@ import streamlit as st
 from vimpo_core.paths import ROOT
 
 PAGES = ROOT / "pages"
-START, TRAIN, INSPECT, SCORECARD, RUNS = (
-    PAGES / f"{name}.py" for name in ("start", "train", "inspector", "scorecard", "runs")
+START, TRAIN, INSPECT, SCORECARD, COMPARE, RUNS = (
+    PAGES / f"{name}.py" for name in ("start", "train", "inspector", "scorecard", "compare", "runs")
 )
+LEARN, NOTATION, TEACH = (PAGES / f"{name}.py" for name in ("learn", "notation", "teach"))
+TREE = PAGES / "tree.py"
 
 
 def navigation():
     """Register the pages; returns the one of the current address."""
     return st.navigation(
-        [
-            st.Page(START, title="Start", default=True),
-            st.Page(TRAIN, title="Train", url_path="train"),
-            # The file is not called inspect.py, so that it can never stand before the standard library's module.
-            st.Page(INSPECT, title="Inspect", url_path="inspect"),
-            st.Page(SCORECARD, title="Scorecard", url_path="scorecard"),
-            st.Page(RUNS, title="Runs", url_path="runs"),
-        ],
+        {
+            "": [
+                st.Page(START, title="Start", default=True),
+                st.Page(TRAIN, title="Train", url_path="train"),
+                # The file is not called inspect.py, so that it can never stand before the standard library's module.
+                st.Page(INSPECT, title="Inspect", url_path="inspect"),
+                st.Page(SCORECARD, title="Scorecard", url_path="scorecard"),
+                st.Page(COMPARE, title="Compare", url_path="compare"),
+                st.Page(RUNS, title="Runs", url_path="runs"),
+            ],
+            "Learn": [
+                st.Page(LEARN, title="The course", url_path="learn"),
+                st.Page(TREE, title="Tree lab", url_path="tree"),
+                st.Page(NOTATION, title="Notation", url_path="notation"),
+                st.Page(TEACH, title="For teachers", url_path="teach"),
+            ],
+        },
         position="top",
     )

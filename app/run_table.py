@@ -1,10 +1,8 @@
-"""What the Runs page asks for: one entry a run, own and bundled, and what to compare of the chosen ones."""
+"""What the Runs page asks for: one entry a run, own and bundled or those that a link names, and which are ticked."""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 import streamlit as st
 
@@ -12,6 +10,8 @@ from app import cache, live
 from app.inspection import BUNDLED
 from app.live import Sight
 from app.training import RESUMABLE, plain, runs_dir, state_line
+from vimpo_core.comparison import setting_text
+from vimpo_core.family import RULES
 from vimpo_core.metrics import METRICS, last_value
 from vimpo_core.runs import ACTIVE, RunsDir, RunSummary
 
@@ -22,7 +22,7 @@ OPEN_IN_TRAIN, LOOK_CLOSER, RESUME, RENAME, DELETE = (
     "Rename",
     "Delete",
 )
-_PROBLEM, _TOGGLED = "runs.problem", "runs.toggled"
+_PROBLEM = "runs.problem"
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class Entry:
     def settings(self) -> str:
         """The settings that usually tell runs apart."""
         config = self.run.config
+        read = RULES[config.algorithm].settings
         facts = [
-            f"beta {config.beta:g}" if config.algorithm == "vimpo" else "",
-            f"c_A {config.actor_coef:g}" if config.algorithm == "vimpo" else "",
+            *(setting_text(name, getattr(config, name)) for name in ("beta", "actor_coef") if name in read),
             f"learning rate {config.learning_rate:g}",
             f"{config.prompts_per_step} × {config.group_size}",
             f"{config.operands} numbers",
@@ -96,6 +96,27 @@ def entries() -> list[Entry]:
     return [_entry(run.run_id, own, run) for run in runs] + [
         _entry(BUNDLED + run.run_id if run.run_id in taken else run.run_id, bundled, run) for run in demos
     ]
+
+
+def shown(found: list[Entry]) -> list[Entry]:
+    """Those of `found` that the link names (?show=a,b), and the runs of experiments among them; all of `found` if it names none."""
+    wanted = st.query_params.get("show")
+    if wanted is None:
+        return found
+    by_key = {entry.key: entry for entry in found}
+    for name, folder in cache.experiment_folders().items():
+        if f"{name}/" in wanted:
+            runs = RunsDir(folder, read_only=True)
+            by_key |= {
+                f"{name}/{run.run_id}": _entry(f"{name}/{run.run_id}", runs, run)
+                for run in cache.summaries(folder)
+            }
+    return [by_key[key] for key in wanted.split(",") if key in by_key]
+
+
+def show_all() -> None:
+    """Button callback: forget which runs the link names."""
+    st.query_params.pop("show", None)
 
 
 def _entry(key: str, folder: RunsDir, run: RunSummary) -> Entry:
@@ -144,7 +165,7 @@ def take_problem() -> str:
     return st.session_state.pop(_PROBLEM, "")
 
 
-# --- choosing and comparing ------------------------------------------------------------------------------------------
+# --- ticking ---------------------------------------------------------------------------------------------------------
 
 
 def chosen_from_link() -> list[str]:
@@ -163,33 +184,3 @@ def toggle(key: str) -> None:
     """Checkbox callback: add a run to what is compared, or take it out."""
     chosen = chosen_from_link()
     _put_in_link([k for k in chosen if k != key] if key in chosen else [*chosen, key])
-    st.session_state[_TOGGLED] = True
-
-
-def take_toggled() -> bool:
-    """Whether the choice has just changed, once: the comparison below the list must then be drawn anew."""
-    return st.session_state.pop(_TOGGLED, False)
-
-
-def labels(chosen: list[Entry]) -> list[str]:
-    """A name for each chosen run; the id is added where two share a name."""
-    names = [entry.run.name for entry in chosen]
-    return [f"{n} ({e.run.run_id})" if names.count(n) > 1 else n for n, e in zip(names, chosen, strict=True)]
-
-
-def comparison(chosen: list[Entry], metrics: list[str]) -> dict[str, list[Any]]:
-    """Table: a row for every setting that differs and for the last value of each metric, a column a run."""
-    configs = [entry.run.config.to_dict() for entry in chosen]
-    differing = [
-        f.name for f in dataclasses.fields(chosen[0].run.config) if len({c[f.name] for c in configs}) > 1
-    ]
-    rows = {name.replace("_", " "): [_shown(config[name]) for config in configs] for name in differing}
-    for name in metrics:
-        values = [last_value(entry.sight.rows, name) for entry in chosen]
-        rows[METRICS[name].label] = [METRICS[name].text(value) for value in values]
-    columns = {label: [row[i] for row in rows.values()] for i, label in enumerate(labels(chosen))}
-    return {"": list(rows), **columns}
-
-
-def _shown(value) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

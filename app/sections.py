@@ -10,6 +10,7 @@ from app import state
 
 SECTIONS: dict[str, str] = {
     "truth": "Is it right?",
+    "rules": "Every rule",
     "branch": "What if?",
     "film": "Film strip",
     "sums": "Does it add up?",

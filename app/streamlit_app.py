@@ -15,6 +15,7 @@ def main():
     from app.routes import navigation
 
     st.set_page_config(page_title="VIMPO Lab", layout="wide")
+    st.html(ROOT / "assets" / "app.css")
     page = navigation()
     try:
         page.run()

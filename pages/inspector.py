@@ -2,10 +2,12 @@
 
 import streamlit as st
 
-from app import cache, inspection, routes, sections, state, typed, waiting
+from app import cache, inspection, routes, sections, state, tours, typed, waiting
 from app.components.credit_view import credit_view
+from app.course.lesson import symbol
 from app.text import as_sentence
 
+SYMBOLS = ("rho", "kappa", "td_terms", "values", "advantages", "kl", "beta", "gae_lambda")
 MODES = {"sampled": "Sampled in training", "typed": "Type your own"}
 
 
@@ -22,6 +24,7 @@ def main():
             st.info(as_sentence(note))
     if scene is not None:
         look(scene, beta, gae_lambda)
+        tours.show("inspect", inspection.facts(scene, beta))
 
 
 def nothing_yet():
@@ -69,7 +72,9 @@ def choose(found, notes):
 
 
 def look(scene, beta, gae_lambda):
-    st.markdown(inspection.verdict(scene.trace))
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown(inspection.verdict(scene.trace))
+        tours.button()
     if scene.step == 0:
         st.caption(
             "Step 0 is untrained: policy and reference are the same, so every credit is exactly 0. Move the step slider."
@@ -79,8 +84,8 @@ def look(scene, beta, gae_lambda):
 
 
 def view(scene, beta, gae_lambda):
-    """The linked views; selecting a token reruns only this part, to write it to the address, and an open section below."""
-    if inspection.just_selected() and sections.is_open():
+    """The linked views; selecting a token reruns only this part, to write it to the address; all, where a section or a tour follows."""
+    if inspection.just_selected() and (sections.is_open() or tours.is_running()):
         st.rerun()
     notes = []
     token, lens = inspection.selected_token(scene.trace, notes), inspection.selected_lens(notes)
@@ -94,6 +99,7 @@ def view(scene, beta, gae_lambda):
         name=inspection.strip_name(scene),
         on_change=inspection.remember_selection,
     )
+    st.caption(f"What the symbols mean: {', '.join(map(symbol, SYMBOLS))}")
 
 
 main()

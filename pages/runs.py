@@ -1,16 +1,13 @@
-"""Runs: one's own and the bundled ones; rename, delete, resume, open, and compare any of them."""
+"""Runs: one's own and the bundled ones; rename, delete, resume, open, and tick those to compare."""
 
 import streamlit as st
 
 from app import routes, run_table, training
-from app.components.compare_curves import compare_curves
-from vimpo_core.metrics import METRICS
 from vimpo_core.runs import LONGEST_NAME
 
 TICK_SECONDS = 2.0
 COLUMNS = [0.03, 0.28, 0.22, 0.1, 0.15, 0.14, 0.08]
 A_PAGE = 12
-FIRST_METRICS = ["sampled_accuracy", "reward_mean", "kl_mean", "residual_ratio"]
 
 
 def main():
@@ -20,24 +17,44 @@ def main():
         st.markdown(
             "You have no runs of your own yet: start one on the Train page. The bundled ones are here to compare with."
         )
-    run_table.take_toggled()
     is_live = run_table.has_active(found)
     st.fragment(listing, run_every=TICK_SECONDS if is_live else None)(is_live)
-    compare([entry for entry in found if entry.key in run_table.chosen_from_link() and entry.is_readable])
 
 
 def listing(was_live):
     found = run_table.entries()
-    if run_table.take_toggled() or run_table.has_active(found) != was_live:
+    if run_table.has_active(found) != was_live:
         st.rerun()
     if problem := run_table.take_problem():
         st.warning(problem, icon=":material/error:")
-    shown = found
-    if len(found) > A_PAGE:
-        page = st.pagination(-(-len(found) // A_PAGE), key="runs_page")
-        shown = found[A_PAGE * (page - 1) : A_PAGE * page]
+    shown = run_table.shown(found)
+    ways_to_all(shown, found)
+    if len(shown) > A_PAGE:
+        page = st.pagination(-(-len(shown) // A_PAGE), key="runs_page")
+        shown = shown[A_PAGE * (page - 1) : A_PAGE * page]
     for entry in shown:
         line(entry)
+
+
+def ways_to_all(shown, found):
+    """The way to Compare with what is ticked, and back from a part of the list to all of it."""
+    ticked = run_table.chosen_from_link()
+    with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
+        if ticked:
+            st.page_link(
+                routes.COMPARE,
+                label=f"Compare the {len(ticked)} ticked"
+                if len(ticked) > 1
+                else "Look at the ticked one in Compare",
+                icon=":material/stacked_line_chart:",
+                query_params={"runs": ",".join(ticked)},
+                help="Their curves over each other, and a table with differences.",
+            )
+        else:
+            st.caption("Tick runs to compare them.")
+        if "show" in st.query_params:
+            st.caption(f"The link shows {len(shown)} {'run' if len(shown) == 1 else 'runs'} of it.")
+            st.button(f"Show all {len(found)} runs", on_click=run_table.show_all)
 
 
 def line(entry):
@@ -124,26 +141,6 @@ def delete(entry):
             st.warning(str(error), icon=":material/error:")
         else:
             st.rerun()
-
-
-def compare(chosen):
-    st.markdown("#### Compare")
-    if len(chosen) < 2:
-        st.caption(
-            "Tick two or more runs above to lay their curves over each other and see where their settings differ."
-        )
-        return
-    metrics = st.multiselect(
-        "Metrics", list(METRICS), default=FIRST_METRICS, format_func=lambda name: METRICS[name].label, key="metrics",
-        help="One panel each; the table below shows their last values.",
-    )  # fmt: skip
-    if not metrics:
-        st.caption("Choose at least one metric.")
-        return
-    labels = run_table.labels(chosen)
-    lines = [(label, e.run.algorithm, e.sight.rows) for label, e in zip(labels, chosen, strict=True)]
-    compare_curves(lines, metrics, key="compare")
-    st.table(run_table.comparison(chosen, metrics))
 
 
 main()

@@ -39,6 +39,8 @@ def go_on(picture):
             st.switch_page(routes.TRAIN)
         if picture and st.button("Look closer"):
             st.switch_page(routes.INSPECT, query_params=picture.address)
+        if st.button("Start the course"):
+            st.switch_page(routes.LEARN, query_params={"chapter": "1"})
 
 
 main()

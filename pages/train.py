@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import routes, settings_form, training
+from app import routes, settings_form, tours, training
 from app.components.live_curves import live_curves
 from app.components.solutions import solutions
 from vimpo_core.types import RunState
@@ -20,7 +20,9 @@ def main():
 
 def first_view():
     demos = training.demo_sights()
-    st.markdown("### Train a run")
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown("### Train a run")
+        tours.button()
     if note := training.take_note():
         st.info(note)
     if last := training.last_job():
@@ -32,6 +34,7 @@ def first_view():
     if demos:
         st.markdown("#### What to expect: the bundled runs")
         live_curves([s.curves for s in demos], max(s.config.steps for s in demos), key="demo_curves")
+    tours.show("train", {"beta": settings_form.typed("beta"), "job": None})
 
 
 @st.dialog("Settings of the next run", position="right", width="medium")
@@ -42,6 +45,8 @@ def drawer(lengths):
 def show_job(job):
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(training.headline(job))
+        if job.is_active:
+            tours.button(first=tours.FIRST_OF_A_RUN)
         if st.button("New run", icon=":material/tune:", help="Settings of the next run. This one goes on."):
             settings_form.fill_untouched(job.sights[0].config, job.algorithms)
             drawer(training.measured_lengths(job.sights))
@@ -54,6 +59,11 @@ def watch(job_id, was_active):
     if job is None or job.job_id != job_id or job.is_active != was_active:
         st.rerun()
     transport(job)
+    views(job)
+    tours.show("train", {"job": job.job_id, "state": job.state, "step": job.step})
+
+
+def views(job):
     if job.step is None:
         st.caption("The curves begin with the first step.")
         return
@@ -102,7 +112,7 @@ def afterwards(job):
         help="Its newest solutions, token by token.",
     )
     st.page_link(
-        routes.RUNS,
+        routes.COMPARE,
         label="Compare",
         icon=":material/stacked_line_chart:",
         query_params=training.compare_view(job),

@@ -27,7 +27,9 @@ def truth_payload(
     Implied numbers are those of the credit view (`views.ledger`): V_t start-anchored where the group mean was recorded,
     else end-anchored with R added; None where log-probabilities or KL were not. `monte_carlo` is V^pi, `soft` the soft
     optimum's value from the reference's success rate, `difference` Q - V of each token; each as value, low, high, with
-    Q - V the difference of the two shown values. `grpo`: R - group mean, None without a group.
+    Q - V the difference of the two shown values. `grpo`: R - group mean, None without a group. `critic`: V(s_t) before each
+    token by the run's own learned critic, and `critic_steps`, V(next) - V of each token with R after the last one (PPO's
+    one-step advantage); None where the run has none.
     """
     book = views.ledger(trace, beta, gae_lambda=0.0)
     has_group = math.isfinite(book.baseline)
@@ -35,6 +37,11 @@ def truth_payload(
     values = book.arrays["values" if has_group else "values_from_end"]
     monte_carlo, soft = _band(policy.value, *policy.bounds()), _band(*soft_curve(reference, beta))
     shown = np.round(policy.value, TRUTH_DECIMALS)
+    critic = (
+        None
+        if trace.critic_values is None
+        else np.round(trace.critic_values.astype(np.float64), TRUTH_DECIMALS)
+    )
     payload = {
         "text": [visible_text(t) for t in trace.text],
         "line_starts": views.step_starts(trace),
@@ -49,6 +56,8 @@ def truth_payload(
         "monte_carlo": monte_carlo,
         "soft": soft,
         "difference": _band(np.diff(shown), *policy.advantage_bounds()),
+        "critic": _numbers(critic),
+        "critic_steps": None if critic is None else _numbers(np.diff(np.append(critic, trace.reward))),
         "grpo": round(trace.reward - trace.group_mean_reward, TRUTH_DECIMALS) if has_group else None,
     }
     return views.with_version(payload)

@@ -233,8 +233,8 @@ def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, ga
     arrays = {name: whole(values) for name, values in book.arrays.items()}
     for name in ("advantages_whitened", "grpo"):
         values = lens_values(traces, index, name, beta, gae_lambda)
-        arrays[name] = None if values is None else whole(_units(values, UNITLESS_DECIMALS))
-    arrays["entropy"] = None if trace.entropy is None else whole(_units(trace.entropy, NATS_DECIMALS))
+        arrays[name] = None if values is None else whole(units(values, UNITLESS_DECIMALS))
+    arrays["entropy"] = None if trace.entropy is None else whole(units(trace.entropy, NATS_DECIMALS))
     payload = {
         "text": [visible_text(t) for t in trace.text],
         "line_starts": step_starts(trace),
@@ -274,7 +274,7 @@ def start_payload(traces: Sequence[CreditTrace], index: int, beta: float) -> dic
     """
     payload = inspector_payload(traces, index, beta, gae_lambda=1.0)
     centred = np.full(len(traces[index].text), traces[index].reward - traces[index].group_mean_reward)
-    payload["arrays"]["grpo"] = whole(_units(centred, UNITLESS_DECIMALS))
+    payload["arrays"]["grpo"] = whole(units(centred, UNITLESS_DECIMALS))
     payload["grpo_label"] = GRPO_IN_REWARD
     shown = [(payload["arrays"]["td_terms"], "reward"), (payload["arrays"]["grpo"], "grpo")]
     largest = max(
@@ -364,20 +364,20 @@ def ledger(trace: CreditTrace, beta: float, gae_lambda: float) -> Ledger:
     digits = reward_decimals(beta)
     mask = _mask(trace)
     nats = {
-        name: None if getattr(trace, name) is None else np.round(_units(getattr(trace, name), NATS_DECIMALS))
+        name: None if getattr(trace, name) is None else np.round(units(getattr(trace, name), NATS_DECIMALS))
         for name in _CREDIT
     }
     lp, ref, kl = (None if nats[name] is None else nats[name][None] / 10**NATS_DECIMALS for name in _CREDIT)
-    rho = None if lp is None or ref is None else _units(credit.rho(lp, ref, mask, beta), digits)
-    kappa = None if kl is None else _units(credit.kappa(kl, mask, beta), digits)
-    reward, baseline = _units([trace.reward], digits), _units([trace.group_mean_reward], digits)
+    rho = None if lp is None or ref is None else units(credit.rho(lp, ref, mask, beta), digits)
+    kappa = None if kl is None else units(credit.kappa(kl, mask, beta), digits)
+    reward, baseline = units([trace.reward], digits), units([trace.group_mean_reward], digits)
     arrays = dict.fromkeys(("td_terms", "advantages", *VALUE_LENSES))
     residual = math.nan
     if rho is not None and kappa is not None:
         delta = rho - kappa
         arrays = {
             "td_terms": delta[0],
-            "advantages": _shown_advantages(delta[0], mask[0], gae_lambda),
+            "advantages": shown_advantages(delta[0], mask[0], gae_lambda),
             "values": credit.implied_values(delta, mask, baseline)[0],
             "values_from_end": credit.implied_values_from_end(delta, mask)[0] + reward[0],
         }
@@ -494,7 +494,7 @@ def _grpo(traces, index):
     return np.where(traces[index].mask, credit.grpo_advantages(rewards, group_ids)[index], 0.0)
 
 
-def _units(values, decimals: int) -> np.ndarray:
+def units(values, decimals: int) -> np.ndarray:
     """Whole numbers of the last shown digit, halves away from zero as by hand; nan where not finite."""
     scaled = np.asarray(values, dtype=np.float64) * 10.0**decimals
     scaled = np.where(np.isfinite(scaled), scaled, np.nan)
@@ -502,12 +502,12 @@ def _units(values, decimals: int) -> np.ndarray:
     return np.sign(scaled) * np.floor(np.abs(scaled) + 0.5 + 1e-7)
 
 
-def _shown_advantages(delta, mask, gae_lambda):
+def shown_advantages(delta, mask, gae_lambda):
     """A_t = delta_t + lambda A_{t+1} on shown digits: rounded at every token, so each line of the card closes."""
     running, out = 0.0, np.zeros_like(delta)
     for t in reversed(range(len(delta))):
         if mask[t]:
-            running = float(_units(delta[t] + gae_lambda * running, 0))
+            running = float(units(delta[t] + gae_lambda * running, 0))
             out[t] = running
     return out
 
@@ -583,7 +583,7 @@ def _topk(trace: CreditTrace) -> dict | None:
                 places[text] = len(texts)
                 texts.append(text)
         rows["token"].append([places[visible_text(top.text[t][k])] for k in order])
-        rows["logprob"].append(whole(_units(np.asarray(top.logprob[t])[order], NATS_DECIMALS)))
-        rows["ref_logprob"].append(whole(_units(np.asarray(top.ref_logprob[t])[order], NATS_DECIMALS)))
+        rows["logprob"].append(whole(units(np.asarray(top.logprob[t])[order], NATS_DECIMALS)))
+        rows["ref_logprob"].append(whole(units(np.asarray(top.ref_logprob[t])[order], NATS_DECIMALS)))
         rows["chosen"].append(next((n for n, k in enumerate(order) if top.ids[t][k] == trace.ids[t]), -1))
     return {"texts": texts, **rows}

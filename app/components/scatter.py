@@ -29,6 +29,7 @@ def scatter(
     key: str,
     version: str,
     on_open: Callable[[], None],
+    with_residuals: bool = False,
 ) -> None:
     """Draw the solutions of a step, those of the chosen one's prompt strong, itself ringed.
 
@@ -36,6 +37,7 @@ def scatter(
         found: of `traces`.
         version: changes with the numbers, not with `chosen`.
         on_open: called after a point was opened: `st.session_state[key]["open"]` is then {"group": int, "sample": int}.
+        with_residuals: also draw each point's way to the line.
     """
     points = [
         {
@@ -49,7 +51,13 @@ def scatter(
         }
         for point in found.points
     ]
-    data = {"points": points, "group": chosen.group_id, "sample": chosen.sample_idx, "version": version}
+    data = {
+        "points": points,
+        "group": chosen.group_id,
+        "sample": chosen.sample_idx,
+        "version": version,
+        "residuals": with_residuals,
+    }
     _mount(key=key, data=as_data(data), on_open_change=on_open)
 
 

@@ -1,4 +1,4 @@
-"""Three value curves and the advantages below them, on one axis of tokens; refilled in place while the truth is refined."""
+"""Value curves and the advantages below them, on one axis of tokens; refilled in place while the truth is refined."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.components.hues import SHADES, SOFT
 
 _mount = register_view("truth_curves", "credit_view.css", "truth_curves.css")
 _HUES = {
-    theme: {"vimpo": shades["vimpo"][0], "grpo": shades["grpo"][0], "soft": SOFT[theme]}
+    theme: {name: shades[name][0] for name in ("vimpo", "grpo", "ppo")} | {"soft": SOFT[theme]}
     for theme, shades in SHADES.items()
 }
 

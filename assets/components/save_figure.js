@@ -112,7 +112,7 @@ function pictureOfStrips(box, legend, caption) {
     paint(mark, "fill", getComputedStyle(wrong, "::after").backgroundColor);
     figure.append(mark);
   }
-  for (const note of box.querySelectorAll(".wrong-note")) figure.append(words(note, place(note), note.textContent));
+  for (const note of box.querySelectorAll(".wrong-note, .in-picture")) figure.append(words(note, place(note), note.textContent));
   figure.append(words(legend, { x: 3, y: height + 6, height: 20 }, caption));
   box.scrollTo(left, top);
   return figure;

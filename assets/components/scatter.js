@@ -82,6 +82,7 @@ function draw(chart) {
   const y = (u) => MARGIN.top + room * (1 - (u - from) / (to - from));
   const svg = shape("svg", { width: size, height: MARGIN.top + room + MARGIN.bottom, role: "none" });
   svg.append(...axes(x, y, from, to, room), ...fitLine(x, y, from, to));
+  if (chart.data.residuals) svg.append(...points.map((p) => way(x, y, p)));
   chart.nodes = points.map((point, index) => pointNode(point, index, x(point.x), y(point.y)));
   chart.order = points.map((_, index) => index).sort((a, b) => points[a].x - points[b].x || points[a].y - points[b].y);
   // This prompt's solutions lie on top.
@@ -117,6 +118,11 @@ function fitLine(x, y, from, to) {
     shape("line", { class: "fit", x1: x(from), y1: y(from), x2: x(to), y2: y(to) }),
     label(x(at) - 10, y(at) + 4, "no residual", "fit-label", "end"),
   ];
+}
+
+// From a solution to the line, the way its credits have to go: a residual as a length.
+function way(x, y, point) {
+  return shape("line", { class: "way", x1: x(point.x), x2: x(point.y), y1: y(point.y), y2: y(point.y) });
 }
 
 function pointNode(point, index, cx, cy) {

@@ -1,4 +1,5 @@
-// Is it right? Implied V_t, Monte Carlo V^pi and the soft optimum's value on one axis; below them the advantages.
+// Is it right? Implied V_t, Monte Carlo V^pi, the soft optimum's value and, where the run has one, the learned critic's V_t on
+// one axis; below them the advantages.
 //
 // Python sends truth_views.truth_payload again whenever more tries are in: the drawing is refilled in one go, the axes of a
 // solution never shrink meanwhile, selection and focus stay. Hovering and selecting happen here; Python hears which token
@@ -72,6 +73,7 @@ function draw(view) {
     shape("path", { class: "tried-band", d: area(x, y, data.monte_carlo) }),
     shape("path", { class: "soft", d: path(x, y, data.soft.value) }),
     ...(data.values ? [shape("path", { class: "implied", d: path(x, y, data.values) })] : []),
+    ...(data.critic ? [shape("path", { class: "critic", d: path(x, y, data.critic) })] : []),
     shape("path", { class: "tried", d: path(x, y, data.monte_carlo.value) }),
     ...names(data, x, y, count),
     ...(data.advantages ? bars(data.advantages, x, c) : []),
@@ -79,6 +81,7 @@ function draw(view) {
       shape("line", { class: "flat", x1: x(0), x2: x(count), y1: c(data.grpo), y2: c(data.grpo) }),
       label(x(count) + 8, c(data.grpo) + 5, "GRPO, flat", "name name-flat", "start"),
     ]),
+    ...(data.critic_steps ? ticks(data.critic_steps, x, c) : []),
     ...tries(data.difference, middle, c, x(1) - x(0)),
     ...tokenNames(data, x, chart.labels),
   );
@@ -95,11 +98,11 @@ function keepScale(view) {
   const key = `${data.beta} ${data.text.join("\u0000")} ${data.monte_carlo.value.at(-1)}`;
   if (scale.key !== key) Object.assign(scale, { key, low: 0, high: 1, most: 0 });
   const known = (list) => (list ?? []).filter((u) => u !== null);
-  const values = known(data.values);
+  const values = [...known(data.values), ...known(data.critic)];
   scale.low = Math.min(scale.low, ...values) - (Math.min(...values) < scale.low ? 0.05 : 0);
   scale.high = Math.max(scale.high, ...values);
   const { value, low, high } = data.difference;
-  const credits = [...known(data.advantages), ...known(value), ...known(low), ...known(high), data.grpo ?? 0];
+  const credits = [...known(data.advantages), ...known(data.critic_steps), ...known(value), ...known(low), ...known(high), data.grpo ?? 0];
   const most = Math.max(...credits.map(Math.abs), 0.05);
   if (most > scale.most) scale.most = Math.ceil(most * 8) / 8;
 }
@@ -134,6 +137,13 @@ function bars(advantages, x, c) {
   }).filter(Boolean);
 }
 
+// What the critic says of each token: a short line across its column.
+function ticks(steps, x, c) {
+  const width = x(1) - x(0);
+  const marks = steps.map((u, t) => (u === null ? "" : `M${x(t) + 0.16 * width},${c(u)}h${0.68 * width}`));
+  return [shape("path", { class: "critic-step", d: marks.join("") })];
+}
+
 // Dot and interval of each token; what was certain and changed nothing needs no interval.
 function tries({ value, low, high }, middle, c, width) {
   const cap = Math.min(4, width / 4);
@@ -153,6 +163,7 @@ function names(data, x, y, count) {
     { y: y(data.soft.value.at(-1)), text: "soft optimum", kind: "name-soft" },
   ];
   if (data.values?.at(-1) != null) list.push({ y: y(data.values.at(-1)), text: "implied", kind: "name-implied" });
+  if (data.critic?.at(-1) != null) list.push({ y: y(data.critic.at(-1)), text: "learned critic", kind: "name-critic" });
   return apart(list, 18, PLOT.top + PLOT.values).map((one) => label(x(count) + 8, one.y + 5, one.text, `name ${one.kind}`, "start"));
 }
 
@@ -172,6 +183,9 @@ function drawKeys(view) {
     [key(shape("path", { class: "whisker", d: "M14,0V12M10,0h8M10,12h8" }), shape("circle", { class: "dot", cx: 14, cy: 6, r: 4 })), "Monte Carlo Q − V, 95% interval"],
     [data.grpo === null ? key() : line("flat"), data.grpo === null ? "GRPO: needs a group" : "GRPO, R − group mean"],
   ];
+  if (data.critic) {
+    entries.splice(3, 0, [line("critic"), "V of the run's learned critic, before each token; short lines: its V(next) − V"]);
+  }
   view.at(".keys").replaceChildren(...entries.map(([mark, text]) => element("span", "", mark, text)));
 }
 
@@ -220,17 +234,24 @@ function readout(data, t) {
     ["Monte Carlo", within(data.monte_carlo, t, plain), within(data.monte_carlo, t + 1, plain)],
     ["soft optimum", within(data.soft, t, plain), within(data.soft, t + 1, plain)],
   ];
+  if (data.critic) values.splice(1, 0, ["learned critic", [plain(data.critic[t], truth)], [criticAfter(data, t)]]);
   const credits = [
     ["implied δ", [number(data.advantages, t, signed)]],
     ["Monte Carlo Q − V", within(data.difference, t, signed)],
     ["GRPO, flat", [data.grpo === null ? "needs a group" : signed(data.grpo, truth)]],
   ];
+  if (data.critic_steps) credits.splice(1, 0, ["learned critic, V(next) − V", [signed(data.critic_steps[t], truth)]]);
   return [
     head,
     table("Value of the prefix", ["", "before", "after"], values.map(([name, before, after]) => [[name], before, after])),
     table("Advantage of the token", null, credits.map(([name, ...cells]) => [[name], ...cells])),
     element("p", "of", `${data.rollouts} tries from each prefix; intervals 95%.`),
   ];
+}
+
+// The critic judges what is still to be written: after the last token the reward itself takes its place.
+function criticAfter(data, t) {
+  return t + 1 < data.critic.length ? plain(data.critic[t + 1], data.decimals.truth) : "reward";
 }
 
 function table(caption, heads, rows) {
@@ -248,8 +269,9 @@ function plain(value, digits) {
 function spoken(data, t) {
   const implied = data.advantages ? signed(data.advantages[t], data.decimals.implied) : MISSING;
   const { value, low, high } = data.difference;
+  const critic = data.critic_steps ? `learned critic ${signed(data.critic_steps[t], 2)}, ` : "";
   const wrong = t === data.first_wrong ? ", first wrong token" : "";
-  return `token ${t}, ${data.text[t]}${wrong}: implied ${implied}, Monte Carlo ${signed(value[t], 2)}, ${signed(low[t], 2)} to ${signed(high[t], 2)}`;
+  return `token ${t}, ${data.text[t]}${wrong}: implied ${implied}, ${critic}Monte Carlo ${signed(value[t], 2)}, ${signed(low[t], 2)} to ${signed(high[t], 2)}`;
 }
 
 // --- pointer and keys ------------------------------------------------------------------------------------------------

@@ -1,9 +1,8 @@
-"""The Runs page without a browser: the list in each state of the store, its actions, the comparison."""
+"""The Runs page without a browser: the list in each state of the store, its actions, and the way to Compare."""
 
 import pytest
 
 from app import run_table
-from app.components.compare_curves import figure
 from tests.fakes import make_fake_run
 from tests.pages.opening import open_page, words
 from vimpo_core.config import TrainConfig
@@ -56,34 +55,30 @@ def test_own_and_bundled_run_of_the_same_id_stay_apart(runs, tmp_path):
     assert [e.key for e in run_table.entries()] == ["vimpo-1", "bundled/vimpo-1"]
 
 
-def test_ticking_two_runs_compares_them_and_the_link_holds_the_choice(runs):
+def test_ticking_runs_leads_to_compare_and_the_link_holds_the_choice(runs):
     make_fake_run(runs.path, steps=3)
     make_fake_run(runs.path, algorithm="grpo", steps=3, seed=4)
     at = open_runs()
-    assert "Tick two or more runs" in words(at)
+    assert "Tick runs to compare them" in words(at) and not compare_links(at)
     for box in ("tick_vimpo-1", "tick_grpo-2"):
         at.checkbox(key=box).check().run()
     assert at.query_params["runs"] == "vimpo-1,grpo-2"
-    assert "Tick two or more" not in words(open_runs(runs="vimpo-1,grpo-2"))
+    assert compare_links(open_runs(runs="vimpo-1,grpo-2")) == ["Compare the 2 ticked"]
 
 
-def test_comparison_names_the_settings_that_differ_and_the_last_values(runs):
-    make_fake_run(runs.path, steps=3)
-    make_fake_run(runs.path, steps=3, beta=0.3)
-    at = open_runs(runs="vimpo-1,vimpo-2")
-    table = at.table[0].value
-    assert list(table.iloc[:, 0]) == [
-        "beta",
-        "Sampled accuracy",
-        "Mean reward",
-        "KL to the reference",
-        "Terminal residual",
-    ]
-    assert set(table.iloc[0, 1:]) == {"0.1", "0.3"}
+def compare_links(at):
+    return [link.proto.label for link in at.get("page_link") if "ompare" in link.proto.label]
 
 
-def test_link_with_an_unknown_run_is_ignored(runs):
-    assert "Tick two or more runs" in words(open_runs(runs="nothing,<b>"))
+def test_a_link_may_show_some_runs_alone_those_of_an_experiment_too(runs, tmp_path):
+    make_fake_run(runs.path, steps=2)
+    make_fake_run(runs.path, algorithm="grpo", steps=2)
+    make_fake_run(tmp_path / "experiments" / "quick" / "runs", algorithm="rloo", steps=2)
+    at = open_runs(show="grpo-2,quick/rloo-1,gone")
+    shown = words(at)
+    assert "GRPO, seed 0" in shown and "RLOO, seed 0" in shown and "VIMPO beta" not in shown
+    at.button[0].click().run()
+    assert "VIMPO beta 0.1, seed 0" in words(at) and "show" not in at.query_params
 
 
 def test_deleting_a_waiting_run_is_refused_in_one_sentence(runs):
@@ -97,12 +92,3 @@ def test_refused_resume_is_said(runs):
     open_runs()
     run_table.resume(entry("vimpo-1"))
     assert "finished" in run_table.take_problem()
-
-
-def test_one_hue_an_algorithm_and_grpo_dashed():
-    rows = [{"step": s, "kl_mean": 0.1 * s} for s in range(3)]
-    lines = figure(
-        [("a", "grpo", rows), ("b", "vimpo", rows), ("c", "vimpo", rows)], ["kl_mean"], "light"
-    ).data
-    assert [line.line.dash for line in lines] == ["solid", "solid", "dash"]
-    assert len({line.line.color for line in lines}) == 3

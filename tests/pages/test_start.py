@@ -23,7 +23,7 @@ def test_without_bundled_runs_it_says_how_to_make_them(bundled):
     at = open_app()
     assert at.title[0].value == "Who gets the blame?"
     assert "`python -m vimpo_core make-demos`" in at.info[0].value
-    assert [b.label for b in at.button] == ["Train it yourself"]
+    assert [b.label for b in at.button] == ["Train it yourself", "Start the course"]
 
 
 def test_it_shows_the_clearest_wrong_solution_of_the_newest_step_with_honest_counts(bundled):

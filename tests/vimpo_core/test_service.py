@@ -162,17 +162,17 @@ MISTAKES = [  # (prompt, solution, what is said)
     (
         "9+2",
         SLIP,
-        "a problem is 2 to 6 numbers joined by + - * and closed by =, got '9+2'. Try 9+2+9+7*6=.",
+        "a problem is 2 to 8 numbers joined by + - * and closed by =, got '9+2'. Try 9+2+9+7*6=.",
     ),
     (
         "what is 1+1?",
         SLIP,
-        "a problem is 2 to 6 numbers joined by + - * and closed by =, got 'what is 1+1?'. Try 9+2+9+7*6=.",
+        "a problem is 2 to 8 numbers joined by + - * and closed by =, got 'what is 1+1?'. Try 9+2+9+7*6=.",
     ),
     (
         "",
         SLIP,
-        "a problem is 2 to 6 numbers joined by + - * and closed by =, got ''. Try 9+2+9+7*6=.",
+        "a problem is 2 to 8 numbers joined by + - * and closed by =, got ''. Try 9+2+9+7*6=.",
     ),
     (
         "99*99=",

@@ -436,7 +436,7 @@ def test_bad_requests_are_one_sentence(real_run):
     for prompt, solution, step, message in [
         (QUESTION, "", 4, "the solution is empty"),
         (QUESTION, "9+8-x;", 4, "'x', which is outside the model's vocabulary"),
-        ("9+2*4-1", ANSWER, 4, "a problem is 2 to 6 numbers"),
+        ("9+2*4-1", ANSWER, 4, "a problem is 2 to 8 numbers"),
         (QUESTION, ANSWER, 3, "holds no adapter of step 3"),
         (QUESTION, "1" * 500, 4, "the model reads 128"),
     ]:

@@ -74,6 +74,15 @@ def test_beta_moves_the_soft_and_the_implied_curve_and_leaves_monte_carlo():
     assert small["version"] != large["version"]
 
 
+def test_a_learned_critic_joins_the_curves_and_its_steps_end_at_the_reward():
+    judged = trace(reward=1.0, critic_values=np.array([0.5, 0.25, 0.75, 0.9], np.float32))
+    payload = truth_payload(judged, WRONG, WRONG, BETA)
+    assert payload["critic"] == [0.5, 0.25, 0.75, 0.9]
+    assert payload["critic_steps"] == pytest.approx([-0.25, 0.5, 0.15, 0.1])
+    without = truth_payload(trace(), WRONG, WRONG, BETA)
+    assert without["critic"] is None and without["critic_steps"] is None
+
+
 def test_both_point_at_the_same_token():
     first, second = reading(trace(), WRONG, BETA)
     assert "both point at token #2 “9”, the first wrong one." in first

@@ -1,0 +1,371 @@
+"""Chapter 1, Who gets the blame?: the reader marks a token, then sees GRPO, surprisal, VIMPO and the truth on the same tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import streamlit as st
+
+from app import example, routes
+from app.components.aligned_strips import Row, aligned_strips, chosen_token
+from app.course import asking, bundled
+from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
+from app.text import as_code, as_plain, signed
+from vimpo_core import scorecard, service, views
+from vimpo_core.runs import RunSummary
+from vimpo_core.types import CreditTrace
+from vimpo_core.visible_text import visible_text
+
+TRIES = 64
+LIMIT_SECONDS = 60
+_MOST_EXAMPLES = 6
+_TRUTH, _STRIP, _MARKS = "course.blame.truth", "course.blame.strip", "course.blame.marks"
+
+BLAME = Question(
+    "blame",
+    "The answer is wrong. Which token would you blame?",
+    (
+        Option(
+            "hit",
+            "The first wrong token",
+            "You marked {marked}, and that is where it went wrong: {mistake}. Everything before it was right, and "
+            "everything after it only follows from it.",
+            is_right=True,
+        ),
+        Option(
+            "before",
+            "A token before it",
+            "You marked {marked}. Up to there every step was right, and somebody going on from there could still have reached "
+            "{gold}. The first wrong token is {wrong}: {mistake}.",
+        ),
+        Option(
+            "after",
+            "A token after it",
+            "You marked {marked}. By then it was too late: the mistake was made at {wrong} ({mistake}), and your token only "
+            "carries it on. If you went from the wrong answer backwards, that is what the reward does too: it comes at the end.",
+        ),
+    ),
+)
+QUESTIONS = (BLAME,)
+
+RUN = Control(
+    "run", "Run", bundled.run_ids, bundled.first_run, "Whose solution it is: one of the bundled runs.", kind="list",
+    label_of=lambda run_id: bundled.runs()[run_id].name,
+)  # fmt: skip
+EXAMPLE = Control(
+    "example", "Solution", tuple(range(1, _MOST_EXAMPLES + 1)), 1,
+    "Wrong solutions of the run's last step: those where VIMPO points at the mistake take turns with those where it does not.",
+    kind="buttons",
+)  # fmt: skip
+CONTROLS = (RUN, EXAMPLE)
+
+PLAN = Plan(
+    aims=(
+        "Say what credit assignment is, and why one reward at the end of a solution leaves it open.",
+        "Tell credit that is the same for a whole solution (GRPO) from credit for each token (VIMPO).",
+        "Name a simple rival, surprisal, and the measurement that decides between them.",
+    ),
+    timings=(
+        (1, "Show the wrong solution. Everybody marks a token in silence."),
+        (2, "Collect a few marks with reasons, then reveal."),
+        (2, "Read the four rows: what does each know, what can it not know?"),
+        (1, "Take the counts over the whole step: VIMPO {vimpo}, surprisal {surprisal} of {wrong}. Who was ahead?"),
+    ),
+    asks=(
+        (
+            "GRPO gives every token the same number. What would it have to know to do better?",
+            "Where the solution went wrong. The reward alone does not say; something must be known about each prefix.",
+        ),
+        (
+            "Surprisal needs no reward at all. Why does it find so many mistakes?",
+            "The model is mostly right, so what it finds unlikely is often a slip. An unusual but harmless choice is surprising too.",
+        ),
+    ),
+    misconceptions=(
+        ("The last token is to blame, because it is the wrong answer.", "The answer follows from the step before. Ask from which prefix on the right answer could not be reached any more."),
+        ("VIMPO is told where the mistake is.", "It sees the reward of whole solutions only. The credit is how far training moved each token away from the reference."),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """A wrong solution, `trace`, among the solutions of its step."""
+
+    run: RunSummary
+    step: int
+    traces: list[CreditTrace]
+    index: int
+
+    @property
+    def trace(self) -> CreditTrace:
+        return self.traces[self.index]
+
+    @property
+    def delta(self) -> np.ndarray:
+        return views.credit_of(self.trace, self.run.config.beta)
+
+    @property
+    def surprisal(self) -> np.ndarray:
+        return -np.asarray(self.trace.logprob, dtype=np.float64)
+
+    @property
+    def grpo(self) -> float:
+        """Reward minus group mean."""
+        return self.trace.reward - self.trace.group_mean_reward
+
+
+def numbers() -> dict[str, str]:
+    """How often each points at the first wrong token, in the first bundled run."""
+    run_id = bundled.first_run(bundled.run_ids())
+    return {} if run_id is None else counts(bundled.runs()[run_id])
+
+
+def show(lesson: Lesson) -> None:
+    if not bundled.run_ids():
+        st.info(bundled.NOTHING)
+        return
+    story = st.container()
+    with st.container(horizontal=True, gap="medium"):
+        run_id, number = lesson.control(RUN), lesson.control(EXAMPLE)
+    case = _case(bundled.runs()[run_id], number)
+    trace = case.trace
+    with story:
+        _tell(lesson, trace)
+    st.fragment(_mark_and_see)(lesson, case, (list(bundled.run_ids()).index(run_id), number))
+
+
+def _tell(lesson: Lesson, trace: CreditTrace) -> None:
+    lesson.text(
+        "A language model was asked for {prompt} It wrote the solution below, one operation a step, and came to {answer}. The right "
+        "answer is {gold}. Training knows one number about it, the reward: {reward} for a wrong answer, 1 for a right one. "
+        "But it has to change **tokens**. Which ones? That is the question of credit.",
+        prompt=as_code(trace.prompt_text), answer=as_code(trace.answer or "nothing"), gold=as_code(trace.gold),
+        reward=f"{trace.reward:g}",
+    )  # fmt: skip
+
+
+def _mark_and_see(lesson: Lesson, case: Case, which: tuple[int, int]) -> None:
+    truth = _truth(case)
+    mark = _mark(lesson, which)
+    if mark is None:
+        _ask(lesson, case, which)
+        return
+    if not lesson.replied(BLAME, _kind(case, mark), **_words(case, mark)):
+        return
+    _see(lesson, case, mark, truth)
+
+
+# --- marking ---------------------------------------------------------------------------------------------------------
+
+
+def _ask(lesson: Lesson, case: Case, which: tuple[int, int]) -> None:
+    key = f"{_STRIP}.ask.{case.run.run_id}.{which[1]}"
+    st.markdown(f"**Predict.** {BLAME.ask} Click on it, or walk there with the arrow keys.")
+    token = chosen_token(key, len(case.trace.text))
+    _strips(case, key, token, says="wrong answer", hint="No token is marked yet.")
+    label = (
+        "Mark a token first" if token is None else f"Blame #{token} “{visible_text(case.trace.text[token])}”"
+    )
+    st.button(
+        as_plain(label), type="primary", disabled=token is None, key="course.blame.commit", on_click=_commit,
+        args=(lesson, case, which, token),
+    )  # fmt: skip
+
+
+def _commit(lesson: Lesson, case: Case, which: tuple[int, int], token: int) -> None:
+    """Keep the first mark in the browser, those of further solutions while the session lasts."""
+    st.session_state.setdefault(_MARKS, {})[which] = token
+    if lesson.answer(BLAME) is None:
+        lesson.commit(BLAME, _kind(case, token), (*which, token))
+
+
+def _mark(lesson: Lesson, which: tuple[int, int]) -> int | None:
+    """The token that the reader blamed in this solution."""
+    given = lesson.answer(BLAME)
+    if given is None:
+        st.session_state.pop(_MARKS, None)  # the chapter was started again
+        return None
+    if given.details[:2] == which and len(given.details) == 3:
+        return given.details[2]
+    return st.session_state.get(_MARKS, {}).get(which)
+
+
+def _kind(case: Case, token: int) -> str:
+    wrong = case.trace.first_wrong
+    return "hit" if token == wrong else "before" if token < wrong else "after"
+
+
+def _words(case: Case, mark: int) -> dict[str, str]:
+    trace = case.trace
+    return {
+        "marked": _name(trace, mark), "wrong": _name(trace, trace.first_wrong), "gold": as_code(trace.gold),
+        "mistake": as_plain(views.mistake_note(trace)),
+    }  # fmt: skip
+
+
+def _name(trace: CreditTrace, token: int) -> str:
+    return f"\\#{token} {as_code(trace.text[token])}" if token < len(trace.text) else f"\\#{token}"
+
+
+# --- seeing ----------------------------------------------------------------------------------------------------------
+
+
+def _see(lesson: Lesson, case: Case, mark: int, truth: service.PrefixTruth | None) -> None:
+    _strips(
+        case, f"{_STRIP}.see", None, says="the red underline is the first wrong token",
+        hint="Choose a token in the top row for its numbers.", rows=_rows(case, mark, truth), first_wrong=case.trace.first_wrong,
+    )  # fmt: skip
+    if truth is None:
+        asking.wait_for(_TRUTH, *_request(case), "Trying to finish it from every prefix", LIMIT_SECONDS)
+    lesson.text(
+        "**GRPO** and **VIMPO** are two ways to train on rewards. GRPO lets the model write {group} solutions to this prompt, "
+        "subtracts their mean reward and gives the result, {grpo}, to all {count} tokens. VIMPO reads a "
+        f"{symbol('td_terms', 'credit δ')} for each token off the model itself: how far training has moved this token's probability "
+        f"from where it began (chapter 2). {symbol('surprisal', 'Surprisal')} needs no training: it is how unlikely the model "
+        "found its own token. **The truth** is measured: the model finishes the solution {tries} times from before and after every "
+        f"token. If the share of right answers falls, {symbol('q_values')} − {symbol('values')}, after minus before, is negative.",
+        group=sum(other.group_id == case.trace.group_id for other in case.traces), grpo=signed(case.grpo),
+        count=len(case.trace.text), tries=TRIES,
+    )  # fmt: skip
+    lesson.text(_verdict(case.run), **counts(case.run))
+    trace = case.trace
+    lesson.onward(
+        see=("Open this solution in Inspect", routes.INSPECT, {
+            "run": case.run.run_id, "step": case.step, "group": trace.group_id, "sample": trace.sample_idx,
+            "token": trace.first_wrong,
+        }),
+    )  # fmt: skip
+
+
+def _verdict(run: RunSummary) -> str:
+    """Who was right how often over the step; says so where surprisal is ahead."""
+    found = counts(run)
+    lead = int(found["vimpo"]) - int(found["surprisal"])
+    ahead = (
+        "**Here surprisal is ahead**, though it knows nothing about rewards: a credit from learning has to beat it to be worth "
+        "its price, and on this step it does not."
+        if lead < 0
+        else "The two are level here." if lead == 0 else "VIMPO is ahead here, by a number of solutions that is no proof."
+    )  # fmt: skip
+    return (
+        "One solution proves nothing. Of the {wrong} wrong solutions of step {step} of this run, the lowest credit is on the first "
+        "wrong token in **{vimpo}**, the highest surprisal in **{surprisal}**. GRPO's flat credit can only guess: about {guess} "
+        f"in {{wrong}}. {ahead} The Scorecard measures it over hundreds of solutions, with intervals."
+    )
+
+
+def _rows(case: Case, mark: int, truth: service.PrefixTruth | None) -> list[Row]:
+    trace, delta, surprisal = case.trace, case.delta, case.surprisal
+    count, wrong = len(trace.text), trace.first_wrong
+    reward = {
+        "max": views.round_up(max(abs(delta).max(), abs(case.grpo))),
+        "signed": True,
+        "unit": "reward",
+        "decimals": 2,
+    }
+    nats = {"max": views.round_up(surprisal.max()), "signed": False, "unit": "nats", "decimals": 2}
+    lowest, strangest = int(delta.argmin()), int(surprisal.argmax())
+    rows = [
+        Row("You", _points(trace, mark), picks=(mark,)),
+        Row("GRPO", f"every token {signed(case.grpo)}", [round(case.grpo, 4)] * count, reward),
+        Row("Surprisal", _points(trace, strangest), _numbers(surprisal), nats, (strangest,)),
+        Row("VIMPO", _points(trace, lowest), _numbers(delta), reward, (lowest,)),
+    ]  # fmt: skip
+    if truth is None:
+        return [
+            *rows,
+            Row(
+                "The truth", f"first wrong: #{wrong}", absent=f"being tried, {TRIES} times from every prefix"
+            ),
+        ]
+    advantages = truth.policy.advantages()
+    scale = {"max": views.round_up(abs(advantages).max()), "signed": True, "unit": "reward", "decimals": 2}
+    drop = int(advantages.argmin())
+    return [*rows, Row("The truth, Q − V", _points(trace, drop), _numbers(advantages), scale, (drop,))]
+
+
+def _points(trace: CreditTrace, token: int) -> str:
+    said = f"at #{token} “{visible_text(trace.text[token])}”" if token < len(trace.text) else ""
+    return f"points {said}" + (", the mistake" if token == trace.first_wrong else "")
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    return [round(float(value), 4) if np.isfinite(value) else None for value in values]
+
+
+def _strips(case: Case, key: str, token: int | None, **more) -> None:
+    trace = case.trace
+    aligned_strips(
+        key=key, text=[visible_text(text) for text in trace.text], line_starts=views.step_starts(trace),
+        title="The solution", token=token, **more,
+    )  # fmt: skip
+
+
+# --- where the numbers come from -------------------------------------------------------------------------------------
+
+
+def _case(run: RunSummary, number: int) -> Case:
+    step = bundled.steps(run)[0][-1]
+    traces = bundled.traces(run, step)
+    order = _order(run.run_id, run.created, step, run.config.beta)
+    return Case(run, step, traces, order[(number - 1) % len(order)])
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _order(run_id: str, created: str, step: int, beta: float) -> list[int]:
+    """Wrong solutions of a step: the clearest find of VIMPO's first, then a miss, then the next find; the Start page's own last."""
+    traces = bundled.traces(bundled.runs()[run_id], step)
+    wrong = [i for i, trace in enumerate(traces) if scorecard.is_localisable(trace)]
+    gap = {i: _gap(views.credit_of(traces[i], beta), traces[i].first_wrong) for i in wrong}
+    shown = example.picture()
+    seen = shown.found.index if shown and (shown.run.run_id, shown.step) == (run_id, step) else None
+    finds = sorted((i for i in wrong if gap[i] > 0 and i != seen), key=lambda i: -gap[i])
+    misses = sorted((i for i in wrong if gap[i] <= 0), key=lambda i: gap[i])
+    return [i for pair in zip(finds, misses, strict=False) for i in pair] or wrong
+
+
+def _gap(delta: np.ndarray, wrong: int) -> float:
+    """How much lower the first wrong token's credit is than every other's; negative where another is lower."""
+    return float(np.delete(delta, wrong).min(initial=0.0) - delta[wrong])
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _counted(run_id: str, created: str, step: int, beta: float) -> dict[str, str]:
+    traces = bundled.traces(bundled.runs()[run_id], step)
+    wrong = [i for i, trace in enumerate(traces) if scorecard.is_localisable(trace)]
+    found = scorecard.signals(traces, beta, 1.0)
+
+    def hits(name: str) -> int:
+        return round(sum(scorecard.localise(found[name][i], traces[i].first_wrong)[0] for i in wrong))
+
+    return {
+        "wrong": str(len(wrong)), "step": str(step), "vimpo": str(hits("implied_advantage")),
+        "surprisal": str(hits("surprisal_policy")), "guess": str(hits("grpo")),
+    }  # fmt: skip
+
+
+def counts(run: RunSummary) -> dict[str, str]:
+    """How often each points at the first wrong token over the run's last step, as text."""
+    return _counted(run.run_id, run.created, bundled.steps(run)[0][-1], run.config.beta)
+
+
+def _request(case: Case) -> tuple:
+    """Key and sender of the tries."""
+    run, trace = case.run, case.trace
+    folder, ids = bundled.folder_of(run), tuple(trace.ids.tolist())
+    ask = partial(_try, folder, case.step, trace.prompt_text, trace.completion_text, ids)
+    return (str(folder), run.created, case.step, trace.prompt_text, ids), ask
+
+
+def _try(folder, step, prompt, solution, ids):
+    return service.scoring_service().prefix_values(
+        folder, step, prompt, solution, TRIES, ids=ids, timeout=LIMIT_SECONDS
+    )
+
+
+def _truth(case: Case) -> service.PrefixTruth | None:
+    """Asked for while the reader thinks, so that it is there when it is needed."""
+    return asking.ahead(_TRUTH, *_request(case))

@@ -1,0 +1,64 @@
+"""The Notation page: the glossary drawn, a heading with an anchor for every symbol."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.course import blame, bundled
+from app.course.lesson import TEXT_WIDTH, filled
+from app.text import as_plain
+from vimpo_core.glossary import BIBTEX, CLAIMS, SYMBOLS, Symbol
+
+
+def notation() -> None:
+    st.title("Notation", anchor=False)
+    st.markdown(
+        "Log-probabilities are natural logarithms at temperature 1. A solution has T tokens, the end token included, and its reward "
+        "comes only at its end. `ratio` means only π / π_old of the actor loss. Below each meaning stand the "
+        "unit and where you see it.",
+        width=TEXT_WIDTH,
+    )
+    for symbol in SYMBOLS.values():
+        _row(symbol)
+    st.header("The paper and this lab", anchor="claims")
+    _claims()
+    st.header("Cite", anchor="cite")
+    st.code(BIBTEX, language="bibtex")
+
+
+def _row(symbol: Symbol) -> None:
+    left, right = st.container(width=1000).columns([1, 4], gap="medium")
+    left.subheader(f"${symbol.latex}$", anchor=symbol.anchor)
+    code = ", ".join(f"`{name}`" for name in symbol.code)
+    right.markdown(
+        f"**{as_plain(symbol.paper)}**, in code {code}: {as_plain(symbol.meaning)}.  \n"
+        f":gray[{as_plain(symbol.unit)} · {as_plain(symbol.where)}]"
+    )
+
+
+def _claims() -> None:
+    numbers = _numbers()
+    left, right = st.columns(2, gap="large")
+    left.markdown("**The paper says**")
+    right.markdown("**This lab measures**")
+    for claim in CLAIMS:
+        left, right = st.columns(2, gap="large")
+        left.markdown(claim.paper)
+        right.markdown(
+            filled(claim.lab, **numbers) if numbers else "There are no bundled runs to read it from."
+        )
+
+
+def _numbers() -> dict[str, str]:
+    """What the bundled runs say; {} without them."""
+    runs = bundled.runs()
+    vimpo = [run for run in runs.values() if run.algorithm == "vimpo"]
+    grpo = next((run for run in runs.values() if run.algorithm == "grpo"), None)
+    if not vimpo or grpo is None:
+        return {}
+    counts = blame.counts(vimpo[0])
+    accuracy = [f"{bundled.sampled_accuracy(run):.3f} (beta {run.config.beta:g})" for run in reversed(vimpo)]
+    return {
+        "steps": str(grpo.steps), "vimpo": " and ".join(accuracy), "grpo": f"{bundled.sampled_accuracy(grpo):.3f}",
+        "wrong": counts["wrong"], "step": counts["step"], "hits": counts["vimpo"], "surprising": counts["surprisal"],
+    }  # fmt: skip

@@ -1,0 +1,33 @@
+"""One chapter on its page: heading, the chapter's own part, large type where the link asks for it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import routes
+from app.course import chapters, hand_in
+from app.course.chapters import Chapter
+from app.course.lesson import Lesson
+from app.course.link import ONWARD, Link
+from app.text import as_sentence
+
+_LARGE = "<style>.stApp { zoom: 1.35; }</style>"
+
+
+def read(chapter: Chapter, link: Link) -> None:
+    if link.is_large:
+        st.html(_LARGE)
+    lesson = Lesson(chapter, chapters.after(chapter), link)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if ONWARD not in link.hidden and st.button(
+            "All chapters", type="tertiary", icon=":material/arrow_back:"
+        ):
+            st.switch_page(routes.LEARN, query_params=link.reader_query())
+        st.caption(f"Chapter {chapter.number} of {len(chapters.ALL)}, about {chapter.minutes} minutes")
+    st.title(chapter.title, anchor=False)
+    place = st.container()
+    chapter.module.show(lesson)
+    for note in lesson.notes:
+        place.info(as_sentence(note))
+    if ONWARD in link.hidden:
+        hand_in.offer(chapters.chapters())

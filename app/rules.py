@@ -1,0 +1,441 @@
+"""Every rule on the same tokens: aligned strips, a table, where two rules disagree, and their formulas with this token's numbers."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from app import cache, inspection, state, waiting
+from app.components.rules_view import LENSES, Slot, rule_diff, rules_view
+from app.text import as_code, as_plain, signed
+from vimpo_core import formula_diff, rule_views, service
+from vimpo_core.family import RULES, SLOTS
+from vimpo_core.rule_views import Batch, Judgement, RuleRow
+from vimpo_core.tasks.chain import ChainTask
+from vimpo_core.truth import STAGES
+
+KEY = "rules"
+LIMIT_SECONDS = 120
+TRIES = STAGES[:2]
+"""Tries a prefix that are offered for Monte Carlo credit."""
+_REQUEST = "rules.trying"
+_SHOWN = 5
+_KEPT_STEPS = 16
+_PAPER = re.compile(r"\d{4}\.\d{4,5}")
+_SHORT = {
+    "recorded": "not recorded",
+    "critic": "no critic in this run",
+    "monte_carlo": "not measured yet",
+    "group": "needs a group",
+    "step": "needs a step",
+}
+_WHOLE = {"solution": "This solution", "group": "Its whole prompt"}
+_BETWEEN = {"pair": "the two rules", "all": "all rules"}
+
+
+def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
+    notes: list[str] = []
+    strips = st.container()
+    with st.container():
+        values, tries = _monte_carlo(scene)
+    batch, judged = _judged_solutions(scene, beta, gae_lambda, values, tries)
+    token = inspection.selected_token(scene.trace, [])
+    with strips:
+        _strips(scene, batch, judged, token, notes)
+    st.markdown(_table(batch, judged, scene, token))
+    st.caption(_what_it_is(scene, batch, tries))
+    a, b = _two_rules(scene, notes)
+    if not scene.is_typed:
+        _disagreements(scene, batch, judged, (a, b), notes)
+    _formulas(scene, batch, judged, (a, b), token)
+    for note in notes:
+        st.info(note)
+
+
+# --- judging ---------------------------------------------------------------------------------------------------------
+
+
+def _judged_solutions(scene, beta, gae_lambda, values, tries) -> tuple[Batch, dict[str, Judgement]]:
+    if scene.is_typed:
+        return _judge(
+            scene.source.run.config, scene.traces, scene.step, beta, gae_lambda, values, is_typed=True
+        )
+    run = scene.source.run
+    return _judged_step(
+        scene.source.folder, run.run_id, run.created, scene.step, beta, gae_lambda, tries, run.config, values
+    )
+
+
+@st.cache_resource(max_entries=_KEPT_STEPS, show_spinner=False)
+def _judged_step(
+    folder: Path,
+    run_id: str,
+    created: str,
+    step: int,
+    beta: float,
+    gae_lambda: float,
+    tries: int,
+    _config,
+    _values,
+) -> tuple[Batch, dict[str, Judgement]]:
+    """A step by every rule, once for all browsers; `tries` tells the Monte Carlo values apart."""
+    return _judge(_config, cache.traces(folder, run_id, created, step), step, beta, gae_lambda, _values)
+
+
+def _judge(
+    config, traces, step, beta, gae_lambda, values, is_typed=False
+) -> tuple[Batch, dict[str, Judgement]]:
+    read = rule_views.settings_at(config, step, beta, gae_lambda)
+    batch = rule_views.batch_of(traces, read, ChainTask(config.operands).max_new_tokens, is_typed, values)
+    return batch, rule_views.judge(batch)
+
+
+# --- Monte Carlo values ----------------------------------------------------------------------------------------------
+
+
+@st.cache_resource(max_entries=_KEPT_STEPS, show_spinner=False)
+def _kept(key: tuple) -> dict[int, list]:
+    """tries a prefix -> what they found for each solution of the step, for all browsers; filled when it is measured."""
+    return {}
+
+
+def _key(scene: inspection.Scene) -> tuple:
+    run = scene.source.run
+    typed = (scene.trace.prompt_text, scene.trace.completion_text) if scene.is_typed else ()
+    return (str(scene.source.folder), run.run_id, run.created, scene.step, *typed)
+
+
+def _monte_carlo(scene: inspection.Scene) -> tuple[list | None, int]:
+    """Success rate from every prefix of each solution and how many tries found it; None where the run's own are to be read,
+    or none were measured. Draws the way to them."""
+    if all(trace.mc_values is not None for trace in scene.traces):
+        tries = scene.source.run.config.vine_rollouts
+        st.caption(f"Monte Carlo values are those that the run recorded: {tries} tries from every prefix.")
+        return None, 0
+    found = _kept(_key(scene))
+    is_waiting = _take(scene, found)
+    done = max(found, default=0)
+    if not is_waiting:
+        _offer(scene, done)
+    return found.get(done), done
+
+
+def _take(scene: inspection.Scene, found: dict[int, list]) -> bool:
+    """Put what is done into `found`; True while something is still being measured, with progress and Cancel on the page."""
+    request = waiting.pending(_REQUEST)
+    if request is None or request.asked[:-1] != _key(scene):
+        return False
+    tries = request.asked[-1]
+    if not request.future.done():
+        waiting.wait(request, f"Finishing every prefix {tries} times", LIMIT_SECONDS)
+        return True
+    measured = waiting.result(
+        request,
+        cancelled="Cancelled: Monte Carlo values were not measured.",
+        too_long=f"{tries} tries took longer than {LIMIT_SECONDS} s and were ended.",
+        ended="The scoring process ended unexpectedly.",
+    )
+    waiting.forget(_REQUEST)
+    if measured is not None:
+        found[tries] = [measured.policy.value] if scene.is_typed else measured
+    return False
+
+
+def _offer(scene: inspection.Scene, done: int) -> None:
+    snapshots = cache.steps(scene.source.folder, scene.source.run.run_id)[1]
+    what = "this solution" if scene.is_typed else f"each of the {len(scene.traces)} solutions of this step"
+    if scene.step not in snapshots:
+        kept = ", ".join(map(str, snapshots)) or "none"
+        st.caption(
+            f"Monte Carlo credit needs the policy, but no adapter of step {scene.step} was kept (kept: {kept})."
+        )
+        return
+    coming = next((tries for tries in TRIES if tries > done), None)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if coming is not None:
+            st.button(
+                f"Refine Monte Carlo values to {coming} tries" if done else "Measure Monte Carlo values",
+                help=f"The policy of step {scene.step} finishes every prefix of {what} {coming} times: a few seconds.",
+                icon=":material/casino:",
+                on_click=_send,
+                args=(scene, coming),
+            )
+        if done:
+            st.caption(
+                f"Monte Carlo values: {done} tries from every prefix of {what}, by the verifier's own verdicts."
+            )
+
+
+def _send(scene: inspection.Scene, tries: int) -> None:
+    run_dir, of = scene.source.folder / scene.source.run.run_id, service.scoring_service()
+    asked = (*_key(scene), tries)
+    if scene.is_typed:
+        ids = tuple(map(int, scene.trace.ids))
+        ask = partial(
+            of.prefix_values, run_dir, scene.step, scene.trace.prompt_text, scene.trace.completion_text, tries, ids=ids,
+            timeout=LIMIT_SECONDS,
+        )  # fmt: skip
+        waiting.send(_REQUEST, asked, ask)
+        return
+    progress = service.Progress()
+    ask = partial(of.step_values, run_dir, scene.step, tries, progress, timeout=LIMIT_SECONDS)
+    waiting.send(_REQUEST, asked, ask, share=progress.share)
+
+
+# --- strips ----------------------------------------------------------------------------------------------------------
+
+
+def _strips(scene, batch, judged, token, notes) -> None:
+    group_rule = None
+    if not scene.is_typed:
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+            whole = state.chosen("whole", list(_WHOLE), "solution", notes)
+            st.segmented_control(
+                "Show", list(_WHOLE), format_func=_WHOLE.get, required=True, label_visibility="collapsed", width="content",
+                **state.bound("whole", whole),
+            )  # fmt: skip
+            if whole == "group":
+                group_rule = state.chosen("rule", list(RULES), _own_rule(scene), notes)
+                st.selectbox(
+                    "Rule for the whole prompt",
+                    list(RULES),
+                    format_func=lambda key: RULES[key].name,
+                    width=260,
+                    **state.bound("rule", group_rule),
+                )
+    rules_view(
+        rule_views.rules_payload(batch, judged, scene.index, group_rule),
+        key=KEY,
+        token=token,
+        lens=state.chosen("reading", [lens["key"] for lens in LENSES], _default_lens(), notes),
+        on_change=_remember,
+    )
+    st.markdown(_honest_note(scene, judged))
+
+
+def _default_lens() -> str:
+    """A typed solution has no push: what a rule pushes is scaled over the solutions of a step."""
+    return "credit" if st.query_params.get("mode") == "typed" else "push"
+
+
+def _remember() -> None:
+    """Write to the address what was chosen in the browser."""
+    chosen = st.session_state[KEY].get("view") or {}
+    token, lens, sample = (chosen.get(name) for name in ("token", "lens", "sample"))
+    if isinstance(token, int):
+        state.put(token=token)
+    if lens in [one["key"] for one in LENSES]:
+        state.put(reading=None if lens == _default_lens() else lens)
+    if isinstance(sample, int):
+        state.put(sample=sample)
+
+
+def _honest_note(scene, judged) -> str:
+    said = (
+        "**VIMPO's value loss alone pushes every token of a solution alike**: its row is flat under “Push on log π”, like "
+        "GRPO's. Its token credit δ is real all the same, but only read off the policy, under “Credit in reward units”; it "
+        "becomes a push through the actor branch, weighted by c\\_A."
+    )
+    silent = [RULES[key].name for key, one in judged.items() if one.push is not None and one.rms == 0]
+    if silent:
+        said += f" Pushing no token of this step: {', '.join(silent)}, because every group agrees."
+    return said
+
+
+def _own_rule(scene: inspection.Scene) -> str:
+    return scene.source.run.algorithm if scene.source.run.algorithm in RULES else "vimpo"
+
+
+def _what_it_is(scene, batch, tries: int) -> str:
+    parts = [
+        "Push is minus the gradient of the rule's loss in this token's log-probability, at the policy that sampled it (PPO's "
+        "ratio is 1, nothing is clipped), over the rule's root mean square on all tokens of the step. Settings that this run did "
+        "not use are read as its configuration has them."
+    ]
+    if (beta := batch.config.beta) != (own := scene.source.run.config.at(scene.step).beta):
+        parts.append(f"Read at beta {beta:g}; the run had {own:g} at this step.")
+    if batch.config.kl_estimator == "top-k":
+        parts.append("The run's top-k KL was not recorded: the exact one, which it never exceeds, stands in.")
+    if scene.source.run.config.reward_noise and tries:
+        parts.append(
+            "Rewards are as the trainer saw them, flips included; measured Monte Carlo values are without flips."
+        )
+    return " ".join(parts)
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+def _table(batch: Batch, judged, scene, token: int) -> str:
+    has_wrong = scene.trace.first_wrong is not None
+    heads = ["Rule", f"Credit on #{token}", f"Push on #{token}"]
+    heads += ["First wrong token ranks", "Lowest credit is on it"] if has_wrong else []
+    heads += ["How it differs", "Paper"]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    count = len(scene.trace.text)
+    for row in rule_views.rule_rows(batch, judged, scene.index, token):
+        rule = RULES[row.key]
+        cells = [f"**{as_plain(rule.name)}**", _credit(row), _push(row)]
+        cells += list(_rank(row, count)) if has_wrong else []
+        cells += [as_plain(rule.differs), _paper(rule.paper)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _credit(row: RuleRow) -> str:
+    if row.credit is None:
+        return f":gray[{_SHORT[row.no_credit]}]"
+    value, decimals = row.credit
+    return signed(value / 10**decimals, decimals)
+
+
+def _push(row: RuleRow) -> str:
+    return f":gray[{_SHORT[row.no_push]}]" if row.push is None else signed(row.push)
+
+
+def _rank(row: RuleRow, count: int) -> tuple[str, str]:
+    """Rank of the first wrong token by credit, 1 is most blamed, and whether it is the lowest alone."""
+    if row.rank is None:
+        return "", ""
+    if row.tied == count:
+        return "all alike", "no, all alike"
+    if row.tied > 1:
+        return f"{row.rank} to {row.rank + row.tied - 1} of {count}, tied", "tied" if row.rank == 1 else "no"
+    return f"{row.rank} of {count}", "**yes**" if row.rank == 1 else "no"
+
+
+def _paper(paper: str) -> str:
+    return f"[{paper}](https://arxiv.org/abs/{paper})" if _PAPER.fullmatch(paper) else as_plain(paper)
+
+
+# --- two rules -------------------------------------------------------------------------------------------------------
+
+
+def _two_rules(scene: inspection.Scene, notes: list[str]) -> tuple[str, str]:
+    st.markdown("#### Two rules side by side")
+    own = _own_rule(scene)
+    chosen = []
+    with st.container(horizontal=True, gap="medium"):
+        for name, label, default in (
+            ("a", "First rule", own),
+            ("b", "Second rule", "vimpo" if own == "grpo" else "grpo"),
+        ):
+            key = state.chosen(name, list(RULES), default, notes)
+            st.selectbox(
+                label, list(RULES), format_func=lambda k: RULES[k].name, width=260, **state.bound(name, key)
+            )
+            chosen.append(key)
+    return chosen[0], chosen[1]
+
+
+def _disagreements(scene, batch, judged, pair, notes) -> None:
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("**Where do they disagree most in this solution?**")
+        between = state.chosen("between", list(_BETWEEN), "pair", notes)
+        st.segmented_control(
+            "Between", list(_BETWEEN), format_func=_BETWEEN.get, required=True, label_visibility="collapsed",
+            width="content", **state.bound("between", between),
+        )  # fmt: skip
+        _disputed_tokens(scene, batch, judged, pair if between == "pair" else tuple(RULES))
+    with right:
+        names = " and ".join(RULES[key].name for key in pair)
+        st.markdown(f"**Where do {as_plain(names)} disagree most in this step?**")
+        _disputed_solutions(scene, judged, pair)
+
+
+def _disputed_tokens(scene, batch, judged, keys) -> None:
+    found = rule_views.disputed_tokens(batch, judged, scene.index, keys)
+    if not found or not found[0].spread:
+        st.caption(_nothing_to_compare(judged, keys) or "They push every token of it alike.")
+        return
+    st.caption("Spread of the relative push, in root mean squares of each rule.")
+    for one in found[:_SHOWN]:
+        low, high = (judged[key].push[scene.index, one.token] for key in (one.lowest, one.highest))
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.button(
+                f"#{one.token}",
+                key=f"rules.token.{one.token}",
+                on_click=state.put,
+                kwargs={"token": one.token},
+            )
+            st.markdown(
+                f"{as_code(scene.trace.text[one.token])} **{one.spread:.2f}**: "
+                f"{as_plain(RULES[one.lowest].name)} {signed(low)}, {as_plain(RULES[one.highest].name)} {signed(high)}"
+                f"{', the first wrong token' if one.token == scene.trace.first_wrong else ''}"
+            )
+
+
+def _disputed_solutions(scene, judged, pair) -> None:
+    found, left_out = rule_views.disputed_solutions(judged, *pair)
+    if not found:
+        st.caption(_nothing_to_compare(judged, pair) or "One of the two pushes no token of this step.")
+        return
+    skipped = f"; {left_out} left out, where one of the two pushes no token" if left_out else ""
+    st.caption(f"1 − cosine of the two pushes: 0 the same direction, 1 unrelated, 2 opposite{skipped}.")
+    for one in found[:_SHOWN]:
+        trace = scene.traces[one.index]
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.button(
+                "Open",
+                key=f"rules.open.{one.index}",
+                on_click=_open,
+                args=(trace,),
+                disabled=one.index == scene.index,
+            )
+            here = ", shown above" if one.index == scene.index else ""
+            st.markdown(
+                f"**{one.distance:.2f}**  {as_code(trace.prompt_text + trace.completion_text)}  "
+                f"solution {trace.sample_idx + 1}, reward {trace.reward:g}{here}"
+            )
+
+
+def _nothing_to_compare(judged, keys) -> str:
+    missing = [key for key in keys if judged[key].push is None]
+    return " ".join(f"{RULES[key].name}: {rule_views.WHY_NOT[judged[key].no_push]}" for key in missing[:2])
+
+
+def _open(trace) -> None:
+    state.put(group=trace.group_id, sample=trace.sample_idx, token=None)
+
+
+def _formulas(scene, batch, judged, pair, token: int) -> None:
+    st.markdown(f"**Their formulas, with the numbers of token #{token}** {as_code(scene.trace.text[token])}")
+    for column, key in zip(st.columns(2, gap="large"), pair, strict=True):
+        with column:
+            st.latex(RULES[key].latex)
+    worked = [formula_diff.working(batch, judged, key, scene.index, token) for key in pair]
+    differs = formula_diff.differing(*pair)
+    slots = [
+        Slot(
+            title,
+            [RULES[key].terms[slot] for key in pair],
+            [_lines(one, slot) for one in worked],
+            differs[slot],
+        )
+        for slot, title in SLOTS.items()
+    ]
+    slots.append(
+        Slot("Gradient weight on this token", ("", ""), [_lines(one, "weight") for one in worked], None)
+    )
+    rule_diff(
+        slots, tuple(RULES[key].name for key in pair), tuple(one.why_not for one in worked), key="rules.diff"
+    )
+    weights = [
+        f"{RULES[key].name} {one.weight:+.6e}"
+        for key, one in zip(pair, worked, strict=True)
+        if one.weight is not None
+    ]
+    unrounded = f" Unrounded weights: {'; '.join(weights)}." if weights else ""
+    st.caption(
+        f"≠ marks what differs. Each line is worked out from the digits that stand in it; log-probabilities have three decimals.{unrounded}".replace(
+            "-", "−"
+        )
+    )
+
+
+def _lines(worked: formula_diff.Working, slot: str) -> list[tuple[str, str, str, str]]:
+    return [line[1:] for line in worked.lines if line.slot == slot]

@@ -1,0 +1,155 @@
+// One solution, a row for everybody who judges it. Python sends the rows (app/components/aligned_strips.py) with the sentences
+// beside them; here they are drawn, and the top row lets one choose a token with the pointer or the keys.
+
+export default function (component) {
+  return mountView(component, ".aligned", createAligned, updateAligned, (value) => component.setStateValue("view", value));
+}
+
+function createAligned(root) {
+  const at = (selector) => root.querySelector(selector);
+  const view = { root, at, data: null, version: null, token: null, timer: 0, report: () => {}, fromPython: {}, reported: {}, width: 0 };
+  listenToTop(view, at(".rows"));
+  watchWidth(view, at(".scroller"), () => { view.width = at(".scroller").clientWidth; });
+  return view;
+}
+
+function updateAligned(view, data) {
+  const isNew = view.version !== data.version;
+  view.data = data;
+  const token = followPython(view, "token", data.token, isNew);
+  if (!isNew && token === view.token) return;
+  view.version = data.version;
+  view.token = token;
+  showTheme(view.root);
+  if (isNew) drawRows(view);
+  showChoice(view, false);
+}
+
+// --- rows ------------------------------------------------------------------------------------------------------------
+
+function drawRows(view) {
+  const { data } = view;
+  const hadFocus = view.root.getRootNode().activeElement?.classList.contains("token");
+  view.at(".rows").style.setProperty("--count", data.text.length);
+  view.at(".rows").replaceChildren(topRow(view), ...data.rows.map((row) => drawnRow(data, row)));
+  view.hadFocus = hadFocus;
+}
+
+function topRow(view) {
+  const { data } = view;
+  const cells = element("div", "cells", ...data.text.map((text, t) => option(data, text, t)));
+  cells.setAttribute("role", "listbox");
+  cells.setAttribute("aria-orientation", "horizontal");
+  cells.setAttribute("aria-label", data.label);
+  return element("div", "row", rowLabel(data.title, data.says), cells);
+}
+
+function option(data, text, t) {
+  const token = cell(data, text, t);
+  token.setAttribute("role", "option");
+  token.setAttribute("aria-label", `token ${t} of ${data.text.length}, "${text}"${t === data.first_wrong ? ", first wrong token" : ""}`);
+  return token;
+}
+
+function cell(data, text, t) {
+  const isWrong = t === data.first_wrong;
+  const token = element("span", `token${data.line_starts.includes(t) && t ? " starts-step" : ""}${isWrong ? " is-wrong" : ""}`, text);
+  token.dataset.index = t;
+  return token;
+}
+
+function drawnRow(data, row) {
+  if (!row.values && !row.picks.length) return element("div", "row", rowLabel(row.label, row.says), element("span", "absent", row.absent));
+  const picks = new Set(row.picks);
+  const cells = data.text.map((text, t) => {
+    const token = cell(data, row.values || picks.has(t) ? text : "·", t);
+    token.classList.toggle("pick", picks.has(t));
+    if (row.values) paintToken(token, t, { values: row.values, interactive: false }, row.scale);
+    return token;
+  });
+  const box = element("div", "cells", ...cells);
+  box.setAttribute("role", "img");
+  box.setAttribute("aria-label", `${row.label}: ${row.says}`);
+  return element("div", "row", rowLabel(row.label, row.says), box);
+}
+
+function rowLabel(name, says) {
+  return element("span", "row-label", element("b", "", name), element("small", "", says));
+}
+
+// --- the chosen token ------------------------------------------------------------------------------------------------
+
+function listenToTop(view, rows) {
+  rows.addEventListener("click", (event) => {
+    if (tokenOf(event) !== null) chooseColumn(view, tokenOf(event), true);
+  });
+  rows.addEventListener("keydown", (event) => {
+    const from = tokenOf(event);
+    if (from === null) return;
+    const to = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: Infinity, Enter: from, " ": from }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    chooseColumn(view, to, true);
+  });
+}
+
+function chooseColumn(view, index, focus) {
+  view.token = Math.max(0, Math.min(index, view.data.text.length - 1));
+  showChoice(view, focus);
+  reportSoon(view, () => ({ token: view.token }));
+}
+
+function showChoice(view, focus) {
+  const { data, token } = view;
+  const options = [...view.root.querySelectorAll('[role="option"]')];
+  options.forEach((each, t) => {
+    each.setAttribute("aria-selected", String(t === token));
+    each.tabIndex = t === (token ?? 0) ? 0 : -1;
+  });
+  if (focus || view.hadFocus) options[token ?? 0]?.focus({ preventScroll: true });
+  view.hadFocus = false;
+  view.at(".readout").replaceChildren(...readoutOf(data, token));
+  drawBars(view.at(".bars"), token === null ? null : data.bars?.[token]);
+}
+
+function readoutOf(data, token) {
+  if (token === null) return [data.hint];
+  const said = [element("b", "", `#${token} “${data.text[token]}”`)];
+  for (const row of data.rows.filter((each) => each.values)) said.push(` · ${row.label} ${amountOf(row, token)}`);
+  if (data.notes) said.push(` · ${data.notes[token]}`);
+  return said;
+}
+
+function amountOf(row, token) {
+  const value = row.values[token];
+  if (value === null) return "not finite";
+  const number = row.scale.signed ? signed(value, row.scale.decimals) : value.toFixed(row.scale.decimals);
+  return row.scale.unit ? `${number} ${row.scale.unit}` : number;
+}
+
+function drawBars(box, bars) {
+  if (!bars) return box.replaceChildren();
+  const keys = JSON.stringify(bars.map((bar) => [bar.label, bar.style]));
+  if (box.dataset.keys !== keys) {
+    box.dataset.keys = keys;
+    box.replaceChildren(...bars.flatMap((bar) => {
+      const track = element("div", "bar", element("i", ""));
+      track.dataset.style = bar.style;
+      track.setAttribute("role", "img");
+      return [element("span", "", bar.label), track, element("span", "", "")];
+    }));
+  }
+  bars.forEach((bar, k) => {
+    const [, track, said] = [...box.children].slice(3 * k, 3 * k + 3);
+    track.firstChild.style.width = bar.share === null ? "0" : `${100 * bar.share}%`;
+    track.setAttribute("aria-label", `${bar.label}: ${bar.says}`);
+    said.textContent = bar.says;
+  });
+  return undefined;
+}
+
+// Streamlit tells a component no theme: the paper it stands on does.
+function showTheme(root) {
+  const [r, g, b] = getComputedStyle(root).color.match(/\d+(\.\d+)?/g).map(Number);
+  root.dataset.theme = 0.299 * r + 0.587 * g + 0.114 * b > 128 ? "dark" : "light";
+}

@@ -1,0 +1,76 @@
+"""Compare: runs laid over each other, seeds as bands, and a table of numbers with paired differences."""
+
+import streamlit as st
+
+from app import comparison, routes
+from app.components.compare_view import compare_view
+from app.components.link_table import link_table
+from app.text import as_sentence
+
+
+def main():
+    st.markdown("### Compare")
+    sources = comparison.catalogue()
+    if not sources:
+        nothing_yet()
+        return
+    notes = []
+    chosen = comparison.pick_arms(sources, notes)
+    if chosen is None:
+        return
+    axis, shown, window = choices(notes)
+    for note in notes:
+        st.info(as_sentence(note))
+    comparison.say_what_is_unfinished(chosen)
+    if shown:
+        with st.spinner("Reading the runs"):
+            figure = comparison.figure(chosen, axis, shown, window)
+        compare_view(figure, key="compare")
+        st.caption(comparison.captions(chosen, axis, shown, window))
+    else:
+        st.caption("Choose at least one figure.")
+    numbers(chosen, axis)
+
+
+def nothing_yet():
+    st.info(
+        "There is no run to compare yet. Train one, or make the bundled runs with `python -m vimpo_core make-demos`."
+    )
+    if st.button("Train a run", type="primary"):
+        st.switch_page(routes.TRAIN)
+
+
+def choices(notes):
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        axis = comparison.pick_axis(notes)
+        window = comparison.pick_window(notes)
+    shown = comparison.pick_figures(notes)
+    return axis, shown, window
+
+
+@st.fragment
+def numbers(chosen, axis):
+    st.markdown("#### Numbers")
+    notes = []
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        metric = comparison.pick_metric(chosen, axis, notes)
+        if metric is None:
+            return
+        baseline = comparison.pick_baseline(chosen, notes)
+        at = comparison.pick_place(chosen, metric, axis, notes)
+    for note in notes:
+        st.info(as_sentence(note))
+    found = comparison.numbers(chosen, metric, axis, at, baseline)
+    link_table("A row an arm, with its difference to the baseline", *comparison.table(found), key="numbers")
+    st.caption(comparison.table_captions(found))
+    st.download_button(
+        "The numbers of each run (CSV)", lambda: comparison.as_csv(found), f"{metric}.csv", "text/csv",
+        icon=":material/download:", on_click="ignore",
+    )  # fmt: skip
+    head, rows = comparison.settings_table(chosen)
+    if rows:
+        with st.expander("Settings that differ"):
+            link_table("Settings that differ between the arms", head, rows, key="settings")
+
+
+main()

@@ -1,0 +1,32 @@
+"""For teachers: a link that fixes a chapter, the plan of a lesson to print, the hand-ins of a class."""
+
+import streamlit as st
+
+from app import state
+from app.course import chapters, plan, teacher
+from app.text import as_sentence
+
+PARTS = {"link": "Make a link", "plan": "Print the plan", "hand-ins": "Read hand-ins"}
+
+
+def main():
+    notes = []
+    part = state.chosen("part", list(PARTS), "link", notes)
+    with st.container(key="teach-bar"):
+        st.title("For teachers", anchor=False)
+        st.segmented_control(
+            "What to do", list(PARTS), format_func=PARTS.get, required=True, label_visibility="collapsed",
+            **state.bound("part", part),
+        )  # fmt: skip
+    for note in notes:
+        st.info(as_sentence(note))
+    there = chapters.chapters()
+    if part == "link":
+        teacher.build_link(there)
+    elif part == "plan":
+        plan.plan(there)
+    else:
+        teacher.read_hand_ins(there)
+
+
+main()

@@ -1,0 +1,307 @@
+"""Everybody can use it: no grave axe-core violation on any page in either theme, focus always seen, no mouse and no colour
+needed, nothing that moves for those who asked for calm. Pages are taken from app.routes: a new one is tested by itself.
+"""
+
+import re
+import tomllib
+from unittest import mock
+
+import pytest
+import streamlit as st
+from playwright.sync_api import expect
+
+from app import routes
+from app.course.chapters import chapters
+from app.sections import SECTIONS
+from tests.accessibility import grave_violations, settle
+from tests.browser import visiting
+from tests.pages.in_browser import BUNDLED
+from vimpo_core.paths import ASSETS, ROOT
+
+THEMES = ("light", "dark")
+ALLOWED: dict[tuple[str, str], str] = {}
+"""(rule, part of the selector) -> why it cannot be helped from outside Streamlit. Nothing needs it so far."""
+
+
+def page_addresses() -> list[str]:
+    """The address of every page that the app registers, "" for the first."""
+
+    def address_of(path, default=False, url_path="", **_):
+        return "" if default else url_path or path.stem
+
+    with mock.patch.multiple(st, navigation=lambda pages, **_: pages, Page=address_of):
+        return [page for group in routes.navigation().values() for page in group]
+
+
+PAGES = page_addresses()
+DRAWN = {
+    "inspect": ".card .formulas",
+    "inspect?more=truth": ".truth .plot svg",
+    "inspect?more=film": ".film-strip .map svg",
+    "train": ".curves[data-drawn]",
+}
+"""address -> what must be there before a page counts as open, where waiting for Streamlit is not enough."""
+
+VIEWS = [
+    *PAGES,
+    *(f"inspect?more={section}" for section in SECTIONS),
+    "inspect?mode=typed",
+    "inspect?tour=1",
+    f"compare?runs={BUNDLED},grpo",
+    *(f"learn?chapter={chapter.number}" for chapter in chapters()),
+    "teach?part=plan",
+    "teach?part=hand-ins",
+]
+
+
+@pytest.fixture(scope="module")
+def reader(browser, address):
+    """One tab for the whole file: its caches stay warm."""
+    with visiting(browser) as context:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        yield page
+
+
+@pytest.fixture(scope="module")
+def opened(reader, address, request):
+    """The view that the test asks for, opened once for all tests of it."""
+    show(reader, address, request.param)
+    return reader
+
+
+def each(views):
+    return pytest.mark.parametrize("opened", views, indirect=True, scope="module")
+
+
+def show(page, address, view):
+    page.emulate_media(color_scheme="light")
+    page.goto(f"{address}/{view}")
+    if view in DRAWN:
+        page.locator(DRAWN[view]).first.wait_for()
+    settle(page)
+
+
+@pytest.mark.browser
+@each(VIEWS)
+def test_no_grave_violation_in_either_theme(opened):
+    # A section stands below the credit view, which is looked at once; the dark theme changes nothing but colours.
+    without = ".st-key-credit" if "more=" in opened.url else ""
+    expect_none_grave(opened, "light", without)
+    opened.emulate_media(color_scheme="dark")
+    settle(opened, 150)
+    expect_none_grave(opened, "dark", without, ["color-contrast"])
+
+
+def expect_none_grave(page, where, without="", rules=()):
+    found = [
+        violation
+        for violation in grave_violations(page, without, rules)
+        if not any(violation.rule == rule and part in violation.target for rule, part in ALLOWED)
+    ]
+    assert not found, f"{where}:\n" + "\n".join(map(str, found))
+
+
+@pytest.mark.browser
+def test_a_violation_inside_a_shadow_root_is_found(reader, address):
+    show(reader, address, "inspect")
+    assert not grave_violations(reader)
+    reader.locator(".card h4").first.evaluate("(node) => { node.style.color = '#d8d8d8'; }")
+    (found,) = grave_violations(reader)
+    assert found.rule == "color-contrast" and " >> " in found.target and "h4" in found.html
+
+
+# --- focus -----------------------------------------------------------------------------------------------------------
+
+_LOOKS = """() => {
+    const style = document.createElement('style');
+    style.textContent = '*, *::before, *::after { transition: none !important; }';
+    document.head.append(style);
+    const deep = () => { let at = document.activeElement; while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement; return at; };
+    const parent = (node) => node.parentElement ?? node.getRootNode().host ?? null;
+    const around = (node) => {
+        const nodes = [...node.querySelectorAll('*')].slice(0, 6);
+        for (let at = node, n = 0; at && n < 6; at = parent(at), n++) nodes.push(at);
+        return nodes;
+    };
+    const look = (node) => { const s = getComputedStyle(node); return [s.outlineStyle, s.outlineWidth, s.outlineColor, s.boxShadow,
+        s.borderColor, s.borderWidth, s.backgroundColor, s.stroke, s.strokeWidth, s.textDecoration, s.opacity, s.transform, s.top].join('|'); };
+    window.seen = new WeakSet();
+    const drawn = () => new Promise((then) => requestAnimationFrame(() => setTimeout(then)));
+    window.checkFocus = async () => {
+        const node = deep();
+        if (!node || node === document.body) return {end: true};
+        if (window.seen.has(node)) return {again: true};
+        window.seen.add(node);
+        const nodes = around(node), before = nodes.map(look);
+        node.blur();
+        await drawn();
+        const isSeen = nodes.some((one, at) => look(one) !== before[at]);
+        node.focus({preventScroll: true});
+        await drawn();
+        return {isSeen, html: node.outerHTML.slice(0, 200), grid: node.closest?.('[data-testid="stDataFrame"]') !== null};
+    };
+}"""
+MOST_STOPS = 70
+
+
+@pytest.mark.browser
+@each(PAGES)
+def test_whatever_the_tab_key_reaches_shows_that_it_has_the_focus(opened):
+    opened.evaluate(_LOOKS)
+    unseen, stops = [], 0
+    for _ in range(MOST_STOPS):
+        opened.keyboard.press("Tab")
+        at = opened.evaluate("() => window.checkFocus()")
+        if at.get("end") or at.get("again"):
+            break
+        stops += 1
+        if not at["isSeen"] and not at["grid"]:  # a table draws its own ring around a cell, on a canvas
+            unseen.append(at["html"])
+    assert stops >= 5, "the Tab key moves over the page"
+    assert not unseen, "\n".join(unseen)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_a_focus_ring_stands_out_from_the_page(theme):
+    """WCAG 2.2, 1.4.11: at least 3 to 1. All rings have primaryColor, Streamlit's at half its strength around a border of it."""
+    colours = tomllib.loads((ROOT / "app" / ".streamlit" / "config.toml").read_text("utf-8"))["theme"][theme]
+    assert contrast(colours["primaryColor"], colours["backgroundColor"]) >= 3
+
+
+def contrast(one, other):
+    """WCAG's contrast of two colours such as "#1f5fa8", from 1 to 21."""
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour):
+    shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+# --- without a mouse -------------------------------------------------------------------------------------------------
+
+
+def tab_to(page, target, most=120):
+    """Press Tab until `target` has the focus; AssertionError when it is not reached."""
+    for _ in range(most):
+        if target.evaluate("(node) => node.getRootNode().activeElement === node"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"the Tab key does not reach {target}")
+
+
+@pytest.mark.browser
+def test_inspect_by_keyboard_alone(page, address):
+    page.goto(f"{address}/inspect?run={BUNDLED}")
+    page.locator(".card .formulas").wait_for()
+    settle(page)
+    solution = page.get_by_role("combobox", name="Solution")
+    before = solution.input_value()
+    tab_to(page, solution)
+    for key in ("ArrowDown", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    expect(solution).not_to_have_value(before)
+    expect(page).to_have_url(re.compile("sample="))
+    settle(page)
+    strip = page.locator('.strip-host[data-strip="lens"]')
+    tab_to(page, strip.locator('[tabindex="0"]'))
+    page.keyboard.press("Home")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator(".card .token-number")).to_have_text("token #3")
+    expect(page).to_have_url(re.compile("token=3"))
+    tab_to(page, page.get_by_role("radio", name=next(iter(SECTIONS.values()))))
+    for _ in range(list(SECTIONS).index("sums")):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("more=sums"))
+    expect(page.locator(".card .token-number")).to_have_text("token #3")
+
+
+@pytest.mark.browser
+def test_train_by_keyboard_alone(page, address):
+    page.goto(f"{address}/train")
+    settle(page)
+    for label, value in (("Steps", "900"), ("Prompts a step", "2"), ("Group size", "4")):
+        tab_to(page, page.get_by_label(label, exact=True))
+        page.keyboard.press("Control+A")
+        page.keyboard.type(value)
+        page.keyboard.press("Enter")
+    tab_to(page, page.get_by_role("button", name="Start training"))
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("job="))
+    for name, said in (("Pause", "Paused."), ("Play", "Running."), ("Stop", "Stopped.")):
+        button = page.get_by_role("button", name=name, exact=True)
+        expect(button).to_be_enabled()
+        tab_to(page, button)
+        page.keyboard.press("Space")
+        expect(page.get_by_text(said).first).to_be_visible(timeout=30_000)
+        if said != "Running.":
+            expect_none_grave(page, said)
+    tab_to(page, page.get_by_role("button", name="New run"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name="Settings of the next run")).to_be_visible()
+    settle(page)
+    expect_none_grave(page, "the drawer")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+# --- without colour --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.browser
+def test_sign_and_algorithm_can_be_told_without_colour(reader, address):
+    show(reader, address, f"inspect?run={BUNDLED}")
+    line = "(nodes) => [...new Set(nodes.map((n) => getComputedStyle(n).borderBottomStyle))]"
+    for telling, sign, style in (("Most positive", "+", "solid"), ("Most negative", "-", "dashed")):
+        reader.get_by_role("button", name=telling).click()
+        tokens = reader.locator(f'.token[data-sign="{sign}"]')
+        tokens.first.wait_for()
+        assert tokens.evaluate_all(line) == [style]
+    show(reader, address, "train")
+    for style, drawn in (("vimpo", "solid"), ("grpo", "dashed")):
+        swatch = reader.locator(f'.curves [data-style="{style}"] > .swatch')
+        assert swatch.evaluate("(n) => getComputedStyle(n).borderTopStyle") == drawn
+
+
+# --- without motion --------------------------------------------------------------------------------------------------
+
+
+def components(*endings):
+    return sorted(path for path in (ASSETS / "components").iterdir() if path.suffix in endings)
+
+
+@pytest.mark.parametrize("path", components(".css"), ids=lambda path: path.name)
+def test_style_moves_only_for_those_who_did_not_ask_for_calm(path):
+    calm = re.sub(
+        r"@media \(prefers-reduced-motion: no-preference\) \{(?:[^{}]*\{[^{}]*\})*[^{}]*\}",
+        "",
+        path.read_text("utf-8"),
+    )
+    assert not re.findall(r"(?:transition|animation|scroll-behavior)[\w-]*\s*:[^;}]*", calm)
+
+
+@pytest.mark.parametrize("path", components(".js"), ids=lambda path: path.name)
+def test_a_script_that_moves_something_asks_for_calm_first(path):
+    script = path.read_text("utf-8")
+    if re.search(r"setInterval\(|\.animate\(|behavior:|startViewTransition", script):
+        assert "prefers-reduced-motion: reduce" in script
+
+
+@pytest.mark.browser
+@each(VIEWS)
+def test_nothing_of_ours_moves_where_calm_was_asked_for(opened):
+    opened.emulate_media(reduced_motion="reduce")
+    moving = opened.evaluate(
+        """() => [...document.querySelectorAll('*')].filter((host) => host.shadowRoot).flatMap((host) =>
+            [...host.shadowRoot.querySelectorAll('*')].filter((node) => {
+                const style = getComputedStyle(node);
+                return parseFloat(style.transitionDuration) > 0 || style.animationName !== 'none';
+            }).map((node) => node.outerHTML.slice(0, 120)))"""
+    )
+    opened.emulate_media(reduced_motion="no-preference")
+    assert not moving, "\n".join(moving)

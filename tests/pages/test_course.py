@@ -1,0 +1,345 @@
+"""The course without a browser: chapters 1 and 2 with right and wrong answers, a teacher's links, progress, the contents."""
+
+from concurrent.futures import Future
+
+import numpy as np
+import pytest
+
+from app.course import bundled, chapters, pair, progress
+from app.course.lesson import Option, Question, filled, text_of
+from app.course.link import lock_of
+from tests.pages.opening import (
+    StubService,
+    again,
+    open_app,
+    open_page,
+    payload_with,
+    payloads,
+    press,
+    widget,
+    words,
+)
+from vimpo_core import service, views
+from vimpo_core.film import Film
+from vimpo_core.service import PrefixTruth
+from vimpo_core.truth import PrefixValues
+
+THERE = chapters.chapters()
+
+
+class Answering(StubService):
+    """Answers a film with the recorded frame at every step, and tries with the same value everywhere."""
+
+    def prefix_values(self, run_dir, step, prompt, solution, rollouts, ids, timeout):
+        prefixes = len(ids) + 1
+        values = PrefixValues(np.ones((prefixes, rollouts), dtype=bool), np.zeros(prefixes, dtype=bool))
+        return done(PrefixTruth(values, values))
+
+    def film(self, run_dir, prompt, solution, ids, timeout):
+        trace = pair._solution(first_run())
+        moved = trace.with_(logprob=trace.logprob - 0.5, step=20)
+        return done(Film([trace, moved], {}))
+
+
+def done(value):
+    future = Future()
+    future.set_result(value)
+    return future
+
+
+def first_run():
+    return bundled.runs()[bundled.run_ids()[0]]
+
+
+@pytest.fixture(autouse=True)
+def scoring(monkeypatch):
+    stub = Answering()
+    monkeypatch.setattr(service, "scoring_service", lambda: stub)
+    return stub
+
+
+def learn(**query):
+    return open_page("learn", **query)
+
+
+def strips(at):
+    return payload_with(at, "rows")
+
+
+def mark(at, token):
+    key = next(c.key for c in at.get("bidi_component") if "blame.strip.ask" in (c.key or ""))
+    at.session_state[key] = {"view": {"token": token}}
+    return again(at)
+
+
+def blame(at, token):
+    at = mark(at, token)
+    return press(at, next(b.label for b in at.button if b.label.startswith(("Blame", "Mark"))))
+
+
+def commit(at, choice):
+    widget(at.radio, "Your prediction").set_value(choice)
+    return press(again(at), "Commit and see")
+
+
+# --- contents --------------------------------------------------------------------------------------------------------
+
+
+def test_the_contents_list_the_chapters_that_are_there_and_open_them():
+    at = learn()
+    said = words(at)
+    for chapter in THERE:
+        assert chapter.title in said and chapter.teaser in said
+    at = press(at, "Open")
+    assert at.title[0].value == THERE[0].title
+
+
+def test_an_unknown_chapter_gets_the_contents_with_a_sentence():
+    at = learn(chapter="99")
+    assert "not there" in at.info[0].value and THERE[0].title in words(at)
+
+
+@pytest.mark.parametrize("chapter", THERE, ids=lambda chapter: chapter.key)
+def test_timings_add_up_and_every_option_has_a_reply_of_its_own(chapter):
+    assert sum(minutes for minutes, _ in chapter.plan.timings) == chapter.minutes
+    assert chapter.plan.aims and chapter.plan.asks and chapter.plan.misconceptions
+    for question in chapter.questions:
+        replies = [option.reply for option in question.options]
+        assert all(replies) and len(set(replies)) == len(replies)
+    names = [control.name for control in chapter.controls]
+    assert len(set(names)) == len(names) and not {"chapter", "hide", "large", "lock"} & set(names)
+    for control in chapter.controls:
+        values = [text_of(option) for option in control.found()]
+        assert len(set(values)) == len(values) and not any(set(",:") & set(value) for value in values)
+        assert control.first() in control.found()
+
+
+# --- chapter 1 -------------------------------------------------------------------------------------------------------
+
+
+def test_chapter_1_reveals_nothing_before_a_token_is_blamed():
+    at = learn(chapter=1)
+    shown = strips(at)
+    assert shown["rows"] == [] and shown["first_wrong"] is None and shown["token"] is None
+    assert widget(at.button, "Mark a token first").disabled
+    assert "forgotten" not in words(at) and "surprisal" not in words(at).lower()
+
+
+@pytest.mark.parametrize(
+    ("offset", "reply"),
+    [(0, "that is where it went wrong"), (-1, "Up to there every step was right"), (1, "too late")],
+)
+def test_chapter_1_answers_each_kind_of_mark_specifically(offset, reply):
+    at = learn(chapter=1)
+    trace = _trace()
+    at = blame(at, trace.first_wrong + offset)
+    assert reply in words(at)
+    rows = {row["label"]: row for row in strips(at)["rows"]}
+    assert list(rows) == ["You", "GRPO", "Surprisal", "VIMPO", "The truth, Q − V"]
+    assert rows["You"]["picks"] == [trace.first_wrong + offset]
+    assert strips(at)["first_wrong"] == trace.first_wrong
+    beta = first_run().config.beta
+    np.testing.assert_allclose(rows["VIMPO"]["values"], views.credit_of(trace, beta), atol=1e-4)
+    assert len(set(rows["GRPO"]["values"])) == 1
+    assert rows["GRPO"]["values"][0] == pytest.approx(trace.reward - trace.group_mean_reward, abs=1e-4)
+
+
+def test_chapter_1_says_who_is_ahead_over_the_step_as_counted():
+    from app.course import blame as chapter
+
+    at = blame(learn(chapter=1), 0)
+    counts = chapter.counts(first_run())
+    assert f"**{counts['vimpo']}**" in words(at) and f"**{counts['surprisal']}**" in words(at)
+    assert ("surprisal is ahead" in words(at)) == (int(counts["surprisal"]) > int(counts["vimpo"]))
+
+
+def test_chapter_1_keeps_the_first_answer_and_asks_anew_for_another_solution():
+    at = blame(learn(chapter=1), 0)
+    widget(at.get("button_group"), "Solution").set_value(2)
+    at = again(at)
+    assert strips(at)["rows"] == [] and progress_of(at)["blame"]["blame"].details == (0, 1, 0)
+    widget(at.get("button_group"), "Solution").set_value(1)
+    assert strips(again(at))["rows"]
+
+
+def test_start_this_chapter_again_forgets_and_the_browser_is_told():
+    at = blame(learn(chapter=1), 0)
+    assert stored(at) == {"blame": {"blame": ["before", [0, 1, 0]]}}
+    at = press(at, "Start this chapter again")
+    assert strips(at)["rows"] == [] and stored(at) == {"blame": None}
+
+
+def test_all_answers_are_forgotten_for_the_next_person():
+    at = commit(learn(chapter=2), "zero")
+    at = press(at, "All chapters")
+    at.switch_page("../pages/learn.py")
+    at.query_params.clear()
+    at = press(again(at), "Forget all my answers")
+    assert stored(at) == {"pair": None} and "done" not in words(at)
+
+
+def _trace():
+    from app.course import blame as chapter
+
+    return chapter._case(first_run(), 1).trace
+
+
+def progress_of(at):
+    return at.session_state["course.answers"]
+
+
+def stored(at):
+    return payload_with(at, "changes")["changes"]
+
+
+# --- chapter 2 -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("choice", "reply"),
+    [
+        ("zero", "the policy still"),
+        ("flat", "GRPO"),
+        ("unlikely", "property of one network"),
+        ("mistake", "would have to know"),
+    ],
+)
+def test_chapter_2_runs_through_whatever_was_answered(choice, reply):
+    at = learn(chapter=2)
+    assert strips(at)["rows"] == [] and strips(at)["bars"][0][0]["share"] is None, (
+        "nothing of the policy is shown before"
+    )
+    at = commit(at, choice)
+    assert reply in words(at).lower() or reply in words(at)
+    assert set(strips(at)["rows"][0]["values"]) == {0.0}
+    policy, reference = strips(at)["bars"][3]
+    assert policy["share"] == reference["share"]
+    assert widget(at.radio, "Your prediction").disabled
+
+
+def test_chapter_2_slider_shows_the_credit_of_its_step():
+    at = commit(learn(chapter=2), "zero")
+    widget(at.select_slider, "Training step").set_value(20)
+    at = again(at)
+    beta = first_run().config.beta
+    trace = pair._solution(first_run())
+    expected = views.credit_of(trace.with_(logprob=trace.logprob - 0.5), beta)
+    np.testing.assert_allclose(strips(at)["rows"][0]["values"], expected, atol=1e-4)
+    assert "After 20 updates" in words(at)
+
+
+def test_chapters_are_done_once_every_question_is_answered():
+    at = commit(learn(chapter=2), "flat")
+    at = press(at, "All chapters")
+    assert words(at).count("done") == 1
+
+
+def test_without_bundled_runs_a_chapter_says_the_next_step(runs):
+    for number in (1, 2):
+        assert "make-demos" in learn(chapter=number).info[0].value
+    for part in ("link", "plan", "hand-ins"):
+        open_page("teach", part=part)
+    open_page("notation")
+
+
+# --- a teacher's link ------------------------------------------------------------------------------------------------
+
+
+def test_a_link_restores_every_control_of_chapters_1_and_2():
+    at = learn(chapter=1, run="grpo", example=3)
+    assert widget(at.selectbox, "Run").value == "grpo"
+    assert widget(at.get("button_group"), "Solution").value == 3
+    at = commit(learn(chapter=2, run="vimpo-beta-0.1", step=20), "zero")
+    assert widget(at.selectbox, "Run").value == "vimpo-beta-0.1"
+    assert widget(at.select_slider, "Training step").value == 20
+
+
+def test_a_hidden_control_is_not_drawn_and_keeps_its_value_whatever_the_rest_of_the_address_says():
+    fixed = strips(learn(chapter=1, hide="run:vimpo-beta-0.1,example:2"))["text"]
+    at = learn(chapter=1, hide="run:vimpo-beta-0.1,example:2", run="grpo", example=5)
+    assert not at.selectbox and not at.get("button_group")
+    assert strips(at)["text"] == fixed != strips(learn(chapter=1))["text"]
+
+
+@pytest.mark.parametrize("value", ["EVIL", "-1", "9" * 400, "nan", "<b>x</b>", ""])
+def test_absurd_values_in_a_link_fall_back_with_one_sentence(value):
+    at = learn(chapter=1, example=value)
+    assert len(at.info) == 1 and strips(at)["text"] == strips(learn(chapter=1))["text"]
+    at = learn(chapter=1, hide=f"example:{value}")
+    assert not at.get("button_group") and strips(at)["text"] == strips(learn(chapter=1))["text"]
+
+
+def test_a_locked_reveal_waits_for_the_word():
+    at = commit(learn(chapter=2, lock=lock_of("Wombat")), "flat")
+    assert "GRPO's advantage" not in words(at) and not at.select_slider
+    widget(at.text_input, "Word").set_value("walrus")
+    assert "not the word" in words(again(at))
+    widget(at.text_input, "Word").set_value(" wom bat ")
+    at = again(at)
+    assert "GRPO's advantage" in words(at) and at.select_slider
+
+
+def test_a_damaged_lock_gets_one_sentence():
+    at = commit(learn(chapter=2, lock="<b>x</b>"), "zero")
+    assert "damaged" in at.warning[0].value and not at.text_input and not at.select_slider
+
+
+def test_the_teacher_reveals_by_button():
+    at = open_page("teach")
+    widget(at.text_input, "Word that unlocks the reveal").set_value("wombat")
+    widget(at.selectbox, "Chapter").set_value(2)
+    at = press(again(at), "Open it as the teacher")
+    at.switch_page("../pages/learn.py")  # AppTest itself stays where it was
+    at = commit(at, "zero")
+    assert not at.text_input and not at.select_slider
+    assert press(at, "Reveal").select_slider
+
+
+def test_the_form_makes_the_link_that_it_describes():
+    at = open_page("teach")
+    widget(at.selectbox, "Solution").set_value(3)
+    at.checkbox(key="teach.blame.example.hidden").check()
+    widget(at.checkbox, "Large type").check()
+    widget(at.checkbox, "Hide the way to other chapters").check()
+    at = again(at)
+    address = at.code[0].value
+    assert address.endswith("learn?chapter=1&run=vimpo-beta-0.3&hide=example:3,onward&large=1")
+    at = press(at, "Open it as a student")
+    assert not at.get("button_group") and "All chapters" not in [b.label for b in at.button]
+
+
+# --- the toolkit -----------------------------------------------------------------------------------------------------
+
+
+def test_text_without_its_number_is_refused_and_formulas_keep_their_braces():
+    assert filled(r"{a} of $x_{b}$", a=3) == r"3 of $x_{b}$"
+    with pytest.raises(ValueError, match=r"no value for \{b\}"):
+        filled("{a} {b}", a=3)
+
+
+def test_a_question_needs_a_right_option():
+    with pytest.raises(ValueError, match="one of them right"):
+        Question("q", "?", (Option("a", "A", "no"), Option("b", "B", "no")))
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"pair": {"zero": ["nonsense", []]}},
+        {"pair": {"zero": ["zero", [-1]]}},
+        {"pair": {"zero": ["zero", [True]]}},
+        {"pair": {"zero": "zero"}},
+        {"pair": ["zero"]},
+        {"pair": {"zero": ["zero", [1, 2, 3, 4, 5]]}},
+        {"<script>": {"zero": ["zero", []]}},
+    ],
+)
+def test_what_the_browser_kept_is_taken_over_only_where_it_is_an_answer(held):
+    assert progress._valid(held, THERE) == {}
+    assert progress._valid({"pair": {"zero": ["flat", [3]]}}, THERE)["pair"]["zero"].choice == "flat"
+
+
+def test_the_start_page_leads_to_the_course():
+    at = press(open_app(), "Start the course")
+    assert at.title[0].value == THERE[0].title
+    assert payloads(at)

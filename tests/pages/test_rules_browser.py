@@ -1,0 +1,69 @@
+"""Every rule in a real browser: columns are aligned, hovering asks nobody, keys and clicks lead everywhere, nothing scrolls away."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import count_sent
+from tests.pages.in_browser import BUNDLED, SETTLED_MS, expect_no_sideways_scrolling
+
+pytestmark = pytest.mark.browser
+
+ROWS = ".rules-view .rule-rows .rule-row"
+
+
+def open_rules(page, address, query=""):
+    page.goto(f"{address}/inspect?run={BUNDLED}&step=100&more=rules{query}")
+    expect(page.locator(".rules-view .token").first).to_be_visible(timeout=60_000)
+    expect(page.locator(".rule-diff tbody tr")).to_have_count(8, timeout=60_000)
+
+
+def cell(page, rule, token):
+    return page.locator(f'.rules-view .token[data-place="rules"][data-row="{rule}"][data-index="{token}"]')
+
+
+def test_a_token_stands_in_the_same_column_under_every_rule(page, address):
+    open_rules(page, address)
+    for token in (0, 9, 18):
+        places = page.locator(f'.rules-view .token[data-place="rules"][data-index="{token}"]').evaluate_all(
+            "(cells) => cells.map((cell) => Math.round(cell.getBoundingClientRect().left))"
+        )
+        assert len(places) == 9 and max(places) - min(places) <= 1  # all rules but the critic and Monte Carlo
+    expect_no_sideways_scrolling(page)
+
+
+def test_hovering_shows_every_rules_number_without_the_server(page, address):
+    sent = count_sent(page)
+    open_rules(page, address)
+    page.wait_for_timeout(SETTLED_MS)
+    before = len(sent)
+    cell(page, 3, 5).hover()
+    expect(page.locator(f"{ROWS}.head .number")).to_contain_text("#5")
+    expect(page.locator(f"{ROWS} .number").nth(4)).to_have_text(re.compile(r"[−+]?\d+\.\d\d"))
+    page.wait_for_timeout(SETTLED_MS)
+    assert len(sent) == before
+
+
+def test_a_token_chosen_here_is_chosen_everywhere_and_keys_go_on(page, address):
+    open_rules(page, address)
+    cell(page, 3, 5).click()
+    expect(page).to_have_url(re.compile("token=5"))
+    expect(page.locator(".credit-view .card .token-number")).to_have_text("token #5")
+    expect(page.get_by_text(re.compile("numbers of token #5"))).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile("token=6"))
+    expect(cell(page, 3, 6)).to_be_focused()
+    page.get_by_role("radio", name="Credit in reward units").click()
+    expect(page).to_have_url(re.compile("reading=credit"))
+    expect(page.locator(".rules-view .legend-unit")).to_contain_text("In reward units")
+
+
+def test_monte_carlo_credit_is_measured_and_a_solution_of_the_prompt_opens(page, address):
+    open_rules(page, address, "&whole=group")
+    page.get_by_role("button", name="Measure Monte Carlo values").click()
+    expect(page.get_by_text(re.compile("16 tries from every prefix"))).to_be_visible(timeout=90_000)
+    expect(page.locator(".rules-view .rule-rows .absent")).to_have_count(1)
+    page.locator('.rules-view .token[data-place="group"][data-row="0"][data-index="2"]').click()
+    expect(page).to_have_url(re.compile("sample=0"))
+    expect(page.locator(".rules-view .group-rows .is-open .strip-title")).to_contain_text("1 ")

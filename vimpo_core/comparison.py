@@ -1,0 +1,518 @@
+"""Runs laid over each other: what differs by the seed alone is one arm, with its mean and its interval over seeds. NumPy only.
+
+A run's record n describes the policy after n updates, so a curve is a number of that policy against what had been spent by
+then: updates, sampled tokens or CPU seconds of all earlier records. Curves of an arm are averaged where all its seeds have
+one: a mean over changing members would move when nothing has.
+
+Intervals are 95% percentile bootstrap intervals of the mean, the seeds drawn again with replacement. With few seeds they are
+too narrow, by as much as `coverage` says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import numpy as np
+
+from vimpo_core import scorecard
+from vimpo_core.config import TrainConfig
+from vimpo_core.family import RULES, Sampled
+from vimpo_core.metrics import Row
+from vimpo_core.types import CreditTrace
+
+AXES: dict[str, tuple[str, str]] = {
+    "step": ("step", "Updates made before the policy was measured."),
+    "tokens": (
+        "sampled tokens",
+        "All tokens sampled for the updates made so far, discarded and Monte Carlo ones included.",
+    ),
+    "cpu": (
+        "CPU seconds",
+        "Processor time of all earlier records, their measurements on held-out problems included.",
+    ),
+}
+"""Axis -> its name and what it counts."""
+
+TASK = ("operands", "model")
+"""Settings that make another task: curves of different ones do not belong in one figure."""
+
+_SAME_RESULT = ("seed", "micro_batch_size", "snapshot_every", "threads")
+"""Settings in which the runs of one arm may differ: the seed, and what changes no number but the time."""
+
+_DRAWS, _DRAW_SEED = 1000, 0
+_COVERAGE = {2: 0.5, 3: 0.75, 4: 0.8, 5: 0.84, 6: 0.86, 7: 0.87, 8: 0.88, 9: 0.89, 10: 0.9}
+"""Seeds -> how often the interval of a mean of normal numbers holds the true mean (20,000 trials each)."""
+
+
+# ---- which runs belong together
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run in a comparison.
+
+    key: its name in links; place: the folder it comes from, in words; origin: what it is besides its settings, such as a
+    fork or a tuning trial. Runs of another place or origin never share an arm.
+    """
+
+    key: str
+    name: str
+    config: TrainConfig
+    place: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs that differ by the seed alone, by ascending seed. `repeated`: further runs of a seed that is there already."""
+
+    members: tuple[Member, ...]
+    label: str = ""
+    repeated: tuple[Member, ...] = ()
+
+    @property
+    def config(self) -> TrainConfig:
+        return self.members[0].config
+
+    @property
+    def place(self) -> str:
+        return self.members[0].place
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(member.key for member in self.members)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(member.config.seed for member in self.members)
+
+
+def arms(members: Sequence[Member]) -> list[Arm]:
+    """The runs as arms, in the order in which each arm's first run comes; of two runs with one seed the first counts."""
+    together: dict[tuple, list[Member]] = {}
+    for member in members:
+        together.setdefault(_arm_key(member), []).append(member)
+    return labelled([_arm(found) for found in together.values()])
+
+
+def _arm_key(member: Member) -> tuple:
+    settings = member.config.to_dict()
+    return (
+        member.place,
+        member.origin,
+        *(value for name, value in settings.items() if name not in _SAME_RESULT),
+    )
+
+
+def _arm(found: list[Member]) -> Arm:
+    by_seed: dict[int, Member] = {}
+    for member in found:
+        by_seed.setdefault(member.config.seed, member)
+    kept = tuple(by_seed[seed] for seed in sorted(by_seed))
+    return Arm(kept, repeated=tuple(member for member in found if member not in kept))
+
+
+def labelled(found: Sequence[Arm]) -> list[Arm]:
+    """The arms with labels that tell them apart: the rule, the settings it reads that differ, and where the places do, the
+    place. Flipped rewards are named in every label as soon as one arm has any."""
+    differing = set(differing_settings(found))
+    if any(arm.config.reward_noise for arm in found):
+        differing.add("reward_noise")
+    named = [{name for name in differing if reads(arm, name)} for arm in found]
+    is_placed = len({arm.place for arm in found}) > 1
+    labels = [_label(arm, names, is_placed) for arm, names in zip(found, named, strict=True)]
+    for number in range(len(found)):
+        alike = [other for other, label in zip(found, labels, strict=True) if label == labels[number]]
+        if len(alike) > 1:  # they differ in what their rule does not read
+            named[number] |= set(differing_settings(alike))
+    labels = [_label(arm, names, is_placed) for arm, names in zip(found, named, strict=True)]
+    return [dataclasses.replace(arm, label=label) for arm, label in zip(found, labels, strict=True)]
+
+
+def differing_settings(found: Sequence[Arm]) -> list[str]:
+    """Settings, beside the algorithm, that are not the same in all arms."""
+    configs = [arm.config.to_dict() for arm in found]
+    names = [f.name for f in dataclasses.fields(TrainConfig) if f.name not in (*_SAME_RESULT, "algorithm")]
+    return [name for name in names if len({config[name] for config in configs}) > 1]
+
+
+def reads(arm: Arm, name: str) -> bool:
+    """Whether the arm's rule reads the setting: one that no rule names is read by all."""
+    particular = {setting for rule in RULES.values() for setting in rule.settings}
+    return name not in particular or name in RULES[arm.config.algorithm].settings
+
+
+def _label(arm: Arm, names: set[str], is_placed: bool) -> str:
+    own = RULES[arm.config.algorithm].settings
+    fields = [f.name for f in dataclasses.fields(arm.config) if f.name in names]
+    ordered = sorted(
+        fields, key=lambda name: (name not in own, name == "reward_noise")
+    )  # what is the rule's own first
+    parts = [setting_text(name, getattr(arm.config, name)) for name in ordered]
+    parts += [arm.members[0].origin, arm.place if is_placed else ""]
+    return ", ".join(part for part in (RULES[arm.config.algorithm].name, *parts) if part)
+
+
+_WORDS = {
+    "actor_coef": "c_A {:g}",
+    "gae_lambda": "lambda {:g}",
+    "group_size": "groups of {}",
+    "operands": "{} numbers",
+    "prompts_per_step": "{} prompts a step",
+    "steps": "{} steps",
+}
+
+
+def setting_text(name: str, value) -> str:
+    """A setting in a few words: "beta 0.1", "c_A 0.05", "25% flips"."""
+    if name == "model":
+        return f"model {PurePath(value).name}"
+    if name == "reward_noise":
+        return f"{value:.0%} flips" if value else "no flips"
+    if name in _WORDS:
+        return _WORDS[name].format(value)
+    return f"{name.replace('_', ' ')} {f'{value:g}' if isinstance(value, float) else value}"
+
+
+def task_problem(found: Sequence[Arm]) -> str:
+    """One sentence if the arms solve different tasks, naming the tasks and their runs; "" if they solve one."""
+    tasks = by_task(found)
+    if len(tasks) < 2:
+        return ""
+    listed = " and ".join(
+        f"{task} ({_some([m.name for arm in of for m in arm.members])})" for task, of in tasks.items()
+    )
+    return f"these runs solve different tasks, whose numbers cannot share a figure: {listed}. Keep the runs of one task."
+
+
+def by_task(found: Sequence[Arm]) -> dict[str, list[Arm]]:
+    """Task in words -> its arms; only what differs is named."""
+    differing = [name for name in TASK if len({getattr(arm.config, name) for arm in found}) > 1]
+    tasks: dict[str, list[Arm]] = {}
+    for arm in found:
+        words = ", ".join(setting_text(name, getattr(arm.config, name)) for name in differing)
+        tasks.setdefault(words, []).append(arm)
+    return tasks
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    """ "a, b, c and 4 more"."""
+    shown = ("; " if any("," in name for name in names) else ", ").join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+# ---- what a run measured
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What a run measured, as arrays.
+
+    steps: int [S]; series: metric -> (indices into steps at which it was measured, values: float64, nan where not finite);
+    spent: axis -> float64 [S], what had been spent before each record, nan where it is not known;
+    tokens_are_estimated: some step did not count its tokens, and prompts x group x mean length stands in.
+    """
+
+    steps: np.ndarray
+    series: dict[str, tuple[np.ndarray, np.ndarray]]
+    spent: dict[str, np.ndarray]
+    tokens_are_estimated: bool
+
+    def along(self, metric: str, axis: str) -> tuple[np.ndarray, np.ndarray]:
+        """Places on the axis and values of a metric: float64 [M] each, M = 0 where it was not recorded."""
+        if metric not in self.series or not np.isfinite(self.spent[axis]).all():
+            return np.empty(0), np.empty(0)
+        indices, values = self.series[metric]
+        return self.spent[axis][indices], values
+
+
+def curves(rows: Sequence[Row], config: TrainConfig) -> Curves:
+    """Arrays of a run's metrics (`RunStore.metrics`, from step 0 on)."""
+    steps = np.array([row["step"] for row in rows], dtype=np.int64)
+    places: dict[str, list[int]] = {}
+    values: dict[str, list[float]] = {}
+    for place, row in enumerate(rows):
+        for name, value in row.items():
+            places.setdefault(name, []).append(place)
+            values.setdefault(name, []).append(math.nan if value is None else value)
+    series = {
+        name: (np.array(places[name]), np.array(values[name], dtype=np.float64))
+        for name in places
+        if name != "step"
+    }
+    tokens = [row.get("tokens_sampled") for row in rows]
+    guessed = [config.batch_size * (row.get("length_mean") or math.nan) for row in rows]
+    spent = {
+        "step": steps.astype(np.float64),
+        "tokens": _before(
+            [guess if count is None else count for count, guess in zip(tokens, guessed, strict=True)]
+        ),
+        "cpu": _before([math.nan if row.get("cpu_seconds") is None else row["cpu_seconds"] for row in rows]),
+    }
+    return Curves(steps, series, spent, tokens_are_estimated=None in tokens)
+
+
+def _before(costs: Sequence[float]) -> np.ndarray:
+    """Sum of the costs of all earlier records."""
+    return (
+        np.concatenate([[0.0], np.cumsum(np.array(costs[:-1], dtype=np.float64))]) if costs else np.empty(0)
+    )
+
+
+def smoothed(values: np.ndarray, window: int) -> np.ndarray:
+    """Mean of the last `window` values (fewer at the start): nothing is smoothed with what came later. float [M]."""
+    if window == 1 or not len(values):
+        return values
+    sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(values))])
+    counts = np.concatenate([[0.0], np.cumsum(np.isfinite(values))])
+    start = np.maximum(np.arange(len(values)) - window + 1, 0)
+    end = np.arange(len(values)) + 1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(
+            np.isfinite(values), (sums[end] - sums[start]) / (counts[end] - counts[start]), np.nan
+        )
+
+
+# ---- an arm's curve
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric of an arm along an axis.
+
+    seeds: key -> (places, values) of each run that recorded it; x, mean, low, high: float [G], where all of them have a
+    value; low and high are None for a single seed. missing: keys of the runs without the metric. steps: int [G] of a `path`.
+    """
+
+    seeds: dict[str, tuple[np.ndarray, np.ndarray]]
+    x: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray | None
+    high: np.ndarray | None
+    missing: tuple[str, ...]
+    steps: np.ndarray | None = None
+
+
+def line(runs: Mapping[str, Curves], metric: str, axis: str, window: int = 1) -> Line:
+    """The curve of a metric over the runs of one arm.
+
+    Args:
+        runs: the arm's curves, by key; axis: one of AXES.
+        window: mean over so many measurements up to each one; 1 leaves them as they are.
+    """
+    seeds, missing = {}, []
+    for key, run in runs.items():
+        x, values = run.along(metric, axis)
+        if len(x):
+            seeds[key] = (x, smoothed(values, window))
+        else:
+            missing.append(key)
+    x, rows = _on_one_grid([runs[key] for key in seeds], list(seeds.values()), metric)
+    # What is drawn needs no more than float32, which sorts three times as fast.
+    low, high = bounds_of_mean(rows.astype(np.float32)) if len(seeds) > 1 else (None, None)
+    mean = rows.mean(axis=0) if len(seeds) else np.empty(0)
+    return Line(seeds, x, mean, low, high, tuple(missing))
+
+
+def _on_one_grid(members, measured, metric) -> tuple[np.ndarray, np.ndarray]:
+    """Places [G] that all seeds have reached, and their values there [n, G], interpolated between two measurements."""
+    if not measured:
+        return np.empty(0), np.empty((0, 0))
+    steps = [member.steps[member.series[metric][0]] for member in members]
+    shared = steps[0]
+    for other in steps[1:]:
+        shared = np.intersect1d(shared, other)
+    at = [x[np.isin(s, shared)] for s, (x, _) in zip(steps, measured, strict=True)]
+    grid = np.mean(at, axis=0)
+    first, last = max(x[0] for x, _ in measured), min(x[-1] for x, _ in measured)
+    grid = np.unique(np.clip(grid, first, last)) if first <= last else np.empty(0)
+    return grid, np.array([np.interp(grid, x, values) for x, values in measured])
+
+
+def bounds_of_mean(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """95% bootstrap interval of each column's mean: float [n, G] -> low, high [G] of that dtype; nan where a value is."""
+    n = len(rows)
+    counts = np.random.default_rng(_DRAW_SEED).multinomial(n, np.full(n, 1 / n), size=_DRAWS)
+    means = np.sort(
+        rows.T @ (counts.T / n), axis=1
+    )  # along memory: ten times as fast as np.quantile over the other axis
+    return _quantile(means, 0.025), _quantile(means, 0.975)
+
+
+def _quantile(ascending, share) -> np.ndarray:
+    """Of each row [G, draws], interpolated between its neighbours."""
+    place = share * (ascending.shape[1] - 1)
+    below = int(place)
+    return ascending[:, below] + (place - below) * (ascending[:, below + 1] - ascending[:, below])
+
+
+def coverage(n: int) -> float:
+    """How often such an interval over n >= 2 seeds holds the true mean, for normal numbers; 0.95 is what it aims at."""
+    return _COVERAGE[min(n, max(_COVERAGE))]
+
+
+def path(runs: Mapping[str, Curves], x_metric: str, y_metric: str, window: int = 1) -> Line:
+    """One metric of an arm's runs against another as training goes on, at the steps that have both; `window` as in `line`, for each of the two.
+
+    `seeds` and the mean are in the order of the steps, so x may go back; `x` is the mean of x_metric. No band.
+    """
+    seeds, steps, missing = {}, {}, []
+    for key, run in runs.items():
+        at, x, y = _both(run, x_metric, y_metric, window)
+        if len(at):
+            seeds[key], steps[key] = (x, y), at
+        else:
+            missing.append(key)
+    if not seeds:
+        return Line({}, np.empty(0), np.empty(0), None, None, tuple(missing))
+    shared = set.intersection(*(set(at.tolist()) for at in steps.values()))
+    rows = [[column[np.isin(steps[key], list(shared))] for column in seeds[key]] for key in seeds]
+    x, y = np.mean(rows, axis=0)
+    return Line(seeds, x, y, None, None, tuple(missing), np.array(sorted(shared)))
+
+
+def _both(run: Curves, x_metric, y_metric, window):
+    if x_metric not in run.series or y_metric not in run.series:
+        return np.empty(0), np.empty(0), np.empty(0)
+    (at_x, x), (at_y, y) = run.series[x_metric], run.series[y_metric]
+    _, in_x, in_y = np.intersect1d(at_x, at_y, return_indices=True)
+    return run.steps[at_x[in_x]], smoothed(x, window)[in_x], smoothed(y, window)[in_y]
+
+
+# ---- numbers
+
+
+@dataclass(frozen=True)
+class Number:
+    """A metric of an arm at one place of the axis. values: key -> value of each run that got there.
+
+    mean is nan where no run did; low and high are nan for fewer than two seeds. absent: keys without a value there.
+    """
+
+    values: dict[str, float]
+    mean: float
+    low: float
+    high: float
+    absent: tuple[str, ...]
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An arm minus the baseline over the seeds that both have; low and high are nan for fewer than two.
+
+    ahead, behind: in how many of the n seeds the arm is better and worse; where neither direction is, higher and lower.
+    """
+
+    n: int
+    mean: float
+    low: float
+    high: float
+    ahead: int
+    behind: int
+
+
+def ends(runs: Mapping[str, Curves], metric: str, axis: str) -> dict[str, float]:
+    """Key -> the last place at which the run measured the metric, of the runs that did."""
+    places = {key: run.along(metric, axis)[0] for key, run in runs.items()}
+    return {key: float(x[-1]) for key, x in places.items() if len(x)}
+
+
+def number(runs: Mapping[str, Curves], metric: str, axis: str, at: float) -> Number:
+    """What an arm's runs measured at a place of the axis, interpolated between two measurements, never beyond the last."""
+    values = {key: _value_at(*run.along(metric, axis), at) for key, run in runs.items()}
+    known = {key: value for key, value in values.items() if math.isfinite(value)}
+    low, high = _interval(list(known.values()))
+    mean = float(np.mean(list(known.values()))) if known else math.nan
+    return Number(known, mean, low, high, tuple(key for key in runs if key not in known))
+
+
+def _value_at(x, values, at) -> float:
+    slack = 1e-9 * max(abs(at), 1.0)
+    if not len(x) or not x[0] - slack <= at <= x[-1] + slack:
+        return math.nan
+    return float(np.interp(at, x, values))
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float]:
+    if len(values) < 2:
+        return math.nan, math.nan
+    low, high = bounds_of_mean(np.array(values)[:, None])
+    return float(low[0]), float(high[0])
+
+
+def difference(
+    arm: Arm, number_of_arm: Number, baseline: Arm, number_of_baseline: Number, better: str
+) -> Difference:
+    """The arm minus the baseline, seed by seed.
+
+    Args:
+        better: "up", "down" or "neither" (`metrics.Metric.better`): which sign counts as ahead.
+    """
+    first, second = (
+        {m.config.seed: number.values[m.key] for m in of.members if m.key in number.values}
+        for of, number in ((arm, number_of_arm), (baseline, number_of_baseline))
+    )
+    gaps = [first[seed] - second[seed] for seed in first if seed in second]
+    if not gaps:
+        return Difference(0, math.nan, math.nan, math.nan, 0, 0)
+    sign = -1 if better == "down" else 1
+    ahead, behind = (sum(sign * way * gap > 0 for gap in gaps) for way in (1, -1))
+    return Difference(len(gaps), float(np.mean(gaps)), *_interval(gaps), ahead, behind)
+
+
+# ---- credit
+
+
+def own_mistakes_auc(
+    traces: Sequence[CreditTrace], config: TrainConfig, rule: str
+) -> tuple[float, int] | None:
+    """How well a rule's one-step credit (lambda 0) finds the first wrong token of these solutions: mean AUC, and of how many.
+
+    0.5 is guessing, and what credit that is the same on every token gets. None where an array that the rule needs was not
+    recorded, or no wrong solution has a known first wrong token.
+
+    Args:
+        rule: a key of RULES; "vimpo_value" reads the credit that the log-ratios imply, whatever trained them.
+    """
+    wrong = [place for place, trace in enumerate(traces) if scorecard.is_localisable(trace)]
+    needed = ("logprob", "ref_logprob", "kl", *RULES[rule].needs)
+    if not wrong or any(getattr(trace, name) is None for trace in traces for name in needed):
+        return None
+    found = RULES[rule].credit(
+        _sampled(traces, RULES[rule].needs), dataclasses.replace(config, gae_lambda=0.0)
+    )
+    aucs = [scorecard.localise(-found[i][: len(traces[i].ids)], traces[i].first_wrong)[2] for i in wrong]
+    return float(np.mean(aucs)), len(aucs)
+
+
+def _sampled(traces, needs) -> Sampled:
+    """The solutions as one padded batch, float64."""
+    mask = np.arange(max(len(t.ids) for t in traces)) < np.array([len(t.ids) for t in traces])[:, None]
+    prompts = {trace.group_id: place for place, trace in enumerate(traces)}
+    return Sampled(
+        logprobs=_padded([t.logprob for t in traces], mask.shape[1]),
+        ref_logprobs=_padded([t.ref_logprob for t in traces], mask.shape[1]),
+        kl=_padded([t.kl for t in traces], mask.shape[1]),
+        completion_mask=mask,
+        rewards=np.array([t.reward for t in traces], dtype=np.float64),
+        group_ids=np.array([prompts[t.group_id] for t in traces]),
+        critic_values=_padded([t.critic_values for t in traces], mask.shape[1])
+        if "critic_values" in needs
+        else None,
+        mc_values=_padded([t.mc_values for t in traces], mask.shape[1] + 1) if "mc_values" in needs else None,
+    )
+
+
+def _padded(rows, width) -> np.ndarray:
+    padded = np.zeros((len(rows), width))
+    for row, values in zip(padded, rows, strict=True):
+        row[: len(values)] = values
+    return padded

@@ -1,0 +1,111 @@
+"""Every symbol of the lab as data: how the paper writes it, what the code calls it, what it means; the paper's claims.
+
+The words of the Notation page, of the links to it and of the README's table of symbols. No computation happens here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """One quantity. `paper`: as it is written, in plain characters; `latex`: the same typeset; `code`: its names in the code
+    and in files; `where`: where one meets it in the app.
+    """
+
+    key: str
+    paper: str
+    latex: str
+    code: tuple[str, ...]
+    meaning: str
+    unit: str
+    where: str
+
+    @property
+    def anchor(self) -> str:
+        """The id of its row on the Notation page."""
+        return f"symbol-{self.key.replace('_', '-')}"
+
+
+def _symbols(*found: Symbol) -> dict[str, Symbol]:
+    return {symbol.key: symbol for symbol in found}
+
+
+SYMBOLS: dict[str, Symbol] = _symbols(
+    Symbol("state", "sₜ", "s_t", ("prompt_ids", "ids"), "the state before token t: the prompt and the tokens written so far", "none", "every token strip: what stands to the left of a token"),
+    Symbol("action", "yₜ", "y_t", ("ids",), "token t, the action taken in state sₜ; the end token is one too", "none", "every token strip"),
+    Symbol("policy", "π", r"\pi", ("policy",), "the policy: the language model that is being trained", "none", "Train; Inspect, the bars of the alternatives"),
+    Symbol("reference", "π_ref", r"\pi_{\mathrm{ref}}", ("reference",), "the frozen reference: the same model with the adapter switched off", "none", "Inspect, the bars of the alternatives"),
+    Symbol("logprobs", "log π", r"\log \pi(y_t \mid s_t)", ("logprobs",), "log-probability of the token under the policy", "nats", "Inspect, lens Log-probability"),
+    Symbol("ref_logprobs", "log π_ref", r"\log \pi_{\mathrm{ref}}(y_t \mid s_t)", ("ref_logprobs",), "the same under the frozen reference (adapter off)", "nats", "Inspect, lens Reference log-probability"),
+    Symbol("old_logprobs", "log π_old", r"\log \pi_{\mathrm{old}}(y_t \mid s_t)", ("old_logprobs",), "log-probability of the token when it was sampled", "nats", "the actor loss, as the ratio π / π_old"),
+    Symbol("kl", "KL", r"\mathrm{KL}(\pi, \pi_{\mathrm{ref}})", ("kl",), "KL(π, π_ref) over the whole vocabulary at this position", "nats", "Inspect, lens KL to the reference; Train, KL curve"),
+    Symbol("beta", "β", r"\beta", ("beta",), "reward per nat", "reward/nat", "Train, settings; Inspect, the beta slider"),
+    Symbol("rho", "ρ", r"\rho_t", ("rho",), "β (log π − log π_ref)", "reward", "Inspect, lens Scaled log-ratio; first term of the formula card"),
+    Symbol("kappa", "κ", r"\kappa_t", ("kappa",), "β KL, no gradient", "reward", "Inspect, lens Scaled KL; second term of the formula card"),
+    Symbol("td_terms", "δ", r"\delta_t", ("td_terms",), "ρ − κ: what this token alone changed", "reward", "Start and Inspect, lens Token credit"),
+    Symbol("rewards", "R", "R", ("rewards",), "reward of a whole solution, paid at its end", "reward", "Inspect, the verdict line; Train, mean reward"),
+    Symbol("baseline", "baseline", r"\bar R", ("baseline",), "mean reward over the group of solutions to one prompt", "reward", "Inspect, the dashed line of the value curve"),
+    Symbol("values", "V", "V_t", ("values",), "value of a prefix. Start-anchored: V_0 = baseline, V_{t+1} = V_t + δ_t. End-anchored: V_T = 0 once R is paid", "reward", "Inspect, the value curve and the two Value lenses"),
+    Symbol("q_values", "Q", "Q(s_t, y_t)", ("mc_values",), "value after token t was chosen: the success rate from there on", "reward", "Inspect, Is it right?"),
+    Symbol("terminal_residual", "residual", r"\Sigma\delta - (R - \bar R)", ("terminal_residual",), "Σ δ − (R − baseline): the gap that the value loss squares", "reward", "Inspect, Reward against telescope; Train, value loss"),
+    Symbol("value_loss", "L_V", r"L_V", ("value_loss",), "half the mean squared terminal residual, κ without gradient: the only place where the reward enters", "reward²", "Train, value loss"),
+    Symbol("actor_loss", "L_A", r"L_A", ("ppo_clip_loss",), "clipped policy-gradient loss on whitened advantages; it holds no reward", "none", "Train, settings"),
+    Symbol("advantages", "A", "A_t", ("advantages",), "A_t = δ_t + λ A_{t+1}, whitened for the actor", "reward; whitened: none", "Inspect, the Advantage lenses"),
+    Symbol("actor_coef", "c_A", "c_A", ("actor_coef",), "weight of the actor loss", "none", "Train, settings"),
+    Symbol("gae_lambda", "λ", r"\lambda", ("gae_lambda",), "reach of a token's credit", "none", "Inspect, the lambda slider; Train, settings"),
+    Symbol("grpo_advantages", "Â", r"\hat A", ("grpo_advantages",), "GRPO's advantage: R − baseline over the group's spread, the same for every token", "none", "Start and Inspect, the GRPO strip"),
+    Symbol("surprisal", "−log π", r"-\log \pi(y_t \mid s_t)", ("surprisal",), "how unexpected the token was to the policy itself", "nats", "Inspect, lens Surprisal; Scorecard"),
+    Symbol("entropy", "H", "H_t", ("entropy",), "how undecided the policy was at this position", "nats", "Inspect, lens Entropy; Train, entropy"),
+    Symbol("soft_values", "V_soft", r"V_{\mathrm{soft}}", ("soft_value",), "value of a prefix for the best policy that pays β a nat for leaving π_ref", "reward", "Tree lab; Inspect, Is it right?"),
+    Symbol("horizon", "T", "T", ("T",), "number of tokens of a solution, the end token included", "tokens", "every token strip"),
+)  # fmt: skip
+"""key -> symbol; the key is its code name where it has one of its own. Those of the README's table stand there word for word."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper says beside what this lab measures; {names} are filled in by whoever shows it, from the bundled runs."""
+
+    paper: str
+    lab: str
+
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "Accuracy (Qwen3-4B): VIMPO 39.5, GRPO 37.4.",
+        "Tiny model, bundled runs of {steps} steps and one seed, sampled accuracy on held-out problems: VIMPO {vimpo}, GRPO {grpo}. "
+        "One seed is an illustration, not evidence; no clear winner here.",
+    ),
+    Claim(
+        "With noisy rewards: VIMPO 35.9, GRPO 32.2.",
+        "Three seeds, 100 steps, a quarter of the rewards flipped, learning rate 1e-3: VIMPO .688, GRPO .720. With other settings "
+        "VIMPO was slightly ahead. Not settled at equal tuning.",
+    ),
+    Claim(
+        "Every token gets its own credit, without a critic.",
+        "It does. Over the {wrong} wrong solutions of step {step} of the bundled run with the largest beta, the lowest credit is on "
+        "the first wrong token in {hits}; the most surprising token is it in {surprising}.",
+    ),
+    Claim(
+        "The reward enters only through the value loss, with the exact KL.",
+        "As it is built here. The one-sample estimate of KL makes every δ exactly 0 and is refused.",
+    ),
+)
+
+BIBTEX = """@article{vimpo2026,
+  title   = {VIMPO: Value-Implicit Policy Optimization},
+  author  = {{The authors of arXiv 2606.20008}},
+  journal = {arXiv preprint arXiv:2606.20008},
+  year    = {2026},
+  url     = {https://arxiv.org/abs/2606.20008}
+}
+
+@software{vimpo_lab,
+  title   = {VIMPO Lab},
+  author  = {{VIMPO Lab developers}},
+  license = {MIT}
+}
+"""
+"""The entries of CITATION.cff."""

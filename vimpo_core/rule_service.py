@@ -1,0 +1,81 @@
+"""What the rules need beside a trace, measured in the scoring process: a learned critic's V_t, Monte Carlo values of a step.
+
+`service` asks for it; everything here imports torch.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from vimpo_core import service
+from vimpo_core.service import Progress
+from vimpo_core.truth import State, monte_carlo_values
+from vimpo_core.types import CreditTrace
+
+_KEPT_CRITICS = 4
+
+
+def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None = None) -> list[np.ndarray]:
+    """Success rate from every prefix of every solution of a step; arguments and errors as `ScoringService.step_values`."""
+    from vimpo_core import models
+    from vimpo_core.policy_process import process_of
+    from vimpo_core.store import RunStore
+
+    policy = service.load_snapshot(run_dir, step)
+    with RunStore.open(run_dir) as store:
+        traces = store.traces(step)
+    asked = [
+        service.read_request(policy, t.prompt_text, t.completion_text, tuple(map(int, t.ids))) for t in traces
+    ]
+    found: dict[int, np.ndarray] = {}
+    with models.merged(policy) as model:
+        for task in dict.fromkeys(task for task, *_ in asked):
+            rows = [i for i, (of, *_) in enumerate(asked) if of == task]
+            process = process_of(policy, model, task, list(dict.fromkeys(asked[i][1] for i in rows)))
+            values = monte_carlo_values(
+                process,
+                [State(tuple(asked[i][2]), tuple(asked[i][3])) for i in rows],
+                tries,
+                outcomes=service.kept_outcomes((run_dir, step), task, 0),
+                on_progress=progress and progress.tell,
+            )
+            found |= {i: one.value for i, one in zip(rows, values, strict=True)}
+    return [found[i] for i in range(len(traces))]
+
+
+def with_critic(trace: CreditTrace, run_dir: Path | None, step: int) -> CreditTrace:
+    """A scored trace with V_t by the run's own critic at that step; as it is where the run has none."""
+    critic = None if run_dir is None else _critic(run_dir, step)
+    if critic is None:
+        return trace
+    from vimpo_core import critic as critics
+    from vimpo_core import scores
+
+    policy = service.load_snapshot(run_dir, step)
+    ids = [list(map(int, trace.ids))]
+    batch = scores.make_batch([list(trace.prompt_ids)], ids, policy.pad_id, policy.device)
+    values = critics.values_of(critic, critics.states_of(policy, batch), batch.completion_mask)
+    return trace.with_(
+        critic_values=values[0].cpu().numpy().astype(np.float32),
+        provenance=trace.provenance | {"critic_values": "recomputed"},
+    )
+
+
+@functools.lru_cache(maxsize=_KEPT_CRITICS)
+def _critic(run_dir: Path, step: int):
+    """The critic saved with a snapshot, None where there is none. ValueError if it is damaged or does not fit."""
+    from vimpo_core import critic as critics
+    from vimpo_core import models
+    from vimpo_core.store import RunStore
+
+    with RunStore.open(run_dir) as store:
+        state = models.part(models.from_bytes(store.snapshot(step)), models.CRITIC)
+        seed = store.config().seed
+    if not state:
+        return None
+    critic = critics.make_critic(service.load_snapshot(run_dir, step), seed)
+    critics.load_critic(critic, state)
+    return critic.eval()

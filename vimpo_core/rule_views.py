@@ -1,0 +1,368 @@
+"""Every credit rule on the same solution: what each token is credited with, how hard it is pushed, where rules disagree.
+
+Credit is `Rule.credit`, in reward units. Push is `family.weights`, minus the gradient of the rule's loss in the token's
+log-probability; rules scale it differently (one divides by all tokens, the next by all solutions), so it is shown relative to
+its root mean square over all tokens of the step. NumPy only; knows neither Streamlit nor where a trace came from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from vimpo_core import family, views
+from vimpo_core.config import TrainConfig
+from vimpo_core.family import RULES, Sampled
+from vimpo_core.scorecard import verifier_reward
+from vimpo_core.types import CreditTrace
+from vimpo_core.visible_text import visible_text
+
+PUSH_DECIMALS = 2
+CREDIT_DECIMALS = 3
+"""Of credit that is not implied by log-probabilities; implied credit has the digits of `views.ledger`."""
+
+WHY_NOT = {
+    "recorded": "Log-probabilities or KL were not recorded at this step.",
+    "critic": "There is no learned critic here: train with PPO to get one.",
+    "monte_carlo": "Monte Carlo values were not measured yet.",
+    "group": "Needs the other solutions of the prompt, and a typed one stands alone.",
+    "step": "The push is scaled over the solutions of a step, and a typed one stands alone.",
+}
+"""Why a rule has no number here."""
+
+_PAIR = ("logprob", "ref_logprob", "kl")
+_SAME = 1e-9
+"""Of a rule's largest magnitude: numbers nearer than this are called equal, more than float64 loses on the way."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The solutions of a step, or a typed one alone, as the rules see them.
+
+    sampled: float64, kl as kappa uses it; nan in arrays that some trace lacks (`missing` names them); token_budget: of the
+    task; is_typed: alone, so that nothing that is scaled over a group or a step is defined.
+    """
+
+    traces: Sequence[CreditTrace]
+    sampled: Sampled
+    config: TrainConfig
+    token_budget: int
+    is_typed: bool
+    missing: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one rule says about a batch: float64 [B, T], 0 where masked; None with a key of WHY_NOT where it cannot say.
+
+    credit: reward units; weights: `family.weights`, no unit; rms: their root mean square over the tokens of the step.
+    """
+
+    credit: np.ndarray | None
+    weights: np.ndarray | None
+    rms: float
+    no_credit: str = ""
+    no_push: str = ""
+
+    @property
+    def push(self) -> np.ndarray | None:
+        """The weights over their root mean square; all 0 where the rule pushes no token of the step."""
+        return None if self.weights is None else self.weights / (self.rms or 1.0)
+
+
+def batch_of(
+    traces: Sequence[CreditTrace],
+    config: TrainConfig,
+    token_budget: int,
+    is_typed: bool = False,
+    mc_values: Sequence[np.ndarray] | None = None,
+) -> Batch:
+    """The traces of a step as one padded batch.
+
+    Args:
+        config: the run's settings as they are to be read, beta and gae_lambda included.
+        mc_values: success rate from every prefix of each solution, [T+1] each; None: those that the run recorded.
+    """
+    mask = (
+        np.arange(max((len(t.ids) for t in traces), default=0))
+        < np.array([len(t.ids) for t in traces])[:, None]
+    )
+    recorded = {name: [getattr(t, name) for t in traces] for name in (*_PAIR, "critic_values", "mc_values")}
+    if mc_values is not None:
+        recorded["mc_values"] = list(mc_values)
+    missing = frozenset(name for name, rows in recorded.items() if any(row is None for row in rows))
+    padded = {
+        name: None if name in missing else _padded(rows, mask.shape[1] + (name == "mc_values"))
+        for name, rows in recorded.items()
+    }
+    logprobs, ref_logprobs, kl = (
+        np.full(mask.shape, np.nan) if padded[name] is None else padded[name] for name in _PAIR
+    )
+    sampled = Sampled(
+        logprobs,
+        ref_logprobs,
+        family.kappa_kl(config, logprobs, ref_logprobs, kl),
+        mask,
+        np.array([t.reward for t in traces], dtype=np.float64),
+        np.array([t.group_id for t in traces]),
+        padded["critic_values"],
+        padded["mc_values"],
+    )
+    return Batch(traces, sampled, config, token_budget, is_typed, missing)
+
+
+def judge(batch: Batch) -> dict[str, Judgement]:
+    """Credit and push by every rule of RULES, in its order."""
+    return {key: _judgement(batch, key) for key in RULES}
+
+
+def needs_group(key: str) -> bool:
+    """Whether a rule's credit compares a solution with the others of its prompt."""
+    return "mean" in RULES[key].terms["signal"]
+
+
+def _judgement(batch: Batch, key: str) -> Judgement:
+    no_credit = _why_no_credit(batch, key)
+    no_push = no_credit
+    if batch.is_typed and not no_credit:
+        no_push = "group" if RULES[key].value else "step"
+    found = None if no_credit else RULES[key].credit(batch.sampled, batch.config)
+    weights, rms = None, 0.0
+    if not no_push:
+        weights = family.weights(key, batch.sampled, batch.config, batch.token_budget)
+        count = batch.sampled.completion_mask.sum()
+        rms = float(np.sqrt((weights**2).sum() / max(count, 1)))
+    return Judgement(found, weights, rms, no_credit, no_push)
+
+
+def _why_no_credit(batch: Batch, key: str) -> str:
+    if batch.is_typed and needs_group(key):
+        return "group"
+    rule = RULES[key]
+    if rule.value:
+        return "recorded" if batch.missing.intersection(_PAIR) else ""
+    names = {"critic_values": "critic", "mc_values": "monte_carlo"}
+    return next((names[name] for name in rule.needs if name in batch.missing), "")
+
+
+def _padded(rows, width) -> np.ndarray:
+    padded = np.zeros((len(rows), width))
+    for row, values in zip(padded, rows, strict=True):
+        row[: len(values)] = values
+    return padded
+
+
+# --- one solution ----------------------------------------------------------------------------------------------------
+
+
+def of_solution(batch: Batch, values: np.ndarray | None, index: int) -> np.ndarray | None:
+    """One row of [B, T] without its padding."""
+    return None if values is None else values[index, : len(batch.traces[index].ids)]
+
+
+def is_flat(values: np.ndarray) -> bool:
+    """Whether every token has the same number."""
+    return not len(values) or bool(np.ptp(values) <= _SAME * np.abs(values).max())
+
+
+def shown_credit(batch: Batch, judged: Judgement, key: str, index: int) -> tuple[np.ndarray, int] | None:
+    """Credit of one solution as it is shown: whole numbers of the last digit [T], and how many digits. None: cannot say.
+
+    Implied credit is that of `views.ledger`, so that it recombines with what stands in the card.
+    """
+    values = of_solution(batch, judged.credit, index)
+    if values is None:
+        return None
+    if not RULES[key].value:
+        return views.units(values, CREDIT_DECIMALS), CREDIT_DECIMALS
+    book = ledger_of(batch, key, index)
+    return book.arrays["td_terms" if key == "vimpo_value" else "advantages"], book.reward_decimals
+
+
+def ledger_of(batch: Batch, key: str, index: int) -> views.Ledger:
+    """The shown numbers of a solution as a VIMPO rule reads them: with its KL, and without one where it is soft."""
+    length = len(batch.traces[index].ids)
+    kl = 0 * batch.sampled.kl if RULES[key].value == "soft" else batch.sampled.kl
+    trace = batch.traces[index].with_(kl=kl[index, :length])
+    return views.ledger(trace, batch.config.beta, batch.config.gae_lambda)
+
+
+# --- what the strips draw --------------------------------------------------------------------------------------------
+
+
+def rules_payload(
+    batch: Batch, judged: dict[str, Judgement], index: int, group_rule: str | None = None
+) -> dict:
+    """Every rule's strip of one solution in both readings, ready for JSON; with `group_rule`, also that rule on each solution
+    of the prompt. Both readings have one symmetric scale for all that is drawn.
+    """
+    trace = batch.traces[index]
+    rows = [_row(batch, judged[key], key, index) for key in RULES]
+    group = [] if group_rule is None else _group(batch, judged[group_rule], group_rule, index)
+    payload = {
+        **_solution(trace),
+        "rows": rows,
+        "group": group,
+        "group_rule": "" if group_rule is None else RULES[group_rule].name,
+        "scales": {
+            lens: views.round_up(
+                max(
+                    (
+                        abs(v) / 10 ** row[lens]["decimals"]
+                        for row in rows + group
+                        for v in row[lens]["values"] or ()
+                    ),
+                    default=0,
+                )
+            )
+            for lens in ("push", "credit")
+        },
+    }
+    return views.with_version(payload)
+
+
+def _row(batch: Batch, judged: Judgement, key: str, index: int) -> dict:
+    push, credit = of_solution(batch, judged.push, index), shown_credit(batch, judged, key, index)
+    raw = of_solution(batch, judged.credit, index)
+    return {
+        "key": key,
+        "name": RULES[key].name,
+        "formula": RULES[key].formula,
+        "push": {
+            "values": None if push is None else views.whole(views.units(push, PUSH_DECIMALS)),
+            "decimals": PUSH_DECIMALS,
+            "is_flat": push is not None and is_flat(push),
+            "why_not": WHY_NOT[judged.no_push] if judged.no_push else "",
+        },
+        "credit": {
+            "values": None if credit is None else views.whole(credit[0]),
+            "decimals": CREDIT_DECIMALS if credit is None else credit[1],
+            "is_flat": raw is not None and is_flat(raw),
+            "why_not": WHY_NOT[judged.no_credit] if judged.no_credit else "",
+        },
+    }
+
+
+def _group(batch: Batch, judged: Judgement, key: str, index: int) -> list[dict]:
+    same = [i for i, trace in enumerate(batch.traces) if trace.group_id == batch.traces[index].group_id]
+    return [
+        _row(batch, judged, key, i)
+        | _solution(batch.traces[i])
+        | {
+            "sample": batch.traces[i].sample_idx,
+            "is_right": verifier_reward(batch.traces[i]) == 1,
+            "reward": batch.traces[i].reward,
+            "is_chosen": i == index,
+        }
+        for i in same
+    ]
+
+
+def _solution(trace: CreditTrace) -> dict:
+    return {
+        "text": [visible_text(t) for t in trace.text],
+        "line_starts": views.step_starts(trace),
+        "first_wrong": trace.first_wrong,
+    }
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+class RuleRow(NamedTuple):
+    """One rule on one token and on the first wrong one.
+
+    credit: whole numbers of its last digit with the number of digits, None where `why_not` (a key of WHY_NOT) says so; push:
+    relative; rank: of the first wrong token by credit, 1 is lowest; tied: how many tokens share its credit, itself included;
+    None where nothing is wrong or there is no credit.
+    """
+
+    key: str
+    credit: tuple[float, int] | None
+    push: float | None
+    rank: int | None
+    tied: int | None
+    no_credit: str
+    no_push: str
+
+
+def rule_rows(batch: Batch, judged: dict[str, Judgement], index: int, token: int) -> list[RuleRow]:
+    """Every rule on this token of a solution, in the order of RULES."""
+    return [_rule_row(batch, judged[key], key, index, token) for key in RULES]
+
+
+def _rule_row(batch, judged, key, index, token) -> RuleRow:
+    shown, push = shown_credit(batch, judged, key, index), of_solution(batch, judged.push, index)
+    rank, tied = _rank(of_solution(batch, judged.credit, index), batch.traces[index].first_wrong)
+    return RuleRow(
+        key,
+        None if shown is None else (float(shown[0][token]), shown[1]),
+        None if push is None else float(push[token]),
+        rank,
+        tied,
+        judged.no_credit,
+        judged.no_push,
+    )
+
+
+def _rank(credit: np.ndarray | None, token: int | None) -> tuple[int | None, int | None]:
+    if credit is None or token is None or token >= len(credit):
+        return None, None
+    room = _SAME * np.abs(credit).max()
+    return 1 + int((credit < credit[token] - room).sum()), int((np.abs(credit - credit[token]) <= room).sum())
+
+
+# --- where they disagree ---------------------------------------------------------------------------------------------
+
+
+class Spread(NamedTuple):
+    """A token with the rules that push it lowest and highest, and how far apart, in root mean squares."""
+
+    token: int
+    spread: float
+    lowest: str
+    highest: str
+
+
+class Disagreement(NamedTuple):
+    """A solution of the step: 1 - cosine between the pushes of two rules on its tokens, 0 alike to 2 opposite."""
+
+    index: int
+    distance: float
+
+
+def disputed_tokens(
+    batch: Batch, judged: dict[str, Judgement], index: int, keys: Sequence[str]
+) -> list[Spread]:
+    """The tokens of a solution, the largest spread of push among `keys` first; rules without a push here are passed over."""
+    pushes = {key: row for key in keys if (row := of_solution(batch, judged[key].push, index)) is not None}
+    if len(pushes) < 2:
+        return []
+    names, table = list(pushes), np.stack(list(pushes.values()))
+    found = [
+        Spread(t, float(np.ptp(column)), names[int(column.argmin())], names[int(column.argmax())])
+        for t, column in enumerate(table.T)
+    ]
+    return sorted(found, key=lambda one: -one.spread)
+
+
+def disputed_solutions(judged: dict[str, Judgement], a: str, b: str) -> tuple[list[Disagreement], int]:
+    """The solutions of the step, the largest disagreement of two rules first; and how many are left out, because one of the
+    two pushes none of their tokens."""
+    ours, theirs = judged[a].push, judged[b].push
+    if ours is None or theirs is None:
+        return [], 0
+    lengths = np.sqrt((ours**2).sum(axis=1) * (theirs**2).sum(axis=1))
+    is_pushed = lengths > 0
+    cosines = (ours * theirs).sum(axis=1) / np.where(is_pushed, lengths, 1)
+    found = [Disagreement(int(i), float(1 - cosines[i])) for i in np.flatnonzero(is_pushed)]
+    return sorted(found, key=lambda one: -one.distance), int((~is_pushed).sum())
+
+
+def settings_at(config: TrainConfig, step: int, beta: float, gae_lambda: float) -> TrainConfig:
+    """A run's settings in force at a step, with beta and lambda as they are looked at."""
+    return dataclasses.replace(config.at(step), beta=beta, gae_lambda=gae_lambda)
