@@ -28,7 +28,7 @@ def write(plan: Plan, out: Path, command: str) -> dict:
     results.write_whole(out / "report.md", document.markdown(parts))
     page = document.page(found["title"], parts, lambda name: figures.inline(drawn[name]))
     results.write_whole(out / "report.html", page)
-    results.write_whole(out / "results.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
+    results.write_whole(out / "results.json", json.dumps(found, allow_nan=False) + "\n")
     missing = sum(len(arm["missing"]) for block in found["blocks"] for arm in block["arms"])
     return {
         "report": str(out / "report.md"),
