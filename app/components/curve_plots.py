@@ -1,0 +1,35 @@
+"""Plots of two lines each that grow while they are measured, on axes that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import streamlit as st
+
+from app.components.assets import as_data, read_asset, read_assets
+from vimpo_core.failures import Plot, Point
+from vimpo_core.views import with_version
+
+_mount = st.components.v2.component(
+    "curve_plots",
+    html=read_asset("curve_plots.html"),
+    css=read_assets("views.css", "curve_plots.css"),
+    js=read_assets("mounting.js", "drawing.js", "curve_plots.js"),
+    isolate_styles=True,
+)
+
+
+def curve_plots(plots: Sequence[Plot], points: Sequence[Point], *, key: str) -> None:
+    """Draw what has been measured so far; points: as `failures.Point`."""
+    theme = "dark" if st.context.theme.type == "dark" else "light"
+    drawn = [_drawn(plot, [point for point in points if point["plot"] == i]) for i, plot in enumerate(plots)]
+    _mount(key=key, data=as_data(with_version({"plots": drawn}) | {"theme": theme}))
+
+
+def _drawn(plot: Plot, points: Sequence[Point]) -> dict:
+    return asdict(plot) | {
+        "points": [
+            {"x": point["x"], "y": [point["y"].get(line.key) for line in plot.lines]} for point in points
+        ]
+    }

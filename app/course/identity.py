@@ -1,0 +1,166 @@
+"""Chapter 3, The identity: what it says, where it comes from step by step, and which of two optima the value loss goes to."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import derivation, routes
+from app.course.lesson import Lesson, Option, Plan, Question, symbol
+from vimpo_core import tree_views
+from vimpo_core.lessons import descents
+from vimpo_core.two_optima import example, two_optima
+
+DROPPED = Question(
+    "dropped",
+    "Cross out β KL and demand that what is left, ρ = Q − V with rewards and values as before, hold in the end. Where does "
+    "training then go?",
+    (
+        Option(
+            "other",
+            "To another policy, which weighs the KL to come as well",
+            "Without the KL term the same descent ends at the **soft optimum**, at a distance of {rho_soft} from it and {rho_local} "
+            "from VIMPO's policy (total variation: 0 is the same, 1 is no overlap). There the cost of moving sits inside V itself, so no "
+            "term is left for it.",
+            is_right=True,
+        ),
+        Option(
+            "same",
+            "To the same policy: the KL term is small and averages out",
+            "It cannot average out: a KL is never below 0. Over a whole solution on this tree it comes to {kappa} on average, "
+            "where rewards are 0 or 1, and the policy that training reaches is {rho_local} away in total variation.",
+        ),
+        Option(
+            "back",
+            "Back to the reference: nothing pays for moving any more",
+            "At the reference every ρ is 0, so Q = V everywhere: all tokens would have to be equally good. On this tree "
+            "they are not: the reference earns {reference_reward}, the policy reached without the term {soft_reward}.",
+        ),
+        Option(
+            "nowhere",
+            "Nowhere: no policy fulfils what is left",
+            "One does, once V is read as reward less the cost of all KL to come. After {steps} steps the descent without the term is "
+            "{rho_soft} away from it, so it does arrive.",
+        ),
+    ),
+)
+QUESTIONS = (DROPPED,)
+CONTROLS = derivation.CONTROLS
+
+PLAN = Plan(
+    aims=(
+        "Say the identity in words: moved probability = effect on the reward + what the position moved on average.",
+        "Follow it from a KL-regularised choice of one token, and know at which step two roads part.",
+        "Name the policy that VIMPO's value loss goes to, and the one it does not go to.",
+    ),
+    timings=(
+        (2, "Read the sentence and the formula; let somebody say each term in words."),
+        (1, "Predict what happens without the KL term."),
+        (3, "Walk through the steps. Let the class choose a term to break, and read which check fails and by how much."),
+        (
+            2,
+            "The fork: with κ the descent ends {kappa_local} from the local fixed point, with ρ only {rho_soft} from the soft one.",
+        ),
+    ),
+    asks=(
+        (
+            "Which step would fail if β were on the wrong side of the exponent?",
+            "The tilted policy: the weight of a token is exp(Q/β). Break it in the list and read the gap.",
+        ),
+        (
+            "The two policies get {local_reward} and {soft_reward} of the reward on this tree. Is the soft one better?",
+            "By its own measure, reward less KL cost, it is the best there is. VIMPO's policy fulfils another equation and is close "
+            "by when β is large.",
+        ),
+    ),
+    misconceptions=(
+        ("VIMPO finds the KL-regularised optimum.", "That is the soft optimum. With κ in its loss VIMPO goes to the local fixed point, {apart} away on this tree."),
+        ("The identity holds during training.", "It holds at the fixed point. Before that the two sides differ, and the gap is what the value loss squares (chapter 4)."),
+    ),
+)  # fmt: skip
+
+
+def numbers() -> dict[str, str]:
+    """The tree that the sliders show at first."""
+    return _numbers(*(control.first() for control in CONTROLS))
+
+
+def show(lesson: Lesson) -> None:
+    _tell(lesson)
+    asked, below = st.container(), st.container()
+    values = tuple(control.first() for control in CONTROLS)
+    if lesson.answer(DROPPED) is not None and lesson.link.is_unlocked:
+        with below:
+            lesson.text(
+                "#### The derivation\nFifteen small steps from a choice of one token to the identity and the loss. Each is checked by "
+                "sympy and in numbers on a small tree of tokens; break one and see what fails."
+            )
+            with st.container(horizontal=True, gap="medium"):
+                values = tuple(lesson.control(control) for control in CONTROLS)
+    found = _numbers(*values)
+    with asked:
+        is_shown = lesson.predict(DROPPED, **found)
+    if not is_shown:
+        return
+    with asked:
+        _reveal(lesson, values, found)
+    with below:
+        derivation.show(*values)
+        beta, vocab, depth, _ = values
+        lesson.onward(
+            see=(
+                "Watch both descents in the Tree lab",
+                routes.TREE,
+                {"vocab": vocab, "depth": depth, "beta": beta, "policy": "descent"},
+            )
+        )
+
+
+def _tell(lesson: Lesson) -> None:
+    lesson.text(
+        "Chapter 2 read a credit off two networks. Why should that number be worth anything? Think of a **policy** as a softmax "
+        "over next tokens. It earns a reward at the end of a solution and pays {beta} for every nat by which it leaves the "
+        "{reference}. What is the best it can do at one position, if it knows {q} of every token, the reward to expect "
+        "after it? The reference, tilted: a token's probability is multiplied by $\\exp(Q/\\beta)$ and everything is divided by one "
+        "number, so that it sums to 1. Take the log, and get rid of that one number by averaging over the policy:",
+        beta=symbol("beta"), reference=symbol("reference"), q=symbol("q_values"),
+    )  # fmt: skip
+    st.latex(
+        r"\underbrace{\beta\,\log\frac{\pi(y_t\mid s_t)}{\pi_{\mathrm{ref}}(y_t\mid s_t)}}_{\rho_t}"
+        r" = \underbrace{Q(s_t, y_t) - V(s_t)}_{\text{advantage}}"
+        r" + \underbrace{\beta\,\mathrm{KL}(s_t)}_{\kappa_t}",
+        width=780,
+    )
+    lesson.text(
+        "In words: **how far a token was moved, in reward units, is how much it changed the reward to expect, plus what its "
+        "position has moved on average.** {v} is that expectation before the token was chosen, Q after it. So ρ − κ, the credit δ of "
+        "chapter 2, *is* the token's advantage, and nobody had to train a second network for it. The last term is the one "
+        "that people forget.",
+        v=symbol("values"),
+    )  # fmt: skip
+
+
+def _reveal(lesson: Lesson, values: tuple, found: dict[str, str]) -> None:
+    lesson.text(
+        "**Which policy VIMPO goes to.** Descent on its value loss, {steps} steps on the tree below at β = {beta}:\n\n"
+        "| | distance from the local fixed point | distance from the soft optimum |\n|---|---|---|\n"
+        "| with κ, as VIMPO has it | **{kappa_local}** | {kappa_soft} |\n"
+        "| ρ only | {rho_local} | **{rho_soft}** |\n\n"
+        "The two goals themselves are {apart} apart. At the **local fixed point** V is the plain reward that the policy itself will get, "
+        "{local_reward} from the start, and κ has to be written down. At the **soft optimum** V is reward less the cost of all KL "
+        "to come, {soft_value} from the start, so κ is in it already. Adding κ there, or leaving it out here, is an error, and the "
+        "steps below show its size.",
+        **found, beta=f"{values[0]:g}",
+    )  # fmt: skip
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _numbers(beta: float, vocab: int, depth: int, seed: int) -> dict[str, str]:
+    tree, reference = example(vocab, depth, seed)
+    optima, ends = two_optima(tree, reference, beta), descents(tree, reference, beta)
+    shown = {
+        "kappa_local": ends.with_kappa["local"], "kappa_soft": ends.with_kappa["soft"],
+        "rho_local": ends.rho_only["local"], "rho_soft": ends.rho_only["soft"], "apart": optima.apart, "kappa": ends.kappa,
+        "local_reward": optima.local.reward, "soft_reward": optima.soft.reward, "soft_value": optima.soft.value,
+        "reference_reward": optima.reference_reward,
+    }  # fmt: skip
+    return {name: f"{value:.3f}" for name, value in shown.items()} | {"steps": str(tree_views.STEPS)}

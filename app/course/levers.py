@@ -1,0 +1,119 @@
+"""Chapter 5, Two levers: real updates with the value loss alone, the actor alone, or both, and what every token does."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import levers, routes
+from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
+from vimpo_core.levers import ACTOR_COEFS, BETAS, LEARNING_RATES, PROMPTS, SAMPLES
+
+FIRST = Question(
+    "first",
+    "An untrained policy has written {count} solutions, right and wrong ones. Now **the actor alone** makes one update. Which tokens "
+    "become more likely?",
+    (
+        Option(
+            "none",
+            "None: nothing moves at all",
+            "The actor multiplies each token's ratio by its advantage, and advantages are read off log π − log π ref. Before the first "
+            "update that is 0 for every token, so is the gradient. Press it below: the table says 0.",
+            is_right=True,
+        ),
+        Option(
+            "right",
+            "Those of the right solutions",
+            "That is what GRPO would do: it multiplies by the reward. VIMPO's actor has no reward in it, only advantages read off the "
+            "policy, and these are all 0 before anything has moved.",
+        ),
+        Option(
+            "likely",
+            "Those that are likely already",
+            "It does amplify, but what it amplifies is how far the policy has **moved away from its reference**, not how likely a token "
+            "is. Nothing has moved yet, so there is nothing to amplify.",
+        ),
+        Option(
+            "noise",
+            "Random ones, as the advantages are noise at first",
+            "Noise would need two different numbers to subtract. Policy and reference are the same network at the start, so every "
+            "advantage is exactly 0, not nearly.",
+        ),
+    ),
+)
+QUESTIONS = (FIRST,)
+
+RATE = Control("rate", "Learning rate", LEARNING_RATES, 1e-3, "Step size of Adam in every press.")
+BETA = Control("beta", "beta", BETAS, 0.1, "Reward per nat: how much reward a log-ratio stands for.")
+COEF = Control("c_A", "c_A", ACTOR_COEFS, 0.05, "Weight of the actor where both are stepped together.")
+CONTROLS = (RATE, BETA, COEF)
+
+PLAN = Plan(
+    aims=(
+        "Say which of VIMPO's two losses knows the reward, and which does not.",
+        "Follow one update from sampling to the moved tokens, with numbers.",
+        "Explain why the actor is silent at first, and what it does later.",
+    ),
+    timings=(
+        (1, "Read the two losses. Which of them has R in it?"),
+        (1, "Predict what the actor alone does first."),
+        (2, "Press the actor, then the value loss three times, then the actor again. What changed for it?"),
+        (2, "Slow motion: walk through the six stages of the last press with one wrong solution."),
+        (1, "Raise the learning rate or c_A, and let the class predict before each press."),
+    ),
+    asks=(
+        (
+            "The value loss pushes every token of a solution alike. Where does credit for single tokens come from then?",
+            "Solutions share tokens and weights. A token that stands in right solutions and wrong ones is pushed both ways; one that "
+            "stands only in wrong ones is pushed down each time.",
+        ),
+        (
+            "Why is the actor worth having, if it knows no reward?",
+            "It turns the credit that has been read off into a push on single tokens, which speeds up slow learning. Too strong, it runs "
+            "away (chapter 6).",
+        ),
+    ),
+    misconceptions=(
+        ("The actor sees the reward.", "It sees advantages only, and these come from log-ratios. Press it first: nothing moves."),
+        ("The value loss is a critic's loss.", "It is a loss on the policy's own log-ratios; descending it changes the policy."),
+    ),
+)  # fmt: skip
+
+
+def numbers() -> dict[str, str]:
+    """The size of the batch."""
+    return {"count": str(PROMPTS * SAMPLES), "prompts": str(PROMPTS), "samples": str(SAMPLES)}
+
+
+def show(lesson: Lesson) -> None:
+    levers.warm_up()
+    lesson.text(
+        "VIMPO learns with two losses at once. The {value} squares, for each solution, what the credits leave unexplained, the "
+        "{residual}; **the reward comes in here and nowhere else**. The {actor} multiplies each token by its advantage, which is "
+        "read off the policy:",
+        value=symbol("value_loss", "value loss"), residual=symbol("terminal_residual", "terminal residual"),
+        actor=symbol("actor_loss", "actor's loss"),
+    )  # fmt: skip
+    st.latex(
+        r"L = \underbrace{\tfrac12\,\mathrm{mean}\bigl(\textstyle\sum_t \delta_t - (R - \bar R)\bigr)^2}_{L_V}"
+        r" + c_A \underbrace{\mathrm{mean}_t\bigl(-\hat A_t \, r_t\bigr)}_{L_A\text{, clipped}},"
+        r"\qquad r_t = \frac{\pi(y_t)}{\pi_{\text{old}}(y_t)}",
+        width=780,
+    )
+    lesson.text(
+        "Below is a batch you can train by hand: {prompts} problems, {samples} solutions each, written by the untrained model. Every press "
+        "is one real update of its network.",
+        **numbers(),
+    )
+    if not lesson.predict(FIRST, **numbers()):
+        return
+    st.fragment(_press)(lesson)
+
+
+def _press(lesson: Lesson) -> None:
+    lesson.text(
+        "**Try it in this order**: the actor; then the value loss three times; then the actor again. After that go where you like."
+    )
+    with st.container(horizontal=True, gap="medium"):
+        rate, beta, coef = (lesson.control(control) for control in CONTROLS)
+    levers.show(rate, beta, coef)
+    lesson.onward(see=("Train a whole run", routes.TRAIN, {}))

@@ -1,0 +1,371 @@
+"""The two levers on one small batch: press the value loss, the actor, or both, and see what every token did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from app import state
+from app.components.aligned_strips import Row, aligned_strips
+from app.course import asking
+from app.text import as_code, signed
+from vimpo_core import views
+from vimpo_core.lab_service import lab_service
+from vimpo_core.levers import LEVERS, MOST_BATCH, MOST_PRESSES, SAMPLES, Levers, Moment, Pressed
+from vimpo_core.types import CreditTrace
+from vimpo_core.visible_text import visible_text
+
+PRESSES, BATCH, SOLUTION, STAGE = "press", "batch", "solution", "stage"
+"""Names in the address."""
+STAGES = {
+    "sample": "1 Sample",
+    "verify": "2 Verify",
+    "value": "3 Value",
+    "loss": "4 Loss",
+    "advantage": "5 Advantage",
+    "update": "6 Update",
+}
+LIMIT_SECONDS = 30
+_PATIENCE_SECONDS = 1.0
+"""A press takes a tenth of that: waiting for it at once, nothing flickers."""
+_REQUEST, _STRIP = "levers.request", "levers.strip"
+_WORDS = {"v": "the value loss", "a": "the actor", "b": "both together"}
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def warm_up() -> None:
+    """Let the process that presses start before the first press."""
+    lab_service().warm_up_levers()
+
+
+def show(learning_rate: float, beta: float, actor_coef: float) -> None:
+    """Buttons, and below them the batch before and after the last press. Everything pressed stands in the address."""
+    notes: list[str] = []
+    asked = _asked(learning_rate, beta, actor_coef, notes)
+    for note in notes:
+        st.info(note)
+    _buttons(asked)
+    request = (_REQUEST, ("levers", asked), lambda: lab_service().press(asked, timeout=LIMIT_SECONDS))
+    pressed = asking.ahead(*request, patience=_PATIENCE_SECONDS) or asking.wait_for(
+        *request, "Pressing", LIMIT_SECONDS
+    )
+    if pressed is not None:
+        _look(pressed)
+
+
+def _asked(learning_rate: float, beta: float, actor_coef: float, notes: list[str]) -> Levers:
+    """What the address asks for; what it asks wrongly is dropped with a sentence."""
+    batch = int(state.number(BATCH, 0, MOST_BATCH, 0, notes))
+    presses = st.query_params.get(PRESSES, "")
+    try:
+        return Levers(batch, presses, learning_rate, beta, actor_coef)
+    except ValueError as error:
+        st.query_params.pop(PRESSES, None)
+        notes.append(f"The link's presses were dropped: {error}")
+        return Levers(batch, "", learning_rate, beta, actor_coef)
+
+
+def _buttons(asked: Levers) -> None:
+    is_full = len(asked.presses) >= MOST_PRESSES
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for letter, name in LEVERS.items():
+            label = {"value": "Step the value loss", "actor": "Step the actor", "both": "Step both"}[name]
+            st.button(
+                label, key=f"levers.{name}", type="primary" if letter == "v" else "secondary", disabled=is_full,
+                on_click=_press, args=(asked.presses + letter,), help=f"One real update that descends {_WORDS[letter]}.",
+            )  # fmt: skip
+        has_pressed = bool(asked.presses)
+        st.button(
+            "Undo",
+            icon=":material/undo:",
+            disabled=not has_pressed,
+            on_click=_press,
+            args=(asked.presses[:-1],),
+        )
+        st.button(
+            "Reset",
+            disabled=not has_pressed,
+            on_click=_press,
+            args=("",),
+            help="Back to the untrained policy.",
+        )
+        st.button(
+            "Other solutions", on_click=_other_batch, args=((asked.batch + 1) % (MOST_BATCH + 1),),
+            help="The same for two other problems, with other samples.",
+        )  # fmt: skip
+    st.caption(_history(asked.presses))
+
+
+def _history(presses: str) -> str:
+    if not presses:
+        return "Nothing pressed yet: policy and reference are the same."
+    runs: list[list] = []
+    for letter in presses:
+        if runs and runs[-1][0] == letter:
+            runs[-1][1] += 1
+        else:
+            runs.append([letter, 1])
+    said = ", ".join(_WORDS[letter] + (f" {count} times" if count > 1 else "") for letter, count in runs)
+    full = "" if len(presses) < MOST_PRESSES else " That is as many as this page keeps: undo or reset."
+    return f"Pressed so far: {said}.{full}"
+
+
+def _press(presses: str) -> None:
+    state.put(**{PRESSES: presses or None})
+
+
+def _other_batch(batch: int) -> None:
+    state.put(**{BATCH: batch or None, PRESSES: None})
+
+
+# --- what happened ---------------------------------------------------------------------------------------------------
+
+
+def _look(pressed: Pressed) -> None:
+    st.markdown(said_of(pressed))
+    _totals(pressed)
+    notes: list[str] = []
+    row = state.chosen(SOLUTION, list(range(len(pressed.solutions))), 0, notes, int)
+    st.segmented_control(
+        "Solution", list(range(len(pressed.solutions))), required=True,
+        format_func=lambda i: _solution_label(pressed.solutions[i]), help="The whole batch, two problems.",
+        **state.bound(SOLUTION, row),
+    )  # fmt: skip
+    trace = pressed.solutions[row]
+    st.caption(
+        f"{as_code(trace.prompt_text)} answer {as_code(trace.answer or 'none')}, right: {as_code(trace.gold)}. Reward "
+        f"{trace.reward:g}, group mean {trace.group_mean_reward:g}."
+    )
+    _strips(trace, "what", moved_rows(pressed, row))
+    _slow_motion(pressed, row)
+
+
+def said_of(pressed: Pressed) -> str:
+    """What the last press did, in words worked out from its numbers."""
+    if pressed.lever is None:
+        return (
+            "Before any press policy and reference are one network: every ρ, κ, δ and A is exactly 0, and V is the group "
+            "mean everywhere."
+        )
+    moved = np.abs(pressed.after.logprobs - pressed.before.logprobs)
+    who = _WORDS[pressed.lever]
+    if moved.max() == 0:
+        return (
+            f"**{who.capitalize()} moved nothing.** All advantages were exactly 0, so its gradient is 0: it holds no reward, "
+            "and there was nothing to amplify yet."
+        )
+    said = f"**{who.capitalize()}** moved log π of a token by {_mean(moved, pressed):.3f} nats on average, {moved.max():.2f} at most."
+    if pressed.lever == "v":
+        return said + (
+            " In its gradient every token of a solution is pushed alike, by −β × residual; that tokens moved by different "
+            "amounts is the network's doing: solutions share their beginnings and weights."
+        )
+    if pressed.lever == "a":
+        return (
+            said
+            + " It looked at no reward: it pushed each token further the way the policy had moved already."
+        )
+    return said + " The reward came in through the value loss alone; c_A weighs the actor beside it."
+
+
+def _mean(values: np.ndarray, pressed: Pressed) -> float:
+    """Mean over sampled tokens of [B, T]."""
+    return float(
+        np.concatenate([v[: len(t.ids)] for v, t in zip(values, pressed.solutions, strict=True)]).mean()
+    )
+
+
+def _totals(pressed: Pressed) -> None:
+    """Losses and sizes before and after, as a small table."""
+    before, after = pressed.before, pressed.after
+    measured = {
+        "value loss L_V, reward²": lambda m: m.value_loss,
+        "actor loss L_A": lambda m: m.actor_loss,
+        "mean size of the residual, reward": lambda m: float(np.abs(m.residual).mean()),
+        "mean size of δ, reward": lambda m: _mean(np.abs(m.td_terms), pressed),
+        "KL to the reference, nats a token": lambda m: _mean(m.kl, pressed),
+    }
+    st.table(
+        {
+            "": list(measured),
+            "before": [_number(of(before)) for of in measured.values()],
+            "after": [_number(of(after)) for of in measured.values()],
+        },
+        hide_index=True,
+    )
+
+
+def _number(value: float) -> str:
+    text = f"{value:.4f}"
+    return (
+        (text.replace("-", "−") if float(text) else "0")
+        if abs(value) >= 5e-5 or value == 0
+        else f"{value:.1e}"
+    )
+
+
+def _solution_label(trace: CreditTrace) -> str:
+    """ "A1 ✓": the problem's letter, the sample's number, right or wrong."""
+    return f"{'AB'[trace.group_id]}{trace.sample_idx + 1} {'✓' if trace.reward else '✗'}"
+
+
+def moved_rows(pressed: Pressed, row: int) -> list[Row]:
+    """Four judgements of one solution: what this press moved, what all have, the credit and the value that follow."""
+    trace, after = pressed.solutions[row], pressed.after
+    count = len(trace.ids)
+    step = after.logprobs[row, :count] - pressed.before.logprobs[row, :count]
+    since = after.logprobs[row, :count] - np.asarray(trace.ref_logprob)
+    above = after.values[row, 1 : count + 1] - trace.group_mean_reward
+    nats = _scale("nats", step, since)
+    reward = _scale("reward", after.td_terms[row, :count], above)
+    return [
+        _row("log π, this press", step, nats),
+        _row("log π − log π ref", since, nats),
+        _row("δ", after.td_terms[row, :count], reward),
+        _row("V − group mean", above, reward),
+    ]
+
+
+def _scale(unit: str, *arrays: np.ndarray) -> dict:
+    largest = max(float(np.abs(a).max(initial=0.0)) for a in arrays)
+    return {"max": views.round_up(largest), "signed": True, "unit": unit, "decimals": 3}
+
+
+def _row(label: str, values: np.ndarray, scale: dict) -> Row:
+    largest = float(values[np.abs(values).argmax()]) if len(values) else 0.0
+    says = f"up to {signed(largest, 3)} {scale['unit']}".rstrip() if largest else "0 on every token"
+    return Row(label, says, [round(float(v), 5) for v in values], scale)
+
+
+def _strips(trace: CreditTrace, name: str, rows: Sequence[Row]) -> None:
+    aligned_strips(
+        key=f"{_STRIP}.{name}", text=[visible_text(text) for text in trace.text], line_starts=views.step_starts(trace),
+        title="The solution", rows=rows, first_wrong=trace.first_wrong, hint="Choose a token in the top row for its numbers.",
+        says="" if trace.first_wrong is None else "the red underline is the first wrong token",
+    )  # fmt: skip
+
+
+# --- slow motion -----------------------------------------------------------------------------------------------------
+
+
+def _slow_motion(pressed: Pressed, row: int) -> None:
+    """The last press in six stages, with this solution's numbers at each."""
+    st.markdown("#### The same press in slow motion")
+    notes: list[str] = []
+    stage = state.chosen(STAGE, list(STAGES), "sample", notes)
+    names = list(STAGES)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        place = names.index(stage)
+        st.button(
+            "Back", key="levers.back", disabled=place == 0, on_click=_go, args=(names[max(place - 1, 0)],)
+        )
+        st.button(
+            "Next", key="levers.next", disabled=place == len(names) - 1, on_click=_go,
+            args=(names[min(place + 1, len(names) - 1)],),
+        )  # fmt: skip
+        st.segmented_control(
+            "Stage", names, format_func=STAGES.get, required=True, label_visibility="collapsed",
+            **state.bound(STAGE, stage),
+        )  # fmt: skip
+    words, rows = stage_of(pressed, row, stage)
+    st.markdown(words)
+    if rows:
+        _strips(pressed.solutions[row], "slow", rows)
+
+
+def _go(stage: str) -> None:
+    state.put(**{STAGE: stage})
+
+
+def stage_of(pressed: Pressed, row: int, stage: str) -> tuple[str, list[Row]]:
+    """One stage of the last press: its sentence with this solution's numbers, and its rows of tokens."""
+    return _STAGES[stage](
+        pressed, pressed.solutions[row], row, len(pressed.solutions[row].ids), pressed.before
+    )
+
+
+def _sampled(pressed, trace, row, count, before: Moment):
+    chance = np.exp(before.logprobs[row, :count])
+    said = (
+        f"The untrained policy wrote it, token by token; the whole solution had a chance of {np.exp(trace.logprob.sum()):.2g}. "
+        "The row shows how likely each token is to the policy just before the press."
+    )
+    scale = {"max": 1.0, "signed": False, "unit": "", "decimals": 3}
+    return said, [
+        Row("probability π", f"lowest {chance.min():.2f}", [round(float(p), 5) for p in chance], scale)
+    ]
+
+
+def _verified(pressed, trace, row, count, before):
+    others = [t for t in pressed.solutions if t.group_id == trace.group_id]
+    rewards = ", ".join(f"{t.reward:g}" for t in others)
+    said = (
+        f"A verifier compares the answer with the right one: reward **{trace.reward:g}**. The {SAMPLES} solutions to this problem earned "
+        f"{rewards}, {trace.group_mean_reward:g} on average. So the target of this solution is R − group mean = "
+        f"**{signed(trace.reward - trace.group_mean_reward)}**. This is the only place where a reward comes in."
+    )
+    return said, []
+
+
+def _valued(pressed, trace, row, count, before):
+    above = before.values[row, 1 : count + 1] - trace.group_mean_reward
+    residual = float(before.residual[row])
+    said = (
+        f"V starts at the group mean {trace.group_mean_reward:g} and adds δ after every token; it arrives at "
+        f"{before.values[row, count]:.3f}. The reward is {trace.reward:g}, so the terminal residual is **{signed(residual, 3)}**."
+    )
+    return said, [_row("V − group mean", above, _scale("reward", above))]
+
+
+def _lost(pressed, trace, row, count, before):
+    terms = " + ".join(f"{r * r:.3f}" for r in before.residual)
+    size = len(before.residual)
+    push = -pressed.asked.beta * float(before.residual[row]) / size
+    said = (
+        f"L_V = ½ × ({terms}) / {size} = **{before.value_loss:.4f}**. Its gradient pushes log π of **every** token of this solution by the "
+        f"same −β × residual / {size} = {signed(push, 5)}."
+    )
+    if pressed.lever == "a":
+        said += " This press left it out: only the actor's loss was descended."
+    return said, []
+
+
+def _advanced(pressed, trace, row, count, before):
+    delta, whole, white = (getattr(before, n)[row, :count] for n in ("td_terms", "advantages", "whitened"))
+    said = (
+        "δ = ρ − κ is read off the policy before the press. A sums δ from a token to the end, and is whitened over the batch: minus "
+        "its mean, over its spread. That is what the actor's loss multiplies."
+        + (" Here all are 0, so the actor is silent." if not np.abs(white).max() else "")
+        + (" This press left the actor out." if pressed.lever == "v" else "")
+    )
+    reward = _scale("reward", delta, whole)
+    return said, [
+        _row("δ", delta, reward),
+        _row("A", whole, reward),
+        _row("A, whitened", white, _scale("", white)),
+    ]
+
+
+def _updated(pressed, trace, row, count, before):
+    step = pressed.after.logprobs[row, :count] - before.logprobs[row, :count]
+    if pressed.lever is None:
+        return "Nothing was pressed yet. Press a lever above.", []
+    norm = "not measured" if pressed.grad_norm is None else f"{pressed.grad_norm:.3g}"
+    said = (
+        f"The gradient in log π goes back through the network into the adapter (its length there: {norm}), and Adam makes one "
+        f"step of {pressed.asked.learning_rate:g}. This solution's log-probability went from "
+        f"{before.logprobs[row, :count].sum():.2f} to **{pressed.after.logprobs[row, :count].sum():.2f}** nats."
+    )
+    return said, [_row("log π, this press", step, _scale("nats", step))]
+
+
+_STAGES = {
+    "sample": _sampled,
+    "verify": _verified,
+    "value": _valued,
+    "loss": _lost,
+    "advantage": _advanced,
+    "update": _updated,
+}

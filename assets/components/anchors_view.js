@@ -1,0 +1,112 @@
+// A solution's value by both anchors. Python sends whole numbers of the last shown digit (vimpo_core/lessons.py), so that the
+// gap between the curves is the same at every position to the last digit. Python puts mounting.js and drawing.js in front.
+
+const ROOM = { left: 64, right: 118, top: 14, bottom: 44, height: 290 };
+
+export default function (component) {
+  return mountView(component, ".anchors", createAnchors, updateAnchors, () => {});
+}
+
+function createAnchors(root) {
+  const plot = root.querySelector(".plot");
+  const view = { root, plot, data: null, version: null, at: 0, width: 0, timer: 0 };
+  plot.addEventListener("pointermove", (event) => go(view, positionOf(view, event)));
+  plot.addEventListener("pointerdown", (event) => go(view, positionOf(view, event)));
+  plot.addEventListener("keydown", (event) => {
+    const last = view.data.start.length - 1;
+    const moves = { ArrowLeft: view.at - 1, ArrowDown: view.at - 1, ArrowRight: view.at + 1, ArrowUp: view.at + 1, Home: 0, End: last };
+    if (!(event.key in moves)) return;
+    event.preventDefault();
+    go(view, moves[event.key]);
+  });
+  watchWidth(view, plot, () => drawAnchors(view));
+  return view;
+}
+
+function updateAnchors(view, data) {
+  if (view.version === data.version) return;
+  // The position stays where the reader put it while only the anchor changes.
+  if (view.data?.text.join() !== data.text.join()) view.at = data.at;
+  view.version = data.version;
+  view.data = data;
+  drawAnchors(view);
+}
+
+function go(view, position) {
+  const at = Math.max(0, Math.min(view.data.start.length - 1, position));
+  if (at === view.at) return;
+  view.at = at;
+  mark(view);
+}
+
+function positionOf(view, event) {
+  const left = event.clientX - view.plot.getBoundingClientRect().left;
+  return Math.round(((left - ROOM.left) / (view.width - ROOM.left - ROOM.right)) * (view.data.start.length - 1));
+}
+
+// --- drawing ---------------------------------------------------------------------------------------------------------
+
+function drawAnchors(view) {
+  const { data, plot } = view;
+  view.width = plot.clientWidth;
+  const count = data.start.length - 1;
+  const unit = 10 ** data.decimals;
+  const curves = { start: data.start.map((v) => v / unit), end: data.end.map((v) => v / unit) };
+  const shown = data.anchor === "both" ? ["start", "end"] : [data.anchor];
+  const all = [...curves.start, ...curves.end, 0, 1, data.baseline / unit];
+  const [low, high] = [Math.min(...all) - 0.06, Math.max(...all) + 0.06];
+  const { left, right, top, height } = ROOM;
+  const x = (t) => left + ((view.width - left - right) * t) / Math.max(1, count);
+  const y = (v) => top + (height * (high - v)) / (high - low);
+  Object.assign(view, { x, y, curves, shown });
+  const svg = shape("svg", { width: view.width, height: top + height + ROOM.bottom, "aria-hidden": "true" });
+  svg.append(...yAxis(x, y, low, high, count), ...levels(view, unit), ...tokens(view, count));
+  view.marks = shape("g", {});
+  svg.append(view.marks, ...shown.map((name) => shape("path", { class: `curve ${name}`, d: path(x, y, curves[name]) })));
+  plot.replaceChildren(svg);
+  plot.setAttribute("aria-valuemax", count);
+  mark(view);
+}
+
+// The two fixed ends and, on the right, what is what.
+function levels(view, unit) {
+  const { data, x, y, curves, shown } = view;
+  const count = data.start.length - 1;
+  const names = { start: "from the start", end: "from the end" };
+  const lines = [[data.baseline / unit, "group mean"], [data.reward / unit, `reward ${data.reward / unit}`]];
+  const labels = [
+    ...lines.map(([value, text]) => ({ y: y(value) + 5, text, className: "" })),
+    ...shown.map((name) => ({ y: y(curves[name][count]) + 5, text: names[name], className: name })),
+  ];
+  return [
+    ...lines.map(([value]) => shape("line", { class: "level", x1: x(0), x2: x(count), y1: y(value), y2: y(value) })),
+    ...apart(labels, 17).map((l) => label(x(count) + 10, l.y, l.text, l.className, "start")),
+  ];
+}
+
+function tokens(view, count) {
+  const { data, x } = view;
+  const below = ROOM.top + ROOM.height + 24;
+  return data.text.flatMap((text, t) => {
+    const isWrong = t === data.first_wrong;
+    const middle = x(t + 0.5);
+    const nodes = [label(middle, below, text, `token${isWrong ? " wrong" : ""}`, "middle")];
+    if (isWrong) nodes.push(shape("line", { class: "wrong-mark", x1: x(t) + 1, x2: x(t + 1) - 1, y1: below + 6, y2: below + 6 }));
+    return count > 70 && t % 2 && !isWrong ? [] : nodes;
+  });
+}
+
+function mark(view) {
+  const { data, at, x, y, curves, shown, marks } = view;
+  const line = shape("line", { class: "here", x1: x(at), x2: x(at), y1: ROOM.top, y2: ROOM.top + ROOM.height });
+  const gap = shape("line", { class: "gap", x1: x(at), x2: x(at), y1: y(curves.start[at]), y2: y(curves.end[at]) });
+  marks.replaceChildren(line, ...(shown.length === 2 ? [gap] : []));
+  const digits = (units) => (units / 10 ** data.decimals).toFixed(data.decimals).replace("-", "−");
+  const where = at === data.text.length ? "After the last token" : `Before token #${at} “${data.text[at]}”`;
+  const parts = shown.map((name) => `V ${digits(data[name][at])} counted from the ${name}`);
+  const difference = shown.length === 2 ? `; they differ by ${digits(data.start[at] - data.end[at])}` : "";
+  const said = `${where}: ${parts.join(", ")}${difference}`;
+  view.root.querySelector(".readout").textContent = said;
+  view.plot.setAttribute("aria-valuenow", at);
+  view.plot.setAttribute("aria-valuetext", said);
+}

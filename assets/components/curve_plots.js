@@ -1,0 +1,134 @@
+// Plots of two lines each that grow while they are measured; the same axes from the first point to the last, so nothing
+// jumps. Pointer or arrow keys read the values. Python puts mounting.js and drawing.js in front.
+
+const ROOM = { left: 62, right: 12, top: 12, bottom: 44, height: 220 };
+const LEAST_SPAN = 1e-9;
+
+export default function (component) {
+  return mountView(component, ".curve-plots", createPlots, updatePlots, () => {});
+}
+
+function createPlots(root) {
+  const view = { root, data: null, version: null, at: [], width: 0, timer: 0, plots: [] };
+  watchWidth(view, root, () => drawPlots(view));
+  return view;
+}
+
+function updatePlots(view, data) {
+  view.root.dataset.theme = data.theme;
+  if (view.version === data.version) return;
+  view.version = data.version;
+  view.data = data;
+  drawPlots(view);
+}
+
+function drawPlots(view) {
+  view.width = view.root.clientWidth;
+  if (view.plots.length !== view.data.plots.length) {
+    view.plots = view.data.plots.map((_, i) => createPlot(view, i));
+    view.root.replaceChildren(...view.plots.map((plot) => plot.figure));
+  }
+  view.plots.forEach((plot, i) => drawPlot(view, plot, view.data.plots[i]));
+}
+
+function createPlot(view, index) {
+  const caption = element("figcaption", "");
+  const area = element("div", "plot");
+  const readout = element("p", "readout");
+  Object.entries({ role: "slider", tabindex: "0", "aria-valuemin": "0" }).forEach(([name, value]) => area.setAttribute(name, value));
+  const plot = { figure: element("figure", "", caption, area, readout), caption, area, readout, at: null, index };
+  const go = (at) => {
+    plot.at = Math.max(0, Math.min(plot.data.points.length - 1, at));
+    readAt(plot);
+  };
+  area.addEventListener("pointermove", (event) => go(nearest(plot, event)));
+  area.addEventListener("pointerleave", () => { plot.at = null; readAt(plot); });
+  area.addEventListener("keydown", (event) => {
+    const last = plot.data.points.length - 1;
+    const at = plot.at ?? last;
+    const moves = { ArrowLeft: at - 1, ArrowRight: at + 1, ArrowDown: at - 1, ArrowUp: at + 1, Home: 0, End: last };
+    if (!(event.key in moves)) return;
+    event.preventDefault();
+    go(moves[event.key]);
+  });
+  return plot;
+}
+
+function drawPlot(view, plot, data) {
+  plot.data = data;
+  plot.caption.replaceChildren(data.title, ...(data.unit ? [element("span", "", ` ${data.unit}`)] : []));
+  plot.area.setAttribute("aria-label", `${data.title}${data.unit ? `, ${data.unit}` : ""}: ${data.lines.map((l) => l.label).join(" and ")}; arrow keys read it`);
+  const width = plot.area.clientWidth;
+  const value = data.is_log ? (v) => (v > 0 ? Math.log10(v) : null) : (v) => v;
+  const numbers = data.points.flatMap((p) => p.y).filter((v) => v !== null).map(value).filter((v) => v !== null);
+  let [low, high] = data.domain ?? [Math.min(0, ...numbers), Math.max(LEAST_SPAN, ...numbers) * 1.05];
+  if (data.is_log) [low, high] = [Math.floor(Math.min(-4, ...numbers)), Math.ceil(Math.max(0, ...numbers))];
+  const { left, right, top, height } = ROOM;
+  const x = (u) => left + ((width - left - right) * u) / data.x_max;
+  const y = (v) => top + (height * (high - v)) / (high - low);
+  Object.assign(plot, { x, y, value });
+  const svg = shape("svg", { width, height: top + height + ROOM.bottom, "aria-hidden": "true" });
+  svg.append(...(data.is_log ? decades(x, y, low, high, data.x_max) : yAxis(x, y, low, high, data.x_max)));
+  svg.append(...xMarks(plot, data));
+  plot.marks = shape("g", {});
+  svg.append(plot.marks, ...data.lines.map((line, i) => shape("path", { class: `curve ${line.role}`, d: curve(plot, i) })));
+  svg.append(...data.lines.flatMap((line, i) => lastDot(plot, line, i)));
+  svg.append(...data.lines.map((line, i) => label(left + 8, top + 16 + 19 * i, `${line.role === "ill" ? "- - " : "—— "}${line.label}`, line.role, "start")));
+  plot.area.replaceChildren(svg);
+  plot.area.setAttribute("aria-valuemax", Math.max(0, data.points.length - 1));
+  readAt(plot);
+}
+
+function decades(x, y, low, high, x_max) {
+  const marks = [];
+  for (let d = low; d <= high; d++) {
+    marks.push(shape("line", { class: "grid", x1: x(0), x2: x(x_max), y1: y(d), y2: y(d) }), label(x(0) - 8, y(d) + 5, `1e${d}`.replace("-", "−"), "tick", "end"));
+  }
+  return marks;
+}
+
+function xMarks(plot, data) {
+  const step = Math.max(1, niceStep(data.x_max / 4));
+  const below = ROOM.top + ROOM.height + 18;
+  const marks = [];
+  for (let u = 0; u <= data.x_max; u += step) marks.push(label(plot.x(u), below, `${u}`, "tick", "middle"));
+  return [...marks, label(plot.x(data.x_max / 2), below + 19, data.x_label, "", "middle")];
+}
+
+function curve(plot, i) {
+  let isDown = false;
+  return plot.data.points.map((point) => {
+    const v = point.y[i] === null ? null : plot.value(point.y[i]);
+    if (v === null) { isDown = false; return ""; }
+    const command = isDown ? "L" : "M";
+    isDown = true;
+    return `${command}${plot.x(point.x).toFixed(1)},${plot.y(v).toFixed(1)}`;
+  }).join("");
+}
+
+function lastDot(plot, line, i) {
+  const point = plot.data.points.findLast((p) => p.y[i] !== null && plot.value(p.y[i]) !== null);
+  return point ? [shape("circle", { class: `dot ${line.role}`, r: 4, cx: plot.x(point.x), cy: plot.y(plot.value(point.y[i])) })] : [];
+}
+
+function nearest(plot, event) {
+  const left = event.clientX - plot.area.getBoundingClientRect().left;
+  const distances = plot.data.points.map((p) => Math.abs(plot.x(p.x) - left));
+  return distances.indexOf(Math.min(...distances));
+}
+
+function readAt(plot) {
+  const { data, marks } = plot;
+  const point = data.points[Math.min(plot.at ?? data.points.length - 1, data.points.length - 1)];
+  marks.replaceChildren();
+  if (!point) {
+    plot.readout.textContent = "Nothing measured yet.";
+    return;
+  }
+  if (plot.at !== null) marks.append(shape("line", { class: "here", x1: plot.x(point.x), x2: plot.x(point.x), y1: ROOM.top, y2: ROOM.top + ROOM.height }));
+  const number = (v) => (v === null ? "not a number" : Number(v.toPrecision(3)).toString().replace("-", "−"));
+  const said = `${data.x_label} ${point.x}: ${data.lines.map((line, i) => `${line.label} ${number(point.y[i])}`).join(", ")}`;
+  plot.readout.textContent = said;
+  plot.area.setAttribute("aria-valuenow", data.points.indexOf(point));
+  plot.area.setAttribute("aria-valuetext", said);
+}

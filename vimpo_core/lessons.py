@@ -1,0 +1,109 @@
+"""What the chapters of the course compute: where both value losses of a tree go, a solution's two anchors, a step's loss. NumPy only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vimpo_core import credit, tabular, tree_views, views
+from vimpo_core.tabular import Levels, Tree
+from vimpo_core.types import CreditTrace
+from vimpo_core.visible_text import visible_text
+
+
+@dataclass(frozen=True)
+class Descents:
+    """Where descent on the value loss ends, with kappa and with rho only: path total variation to both optima, 0 to 1.
+
+    kappa: the cost of KL that a solution's terms subtract on average under the local fixed point, reward units.
+    """
+
+    with_kappa: dict[str, float]
+    rho_only: dict[str, float]
+    kappa: float
+
+
+def descents(tree: Tree, reference: Levels, beta: float) -> Descents:
+    """`tree_views.STEPS` steps of each descent, as the Tree lab shows them. beta: reward per nat, > 0."""
+    optima = {
+        "local": tabular.local_fixed_point(tree, reference, beta),
+        "soft": tabular.soft_optimum(tree, reference, beta)[0],
+    }
+    ends = [
+        tabular.descent(tree, reference, beta, tree_views.STEPS, tree_views.LEARNING_RATE, with_kappa)[-1]
+        for with_kappa in (True, False)
+    ]
+    apart = [
+        {name: float(tabular.path_total_variation(end, optimum)) for name, optimum in optima.items()}
+        for end in ends
+    ]
+    path = tabular.path_logprobs(optima["local"])
+    kappa = beta * float(np.exp(path) @ (path - tabular.path_logprobs(reference)))
+    return Descents(*apart, kappa)
+
+
+@dataclass(frozen=True)
+class Anchored:
+    """A solution's values by both anchors, whole numbers of the last shown digit, so that their difference is exact.
+
+    start, end: [T+1], before token 0 up to after the last; residual = start - end at every position.
+    """
+
+    text: list[str]
+    line_starts: list[int]
+    decimals: int
+    start: list[int]
+    end: list[int]
+    reward: int
+    baseline: int
+    residual: int
+    first_wrong: int | None
+
+    def amount(self, units: int) -> float:
+        """`units` of the last shown digit in reward units."""
+        return units / 10**self.decimals
+
+
+def anchored(trace: CreditTrace, beta: float) -> Anchored:
+    """Both value recurrences of a recorded solution with credit; the shown digits are those of `views.ledger`."""
+    book = views.ledger(trace, beta, gae_lambda=1.0)
+    start, end = (views.whole(book.arrays[name]) for name in ("values", "values_from_end"))
+    return Anchored(
+        [visible_text(text) for text in trace.text], views.step_starts(trace), book.reward_decimals,
+        start, end, int(book.reward), int(book.baseline), int(book.residual), trace.first_wrong,
+    )  # fmt: skip
+
+
+def agreeing_groups(traces: Sequence[CreditTrace]) -> tuple[int, int]:
+    """How many groups of a step got one and the same reward, and how many groups there are."""
+    rewards: dict[int, set[float]] = {}
+    for trace in traces:
+        rewards.setdefault(trace.group_id, set()).add(trace.reward)
+    return sum(len(found) == 1 for found in rewards.values()), len(rewards)
+
+
+def furthest_point(traces: Sequence[CreditTrace], beta: float) -> int:
+    """Index of the solution whose terminal residual is the largest in size, the first of equals."""
+    return int(np.argmax([abs(_residual(trace, beta)) for trace in traces]))
+
+
+def clearest_fall(traces: Sequence[CreditTrace], beta: float) -> int:
+    """Index of the wrong solution whose credits add up to the least: its value falls the most."""
+
+    def total(trace):
+        delta = views.credit_of(trace, beta)
+        return math.inf if delta is None or trace.first_wrong is None else float(delta.sum())
+
+    return int(np.argmin([total(trace) for trace in traces]))
+
+
+def _residual(trace: CreditTrace, beta: float) -> float:
+    delta = views.credit_of(trace, beta)
+    if delta is None or not math.isfinite(trace.group_mean_reward):
+        return 0.0
+    mask = np.asarray(trace.mask, bool)[None]
+    reward, baseline = (np.array([value], np.float64) for value in (trace.reward, trace.group_mean_reward))
+    return float(credit.terminal_residual(delta[None], mask, reward, baseline)[0])

@@ -1,0 +1,224 @@
+"""What the experiments say about VIMPO against GRPO, in sentences worked out from results.json. Standard library only.
+
+`match` finds both arms at a share of flipped rewards, `difference` says who was ahead and whether the seeds can show it,
+`two_sentences` is the short answer for pages that have no room for a table.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from vimpo_core.paths import ROOT
+
+RESULTS = ROOT / "docs" / "results"
+"""A folder an experiment, each with the results.json that its report was made from."""
+SOURCES: dict[float, str] = {0.0: "family", 0.25: "noise", 0.4: "noise"}
+"""Share of flipped training rewards -> the experiment that measures it."""
+PAIR = ("VIMPO", "GRPO")
+"""The arms that are compared, by their names in the experiments' files."""
+HOW = "sampled"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One arm. mean, low, high: accuracy with its 95% interval; seeds: (seed, accuracy, has it diverged), ascending.
+
+    missing: seeds without a result; at_edge: settings chosen at the edge of their range.
+    """
+
+    name: str
+    algorithm: str
+    mean: float
+    low: float
+    high: float
+    seeds: tuple[tuple[int, float, bool], ...]
+    missing: tuple[int, ...]
+    at_edge: tuple[str, ...]
+    trials: int
+
+    @property
+    def diverged(self) -> tuple[int, ...]:
+        return tuple(seed for seed, _, has_diverged in self.seeds if has_diverged)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """First minus second arm, paired by seed and problem, with its 95% interval; ahead: seeds in which the first is better."""
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+    ahead: int
+
+
+@dataclass(frozen=True)
+class Match:
+    """Two arms at one share of flipped rewards; gap: None where no seed has both."""
+
+    noise: float
+    first: Side
+    second: Side
+    gap: Gap | None
+    steps: int
+    test_prompts: int
+
+
+def match(noise: float, folder: Path = RESULTS) -> Match | None:
+    """Both arms of `PAIR` at this share of flipped rewards; None where that is not measured yet.
+
+    Raises:
+        ValueError: results.json is there and is not one of an experiment.
+    """
+    path = folder / SOURCES[noise] / "results.json"
+    if not path.is_file():
+        return None
+    found = _read(path, path.stat().st_mtime_ns)
+    try:
+        return _match(found, noise)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{SOURCES[noise]}/results.json is not an experiment's results: {error!r}. Write the report again."
+        ) from None
+
+
+def difference(found: Match) -> str:
+    """ "VIMPO minus GRPO: −0.4 points, 95 % −2.1 to +1.3, ahead in 2 of 5 seeds: no difference that 5 seeds can show." """
+    gap = found.gap
+    between = f"{found.first.name} minus {found.second.name}"
+    if gap is None:
+        return f"{between}: no seed has a result of both, so there is no paired difference yet."
+    if gap.seeds == 1:
+        return (
+            f"{between}: {points(gap.mean)} points on one seed, which cannot show a difference: another seed may come out "
+            "otherwise."
+        )
+    return (
+        f"{between}: {points(gap.mean)} points, 95 % {points(gap.low)} to {points(gap.high)}, ahead in {gap.ahead} of "
+        f"{gap.seeds} seeds: {_verdict(found)}."
+    )
+
+
+def accuracy(side: Side) -> str:
+    """ "VIMPO 74.1 % (95 % 72.0 to 76.2, 5 seeds)"; without an interval where there is one seed only."""
+    mean = f"{side.name} {100 * side.mean:.1f} %"
+    if len(side.seeds) == 1:
+        return f"{mean} (one seed, so no interval over seeds)"
+    return f"{mean} (95 % {100 * side.low:.1f} to {100 * side.high:.1f}, {len(side.seeds)} seeds)"
+
+
+def warnings(found: Match) -> list[str]:
+    """What a reader must know before believing the numbers: missing and diverged runs, settings at the edge of their range."""
+    said = []
+    for side in (found.second, found.first):
+        if side.missing:
+            said.append(f"{side.name} has no result yet for {_seeds(side.missing)}.")
+        if side.diverged:
+            is_one = len(side.diverged) == 1
+            said.append(
+                f"{side.name} diverged with {_seeds(side.diverged)}: {'it counts' if is_one else 'they count'} as at the last "
+                "saved step."
+            )
+        if side.at_edge:
+            said.append(
+                f"Tuning chose {', '.join(side.at_edge)} of {side.name} at the edge of {'its' if len(side.at_edge) == 1 else 'their'} "
+                "range: the best may lie beyond."
+            )
+    return said
+
+
+def loss_by_noise(clean: Match, noisy: Match) -> tuple[str, str]:
+    """Who loses more accuracy to flipped rewards: "first", "second" or "open", and the sentence that says so.
+
+    Clean and noisy runs have other seeds and their own tuning, so the two differences are taken as independent.
+    """
+    lost = {side.name: side.mean for side in (clean.first, clean.second)}
+    for side in (noisy.first, noisy.second):
+        lost[side.name] -= side.mean
+    first, second = clean.first.name, clean.second.name
+    facts = (
+        f"With {100 * noisy.noise:.0f} % flipped {second} loses {100 * lost[second]:.1f} points and {first} "
+        f"{100 * lost[first]:.1f}"
+    )
+    if clean.gap is None or noisy.gap is None or min(clean.gap.seeds, noisy.gap.seeds) < 2:
+        return "open", f"{facts}; so few seeds cannot tell which of them loses more."
+    more = clean.gap.mean - noisy.gap.mean
+    low = more - math.hypot(clean.gap.mean - clean.gap.low, noisy.gap.high - noisy.gap.mean)
+    high = more + math.hypot(clean.gap.high - clean.gap.mean, noisy.gap.mean - noisy.gap.low)
+    who = "first" if low > 0 else "second" if high < 0 else "open"
+    verdict = {"first": f"{first} loses more", "second": f"{second} loses more", "open": "that is open"}[who]
+    return who, (
+        f"{facts}: {first} loses {points(more)} points more, 95 % {points(low)} to {points(high)}, so {verdict}."
+    )
+
+
+def two_sentences(folder: Path = RESULTS) -> tuple[str, str]:
+    """The short answer: clean rewards, and a quarter of them flipped. Says so where a result is missing."""
+    return _short(0.0, "On clean rewards", folder), _short(0.25, "With 25 % of the rewards flipped", folder)
+
+
+def points(share: float) -> str:
+    """A share as signed percentage points: +1.3, −0.4, 0.0."""
+    text = f"{100 * abs(share):.1f}"
+    return text if float(text) == 0 else ("−" if share < 0 else "+") + text
+
+
+# --- inside ----------------------------------------------------------------------------------------------------------
+
+
+def _short(noise: float, where: str, folder: Path) -> str:
+    found = match(noise, folder)
+    return f"{where}: not measured yet." if found is None else f"{where}, {difference(found)}"
+
+
+def _verdict(found: Match) -> str:
+    gap = found.gap
+    if gap.low > 0:
+        return f"{found.first.name} is better here"
+    if gap.high < 0:
+        return f"{found.second.name} is better here"
+    return f"no difference that {gap.seeds} seeds can show"
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, changed: int) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ValueError(
+            f"{path.parent.name}/results.json is damaged: it is not JSON. Write the report again."
+        ) from None
+
+
+def _match(found: Mapping, noise: float) -> Match | None:
+    usual = found["base"].get("reward_noise", 0.0)
+    blocks = [block for block in found["blocks"] if block["settings"].get("reward_noise", usual) == noise]
+    arms = {arm["name"]: arm for block in blocks for arm in block["arms"]}
+    if any(name not in arms or arms[name][HOW] is None for name in PAIR):
+        return None
+    first, second = (arms[name] for name in PAIR)
+    gap = first["difference"] and first["difference"][HOW]
+    return Match(
+        noise, _side(first), _side(second),
+        gap and Gap(gap["mean"], gap["low"], gap["high"], gap["seeds"], gap["ahead"]),
+        found["steps"], found["test_prompts"],
+    )  # fmt: skip
+
+
+def _side(arm: Mapping) -> Side:
+    runs = sorted((run["seed"], run[HOW], run["state"] == "diverged") for run in arm["runs"])
+    estimate = arm[HOW]
+    return Side(
+        arm["name"], arm["algorithm"], estimate["mean"], estimate["low"], estimate["high"], tuple(runs),
+        tuple(arm["missing"]), tuple(arm["at_edge"]), len(arm["trials"]),
+    )  # fmt: skip
+
+
+def _seeds(seeds: tuple[int, ...]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
