@@ -158,6 +158,14 @@ def loss_by_noise(clean: Match, noisy: Match) -> tuple[str, str]:
     )
 
 
+def who_leads(noise: float, folder: Path = RESULTS) -> str:
+    """ "first", "second", or "open": the interval of the difference holds 0, or it is not measured yet."""
+    found = match(noise, folder)
+    if found is None or found.gap is None or found.gap.seeds < 2:
+        return "open"
+    return "first" if found.gap.low > 0 else "second" if found.gap.high < 0 else "open"
+
+
 def two_sentences(folder: Path = RESULTS) -> tuple[str, str]:
     """The short answer: clean rewards, and a quarter of them flipped. Says so where a result is missing."""
     return _short(0.0, "On clean rewards", folder), _short(0.25, "With 25 % of the rewards flipped", folder)

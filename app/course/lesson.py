@@ -20,6 +20,7 @@ from app.course.link import CHAPTER, ONWARD, Link, is_lock, is_teacher_of, lock_
 
 TEXT_WIDTH = 780
 """Of the column of text, in pixels."""
+_FORMULA = re.compile(r"(\$\$.+?\$\$|\$.+?\$)", re.DOTALL)
 _BRACES = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
@@ -101,18 +102,18 @@ def filled(words: str, **numbers: str | int) -> str:
     Raises:
         ValueError: a name in braces outside of a formula has no value.
     """
-    parts = words.split("$")
-    for i, part in enumerate(parts):
-        parts[i] = _BRACES.sub(lambda m: str(numbers.get(m[1], m[0])), part)
-        if i % 2 == 0 and (left := _BRACES.search(parts[i])):
+    parts = _FORMULA.split(words)
+    for i in range(0, len(parts), 2):  # the odd ones are formulas
+        parts[i] = _BRACES.sub(lambda m: str(numbers.get(m[1], m[0])), parts[i])
+        if left := _BRACES.search(parts[i]):
             raise ValueError(f"the text has no value for {left[0]}: {words[:60]!r}. Pass {left[1]}=...")
-    return "$".join(parts)
+    return "".join(parts)
 
 
 def unfilled(words: str) -> str:
     """`words` with "…" for every {name} outside of a formula."""
-    parts = words.split("$")
-    return "$".join(part if i % 2 else _BRACES.sub("…", part) for i, part in enumerate(parts))
+    parts = _FORMULA.split(words)
+    return "".join(part if i % 2 else _BRACES.sub("…", part) for i, part in enumerate(parts))
 
 
 def symbol(code_name: str, words: str = "") -> str:

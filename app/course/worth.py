@@ -1,0 +1,132 @@
+"""Chapter 7, Is it worth it?: GRPO beside VIMPO on clean and on flipped rewards, equally tuned, with intervals."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import routes
+from app.components.interval_plot import Interval, interval_plot
+from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
+from vimpo_core import verdicts
+from vimpo_core.verdicts import SOURCES, Match
+
+AHEAD = Question(
+    "ahead",
+    "A quarter of the rewards is flipped: right solutions earn 0, wrong ones 1. Both algorithms were tuned equally and trained with fresh "
+    "seeds. Who is ahead, VIMPO with its credit for every token, or GRPO?",
+    (
+        Option(
+            "vimpo", "VIMPO: its credit averages over noisy rewards",
+            "{noisy} Averaging over noise is what the paper finds: 35.9 against 32.2, for a model of 4 billion parameters.",
+            is_right=verdicts.who_leads(0.25) == "first",
+        ),
+        Option(
+            "grpo", "GRPO: it spends nothing on staying near the reference",
+            "{noisy} Staying near the reference has its price: compare the KL of both in docs/results.md.",
+            is_right=verdicts.who_leads(0.25) == "second",
+        ),
+        Option(
+            "open", "Neither, as far as these seeds can show",
+            "{noisy} Where an interval holds 0, neither was shown to be better, and neither to be equally good.",
+            is_right=verdicts.who_leads(0.25) == "open",
+        ),
+    ),
+)  # fmt: skip
+QUESTIONS = (AHEAD,)
+
+NOISE = Control(
+    "flips", "Flipped rewards", tuple(SOURCES), 0.25, "Share of the training rewards that are turned round, as a careless grader would.",
+    label_of=lambda share: f"{100 * share:.0f} %",
+)  # fmt: skip
+CONTROLS = (NOISE,)
+
+PLAN = Plan(
+    aims=(
+        "Read a paired difference with its interval, and say what it can show.",
+        "Name what makes a comparison fair: equal tuning, fresh seeds, problems that tuning never saw.",
+        "Weigh accuracy against what a readable credit is good for.",
+    ),
+    timings=(
+        (1, "Collect opinions: is credit for every token worth it?"),
+        (1, "Predict who is ahead with a quarter of the rewards flipped."),
+        (3, "Reveal. Move the slider; for each share read the difference and its interval aloud."),
+        (2, "Close: where would you use VIMPO all the same? What would you measure next?"),
+    ),
+    asks=(
+        (
+            "The mean difference is below 0, but the interval holds 0. What may one say?",
+            "That these seeds cannot tell. Neither “worse” nor “equally good” was shown.",
+        ),
+        (
+            "Why not tune on the test problems?",
+            "Then the best of many tries is chosen by luck on those very problems, and the number flatters whoever tried most.",
+        ),
+    ),
+    misconceptions=(
+        ("The paper shows it, so it is so here.", "The paper trained a model of 4 billion parameters. Here it is 143,000; a small world can differ, and says so."),
+        ("One good run proves it.", "Seeds differ by several points. That is why there are at least five, and an interval."),
+    ),
+)  # fmt: skip
+
+
+def numbers() -> dict[str, str]:
+    """The measured differences in words."""
+    return {"clean": _said(0.0), "noisy": _said(0.25)}
+
+
+def show(lesson: Lesson) -> None:
+    lesson.text(
+        "Six chapters of readable credit; does it also **learn better** than {grpo}, which gives all tokens the same number? "
+        "Such questions are easily answered wrongly: tune your favourite longer, choose a good seed, look at the test problems while "
+        "tuning. So the rules were written down before any result: equal tuning on validation problems, at least five fresh seeds, "
+        "test problems that nobody saw, differences paired by seed and problem.",
+        grpo=symbol("grpo_advantages", "GRPO"),
+    )  # fmt: skip
+    if not lesson.predict(AHEAD, **numbers()):
+        return
+    lesson.text("#### The scoreboard")
+    noise = lesson.control(NOISE)
+    found = verdicts.match(noise)
+    if found is None:
+        st.info(
+            f"Not measured yet at {100 * noise:.0f} % flipped rewards. `python -m vimpo_core experiment "
+            f"experiments/{SOURCES[noise]}.toml --out docs/results/{SOURCES[noise]}` measures it."
+        )
+    else:
+        _scoreboard(lesson, found)
+    _close(lesson, noise)
+
+
+def _scoreboard(lesson: Lesson, found: Match) -> None:
+    interval_plot(
+        [_interval(side) for side in (found.second, found.first)], key="course.worth.plot",
+        title=f"Share of {found.test_prompts} test problems solved after {found.steps} steps, sampled",
+    )  # fmt: skip
+    lesson.text(f"**{verdicts.difference(found)}**")
+    for warning in verdicts.warnings(found):
+        st.caption(warning)
+
+
+def _interval(side: verdicts.Side) -> Interval:
+    return Interval(
+        side.name, side.algorithm, side.mean, side.low, side.high, tuple(accuracy for _, accuracy, _ in side.seeds)
+    )  # fmt: skip
+
+
+def _close(lesson: Lesson, noise: float) -> None:
+    clean, noisy = verdicts.match(0.0), verdicts.match(0.25)
+    if clean is not None and noisy is not None:
+        lesson.text(f"**Who suffers more from flips?** {verdicts.loss_by_noise(clean, noisy)[1]}")
+    lesson.text(
+        "So what is VIMPO good for here? It gives credit that can be **read**, for every token, from two forward passes and without a "
+        "second network; the Scorecard says how often it is right, and where plain surprisal beats it. Longer solutions, rare success and "
+        "several updates a batch were tried as well; docs/results.md has them all, also those where VIMPO lost."
+    )
+    lesson.onward(see=("Train both with flipped rewards", routes.TRAIN, {}))
+
+
+def _said(noise: float) -> str:
+    found = verdicts.match(noise)
+    if found is None:
+        return f"With {100 * noise:.0f} % flipped this is not measured yet."
+    return verdicts.difference(found)
