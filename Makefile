@@ -11,4 +11,5 @@ bench:
 	python -m vimpo_core bench step
 	python -m vimpo_core bench sampler
 	python -m vimpo_core bench web
+	python -m vimpo_core bench compare
 	python -m vimpo_core bench kill

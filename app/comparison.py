@@ -524,7 +524,7 @@ def pick_place(chosen: Chosen, metric: str, axis: str, notes: list[str]) -> floa
     wanted = st.query_params.get("at")
     at = shared if wanted is None else state.number("at", 0, last, math.floor(shared), notes)
     st.slider(
-        f"Read at, {AXES[axis][0]}", 0, last, width=320,
+        f"Read at, {AXES[axis][0]}", 0, last, width=320, step=1 if axis == "step" else max(1, last // 100),
         help="The default is the last place that every run has reached. Further on, runs that ended earlier are left out.",
         **state.bound("at", math.floor(at)),
     )  # fmt: skip

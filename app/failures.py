@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from vimpo_core.lab_service import Told, lab_service
 
 SEED = 0
 LIMIT_SECONDS = 90
-_TICK_SECONDS = 0.4
+_TICK_SECONDS = 0.3
 
 
 @dataclass
@@ -45,6 +46,9 @@ def warm_up() -> None:
     lab_service().warm_up_failures()
 
 
+_lock = threading.Lock()
+
+
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _demonstrations() -> dict[tuple[str, int], Demonstration]:
     return {}
@@ -67,16 +71,21 @@ def show(key: str) -> None:
 
 
 def _start(key: str) -> None:
-    told = Told()
-    future = lab_service().reproduce(key, SEED, told, timeout=LIMIT_SECONDS)
-    _demonstrations()[key, SEED] = Demonstration(told, future)
+    """Start it, unless another browser did meanwhile: then both look at the same one."""
+    with _lock:
+        if (key, SEED) not in _demonstrations():
+            told = Told()
+            future = lab_service().reproduce(key, SEED, told, timeout=LIMIT_SECONDS)
+            _demonstrations()[key, SEED] = Demonstration(told, future)
 
 
 def _forget(key: str) -> None:
     demonstration = _demonstrations().pop((key, SEED), None)
     if demonstration is not None:
-        demonstration.future.cancel()
+        was_cut_off = demonstration.future.cancel()
         demonstration.told.close()
+        if was_cut_off:  # its process is killed: the next one starts now, not at the next press
+            lab_service().warm_up_failures()
 
 
 def _watch(key: str, was_live: bool) -> None:

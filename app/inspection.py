@@ -76,7 +76,11 @@ def _of_experiment(key: str) -> list[Source]:
     """The run that "EXPERIMENT/RUN" names; experiments have too many runs to list them all."""
     name, _, run_id = key.partition("/")
     folder = cache.experiment_folders().get(name) if run_id else None
-    return [Source(key, folder, run) for run in cache.summaries(folder) if run.run_id == run_id] if folder else []
+    return (
+        [Source(key, folder, run) for run in cache.summaries(folder) if run.run_id == run_id]
+        if folder
+        else []
+    )
 
 
 def pick_source(found: list[Source], notes: list[str]) -> Source:
@@ -276,7 +280,7 @@ def facts(scene: Scene, beta: float) -> dict:
         "token": selected_token(scene.trace, []),
         "lens": selected_lens([]),
         "beta": beta,
-        "section": st.query_params.get("more"),
+        "section": st.query_params.get("more", ""),
     }
 
 

@@ -16,7 +16,7 @@ from app import state
 from vimpo_core.types import RunState
 
 Facts = Mapping[str, Any]
-"""What a page shows, under the names that its steps ask for."""
+"""What a page shows, under the names that its steps ask for; None for what is not on it now."""
 
 KEY = "tour"
 FIRST_OF_A_RUN = 3
@@ -32,7 +32,7 @@ class Step:
 
     target: CSS selector of what is ringed, looked for in the page and in every component's open shadow root.
     said: what has happened, once it is done.
-    is_done: of the facts before and after a rerun of the page; None where the browser sees it.
+    is_done: of the facts as last known and as they are now; None where the browser sees it.
     until: selector that matches, beside or inside the target, once it is done; "" where the page sees it.
     """
 
@@ -45,7 +45,7 @@ class Step:
 
 
 def _changed(name: str, *same: str) -> Callable[[Facts, Facts], bool]:
-    """Whether a fact changed while the facts `same` did not. None before or after: it was not on the page."""
+    """Whether a fact changed while the facts `same` did not. None: it was, or is, not on the page."""
 
     def is_done(before: Facts, now: Facts) -> bool:
         values = before.get(name), now.get(name)
@@ -62,7 +62,7 @@ _SOLUTION = ("run", "step", "solution")
 
 
 def _opened(before: Facts, now: Facts) -> bool:
-    return now["section"] is not None and before.get("section") != now["section"]
+    return bool(now["section"]) and before.get("section") != now["section"]
 
 
 def _started(before: Facts, now: Facts) -> bool:
@@ -70,12 +70,13 @@ def _started(before: Facts, now: Facts) -> bool:
 
 
 def _is_paused(before: Facts, now: Facts) -> bool:
-    """A run that holds still already counts: its Pause button does nothing."""
-    return now.get("state") == RunState.PAUSED
+    """A run that holds still already counts: its Pause button does nothing. Before its first step there is nothing to see."""
+    return now.get("held_at") is not None
 
 
 def _stepped(before: Facts, now: Facts) -> bool:
-    return before.get("state") == now.get("state") == RunState.PAUSED and _changed("step", "job")(before, now)
+    """The run held still, ran for a moment that may have been seen, and holds still one step further."""
+    return _changed("held_at", "job")(before, now) and now["held_at"] == before["held_at"] + 1
 
 
 def _goes_on(before: Facts, now: Facts) -> bool:
@@ -100,7 +101,7 @@ TOURS: dict[str, tuple[Step, ...]] = {
         ),
         Step(
             "Hold still",
-            "Wait until the curves have begun, then press Pause. The run stops after the step it is in.",
+            "Wait until the curves have begun, then press Pause: the run holds still after its step. Too early? Press Step once.",
             "Nothing is lost: Play goes on from here.",
             ".st-key-control_-material-pause-",
             _is_paused,
@@ -208,11 +209,12 @@ def show(page: str, facts: Facts) -> None:
     for note in notes:
         st.info(note)
     done = _done(page)
-    before = st.session_state.get(_SEEN, {}).get(page, facts)
+    known = {name: value for name, value in facts.items() if value is not None}
+    before = st.session_state.get(_SEEN, {}).get(page, known)
     step = steps[number - 1]
     if step.is_done and step.is_done(before, facts):
         done.add(number)
-    st.session_state[_SEEN] = {page: facts}
+    st.session_state[_SEEN] = {page: before | known}
     _draw(page, number, number in done)
 
 

@@ -311,6 +311,12 @@ def inspect_view(job: Job) -> dict[str, str]:
     return {"run": sight.run_id, "step": str(sight.last_step)}
 
 
+def facts(job: Job) -> dict:
+    """What a tour of the page asks for. `held_at`: the step at which the job holds still."""
+    is_held = job.state == RunState.PAUSED
+    return {"job": job.job_id, "state": job.state, "held_at": job.step if is_held else None}
+
+
 def compare_view(job: Job) -> dict[str, str]:
     """Query parameters of the Compare page with the job's runs chosen."""
     return {"runs": ",".join(s.run_id for s in job.sights)}

@@ -5,7 +5,8 @@ import streamlit as st
 from app import comparison, routes
 from app.components.compare_view import compare_view
 from app.components.link_table import link_table
-from app.text import as_sentence
+from app.text import as_plain, as_sentence
+from vimpo_core import verdicts
 
 
 def main():
@@ -30,6 +31,17 @@ def main():
     else:
         st.caption("Choose at least one figure.")
     numbers(chosen, axis)
+    experiments()
+
+
+def experiments():
+    """What the declared experiments say: text only, and where to see it drawn."""
+    st.markdown("#### What the experiments say")
+    st.markdown("\n".join(f"- {as_plain(sentence)}" for sentence in verdicts.short_answer()), width=900)
+    st.page_link(
+        routes.LEARN, label="The scoreboard, in chapter 7 of the course", query_params={"chapter": "7"}, icon=":material/school:",
+        help="Equal tuning, fresh seeds, test problems that tuning never saw. docs/results.md has every experiment.",
+    )  # fmt: skip
 
 
 def nothing_yet():

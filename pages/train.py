@@ -60,7 +60,7 @@ def watch(job_id, was_active):
         st.rerun()
     transport(job)
     views(job)
-    tours.show("train", {"job": job.job_id, "state": job.state, "step": job.step})
+    tours.show("train", training.facts(job))
 
 
 def views(job):

@@ -85,7 +85,7 @@ class Failure:
         """What both trainings have in common, in words."""
         one = self.configs[0]
         return (
-            f"{one.steps} updates on problems with {one.operands} numbers, {one.batch_size} solutions each, "
+            f"{one.steps} updates of {one.batch_size} solutions to problems with {one.operands} numbers, "
             f"learning rate {one.learning_rate:g}"
         )
 
@@ -151,9 +151,9 @@ def _runaway(points) -> str:
 def _k1_cancels(points) -> str:
     largest = max(map(abs, values_of(points, 0, "ill")))
     return (
-        f"On the same tokens the mean size of delta_t after {UPDATES} updates is **{values_of(points, 0, 'well')[-1]:.2g}** with "
+        f"On the same tokens the mean size of δ after {UPDATES} updates is **{values_of(points, 0, 'well')[-1]:.2g}** with "
         f"the exact KL, and its largest value with k1 in all {UPDATES + 1} records is **{largest:g}**. The lower plot shows one "
-        "solution token by token. With every delta at 0 there is no V_t to see, no advantage for the actor, and a residual "
+        "solution token by token. With every δ at 0 there is no V_t to see, no advantage for the actor, and a residual "
         "that no policy can make smaller."
     )
 
@@ -164,7 +164,7 @@ def _dead_groups(points) -> str:
         f"In the last {LAST} records **{_late(points, 0, 'ill'):.0%}** of the groups of {TINY_GROUP} agreed, and "
         f"{_late(points, 0, 'well'):.0%} of the groups of {HEALTHY.group_size}, at the same number of solutions. The largest "
         f"gradient that GRPO's loss took from such groups is **{max(grpo):g}**. The value loss took {vimpo[0]:g} before the first "
-        f"update and {_late(points, 1, 'ill'):.1g} late: with nothing to explain it only pulls the sum of delta back to 0."
+        f"update and {_late(points, 1, 'ill'):.1g} late: with nothing to explain it only pulls the sum of δ back to 0."
     )
 
 
@@ -175,7 +175,7 @@ def _loss_zero(points) -> str:
         f"The actor's loss never left 0 by more than **{largest:.1g}**, yet its gradient was {gradient[0]:g} only before the "
         f"first update and **{_late(points, 1, 'ill'):.2g}** late. The value loss began at "
         f"{values_of(points, 0, 'well')[0]:.4f}: exactly half the spread of the rewards around their group means, since every "
-        "delta was 0."
+        "δ was 0."
     )
 
 
@@ -199,7 +199,7 @@ TYPICAL_LENGTH = 7.0
 _FLAT, _LARGE = replace(HEALTHY, beta=FLAT_BETA), replace(HEALTHY, beta=LARGE_BETA)
 _RUNAWAY, _STABLE = replace(HEALTHY, actor_coef=RUNAWAY_COEF), replace(HEALTHY, actor_coef=STABLE_COEF)
 _TINY = replace(HEALTHY, prompts_per_step=HEALTHY.batch_size // TINY_GROUP, group_size=TINY_GROUP)
-_SHORT = replace(HEALTHY, steps=20)
+_SHORT = replace(HEALTHY, steps=20, learning_rate=3e-4)
 _BOTH = replace(HEALTHY, actor_coef=0.02)
 
 
@@ -260,16 +260,17 @@ _ALL = (
     Failure(
         "k1_cancels",
         "The k1 estimate cancels",
-        "kappa with the sampled token's own log-ratio in the place of the exact KL: what is left of delta_t?",
+        "κ with the sampled token's own log-ratio in the place of the exact KL: what is left of δ?",
         (HEALTHY,),
-        ("k1: kappa_t = beta (log pi - log pi_ref)", "exact: kappa_t = beta KL over the whole vocabulary"),
+        ("k1: κ = beta (log π − log π_ref)", "exact: κ = beta KL over the whole vocabulary"),
         (
-            Plot("Mean size of delta_t", "reward", _pair("k1", "exact KL")),
-            Plot("delta_t of one solution after the last update", "reward", _pair("k1", "exact KL"), x_label="token", x_max=8),
+            Plot("Mean size of δ", "reward", _pair("k1", "exact KL")),
+            Plot("δ of one solution after the last update", "reward", _pair("k1", "exact KL"), x_label="token", x_max=8),
         ),
         _k1_cancels,
-        "k1 estimates the KL at a token by its log-ratio, which is rho_t / beta itself: rho_t - kappa_t is then 0 for every token "
-        "of every policy. It is a fine estimate of the KL's mean and useless here.",
+        "k1 estimates the KL at a token by its log-ratio, which is ρ / beta itself: ρ − κ is then 0 for every token "
+        "of every policy. It is a fine estimate of the KL's mean and useless here. The value loss would still push as REINFORCE does, "
+        "since κ is held constant, but no push could ever satisfy it.",
         "Use the exact KL, or k2, k3 or top-k where the vocabulary is too large for it. The trainer refuses k1.",
     ),
     Failure(
@@ -296,7 +297,7 @@ _ALL = (
         (_balance(_BOTH), "one update a batch"),
         (
             Plot("Loss", "", (Line("ill", "actor L_A", "ill"), Line("well", "value L_V", "well"))),
-            Plot("Length of its gradient in log pi", "", (Line("ill", "actor L_A", "ill"), Line("well", "value L_V", "well"))),
+            Plot("Length of its gradient in log π", "", (Line("ill", "actor L_A", "ill"), Line("well", "value L_V", "well"))),
         ),
         _loss_zero,
         "On a fresh batch every ratio is 1, so the surrogate is minus the mean advantage, and whitened advantages have mean 0. "
@@ -309,7 +310,7 @@ _ALL = (
         "The noise floor of bf16",
         "The same tokens scored in bf16 and in fp32: is the signal of the first updates above the rounding?",
         (_SHORT,),
-        ("noise: what bf16 changes in log pi - log pi_ref", "signal: the size of log pi - log pi_ref in fp32"),
+        ("noise: what bf16 changes in log π − log π_ref", "signal: the size of log π − log π_ref in fp32"),
         (
             Plot("A token's log-ratio", "nats", _pair("noise of bf16", "signal"), x_max=_SHORT.steps, is_log=True),
         ),

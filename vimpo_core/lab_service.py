@@ -28,7 +28,9 @@ class Told:
         os.close(handle)
 
     def tell(self, measured: dict) -> None:
-        with suppress(OSError), open(self._path, "a", encoding="ascii") as file:
+        # "r+" makes no new file: one that was closed meanwhile, as nobody looks any more, stays gone.
+        with suppress(OSError), open(self._path, "r+", encoding="ascii") as file:
+            file.seek(0, os.SEEK_END)
             file.write(json.dumps(measured) + "\n")
 
     def so_far(self) -> list[dict]:

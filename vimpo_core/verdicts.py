@@ -1,7 +1,7 @@
 """What the experiments say about VIMPO against GRPO, in sentences worked out from results.json. Standard library only.
 
 `match` finds both arms at a share of flipped rewards, `difference` says who was ahead and whether the seeds can show it,
-`two_sentences` is the short answer for pages that have no room for a table.
+`short_answer` is a sentence a share.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ RESULTS = ROOT / "docs" / "results"
 """A folder an experiment, each with the results.json that its report was made from."""
 SOURCES: dict[float, str] = {0.0: "family", 0.25: "noise", 0.4: "noise"}
 """Share of flipped training rewards -> the experiment that measures it."""
+AGAIN: dict[float, str] = {0.4: "noise_again"}
+"""Share of flipped rewards -> an experiment that asked the same again, with more trials and other seeds."""
 PAIR = ("VIMPO", "GRPO")
 """The arms that are compared, by their names in the experiments' files."""
 HOW = "sampled"
@@ -70,21 +72,22 @@ class Match:
     test_prompts: int
 
 
-def match(noise: float, folder: Path = RESULTS) -> Match | None:
+def match(noise: float, folder: Path = RESULTS, again: bool = False) -> Match | None:
     """Both arms of `PAIR` at this share of flipped rewards; None where that is not measured yet.
 
     Raises:
         ValueError: results.json is there and is not one of an experiment.
     """
-    path = folder / SOURCES[noise] / "results.json"
-    if not path.is_file():
+    source = (AGAIN if again else SOURCES).get(noise)
+    path = folder / str(source) / "results.json"
+    if source is None or not path.is_file():
         return None
     found = _read(path, path.stat().st_mtime_ns)
     try:
         return _match(found, noise)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{SOURCES[noise]}/results.json is not an experiment's results: {error!r}. Write the report again."
+            f"{source}/results.json is not an experiment's results: {error!r}. Write the report again."
         ) from None
 
 
@@ -152,9 +155,11 @@ def loss_by_noise(clean: Match, noisy: Match) -> tuple[str, str]:
     low = more - math.hypot(clean.gap.mean - clean.gap.low, noisy.gap.high - noisy.gap.mean)
     high = more + math.hypot(clean.gap.high - clean.gap.mean, noisy.gap.mean - noisy.gap.low)
     who = "first" if low > 0 else "second" if high < 0 else "open"
-    verdict = {"first": f"{first} loses more", "second": f"{second} loses more", "open": "that is open"}[who]
+    verdict = {"first": f"{first} loses more", "second": f"{second} loses more"}.get(
+        who, "these seeds cannot tell which of them loses more"
+    )
     return who, (
-        f"{facts}: {first} loses {points(more)} points more, 95 % {points(low)} to {points(high)}, so {verdict}."
+        f"{facts}. The difference of the two losses is {points(more)} points, 95 % {points(low)} to {points(high)}: {verdict}."
     )
 
 
@@ -166,9 +171,9 @@ def who_leads(noise: float, folder: Path = RESULTS) -> str:
     return "first" if found.gap.low > 0 else "second" if found.gap.high < 0 else "open"
 
 
-def two_sentences(folder: Path = RESULTS) -> tuple[str, str]:
-    """The short answer: clean rewards, and a quarter of them flipped. Says so where a result is missing."""
-    return _short(0.0, "On clean rewards", folder), _short(0.25, "With 25 % of the rewards flipped", folder)
+def short_answer(folder: Path = RESULTS) -> tuple[str, ...]:
+    """One sentence for each share of flipped rewards, for pages without room for a table; says so where nothing is measured."""
+    return tuple(_short(noise, folder) for noise in SOURCES)
 
 
 def points(share: float) -> str:
@@ -180,9 +185,16 @@ def points(share: float) -> str:
 # --- inside ----------------------------------------------------------------------------------------------------------
 
 
-def _short(noise: float, where: str, folder: Path) -> str:
+def _short(noise: float, folder: Path) -> str:
+    where = f"With {100 * noise:.0f} % of the rewards flipped" if noise else "On clean rewards"
     found = match(noise, folder)
-    return f"{where}: not measured yet." if found is None else f"{where}, {difference(found)}"
+    if found is None:
+        return f"{where}: not measured yet."
+    again = match(noise, folder, again=True)
+    asked_again = (
+        "" if again is None else f" Asked again, with more trials and other seeds, {difference(again)}"
+    )
+    return f"{where}, {difference(found)}{asked_again}"
 
 
 def _verdict(found: Match) -> str:

@@ -142,7 +142,7 @@ def _tell(lesson: Lesson, trace: CreditTrace) -> None:
     st.latex(
         r"V_0 = \text{group mean}, \qquad V_{t+1} = V_t + \delta_t \qquad\qquad\text{or, from the end:}\qquad "
         r"V_T = R, \qquad V_t = V_{t+1} - \delta_t",
-        width=780,
+        width=900,
     )
     lesson.text(
         "Below: a wrong solution to {prompt} that the trained model wrote (its answer: {answer}, right: {gold}). Move over its tokens.",
@@ -201,7 +201,7 @@ def _fit(lesson: Lesson, run: RunSummary, anchor: str) -> None:
     _curves(run, chosen, anchor, "course.anchored.opened_curves")
     lesson.onward(
         see=("Open this picture in Inspect", routes.INSPECT, {
-            "run": run.run_id, "step": step, "group": chosen.group_id, "sample": chosen.sample_idx, "more": "telescope",
+            "run": run.run_id, "step": step, "group": chosen.group_id, "sample": chosen.sample_idx, "more": "scatter",
         }),
     )  # fmt: skip
 

@@ -67,7 +67,7 @@ PLAN = Plan(
         ),
         (
             "A colleague scores policy and reference in bf16. What do their first credits show?",
-            "Rounding: about 1.5e-3 nats a token, more than the policy has moved after one update.",
+            "Rounding: some thousandths of a nat a token, as much as a policy moves in a careful first update.",
         ),
     ),
     misconceptions=(

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import routes
+from app import routes, training
 from app.components.interval_plot import Interval, interval_plot
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
+from app.text import as_sentence
 from vimpo_core import verdicts
+from vimpo_core.config import TrainConfig
 from vimpo_core.verdicts import SOURCES, Match
+
+LIVE_STEPS = 40
+"""Of the pair that the chapter trains: it is over within a minute."""
+LIVE_FLIPS = 0.25
+_PROBLEM = "course.worth.problem"
 
 AHEAD = Question(
     "ahead",
@@ -105,6 +112,11 @@ def _scoreboard(lesson: Lesson, found: Match) -> None:
     lesson.text(f"**{verdicts.difference(found)}**")
     for warning in verdicts.warnings(found):
         st.caption(warning)
+    if (again := verdicts.match(found.noise, again=True)) is not None:
+        lesson.text(
+            f"**Does it hold?** The same was asked again, with more trials for tuning and other seeds. {verdicts.difference(again)} "
+            "One contest among several comes out large by luck, or because the rival was tuned less well; so one asks twice."
+        )
 
 
 def _interval(side: verdicts.Side) -> Interval:
@@ -122,7 +134,36 @@ def _close(lesson: Lesson, noise: float) -> None:
         "second network; the Scorecard says how often it is right, and where plain surprisal beats it. Longer solutions, rare success and "
         "several updates a batch were tried as well; docs/results.md has them all, also those where VIMPO lost."
     )
-    lesson.onward(see=("Train both with flipped rewards", routes.TRAIN, {}))
+    _live(lesson)
+    lesson.onward()
+
+
+def _live(lesson: Lesson) -> None:
+    lesson.text(
+        "**See such a training.** Both algorithms, {steps} steps, the same seed and problems, {flips} of the rewards flipped. One pair of runs "
+        "shows what it looks like; it cannot show who is better.",
+        steps=LIVE_STEPS, flips=f"{100 * LIVE_FLIPS:.0f} %",
+    )  # fmt: skip
+    if problem := st.session_state.pop(_PROBLEM, ""):
+        st.warning(as_sentence(problem), icon=":material/error:")
+    if st.button("Train both with flipped rewards", icon=":material/play_arrow:"):
+        _train()
+
+
+def _train() -> None:
+    """Queue the pair and show it on the Train page; where it cannot be queued a sentence says why."""
+    runs = training.runs_dir()
+    configs = [
+        TrainConfig(algorithm=algorithm, steps=LIVE_STEPS, reward_noise=LIVE_FLIPS)
+        for algorithm in ("vimpo", "grpo")
+    ]
+    try:
+        job = runs.submit(configs)
+        runs.ensure_worker()
+    except (ValueError, OSError) as error:
+        st.session_state[_PROBLEM] = str(error)
+        st.rerun()
+    st.switch_page(routes.TRAIN, query_params={"job": job})
 
 
 def _said(noise: float) -> str:

@@ -1,7 +1,7 @@
 // Plots of two lines each that grow while they are measured; the same axes from the first point to the last, so nothing
 // jumps. Pointer or arrow keys read the values. Python puts mounting.js and drawing.js in front.
 
-const ROOM = { left: 62, right: 12, top: 12, bottom: 44, height: 220 };
+const ROOM = { left: 62, right: 12, top: 38, bottom: 44, height: 220 };
 const LEAST_SPAN = 1e-9;
 
 export default function (component) {
@@ -73,7 +73,8 @@ function drawPlot(view, plot, data) {
   plot.marks = shape("g", {});
   svg.append(plot.marks, ...data.lines.map((line, i) => shape("path", { class: `curve ${line.role}`, d: curve(plot, i) })));
   svg.append(...data.lines.flatMap((line, i) => lastDot(plot, line, i)));
-  svg.append(...data.lines.map((line, i) => label(left + 8, top + 16 + 19 * i, `${line.role === "ill" ? "- - " : "—— "}${line.label}`, line.role, "start")));
+  const share = (width - left - right) / data.lines.length;
+  svg.append(...data.lines.map((line, i) => label(left + share * i, 18, `${line.role === "ill" ? "- - " : "—— "}${line.label}`, line.role, "start")));
   plot.area.replaceChildren(svg);
   plot.area.setAttribute("aria-valuemax", Math.max(0, data.points.length - 1));
   readAt(plot);

@@ -184,7 +184,7 @@ def test_every_failure_can_be_chosen():
 
 
 def test_what_is_not_measured_is_said(monkeypatch, tmp_path):
-    monkeypatch.setattr(verdicts.match, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(verdicts.match, "__defaults__", (tmp_path, False))
     at = commit(learn("worth", flips="0.4"), worth.AHEAD.options[0].key)
     assert "Not measured yet at 40 % flipped rewards" in words(at)
 

@@ -25,7 +25,7 @@ def link(served, address):
 
 def open_compare(page, link):
     page.goto(link)
-    expect(page.locator(".compare[data-drawn] .panel svg")).to_have_count(4)
+    expect(page.locator(".compare[data-drawn] .panel svg")).to_have_count(4, timeout=60_000)
 
 
 def test_pointing_and_arrow_keys_read_values_without_the_server(page, link):
@@ -74,8 +74,8 @@ def test_a_number_leads_to_its_runs(page, link):
     row = page.locator(".link-table tbody tr").filter(has_text="GRPO").first
     with page.context.expect_page() as opened:
         row.locator("td").nth(1).get_by_role("link").click()
-    expect(opened.value.get_by_text("Show all")).to_be_visible()
-    expect(opened.value.get_by_text(re.compile("GRPO, seed [012]"))).to_have_count(3)
+    expect(opened.value.get_by_text("Show all")).to_be_visible(timeout=60_000)
+    expect(opened.value.get_by_role("checkbox", name=re.compile("GRPO, seed [012]"))).to_have_count(3)
 
 
 def test_the_page_fits_both_widths_in_both_themes(themed_page, link):

@@ -176,15 +176,23 @@ def test_pause_counts_when_the_run_holds_still(staged):
     at = staged.open("Hold still")
     assert not note(at)["done"]
     assert not note(staged.then(at, steps=3))["done"]
-    assert note(staged.then(at, state=RunState.PAUSED))["done"]
+    assert not note(staged.then(at, steps=-1, state=RunState.PAUSED))["done"], "there are no curves yet"
+    assert note(staged.then(at, steps=0))["done"]
 
 
 def test_a_step_counts_when_it_was_made_while_the_run_held_still(staged):
     at = staged.open("One step")
     assert not note(staged.then(at, steps=3))["done"], "it was running"
-    staged.then(at, state=RunState.PAUSED)
-    assert not note(at)["done"]
-    assert note(staged.then(at, steps=4))["done"]
+    assert not note(staged.then(at, state=RunState.PAUSED))["done"]
+    assert not note(staged.then(at, state=RunState.RUNNING))["done"], "the step is being made"
+    assert note(staged.then(at, state=RunState.PAUSED, steps=4))["done"]
+
+
+def test_playing_for_a_while_is_no_single_step(staged):
+    staged.state = RunState.PAUSED
+    at = staged.open("One step")
+    staged.then(at, state=RunState.RUNNING, steps=4)
+    assert not note(staged.then(at, state=RunState.PAUSED, steps=5))["done"]
 
 
 def test_play_counts_when_the_run_goes_on(staged):
