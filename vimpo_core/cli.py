@@ -181,7 +181,10 @@ def _parser() -> argparse.ArgumentParser:
     reference.add_argument("--steps", type=int, default=1600, help="Supervised updates (default: 1600).")
     reference.add_argument("--seed", type=int, default=0, help="Seed (default: 0).")
     reference.add_argument(
-        "--operands", type=int, default=6, help="Largest number of operands that it learns, 3 to 8 (default: 6)."
+        "--operands",
+        type=int,
+        default=6,
+        help="Largest number of operands that it learns, 3 to 8 (default: 6).",
     )
     reference.add_argument(
         "--slip-scale", type=float, default=1.0,

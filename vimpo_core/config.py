@@ -248,7 +248,7 @@ def _checked(f, value):
     if f.name == "kl_estimator" and value == "k1":
         raise ValueError(
             "kl_estimator must not be k1: it is the log-ratio of the sampled token itself, so rho - kappa would be 0 for every "
-            f"token and nothing could be learned. Use {', '.join(limits['choices'])}."
+            f"token and no value could be read. Use {', '.join(limits['choices'])}."
         )
     if limits["choices"] and value not in limits["choices"]:
         raise ValueError(f"{f.name} must be one of {', '.join(limits['choices'])}, got {value!r}.")

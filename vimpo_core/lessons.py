@@ -13,6 +13,9 @@ from vimpo_core.tabular import Levels, Tree
 from vimpo_core.types import CreditTrace
 from vimpo_core.visible_text import visible_text
 
+CLEAR_RESIDUALS = (0.1, 0.4)
+"""In reward units: two curves so far apart are told apart at a glance, and their fall is still the larger thing to see."""
+
 
 @dataclass(frozen=True)
 class Descents:
@@ -91,13 +94,20 @@ def furthest_point(traces: Sequence[CreditTrace], beta: float) -> int:
 
 
 def clearest_fall(traces: Sequence[CreditTrace], beta: float) -> int:
-    """Index of the wrong solution whose credits add up to the least: its value falls the most."""
+    """Index of the wrong solution whose credits add up to the least: its value falls the most.
+
+    Of those whose residual has a size within CLEAR_RESIDUALS, where there are any.
+    """
 
     def total(trace):
         delta = views.credit_of(trace, beta)
         return math.inf if delta is None or trace.first_wrong is None else float(delta.sum())
 
-    return int(np.argmin([total(trace) for trace in traces]))
+    totals = np.array([total(trace) for trace in traces])
+    sizes = np.abs([_residual(trace, beta) for trace in traces])
+    low, high = CLEAR_RESIDUALS
+    clear = np.where((sizes >= low) & (sizes <= high), totals, math.inf)
+    return int(np.argmin(clear if np.isfinite(clear).any() else totals))
 
 
 def _residual(trace: CreditTrace, beta: float) -> float:

@@ -136,13 +136,14 @@ def show(lesson: Lesson) -> None:
 def _tell(lesson: Lesson, trace: CreditTrace) -> None:
     lesson.text(
         "A prefix of a solution has a **value**, {value}: the reward to expect from here. Chapter 3 says that each token changes it by "
-        "its {credit}. So start with what solutions to this prompt get on average, the {baseline}, and add credits token by token:",
+        "its {credit}. So start with what solutions to this prompt get on average, the {baseline}, and add credits token by token. "
+        "Or start with what this one was paid, and take them off again from the end:",
         value=symbol("values"), credit=symbol("td_terms", "credit δ"), baseline=symbol("baseline", "group mean"),
     )  # fmt: skip
     st.latex(
-        r"V_0 = \text{group mean}, \qquad V_{t+1} = V_t + \delta_t \qquad\qquad\text{or, from the end:}\qquad "
-        r"V_T = R, \qquad V_t = V_{t+1} - \delta_t",
-        width=900,
+        r"\begin{aligned} &\text{from the start:} & V_0 &= \text{group mean}, & V_{t+1} &= V_t + \delta_t \\"
+        r"&\text{from the end:} & V_T &= \text{reward}, & V_t &= V_{t+1} - \delta_t \end{aligned}",
+        width=780,
     )
     lesson.text(
         "Below: a wrong solution to {prompt} that the trained model wrote (its answer: {answer}, right: {gold}). Move over its tokens.",
@@ -180,7 +181,7 @@ def _fit(lesson: Lesson, run: RunSummary, anchor: str) -> None:
         "The {name} is half the mean square of all residuals, and it is the only place where VIMPO looks at a reward:\n\n"
         "$$L_V = \\tfrac12\\,\\mathrm{mean}\\Big(\\textstyle\\sum_t(\\rho_t - \\kappa_t) - (R - \\bar R)\\Big)^2$$\n\n"
         "A least-squares fit, then, with the log-ratios of the network as what is fitted. The thin lines are the residuals: "
-        "one update pulls every point along its line towards the diagonal.",
+        "the loss pulls every point along its line towards the diagonal.",
         name=symbol("value_loss", "value loss"),
     )  # fmt: skip
     step = lesson.control(STEP)

@@ -12,8 +12,8 @@ from vimpo_core.two_optima import example, two_optima
 
 DROPPED = Question(
     "dropped",
-    "Cross out β KL and demand that what is left, ρ = Q − V with rewards and values as before, hold in the end. Where does "
-    "training then go?",
+    "Added up over a solution, the identity says what training asks for: the sum of ρ − κ shall match the reward, up to one number "
+    "that is the same for all solutions. Now cross out κ, so that the sum of ρ alone shall match it. Where does training then go?",
     (
         Option(
             "other",
@@ -32,14 +32,15 @@ DROPPED = Question(
         Option(
             "back",
             "Back to the reference: nothing pays for moving any more",
-            "At the reference every ρ is 0, so Q = V everywhere: all tokens would have to be equally good. On this tree "
-            "they are not: the reference earns {reference_reward}, the policy reached without the term {soft_reward}.",
+            "At the reference every sum of ρ is 0, while some solutions earn 1 and others 0, so nothing matches there. ρ alone "
+            "pays for moving: the reference earns {reference_reward} on this tree, the policy reached without the term {soft_reward}.",
         ),
         Option(
             "nowhere",
-            "Nowhere: no policy fulfils what is left",
-            "One does, once V is read as reward less the cost of all KL to come. After {steps} steps the descent without the term is "
-            "{rho_soft} away from it, so it does arrive.",
+            "Nowhere: no policy makes the sums match",
+            "One does. With V as the plain reward to come, ρ = Q − V is indeed impossible for a policy that has moved: averaged over it, KL "
+            "would be 0. But V may be reward less the cost of all KL to come; then it can hold, and after {steps} steps the descent is "
+            "{rho_soft} away from the policy for which it does.",
         ),
     ),
 )
@@ -122,7 +123,7 @@ def _tell(lesson: Lesson) -> None:
         "{reference}. What is the best it can do at one position, if it knows {q} of every token, the reward to expect "
         "after it? The reference, tilted: a token's probability is multiplied by $\\exp(Q/\\beta)$ and everything is divided by one "
         "number, so that it sums to 1. Take the log, and get rid of that one number by averaging over the policy:",
-        beta=symbol("beta"), reference=symbol("reference"), q=symbol("q_values"),
+        beta=symbol("beta"), reference=symbol("reference", "reference"), q=symbol("q_values"),
     )  # fmt: skip
     st.latex(
         r"\underbrace{\beta\,\log\frac{\pi(y_t\mid s_t)}{\pi_{\mathrm{ref}}(y_t\mid s_t)}}_{\rho_t}"

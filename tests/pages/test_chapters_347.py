@@ -1,6 +1,7 @@
 """Chapters 3, 4 and 7 without a browser: their numbers, what a link hides, a point that is opened, the live pair."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -139,7 +140,7 @@ def test_chapter_7_says_what_is_missing_and_tells_of_diverged_runs(monkeypatch, 
         arm["runs"][0]["state"] = "diverged"
     (tmp_path / "family").mkdir()
     (tmp_path / "family" / "results.json").write_text(json.dumps(found))
-    monkeypatch.setattr(verdicts.match, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(verdicts, "match", partial(verdicts.match, folder=tmp_path))
     at = again(at)
     assert "VIMPO diverged with seed" in words(at)
     assert "With 25 % flipped this is not measured yet." in words(at)
@@ -152,7 +153,7 @@ def test_chapter_7_trains_a_pair_with_flipped_rewards_and_shows_it(monkeypatch, 
     monkeypatch.setattr(training.cache, "own_folder", lambda: tmp_path)
     at = press(commit(learn(7), "open"), "Train both with flipped rewards")
     (job,) = runs.jobs()
-    configs = [runs.open(run_id).config for run_id in job.run_ids]
+    configs = [run.config for run in sorted(runs.list(), key=lambda run: job.run_ids.index(run.run_id))]
     assert [(c.algorithm, c.reward_noise, c.steps, c.seed) for c in configs] == [
         ("vimpo", 0.25, worth.LIVE_STEPS, 0), ("grpo", 0.25, worth.LIVE_STEPS, 0)
     ]  # fmt: skip

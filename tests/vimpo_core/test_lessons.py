@@ -49,11 +49,20 @@ def test_the_furthest_point_has_the_largest_residual(solutions):
     assert lessons.furthest_point(solutions, BETA) == furthest.index
 
 
-def test_the_clearest_fall_is_a_wrong_solution_with_the_least_credit(solutions):
+def test_the_clearest_fall_is_a_wrong_solution_with_the_least_credit_of_those_whose_residual_shows(solutions):
+    index = lessons.clearest_fall(solutions, BETA)
+    points = {point.index: point for point in reward_against_telescope(solutions, BETA).points}
+    wrong = [i for i, trace in enumerate(solutions) if trace.first_wrong is not None]
+    low, high = lessons.CLEAR_RESIDUALS
+    clear = [i for i in wrong if low <= abs(points[i].x - points[i].y) <= high]
+    assert index in clear and points[index].x == min(points[i].x for i in clear)
+
+
+def test_without_a_residual_that_shows_the_clearest_fall_is_the_least_credit_of_all(solutions, monkeypatch):
+    monkeypatch.setattr(lessons, "CLEAR_RESIDUALS", (100.0, 101.0))
     index = lessons.clearest_fall(solutions, BETA)
     sums = {point.index: point.x for point in reward_against_telescope(solutions, BETA).points}
-    wrong = [i for i, trace in enumerate(solutions) if trace.first_wrong is not None]
-    assert index in wrong and sums[index] == min(sums[i] for i in wrong)
+    assert sums[index] == min(sums[i] for i, trace in enumerate(solutions) if trace.first_wrong is not None)
 
 
 def test_agreeing_groups_are_those_with_one_reward(solutions):

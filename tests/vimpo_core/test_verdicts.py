@@ -83,6 +83,17 @@ def test_what_is_not_measured_is_said_for_each_share(tmp_path):
     assert most == "With 40 % of the rewards flipped: not measured yet."
 
 
+def test_a_result_that_was_asked_for_again_never_stands_alone(tmp_path, monkeypatch):
+    write(tmp_path, *pair(AHEAD, noise=0.4), noise=0.4)
+    monkeypatch.setitem(verdicts.SOURCES, 0.4, verdicts.AGAIN[0.4])  # where `write` puts the second answer
+    write(tmp_path, *pair(OPEN, noise=0.4), noise=0.4)
+    monkeypatch.undo()
+    said = verdicts.short_answer(tmp_path)[-1]
+    assert "VIMPO is better here. Asked again" in said and said.endswith(
+        "no difference that 5 seeds can show."
+    )
+
+
 def test_a_missing_arm_counts_as_not_measured(tmp_path):
     unfinished = arm("VIMPO", [0.7]) | {"sampled": None, "runs": []}
     assert verdicts.match(0.0, write(tmp_path, arm("GRPO", [0.7]), unfinished)) is None
