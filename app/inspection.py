@@ -135,7 +135,7 @@ def pick_solution(source: Source, step: int, notes: list[str]) -> Scene:
     """The prompt and solution pickers."""
     traces = sampled(source, step)
     groups = {group.group_id: group for group in picks.groups(traces)}
-    default = _default_index(traces, source.run.config.beta)
+    default = _default_index(traces, source.run.config.at(step).beta)
     group_id = state.chosen("group", list(groups), traces[default].group_id, notes, int)
     group_id = st.selectbox(
         "Prompt",
@@ -171,13 +171,13 @@ def example(source: Source, step: int) -> tuple[str, str]:
     traces = sampled(source, step if step in recorded else recorded[-1])
     wanted = st.query_params.get("group"), st.query_params.get("sample")
     found = (i for i, t in enumerate(traces) if (str(t.group_id), str(t.sample_idx)) == wanted)
-    trace = traces[next(found, _default_index(traces, source.run.config.beta))]
+    trace = traces[next(found, _default_index(traces, source.run.config.at(step).beta))]
     return trace.prompt_text, trace.completion_text
 
 
 def quick_picks(source: Source, step: int) -> None:
     """Three buttons that jump to a telling token of the step."""
-    beta = source.run.config.beta
+    beta = source.run.config.at(step).beta
     choices: tuple[tuple[str, str, Callable[[list[CreditTrace]], picks.Pick | None]], ...] = (
         (
             "Most positive",
@@ -232,8 +232,8 @@ def _solution_label(trace: CreditTrace, count: int) -> str:
 # --- beta and lambda -------------------------------------------------------------------------------------------------
 
 
-def pick_beta(source: Source, notes: list[str]) -> float:
-    trained, limits = source.run.config.beta, setting("beta")
+def pick_beta(source: Source, step: int, notes: list[str]) -> float:
+    trained, limits = source.run.config.at(step).beta, setting("beta")
     beta = state.number("beta", limits["low"], limits["high"], trained, notes)
     return st.select_slider(
         "beta",

@@ -295,7 +295,7 @@ def newest_solutions(job: Job) -> list[StepSolutions]:
         return [
             StepSolutions(
                 s.run_id,
-                s.config,
+                s.config.at(job.step),
                 job.step,
                 live.live_run(str(cache.own_folder()), s.run_id).solutions(job.step),
             )

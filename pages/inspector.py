@@ -64,7 +64,7 @@ def choose(found, notes):
         )  # fmt: skip
         if mode == "sampled":
             inspection.quick_picks(source, step)
-        beta = inspection.pick_beta(source, notes)
+        beta = inspection.pick_beta(source, step, notes)
         gae_lambda = inspection.pick_lambda(source, notes)
     if mode == "typed":
         scene = typed.typed_solution(source, step, inspection.example(source, step))

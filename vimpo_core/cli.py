@@ -292,7 +292,7 @@ def _score(arguments) -> int:
 
     store = reports.find_run(arguments.runs_dir, arguments.run_id)
     step = reports.newest_snapshot(store) if arguments.step is None else arguments.step
-    config = store.config()
+    config = store.config().at(step)
     beta = config.beta if arguments.beta is None else dataclasses.replace(config, beta=arguments.beta).beta
     (trace,) = score_solution(store.run_dir, step, arguments.prompt, arguments.solution)
     report = reports.solution_report(trace, beta, store.run_id)
@@ -356,11 +356,11 @@ def _experiment(arguments) -> int:
 def _export(arguments) -> int:
     store = reports.find_run(arguments.runs_dir, arguments.run_id)
     asked = {"beta": arguments.beta, "gae_lambda": arguments.gae_lambda}
-    config = dataclasses.replace(store.config(), **{k: v for k, v in asked.items() if v is not None})
     recorded = store.trace_steps()
     if not recorded:
         raise ValueError(f"run {store.run_id} kept no solutions. Choose another run.")
     step = recorded[-1] if arguments.step is None else arguments.step
+    config = dataclasses.replace(store.config().at(step), **{k: v for k, v in asked.items() if v is not None})
     taken = exporting.recorded(store, step, arguments.group, arguments.sample, config.beta, config.gae_lambda)
     out = arguments.out or Path(exporting.file_name(taken, arguments.format))
     size = exporting.write(taken, arguments.format, out)

@@ -144,7 +144,8 @@ def truth_report(
     from vimpo_core.service import load_snapshot
     from vimpo_core.tasks.chain import ChainTask
 
-    step, config = newest_snapshot(store) if step is None else step, store.config()
+    step = newest_snapshot(store) if step is None else step
+    config = store.config().at(step)
     policy, task = load_snapshot(store.run_dir, step), ChainTask(config.operands)
     chosen = solution_sets.solution_set(policy, task, which, solutions, seed, step)
     truths = solution_sets.policy_values(policy, task, chosen.mixed, rollouts, seed, on_progress)

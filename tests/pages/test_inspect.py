@@ -247,3 +247,10 @@ def test_hostile_text_reaches_the_page_as_marked_text_only(runs, scoring):
     assert drawn(at)["text"] == ["⟨RLO⟩", "<img src=x onerror=alert(1)>", "`](x)", "␀"]
     line = next(m.value for m in at.markdown if "first wrong token" in m.value)
     assert "`**ˋ<script>ˋ⟨RLO⟩`" in line
+
+
+def test_a_run_whose_beta_was_scheduled_is_read_at_the_beta_of_the_step(runs):
+    make_fake_run(runs.path, steps=4, beta=0.1, beta_end=0.3)
+    at = open_inspect(run="vimpo-1", step=2)
+    beta = next(s for s in at.select_slider if s.label == "beta")
+    assert beta.value == pytest.approx(0.2)
