@@ -125,7 +125,9 @@ def interactions(browser: Browser, server: Server, link: str, repeats: int) -> d
                 press = functools.partial(page.keyboard.press, key)
                 found["place_ms"].append(change_ms(page, ".link-table", "root.textContent", "keydown", press))
             page.wait_for_timeout(SETTLED_MS)
-            before, box = len(sent), page.locator(".compare .panel svg").first.bounding_box()
+            panel = page.locator(".compare .panel svg").first
+            panel.scroll_into_view_if_needed()
+            before, box = len(sent), panel.bounding_box()
             for part in (0.3, 0.6):
                 move = functools.partial(
                     page.mouse.move, box["x"] + part * box["width"], box["y"] + box["height"] / 2

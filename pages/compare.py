@@ -19,10 +19,17 @@ def main():
     chosen = comparison.pick_arms(sources, notes)
     if chosen is None:
         return
+    comparison.say_what_is_unfinished(chosen)
+    lay_over(chosen, notes)
+    experiments()
+
+
+@st.fragment  # a browser takes longer over a whole page than over its figure and table
+def lay_over(chosen, notes):
+    notes = list(notes)
     axis, shown, window = choices(notes)
     for note in notes:
         st.info(as_sentence(note))
-    comparison.say_what_is_unfinished(chosen)
     if shown:
         with st.spinner("Reading the runs"):
             figure = comparison.figure(chosen, axis, shown, window)
@@ -31,7 +38,6 @@ def main():
     else:
         st.caption("Choose at least one figure.")
     numbers(chosen, axis)
-    experiments()
 
 
 def experiments():

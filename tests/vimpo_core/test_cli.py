@@ -334,7 +334,7 @@ MISTAKES = [  # (arguments, what the sentence says)
         r"argument --algorithm: invalid choice: 'sarsa' \(choose from .*vimpo.*grpo.*\)",
     ),
     (["train", "--steps", "0"], r"steps must be between 1 and 10000, got 0\. Default: 100\."),
-    (["train", "--operands", "7"], r"operands must be between 3 and 6, got 7\."),
+    (["train", "--operands", "7"], r"the bundled reference knows 3 to 6 operands, got 7\."),
     (["train", "--beta", "nan"], r"beta must be a finite number, got nan\."),
     (["train", "--reward-noise", "0.9"], r"reward_noise must be between 0 and 0\.5, got 0\.9\."),
     (["train", "--group-size", "1"], r"group_size must be between 2 and 64, got 1\."),

@@ -87,7 +87,7 @@ def test_a_run_without_snapshots_says_so(copied):
     [
         (PROMPT, "6x.", "the solution has 'x', which is outside"),
         (PROMPT, "", "the solution is empty"),
-        ("9+", SLIP, "a problem is 2 to 6"),
+        ("9+", SLIP, "a problem is 2 to 8"),
     ],
 )
 def test_a_bad_request_is_refused_as_in_scoring(real_run, prompt, solution, said):
