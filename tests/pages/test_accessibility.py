@@ -15,7 +15,7 @@ from app.course.chapters import chapters
 from app.sections import SECTIONS
 from tests.accessibility import grave_violations, settle
 from tests.browser import visiting
-from tests.pages.in_browser import BUNDLED
+from tests.pages.in_browser import BUNDLED, SETTLED_MS
 from vimpo_core.paths import ASSETS, ROOT
 
 THEMES = ("light", "dark")
@@ -260,12 +260,13 @@ def test_sign_and_algorithm_can_be_told_without_colour(reader, address):
     for telling, sign, style in (("Most positive", "+", "solid"), ("Most negative", "-", "dashed")):
         reader.get_by_role("button", name=telling).click()
         tokens = reader.locator(f'.token[data-sign="{sign}"]')
-        tokens.first.wait_for()
+        reader.wait_for_timeout(SETTLED_MS)  # the step may change and with it the tokens
+        expect(tokens.first).to_have_css("border-bottom-style", style)
         assert tokens.evaluate_all(line) == [style]
     show(reader, address, "train")
     for style, drawn in (("vimpo", "solid"), ("grpo", "dashed")):
         swatch = reader.locator(f'.curves [data-style="{style}"] > .swatch')
-        assert swatch.evaluate("(n) => getComputedStyle(n).borderTopStyle") == drawn
+        expect(swatch.first).to_have_css("border-top-style", drawn)
 
 
 # --- without motion --------------------------------------------------------------------------------------------------
