@@ -25,7 +25,8 @@ from vimpo_core import comparison
 from vimpo_core.comparison import AXES, Arm, Curves, Difference, Member, Number
 from vimpo_core.experiment.results import RESULT_NAME
 from vimpo_core.metrics import METRICS
-from vimpo_core.runs import ACTIVE, RunsDir
+from vimpo_core.runs import ACTIVE
+from vimpo_core.store import RunStore
 
 PATHS = {"sampled-kl": "sampled_accuracy", "greedy-kl": "greedy_accuracy"}
 """Figures of an accuracy against KL, by their name in the link."""
@@ -115,7 +116,7 @@ def _origin(source: Source) -> str:
 # Python's own cache: Streamlit takes half a millisecond to make a key of its arguments, for thirty runs as long as to read them.
 @functools.lru_cache(maxsize=1024)
 def _fork(folder: Path, run_id: str, created: str) -> str:
-    with RunsDir(folder, read_only=True).open(run_id) as store:
+    with RunStore.open(folder / run_id) as store:
         fork = store.header().get("fork")
     return f"fork of {fork['run_id']} at step {fork['step']}" if fork else ""
 
@@ -126,7 +127,7 @@ def _stamp(source: Source) -> Stamp:
 
 @functools.lru_cache(maxsize=256)
 def _curves(folder: Path, run_id: str, created: str, last_step: int) -> Curves:
-    with RunsDir(folder, read_only=True).open(run_id) as store:
+    with RunStore.open(folder / run_id) as store:
         return comparison.curves(store.metrics(), store.config())
 
 
@@ -398,7 +399,7 @@ def _credit_of(
     measured = _measured_credit(folder / run_id / RESULT_NAME) if which == "implied" else None
     if measured:
         return measured
-    with RunsDir(folder, read_only=True).open(run_id) as store:
+    with RunStore.open(folder / run_id) as store:
         steps, config = store.trace_steps(), store.config()
         traces = store.traces(steps[-1]) if steps else []
     rule = "vimpo_value" if which == "implied" else config.algorithm

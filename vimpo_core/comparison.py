@@ -233,15 +233,17 @@ class Curves:
 def curves(rows: Sequence[Row], config: TrainConfig) -> Curves:
     """Arrays of a run's metrics (`RunStore.metrics`, from step 0 on)."""
     steps = np.array([row["step"] for row in rows], dtype=np.int64)
-    places: dict[str, list[int]] = {}
-    values: dict[str, list[float]] = {}
+    measured: dict[str, tuple[list[int], list[float | None]]] = {}
     for place, row in enumerate(rows):
         for name, value in row.items():
-            places.setdefault(name, []).append(place)
-            values.setdefault(name, []).append(math.nan if value is None else value)
+            found = measured.get(name)
+            if found is None:
+                found = measured[name] = ([], [])
+            found[0].append(place)
+            found[1].append(value)
     series = {
-        name: (np.array(places[name]), np.array(values[name], dtype=np.float64))
-        for name in places
+        name: (np.array(places), np.array(values, dtype=np.float64))  # None becomes nan
+        for name, (places, values) in measured.items()
         if name != "step"
     }
     tokens = [row.get("tokens_sampled") for row in rows]
