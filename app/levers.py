@@ -165,7 +165,7 @@ def said_of(pressed: Pressed) -> str:
     if pressed.lever == "a":
         return (
             said
-            + " It looked at no reward: it pushed each token further the way the policy had moved already."
+            + " It looked at no reward: its gradient pushes each token by its whitened advantage. Where a token then went is also the network's doing, as tokens share weights; many go another way."
         )
     return said + " The reward came in through the value loss alone; c_A weighs the actor beside it."
 
