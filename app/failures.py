@@ -8,36 +8,54 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.components.curve_plots import curve_plots
 from app.text import as_plain, as_sentence
 from vimpo_core.failures import FAILURES, Failure, Point
 from vimpo_core.lab_service import Told, lab_service
 
-SEED = 0
 LIMIT_SECONDS = 90
 _TICK_SECONDS = 0.3
+_GONE_SECONDS = 3.0
+"""A browser that has not asked for that long looks no more."""
 
 
 @dataclass
 class Demonstration:
-    """One run of a failure, shared by everybody who looks at it. points: all, once it is done."""
+    """One run of a failure, shared by everybody who looks at it; safe to share between threads."""
 
     told: Told
     future: Future
     started: float = field(default_factory=time.monotonic)
-    points: list[Point] | None = None
+    _points: list[Point] | None = None
+    _seen: dict[str, float] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def __post_init__(self):
+        self.future.add_done_callback(lambda _: self.so_far())
 
     def so_far(self) -> list[Point]:
         """What has been measured; kept here when it is done, and its file goes."""
-        if self.points is not None:
-            return self.points
-        is_done = self.future.done()
-        found = self.told.so_far()
-        if is_done:
-            self.points = found
-            self.told.close()
-        return found
+        with self._lock:
+            if self._points is not None:
+                return self._points
+            is_done = self.future.done()
+            found = self.told.so_far()
+            if is_done:
+                self._points = found
+                self.told.close()
+            return found
+
+    def looked_at_by(self, session: str) -> None:
+        with self._lock:
+            self._seen[session] = time.monotonic()
+
+    def is_left_to_others(self, session: str) -> bool:
+        """This session looks no more. True if another one still does."""
+        with self._lock:
+            self._seen.pop(session, None)
+            return any(time.monotonic() - at < _GONE_SECONDS for at in self._seen.values())
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -54,64 +72,111 @@ def _demonstrations() -> dict[tuple[str, int], Demonstration]:
     return {}
 
 
-def show(key: str) -> None:
+def show(key: str, seed: int) -> None:
     """A failure's question, its button, and what is measured, as it comes."""
     failure = FAILURES[key]
     st.markdown(f"#### {as_plain(failure.title)}")
     st.markdown(f"**Before you press:** {as_plain(failure.question)}")
-    st.caption(f"{as_plain(failure.setup)}, seed {SEED}. Compared: {as_plain(' · '.join(failure.settings))}.")
-    running = _demonstrations().get((key, SEED))
-    if running is None:
-        if st.button("Show it", type="primary", icon=":material/play_arrow:", key=f"failures.show.{key}"):
-            _start(key)
-            st.rerun()
+    st.caption(f"{as_plain(failure.setup)}, seed {seed}. Compared: {as_plain(' · '.join(failure.settings))}.")
+    running = _demonstrations().get((key, seed))
+    if running is None or _is_left(key, seed, running):
+        st.button(
+            "Show it", type="primary", icon=":material/play_arrow:", key=f"failures.show.{key}.{seed}", on_click=_start,
+            args=(key, seed),
+        )  # fmt: skip
+        if problem := st.session_state.pop(_problem_key(key, seed), None):
+            st.warning(as_sentence(problem), icon=":material/error:")
         return
     is_live = not running.future.done()
-    st.fragment(_watch, run_every=_TICK_SECONDS if is_live else None)(key, is_live)
+    st.fragment(_watch, run_every=_TICK_SECONDS if is_live else None)(key, seed, is_live)
 
 
-def _start(key: str) -> None:
+def _left(key: str, seed: int) -> str:
+    """Where a session keeps the demonstration that it cancelled for itself alone."""
+    return f"failures.left.{key}.{seed}"
+
+
+def _is_left(key: str, seed: int, running: Demonstration) -> bool:
+    return st.session_state.get(_left(key, seed)) is running
+
+
+def _problem_key(key: str, seed: int) -> str:
+    return f"failures.problem.{key}.{seed}"
+
+
+def _session() -> str:
+    return get_script_run_ctx().session_id
+
+
+def _start(key: str, seed: int) -> None:
     """Start it, unless another browser did meanwhile: then both look at the same one."""
+    st.session_state.pop(_left(key, seed), None)
     with _lock:
-        if (key, SEED) not in _demonstrations():
+        if (key, seed) in _demonstrations():
+            return
+        try:
             told = Told()
-            future = lab_service().reproduce(key, SEED, told, timeout=LIMIT_SECONDS)
-            _demonstrations()[key, SEED] = Demonstration(told, future)
+            future = lab_service().reproduce(key, seed, told, timeout=LIMIT_SECONDS)
+        except (OSError, RuntimeError) as error:
+            st.session_state[_problem_key(key, seed)] = (
+                f"The training could not be started ({error}). Try it again."
+            )
+            return
+        _demonstrations()[key, seed] = Demonstration(told, future)
 
 
-def _forget(key: str) -> None:
-    demonstration = _demonstrations().pop((key, SEED), None)
-    if demonstration is not None:
-        was_cut_off = demonstration.future.cancel()
-        demonstration.told.close()
-        if was_cut_off:  # its process is killed: the next one starts now, not at the next press
-            lab_service().warm_up_failures()
+def _cancel(key: str, seed: int) -> None:
+    """Stop looking; who looks last ends the training."""
+    with _lock:
+        running = _demonstrations().get((key, seed))
+        if running is None or running.future.done():
+            return
+        if running.is_left_to_others(_session()):
+            st.session_state[_left(key, seed)] = running
+            return
+        del _demonstrations()[key, seed]
+    running.future.cancel()
+    lab_service().warm_up_failures()  # its process is killed: the next one starts now, not at the next press
 
 
-def _watch(key: str, was_live: bool) -> None:
-    failure, running = FAILURES[key], _demonstrations().get((key, SEED))
-    if running is None or running.future.done() == was_live:
+def _again(key: str, seed: int, old: Demonstration) -> None:
+    with _lock:
+        if _demonstrations().get((key, seed)) is old:  # else somebody else pressed it just now
+            del _demonstrations()[key, seed]
+    _start(key, seed)
+
+
+def _watch(key: str, seed: int, was_live: bool) -> None:
+    failure, running = FAILURES[key], _demonstrations().get((key, seed))
+    if running is None or running.future.done() == was_live or _is_left(key, seed, running):
         st.rerun()
+    running.looked_at_by(_session())
     points = running.so_far()
     if was_live:
-        _progress(failure, running, points)
-    curve_plots(failure.plots, points, key=f"failures.plots.{key}")
+        _progress(failure, seed, running, points)
+    curve_plots(failure.plots, points, key=f"failures.plots.{key}.{seed}")
     if not was_live:
-        _finish(failure, running, points)
+        _finish(failure, seed, running, points)
 
 
-def _progress(failure: Failure, running: Demonstration, points: list[Point]) -> None:
-    last = max((point["x"] for point in points if point["plot"] == 0), default=0)
+def _progress(failure: Failure, seed: int, running: Demonstration, points: list[Point]) -> None:
+    updates = failure.configs[0].steps
+    last = max((p["x"] for p in points if failure.plots[p["plot"]].x_label == "updates"), default=None)
     seconds = time.monotonic() - running.started
+    if last is not None:
+        doing = f"training, update {last} of {updates}, {seconds:.0f} s"
+    elif running.future.running():
+        doing = f"starting, {seconds:.0f} s"
+    else:
+        doing = f"waiting until another failure has been shown, {seconds:.0f} s"
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress(
-            min(1.0, last / failure.plots[0].x_max),
-            f"training, update {last} of {failure.plots[0].x_max}, {seconds:.0f} s",
+        st.progress(min(1.0, (last or 0) / updates), doing)
+        st.button(
+            "Cancel", key=f"failures.cancel.{failure.key}.{seed}", on_click=_cancel, args=(failure.key, seed)
         )
-        st.button("Cancel", key=f"failures.cancel.{failure.key}", on_click=_forget, args=(failure.key,))
 
 
-def _finish(failure: Failure, running: Demonstration, points: list[Point]) -> None:
+def _finish(failure: Failure, seed: int, running: Demonstration, points: list[Point]) -> None:
     if problem := _problem(running.future):
         st.warning(as_sentence(problem), icon=":material/error:")
     else:
@@ -119,8 +184,8 @@ def _finish(failure: Failure, running: Demonstration, points: list[Point]) -> No
         st.markdown(f"**Why.** {as_plain(failure.why)}")
         st.markdown(f"**Way out.** {as_plain(failure.way_out)}")
     st.button(
-        "Run it again", icon=":material/refresh:", key=f"failures.again.{failure.key}", on_click=_forget,
-        args=(failure.key,), help="The same seed gives the same numbers.",
+        "Run it again", icon=":material/refresh:", key=f"failures.again.{failure.key}.{seed}", on_click=_again,
+        args=(failure.key, seed, running), help="The same seed gives the same numbers. Choose another to see what is luck.",
     )  # fmt: skip
 
 

@@ -60,8 +60,9 @@ def _compare(configs, tell: Tell, *measures: Callable) -> None:
     """Tell each measure(config, record) of the ill and the well training, one plot a measure."""
     for records in _records(configs):
         for plot, measure in enumerate(measures):
-            found = (measure(config, record) for config, record in zip(configs, records, strict=True))
-            tell(_point(plot, records[0].step, *found))
+            found = [measure(config, record) for config, record in zip(configs, records, strict=True)]
+            if any(value is not None for value in found):  # accuracy is measured now and then only
+                tell(_point(plot, records[0].step, *found))
 
 
 def _metric(name: str) -> Callable:
@@ -177,9 +178,9 @@ def _ratio_in_bf16(policy, coarse, batch) -> torch.Tensor:
 
 
 _RUNS = {
-    "flat_values": lambda configs, tell: _compare(configs, tell, _value_range, _metric("reward_mean")),
+    "flat_values": lambda configs, tell: _compare(configs, tell, _value_range, _metric("sampled_accuracy")),
     "no_learning": lambda configs, tell: _compare(
-        configs, tell, _metric("kl_mean"), _metric("residual_ratio")
+        configs, tell, *map(_metric, ("sampled_accuracy", "kl_mean", "residual_ratio"))
     ),
     "runaway": lambda configs, tell: _compare(configs, tell, _metric("reward_mean"), _metric("kl_mean")),
     "k1_cancels": _k1_cancels,

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import failures, routes
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
-from vimpo_core.failures import FAILURES, FLAT_BETA, HEALTHY, LARGE_BETA, RUNAWAY_COEF, STABLE_COEF
+from vimpo_core.failures import FAILURES, FLAT_BETA, HEALTHY, LARGE_BETA, RUNAWAY_COEF, SEEDS, STABLE_COEF
 
 FLAT = Question(
     "flat",
@@ -45,7 +45,10 @@ FAILURE = Control(
     "failure", "What goes wrong", tuple(FAILURES), next(iter(FAILURES)), "Seven ways in which VIMPO, or the person who looks at it, goes "
     "astray.", kind="list", label_of=lambda key: FAILURES[key].title,
 )  # fmt: skip
-CONTROLS = (FAILURE,)
+SEED = Control(
+    "seed", "Seed", SEEDS, SEEDS[0], "Fixes problems and samples. What comes out with every seed is no accident.", kind="buttons"
+)  # fmt: skip
+CONTROLS = (FAILURE, SEED)
 
 PLAN = Plan(
     aims=(
@@ -95,10 +98,10 @@ def show(lesson: Lesson) -> None:
     )  # fmt: skip
     if not lesson.predict(FLAT, **numbers()):
         return
-    key = lesson.control(FAILURE)
-    failures.show(key)
+    with st.container(horizontal=True, gap="medium"):
+        key, seed = lesson.control(FAILURE), lesson.control(SEED)
+    failures.show(key, seed)
     st.caption(
-        "These trainings are short and have one seed each: they show the mechanism. Where the edges lie, with more seeds, stands in "
-        "docs/results.md."
+        "These trainings are short, one seed at a time: they show the mechanism. Where the edges lie stands in docs/results.md."
     )
     lesson.onward(see=("Try it on the Train page", routes.TRAIN, {}))

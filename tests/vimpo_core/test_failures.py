@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from vimpo_core.failures import FAILURES, HEALTHY, values_of
+from vimpo_core.failures import FAILURES, HEALTHY, TYPICAL_LENGTH, values_of
 from vimpo_core.lab_service import Told
 
 SEED = 0
@@ -41,17 +41,37 @@ def test_every_plot_gets_points_of_its_lines_within_its_axis_and_a_verdict_witho
 def test_flat_values_are_flat_and_learn_all_the_same(points_of):
     points = points_of("flat_values")
     assert max(values_of(points, 0, "ill")) < 0.002 < 0.02 < np.mean(values_of(points, 0, "well")[-10:])
-    late = np.mean(values_of(points, 1, "ill")[-10:])
-    assert late > np.mean(values_of(points, 1, "ill")[:3]) + 0.03
+    for line in ("ill", "well"):
+        first, *_, last = values_of(points, 1, line)
+        assert (
+            last > first + 0.1
+        )  # two standard errors of the difference of two accuracies on 256 problems are 0.09
+    assert FAILURES["flat_values"].verdict(points).count("rose from") == 2
 
 
 def test_a_large_beta_keeps_the_policy_at_its_reference_with_more_left_to_explain_than_at_the_start(
     points_of,
 ):
     points = points_of("no_learning")
-    assert np.mean(values_of(points, 0, "ill")[-10:]) < 0.5 * np.mean(values_of(points, 0, "well")[-10:])
-    assert np.mean(values_of(points, 1, "ill")[-10:]) > 2
-    assert values_of(points, 1, "ill")[0] == pytest.approx(1, abs=1e-6)
+    first, *_, last = values_of(points, 0, "ill")
+    assert abs(last - first) < 0.1 < values_of(points, 0, "well")[-1] - first
+    assert np.mean(values_of(points, 1, "ill")[-10:]) < 0.3 * np.mean(values_of(points, 1, "well")[-10:])
+    assert np.mean(values_of(points, 2, "ill")[-10:]) > 2
+    assert values_of(points, 2, "ill")[0] == pytest.approx(1, abs=1e-6)
+    assert "did not change beyond the noise" in FAILURES["no_learning"].verdict(points)
+
+
+def test_a_verdict_does_not_say_that_a_run_learned_when_it_did_not():
+    said = FAILURES["flat_values"].verdict(
+        [{"plot": 0, "x": 0, "y": {"ill": 0.001, "well": 0.1}}]
+        + [{"plot": 1, "x": x, "y": {"ill": 0.6 - x / 24, "well": 0.6}} for x in (0, 6)]
+    )
+    assert "fell from 0.60 to 0.35" in said and "did not change beyond the noise" in said
+
+
+def test_the_refusal_of_k1_is_quoted_with_its_way_out(points_of):
+    said = FAILURES["k1_cancels"].verdict(points_of("k1_cancels"))
+    assert "\n\n> kl_estimator must not be k1" in said and "Use exact" in said
 
 
 def test_a_large_c_a_destroys_what_a_small_one_keeps(points_of):
@@ -133,4 +153,4 @@ def test_what_was_told_is_read_in_order_and_nothing_comes_back_after_closing():
 def test_the_healthy_side_is_within_the_advice():
     from vimpo_core.config import advice
 
-    assert [remark for remark in advice(HEALTHY, 7.0) if remark.level != "note"] == []
+    assert [remark for remark in advice(HEALTHY, TYPICAL_LENGTH) if remark.level != "note"] == []
