@@ -45,6 +45,8 @@ DROPPED = Question(
     ),
 )
 QUESTIONS = (DROPPED,)
+SHARE = 50
+"""Percent of leaves that `two_optima.example` rewards: with it the Tree lab grows the very tree of this chapter."""
 CONTROLS = derivation.CONTROLS
 
 PLAN = Plan(
@@ -92,7 +94,7 @@ def show(lesson: Lesson) -> None:
     if lesson.answer(DROPPED) is not None and lesson.link.is_unlocked:
         with below:
             lesson.text(
-                "#### The derivation\nFifteen small steps from a choice of one token to the identity and the loss. Each is checked by "
+                "#### The derivation\nSmall steps from a choice of one token to the identity and the loss. Each is checked by "
                 "sympy and in numbers on a small tree of tokens; break one and see what fails."
             )
             with st.container(horizontal=True, gap="medium"):
@@ -106,12 +108,19 @@ def show(lesson: Lesson) -> None:
         _reveal(lesson, values, found)
     with below:
         derivation.show(*values)
-        beta, vocab, depth, _ = values
+        beta, vocab, depth, seed = values
         lesson.onward(
             see=(
                 "Watch both descents in the Tree lab",
                 routes.TREE,
-                {"vocab": vocab, "depth": depth, "beta": beta, "policy": "descent"},
+                {
+                    "vocab": vocab,
+                    "depth": depth,
+                    "seed": seed,
+                    "share": SHARE,
+                    "beta": beta,
+                    "policy": "descent",
+                },
             )
         )
 

@@ -6,8 +6,8 @@ import streamlit as st
 
 from app import routes, training
 from app.components.interval_plot import Interval, interval_plot
-from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
-from app.text import as_sentence
+from app.course.lesson import TEXT_WIDTH, Control, Lesson, Option, Plan, Question, symbol
+from app.text import as_plain, as_sentence
 from vimpo_core import verdicts
 from vimpo_core.config import TrainConfig
 from vimpo_core.verdicts import SOURCES, Match
@@ -19,12 +19,13 @@ _PROBLEM = "course.worth.problem"
 
 AHEAD = Question(
     "ahead",
-    "A quarter of the rewards is flipped: right solutions earn 0, wrong ones 1. Both algorithms were tuned equally and trained with fresh "
-    "seeds. Who is ahead, VIMPO with its credit for every token, or GRPO?",
+    "A quarter of the rewards is flipped: right solutions earn 0, wrong ones 1. Both algorithms got equally many tuning trials and were "
+    "trained with fresh seeds. Who then solves more test problems when every token is drawn by its probability, as in training: VIMPO with "
+    "its credit for every token, or GRPO?",
     (
         Option(
             "vimpo", "VIMPO: its credit averages over noisy rewards",
-            "{noisy} Averaging over noise is what the paper finds: 35.9 against 32.2, for a model of 4 billion parameters.",
+            "{noisy} The paper does find VIMPO ahead on noisy rewards, 35.9 against 32.2, for a model of 4 billion parameters.",
             is_right=verdicts.who_leads(0.25) == "first",
         ),
         Option(
@@ -56,13 +57,17 @@ PLAN = Plan(
     timings=(
         (1, "Collect opinions: is credit for every token worth it?"),
         (1, "Predict who is ahead with a quarter of the rewards flipped."),
-        (3, "Reveal. Move the slider; for each share read the difference and its interval aloud."),
+        (3, "Reveal. Move the slider; for each share read both differences, sampled and greedy, with their intervals aloud."),
         (2, "Close: where would you use VIMPO all the same? What would you measure next?"),
     ),
     asks=(
         (
             "The mean difference is below 0, but the interval holds 0. What may one say?",
             "That these seeds cannot tell. Neither “worse” nor “equally good” was shown.",
+        ),
+        (
+            "Sampled and greedy accuracy name different winners. Which of them counts?",
+            "The one that was chosen before looking. Here tuning went by the sampled one; both are shown, so that nobody picks the kinder.",
         ),
         (
             "Why not tune on the test problems?",
@@ -85,8 +90,8 @@ def show(lesson: Lesson) -> None:
     lesson.text(
         "Six chapters of readable credit; does it also **learn better** than {grpo}, which gives all tokens the same number? "
         "Such questions are easily answered wrongly: tune your favourite longer, choose a good seed, look at the test problems while "
-        "tuning. So the rules were written down before any result: equal tuning on validation problems, at least five fresh seeds, "
-        "test problems that nobody saw, differences paired by seed and problem.",
+        "tuning. So the rules were written down before any result: equally many tuning trials on validation problems, at least five fresh "
+        "seeds, test problems that neither training nor this tuning saw, differences paired by seed and problem.",
         grpo=symbol("grpo_advantages", "GRPO"),
     )  # fmt: skip
     if not lesson.predict(AHEAD, **numbers()):
@@ -101,7 +106,7 @@ def show(lesson: Lesson) -> None:
         )
     else:
         _scoreboard(lesson, found)
-    _close(lesson, noise)
+    _close(lesson)
 
 
 def _scoreboard(lesson: Lesson, found: Match) -> None:
@@ -110,11 +115,17 @@ def _scoreboard(lesson: Lesson, found: Match) -> None:
         title=f"Share of {found.test_prompts} test problems solved after {found.steps} steps, sampled",
     )  # fmt: skip
     lesson.text(f"**{verdicts.difference(found)}**")
-    for warning in verdicts.warnings(found):
-        st.caption(warning)
+    lesson.text(
+        f"**{verdicts.difference(found, verdicts.GREEDY)}** Greedy takes the likeliest token every time. Both measures were declared, "
+        "tuning chose by the sampled one, and they need not agree: sampled accuracy pays for every token that is still left to chance, "
+        "greedy accuracy does not."
+    )
+    for remark in filter(None, (verdicts.price(found), *verdicts.warnings(found))):
+        st.caption(as_plain(remark), width=TEXT_WIDTH)
     if (again := verdicts.match(found.noise, again=True)) is not None:
         lesson.text(
             f"**Does it hold?** The same was asked again, with more trials for tuning and other seeds. {verdicts.difference(again)} "
+            f"{verdicts.difference(again, verdicts.GREEDY)} "
             "One contest among several comes out large by luck, or because the rival was tuned less well; so one asks twice."
         )
 
@@ -125,13 +136,15 @@ def _interval(side: verdicts.Side) -> Interval:
     )  # fmt: skip
 
 
-def _close(lesson: Lesson, noise: float) -> None:
+def _close(lesson: Lesson) -> None:
     clean, noisy = verdicts.match(0.0), verdicts.match(0.25)
     if clean is not None and noisy is not None:
-        lesson.text(f"**Who suffers more from flips?** {verdicts.loss_by_noise(clean, noisy)[1]}")
+        lesson.text(
+            f"**Whose sampled accuracy suffers more from flips?** {verdicts.loss_by_noise(clean, noisy)[1]}"
+        )
     lesson.text(
-        "So what is VIMPO good for here? It gives credit that can be **read**, for every token, from two forward passes and without a "
-        "second network; the Scorecard says how often it is right, and where plain surprisal beats it. Longer solutions, rare success and "
+        "So what is VIMPO good for here? It gives credit that can be **read**, for every token, from two forward passes and without "
+        "training a second network; the Scorecard says how often it is right, and where plain surprisal beats it. Longer solutions, rare success and "
         "several updates a batch were tried as well; docs/results.md has them all, also those where VIMPO lost."
     )
     _live(lesson)
@@ -169,5 +182,5 @@ def _train() -> None:
 def _said(noise: float) -> str:
     found = verdicts.match(noise)
     if found is None:
-        return f"With {100 * noise:.0f} % flipped this is not measured yet."
+        return f"With {100 * noise:.0f} % flipped this is not measured yet, so neither was shown to be ahead."
     return verdicts.difference(found)

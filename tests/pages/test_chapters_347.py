@@ -9,7 +9,7 @@ import pytest
 from app import training
 from app.course import anchored, bundled, identity, worth
 from tests.pages.opening import again, one, open_page, payload_with, payloads, press, widget, words
-from vimpo_core import lessons, verdicts
+from vimpo_core import lessons, tree_views, verdicts
 from vimpo_core.runs import RunsDir
 from vimpo_core.two_optima import example, two_optima
 
@@ -54,6 +54,17 @@ def test_chapter_3_keeps_what_a_link_hides():
     assert not {"β, reward per nat", "Tree"} & set(labels(at.select_slider))
     assert "β = 0.05" in words(at)
     assert identity._numbers(0.05, 3, 3, 3)["apart"] in words(at)
+
+
+@pytest.mark.parametrize(("vocab", "depth", "seed"), [(3, 3, 0), (2, 4, 7), (4, 2, 19)])
+def test_chapter_3_opens_its_own_tree_in_the_tree_lab(vocab, depth, seed):
+    at = commit(learn(3, d_vocab=vocab, d_depth=depth, d_seed=seed), "other")
+    at = press(at, "Watch both descents in the Tree lab")
+    query = {name: int(one(at.query_params[name])) for name in ("vocab", "depth", "seed", "share")}
+    tree, reference = example(vocab, depth, seed)
+    opened, opened_reference = tree_views.make_tree(tree_views.TreeSettings(**query))
+    assert np.array_equal(opened.rewards, tree.rewards)
+    assert all(map(np.array_equal, opened_reference, reference))
 
 
 # --- chapter 4 -------------------------------------------------------------------------------------------------------
@@ -125,7 +136,17 @@ def test_chapter_7_shows_the_difference_of_the_share_that_was_chosen():
     assert measured
     for share in measured:
         at = commit(learn(7, flips=f"{share:g}"), "open")
-        assert f"**{verdicts.difference(verdicts.match(share))}**" in words(at)
+        found = verdicts.match(share)
+        for how in (verdicts.HOW, verdicts.GREEDY):
+            assert f"**{verdicts.difference(found, how)}**" in words(at)
+        assert any(verdicts.price(found)[:30] in caption.value for caption in at.caption)
+
+
+def test_chapter_7_shows_both_measures_of_what_was_asked_again():
+    at = commit(learn(7, flips="0.4"), "open")
+    again_found = verdicts.match(0.4, again=True)
+    for how in (verdicts.HOW, verdicts.GREEDY):
+        assert verdicts.difference(again_found, how) in words(at)
 
 
 def test_chapter_7_has_one_right_answer_and_it_is_what_was_measured():
@@ -143,7 +164,7 @@ def test_chapter_7_says_what_is_missing_and_tells_of_diverged_runs(monkeypatch, 
     monkeypatch.setattr(verdicts, "match", partial(verdicts.match, folder=tmp_path))
     at = again(at)
     assert "VIMPO diverged with seed" in words(at)
-    assert "With 25 % flipped this is not measured yet." in words(at)
+    assert "With 25 % flipped this is not measured yet, so neither was shown to be ahead." in words(at)
 
 
 def test_chapter_7_trains_a_pair_with_flipped_rewards_and_shows_it(monkeypatch, tmp_path):

@@ -9,17 +9,20 @@ from vimpo_core.experiment import plan, tables
 from vimpo_core.paths import ROOT
 
 
-def arm(name, shares, gap=None, diverged=(), missing=(), at_edge=()):
-    """An arm as `experiment.tables` writes it. gap: (mean, low, high, ahead)."""
+def arm(name, shares, gap=None, diverged=(), missing=(), at_edge=(), greedy=None, range_size=12):
+    """An arm as `experiment.tables` writes it. gap, greedy: (mean, low, high, ahead)."""
     seeds = [seed for seed in range(10, 10 + len(shares) + len(missing)) if seed not in missing]
     mean = sum(shares) / len(shares)
-    difference = gap and dict(zip(("mean", "low", "high", "ahead"), gap, strict=True)) | {
-        "seeds": len(shares)
+    differences = {
+        how: found
+        and dict(zip(("mean", "low", "high", "ahead"), found, strict=True)) | {"seeds": len(shares)}
+        for how, found in (("sampled", gap), ("greedy", greedy))
     }
     return {
         "name": name, "algorithm": name.lower(), "missing": list(missing), "at_edge": list(at_edge), "trials": [{}] * 6,
         "sampled": {"mean": mean, "low": mean - 0.02, "high": mean + 0.02, "seeds": len(shares)},
-        "difference": gap and {"sampled": difference},
+        "difference": gap and differences, "range_size": range_size, "chosen": {"learning_rate": 0.002},
+        "cpu_seconds": {"mean": 20.0},
         "runs": [
             {"seed": seed, "sampled": share, "state": "diverged" if seed in diverged else "finished"}
             for seed, share in zip(seeds, shares, strict=True)
@@ -53,17 +56,17 @@ OPEN, AHEAD, BEHIND = (
     [
         (
             OPEN,
-            "VIMPO minus GRPO: −0.4 points, 95 % −2.1 to +1.3, ahead in 2 of 5 seeds: no difference that 5 seeds can show.",
+            "VIMPO minus GRPO, sampled: −0.4 points, 95 % −2.1 to +1.3, ahead in 2 of 5 seeds: no difference that 5 seeds can show.",
             "open",
         ),
         (
             AHEAD,
-            "VIMPO minus GRPO: +5.0 points, 95 % +1.8 to +8.2, ahead in 5 of 5 seeds: VIMPO is better here.",
+            "VIMPO minus GRPO, sampled: +5.0 points, 95 % +1.8 to +8.2, ahead in 5 of 5 seeds: VIMPO is better here.",
             "first",
         ),
         (
             BEHIND,
-            "VIMPO minus GRPO: −5.0 points, 95 % −8.2 to −1.8, ahead in 0 of 5 seeds: GRPO is better here.",
+            "VIMPO minus GRPO, sampled: −5.0 points, 95 % −8.2 to −1.8, ahead in 0 of 5 seeds: GRPO is better here.",
             "second",
         ),
     ],
@@ -74,12 +77,34 @@ def test_the_difference_is_judged_by_its_interval(tmp_path, gap, says, who):
     assert verdicts.who_leads(0.0, folder) == who
 
 
+def test_greedy_accuracy_is_said_beside_sampled_and_does_not_decide(tmp_path):
+    folder = write(tmp_path, *pair(OPEN, greedy=AHEAD))
+    said = "VIMPO minus GRPO, greedy: +5.0 points, 95 % +1.8 to +8.2, ahead in 5 of 5 seeds: VIMPO is better here."
+    assert verdicts.difference(verdicts.match(0.0, folder), verdicts.GREEDY) == said
+    line = verdicts.short_answer(folder)[0]
+    assert "sampled: −0.4 points" in line and line.endswith(said)
+    assert verdicts.who_leads(0.0, folder) == "open"
+
+
+def test_the_price_says_how_much_of_its_range_tuning_covered(tmp_path):
+    shares = (0.7, 0.7)
+    vimpo = arm("VIMPO", shares, OPEN, range_size=72)
+    assert verdicts.price(verdicts.match(0.0, write(tmp_path, arm("GRPO", shares), vimpo))) == (
+        "Tuning tried 6 of 12 settings of GRPO and 6 of 72 settings of VIMPO: as many trials cover less of the rule with more "
+        "settings. Chosen: GRPO learning_rate 0.002; VIMPO learning_rate 0.002. A run took 20 CPU seconds with GRPO and 20 CPU "
+        "seconds with VIMPO."
+    )
+    assert "cover less" not in verdicts.price(verdicts.match(0.0, write(tmp_path, *pair(OPEN))))
+    untuned = vimpo | {"range_size": 0, "chosen": {}, "trials": []}
+    assert verdicts.price(verdicts.match(0.0, write(tmp_path, arm("GRPO", shares), untuned))) == ""
+
+
 def test_what_is_not_measured_is_said_for_each_share(tmp_path):
     assert verdicts.match(0.25, tmp_path) is None and verdicts.who_leads(0.25, tmp_path) == "open"
     write(tmp_path, *pair(OPEN, noise=0.25), noise=0.25)
     clean, quarter, most = verdicts.short_answer(tmp_path)
     assert clean == "On clean rewards: not measured yet."
-    assert quarter.startswith("With 25 % of the rewards flipped, VIMPO minus GRPO: −0.4 points")
+    assert quarter.startswith("With 25 % of the rewards flipped, VIMPO minus GRPO, sampled: −0.4 points")
     assert most == "With 40 % of the rewards flipped: not measured yet."
 
 
