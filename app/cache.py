@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from vimpo_core import checks, picks, views
+from vimpo_core import checks, picks, verdicts, views
 from vimpo_core.formats import export
 from vimpo_core.paths import DEMOS, default_runs_dir
 from vimpo_core.runs import RunsDir, RunSummary
@@ -17,6 +17,10 @@ from vimpo_core.telescope import Telescope, reward_against_telescope
 from vimpo_core.types import CreditTrace
 
 FRESH_SECONDS = 1.0
+PUBLISHED_SECONDS = 60.0
+"""Published runs are finished: to read hundreds of them every second would make each page wait."""
+PUBLISHED = verdicts.RESULTS
+"""A folder a published experiment: its numbers come with the project, its runs lie there only where somebody made them."""
 
 
 def own_folder() -> Path:
@@ -28,15 +32,32 @@ def bundled_folder() -> Path:
 
 
 def experiment_folders() -> dict[str, Path]:
-    """The runs folder of every experiment below `experiments/`, beside one's own runs folder; by the experiment's name."""
-    outputs = (default_runs_dir().parent / "experiments").glob("*/runs")
-    return {folder.parent.name: folder for folder in sorted(outputs) if folder.is_dir()}
+    """The runs folder of every experiment that has one, by the experiment's name: those below `experiments/`, beside one's own
+    runs folder, and the published ones. A run's id follows from its settings, so one's own remake of a published experiment
+    has the same runs and stands for it."""
+    found = [*PUBLISHED.glob("*/runs"), *(default_runs_dir().parent / "experiments").glob("*/runs")]
+    return {folder.parent.name: folder for folder in sorted(found, key=_is_own) if folder.is_dir()}
 
 
-@st.cache_data(ttl=FRESH_SECONDS, max_entries=8, show_spinner=False)
+def _is_own(folder: Path) -> tuple[bool, Path]:
+    return PUBLISHED not in folder.parents, folder
+
+
+def is_published(experiment: str) -> bool:
+    """Whether the experiment's numbers come with the project; its runs need not."""
+    return (PUBLISHED / experiment / "results.json").is_file()
+
+
+@st.cache_data(ttl=FRESH_SECONDS, max_entries=16, show_spinner=False)
 def summaries(folder: Path) -> list[RunSummary]:
-    """The runs of a folder, newest first; a half-written one is listed with what is wrong in `message`."""
-    return RunsDir(folder, read_only=folder == DEMOS).list()
+    """The runs of a folder, newest first; a half-written one is listed with what is wrong in `message`. Only one's own can be
+    changed."""
+    return _published(folder) if PUBLISHED in folder.parents else RunsDir(folder, folder != own_folder()).list()
+
+
+@st.cache_data(ttl=PUBLISHED_SECONDS, max_entries=16, show_spinner=False)
+def _published(folder: Path) -> list[RunSummary]:
+    return RunsDir(folder, read_only=True).list()
 
 
 @st.cache_data(ttl=FRESH_SECONDS, max_entries=64, show_spinner=False)

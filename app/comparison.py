@@ -108,9 +108,13 @@ def _member(source: Source) -> Member:
 
 
 def _origin(source: Source) -> str:
-    if place_of(source) and _TUNING in source.run.name:
-        return "tuning"
+    if is_of_experiment(source):
+        return "tuning" if _TUNING in source.run.name else ""
     return _fork(*_stamp(source)[:3])
+
+
+def is_of_experiment(source: Source) -> bool:
+    return source.folder not in (cache.bundled_folder(), cache.own_folder())
 
 
 # Python's own cache: Streamlit takes half a millisecond to make a key of its arguments, for thirty runs as long as to read them.
@@ -169,10 +173,11 @@ def pick_arms(sources: Mapping[str, Source], notes: list[str]) -> Chosen | None:
 
 
 def _picker_arms(sources: Mapping[str, Source]) -> list[Arm]:
-    """All arms, labelled within their place."""
-    found = comparison.arms([_member(source) for source in sources.values()])
-    places = dict.fromkeys(arm.place for arm in found)
-    return [arm for place in places for arm in comparison.labelled([a for a in found if a.place == place])]
+    """All arms, labelled among those of their place and origin: an experiment's tuning tried settings that its runs share."""
+    among: dict[tuple[str, str], list[Arm]] = {}
+    for arm in comparison.arms([_member(source) for source in sources.values()]):
+        among.setdefault((arm.place, arm.members[0].origin), []).append(arm)
+    return [arm for found in among.values() for arm in comparison.labelled(found)]
 
 
 def _option(arm: Arm, chosen: Sequence[str]) -> str:
@@ -211,17 +216,28 @@ def put_runs(keys: Sequence[str]) -> None:
 
 
 def _refuse_missing(gone: Sequence[str], there: Sequence[str]) -> None:
-    named = (
-        f"{gone[0]} is not there or has no step yet: it may have been deleted"
-        if len(gone) == 1
-        else f"{_listed(gone)} are not there or have no step yet: they may have been deleted"
-    )
     st.warning(
-        as_sentence(f"{named}. The comparison of this link is not drawn without."), icon=":material/error:"
+        as_sentence(f"{_why_missing(gone)}. The comparison of this link is not drawn without."),
+        icon=":material/error:",
     )
     if there:
         others = f"Compare the {len(there)} others" if len(there) > 1 else "Show the other one"
         st.button(others, type="primary", on_click=put_runs, args=(there,))
+
+
+def _why_missing(gone: Sequence[str]) -> str:
+    experiments = list(dict.fromkeys(key.partition("/")[0] for key in gone))
+    if all(cache.is_published(name) for name in experiments):
+        remade = " and ".join(f"python -m vimpo_core experiment experiments/{name}.toml" for name in experiments)
+        return (
+            f"{_listed(gone)}: the runs of published experiments are not part of the project, only their numbers are, in "
+            f"docs/results.md; `{remade}` makes them again"
+        )
+    is_one = len(gone) == 1
+    return (
+        f"{_listed(gone)} {'is' if is_one else 'are'} not there or {_has(gone)} no step yet: {'it' if is_one else 'they'} may "
+        "have been deleted"
+    )
 
 
 def _refuse_tasks(problem: str, found: Sequence[Arm]) -> None:

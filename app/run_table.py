@@ -103,15 +103,14 @@ def shown(found: list[Entry]) -> list[Entry]:
     wanted = st.query_params.get("show")
     if wanted is None:
         return found
+    keys = wanted.split(",")
     by_key = {entry.key: entry for entry in found}
     for name, folder in cache.experiment_folders().items():
         if f"{name}/" in wanted:
             runs = RunsDir(folder, read_only=True)
-            by_key |= {
-                f"{name}/{run.run_id}": _entry(f"{name}/{run.run_id}", runs, run)
-                for run in cache.summaries(folder)
-            }
-    return [by_key[key] for key in wanted.split(",") if key in by_key]
+            named = {f"{name}/{run.run_id}": run for run in cache.summaries(folder)}
+            by_key |= {key: _entry(key, runs, named[key]) for key in keys if key in named}
+    return [by_key[key] for key in keys if key in by_key]
 
 
 def show_all() -> None:
@@ -132,8 +131,14 @@ def name_text(entry: Entry) -> str:
     name, run = plain(entry.run.name), entry.run
     if not entry.is_readable:
         return f"**{name}**"
-    bundled = " (bundled)" if run.read_only else ""
-    return f"**{name}**{bundled}  \n:small[{run.run_id} · {plain(entry.settings)}]"
+    return f"**{name}**{plain(_place(entry))}  \n:small[{run.run_id} · {plain(entry.settings)}]"
+
+
+def _place(entry: Entry) -> str:
+    folder = entry.folder.path
+    if folder == cache.bundled_folder():
+        return " (bundled)"
+    return "" if folder == cache.own_folder() else f" (experiment {folder.parent.name})"
 
 
 def state_text(entry: Entry) -> str:
