@@ -148,7 +148,8 @@ def _finish(store: RunStore, job: Job, measure: Measure, started: float) -> None
 def measured(store: RunStore, measurement: Measurement) -> dict:
     """{"sampled", "greedy": one bool a problem, "credit": a truth report or None} of a run's newest snapshot. Imports torch.
 
-    Samples are drawn with the run's own seed: arms of one seed share their draws, seeds do not.
+    Samples, and the solutions whose credit is measured, are drawn with the run's own seed: arms of one seed share their
+    draws, seeds do not. So what is averaged over seeds alone holds the noise of its solutions too.
     """
     from vimpo_core import evaluate, models, reports
     from vimpo_core.service import load_snapshot
@@ -160,5 +161,7 @@ def measured(store: RunStore, measurement: Measurement) -> dict:
     with models.merged(policy) as model:
         found = evaluate.outcomes(policy, model, task, measurement.split, measurement.prompts, config.seed)
     asked = measurement.credit
-    report = reports.truth_report(store, step, asked.set, asked.solutions, asked.rollouts) if asked else None
-    return {**found, "credit": report}
+    credit = (
+        reports.truth_report(store, step, asked.set, asked.solutions, asked.rollouts, config.seed) if asked else None
+    )
+    return {**found, "credit": credit}
