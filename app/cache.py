@@ -52,7 +52,9 @@ def is_published(experiment: str) -> bool:
 def summaries(folder: Path) -> list[RunSummary]:
     """The runs of a folder, newest first; a half-written one is listed with what is wrong in `message`. Only one's own can be
     changed."""
-    return _published(folder) if PUBLISHED in folder.parents else RunsDir(folder, folder != own_folder()).list()
+    return (
+        _published(folder) if PUBLISHED in folder.parents else RunsDir(folder, folder != own_folder()).list()
+    )
 
 
 @st.cache_data(ttl=PUBLISHED_SECONDS, max_entries=16, show_spinner=False)

@@ -228,7 +228,9 @@ def _refuse_missing(gone: Sequence[str], there: Sequence[str]) -> None:
 def _why_missing(gone: Sequence[str]) -> str:
     experiments = list(dict.fromkeys(key.partition("/")[0] for key in gone))
     if all(cache.is_published(name) for name in experiments):
-        remade = " and ".join(f"python -m vimpo_core experiment experiments/{name}.toml" for name in experiments)
+        remade = " and ".join(
+            f"python -m vimpo_core experiment experiments/{name}.toml" for name in experiments
+        )
         return (
             f"{_listed(gone)}: the runs of published experiments are not part of the project, only their numbers are, in "
             f"docs/results.md; `{remade}` makes them again"

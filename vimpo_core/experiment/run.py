@@ -162,6 +162,8 @@ def measured(store: RunStore, measurement: Measurement) -> dict:
         found = evaluate.outcomes(policy, model, task, measurement.split, measurement.prompts, config.seed)
     asked = measurement.credit
     credit = (
-        reports.truth_report(store, step, asked.set, asked.solutions, asked.rollouts, config.seed) if asked else None
+        reports.truth_report(store, step, asked.set, asked.solutions, asked.rollouts, config.seed)
+        if asked
+        else None
     )
     return {**found, "credit": credit}
