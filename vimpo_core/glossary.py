@@ -93,19 +93,3 @@ CLAIMS: tuple[Claim, ...] = (
         "As it is built here. The one-sample estimate of KL makes every δ exactly 0 and is refused.",
     ),
 )
-
-BIBTEX = """@article{vimpo2026,
-  title   = {VIMPO: Value-Implicit Policy Optimization},
-  author  = {{The authors of arXiv 2606.20008}},
-  journal = {arXiv preprint arXiv:2606.20008},
-  year    = {2026},
-  url     = {https://arxiv.org/abs/2606.20008}
-}
-
-@software{vimpo_lab,
-  title   = {VIMPO Lab},
-  author  = {{VIMPO Lab developers}},
-  license = {MIT}
-}
-"""
-"""The entries of CITATION.cff."""

@@ -7,7 +7,8 @@ import streamlit as st
 from app.course import blame, bundled
 from app.course.lesson import TEXT_WIDTH, filled
 from app.text import as_plain
-from vimpo_core.glossary import BIBTEX, CLAIMS, SYMBOLS, Symbol
+from vimpo_core.citation import BIBTEX, VIMPO
+from vimpo_core.glossary import CLAIMS, SYMBOLS, Symbol
 
 
 def notation() -> None:
@@ -23,6 +24,7 @@ def notation() -> None:
     st.header("The paper and this lab", anchor="claims")
     _claims()
     st.header("Cite", anchor="cite")
+    st.markdown(f"[{as_plain(VIMPO.in_words())}]({VIMPO.url})", width=TEXT_WIDTH)
     st.code(BIBTEX, language="bibtex")
 
 

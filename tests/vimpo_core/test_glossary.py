@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from vimpo_core.glossary import BIBTEX, CLAIMS, SYMBOLS
+from vimpo_core.glossary import CLAIMS, SYMBOLS
 from vimpo_core.paths import ROOT
 
 
@@ -35,20 +35,6 @@ def test_every_symbol_is_told_in_full_and_has_an_anchor_of_its_own():
         assert all(getattr(symbol, field.name) for field in dataclasses.fields(symbol)), key
         assert re.fullmatch(r"symbol-[a-z-]+", symbol.anchor)
     assert len({symbol.anchor for symbol in SYMBOLS.values()}) == len(SYMBOLS)
-
-
-def test_bibtex_holds_the_facts_of_the_citation_file():
-    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    for fact in (
-        "VIMPO: Value-Implicit Policy Optimization",
-        "2606.20008",
-        "https://arxiv.org/abs/2606.20008",
-        "2026",
-        "MIT",
-    ):
-        assert fact in citation and fact in BIBTEX
-    for name in re.findall(r"- name: (.+)", citation):
-        assert name in BIBTEX
 
 
 def test_claims_name_both_sides():
