@@ -209,11 +209,11 @@ def implied_values(td_terms, completion_mask, baseline):
 
 
 def implied_values_from_end(td_terms, completion_mask):
-    """Value of each prefix, end-anchored: V_T = 0 once the reward is paid, as in the authors' code (R is left out).
+    """Value of each prefix less R, end-anchored: 0 at the end, as in the authors' code, which leaves the reward out.
 
-        V_t = - sum_{k >= t} delta_k
+        V_t - R = - sum_{k >= t} delta_k,   so that V_T = R
 
-    Add R to compare with `implied_values`: start- minus end-anchored (R added) is `terminal_residual` at every t.
+    Add R to compare with `implied_values`: start- minus end-anchored is then `terminal_residual` at every t.
 
     Args:
         td_terms: float [B, T], reward units; completion_mask: bool [B, T].

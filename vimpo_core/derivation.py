@@ -197,7 +197,7 @@ def _shared() -> tuple[Step, ...]:
     summed = f.Mean(f.SumOverTokens(f.BETA * f.KL_T))
     reversed_sum = f.Mean(f.SumOverTokens(f.BETA * f.KL_REVERSED))
     lagrangian = _lagrangian(_LOG_RATIO)
-    slope = plus(f.Q, -f.BETA * plus(_LOG_RATIO, 1), -f.LAMBDA)
+    slope = plus(f.Q, -f.BETA * plus(_LOG_RATIO, 1), -f.MULTIPLIER)
     stationary = plus(f.Q, -f.BETA * _LOG_RATIO, -f.BETA * _LOG_Z)
     return (
         Step(
@@ -223,7 +223,7 @@ def _shared() -> tuple[Step, ...]:
             title="One choice: the slope",
             statement="At one state, hold what the later tokens are worth. The best probabilities are where "
             "the slope of reward minus "
-            "cost vanishes; λ sees to it that they add up to 1.",
+            "cost vanishes; μ sees to it that they add up to 1.",
             rule="Product rule: the derivative of π log π is log π + 1.",
             branch="shared",
             policy="any",
@@ -234,14 +234,14 @@ def _shared() -> tuple[Step, ...]:
                     "one",
                     "Forget the + 1 of the product rule",
                     f.PartialPi(lagrangian),
-                    plus(f.Q, -f.BETA * _LOG_RATIO, -f.LAMBDA),
+                    plus(f.Q, -f.BETA * _LOG_RATIO, -f.MULTIPLIER),
                     -f.BETA,
                 ),
                 Break(
                     "sign",
                     "Flip the sign of the KL",
                     f.PartialPi(lagrangian),
-                    plus(f.Q, f.BETA * plus(_LOG_RATIO, 1), -f.LAMBDA),
+                    plus(f.Q, f.BETA * plus(_LOG_RATIO, 1), -f.MULTIPLIER),
                     -2 * f.BETA * plus(_LOG_RATIO, 1),
                 ),
             ),
@@ -252,7 +252,7 @@ def _shared() -> tuple[Step, ...]:
             statement="The slope is zero where each action is as likely as under the reference, times "
             "$e^{Q/\\beta}$, "
             "divided by what makes the sum 1.",
-            rule="Solve for log π. That probabilities add up to 1 fixes $\\lambda = \\beta \\log Z - "
+            rule="Solve for log π. That probabilities add up to 1 fixes $\\mu = \\beta \\log Z - "
             "\\beta$, where Z is the sum.",
             branch="shared",
             policy="local",
@@ -283,7 +283,7 @@ def _lagrangian(log_ratio):
     return plus(
         f.SumOverActions(f.PI * f.Q),
         -f.BETA * f.SumOverActions(f.PI * log_ratio),
-        -f.LAMBDA * plus(f.SumOverActions(f.PI), -1),
+        -f.MULTIPLIER * plus(f.SumOverActions(f.PI), -1),
     )
 
 
@@ -348,13 +348,12 @@ def _recurrence() -> Step:
     return Step(
         key="recurrence",
         title="Values, token by token",
-        statement="Start at the expected reward b of the prompt and add ρ − κ for every token: at each "
-        "prefix that gives its "
-        "value, and after the last token the reward itself.",
+        statement="Start at the expected reward $\\bar R$ of the prompt, which training estimates by the mean of a group, "
+        "and add ρ − κ for every token: at each prefix that gives its value, and after the last token the reward itself.",
         rule="Sum the identity along a solution: V(s') − V(s) telescopes.",
         branch="local",
         policy="local",
-        before=f.V_T,
+        before=f.V_AT_T,
         after=grown,
         given=(
             (f.RHO, f.BETA * sympy.log(f.PI_T / f.REF_T)),
@@ -362,18 +361,18 @@ def _recurrence() -> Step:
             (f.BASELINE, f.Mean(f.R)),
         ),
         breaks=(
-            Break("kappa", "Drop κ", f.V_T, plus(f.BASELINE, f.SumBefore(f.RHO)), -f.SumBefore(f.KAPPA)),
+            Break("kappa", "Drop κ", f.V_AT_T, plus(f.BASELINE, f.SumBefore(f.RHO)), -f.SumBefore(f.KAPPA)),
             Break(
                 "sign",
                 "Flip the sign of κ",
-                f.V_T,
+                f.V_AT_T,
                 plus(f.BASELINE, f.SumBefore(plus(f.RHO, f.KAPPA))),
                 -2 * f.SumBefore(f.KAPPA),
             ),
             Break(
                 "soft",
                 "Start at the soft value",
-                f.V_T,
+                f.V_AT_T,
                 plus(f.V_SOFT_START, f.SumBefore(_DELTA)),
                 plus(f.BASELINE, -f.V_SOFT_START),
             ),
@@ -438,7 +437,7 @@ def _local_loss() -> tuple[Step, ...]:
             "what the credits leave unexplained of the reward. It is zero at the local fixed point, where "
             "every residual is.",
             rule="The mean of a square is the variance plus the square of the mean. Each ρ averages to its "
-            "κ, and R to b.",
+            "κ, and R to $\\bar R$.",
             branch="local",
             policy="any",
             before=squared,

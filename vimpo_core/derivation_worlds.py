@@ -26,7 +26,7 @@ POLICIES = ("local", "any", "reference")
 _COMPLEX_STEP = 1e-30
 """Differentiates exactly to rounding: the imaginary part is the derivative, and nothing is subtracted to find it."""
 _MULTIPLIER = 0.3
-"""lambda; any number will do."""
+"""mu; any number will do."""
 
 
 # --- numbers on a tree -----------------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ def _choice_numbers(tree, reference, beta, log_pi):
     logs = {f.PI: _stacked(log_pi), f.REF: _stacked(reference), f.PI_SOFT: _stacked(soft)}
     arrays = {
         f.BETA: np.array([[beta]]),
-        f.LAMBDA: np.array([[_MULTIPLIER]]),
+        f.MULTIPLIER: np.array([[_MULTIPLIER]]),
         f.Q: _stacked(q_values),
         f.V: _stacked(values),
         f.REWARD_NOW: _stacked([*(0 * q for q in q_values[:-1]), q_values[-1]]),
@@ -158,7 +158,7 @@ def _written_choice(vocab, policy):
     logs = {f.PI: log_pi, f.REF: log_ref, f.PI_SOFT: log_soft}
     arrays = {
         f.BETA: np.array([[_beta]]),
-        f.LAMBDA: np.array([[sympy.Symbol("lambda", real=True)]]),
+        f.MULTIPLIER: np.array([[sympy.Symbol("mu", real=True)]]),
         f.Q: q,
         f.V: _expected(log_pi, q),
         f.KL: _expected(log_pi, log_pi - log_ref),
@@ -251,7 +251,7 @@ def _along(tree, beta, log_pi, reference, values, kl, kl_reversed):
         f.KAPPA: beta * tabular.along_paths(tree, kl),
         f.KL_T: tabular.along_paths(tree, kl),
         f.KL_REVERSED: tabular.along_paths(tree, kl_reversed),
-        f.V_T: np.concatenate([tabular.along_paths(tree, values), rewards], axis=1),
+        f.V_AT_T: np.concatenate([tabular.along_paths(tree, values), rewards], axis=1),
         f.R: rewards,
         f.BASELINE: values[0][:, None],
     }

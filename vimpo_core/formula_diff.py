@@ -130,7 +130,7 @@ class _Work:
         elif scale == _WHITENED and not self.batch.is_typed:
             mean, spread = _whitening(self.sampled, self.judged[self.key].credit)
             self.advantage = self.line(
-                "scale", "Â", "minus over", self.advantage, self.number(mean), self.number(spread),
+                "scale", "Ã", "minus over", self.advantage, self.number(mean), self.number(spread),
                 says="minus the mean, over the spread of all tokens of the step",
             )  # fmt: skip
 
@@ -290,16 +290,16 @@ class _Work:
             else credit.group_mean(self.sampled.rewards, self.sampled.group_ids)
         )
         residual = self.line(
-            "value", "r", "minus minus", total, reward, self.number(baseline[self.index], decimals), decimals=decimals,
+            "value", "ξ", "minus minus", total, reward, self.number(baseline[self.index], decimals), decimals=decimals,
             says=f"Σ {'ρ' if is_soft else '(ρ − κ)'} − (R − {'soft baseline' if is_soft else 'group mean'})",
         )  # fmt: skip
         if self.config.value_loss == "huber":
             held = float(np.clip(residual, -self.config.huber_delta, self.config.huber_delta))
-            residual = self.line("value", "r", "is", held, decimals=decimals, says="held to ± huber_delta")
+            residual = self.line("value", "ξ", "is", held, decimals=decimals, says="held to ± huber_delta")
         elif self.config.value_loss == "normalised":
             square = self.number(credit.spread_or_one(self.sampled.rewards - baseline) ** 2)
             residual = self.line(
-                "value", "r", "over", residual, square, says="over the mean square of its targets"
+                "value", "ξ", "over", residual, square, says="over the mean square of its targets"
             )
         rows = float(len(self.sampled.rewards))
         return self.line(
@@ -309,7 +309,7 @@ class _Work:
             self.config.beta,
             residual,
             rows,
-            says="−β r over the solutions",
+            says="−β ξ over the solutions",
         )
 
     def _actor_coef(self) -> float:

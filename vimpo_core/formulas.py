@@ -31,7 +31,8 @@ def _symbol(latex: str) -> sympy.Symbol:
 
 
 BETA = _symbol(r"\beta")
-LAMBDA = _symbol(r"\lambda")
+MULTIPLIER = _symbol(r"\mu")
+"""Lagrange's, of the sum of probabilities. λ is the reach of credit and stands nowhere here."""
 
 # A choice: action a in state s.
 PI = _symbol(r"\pi(a|s)")
@@ -56,10 +57,10 @@ RHO = _symbol(r"\rho_t")
 KAPPA = _symbol(r"\kappa_t")
 KL_T = _symbol(r"\mathrm{KL}(\pi,\pi_{\mathrm{ref}})(s_t)")
 KL_REVERSED = _symbol(r"\mathrm{KL}(\pi_{\mathrm{ref}},\pi)(s_t)")
-V_T = _symbol(r"V^{\pi}(s_t)")
+V_AT_T = _symbol(r"V^{\pi}(s_t)")
 V_SOFT_START = _symbol(r"V_{\mathrm{soft}}(s_0)")
 R = _symbol("R")
-BASELINE = _symbol("b")
+BASELINE = _symbol(r"\bar R")
 
 
 class _Operator(sympy.Function):

@@ -105,7 +105,7 @@ LENSES: dict[str, Lens] = {
     ),
     "advantages_whitened": Lens(
         "Advantage, whitened",
-        "Âₜ",
+        "Ãₜ",
         "",
         True,
         "Aₜ minus its mean over all tokens of the step, over their spread: what the actor loss multiplies.",

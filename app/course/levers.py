@@ -95,8 +95,7 @@ def show(lesson: Lesson) -> None:
     )  # fmt: skip
     st.latex(
         r"L = \underbrace{\tfrac12\,\mathrm{mean}\bigl(\textstyle\sum_t \delta_t - (R - \bar R)\bigr)^2}_{L_V}"
-        r" + c_A \underbrace{\mathrm{mean}_t\bigl(-\hat A_t \, r_t\bigr)}_{L_A\text{, clipped}},"
-        r"\qquad r_t = \frac{\pi(y_t)}{\pi_{\text{old}}(y_t)}",
+        r" + c_A \underbrace{\mathrm{mean}_t\Bigl(-\tilde A_t \, \tfrac{\pi(y_t)}{\pi_{\text{old}}(y_t)}\Bigr)}_{L_A\text{, clipped}}",
         width=780,
     )
     lesson.text(

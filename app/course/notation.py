@@ -15,7 +15,7 @@ def notation() -> None:
     st.title("Notation", anchor=False)
     st.markdown(
         "Log-probabilities are natural logarithms at temperature 1. A solution has T tokens, the end token included, and its reward "
-        "comes only at its end. `ratio` means only π / π_old of the actor loss. Below each meaning stand the "
+        "comes only at its end. No symbol has two meanings: r is only the reward of one token, λ only the reach of credit. Below each meaning stand the "
         "unit and where you see it.",
         width=TEXT_WIDTH,
     )

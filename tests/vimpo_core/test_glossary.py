@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from vimpo_core import derivation, formulas, views
 from vimpo_core.glossary import CLAIMS, SYMBOLS
 from vimpo_core.paths import ROOT
 
@@ -35,6 +36,33 @@ def test_every_symbol_is_told_in_full_and_has_an_anchor_of_its_own():
         assert all(getattr(symbol, field.name) for field in dataclasses.fields(symbol)), key
         assert re.fullmatch(r"symbol-[a-z-]+", symbol.anchor)
     assert len({symbol.anchor for symbol in SYMBOLS.values()}) == len(SYMBOLS)
+
+
+def test_no_two_entries_share_a_symbol():
+    for written in ("paper", "latex"):
+        found = [getattr(symbol, written) for symbol in SYMBOLS.values()]
+        assert len(set(found)) == len(found), written
+
+
+def test_lenses_and_formulas_write_a_quantity_as_the_glossary_does():
+    for name in ("td_terms", "advantages", "advantages_whitened", "grpo", "rho", "kappa"):
+        key = "grpo_advantages" if name == "grpo" else name
+        assert views.LENSES[name].symbol.removesuffix("ₜ") == SYMBOLS[key].paper, name
+    names = {
+        "beta": formulas.BETA, "baseline": formulas.BASELINE, "multiplier": formulas.MULTIPLIER, "rho": formulas.RHO,
+        "kappa": formulas.KAPPA, "rewards": formulas.R, "reward_now": formulas.REWARD_NOW,
+    }  # fmt: skip
+    for key, formula in names.items():
+        assert formulas.latex(formula) == SYMBOLS[key].latex, key
+
+
+def test_the_derivation_leaves_lambda_to_the_reach_of_credit():
+    for step in derivation.steps():
+        words = [step.title, step.statement, step.rule, *map(formulas.latex, step.sides(None))]
+        words += [
+            word for one in step.breaks for word in (one.term, *map(formulas.latex, step.sides(one.key)))
+        ]
+        assert not re.search(r"λ|lambda", " ".join(words)), step.key
 
 
 def test_claims_name_both_sides():

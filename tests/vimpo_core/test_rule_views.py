@@ -245,9 +245,9 @@ def test_every_number_in_a_line_is_the_result_of_one_before_or_given(traces):
     index = wrong_one(traces)
     lines = {line.symbol: line for line in formula_diff.working(batch, judged, "vimpo", index, 3).lines}
     assert lines["δ"].written.startswith(lines["ρ"].result) and lines["κ"].result in lines["δ"].written
-    assert lines["A"].written.startswith(lines["δ"].result) and lines["A"].result in lines["Â"].written
+    assert lines["A"].written.startswith(lines["δ"].result) and lines["A"].result in lines["Ã"].written
     assert (
-        lines["Â"].result in lines["w actor"].written
+        lines["Ã"].result in lines["w actor"].written
         and lines["w actor"].result.strip("−") in lines["w"].written
     )
     assert lines["w value"].result in lines["w"].written and lines["w"].result in lines["w / rms"].written
