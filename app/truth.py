@@ -152,8 +152,8 @@ def _provenance(scene: inspection.Scene) -> str:
         )
     if not scene.is_typed and scene.trace.rewards.get("verifier", scene.trace.reward) != scene.trace.reward:
         parts.append(
-            "This solution's own reward was flipped: the last Monte Carlo value is the verifier's verdict, GRPO's "
-            "advantage the trainer's."
+            "This solution's own reward was flipped: the last Monte Carlo value is the verifier's verdict, R − group "
+            "mean the trainer's."
         )
     return " ".join(parts)
 

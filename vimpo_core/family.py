@@ -218,8 +218,8 @@ RULES: dict[str, Rule] = {
         "2402.03300",
         "A = (R − group mean) / group spread",
         r"A_t = \frac{R - \bar R}{\sigma_R}",
-        "PPO without a critic: the group baseline over the group's spread, on every token. Here without its KL term, with the "
-        "asymmetric clip that VIMPO's actor uses.",
+        "PPO without a critic: the group baseline over the group's spread, on every token. Here without its KL term, averaged over all "
+        "tokens of the batch and clipped at 0.2 and 0.28 (the paper: first within each solution, one width); VIMPO's authors do so too.",
         _terms("R − group mean", EVERY_TOKEN, _SPREAD, _CLIPPED, _ALL_TOKENS),
         _above_group,
         _over_spread,
@@ -243,7 +243,7 @@ RULES: dict[str, Rule] = {
         "A = (R − group mean) / group spread, agreeing groups drawn again",
         r"A_t = \frac{R - \bar R}{\sigma_R}",
         "GRPO over all tokens alike, a clip that is wider above, and dynamic sampling: a problem whose solutions all earned the "
-        "same is replaced.",
+        "same is replaced, here resample_rounds times at most. The paper's soft penalty on overlong solutions is not here.",
         _terms("R − group mean", EVERY_TOKEN, _SPREAD, _CLIPPED, _ALL_TOKENS, extra="other problems for groups that agree"),
         _above_group,
         _over_spread,
@@ -255,7 +255,8 @@ RULES: dict[str, Rule] = {
         "1707.06347",
         "A = Σ λ^k δ, δ = V(next) − V by a value head",
         r"A_t = \sum_{k \ge t} \lambda^{k-t} \bigl(V_\phi(s_{k+1}) - V_\phi(s_k)\bigr),\; V_\phi(s_T) := R",
-        "A second network learns V(s) from the rewards; generalised advantage estimation (1506.02438) turns it into credit.",
+        "A value head on the policy's own trunk learns V(s) from the rewards; generalised advantage estimation (1506.02438) turns it "
+        "into credit.",
         _terms(
             "V(next) − V, by a learned critic",
             TO_THE_END,
@@ -275,7 +276,8 @@ RULES: dict[str, Rule] = {
         "2410.01679",
         "A = V(next) − V by trying",
         r"A_t = \hat V^\pi(s_{t+1}) - \hat V^\pi(s_t)",
-        "PPO whose values come from finishing every prefix several times instead of from a critic: unbiased, and dear.",
+        "PPO whose values come from finishing prefixes several times instead of from a critic: unbiased, and dear. Here from every "
+        "token; the paper tries from the beginnings of reasoning steps.",
         _terms(
             "V(next) − V, by trying",
             THIS_TOKEN,

@@ -15,7 +15,7 @@ NAMES: dict[str, str] = {
     "surprisal_policy": "surprisal of the policy",
     "surprisal_reference": "surprisal of the reference",
     "entropy": "entropy of the policy",
-    "grpo": "GRPO, flat",
+    "grpo": "R − group mean, flat (GRPO)",
     "first_token": "always the first token",
     "random": "random",
 }

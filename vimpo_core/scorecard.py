@@ -27,7 +27,10 @@ SIGNALS: dict[str, tuple[str, tuple[str, ...]]] = {
     "surprisal_policy": ("-log pi of the token.", ("logprob",)),
     "surprisal_reference": ("-log pi_ref of the token.", ("ref_logprob",)),
     "entropy": ("Entropy of the policy where the token was chosen.", ("entropy",)),
-    "grpo": ("Minus GRPO's advantage, R - baseline: the same for every token.", ()),
+    "grpo": (
+        "Group mean - R, the same for every token: GRPO's advantage turned round, before GRPO divides by the group's spread.",
+        (),
+    ),
     "first_token": ("The earlier, the more suspicious; names the first token.", ()),
     "random": ("A random number a token, seeded.", ()),
 }

@@ -101,7 +101,7 @@ PLAN = Plan(
         ),
     ),
     misconceptions=(
-        ("V is a second network's estimate.", "It is counted up from log-ratios of the policy. There is no critic."),
+        ("V is a critic's estimate.", "It is counted up from log-ratios of the policy and its frozen reference. Nothing else is trained."),
         ("The end-anchored curve is the right one.", "Neither is. Where the residual is 0 they are the same curve; before that both are guesses."),
     ),
 )  # fmt: skip

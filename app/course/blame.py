@@ -222,7 +222,8 @@ def _see(lesson: Lesson, case: Case, mark: int, truth: service.PrefixTruth | Non
         asking.wait_for(_TRUTH, *_request(case), "Trying to finish it from every prefix", LIMIT_SECONDS)
     lesson.text(
         "**GRPO** and **VIMPO** are two ways to train on rewards. GRPO lets the model write {group} solutions to this prompt, "
-        "subtracts their mean reward and gives the result, {grpo}, to all {count} tokens. VIMPO reads a "
+        "subtracts their mean reward, {grpo} here, divides by the spread of their rewards and gives the result to all {count} tokens (its "
+        "row shows the difference alone, in reward units: what Dr. GRPO uses). VIMPO reads a "
         f"{symbol('td_terms', 'credit δ')} for each token off the model itself: how far training has moved this token's probability "
         f"from where it began (chapter 2). {symbol('surprisal', 'Surprisal')} needs no training: it is how unlikely the model "
         "found its own token. **The truth** is measured: the model finishes the solution {tries} times from before and after every "

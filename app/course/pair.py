@@ -35,7 +35,8 @@ ZERO = Question(
         Option(
             "flat",
             "The same negative number for every token, since the answer is wrong",
-            "That is GRPO's advantage, {grpo} here: it needs only the reward. VIMPO's credit compares two networks, and before "
+            "That is GRPO's advantage, {grpo} here: it needs only rewards, this one less the mean of its group, {above}, over their spread. "
+            "VIMPO's credit compares two networks, and before "
             "training they are the same network: {zeros} of {count} credits are exactly 0.",
         ),
         Option(
@@ -258,8 +259,16 @@ def _numbers(run: RunSummary) -> dict[str, str]:
     lowest = min(float(views.credit_of(t, run.config.beta).min()) for t in bundled.traces(run, last))
     return {
         "count": str(len(delta)), "zeros": str(int((delta == 0).sum())), "last": str(last), "lowest": signed(lowest),
-        "grpo": signed(trace.reward - trace.group_mean_reward),
+        "above": signed(trace.reward - trace.group_mean_reward), "grpo": signed(_grpo(run, trace)),
     }  # fmt: skip
+
+
+def _grpo(run: RunSummary, trace: CreditTrace) -> float:
+    """GRPO's advantage of the solution in the group it was sampled in; no unit."""
+    traces = bundled.traces(run, 0)
+    own = (trace.group_id, trace.sample_idx)
+    index = next(i for i, other in enumerate(traces) if (other.group_id, other.sample_idx) == own)
+    return float(views.lens_values(traces, index, "grpo", run.config.beta, run.config.gae_lambda)[0])
 
 
 def _frame(film: Film | None, step: int) -> CreditTrace | None:

@@ -143,8 +143,8 @@ def _close(lesson: Lesson) -> None:
             f"**Whose sampled accuracy suffers more from flips?** {verdicts.loss_by_noise(clean, noisy)[1]}"
         )
     lesson.text(
-        "So what is VIMPO good for here? It gives credit that can be **read**, for every token, from two forward passes and without "
-        "training a second network; the Scorecard says how often it is right, and where plain surprisal beats it. Longer solutions, rare success and "
+        "So what is VIMPO good for here? It gives credit that can be **read**, for every token, from one forward pass of the policy and one of its reference, "
+        "without training a critic; the Scorecard says how often it is right, and where plain surprisal beats it. Longer solutions, rare success and "
         "several updates a batch were tried as well; docs/results.md has them all, also those where VIMPO lost."
     )
     _live(lesson)

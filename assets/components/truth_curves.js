@@ -238,7 +238,7 @@ function readout(data, t) {
   const credits = [
     ["implied δ", [number(data.advantages, t, signed)]],
     ["Monte Carlo Q − V", within(data.difference, t, signed)],
-    ["GRPO, flat", [data.grpo === null ? "needs a group" : signed(data.grpo, truth)]],
+    ["R − group mean", [data.grpo === null ? "needs a group" : signed(data.grpo, truth)]],
   ];
   if (data.critic_steps) credits.splice(1, 0, ["learned critic, V(next) − V", [signed(data.critic_steps[t], truth)]]);
   return [

@@ -1,5 +1,6 @@
 """The course without a browser: chapters 1 and 2 with right and wrong answers, a teacher's links, progress, the contents."""
 
+import re
 from concurrent.futures import Future
 
 import numpy as np
@@ -259,6 +260,17 @@ def test_a_hidden_control_is_not_drawn_and_keeps_its_value_whatever_the_rest_of_
     at = learn(chapter=1, hide="run:vimpo-beta-0.1,example:2", run="grpo", example=5)
     assert not at.selectbox and not at.get("button_group")
     assert strips(at)["text"] == fixed != strips(learn(chapter=1))["text"]
+
+
+def test_chapter_2_calls_grpos_advantage_what_grpo_trains_with():
+    said = words(commit(learn(chapter=2), "flat")).replace("−", "-")
+    advantage, above = re.search(
+        r"GRPO's advantage, ([-+.\d]+) here.*?its group, ([-+.\d]+), over", said
+    ).groups()
+    share = -float(above)  # the solution earned 0, so what it lies below is the group's share of right ones
+    size = first_run().config.group_size
+    spread = (share * (1 - share) * size / (size - 1)) ** 0.5
+    assert float(advantage) == pytest.approx(float(above) / spread, abs=0.01)
 
 
 @pytest.mark.parametrize("value", ["EVIL", "-1", "9" * 400, "nan", "<b>x</b>", ""])

@@ -1,0 +1,36 @@
+"""What the lab says about a rule or a paper is so here: words checked against settings, formulas and results."""
+
+import numpy as np
+
+from vimpo_core import credit
+from vimpo_core.config import TrainConfig
+from vimpo_core.family import RULES, Sampled
+from vimpo_core.scorecard import SIGNALS
+
+
+def test_grpo_says_where_it_differs_from_its_paper():
+    said, config = RULES["grpo"].differs, TrainConfig(algorithm="grpo")
+    assert f"{config.clip_low:g} and {config.clip_high:g}" in said and config.loss_average == "tokens"
+    assert "without its KL term" in said and "all tokens of the batch" in said
+
+
+def test_dapo_and_vineppo_say_what_of_their_papers_is_not_here():
+    assert "resample_rounds" in RULES["dapo"].differs and "overlong" in RULES["dapo"].differs
+    assert "from every token" in RULES["vineppo"].differs and "reasoning steps" in RULES["vineppo"].differs
+
+
+def test_the_critic_is_said_to_be_a_head_of_the_policy():
+    assert "value head on the policy's own trunk" in RULES["ppo"].differs
+    assert not any("second network" in rule.differs for rule in RULES.values())
+
+
+def test_reward_minus_group_mean_is_dr_grpos_advantage_and_grpo_divides_by_the_spread():
+    rewards = np.array([1.0, 0.0, 0.0, 0.0])
+    sampled = Sampled(*[np.zeros((4, 2))] * 3, np.ones((4, 2), bool), rewards, np.zeros(4, int))
+    above = rewards - rewards.mean()
+    config = TrainConfig()
+    np.testing.assert_allclose(RULES["dr_grpo"].advantages(sampled, config)[:, 0], above)
+    spread = rewards.std(ddof=1) + 1e-4
+    np.testing.assert_allclose(RULES["grpo"].advantages(sampled, config)[:, 0], above / spread)
+    assert "divides by the group's spread" in SIGNALS["grpo"][0]
+    assert not np.allclose(credit.grpo_advantages(rewards, np.zeros(4)), above)
