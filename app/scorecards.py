@@ -11,7 +11,7 @@ import streamlit as st
 from app import cache, inspection, state, waiting
 from app.inspection import Source
 from app.text import as_plain
-from vimpo_core import service
+from vimpo_core import kept_reports, service
 from vimpo_core.findings import Finding, findings, seeds_finding
 from vimpo_core.formats.reproduce import truth_command
 from vimpo_core.scorecard import SETS
@@ -113,6 +113,8 @@ def _kept(key: tuple) -> list[dict]:
 def _report(asked: Asked, source: Source, number: int) -> dict | None:
     run_dir = source.folder / source.run.run_id
     options = (asked.step, asked.which, asked.solutions, asked.rollouts, _SEED)
+    if kept := kept_reports.kept(run_dir, *options):
+        return kept
     key = (str(run_dir), source.run.created, *options)
     place = _kept(key)
     if place:

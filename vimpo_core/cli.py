@@ -194,6 +194,10 @@ def _parser() -> argparse.ArgumentParser:
     demos = command("make-demos", _make_demos, "Train the bundled demo runs again (about 3 minutes).")
     demos.add_argument("--out", type=Path, default=DEMOS, help="Folder to write (default: the bundled one).")
     demos.add_argument("--steps", type=int, help="Steps of each run (default: as bundled).")
+    demos.add_argument(
+        "--reports-only", action="store_true",
+        help="Keep the runs as they are and measure only what is kept beside them again: scorecards, and second readings (about 5 minutes).",
+    )  # fmt: skip
     return parser
 
 
@@ -414,15 +418,23 @@ def _make_reference(arguments) -> int:
 
 
 def _make_demos(arguments) -> int:
-    from vimpo_core.demos import make_demos
+    from vimpo_core.demos import keep_reports, keep_second_readings, make_demos
 
-    with tqdm(desc="demos", file=sys.stderr) as bar:
+    def with_bar(what: str, make):
+        with tqdm(desc=what, file=sys.stderr) as bar:
 
-        def show(done, total):
-            bar.total = total
-            bar.update(done - bar.n)
+            def show(done, total):
+                bar.total = total
+                bar.update(done - bar.n)
 
-        _print({"runs": make_demos(arguments.out, arguments.steps, show)}, arguments.json)
+            return make(show)
+
+    made = {}
+    if not arguments.reports_only:
+        made["runs"] = with_bar("demos", lambda show: make_demos(arguments.out, arguments.steps, show))
+    keep_second_readings(arguments.out)
+    made["scorecards"] = with_bar("scorecards", lambda show: keep_reports(arguments.out, show))
+    _print(made, arguments.json)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The bundled demo runs: VIMPO at two betas and GRPO on the same seed, made small enough for git."""
+"""The bundled demo runs: VIMPO at two betas and GRPO on the same seed, made small enough for git, and their scorecards."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from vimpo_core import kept_reports, second_reading
 from vimpo_core.config import TrainConfig
-from vimpo_core.reports import training_report
+from vimpo_core.reports import training_report, truth_report
+from vimpo_core.scorecard import SETS
 from vimpo_core.store import RunStore
 from vimpo_core.types import RunState
 
@@ -23,6 +25,12 @@ DEMOS: dict[str, dict] = {
     "vimpo-beta-0.3": {"algorithm": "vimpo", "beta": 0.3, "actor_coef": 0.1},
     "grpo": {"algorithm": "grpo"},
 }
+
+READ_BY = {"vimpo-beta-0.1": "grpo", "vimpo-beta-0.3": "grpo", "grpo": "vimpo-beta-0.3"}
+"""Whose policy reads a demo run's wrong solutions a second time."""
+
+REPORT_SIZES = ((256, 64), (8, 8))
+"""Solutions and tries a prefix of the kept reports: what Scorecard opens with, and what a test measures again in seconds."""
 
 
 def make_demos(
@@ -62,3 +70,28 @@ def _make_demo(run_dir: Path, config: TrainConfig, on_record) -> dict:
             raise ValueError(f"demo {run_dir.name} ended as {state}: {store.message()} Run make-demos again.")
         store.compact(keep_trace_steps=SOLUTIONS_AT | {config.steps}, keep_resume_state=False)
     return training_report(RunStore.open(run_dir))
+
+
+def keep_second_readings(folder: Path) -> None:
+    """Score every demo run's wrong solutions under another one's policy and keep that beside the run. Imports torch."""
+    for name in DEMOS:
+        second_reading.keep(folder / name, second_reading.measure(folder / name, folder / READ_BY[name]))
+
+
+def keep_reports(folder: Path, on_report: Callable[[int, int], None] | None = None) -> list[dict]:
+    """Measure the scorecards of the demo runs' last step on every set and keep them beside each run. Imports torch.
+
+    Returns what was kept of each run, in a few numbers.
+    """
+    asked = [(which, *size) for which in SETS for size in REPORT_SIZES]
+    kept = []
+    for at, name in enumerate(DEMOS):
+        with RunStore.open(folder / name) as store:
+            reports = []
+            for done, (which, solutions, rollouts) in enumerate(asked, 1):
+                reports.append(truth_report(store, None, which, solutions, rollouts))
+                if on_report:
+                    on_report(at * len(asked) + done, len(DEMOS) * len(asked))
+        kept_reports.keep(folder / name, reports)
+        kept.append({"run_id": name, "step": reports[0]["step"], "reports": len(reports)})
+    return kept

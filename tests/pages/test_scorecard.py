@@ -9,6 +9,7 @@ from tests.pages.opening import StubService, again, open_page, payloads, press, 
 from tests.vimpo_core.test_findings import numbers, report
 from vimpo_core import service
 from vimpo_core.instructive import KINDS
+from vimpo_core.scorecard import SETS
 
 ENTRY = {
     "prompt": "2+7*3=", "gold": "23", "solution": "9*3;27.", "tokens": list("9*3;27."), "line_starts": [0, 4],
@@ -141,6 +142,15 @@ def test_after_a_cancel_it_can_be_measured_again(runs, measuring):
     assert "Cancelled: nothing was measured." in words(at)
     press(at, "Measure")
     assert len(measuring.asked) == 2
+
+
+@pytest.mark.parametrize("which", SETS)
+def test_a_bundled_run_shows_its_kept_numbers_and_measures_nothing(tmp_path, monkeypatch, measuring, which):
+    monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path))
+    at = open_card(set=which)
+    assert not measuring.asked and "256 wrong solutions with a known first wrong token" in words(at)
+    open_card(set=which, rollouts=256)
+    assert len(measuring.asked) == 1
 
 
 def test_a_run_without_snapshots_says_so(runs, measuring):
