@@ -25,7 +25,7 @@ from vimpo_core.forks import OPTIMIZERS
 from vimpo_core.formats import export as exporting
 from vimpo_core.formats.export import FORMATS
 from vimpo_core.formats.reproduce import truth_command
-from vimpo_core.paths import BUNDLED_MODEL, DEMOS, ROOT, default_runs_dir
+from vimpo_core.paths import BUNDLED_MODEL, DEMOS, ROOT, default_runs_dir, whole_model
 from vimpo_core.runs import RunsDir
 from vimpo_core.scorecard import SETS
 from vimpo_core.types import RUN_STATE_ADVICE, RunState
@@ -223,7 +223,7 @@ def _train(arguments) -> int:
         print(f"{remark.level}: {remark.text}", file=sys.stderr)
     from vimpo_core import models
 
-    models.find(config.model, config.device)  # before anything is written
+    models.find(whole_model(config.model), config.device)  # before anything is written
     runs = RunsDir(arguments.runs_dir)
     job_id = runs.submit([config], arguments.name)
     return _work_on(runs, job_id, arguments.json)

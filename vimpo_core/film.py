@@ -10,6 +10,8 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
+from vimpo_core import bases
+from vimpo_core.store import RunStore
 from vimpo_core.types import CreditTrace
 
 
@@ -31,11 +33,11 @@ def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...
         The film. Its frames belong to no group: `group_mean_reward` is nan, so V is anchored at the end.
 
     Raises:
-        ValueError: the run has no snapshot, none of them is intact, or problem or solution is refused.
+        ValueError: the run has no snapshot, none of them is intact, problem or solution is refused, or the run was trained
+            with another model than is there now.
     """
     from vimpo_core import models, scores
     from vimpo_core.service import read_request
-    from vimpo_core.store import RunStore
     from vimpo_core.traces import trace_of_text
 
     store = RunStore.open(run_dir)
@@ -44,7 +46,7 @@ def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...
         raise ValueError(
             f"run {store.run_id} kept no adapter, so there is no film of it. Choose a run that saved some."
         )
-    policy = _policy(store.config())
+    policy = _policy(run_dir, bases.origin(store))
     task, problem, prompt_ids, ids = read_request(policy, prompt, solution, ids)
     batch = scores.make_batch([prompt_ids], [list(ids)], policy.pad_id, policy.device)
     film = Film([], {})
@@ -61,9 +63,9 @@ def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...
 
 
 @functools.lru_cache(maxsize=2)
-def _policy(config):
+def _policy(run_dir: Path, origin: bases.Origin):
     """A policy whose adapter changes from frame to frame: never one that others hold."""
     from vimpo_core import models
 
     models.single_thread()
-    return models.load_policy(config)
+    return bases.load_policy(RunStore.open(run_dir))

@@ -19,6 +19,7 @@ import shlex
 from collections.abc import Callable
 from typing import Literal
 
+from vimpo_core import bases
 from vimpo_core.config import TrainConfig
 from vimpo_core.store import RunStore, StepRecord
 
@@ -72,6 +73,12 @@ def fork_header(parent: RunStore, step: int, config: TrainConfig, optimizer: Opt
     }
 
 
+def base_of(parent: RunStore) -> dict:
+    """What the header of a fork takes over: the model that the steps before were made with."""
+    header = parent.header()
+    return {name: header[name] for name in ("model", "ref", "tokenizer_sha256")}
+
+
 def phases_of(store: RunStore) -> list[dict]:
     """Which settings made which steps, oldest first: start (the first update), config, and optimizer: "new" or a fork's."""
     fork = store.header().get("fork")
@@ -104,8 +111,15 @@ class ForkTrainer:
         self._recorded = {row.pop("step"): row for row in store.metrics(timings=False)}
         self._snapshots = set(store.snapshot_steps())
         start = phases[first]["start"]
-        self._trainer = make_trainer(self._phases[start], None)
-        if phases[first]["optimizer"] == "fresh":
+        is_fresh, config = phases[first]["optimizer"] == "fresh", self._phases[start]
+        here = bases.on_this_machine(config)
+        if here != config and not (is_fresh and self._until == start):
+            raise ValueError(
+                f"the parent's steps were computed on {config.device}, which this computer lacks, so that they cannot be made "
+                "again exactly. Fork with a fresh optimizer (--optimizer fresh)."
+            )
+        self._trainer = make_trainer(here, None)
+        if is_fresh:
             self._trainer.start_at(start, store.snapshot(start))
 
     @property

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 import hashlib
 import os
 import re
@@ -28,7 +27,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
 from vimpo_core.config import TrainConfig
-from vimpo_core.paths import BUNDLED_MODEL
+from vimpo_core.paths import model_folder
 
 # Progress bars and advice to library authors would bury the one line that matters.
 transformers.utils.logging.disable_progress_bar()
@@ -71,7 +70,7 @@ def find(source: str = "bundled", device: str = "cpu") -> Path:
     Raises:
         ValueError: the folder or its safetensors weights are missing, or the device is.
     """
-    folder = BUNDLED_MODEL if source == "bundled" else Path(source)
+    folder = model_folder(source)
     if not (folder / "config.json").is_file():
         way_out = (
             "Run `python -m vimpo_core make-reference`."
@@ -137,11 +136,6 @@ def load_policy(config: TrainConfig) -> LanguageModel:
 def reference(policy: LanguageModel) -> torch.nn.Module:
     """The network of pi_ref: the very weights that the adapter sits on, with the adapter off. Call it without gradient."""
     return policy.bare
-
-
-def on_this_machine(config: TrainConfig) -> TrainConfig:
-    """The settings of a run that may have been trained elsewhere, for scoring it here: on the CPU where there is no CUDA."""
-    return config if torch.cuda.is_available() else dataclasses.replace(config, device="cpu")
 
 
 def network(policy: LanguageModel) -> Callable:

@@ -12,3 +12,16 @@ DEMOS = ASSETS / "demos"
 def default_runs_dir() -> Path:
     """`runs/` at the repository root, or the folder that VIMPO_RUNS_DIR names."""
     return Path(os.environ.get("VIMPO_RUNS_DIR", ROOT / "runs"))
+
+
+def model_folder(source: str) -> Path:
+    """The folder that a run's setting `model` means, from wherever it is asked: a relative one counts from the repository root."""
+    return BUNDLED_MODEL if source == "bundled" else ROOT / Path(source).expanduser()
+
+
+def whole_model(source: str, start: Path | None = None) -> str:
+    """The setting `model` as a run keeps it: "bundled", or the whole path of a folder that was typed relative to `start`
+    (default: the current folder)."""
+    if source == "bundled":
+        return source
+    return os.path.abspath((start or Path.cwd()) / Path(source).expanduser())

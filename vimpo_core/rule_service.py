@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from vimpo_core import service
+from vimpo_core.bases import Origin
 from vimpo_core.service import Progress
+from vimpo_core.store import RunStore
 from vimpo_core.truth import State, monte_carlo_values
 from vimpo_core.types import CreditTrace
 
@@ -22,7 +24,6 @@ def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None 
     """Success rate from every prefix of every solution of a step; arguments and errors as `ScoringService.step_values`."""
     from vimpo_core import models
     from vimpo_core.policy_process import process_of
-    from vimpo_core.store import RunStore
 
     policy = service.load_snapshot(run_dir, step)
     with RunStore.open(run_dir) as store:
@@ -39,7 +40,7 @@ def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None 
                 process,
                 [State(tuple(asked[i][2]), tuple(asked[i][3])) for i in rows],
                 tries,
-                outcomes=service.kept_outcomes((run_dir, step), task, 0),
+                outcomes=service.kept_outcomes(service.identity(run_dir, step), task, 0),
                 on_progress=progress and progress.tell,
             )
             found |= {i: one.value for i, one in zip(rows, values, strict=True)}
@@ -48,7 +49,7 @@ def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None 
 
 def with_critic(trace: CreditTrace, run_dir: Path | None, step: int) -> CreditTrace:
     """A scored trace with V_t by the run's own critic at that step; as it is where the run has none."""
-    critic = None if run_dir is None else _critic(run_dir, step)
+    critic = None if run_dir is None else _critic(*service.identity(run_dir, step))
     if critic is None:
         return trace
     from vimpo_core import critic as critics
@@ -65,11 +66,10 @@ def with_critic(trace: CreditTrace, run_dir: Path | None, step: int) -> CreditTr
 
 
 @functools.lru_cache(maxsize=_KEPT_CRITICS)
-def _critic(run_dir: Path, step: int):
+def _critic(run_dir: Path, step: int, origin: Origin):
     """The critic saved with a snapshot, None where there is none. ValueError if it is damaged or does not fit."""
     from vimpo_core import critic as critics
     from vimpo_core import models
-    from vimpo_core.store import RunStore
 
     with RunStore.open(run_dir) as store:
         state = models.part(models.from_bytes(store.snapshot(step)), models.CRITIC)

@@ -27,7 +27,7 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.family import RULES
 from vimpo_core.job_queue import COMMANDS, Command, JobQueue, JobSummary
 from vimpo_core.locks import exclusive, is_held
-from vimpo_core.paths import ROOT
+from vimpo_core.paths import ROOT, whole_model
 from vimpo_core.store import LOCK_NAME, RunStore, StoreError
 from vimpo_core.types import RunState
 
@@ -133,6 +133,7 @@ class RunsDir:
         made: list[RunStore] = []
         try:
             _make_folder(self.path)
+            configs = [dataclasses.replace(c, model=whole_model(c.model)) for c in configs]
             number = self._free_number(configs)
             for run_id, config in zip(_ids(configs, number), configs, strict=True):
                 label = (
@@ -179,6 +180,7 @@ class RunsDir:
         (new_id,) = _ids([config], number)
         command = forks.command_line(run_id, step, parent.config(), config, optimizer)
         header = {"job_id": f"job-{number}", "name": name, "command": command, "fork": fork}
+        header |= forks.base_of(parent)
         made = RunStore.create(self.path / new_id, config, header, past=(parent, step))
         try:
             self.queue.add(f"job-{number}", [new_id])

@@ -18,9 +18,11 @@ from typing import NamedTuple
 
 from pebble import ProcessPool
 
-from vimpo_core import branches
+from vimpo_core import bases, branches
 from vimpo_core.branches import Branch
 from vimpo_core.checks import ExpectedDeltas
+from vimpo_core.config import TrainConfig
+from vimpo_core.store import RunStore
 from vimpo_core.truth import Outcomes, PrefixValues, State, monte_carlo_values
 from vimpo_core.types import CreditTrace, StopReason
 
@@ -386,8 +388,9 @@ def solution_truth(
         return monte_carlo_values(process, [State(prompt_ids, ids)], rollouts, seed, outcomes=kept)[0]
 
     with models.merged(policy) as model:
-        by_policy = tried(model, (run_dir, step))
-    return PrefixTruth(by_policy, tried(models.reference(policy), policy.source))
+        by_policy = tried(model, identity(run_dir, step))
+    reference = (policy.source, bases.stamp(policy.source))
+    return PrefixTruth(by_policy, tried(models.reference(policy), reference))
 
 
 def _asked(run_dir, step, prompt, solution, ids=None):
@@ -458,11 +461,10 @@ _scorecards: dict[tuple, dict] = {}
 
 def _scorecard(request, progress):
     from vimpo_core import reports
-    from vimpo_core.store import RunStore
 
     run_dir, *rest = request
     with RunStore.open(Path(run_dir)) as store:
-        key = (*request, store.header()["created"])
+        key = (*request, bases.origin(store))
         if key not in _scorecards:
             if len(_scorecards) >= _KEPT_SCORECARDS:
                 _scorecards.clear()
@@ -481,7 +483,7 @@ def kept_outcomes(who, task, seed) -> Outcomes:
 
 @functools.lru_cache(maxsize=_KEPT_OUTCOMES)
 def _outcomes(who, task, seed) -> Outcomes:
-    """Outcomes kept for one policy: a run's snapshot, or a reference by its source."""
+    """Outcomes kept for one policy: a run's snapshot by its `identity`, or a reference by its source and that one's files."""
     return {}
 
 
@@ -494,25 +496,34 @@ def _warm_up():
     load_snapshot(None, 0)
 
 
-@functools.lru_cache(maxsize=_KEPT_POLICIES)
+def identity(run_dir: Path | None, step: int) -> tuple:
+    """What a policy may be kept by: its run's folder and step, and where that run comes from (`bases.origin`)."""
+    if run_dir is None:
+        return None, step, bases.stamp("bundled")
+    return run_dir, step, bases.origin(RunStore.open(run_dir))
+
+
 def load_snapshot(run_dir: Path | None, step: int):
     """The run's policy at a snapshot step; the untrained bundled one for None. Kept: a snapshot never changes.
 
-    Raises ValueError if the step has no snapshot or it is damaged. Imports torch.
+    Raises ValueError if the step has no snapshot, it is damaged, or the run was trained with another model than is there
+    now. Imports torch.
     """
+    return _snapshot(*identity(run_dir, step))
+
+
+@functools.lru_cache(maxsize=_KEPT_POLICIES)
+def _snapshot(run_dir: Path | None, step: int, origin: tuple):
     from vimpo_core import models
-    from vimpo_core.config import TrainConfig
-    from vimpo_core.store import RunStore
 
     models.single_thread()
     if run_dir is None:
         return models.load_policy(TrainConfig())
     store = RunStore.open(run_dir)
-    policy = models.load_policy(models.on_this_machine(store.config()))
+    policy = bases.load_policy(store)
     tensors = models.from_bytes(store.snapshot(step))
     models.set_policy(policy, tensors)
-    if models.part(
-        tensors, models.REFERENCE
-    ):  # a reference of its own: what is known of p_ref elsewhere does not hold
-        return dataclasses.replace(policy, source=f"reference of {run_dir} at step {step}")
+    if models.part(tensors, models.REFERENCE):  # its own: what is known of p_ref elsewhere does not hold
+        source = f"reference of {run_dir} at step {step}, made {origin.created}"
+        return dataclasses.replace(policy, source=source)
     return policy

@@ -209,7 +209,8 @@ class RunStore:
 
     def header(self) -> dict:
         """schema_version, run_id, algorithm, model, ref, tokenizer_sha256, beta, gae_lambda, temperature, kl_estimator,
-        job_id, name, created (ISO) and command. Hashes are None until the worker has loaded the model."""
+        job_id, name, created (ISO) and command. Hashes are None until the worker has loaded the model. `remark`, where there
+        is one, is what always has to be said of the run: its message ends with it."""
         with self._reading() as connection:
             return self._get(connection, "header")
 
@@ -247,8 +248,9 @@ class RunStore:
             # A worker writes its last word before it lets go of the lock: read again before calling it dead.
             state, message = self._get(connection, "status")
             if state in (RunState.RUNNING, RunState.PAUSED):
-                return RunState.INTERRUPTED, _interrupted_sentence(_last_step(connection))
-        return RunState(state), message
+                state, message = RunState.INTERRUPTED, _interrupted_sentence(_last_step(connection))
+        remark = self._get(connection, "header").get("remark", "")
+        return RunState(state), f"{message} {remark}".strip()
 
     def lock(self):
         """Context manager: the exclusive right to train this run. Raises LockedError if another process has it."""

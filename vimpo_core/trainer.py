@@ -52,6 +52,8 @@ class Trainer:
         self.config = config
         self.task = ChainTask(config.operands)
         self.policy = models.load_policy(config)
+        # Before anything else is put in: a refreshed reference takes the place of the base weights.
+        self._base_sha256 = models.fingerprint(self.policy)
         self.parameters = [p for p in self.policy.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
         self.extras = RULES[config.algorithm].extras
@@ -68,7 +70,7 @@ class Trainer:
     @property
     def header(self) -> dict:
         """What a reader needs to know of the models (schema version 1)."""
-        reference = {"id": self.config.model, "sha256": models.fingerprint(self.policy)}
+        reference = {"id": self.config.model, "sha256": self._base_sha256, "is_base": True}
         return {
             "model": {**reference, "lora_rank": self.config.lora_rank},
             "ref": {**reference, "adapter": "off"},

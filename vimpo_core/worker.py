@@ -19,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from vimpo_core import bases
 from vimpo_core.config import TrainConfig
 from vimpo_core.forks import Deviates, ForkTrainer
 from vimpo_core.job_queue import JobSummary
@@ -172,16 +173,44 @@ def _start(stack: ExitStack, runs: RunsDir, run_id: str, make_trainer: MakeTrain
         return None
     stack.callback(store.close)
     try:
-        store.set_state(RunState.RUNNING, "Loading the model.")
-        state = store.resume_state()
-        is_new_fork = state is None and "fork" in store.header()
-        trainer = ForkTrainer(store, make_trainer) if is_new_fork else make_trainer(store.config(), state)
-        store.update_header(trainer.header)
+        trainer = trainer_of(store, make_trainer)
     except Exception as error:
         _log_traceback(runs.path)
         _end(store, RunState.STOPPED, f"It could not start: {_sentence(error)}")
         return None
     return store, trainer
+
+
+def trainer_of(store: RunStore, make_trainer: MakeTrainer) -> Trains:
+    """The trainer that goes on with a run from where it is; the caller holds the run's lock.
+
+    Raises:
+        ValueError: the model or the saved state cannot be loaded, or the run was begun with another model.
+
+    A run that was begun on a graphics card goes on on the CPU where there is none; its message says so from then on.
+    """
+    store.set_state(RunState.RUNNING, "Loading the model.")
+    config, state, header = store.config(), store.resume_state(), store.header()
+    is_new_fork = state is None and "fork" in header
+    if is_new_fork:
+        trainer = ForkTrainer(store, make_trainer)
+    else:
+        trainer = make_trainer(config if state is None else bases.on_this_machine(config), state)
+    if is_new_fork or state is not None:  # before its first step a run stands on nothing yet
+        begun, now = (bases.recorded(h, config) for h in (header, trainer.header))
+        bases.refuse_other(begun, now, f"run {store.run_id}", config.model)
+    store.update_header(trainer.header | _moved(config, header, trainer.next_step))
+    return trainer
+
+
+def _moved(config: TrainConfig, header: dict, step: int) -> dict:
+    """What the header says from now on of a run that goes on on another device than its settings have."""
+    if "remark" in header or bases.on_this_machine(config) == config:
+        return {}
+    return {
+        "remark": f"From step {step} on it was computed on the CPU, as this computer has no {config.device} device: close to "
+        "what that would have given, not bit for bit the same."
+    }
 
 
 def _show(live: list[Pair], state: RunState, shown: RunState | None) -> RunState:

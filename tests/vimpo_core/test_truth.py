@@ -419,7 +419,7 @@ def test_a_later_stage_keeps_the_rollouts_of_the_earlier_one(real_run):
         early, late = getattr(first, name), getattr(second, name)
         assert (early.rollouts, late.rollouts) == (16, 64)
         np.testing.assert_array_equal(early.outcomes, late.outcomes[:, :16])
-    kept = service._outcomes((real_run, 4), ChainTask(4), 0)
+    kept = service.kept_outcomes(service.identity(real_run, 4), ChainTask(4), 0)
     assert {len(o) for o in kept.values()} == {64}
     assert len(kept) == len(ANSWER)
     branch = service.solution_truth(real_run, 4, QUESTION, ANSWER[:7] + "19", 64)

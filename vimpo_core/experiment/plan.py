@@ -43,6 +43,7 @@ from pathlib import Path
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.experiment.toml_lines import line_numbers
+from vimpo_core.paths import whole_model
 from vimpo_core.scorecard import SETS
 
 Settings = dict[str, bool | int | float | str]
@@ -277,7 +278,7 @@ class _Reader:
     def _settings(self, place: tuple, others: tuple[str, ...] = ()) -> Settings:
         table = self._table(place)
         self._setting_names(place, table, others)
-        found = {key: value for key, value in table.items() if key not in others}
+        found = {key: self._whole_model(key, value) for key, value in table.items() if key not in others}
         for key, value in found.items():
             if isinstance(value, list | dict):
                 self._fail(
@@ -293,7 +294,14 @@ class _Reader:
                 self._fail((*place, key), f"{key} must be a list of values here, got {values!r}")
             if any(values.count(value) > 1 for value in values):
                 self._fail((*place, key), f"{key} lists a value twice: {values!r}")
-        return {key: tuple(values) for key, values in table.items()}
+        return {
+            key: tuple(self._whole_model(key, value) for value in values) for key, values in table.items()
+        }
+
+    def _whole_model(self, key: str, value):
+        """A model's folder beside the file, by its whole path; else as it stands, which counts from the repository root."""
+        beside = self._path.parent / value if key == "model" and isinstance(value, str) else None
+        return whole_model(value, self._path.parent) if beside and beside.is_dir() else value
 
     def _setting_names(self, place: tuple, table: dict, others: tuple[str, ...] = ()) -> None:
         for key in table:

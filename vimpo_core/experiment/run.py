@@ -9,13 +9,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from vimpo_core import bases
 from vimpo_core.config import TrainConfig
 from vimpo_core.experiment import results
 from vimpo_core.experiment.results import Measurement, Result
 from vimpo_core.runs import command_line
 from vimpo_core.store import RunStore, StepRecord
 from vimpo_core.types import RunState
-from vimpo_core.worker import MakeTrainer, Trains, drive
+from vimpo_core.worker import MakeTrainer, Trains, drive, trainer_of
 
 LONGEST_WAIT = 60.0
 """Seconds for which a run waits until the process of a killed experiment has let go of it (it looks after every step)."""
@@ -82,12 +83,25 @@ def _patient_lock(store: RunStore):
 def _train(store: RunStore, make_trainer: MakeTrainer, parent: int | None) -> None:
     if store.state() in _ENDED:
         return
-    store.set_state(RunState.RUNNING, "Loading the model.")
-    trainer = make_trainer(store.config(), store.resume_state())
-    store.update_header(trainer.header)
+    trainer = trainer_of(store, make_trainer)
+    _refuse_mixture(store)
     drive([(store, _Thin(trainer, store.config()))], lambda: "play" if _lives(parent) else "stop")
     if store.state() not in _ENDED:
         raise RunFailed(f"run {store.run_id} is {store.state()}. {store.message()}".strip())
+
+
+def _refuse_mixture(store: RunStore) -> None:
+    """Raise ValueError where another run of the experiment was trained with other weights under the same name of a model."""
+    config, own = store.config(), bases.recorded(store.header(), store.config())
+    for folder in sorted(store.run_dir.parent.iterdir()):
+        try:
+            other = RunStore.open(folder)
+            seen = other.overview()
+        except ValueError:
+            continue  # half made, or no run
+        if other.config().model == config.model and seen.last_step is not None:
+            expected = bases.recorded(seen.header, other.config())
+            bases.refuse_other(expected, own, f"run {other.run_id} of this experiment", config.model)
 
 
 def _lives(parent: int | None) -> bool:

@@ -1,0 +1,116 @@
+"""What a run stands on: the network and the tokenizer that it was trained with, by their fingerprints.
+
+An adapter means something on its own base weights alone. So whoever puts a run's adapter into a network, to score, film,
+resume, fork or measure it, takes the network from here: it is compared with what the run's header says of it, and another
+one is refused in a sentence. What a run recorded can be read without any network. torch is imported late.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+from vimpo_core.config import TrainConfig
+from vimpo_core.paths import model_folder
+from vimpo_core.store import RunStore
+
+_CHARACTERS = 12
+"""Of a fingerprint, as shown."""
+
+
+class Fingerprints(NamedTuple):
+    """sha256 of frozen weights and of vocabulary; None where they were never taken."""
+
+    weights: str | None
+    tokenizer: str | None
+
+
+class Origin(NamedTuple):
+    """What anything kept in memory of a run has to be kept by, beside its folder: a run of the same name that was made
+    later, or other files of its base model, have another one."""
+
+    created: str
+    base: tuple
+
+
+def origin(store: RunStore) -> Origin:
+    """Where a run's numbers come from, now."""
+    return Origin(store.header()["created"], stamp(store.config().model))
+
+
+def stamp(source: str) -> tuple:
+    """Names, times and sizes of a model's files: cheap, and different once one of them was written again."""
+    folder = model_folder(source)
+    try:
+        files = [(file.name, file.stat()) for file in sorted(folder.iterdir()) if file.is_file()]
+    except OSError:  # gone: who loads it says so
+        return ()
+    return str(folder), *((name, stat.st_mtime_ns, stat.st_size) for name, stat in files)
+
+
+def recorded(header: dict, config: TrainConfig) -> Fingerprints:
+    """What a run's header says it was trained on.
+
+    Until headers said `is_base`, a run whose reference is refreshed noted the refreshed weights when it was resumed: that
+    fingerprint is of no use.
+    """
+    model = header["model"]
+    is_known = not config.refresh_every or model.get("is_base")
+    return Fingerprints(model.get("sha256") if is_known else None, header["tokenizer_sha256"])
+
+
+def refuse_other(expected: Fingerprints, found: Fingerprints, who: str, source: str) -> None:
+    """Raise ValueError where weights or tokenizer are not those that `who` (such as "run vimpo-1") was trained with.
+
+    What one of the two does not know is not compared.
+    """
+    pairs = zip(("other base weights", "another tokenizer"), expected, found, strict=True)
+    differing = [(what, old, new) for what, old, new in pairs if old and new and old != new]
+    if not differing:
+        return
+    what = " and ".join(what for what, *_ in differing)
+    were, are = (", ".join(pair[i][:_CHARACTERS] for pair in differing) for i in (1, 2))
+    where = "the bundled model" if source == "bundled" else source
+    raise ValueError(
+        f"{who} was trained with {what} than {where} has now (sha256 {were} then, {are} now), and its adapter means "
+        "nothing there. Put the old model back, or train again; what was recorded can still be read."
+    )
+
+
+def load_policy(store: RunStore):
+    """A run's policy before training, on this machine: the one way to its network.
+
+    Raises:
+        ValueError: the model is not there or cannot be loaded, or is not the one that the run was trained with.
+    """
+    from vimpo_core import models
+
+    config = store.config()
+    at = stamp(config.model)
+    policy = models.load_policy(on_this_machine(config))
+    refuse_other(
+        recorded(store.header(), config), _fingerprints(at, policy), f"run {store.run_id}", config.model
+    )
+    return policy
+
+
+def on_this_machine(config: TrainConfig) -> TrainConfig:
+    """The settings of a run that may have been trained elsewhere: on the CPU where its graphics card is missing."""
+    if config.device == "cpu":
+        return config
+    import torch
+
+    return config if torch.cuda.is_available() else dataclasses.replace(config, device="cpu")
+
+
+_taken: dict[tuple, Fingerprints] = {}
+"""Fingerprints by the stamp of the files: 1 ms for the bundled model, but seconds for one of a billion weights."""
+
+
+def _fingerprints(at: tuple, policy) -> Fingerprints:
+    """Of a policy that was just loaded from files with this stamp."""
+    from vimpo_core import models
+
+    if at not in _taken:
+        _taken[at] = Fingerprints(models.fingerprint(policy), models.tokenizer_fingerprint(policy))
+    return _taken[at]
