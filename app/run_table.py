@@ -10,9 +10,11 @@ from app import cache, live
 from app.inspection import BUNDLED
 from app.live import Sight
 from app.training import RESUMABLE, plain, runs_dir, state_line
+from vimpo_core import runs as runs_folder
 from vimpo_core.comparison import setting_text
 from vimpo_core.family import RULES
 from vimpo_core.metrics import METRICS, last_value
+from vimpo_core.run_bin import Deleted
 from vimpo_core.runs import ACTIVE, RunsDir, RunSummary
 
 OPEN_IN_TRAIN, LOOK_CLOSER, RESUME, RENAME, DELETE = (
@@ -149,6 +151,22 @@ def state_text(entry: Entry) -> str:
     )
 
 
+def left_alone() -> str:
+    """What to say of folders beside one's own runs that the lab did not make."""
+    return plain(runs_folder.left_alone(runs_dir().others()))
+
+
+def deleted() -> list[Deleted]:
+    """One's own runs in the bin, the newest deletion first."""
+    return runs_dir().bin.entries()
+
+
+def deleted_text(run: Deleted) -> str:
+    """Its name, and until when it can come back."""
+    name = runs_dir().deleted_name(run)
+    return f"**{plain(name)}**  :small[{plain(run.run_id)} · deleted {run.deleted:%d %B, %H:%M} UTC]"
+
+
 def has_active(found: list[Entry]) -> bool:
     return any(entry.is_readable and entry.run.state in ACTIVE for entry in found)
 
@@ -161,6 +179,14 @@ def resume(entry: Entry) -> None:
     try:
         entry.folder.resume([entry.run.run_id])
         entry.folder.ensure_worker()
+    except (ValueError, OSError) as error:
+        st.session_state[_PROBLEM] = str(error)
+
+
+def restore(entry: str) -> None:
+    """Button callback: bring a deleted run back; a refusal is kept for `take_problem`."""
+    try:
+        runs_dir().restore(entry)
     except (ValueError, OSError) as error:
         st.session_state[_PROBLEM] = str(error)
 

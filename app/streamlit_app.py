@@ -13,10 +13,16 @@ def main():
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
     from app.routes import navigation
+    from vimpo_core.paths import default_runs_dir
 
     st.set_page_config(page_title="VIMPO Lab", layout="wide")
     st.html(ROOT / "assets" / "app.css")
     page = navigation()
+    try:
+        default_runs_dir()
+    except ValueError as error:
+        st.error(f"VIMPO_RUNS_DIR: {error}.", icon=":material/error:")
+        return
     try:
         page.run()
     except FileNotFoundError as error:

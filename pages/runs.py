@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app import routes, run_table, training
+from app.text import as_sentence
 from vimpo_core.runs import LONGEST_NAME
 
 TICK_SECONDS = 2.0
@@ -26,7 +27,7 @@ def listing(was_live):
     if run_table.has_active(found) != was_live:
         st.rerun()
     if problem := run_table.take_problem():
-        st.warning(problem, icon=":material/error:")
+        st.warning(as_sentence(problem), icon=":material/error:")
     shown = run_table.shown(found)
     ways_to_all(shown, found)
     if len(shown) > A_PAGE:
@@ -34,6 +35,9 @@ def listing(was_live):
         shown = shown[A_PAGE * (page - 1) : A_PAGE * page]
     for entry in shown:
         line(entry)
+    if others := run_table.left_alone():
+        st.caption(others)
+    recently_deleted()
 
 
 def ways_to_all(shown, found):
@@ -126,19 +130,53 @@ def rename(entry):
         try:
             entry.folder.rename(entry.run.run_id, name)
         except (ValueError, OSError) as error:
-            st.warning(str(error), icon=":material/error:")
+            st.warning(as_sentence(error), icon=":material/error:")
         else:
             st.rerun()
 
 
 @st.dialog("Delete a run")
 def delete(entry):
-    st.markdown(f"Delete **{training.plain(entry.run.name)}** and all its steps for good?")
-    if st.button("Delete for good", type="primary", icon=":material/delete:"):
+    st.markdown(
+        f"Delete **{training.plain(entry.run.name)}** and all its steps? It stays under *Recently deleted* for a week."
+    )
+    if st.button("Delete", type="primary", icon=":material/delete:"):
         try:
             entry.folder.delete(entry.run.run_id)
         except (ValueError, OSError) as error:
-            st.warning(str(error), icon=":material/error:")
+            st.warning(as_sentence(error), icon=":material/error:")
+        else:
+            st.rerun()
+
+
+def recently_deleted():
+    """What lies in the bin, each with its way back."""
+    deleted = run_table.deleted()
+    if not deleted:
+        return
+    with st.expander(f"Recently deleted ({len(deleted)})", icon=":material/delete:"):
+        st.caption("Kept for a week, then removed for good when the next run has been trained or deleted.")
+        for run in deleted:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.button(
+                    "Undo", key=f"restore_{run.entry}", icon=":material/undo:",
+                    help=f"Bring {run.run_id} back.", on_click=run_table.restore, args=(run.entry,),
+                )  # fmt: skip
+                st.markdown(run_table.deleted_text(run), width="content")
+        if st.button("Empty the bin", icon=":material/delete_forever:", help="Frees the disk at once."):
+            empty_bin(len(deleted))
+
+
+@st.dialog("Empty the bin")
+def empty_bin(count):
+    st.markdown(
+        f"Remove {'the deleted run' if count == 1 else f'all {count} deleted runs'} for good? This cannot be undone."
+    )
+    if st.button("Remove for good", type="primary", icon=":material/delete_forever:"):
+        try:
+            training.runs_dir().empty_bin()
+        except (ValueError, OSError) as error:
+            st.warning(as_sentence(error), icon=":material/error:")
         else:
             st.rerun()
 

@@ -25,8 +25,9 @@ from vimpo_core.forks import OPTIMIZERS
 from vimpo_core.formats import export as exporting
 from vimpo_core.formats.export import FORMATS
 from vimpo_core.formats.reproduce import truth_command
-from vimpo_core.paths import BUNDLED_MODEL, DEMOS, ROOT, default_runs_dir, whole_model
-from vimpo_core.runs import RunsDir
+from vimpo_core.paths import BUNDLED_MODEL, DEMOS, ROOT, as_path, default_runs_dir, whole_model
+from vimpo_core.run_bin import Deleted
+from vimpo_core.runs import RunsDir, left_alone
 from vimpo_core.scorecard import SETS
 from vimpo_core.types import RUN_STATE_ADVICE, RunState
 
@@ -37,8 +38,8 @@ INTERRUPTED = 130
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    parsed = _parser().parse_args(arguments)
     try:
+        parsed = _parser().parse_args(arguments)
         return parsed.run(parsed)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def with_runs_dir(added):
         added.add_argument(
-            "--runs-dir", type=Path, default=default_runs_dir(), help="Folder of runs (default: runs/)."
+            "--runs-dir", type=_folder, default=default_runs_dir(), help="Folder of runs (default: runs/)."
         )
 
     train = command("train", _train, "Train one run and measure it on the test problems.")
@@ -135,10 +136,10 @@ def _parser() -> argparse.ArgumentParser:
         "experiment", _experiment, "Carry out the experiment that a file declares, and report it."
     )
     experiment.add_argument(
-        "file", type=Path, metavar="FILE", help="What to run, such as experiments/quick.toml."
+        "file", type=_path, metavar="FILE", help="What to run, such as experiments/quick.toml."
     )
     experiment.add_argument(
-        "--out", type=Path, help="Folder of its runs and report (default: FILE without .toml)."
+        "--out", type=_path, help="Folder of its runs and report (default: FILE without .toml)."
     )
     experiment.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="Runs at a time (default: the number of cores)."
@@ -160,12 +161,20 @@ def _parser() -> argparse.ArgumentParser:
         default="html",
         help=" ".join(f"{name}: {f.help}" for name, f in FORMATS.items()),
     )
-    export.add_argument("--out", type=Path, help="File to write (default: named after the solution, here).")
+    export.add_argument("--out", type=_path, help="File to write (default: named after the solution, here).")
     export.add_argument("--beta", type=float, help="Reward per nat (default: the run's).")
     export.add_argument("--gae-lambda", type=float, help="Reach of a token's credit (default: the run's).")
     with_runs_dir(export)
 
-    listing = command("runs", _runs, "List the runs of a folder with their states.")
+    listing = command("runs", _runs, "List the runs of a folder; delete some, undo that for a week.")
+    listing.add_argument(
+        "what",
+        nargs="?",
+        choices=tuple(_ON_RUNS),
+        default="list",
+        help=" ".join(f"{name}: {what}." for name, (_, what) in _ON_RUNS.items()) + " Default: list.",
+    )
+    listing.add_argument("run_ids", nargs="*", metavar="RUN_ID", help="Runs to delete or restore.")
     with_runs_dir(listing)
 
     bench = command("bench", _bench, "Measure against peers, as ratios of CPU seconds from one process.")
@@ -176,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
         "make-reference", _make_reference, "Train the bundled reference model again (about 4 minutes)."
     )
     reference.add_argument(
-        "--out", type=Path, default=BUNDLED_MODEL, help="Folder to write (default: the bundled one)."
+        "--out", type=_path, default=BUNDLED_MODEL, help="Folder to write (default: the bundled one)."
     )
     reference.add_argument("--steps", type=int, default=1600, help="Supervised updates (default: 1600).")
     reference.add_argument("--seed", type=int, default=0, help="Seed (default: 0).")
@@ -192,13 +201,24 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
 
     demos = command("make-demos", _make_demos, "Train the bundled demo runs again (about 3 minutes).")
-    demos.add_argument("--out", type=Path, default=DEMOS, help="Folder to write (default: the bundled one).")
+    demos.add_argument("--out", type=_path, default=DEMOS, help="Folder to write (default: the bundled one).")
     demos.add_argument("--steps", type=int, help="Steps of each run (default: as bundled).")
     demos.add_argument(
         "--reports-only", action="store_true",
         help="Keep the runs as they are and measure only what is kept beside them again: scorecards, and second readings (about 5 minutes).",
     )  # fmt: skip
     return parser
+
+
+def _path(typed: str) -> Path:
+    try:
+        return as_path(typed)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _folder(typed: str) -> Path:
+    return _path(typed).absolute()
 
 
 def _add_setting(parser, f, **changes) -> None:
@@ -375,9 +395,17 @@ def _export(arguments) -> int:
 
 
 def _runs(arguments) -> int:
-    lines = [reports.run_line(run) for run in RunsDir(arguments.runs_dir).list()]
+    act, _ = _ON_RUNS[arguments.what]
+    if bool(arguments.run_ids) != (act in (_delete, _restore)):
+        needs = "takes no run" if arguments.run_ids else "needs at least one run, got none"
+        raise ValueError(f"runs {arguments.what} {needs}. List them: python -m vimpo_core runs")
+    return act(RunsDir(arguments.runs_dir), arguments)
+
+
+def _list(runs: RunsDir, arguments) -> int:
+    lines = [reports.run_line(run) for run in runs.list()]
     if arguments.json:
-        _print({"runs": lines}, True)
+        _print({"runs": lines, "other_folders": runs.others()}, True)
         return 0
     for line in lines:
         done = "-" if line["last_step"] is None else line["last_step"]
@@ -386,7 +414,64 @@ def _runs(arguments) -> int:
         )
     if not lines:
         print("no runs yet. Start one: python -m vimpo_core train")
+    for remark in (left_alone(runs.others()), _in_bin(runs)):
+        if remark:
+            print(remark, file=sys.stderr)
     return 0
+
+
+def _in_bin(runs: RunsDir) -> str:
+    count = len(runs.bin.entries())
+    return f"{count} deleted in the last week: python -m vimpo_core runs bin" if count else ""
+
+
+def _delete(runs: RunsDir, arguments) -> int:
+    for run_id in arguments.run_ids:
+        deleted = runs.delete(run_id)
+        print(
+            f"{run_id} is in the bin until {deleted.gone_after:%Y-%m-%d}. Undo: python -m vimpo_core runs restore {run_id}",
+            file=sys.stderr,
+        )
+    _print({"deleted": arguments.run_ids}, arguments.json)
+    return 0
+
+
+def _restore(runs: RunsDir, arguments) -> int:
+    _print({"restored": [runs.restore(run_id) for run_id in arguments.run_ids]}, arguments.json)
+    return 0
+
+
+def _bin(runs: RunsDir, arguments) -> int:
+    _print_deleted(runs.bin.entries(), "deleted", arguments.json)
+    return 0
+
+
+def _empty(runs: RunsDir, arguments) -> int:
+    _print_deleted(runs.empty_bin(), "removed", arguments.json)
+    return 0
+
+
+def _print_deleted(found: list[Deleted], what: str, as_json: bool) -> None:
+    lines = [
+        {"run_id": e.run_id, "deleted": f"{e.deleted:%Y-%m-%dT%H:%M:%SZ}", "entry": e.entry} for e in found
+    ]
+    if as_json:
+        _print({what: lines}, True)
+        return
+    for line in lines:
+        print(f"{line['run_id']:<12} deleted {line['deleted']}  {line['entry']}")
+    if not lines:
+        print("the bin is empty.")
+
+
+_ON_RUNS = {
+    "list": (_list, "the runs with their states"),
+    "delete": (_delete, "move runs to the bin"),
+    "restore": (_restore, "bring deleted runs back, by id or by entry of the bin"),
+    "bin": (_bin, "what was deleted in the last week"),
+    "empty": (_empty, "remove for good what is in the bin"),
+}
+"""What `runs` does -> how, and in words."""
 
 
 def _bench(arguments) -> int:

@@ -1,6 +1,7 @@
 """A folder of runs and the queue of jobs that train them. The web pages and the command line share it.
 
-    runs_dir/RUN_ID/        one run each (`store`)
+    runs_dir/RUN_ID/        one run each (`store`); a folder that the lab did not make is none, and is left alone
+    runs_dir/.bin/          runs that were deleted in the last week (`run_bin`)
     runs_dir/app.db         the queue and the names people gave to runs; short transactions, written by anyone
     runs_dir/worker.lock    held by the one process that trains (`worker`)
     runs_dir/worker.log     what that process had to say
@@ -20,15 +21,17 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from vimpo_core import forks
 from vimpo_core.config import TrainConfig
 from vimpo_core.family import RULES
 from vimpo_core.job_queue import COMMANDS, Command, JobQueue, JobSummary
-from vimpo_core.locks import exclusive, is_held
+from vimpo_core.locks import is_held
 from vimpo_core.paths import ROOT, whole_model
-from vimpo_core.store import LOCK_NAME, RunStore, StoreError
+from vimpo_core.run_bin import KEPT, Deleted, RunBin
+from vimpo_core.store import DB_NAME, RunStore, StoreError, is_run
 from vimpo_core.types import RunState
 
 QUEUE_NAME = "app.db"
@@ -37,6 +40,8 @@ WORKER_LOG_NAME = "worker.log"
 
 ACTIVE = (RunState.QUEUED, RunState.RUNNING, RunState.PAUSED)
 LONGEST_NAME = 80
+_NAMED = 5
+"""How many folders that are no runs are named."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,12 @@ class RunsDir:
         self.path = Path(path)
         self.read_only = read_only
         self.queue = JobQueue(self.path / QUEUE_NAME)
+        self.bin = RunBin(self.path)
 
     # ---- looking
 
     def list(self) -> list[RunSummary]:
-        """All runs, newest first. A half-written folder is listed with the sentence that says so; never raises."""
+        """All runs, newest first. A damaged one is listed with the sentence that says so; never raises."""
         try:
             names, jobs = self.queue.names(), self.jobs()
         except (ValueError, StoreError):  # a damaged queue hides names, not runs
@@ -76,6 +82,11 @@ class RunsDir:
         newest_job = {run_id: job for job in jobs for run_id in job.run_ids}
         found = [self._summary(run_id, names, newest_job.get(run_id)) for run_id in self._run_ids()]
         return sorted(found, key=lambda run: (run.created, run.run_id), reverse=True)
+
+    def others(self) -> list[str]:
+        """Folders in here that are no runs of the lab, by name: they are never listed as runs, changed or deleted."""
+        run_ids = set(self._run_ids())
+        return [folder.name for folder in _folders(self.path) if folder.name not in run_ids]
 
     def open(self, run_id: str) -> RunStore:
         """A run, for reading. Raises ValueError naming the runs there are, or what is wrong with this one."""
@@ -102,20 +113,53 @@ class RunsDir:
         self._run_dir(run_id)
         self.queue.set_name(run_id, _checked_name(name))
 
-    def delete(self, run_id: str) -> None:
-        """Delete a run for good. Raises ValueError while it is queued, running or paused."""
+    def delete(self, run_id: str) -> Deleted:
+        """Move a run to the bin, from where `restore` brings it back for a week.
+
+        Raises ValueError while it is queued, running or paused; OSError where the folder cannot be moved.
+        """
         self._refuse_read_only("delete")
-        run_dir = self._run_dir(run_id)
+        self._run_dir(run_id)
         if job := self._active_job_of(run_id):
             raise ValueError(f"run {run_id} is {job.state} and cannot be deleted. Stop it first.")
-        with exclusive(run_dir / LOCK_NAME, f"run {run_id} is running and cannot be deleted. Stop it first."):
-            hidden = (
-                self.path / f".deleted-{run_id}"
-            )  # out of sight in one move, even if removing it is cut short
-            shutil.rmtree(hidden, ignore_errors=True)
-            run_dir.rename(hidden)
-        shutil.rmtree(hidden, ignore_errors=True)
-        self.queue.forget_name(run_id)
+        deleted = self.bin.put(run_id)
+        self.tidy_bin()
+        return deleted
+
+    def restore(self, wanted: str) -> str:
+        """Bring a deleted run back: `wanted` is its entry in the bin, or its id for the one that was deleted last.
+
+        Returns its id: its own, unless another run has that now. Raises ValueError naming what the bin holds.
+        """
+        self._refuse_read_only("restore")
+        entries = self.bin.entries()
+        found = next((e for e in entries if wanted in (e.entry, e.run_id)), None)
+        if found is None:
+            there = ", ".join(e.run_id for e in entries[:10])
+            raise ValueError(
+                f"no deleted run {wanted!r} in {self.path.name}. {f'There is {there}.' if there else 'Its bin is empty.'}"
+            )
+        return self.bin.restore(found)
+
+    def deleted_name(self, entry: Deleted) -> str:
+        """What a run in the bin is called; its id where that cannot be read."""
+        with contextlib.suppress(ValueError, StoreError):
+            if name := self.queue.names().get(entry.run_id):
+                return name
+        with contextlib.suppress(ValueError, OSError):
+            return RunStore.open(self.bin.path / entry.entry).header()["name"]
+        return entry.run_id
+
+    def tidy_bin(self) -> None:
+        """Remove for good what was deleted more than a week ago."""
+        self._forget(self.bin.empty(datetime.now(UTC) - KEPT))
+
+    def empty_bin(self) -> list[Deleted]:
+        """Remove for good everything that was deleted; returns what that was."""
+        self._refuse_read_only("remove")
+        removed = self.bin.empty(datetime.max.replace(tzinfo=UTC))
+        self._forget(removed)
+        return removed
 
     def submit(self, configs: list[TrainConfig], name: str = "") -> str:
         """Make one queued run a config and one job of them all, stepped in turn. Returns the job's id.
@@ -243,20 +287,26 @@ class RunsDir:
     # ---- inside
 
     def _run_ids(self) -> list[str]:
-        if not self.path.is_dir():
-            return []
-        return sorted(d.name for d in self.path.iterdir() if d.is_dir() and not d.name.startswith("."))
+        return [folder.name for folder in _folders(self.path) if is_run(folder)]
 
     def _run_dir(self, run_id: str) -> Path:
         run_ids = self._run_ids()  # also keeps an id from a link inside this folder
-        if run_id not in run_ids:
-            there = (
-                f"It has {', '.join(run_ids[:10])}{', ...' if len(run_ids) > 10 else ''}."
-                if run_ids
-                else "It is empty."
+        if run_id in run_ids:
+            return self.path / run_id
+        if run_id in self.others():
+            raise ValueError(
+                f"the folder {run_id!r} in {self.path.name} is not a run of this lab, or its {DB_NAME} is damaged from the "
+                "first byte. It is left alone."
             )
-            raise ValueError(f"no run {run_id!r} in {self.path.name}. {there}")
-        return self.path / run_id
+        there = f"It has {', '.join(run_ids[:10])}{', ...' if len(run_ids) > 10 else ''}."
+        raise ValueError(f"no run {run_id!r} in {self.path.name}. {there if run_ids else 'It is empty.'}")
+
+    def _forget(self, removed: list[Deleted]) -> None:
+        """Names of runs that are gone for good. A queue that cannot be written keeps them: ids are not given out twice."""
+        left = {*self._run_ids(), *(entry.run_id for entry in self.bin.entries())}
+        with contextlib.suppress(ValueError, StoreError):
+            for run_id in {entry.run_id for entry in removed} - left:
+                self.queue.forget_name(run_id)
 
     def _summary(self, run_id: str, names: dict[str, str], job: JobSummary | None) -> RunSummary:
         try:
@@ -335,7 +385,8 @@ class RunsDir:
 
     def _free_number(self, configs: list[TrainConfig]) -> int:
         number = self.queue.next_number()
-        while any((self.path / run_id).exists() for run_id in _ids(configs, number)):
+        in_bin = {entry.run_id for entry in self.bin.entries()}
+        while any((self.path / run_id).exists() or run_id in in_bin for run_id in _ids(configs, number)):
             number = self.queue.next_number()
         return number
 
@@ -343,6 +394,16 @@ class RunsDir:
         for run_id in job.run_ids:
             with self.open_writable(run_id) as store:
                 store.set_state(RunState.STOPPED)
+
+
+def left_alone(names: list[str]) -> str:
+    """What to say of folders that are no runs; "" where there are none."""
+    if not names:
+        return ""
+    shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    if len(names) == 1:
+        return f"1 other folder is not a run of this lab and is left alone: {shown}."
+    return f"{len(names)} other folders are not runs of this lab and are left alone: {shown}."
 
 
 def default_name(config: TrainConfig) -> str:
@@ -363,6 +424,13 @@ def command_line(config: TrainConfig) -> str:
                 f"{value!r}" if isinstance(value, float) else str(value),
             ]
     return shlex.join(["python", "-m", "vimpo_core", "train", *options])
+
+
+def _folders(path: Path) -> list[Path]:
+    """The folders in `path` by name, hidden ones left out; a link to a folder is among them."""
+    if not path.is_dir():
+        return []
+    return sorted(d for d in path.iterdir() if d.is_dir() and not d.name.startswith("."))
 
 
 def _unreadable(run_id: str, name: str, message: str, read_only: bool) -> RunSummary:

@@ -32,6 +32,8 @@ from vimpo_core.types import SCHEMA_VERSION, CreditTrace, RunState
 
 DB_NAME = "run.db"
 LOCK_NAME = "run.lock"
+APPLICATION_ID = 0x56494D50
+"""What SQLite's header says of who wrote the file ("VIMP"); runs of earlier versions say 0 and are known by their tables."""
 
 _BUSY_SECONDS = 5.0
 """How long a connection waits for another one's short transaction."""
@@ -65,6 +67,9 @@ CREATE TABLE resume_state (
 );
 """
 
+_FIRST_PAGE = 4096
+_OWN_TABLE = b"CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
+
 _SELECT_TRACES = f"SELECT {', '.join(trace_rows.COLUMNS)} FROM traces"
 _INSERT_TRACE = f"INSERT INTO traces ({', '.join(trace_rows.COLUMNS)}) VALUES ({', '.join('?' * len(trace_rows.COLUMNS))})"
 
@@ -75,6 +80,21 @@ class StoreError(OSError):
     def __init__(self, sentence: str, is_disk_full: bool = False):
         super().__init__(sentence)
         self.is_disk_full = is_disk_full
+
+
+def is_run(folder: Path) -> bool:
+    """Whether the lab made this folder, readable or damaged: its `run.db` bears the lab's mark. Follows no link, opens no
+    database, never raises."""
+    db = folder / DB_NAME
+    try:
+        if folder.is_symlink() or db.is_symlink() or not db.is_file():
+            return False
+        with open(db, "rb") as file:
+            page = file.read(_FIRST_PAGE)
+    except OSError:
+        return False
+    is_sqlite, application_id = page.startswith(b"SQLite format 3\0"), int.from_bytes(page[68:72])
+    return is_sqlite and (application_id == APPLICATION_ID or _OWN_TABLE in page)
 
 
 @dataclass(frozen=True)
@@ -547,6 +567,7 @@ def _write_new_db(path: Path, config: TrainConfig, header: dict, past: tuple[Run
                 connection.execute(
                     f"INSERT INTO main.{table} SELECT * FROM parent.{table} WHERE step <= ?", (last_step,)
                 )
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     finally:

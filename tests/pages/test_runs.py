@@ -1,5 +1,7 @@
 """The Runs page without a browser: the list in each state of the store, its actions, and the way to Compare."""
 
+import os
+
 import pytest
 
 from app import run_table
@@ -34,12 +36,35 @@ def test_run_is_listed_with_state_advice_step_settings_and_accuracies(runs):
         assert part in shown
 
 
-def test_half_written_folder_is_shown_with_its_sentence_and_can_be_deleted(runs):
-    (runs.path / "half").mkdir(parents=True)
-    (runs.path / "half" / "run.db").write_bytes(b"")
+def test_damaged_run_is_shown_with_its_sentence_and_can_be_deleted(runs):
+    make_fake_run(runs.path, steps=2)
+    os.truncate(runs.path / "vimpo-1" / "run.db", 9000)
     shown = words(open_runs())
-    assert "Unreadable" in shown and "half" in shown
-    assert entry("half").actions == [run_table.RENAME, run_table.DELETE]
+    assert "Unreadable" in shown and "vimpo-1" in shown
+    assert entry("vimpo-1").actions == [run_table.RENAME, run_table.DELETE]
+
+
+def test_a_folder_that_is_no_run_is_said_to_be_left_alone_and_gets_no_line(runs):
+    make_fake_run(runs.path, steps=2)
+    (runs.path / "my_thesis").mkdir()
+    at = open_runs()
+    assert "1 other folder is not a run of this lab and is left alone: my_thesis." in words(at)
+    assert [e.key for e in run_table.entries()] == ["vimpo-1"]
+    with pytest.raises(ValueError, match="left alone"):
+        runs.delete("my_thesis")
+
+
+def test_a_deleted_run_is_listed_below_and_one_press_brings_it_back(runs):
+    make_fake_run(runs.path, steps=2)
+    runs.rename("vimpo-1", "my best")
+    assert "Recently deleted" not in str(open_runs().get("expander"))
+    deleted = runs.delete("vimpo-1")
+    at = open_runs()
+    assert [e.label for e in at.expander] == ["Recently deleted (1)"]
+    assert "my best" in words(at)
+    at.button(key=f"restore_{deleted.entry}").click().run()
+    assert [e.key for e in run_table.entries()] == ["vimpo-1"] and not at.expander
+    assert "step 2/2" in words(at)
 
 
 def test_bundled_runs_are_listed_but_not_changed(runs, tmp_path):

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tests.fakes import make_fake_run
 from tests.kills import assert_same_run
 from vimpo_core import cli
 from vimpo_core.config import TrainConfig
@@ -304,7 +305,7 @@ def test_runs_lists_states(undisturbed):
 
 
 def test_runs_of_a_folder_that_is_not_there_is_an_empty_list_and_makes_none(tmp_path):
-    assert report_of("runs", "--runs-dir", tmp_path / "none", "--json") == {"runs": []}
+    assert report_of("runs", "--runs-dir", tmp_path / "none", "--json") == {"runs": [], "other_folders": []}
     assert "no runs yet" in run("runs", "--runs-dir", tmp_path / "none").stdout
     assert not (tmp_path / "none").exists()
 
@@ -415,10 +416,11 @@ def test_a_run_without_any_step_has_nothing_to_evaluate_or_score(tmp_path, capsy
         assert said == "run vimpo-1 has no adapter stored yet. Train it for at least one step."
 
 
-def test_a_half_written_run_is_one_sentence_everywhere(tmp_path, capsys):
-    (tmp_path / "vimpo-1").mkdir()
-    for arguments in (["resume", "vimpo-1"], ["eval", "vimpo-1"]):
-        assert refused(capsys, *arguments, "--runs-dir", tmp_path).startswith("run vimpo-1 is unreadable")
+def test_a_damaged_run_is_one_sentence_everywhere(tmp_path, capsys):
+    run_id = make_fake_run(tmp_path, steps=1, prompts_per_step=1, group_size=2)
+    os.truncate(tmp_path / run_id / "run.db", 9000)
+    for arguments in (["resume", run_id], ["eval", run_id]):
+        assert refused(capsys, *arguments, "--runs-dir", tmp_path).startswith("run vimpo-1 cannot be read")
     assert cli.main(["runs", "--runs-dir", str(tmp_path), "--json"]) == 0
     (line,) = last_line(capsys.readouterr().out)["runs"]
     assert (line["run_id"], line["state"]) == ("vimpo-1", "interrupted")

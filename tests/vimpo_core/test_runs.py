@@ -66,6 +66,7 @@ def test_numbers_are_not_used_twice(runs):
     runs.delete("vimpo-1")
     runs.submit([VIMPO])
     assert set(states(runs)) == {"vimpo-2"}
+    runs.empty_bin()
     (runs.path / "app.db").unlink()  # the counter is lost, the runs are not
     runs.submit([VIMPO])
     assert "vimpo-1" in states(runs)
