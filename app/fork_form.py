@@ -24,6 +24,7 @@ FIELDS = (
     Field("steps", "Steps, the past included", 10),
     Field("group_size", "Group size", 1),
     Field("reward_noise", "Flipped rewards", 0.05, "%.2f"),
+    Field("reward_noise_unit", "What flips together"),
 )
 MORE_STEPS = 50
 """Steps beyond the fork that are offered where the parent was at its end."""

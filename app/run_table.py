@@ -12,6 +12,7 @@ from app.live import Sight
 from app.training import RESUMABLE, plain, runs_dir, state_line
 from vimpo_core import runs as runs_folder
 from vimpo_core.comparison import setting_text
+from vimpo_core.config import flips_text
 from vimpo_core.family import RULES
 from vimpo_core.metrics import METRICS, last_value
 from vimpo_core.run_bin import Deleted
@@ -83,7 +84,9 @@ class Entry:
             f"learning rate {config.learning_rate:g}",
             f"{config.prompts_per_step} × {config.group_size}",
             f"{config.operands} numbers",
-            f"flips {100 * config.reward_noise:.0f} %" if config.reward_noise else "",
+            f"flips {flips_text(config.reward_noise, config.reward_noise_unit)}"
+            if config.reward_noise
+            else "",
             f"seed {config.seed}",
         ]
         return " · ".join(fact.replace(" ", "\u00a0") for fact in facts if fact)

@@ -12,6 +12,7 @@ from app import cache, inspection, state, waiting
 from app.inspection import Source
 from app.text import as_plain
 from vimpo_core import kept_reports, service
+from vimpo_core.config import flips_text
 from vimpo_core.findings import Finding, findings, seeds_finding
 from vimpo_core.formats.reproduce import truth_command
 from vimpo_core.scorecard import SETS
@@ -159,7 +160,7 @@ def sentences(reports: Sequence[dict]) -> dict[str, list[str]]:
         said.setdefault(finding.kind, []).append(as_plain(finding.text))
     if noise := reports[0]["reward_noise"]:
         said.setdefault("warning", []).append(
-            f"{noise:.0%} of this run's training rewards were flipped; right and wrong here are the verifier's own, without flips."
+            f"In this run's training {flips_text(noise, reports[0].get('reward_noise_unit', 'solution'))} were flipped; right and wrong here are the verifier's own, without flips."
         )
     return said
 

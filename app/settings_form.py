@@ -50,6 +50,7 @@ GROUPS: dict[str, tuple[Field, ...]] = {
     "Problems": (
         Field("operands", "Numbers in a problem", 1),
         Field("reward_noise", "Flipped rewards", 0.05, "%.2f"),
+        Field("reward_noise_unit", "What flips together"),
     ),
 }
 EXPERT: dict[str, tuple[Field, ...]] = {
@@ -57,6 +58,7 @@ EXPERT: dict[str, tuple[Field, ...]] = {
         Field("lr_schedule", "Schedule"),
         Field("warmup_steps", "Warm-up steps", 1),
         Field("updates_per_batch", "Updates a batch", 1),
+        Field("max_grad_norm", "Gradient limit", 0.5, "%g"),
         Field("eval_every", "Measure every", 1),
         Field("snapshot_every", "Save adapter every", 1),
         Field("device", "Device"),
@@ -65,6 +67,8 @@ EXPERT: dict[str, tuple[Field, ...]] = {
     "VIMPO's switches": (
         Field("value_loss", "Value loss"),
         Field("huber_delta", "Huber delta", 0.1, "%g"),
+        Field("baseline", "Baseline"),
+        Field("cap_v0", "Highest V_0", 0.1, "%g"),
         Field("kl_estimator", "KL estimate"),
         Field("kl_top_k", "Tokens of top-k KL", 1),
         Field("beta_end", "Beta at the end", 0.05, "%g"),

@@ -12,7 +12,7 @@ from app.components.live_curves import ALGORITHM_NAMES
 from app.components.solutions import StepSolutions
 from app.live import Sight
 from app.settings_form import is_read
-from vimpo_core.config import TrainConfig
+from vimpo_core.config import TrainConfig, flips_text
 from vimpo_core.runs import ACTIVE, JobSummary, RunsDir
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
 
@@ -230,7 +230,9 @@ def headline(job: Job) -> str:
     facts += [
         f"learning rate {config.learning_rate:g}",
         f"{config.prompts_per_step} × {config.group_size}",
-        f"flips {100 * config.reward_noise:.0f} %",
+        f"flips {flips_text(config.reward_noise, config.reward_noise_unit)}"
+        if config.reward_noise
+        else "no flips",
         f"{config.operands} numbers",
         f"seed {config.seed}",
     ]

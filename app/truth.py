@@ -10,6 +10,7 @@ from app import cache, inspection, state, waiting
 from app.components.truth_curves import truth_curves
 from app.text import as_sentence
 from vimpo_core import service, truth_views
+from vimpo_core.config import flips_text
 from vimpo_core.service import PrefixTruth
 from vimpo_core.truth import STAGES
 
@@ -145,9 +146,10 @@ def _provenance(scene: inspection.Scene) -> str:
         f"adapter of step {scene.step}. The soft optimum is another policy's value, what is best at this beta, so the "
         "implied curve need not meet it."
     ]
-    if noise := scene.source.run.config.reward_noise:
+    config = scene.source.run.config
+    if config.reward_noise:
         parts.append(
-            f"**{noise:.0%} of this run's training rewards were flipped.** Monte Carlo counts the verifier's own verdicts, "
+            f"**In training {flips_text(config.reward_noise, config.reward_noise_unit)} were flipped.** Monte Carlo counts the verifier's own verdicts, "
             "without flips; the policy learned from flipped ones."
         )
     if not scene.is_typed and scene.trace.rewards.get("verifier", scene.trace.reward) != scene.trace.reward:

@@ -73,9 +73,9 @@ def _value_loss(config, sampled, logprobs):
     per_row = (sampled.completion_mask, sampled.rewards, sampled.group_ids, config.beta)
     penalty = (config.value_loss, config.huber_delta)
     if RULES[config.algorithm].value == "soft":
-        found = losses.soft_value_loss(*per_token, *per_row, *penalty)
+        found = losses.soft_value_loss(*per_token, *per_row, *penalty, config.cap_v0)
     else:
-        found = losses.value_loss(*per_token, sampled.kl, *per_row, *penalty)
+        found = losses.value_loss(*per_token, sampled.kl, *per_row, *penalty, config.baseline, config.cap_v0)
     return found, {"value_loss": found.item()}
 
 
@@ -96,7 +96,9 @@ def describe(config: TrainConfig, experience: Experience) -> dict[str, float]:
     """Metrics of a batch that do not depend on the algorithm. VIMPO's value loss is measured for all of them."""
     mask, measured = experience.batch.completion_mask, experience.scores
     logprobs = measured.logprobs.detach()
-    baseline = credit.group_mean(experience.rewards, experience.group_ids)
+    baseline = credit.prompt_baseline(
+        experience.rewards, experience.group_ids, config.baseline, config.cap_v0
+    )
     target = experience.rewards - baseline
     terms = credit.td_terms(logprobs, measured.ref_logprobs, measured.kl, mask, config.beta)
     residual = credit.terminal_residual(terms, mask, experience.rewards, baseline)

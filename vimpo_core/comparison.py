@@ -121,7 +121,7 @@ def labelled(found: Sequence[Arm]) -> list[Arm]:
     place. Flipped rewards are named in every label as soon as one arm has any."""
     differing = set(differing_settings(found))
     if any(arm.config.reward_noise for arm in found):
-        differing.add("reward_noise")
+        differing |= {"reward_noise", "reward_noise_unit"}
     named = [{name for name in differing if reads(arm, name)} for arm in found]
     is_placed = len({arm.place for arm in found}) > 1
     labels = [_label(arm, names, is_placed) for arm, names in zip(found, named, strict=True)]
@@ -143,6 +143,8 @@ def differing_settings(found: Sequence[Arm]) -> list[str]:
 def reads(arm: Arm, name: str) -> bool:
     """Whether the arm's rule reads the setting: one that no rule names is read by all."""
     particular = {setting for rule in RULES.values() for setting in rule.settings}
+    if name == "reward_noise_unit":
+        return arm.config.reward_noise > 0
     return name not in particular or name in RULES[arm.config.algorithm].settings
 
 
@@ -150,7 +152,7 @@ def _label(arm: Arm, names: set[str], is_placed: bool) -> str:
     own = RULES[arm.config.algorithm].settings
     fields = [f.name for f in dataclasses.fields(arm.config) if f.name in names]
     ordered = sorted(
-        fields, key=lambda name: (name not in own, name == "reward_noise")
+        fields, key=lambda name: (name not in own, name.startswith("reward_noise"))
     )  # what is the rule's own first
     parts = [setting_text(name, getattr(arm.config, name)) for name in ordered]
     parts += [arm.members[0].origin, arm.place if is_placed else ""]
@@ -173,9 +175,15 @@ def setting_text(name: str, value) -> str:
         return f"model {PurePath(value).name}"
     if name == "reward_noise":
         return f"{value:.0%} flips" if value else "no flips"
+    if name == "reward_noise_unit":
+        return "whole groups" if value == "group" else ""
+    if name == "cap_v0":
+        return f"V_0 at most {value:g}" if value else "V_0 not capped"
+    if name == "max_grad_norm" and not value:
+        return "no gradient clipping"
     if name in _WORDS:
         return _WORDS[name].format(value)
-    return f"{name.replace('_', ' ')} {f'{value:g}' if isinstance(value, float) else value}"
+    return f"{name} {f'{value:g}' if isinstance(value, float) else value}".replace("_", " ")
 
 
 def task_problem(found: Sequence[Arm]) -> str:

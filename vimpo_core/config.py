@@ -95,6 +95,19 @@ class TrainConfig:
     huber_delta: float = _setting(
         0.5, "Residual in reward units beyond which the huber value loss grows linearly.", low=1e-3, high=10.0
     )
+    baseline: str = _setting(
+        "group_mean",
+        "What the value loss compares a solution's reward with: the mean of its whole group, as published, or of the other "
+        "solutions. The group mean holds the solution itself, so groups of G end where beta G / (G - 1) would.",
+        choices=("group_mean", "leave_one_out"),
+    )
+    cap_v0: float = _setting(
+        0.0,
+        "Highest value V_0 that the value loss gives a problem: a baseline above it is lowered to it, so that easy problems "
+        "still push right solutions up; 0 sets no limit. The authors' vimpo_cap_v0.",
+        low=0.0,
+        high=10.0,
+    )
     kl_estimator: str = _setting(
         "exact",
         "How kappa's KL is found: exactly over the vocabulary, from the sampled token (k2, k3), or over the policy's most "
@@ -143,7 +156,11 @@ class TrainConfig:
     )
     warmup_steps: int = _setting(10, "Steps over which the learning rate rises from 0.", low=0, high=1000)
     max_grad_norm: float = _setting(
-        1.0, "Gradients longer than this are shortened to it.", low=1e-3, high=1e6
+        1.0,
+        "Gradients longer than this are shortened to it; 0 shortens none. Rules whose losses differ by a factor alone are the "
+        "same to Adam only at 0.",
+        low=0.0,
+        high=1e6,
     )
     prompts_per_step: int = _setting(16, "Different problems in a step.", low=1, high=256, safe=(8, 32))
     group_size: int = _setting(
@@ -169,6 +186,11 @@ class TrainConfig:
         low=0.0,
         high=0.5,
         safe=(0.0, 0.4),
+    )
+    reward_noise_unit: str = _setting(
+        "solution",
+        "What flips together: each solution by itself, or all solutions to a problem at once, as in the paper's own experiments.",
+        choices=("solution", "group"),
     )
     clip_low: float = _setting(0.2, "PPO clip below 1.", low=0.0, high=1.0)
     clip_high: float = _setting(0.28, "PPO clip above 1.", low=0.0, high=10.0)
@@ -237,6 +259,12 @@ def setting(name: str) -> dict[str, Any]:
     """help, low, high, safe, choices, symbol and default of one setting of `TrainConfig`."""
     f = TrainConfig.__dataclass_fields__[name]
     return {**f.metadata, "default": f.default, "type": type(f.default)}
+
+
+def flips_text(share: float, unit: str) -> str:
+    """Whose rewards are flipped, in a few words: "25 % of the rewards", "the rewards of 25 % of the groups"."""
+    whole = "the rewards of " if unit == "group" else ""
+    return f"{whole}{100 * share:.0f} % of the {'groups' if unit == 'group' else 'rewards'}"
 
 
 def _checked(f, value):

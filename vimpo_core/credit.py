@@ -159,11 +159,38 @@ def leave_one_out_mean(rewards, group_ids):
     return (xp.sum(same * rewards[None, :], axis=1) - rewards) / xp.where(others < 1, others * 0 + 1, others)
 
 
+def prompt_baseline(rewards, group_ids, kind="group_mean", cap=0.0):
+    """What VIMPO's value loss subtracts from R, the value V_0 of the prompt: `group_mean` or `leave_one_out_mean`.
+
+    The group mean holds the solution itself: R - mean is (G - 1) / G times R minus the mean of the others, so descent with
+    groups of G ends at the local fixed point of beta G / (G - 1), where delta is (G - 1) / G times Q - V exactly. The
+    leave-one-out mean ends at that of beta.
+
+    Args:
+        rewards: float [B]; group_ids: int [B]; kind: "group_mean" or "leave_one_out"; cap: as `capped`.
+
+    Returns:
+        float [B], reward units.
+
+    Raises:
+        ValueError: shapes differ, or another kind.
+    """
+    if kind not in ("group_mean", "leave_one_out"):
+        raise ValueError(f"the baseline is group_mean or leave_one_out, got {kind!r}.")
+    mean = leave_one_out_mean if kind == "leave_one_out" else group_mean
+    return capped(mean(rewards, group_ids), cap)
+
+
+def capped(baseline, cap):
+    """min(baseline, cap), the authors' vimpo_cap_v0; cap 0 sets no limit. float [B], reward units."""
+    return array_namespace(baseline).where(baseline > cap, 0 * baseline + cap, baseline) if cap else baseline
+
+
 def soft_baseline(rewards, group_ids, beta):
     """Soft value of the prompt as its group estimates it: beta log mean exp(R / beta), by log-sum-exp.
 
-    The solutions come from pi, not from pi_ref as V_soft asks; a constant of the prompt leaves the expected gradient of
-    the value loss as it is, so this moves no fixed point, only where V is anchored.
+    The solutions come from pi, not from pi_ref as V_soft asks. A constant of the prompt would leave the expected gradient of
+    the value loss as it is; this one holds the solution itself, and so moves the fixed point, as `group_mean` does.
 
     Args:
         rewards: float [B]; group_ids: int [B]; beta: reward per nat, > 0.

@@ -6,6 +6,8 @@ learn from it. It is trained beside the policy and saved with the run.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
@@ -64,7 +66,7 @@ class CriticLearner:
             first = loss.item() if first is None else first
             self.optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.critic.parameters(), self.config.max_grad_norm)
+            torch.nn.utils.clip_grad_norm_(self.critic.parameters(), self.config.max_grad_norm or math.inf)
             self.optimizer.step()
         return {"critic_loss": first} | _explained(old_values, rewards, completion_mask)
 

@@ -167,7 +167,7 @@ _UNSCALED, _SPREAD, _WHITENED = (
 )
 _RESIDUAL = "½ (Σ (ρ − κ) − (R − group mean))²"
 _CLIP_SETTINGS = ("clip_low", "clip_high", "dual_clip")
-_VALUE_SETTINGS = ("beta", "beta_end", "value_loss", "huber_delta", "refresh_every")
+_VALUE_SETTINGS = ("beta", "beta_end", "value_loss", "huber_delta", "cap_v0", "refresh_every")
 _KL_SETTINGS = ("kl_estimator", "kl_top_k")
 _ACTOR_SETTINGS = ("actor_coef", "actor_schedule", "actor_coef_rule", "gae_lambda", *_CLIP_SETTINGS)
 
@@ -300,7 +300,7 @@ RULES: dict[str, Rule] = {
         _terms("ρ − κ, implied", THIS_TOKEN, _UNSCALED, _NO_ACTOR, _BY_SOLUTION, value=_RESIDUAL, extra="the reference"),
         _implied_terms,
         None,
-        settings=(*_VALUE_SETTINGS, *_KL_SETTINGS),
+        settings=(*_VALUE_SETTINGS, "baseline", *_KL_SETTINGS),
         surrogate="",
         value="plain",
     ),
@@ -317,7 +317,7 @@ RULES: dict[str, Rule] = {
         ),
         _implied,
         _whitened(_implied),
-        settings=(*_VALUE_SETTINGS, *_KL_SETTINGS, *_ACTOR_SETTINGS),
+        settings=(*_VALUE_SETTINGS, "baseline", *_KL_SETTINGS, *_ACTOR_SETTINGS),
         value="plain",
     ),
     "vimpo_soft": Rule(
@@ -357,6 +357,15 @@ def kappa_kl(config: TrainConfig, logprobs, ref_logprobs, kl, top_k_kl=None):
     return top_k_kl if config.kl_estimator == "top-k" and top_k_kl is not None else kl
 
 
+def value_baseline(rule: Rule, sampled: Sampled, config: TrainConfig):
+    """What the rule's value loss subtracts from each solution's reward: float [B], reward units."""
+    if rule.value == "soft":
+        return credit.capped(
+            credit.soft_baseline(sampled.rewards, sampled.group_ids, config.beta), config.cap_v0
+        )
+    return credit.prompt_baseline(sampled.rewards, sampled.group_ids, config.baseline, config.cap_v0)
+
+
 def residual(rule: Rule, sampled: Sampled, config: TrainConfig):
     """Terminal residual of each solution that the rule's value loss punishes, and its target: float [B], reward units.
 
@@ -365,13 +374,8 @@ def residual(rule: Rule, sampled: Sampled, config: TrainConfig):
     """
     if not rule.value:
         raise ValueError(f"{rule.name} has no value loss, so no residual. Choose a VIMPO rule.")
-    is_soft = rule.value == "soft"
-    terms = (_soft_terms if is_soft else _implied_terms)(sampled, config)
-    baseline = (
-        credit.soft_baseline(sampled.rewards, sampled.group_ids, config.beta)
-        if is_soft
-        else credit.group_mean(sampled.rewards, sampled.group_ids)
-    )
+    terms = (_soft_terms if rule.value == "soft" else _implied_terms)(sampled, config)
+    baseline = value_baseline(rule, sampled, config)
     found = credit.terminal_residual(terms, sampled.completion_mask, sampled.rewards, baseline)
     return found, sampled.rewards - baseline
 

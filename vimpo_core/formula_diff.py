@@ -284,14 +284,12 @@ class _Work:
         total = self.number(self._implied_row("td_terms").sum(), decimals)
         reward = self.number(self.sampled.rewards[self.index], decimals)
         is_soft = self.rule.value == "soft"
-        baseline = (
-            credit.soft_baseline(self.sampled.rewards, self.sampled.group_ids, self.config.beta)
-            if is_soft
-            else credit.group_mean(self.sampled.rewards, self.sampled.group_ids)
-        )
+        baseline = family.value_baseline(self.rule, self.sampled, self.config)
+        called = "mean of the others" if self.config.baseline == "leave_one_out" else "group mean"
+        called = ("soft baseline" if is_soft else called) + (", capped" if self.config.cap_v0 else "")
         residual = self.line(
             "value", "ξ", "minus minus", total, reward, self.number(baseline[self.index], decimals), decimals=decimals,
-            says=f"Σ {'ρ' if is_soft else '(ρ − κ)'} − (R − {'soft baseline' if is_soft else 'group mean'})",
+            says=f"Σ {'ρ' if is_soft else '(ρ − κ)'} − (R − {called})",
         )  # fmt: skip
         if self.config.value_loss == "huber":
             held = float(np.clip(residual, -self.config.huber_delta, self.config.huber_delta))

@@ -21,6 +21,8 @@ def value_loss(
     beta,
     penalty="squared",
     huber_delta=0.5,
+    baseline="group_mean",
+    cap_v0=0.0,
 ):
     """L_V = mean_B 1/2 (sum_t(rho_t - sg kappa_t) - (R - baseline))^2 (VIMPO, arXiv 2606.20008).
 
@@ -28,6 +30,7 @@ def value_loss(
         logprobs, ref_logprobs, kl: nats, float [B, T]; completion_mask: bool [B, T].
         rewards: float [B]; group_ids: int [B]; beta: reward per nat.
         penalty, huber_delta: as `residual_penalty`; the square is the paper's.
+        baseline, cap_v0: as `credit.prompt_baseline`; the group mean without a cap is the paper's.
 
     Returns:
         scalar, squared reward units. Rows without tokens count in the mean.
@@ -36,14 +39,21 @@ def value_loss(
         ValueError: shapes differ.
     """
     terms = credit.td_terms(logprobs, ref_logprobs, kl, completion_mask, beta)
-    residual = credit.terminal_residual(
-        terms, completion_mask, rewards, credit.group_mean(rewards, group_ids)
-    )
-    return residual_penalty(residual, rewards - credit.group_mean(rewards, group_ids), penalty, huber_delta)
+    subtracted = credit.prompt_baseline(rewards, group_ids, baseline, cap_v0)
+    residual = credit.terminal_residual(terms, completion_mask, rewards, subtracted)
+    return residual_penalty(residual, rewards - subtracted, penalty, huber_delta)
 
 
 def soft_value_loss(
-    logprobs, ref_logprobs, completion_mask, rewards, group_ids, beta, penalty="squared", huber_delta=0.5
+    logprobs,
+    ref_logprobs,
+    completion_mask,
+    rewards,
+    group_ids,
+    beta,
+    penalty="squared",
+    huber_delta=0.5,
+    cap_v0=0.0,
 ):
     """The value loss without kappa, on the soft baseline: its fixed point is the soft optimum (the authors' "soft" values).
 
@@ -52,7 +62,7 @@ def soft_value_loss(
     Args, returns, raises: as `value_loss`, which also subtracts kappa; baseline: `credit.soft_baseline`.
     """
     terms = credit.rho(logprobs, ref_logprobs, completion_mask, beta)
-    baseline = credit.soft_baseline(rewards, group_ids, beta)
+    baseline = credit.capped(credit.soft_baseline(rewards, group_ids, beta), cap_v0)
     residual = credit.terminal_residual(terms, completion_mask, rewards, baseline)
     return residual_penalty(residual, rewards - baseline, penalty, huber_delta)
 

@@ -228,7 +228,19 @@ def _residual_ratio(value, config, history):
     if value > 0.95:
         hint = " At such a small beta that is normal: V stays numerically flat." if config.beta < 5e-3 else ""
         return f"{role}On these fresh samples the log-ratios explain almost nothing of who was right.{hint}"
-    return f"{role}The policy's own log-ratios explain {_percent(1 - value**2)} of the reward's variance within groups."
+    explained = f"{role}The policy's own log-ratios explain {_percent(1 - value**2)} of the reward's variance within groups."
+    return f"{explained} {_residual_floor(config)}"
+
+
+def _residual_floor(config):
+    """What even a V that knows every success rate leaves: the baseline of G solutions is itself a guess."""
+    if config.cap_v0:
+        return (
+            "With a capped V_0 part of the target is the same for all of a group, which V can explain fully."
+        )
+    floor = 1 / math.sqrt(config.group_size)
+    where = "stays above" if config.reward_noise else "ends at"
+    return f"Even a perfect V {where} {floor:.2f} with groups of {config.group_size}: the group's mean is a guess too."
 
 
 def _actor_loss(value, config, history):
@@ -313,6 +325,8 @@ def _grad_norm(value, config, history):
     typical = [row["grad_norm"] for row in history[-21:-1] if row.get("grad_norm") is not None]
     if len(typical) >= 10 and value > 10 * sorted(typical)[len(typical) // 2]:
         return "A spike, over ten times the usual. One is harmless because it is shortened; many mean that the run is unstable."
+    if not config.max_grad_norm:
+        return "Nothing is shortened in this run. Adam does not see a factor that stays the same, only changes in length."
     if value > config.max_grad_norm:
         return f"Longer than {config.max_grad_norm:g}, so it is shortened to that before the update."
     return f"Below the limit of {config.max_grad_norm:g}, so the update uses it as it is."
@@ -422,8 +436,9 @@ METRICS: dict[str, Metric] = {
             "residual_ratio",
             "Terminal residual",
             "of its target",
-            "Root mean square of the terminal residual, divided by that of its target, R minus the group mean.",
-            "1 at step 0, then mostly 0.9 to 1.05 with the defaults; the lower, the more V knows.",
+            "Root mean square of the terminal residual, divided by that of its target, R minus the baseline.",
+            "1 at step 0, then mostly 0.9 to 1.05 with the defaults; the lower, the more V knows. Its floor in groups of G is "
+            "1/√G, not 0.",
             "down",
             _residual_ratio,
         ),

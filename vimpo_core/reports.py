@@ -165,6 +165,7 @@ def truth_report(
         "rollouts": rollouts,
         "seed": seed,
         "reward_noise": config.reward_noise,
+        "reward_noise_unit": config.reward_noise_unit,
         "signals": {
             name: _with_bounds({k: getattr(signal, k) for k in ("top1", "top3", "auc")})
             for name, signal in found.items()

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vimpo_core import credit
+
 Levels = list[np.ndarray]
 """One float64 array a depth, 0 first; see the module docstring."""
 
@@ -184,8 +186,13 @@ def residual_advantages(
 
     Zero everywhere only at the local fixed point; without kappa only at the soft optimum.
     """
-    residuals = Tree(tree.vocab, tree.depth, path_residuals(tree, policy, reference, beta, with_kappa))
-    return [q - v[:, None] for v, q in zip(*plain_values(residuals, policy), strict=True)]
+    return _advantages_of(tree, policy, path_residuals(tree, policy, reference, beta, with_kappa))
+
+
+def _advantages_of(tree: Tree, policy: Levels, residuals: np.ndarray) -> Levels:
+    """How much choosing a changes the expectation of what waits at the leaves: [vocab^d, vocab]."""
+    waiting = Tree(tree.vocab, tree.depth, residuals)
+    return [q - v[:, None] for v, q in zip(*plain_values(waiting, policy), strict=True)]
 
 
 def value_loss_gradient(
@@ -202,6 +209,42 @@ def value_loss_gradient(
         [vocab^d, vocab] each depth, squared reward units.
     """
     advantages = residual_advantages(tree, policy, reference, beta, with_kappa)
+    return [beta * np.exp(p) * a for p, a in zip(prefix_logprobs(policy), advantages, strict=True)]
+
+
+def group_residuals(
+    tree: Tree, policy: Levels, reference: Levels, beta: float, size: int, baseline: str = "group_mean"
+) -> np.ndarray:
+    """What `losses.value_loss` finds as the residual of each solution, on average over the groups it is drawn in.
+
+    All vocab^(depth * size) groups of `size` solutions are enumerated, each as probable as the policy draws it.
+
+    Args:
+        baseline: as `credit.prompt_baseline`.
+
+    Returns:
+        reward units, [vocab^depth].
+    """
+    leaves, probability = tree.rewards.size, np.exp(path_logprobs(policy))
+    groups = np.indices((leaves,) * size).reshape(size, -1).T
+    baselines = np.stack([credit.prompt_baseline(tree.rewards[g], np.zeros(size), baseline) for g in groups])
+    terms = [
+        beta * (p - r - k[:, None]) for p, r, k in zip(policy, reference, kl(policy, reference), strict=True)
+    ]
+    residuals = along_paths(tree, terms).sum(axis=1)[groups] - (tree.rewards[groups] - baselines)
+    # The first solution stands for any of them; the others are drawn independently of it.
+    others = probability[groups[:, 1:]].prod(axis=1)
+    return np.bincount(groups[:, 0], weights=others * residuals[:, 0], minlength=leaves)
+
+
+def group_value_loss_gradient(
+    tree: Tree, policy: Levels, reference: Levels, beta: float, size: int, baseline: str = "group_mean"
+) -> Levels:
+    """`value_loss_gradient` of groups of `size` solutions instead of the exact E[R]: [vocab^d, vocab] each depth.
+
+    With "group_mean" it vanishes at the local fixed point of beta size / (size - 1), with "leave_one_out" at that of beta.
+    """
+    advantages = _advantages_of(tree, policy, group_residuals(tree, policy, reference, beta, size, baseline))
     return [beta * np.exp(p) * a for p, a in zip(prefix_logprobs(policy), advantages, strict=True)]
 
 

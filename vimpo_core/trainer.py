@@ -8,6 +8,7 @@ adapter and the optimizer alone, and a resumed run repeats the undisturbed one b
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -130,9 +131,14 @@ class Trainer:
                 for name in ("rollouts", "verdicts", "rewards")
             )
             if "monte_carlo" in self.extras:
+                noise = (
+                    [float(r != v.reward) for r, v in zip(rewards, verdicts, strict=True)]
+                    if config.reward_noise_unit == "group"
+                    else config.reward_noise
+                )
                 mc_values, tried = vine.prefix_values(
                     self.policy, model, self.task, problems, rollouts, rewards, config.vine_rollouts,
-                    config.reward_noise, derived_seed(config.seed, step, "vine"),
+                    noise, derived_seed(config.seed, step, "vine"),
                 )  # fmt: skip
         batch = scores.make_batch(
             [r.prompt_ids for r in rollouts],
@@ -196,8 +202,9 @@ class Trainer:
             )
             for i, r in enumerate(rollouts)
         ]
+        unit = size if config.reward_noise_unit == "group" else 1
         rewards = flipped(
-            [v.reward for v in verdicts], config.reward_noise, f"{config.seed}/flips/{step}{again}"
+            [v.reward for v in verdicts], config.reward_noise, f"{config.seed}/flips/{step}{again}", unit
         )
         return [
             Group(problem, rollouts[at : at + size], verdicts[at : at + size], rewards[at : at + size])
@@ -210,7 +217,8 @@ class Trainer:
         for update in range(self.config.updates_per_batch):
             self.optimizer.zero_grad()
             metrics = self._backward(self.config.at(step), experience, fresh=update > 0)
-            norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm).item()
+            limit = self.config.max_grad_norm or math.inf
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit).item()
             if not np.isfinite([norm, *metrics.values()]).all():
                 raise Diverged(
                     f"the loss or its gradient was not finite at step {step} (gradient norm {norm:g}); the last good "
@@ -312,10 +320,11 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return rate * (1 - 0.9 * step / config.steps) if config.lr_schedule == "linear" else rate
 
 
-def flipped(rewards: list[float], share: float, seed: str) -> list[float]:
-    """Rewards of which each is flipped (1 - R) with probability `share`, the same for the same seed text."""
+def flipped(rewards: list[float], share: float, seed: str, unit: int = 1) -> list[float]:
+    """Rewards flipped (1 - R) with probability `share`, one draw for every `unit` of them, the same for the same seed text."""
     rng = random.Random(seed)
-    return [1 - r if rng.random() < share else r for r in rewards]
+    draws = [rng.random() < share for _ in range(0, len(rewards), unit)]
+    return [1 - r if draws[i // unit] else r for i, r in enumerate(rewards)]
 
 
 def derived_seed(seed: int, step: int, purpose: str) -> int:

@@ -26,14 +26,16 @@ def prefix_values(
     rollouts: Sequence[Rollout],
     rewards: Sequence[float],
     tries: int,
-    reward_noise: float,
+    reward_noise: float | Sequence[float],
     seed: int,
 ) -> tuple[np.ndarray, int]:
     """Success rate from every prefix of each rollout, as the trainer's own grader would see it.
 
     Args:
         model: the policy's adapter folded in; problems, rollouts, rewards: one a row; rewards include flips.
-        tries: rollouts from every prefix; reward_noise: share of their verdicts that is flipped.
+        tries: rollouts from every prefix; reward_noise: share of their verdicts that is flipped, one for all or one a row. Where
+            whole groups flip it is 1 for a row whose own reward was flipped and 0 for others: a grader who is wrong about a
+            problem is wrong about every try at it.
 
     Returns:
         float32 [B, T+1], reward units: V(s_0) .. V(s_T), the last one the rollout's own reward; 0 past a row's end. And how
@@ -52,8 +54,9 @@ def prefix_values(
     found = monte_carlo_values(counting, [State(r.prompt_ids, r.ids) for r in rollouts], tries, seed)
     flips = np.random.default_rng(seed)
     values = np.zeros((len(rollouts), max(len(r.ids) for r in rollouts) + 1), dtype=np.float32)
+    shares = np.broadcast_to(reward_noise, len(rollouts))
     for row, (one, rollout, reward) in enumerate(zip(found, rollouts, rewards, strict=True)):
-        outcomes = one.outcomes ^ (flips.random(one.outcomes.shape) < reward_noise)
+        outcomes = one.outcomes ^ (flips.random(one.outcomes.shape) < shares[row])
         values[row, : len(rollout.ids)] = outcomes.mean(axis=1)[:-1]
         values[row, len(rollout.ids)] = reward
     return values, sampled

@@ -67,6 +67,25 @@ def test_flipped_rewards_are_named_in_every_label():
     assert [arm.label for arm in mixed] == ["VIMPO, no flips", "VIMPO, 40% flips"]
 
 
+def test_flips_of_whole_groups_are_told_from_flips_of_single_solutions():
+    noisy = {"algorithm": "grpo", "reward_noise": 0.25}
+    found = arms([member("a", **noisy), member("b", **noisy, reward_noise_unit="group"), member("c")])
+    assert [arm.label for arm in found] == [
+        "GRPO, 25% flips",
+        "GRPO, 25% flips, whole groups",
+        "VIMPO, no flips",
+    ]
+    (alone,) = arms([member("b", **noisy, reward_noise_unit="group")])
+    assert alone.label == "GRPO, 25% flips, whole groups"
+
+
+def test_the_switches_of_baseline_cap_and_clipping_are_named_in_words():
+    switches = {"baseline": "leave_one_out", "cap_v0": 0.5, "max_grad_norm": 0.0}
+    found = arms([member("a"), member("b", **switches)])
+    assert found[1].label == "VIMPO, baseline leave one out, V_0 at most 0.5, no gradient clipping"
+    assert found[0].label == "VIMPO, baseline group mean, V_0 not capped, max grad norm 1"
+
+
 def test_different_tasks_are_refused_in_one_sentence_that_names_them_and_their_runs():
     many = [member(f"v{seed}", seed=seed) for seed in range(5)]
     problem = comparison.task_problem(arms([*many, member("g", algorithm="grpo", operands=6)]))

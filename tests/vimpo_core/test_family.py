@@ -99,6 +99,7 @@ def test_a_rule_is_called_token_level_exactly_when_it_credits_tokens_of_a_soluti
 
 SWITCHES = [
     {}, {"value_loss": "huber", "huber_delta": 0.1}, {"value_loss": "normalised"}, {"actor_coef_rule": "adaptive"},
+    {"baseline": "leave_one_out"}, {"cap_v0": 0.3}, {"cap_v0": 0.3, "baseline": "leave_one_out", "value_loss": "normalised"},
     {"loss_average": "solutions"}, {"gae_lambda": 0.5}, {"kl_estimator": "k3"}, {"kl_estimator": "k2"},
 ]  # fmt: skip
 

@@ -428,3 +428,55 @@ def test_unequal_shapes_are_refused_with_both_printed(loss, name):
     message = str(error.value)
     assert str(was) in message or f"[{was[0]}]" in message
     assert str(tuple(batch[name].shape)) in message
+
+
+# ---- baselines of the value loss
+
+GROUP_REWARDS = torch.tensor([1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], dtype=torch.float64)
+GROUP_IDS = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+
+
+def untrained_value_loss(**choice):
+    """The value loss where policy and reference agree: half the mean square of baseline - R."""
+    zeros, mask = torch.zeros(8, 2, dtype=torch.float64), torch.ones(8, 2, dtype=torch.bool)
+    return losses.value_loss(zeros, zeros, zeros, mask, GROUP_REWARDS, GROUP_IDS, 0.1, **choice).item()
+
+
+def test_the_value_loss_on_each_baseline_worked_by_hand():
+    # Groups 1101 and 0001. Means 3/4 and 1/4: squares 3 (1/4)^2 + (3/4)^2 = 3/4 in each group, over 8, halved.
+    assert untrained_value_loss() == pytest.approx(0.5 * 1.5 / 8, abs=1e-12)
+    # Others' means: 2/3 for each 1 of the first group, 1 for its 0; 1/3 and 0 in the second: (4/3)^2 times as much.
+    assert untrained_value_loss(baseline="leave_one_out") == pytest.approx(16 / 9 * 0.5 * 1.5 / 8, abs=1e-12)
+
+
+def test_a_cap_lowers_the_baselines_above_it_and_no_other():
+    # The first group's 3/4 becomes 1/2: squares 4 (1/2)^2 = 1 there, 3/4 as before in the second.
+    assert untrained_value_loss(cap_v0=0.5) == pytest.approx(0.5 * 1.75 / 8, abs=1e-12)
+    golden = torch.tensor([0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25], dtype=torch.float64)
+    assert torch.equal(credit.prompt_baseline(GROUP_REWARDS, GROUP_IDS, cap=0.5), golden)
+    uncapped = credit.prompt_baseline(GROUP_REWARDS, GROUP_IDS)
+    assert torch.equal(credit.prompt_baseline(GROUP_REWARDS, GROUP_IDS, cap=0.8), uncapped)
+    assert torch.equal(credit.prompt_baseline(GROUP_REWARDS, GROUP_IDS, cap=0.0), uncapped)
+
+
+def test_an_easy_problem_under_a_cap_still_pushes_right_solutions_up():
+    """All of the group right: without a cap nothing is left to explain, with one every solution owes R - cap."""
+    logprobs = torch.zeros(4, 1, dtype=torch.float64, requires_grad=True)
+    ones, mask = torch.ones(4, dtype=torch.float64), torch.ones(4, 1, dtype=torch.bool)
+    constant = torch.zeros(4, 1, dtype=torch.float64)
+    for cap, pull in ((0.0, 0.0), (0.5, -0.1 * 0.5 / 4)):
+        loss = losses.value_loss(logprobs, constant, constant, mask, ones, torch.zeros(4), 0.1, cap_v0=cap)
+        (gradient,) = torch.autograd.grad(loss, logprobs)
+        np.testing.assert_allclose(gradient.numpy(), pull, atol=1e-12)
+
+
+def test_the_soft_baseline_is_capped_too():
+    constant, mask = torch.zeros(8, 2, dtype=torch.float64), torch.ones(8, 2, dtype=torch.bool)
+    found = losses.soft_value_loss(constant, constant, mask, GROUP_REWARDS, GROUP_IDS, 0.1, cap_v0=0.25)
+    # Soft values .97 and .86 of both groups become 1/4: 4 ones leave 3/4, 4 zeros -1/4.
+    assert found.item() == pytest.approx(0.5 * (4 * 9 / 16 + 4 / 16) / 8, abs=1e-12)
+
+
+def test_an_unknown_baseline_is_refused():
+    with pytest.raises(ValueError, match="the baseline is group_mean or leave_one_out, got 'median'"):
+        untrained_value_loss(baseline="median")

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,3 +108,22 @@ def test_thinning_keeps_ends_extremes_and_the_limit(values, limit):
 def test_thinning_refuses_a_limit_that_cannot_keep_a_shape():
     with pytest.raises(ValueError, match="at least 5 points"):
         thin([0], [1.0], 2)
+
+
+@pytest.mark.parametrize("size", [2, 4, 8])
+@pytest.mark.parametrize("baseline", ["group_mean", "leave_one_out"])
+def test_the_residual_ratio_of_the_best_v_is_the_floor_that_the_remark_names(baseline, size):
+    """200,000 groups of each prompt, success rates .3 and .8, against V at its fixed point: sum delta = slope (R - p)."""
+    rng = np.random.default_rng(0)
+    p = np.repeat([0.3, 0.8], 200_000)[:, None]
+    rewards = (rng.random((len(p), size)) < p).astype(float)
+    mean = rewards.mean(axis=1, keepdims=True)
+    compared = mean if baseline == "group_mean" else (size * mean - rewards) / (size - 1)
+    slope = (size - 1) / size if baseline == "group_mean" else 1.0
+    target = rewards - compared
+    residual = slope * (rewards - p) - target
+    floor = math.sqrt((residual**2).mean() / (target**2).mean())
+    assert floor == pytest.approx(1 / math.sqrt(size), rel=5e-3)
+    config = TrainConfig(group_size=size, baseline=baseline)
+    said = METRICS["residual_ratio"].remark(0.9, config, [{"step": 20, "residual_ratio": 0.9}])
+    assert f"ends at {1 / math.sqrt(size):.2f} with groups of {size}" in said

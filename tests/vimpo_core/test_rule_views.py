@@ -186,6 +186,7 @@ def test_solutions_are_ranked_by_the_angle_between_two_pushes(traces):
 
 SWITCHES = [
     {}, {"value_loss": "huber", "huber_delta": 0.1}, {"value_loss": "normalised"}, {"actor_coef_rule": "adaptive"},
+    {"baseline": "leave_one_out"}, {"cap_v0": 0.3},
     {"loss_average": "solutions"}, {"kl_estimator": "k3"}, {"beta": 5e-4}, {"gae_lambda": 1.0},
 ]  # fmt: skip
 

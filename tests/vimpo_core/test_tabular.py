@@ -379,3 +379,66 @@ def test_a_descent_starts_at_the_reference_and_holds_every_policy(tree, referenc
     policies = tabular.descent(tree, reference, 0.2, steps=3)
     assert len(policies) == 4 and policies[0] is reference
     all_close(policies[-1], tabular.descend_value_loss(tree, reference, 0.2, steps=3)[0])
+
+
+# ---- groups of G solutions
+
+
+@pytest.fixture(scope="module")
+def small_tree():
+    """9 leaves: 81 groups of two, 729 of three. Below every first token some solutions are right."""
+    return tabular.Tree(3, 2, np.array([1.0, 0, 0, 0, 1, 0, 1, 1, 0]))
+
+
+@pytest.fixture(scope="module")
+def small_reference(small_tree):
+    return tabular.random_policy(small_tree, np.random.default_rng(6))
+
+
+def largest(levels):
+    return max(np.abs(level).max() for level in levels)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("beta", [0.2, 1.0])
+def test_descent_on_the_group_mean_rests_at_the_fixed_point_of_beta_g_over_g_minus_1(
+    small_tree, small_reference, beta, size
+):
+    place = small_tree, small_reference
+    shrunk, plain = (tabular.local_fixed_point(*place, b) for b in (beta * size / (size - 1), beta))
+    assert largest(tabular.group_value_loss_gradient(small_tree, shrunk, small_reference, beta, size)) < TOL
+    assert largest(tabular.group_value_loss_gradient(small_tree, plain, small_reference, beta, size)) > 1e-4
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("beta", [0.2, 1.0])
+def test_descent_on_the_leave_one_out_mean_rests_at_the_fixed_point_of_beta(
+    small_tree, small_reference, beta, size
+):
+    shrunk, plain = (
+        tabular.local_fixed_point(small_tree, small_reference, b) for b in (beta * size / (size - 1), beta)
+    )
+    gradient = [
+        tabular.group_value_loss_gradient(small_tree, p, small_reference, beta, size, "leave_one_out")
+        for p in (plain, shrunk)
+    ]
+    assert largest(gradient[0]) < TOL and largest(gradient[1]) > 1e-4
+
+
+@pytest.mark.parametrize("size", [2, 4, 8])
+def test_at_that_fixed_point_delta_is_g_minus_1_over_g_of_q_minus_v(tree, reference, size):
+    beta = 0.2
+    policy = tabular.local_fixed_point(tree, reference, beta * size / (size - 1))
+    values, q_values = tabular.plain_values(tree, policy)
+    kl = tabular.kl(policy, reference)
+    for d in range(tree.depth):
+        delta = beta * (policy[d] - reference[d] - kl[d][:, None])
+        close(delta, (size - 1) / size * (q_values[d] - values[d][:, None]))
+
+
+def test_groups_give_the_exact_gradient_up_to_the_share_of_the_solution_itself(small_tree, small_reference):
+    """At pi = pi_ref the residual is baseline - R: the group mean shrinks it by (G - 1) / G, the leave-one-out mean does not."""
+    place = small_tree, small_reference, small_reference, 0.2
+    exact = tabular.value_loss_gradient(*place)
+    all_close(tabular.group_value_loss_gradient(*place, 3), [2 / 3 * g for g in exact])
+    all_close(tabular.group_value_loss_gradient(*place, 3, "leave_one_out"), exact)

@@ -525,3 +525,89 @@ def test_the_top_k_estimate_of_kl_lies_between_0_and_the_exact_one():
     assert (few.top_k_kl <= few.kl + 1e-6).all() and (few.top_k_kl < few.kl - 1e-6).any()
     # float32: 1 - sum p is rounding, about 1e-7, times the log of a ratio of two such numbers.
     np.testing.assert_allclose(all_tokens.top_k_kl.numpy(), all_tokens.kl.numpy(), atol=5e-5)
+
+
+# ---- whole groups flip, no clipping
+
+FLIPS_OF_SEED_0 = "0000001110010111100000000101000001010000"
+
+
+def test_with_one_draw_a_group_all_or_none_of_its_rewards_flip_at_the_stated_share():
+    groups, size, share = 20_000, 4, 0.25
+    rewards = [float(i % 3 == 0) for i in range(groups * size)]
+    flips = np.not_equal(flipped(rewards, share, "7/flips/3", size), rewards).reshape(groups, size)
+    assert set(flips.sum(axis=1)) == {0, size}
+    assert flips[:, 0].mean() == pytest.approx(share, abs=5 * math.sqrt(share * (1 - share) / groups))
+    assert flipped(rewards, share, "7/flips/3", size) == flipped(rewards, share, "7/flips/3", size)
+
+
+def test_flips_of_single_solutions_are_what_they_always_were():
+    assert "".join(f"{r:.0f}" for r in flipped([0.0] * 40, 0.25, "0/flips/0")) == FLIPS_OF_SEED_0
+
+
+@pytest.mark.parametrize("algorithm", ["vimpo", "dapo"])
+def test_whole_groups_flip_in_training_and_what_is_dead_stays_dead(algorithm):
+    settings = {"prompts_per_step": 20, "algorithm": algorithm}
+    clean = Trainer(small(**settings)).step()
+    noisy = Trainer(small(**settings, reward_noise=0.25, reward_noise_unit="group")).step()
+    assert [t.prompt_text for t in noisy.traces] == [t.prompt_text for t in clean.traces]
+    flips = np.array([t.reward != t.rewards["verifier"] for t in noisy.traces]).reshape(20, 4)
+    assert set(flips.sum(axis=1)) == {0, 4}
+    assert noisy.metrics["dead_group_share"] == clean.metrics["dead_group_share"]
+
+
+def test_a_grader_wrong_about_a_group_is_wrong_about_every_try_at_it():
+    settings = {"algorithm": "vineppo", "vine_rollouts": 3, "prompts_per_step": 8}
+    clean = Trainer(small(**settings)).step()
+    noisy = Trainer(small(**settings, reward_noise=0.4, reward_noise_unit="group")).step()
+    flips = [t.reward != t.rewards["verifier"] for t in noisy.traces]
+    assert 0 < sum(flips) < len(flips)
+    for a, b, is_flipped in zip(clean.traces, noisy.traces, flips, strict=True):
+        np.testing.assert_allclose(b.mc_values, 1 - a.mc_values if is_flipped else a.mc_values, atol=1e-6)
+
+
+def adapters_after(steps, algorithm, epsilon, **settings):
+    trainer = Trainer(
+        small(
+            algorithm=algorithm, steps=steps, warmup_steps=0, reward_noise=0.2, prompts_per_step=6, **settings
+        )
+    )
+    for group in trainer.optimizer.param_groups:
+        group["eps"] = epsilon
+    for _ in range(steps):
+        trainer.step()
+    return torch.cat([tensor.flatten() for tensor in models.adapter_state(trainer.policy).values()])
+
+
+def test_without_clipping_three_rules_are_one_since_adam_sees_no_factor():
+    """R - mean, G / (G - 1) times that, and that over a token budget; GRPO's division by each group's spread is no factor."""
+    base, *others, grpo = (
+        adapters_after(4, name, 1e-14, max_grad_norm=0.0)
+        for name in ("reinforce_baseline", "rloo", "dr_grpo", "grpo")
+    )
+    for other in others:
+        assert (other - base).abs().max() < 1e-6
+    assert (grpo - base).abs().max() > 1e-3
+
+
+def test_with_adams_own_epsilon_nearly_all_entries_agree_and_clipping_tells_the_rules_apart():
+    """Dr. GRPO's gradient is over a hundred times smaller: entries near Adam's 1e-8 feel it."""
+    base, rloo, dr_grpo = (
+        adapters_after(4, name, 1e-8, max_grad_norm=0.0) for name in ("reinforce_baseline", "rloo", "dr_grpo")
+    )
+    assert (rloo - base).abs().max() < 1e-4
+    assert ((dr_grpo - base).abs() < 1e-4).float().mean() > 0.99
+    clipped = adapters_after(4, "reinforce_baseline", 1e-8, max_grad_norm=0.5)
+    assert ((clipped - base).abs() < 1e-4).float().mean() < 0.8
+
+
+@pytest.mark.parametrize("change", [{"baseline": "leave_one_out"}, {"cap_v0": 0.3}])
+@pytest.mark.parametrize("algorithm", ["vimpo", "vimpo_value"])
+def test_the_choice_of_baseline_reaches_the_value_loss_that_is_trained_and_recorded(algorithm, change):
+    plain, other = (
+        Trainer(small(algorithm=algorithm, prompts_per_step=6, **c)).step().metrics for c in ({}, change)
+    )
+    assert plain["reward_mean"] == other["reward_mean"] and other["residual_ratio"] == 1.0
+    if "baseline" in change:  # R minus the mean of the other three is 4/3 of R minus the group mean
+        assert other["value_loss"] == pytest.approx(16 / 9 * plain["value_loss"], rel=1e-5)
+    assert other["grad_norm"] > 1.01 * plain["grad_norm"]
