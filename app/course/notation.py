@@ -1,13 +1,17 @@
-"""The Notation page: the glossary drawn, a heading with an anchor for every symbol."""
+"""The Notation page: the glossary drawn, a heading with an anchor for every symbol; claims, differences, citation."""
 
 from __future__ import annotations
+
+import re
 
 import streamlit as st
 
 from app.course import blame, bundled
 from app.course.lesson import TEXT_WIDTH, filled
 from app.text import as_plain
+from vimpo_core import verdicts
 from vimpo_core.citation import BIBTEX, VIMPO
+from vimpo_core.differences import differences
 from vimpo_core.glossary import CLAIMS, SYMBOLS, Symbol
 
 
@@ -23,6 +27,8 @@ def notation() -> None:
         _row(symbol)
     st.header("The paper and this lab", anchor="claims")
     _claims()
+    st.header("What differs from the paper and its authors' code", anchor="differences")
+    _differences()
     st.header("Cite", anchor="cite")
     st.markdown(f"[{as_plain(VIMPO.in_words())}]({VIMPO.url})", width=TEXT_WIDTH)
     st.code(BIBTEX, language="bibtex")
@@ -52,7 +58,7 @@ def _claims() -> None:
 
 
 def _numbers() -> dict[str, str]:
-    """What the bundled runs say; {} without them."""
+    """What the bundled runs and the experiments say; {} without bundled runs."""
     runs = bundled.runs()
     vimpo = [run for run in runs.values() if run.algorithm == "vimpo"]
     grpo = next((run for run in runs.values() if run.algorithm == "grpo"), None)
@@ -60,7 +66,30 @@ def _numbers() -> dict[str, str]:
         return {}
     counts = blame.counts(vimpo[0])
     accuracy = [f"{bundled.sampled_accuracy(run):.3f} (beta {run.config.beta:g})" for run in reversed(vimpo)]
+    clean, *noisy = verdicts.short_answer()
     return {
+        "clean": as_plain(clean), "noisy": as_plain(" ".join(noisy)), "problems": str(grpo.config.eval_prompts),
         "steps": str(grpo.steps), "vimpo": " and ".join(accuracy), "grpo": f"{bundled.sampled_accuracy(grpo):.3f}",
         "wrong": counts["wrong"], "step": counts["step"], "hits": counts["vimpo"], "surprising": counts["surprisal"],
     }  # fmt: skip
+
+
+def _differences() -> None:
+    found = differences()
+    if not found:
+        st.info("docs/differences.md is not here, so there is no table to show.")
+    st.caption(
+        "From docs/differences.md; the authors' code is backprop07/VIMPO, read at commit 2aa83bc.",
+        width=TEXT_WIDTH,
+    )
+    for row in found:
+        option = "" if row.option == "none" else f"  \n:gray[Option: {row.option}]"
+        st.markdown(
+            f"**{row.what}.** Paper and authors: {row.theirs}. Here: {row.ours}.  \nConsequence: {_without_links(row.consequence)}.{option}",
+            width=TEXT_WIDTH,
+        )
+
+
+def _without_links(markdown: str) -> str:
+    """Links of the document lead to other documents, which the app does not serve: their words stay."""
+    return re.sub(r"\[([^\]]+)\]\(([^)]+)\)", r"docs/\2", markdown)

@@ -145,7 +145,8 @@ def _close(lesson: Lesson) -> None:
     lesson.text(
         "So what is VIMPO good for here? It gives credit that can be **read**, for every token, from one forward pass of the policy and one of its reference, "
         "without training a critic; the Scorecard says how often it is right, and where plain surprisal beats it. Longer solutions, rare success and "
-        "several updates a batch were tried as well; docs/results.md has them all, also those where VIMPO lost."
+        "several updates a batch were tried as well; docs/results.md has them all, also those where VIMPO lost. Rewards, actor and model are not "
+        "in all things the paper's: [what differs](notation#differences)."
     )
     _live(lesson)
     lesson.onward()

@@ -65,5 +65,9 @@ def test_the_derivation_leaves_lambda_to_the_reach_of_credit():
         assert not re.search(r"λ|lambda", " ".join(words)), step.key
 
 
-def test_claims_name_both_sides():
-    assert all(claim.paper and claim.lab for claim in CLAIMS)
+def test_claims_name_both_sides_and_hold_no_typed_number_of_this_lab():
+    for claim in CLAIMS:
+        assert claim.paper and claim.lab
+        own = claim.lab.replace("exactly 0", "")
+        assert not re.search(r"\d", own), "numbers of this lab are computed by whoever shows the claim"
+        assert "not settled" not in own

@@ -1,0 +1,32 @@
+"""The Notation page: the lab's numbers are those of the files they come from, what differs is listed, the paper is cited."""
+
+from tests.pages.opening import open_page, words
+from vimpo_core import verdicts
+from vimpo_core.citation import VIMPO
+from vimpo_core.differences import differences
+from vimpo_core.paths import DEMOS
+from vimpo_core.runs import RunsDir
+
+
+def test_the_labs_side_of_a_claim_is_what_the_results_say():
+    said = words(open_page("notation"))
+    for noise in verdicts.SOURCES:
+        assert verdicts.difference(verdicts.match(noise)) in said
+    assert "not settled" not in said.lower()
+
+
+def test_accuracies_of_the_bundled_runs_name_their_problems():
+    said = words(open_page("notation"))
+    with RunsDir(DEMOS, read_only=True).open("grpo") as store:
+        last = [
+            row["sampled_accuracy"] for row in store.metrics() if row.get("sampled_accuracy") is not None
+        ][-1]
+        problems = store.config().eval_prompts
+    assert f"on the {problems} validation problems" in said and f"{last:.3f} for GRPO" in said
+
+
+def test_every_row_of_the_table_of_differences_is_shown_and_the_paper_is_cited():
+    said = words(open_page("notation"))
+    for row in differences():
+        assert row.what in said and row.ours in said
+    assert VIMPO.in_words() in said
