@@ -29,6 +29,8 @@ _SHORT = {
     "recorded": "not recorded",
     "critic": "no critic in this run",
     "monte_carlo": "not measured yet",
+    "collision": "not recorded",
+    "reference": "V* not measured",
     "group": "needs a group",
     "step": "needs a step",
 }

@@ -81,12 +81,14 @@ EXPERT: dict[str, tuple[Field, ...]] = {
         Field("critic_updates", "Critic updates a batch", 1),
         Field("critic_clip", "Critic clip", 0.05, "%g"),
         Field("vine_rollouts", "Tries a prefix", 1),
+        Field("reference_rollouts", "Reference's tries a problem", 1),
     ),
     "Clip and average": (
         Field("clip_low", "Clip below", 0.05, "%g"),
         Field("clip_high", "Clip above", 0.05, "%g"),
         Field("loss_average", "Average over"),
         Field("resample_rounds", "Draw again at most", 1),
+        Field("top_entropy_quantile", "Share of tokens learned on", 0.05, "%.2f"),
     ),
 }
 """Fields that no chosen algorithm reads are not drawn."""

@@ -135,6 +135,7 @@ class FakeTrainer:
             kl=(0.5 * log_ratio**2).astype(np.float32),
             entropy=(0.1 + 0.5 * surprisal).astype(np.float32),
             sampler_logprob=logprob.copy(),
+            collision=np.exp(-0.1 - 0.5 * surprisal).astype(np.float32) if with_topk else None,
             topk=self._alternatives(trace, logprob, ref_logprob) if with_topk else None,
             provenance=dict.fromkeys(names, "recorded"),
         )

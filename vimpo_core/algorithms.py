@@ -35,6 +35,7 @@ class Experience:
     critic_states: torch.Tensor | None = None
     critic_values: torch.Tensor | None = None
     mc_values: torch.Tensor | None = None
+    reference_rate: torch.Tensor | None = None
 
     def sampled(self, config: TrainConfig, measured: Scores, logprobs: torch.Tensor) -> Sampled:
         """What the rules see of it; `logprobs` are those of the policy at hand, held constant."""
@@ -49,6 +50,9 @@ class Experience:
             self.group_ids,
             self.critic_values,
             self.mc_values,
+            measured.entropy,
+            measured.collision,
+            self.reference_rate,
         )
 
 
@@ -70,12 +74,16 @@ def loss(config: TrainConfig, experience: Experience, measured: Scores, logprobs
 
 def _value_loss(config, sampled, logprobs):
     per_token = (logprobs, sampled.ref_logprobs)
-    per_row = (sampled.completion_mask, sampled.rewards, sampled.group_ids, config.beta)
-    penalty = (config.value_loss, config.huber_delta)
-    if RULES[config.algorithm].value == "soft":
-        found = losses.soft_value_loss(*per_token, *per_row, *penalty, config.cap_v0)
+    per_row = (sampled.completion_mask, sampled.rewards)
+    groups, penalty = (sampled.group_ids, config.beta), (config.value_loss, config.huber_delta)
+    kind = RULES[config.algorithm].value
+    if kind == "optimal":
+        found = losses.a_star_loss(*per_token, *per_row, sampled.reference_rate, config.beta, *penalty)
+    elif kind == "soft":
+        found = losses.soft_value_loss(*per_token, *per_row, *groups, *penalty, config.cap_v0)
     else:
-        found = losses.value_loss(*per_token, sampled.kl, *per_row, *penalty, config.baseline, config.cap_v0)
+        how = (*penalty, config.baseline, config.cap_v0)
+        found = losses.value_loss(*per_token, sampled.kl, *per_row, *groups, *how)
     return found, {"value_loss": found.item()}
 
 

@@ -514,10 +514,11 @@ def _sampled(traces, needs) -> Sampled:
         completion_mask=mask,
         rewards=np.array([t.reward for t in traces], dtype=np.float64),
         group_ids=np.array([prompts[t.group_id] for t in traces]),
-        critic_values=_padded([t.critic_values for t in traces], mask.shape[1])
-        if "critic_values" in needs
-        else None,
-        mc_values=_padded([t.mc_values for t in traces], mask.shape[1] + 1) if "mc_values" in needs else None,
+        **{
+            name: _padded([getattr(t, name) for t in traces], mask.shape[1] + (name == "mc_values"))
+            for name in needs
+            if name != "reference_rate"  # no rule's credit reads it
+        },
     )
 
 

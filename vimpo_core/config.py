@@ -21,12 +21,18 @@ ALGORITHMS = (
     "vineppo",
     "vimpo_value",
     "vimpo_soft",
+    "a_star_po",
+    "otb",
+    "grpo_entropy",
 )
 """What each is, in words and formulas: `family.RULES`."""
 
 
-VALUE_LOSS_ALGORITHMS = ("vimpo", "vimpo_value", "vimpo_soft")
-"""Those whose reward enters through VIMPO's value loss."""
+VALUE_LOSS_ALGORITHMS = ("vimpo", "vimpo_value", "vimpo_soft", "a_star_po")
+"""Those whose reward enters through a residual of the whole solution's log-ratio."""
+
+ACTORLESS_ALGORITHMS = ("vimpo_value", "a_star_po")
+"""Those of them that have no actor: c_A is not read."""
 
 
 def _setting(default, help, *, low=None, high=None, safe=None, choices=None, symbol=None):
@@ -145,6 +151,20 @@ class TrainConfig:
         "How often DAPO draws another problem in the place of one whose solutions all earned the same.",
         low=0,
         high=20,
+    )
+    reference_rollouts: int = _setting(
+        8,
+        "Solutions of the reference to each problem of a step: their success rate is A*-PO's estimate of V*.",
+        low=1,
+        high=256,
+        safe=(4, 32),
+    )
+    top_entropy_quantile: float = _setting(
+        0.2,
+        "Share of the batch's tokens, those of highest entropy, on which GRPO with the high-entropy mask learns; 1 is GRPO.",
+        low=0.01,
+        high=1.0,
+        safe=(0.1, 1.0),
     )
     learning_rate: float = _setting(
         3e-3, "Adam's step size for the adapter, at its highest.", low=1e-6, high=1.0, safe=(3e-4, 4e-3)
@@ -317,7 +337,7 @@ def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
             )
         )
     if config.algorithm in VALUE_LOSS_ALGORITHMS:
-        b = 0.0 if config.algorithm == "vimpo_value" else balance(config, mean_length)
+        b = 0.0 if config.algorithm in ACTORLESS_ALGORITHMS else balance(config, mean_length)
         facts = f"c_A {config.actor_coef:g} at beta {config.beta:g} and {mean_length:.0f} tokens gives balance {b:.2g}"
         stable = 0.1 * 0.4 * mean_length * config.beta
         way_out = f"Use c_A {stable:.2g} or less, or raise beta."

@@ -15,6 +15,8 @@ a row without any sampled token is allowed and counts in means over B.
 
 from __future__ import annotations
 
+import math
+
 from array_api_compat import array_namespace
 
 
@@ -187,10 +189,12 @@ def capped(baseline, cap):
 
 
 def soft_baseline(rewards, group_ids, beta):
-    """Soft value of the prompt as its group estimates it: beta log mean exp(R / beta), by log-sum-exp.
+    """Soft value of the prompt as its group estimates it: beta log mean exp(R / beta), by log-sum-exp. Ours, not a paper's.
 
-    The solutions come from pi, not from pi_ref as V_soft asks. A constant of the prompt would leave the expected gradient of
-    the value loss as it is; this one holds the solution itself, and so moves the fixed point, as `group_mean` does.
+    V_soft asks for solutions of pi_ref (`soft_value` has them, as A*-PO does); these come from pi, so while pi improves it
+    overstates V_soft. A constant of the prompt would leave the expected gradient of the value loss as it is; this one holds
+    the solution itself, and so moves the fixed point, as `group_mean` does. The soft baseline of VIMPO's authors is another:
+    the group mean of R - beta sum_t KL_t.
 
     Args:
         rewards: float [B]; group_ids: int [B]; beta: reward per nat, > 0.
@@ -209,6 +213,81 @@ def soft_baseline(rewards, group_ids, beta):
     )  # of the group: exp sees no positive number
     relative = xp.where(is_same, (every - highest[:, None]) / beta, 0 * every)
     return highest + beta * xp.log(xp.sum(same * xp.exp(relative), axis=1) / xp.sum(same, axis=1))
+
+
+def soft_value(success_rate, beta):
+    """Value of the KL-regularised (soft) optimum where the reference succeeds with this probability (rewards 0 and 1).
+
+        V_soft = beta log((1 - p) + p e^{1/beta}) = 1 + beta log(p + (1 - p) e^{-1/beta})
+
+    The second form overflows at no beta. A*-PO (arXiv 2505.20686) regresses on it as V*.
+
+    Args:
+        success_rate: p in [0, 1], float array; beta: reward per nat, > 0.
+
+    Returns:
+        float of the same shape, reward units: p for large beta, 1 for small beta unless p is 0, where it is 0.
+    """
+    xp = array_namespace(success_rate)
+    can_succeed = success_rate > 0
+    failing = xp.where(can_succeed, 1 - success_rate, 0 * success_rate)
+    return xp.where(can_succeed, 1 + beta * xp.log1p(failing * math.expm1(-1 / beta)), 0 * success_rate)
+
+
+def optimal_token_baseline(rewards, group_ids, logprobs, collision, completion_mask):
+    """Baseline of each place in a group that makes the policy gradient's variance small (arXiv 2602.07078).
+
+        B_t = sum_i R_i W_t^i / (sum_i W_t^i + 1e-8),   W_t = sum_{k <= t} (1 - 2 pi_k + sum_v pi_kv^2)
+
+    over the solutions of the group that reach t. A term of W is the squared length of the gradient of log pi_k in the
+    logits, so W is how much a solution has stirred the gradient so far. As in verl 0.9.1, where a single solution is left
+    B_t is 0; unlike there, a term that rounding makes negative counts as 0 (a near-certain token's W would divide by noise).
+
+    Args:
+        rewards: float [B]; group_ids: int [B]; logprobs: nats, float [B, T], of the sampled tokens;
+        collision: sum_v pi^2 at each state, float [B, T]; completion_mask: bool [B, T].
+
+    Returns:
+        float [B, T], reward units; the same for all solutions of a group at a place; 0 where masked.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    xp = _check_terms(logprobs, completion_mask, rewards=rewards, group_ids=group_ids)
+    _same_shape(logprobs=logprobs, collision=collision)
+    _, same = _same_group(rewards, group_ids)
+    squares = 1 - 2 * xp.exp(_constant(logprobs)) + _constant(collision)
+    squares = _masked(xp, xp.where(squares < 0, 0 * squares, squares), completion_mask)
+    stirred = _masked(xp, xp.cumulative_sum(squares, axis=1), completion_mask)
+    baseline = xp.matmul(same, rewards[:, None] * stirred) / (xp.matmul(same, stirred) + 1e-8)
+    reaching = xp.matmul(same, xp.astype(completion_mask, rewards.dtype))
+    return _masked(xp, baseline, completion_mask & (reaching > 1))
+
+
+def high_entropy(entropy, completion_mask, share):
+    """The sampled tokens whose entropy is in the highest `share` of the batch's (arXiv 2506.01939; TRL's top_entropy_quantile).
+
+    Kept are those at or above the (1 - share) quantile over all sampled tokens, interpolated linearly.
+
+    Args:
+        entropy: of the policy at each state, nats, float [B, T]; completion_mask: bool [B, T]; share: in (0, 1], 1 keeps all.
+
+    Returns:
+        bool [B, T], False where masked.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    _same_shape(entropy=entropy, completion_mask=completion_mask)
+    xp = array_namespace(entropy)
+    ascending = xp.sort(_constant(entropy)[completion_mask])
+    if not ascending.shape[0]:
+        return completion_mask
+    place = (1 - share) * (ascending.shape[0] - 1)
+    below = math.floor(place)
+    above = min(below + 1, ascending.shape[0] - 1)
+    threshold = ascending[below] + (place - below) * (ascending[above] - ascending[below])
+    return completion_mask & (entropy >= threshold)
 
 
 def implied_values(td_terms, completion_mask, baseline):

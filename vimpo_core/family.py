@@ -5,8 +5,10 @@ A rule answers "which number does this token's log-probability get pushed by?". 
     credit      what a token is credited with, in reward units: for looking at
     advantages  what enters the actor's surrogate, scaled as the rule scales it; None where the actor has no part
     surrogate   "plain" (A log pi) or "clip" (the PPO ratio); average: what each token counts
-    value       "plain" or "soft": VIMPO's value loss with its residual, "" without
-    extras      what must be measured beside the rollouts: "critic", "monte_carlo", "resample"
+    value       "plain": VIMPO's value loss with its residual; "soft": without KL, on our soft baseline; "optimal": without KL,
+                on V* of the reference; "" without
+    extras      what must be measured beside the rollouts: "critic", "monte_carlo", "resample", "reference_rate"; and what of
+                the scores the rule reads beside log-probabilities and KL: "entropy", "collision"
 
 `algorithms` trains with these lines (torch), the pages read them (NumPy), and `weights` says what the loss's gradient in
 each token's log-probability is at the policy that sampled it. Symbols as in DESIGN.md section 2.
@@ -32,7 +34,8 @@ class Sampled:
     """A batch as the rules see it: NumPy or torch, [B, T] nats, right-padded; nothing here is optimised.
 
     kl: what kappa uses, see `kappa_kl`; critic_values: V(s_t) before each token, [B, T], reward units;
-    mc_values: success rate from every prefix, [B, T+1]; None where not measured.
+    mc_values: success rate from every prefix, [B, T+1]; entropy: of the policy at each state; collision: sum_v pi^2 there;
+    reference_rate: the reference's success rate on each row's prompt, [B]. None where not measured.
     """
 
     logprobs: Array
@@ -43,7 +46,16 @@ class Sampled:
     group_ids: Array
     critic_values: Array | None = None
     mc_values: Array | None = None
+    entropy: Array | None = None
+    collision: Array | None = None
+    reference_rate: Array | None = None
 
+
+_ARRAYS = {
+    "critic": "critic_values", "monte_carlo": "mc_values", "entropy": "entropy", "collision": "collision",
+    "reference_rate": "reference_rate",
+}  # fmt: skip
+"""extra -> the array of `Sampled` that it is."""
 
 PerToken = Callable[[Sampled, TrainConfig], Array]
 
@@ -73,8 +85,7 @@ class Rule:
     @property
     def needs(self) -> tuple[str, ...]:
         """Arrays of `Sampled` that are None unless something more was measured."""
-        extra = {"critic": "critic_values", "monte_carlo": "mc_values"}
-        return tuple(array for name, array in extra.items() if name in self.extras)
+        return tuple(array for name, array in _ARRAYS.items() if name in self.extras)
 
     @property
     def is_token_level(self) -> bool:
@@ -97,6 +108,22 @@ def _above_group(sampled: Sampled, config: TrainConfig):
 def _above_others(sampled: Sampled, config: TrainConfig):
     others = credit.leave_one_out_mean(sampled.rewards, sampled.group_ids)
     return credit.on_every_token(sampled.rewards - others, sampled.completion_mask)
+
+
+def _above_this_place(sampled: Sampled, config: TrainConfig):
+    baseline = credit.optimal_token_baseline(
+        sampled.rewards, sampled.group_ids, sampled.logprobs, sampled.collision, sampled.completion_mask
+    )
+    return credit.on_every_token(sampled.rewards, sampled.completion_mask) - baseline
+
+
+def _where_undecided(of: PerToken) -> PerToken:
+    def kept(sampled: Sampled, config: TrainConfig):
+        found = of(sampled, config)
+        is_high = credit.high_entropy(sampled.entropy, sampled.completion_mask, config.top_entropy_quantile)
+        return array_namespace(found).where(is_high, found, 0 * found)
+
+    return kept
 
 
 def _by_critic(sampled: Sampled, config: TrainConfig):
@@ -142,6 +169,8 @@ def _whitened(of: PerToken) -> PerToken:
 
 EVERY_TOKEN = "every token alike"
 THIS_TOKEN = "this token alone"
+THIS_PLACE = "every token, each against its own place's baseline"
+UNDECIDED = "every token of high entropy alike, no other"
 TO_THE_END = "this token and, times λ, all after it"
 SLOTS = {
     "signal": "What the token is judged by",
@@ -166,6 +195,10 @@ _UNSCALED, _SPREAD, _WHITENED = (
     "whitened over all tokens of the batch",
 )
 _RESIDUAL = "½ (Σ (ρ − κ) − (R − group mean))²"
+_ONE_RULE = (
+    "With one update a batch, REINFORCE with the group baseline, RLOO and Dr. GRPO are one rule: their gradients differ by a "
+    "factor (1, G / (G − 1), 1 / token budget), which Adam does not see; only max_grad_norm does."
+)
 _CLIP_SETTINGS = ("clip_low", "clip_high", "dual_clip")
 _VALUE_SETTINGS = ("beta", "beta_end", "value_loss", "huber_delta", "cap_v0", "refresh_every")
 _KL_SETTINGS = ("kl_estimator", "kl_top_k")
@@ -194,7 +227,7 @@ RULES: dict[str, Rule] = {
         "Williams 1992",
         "A = R − group mean",
         r"A_t = R - \bar R",
-        "REINFORCE minus the mean reward of the solutions to the same prompt: wrong solutions are pushed down too.",
+        "REINFORCE minus the mean reward of the solutions to the same prompt: wrong solutions are pushed down too. " + _ONE_RULE,
         _terms("R − group mean", EVERY_TOKEN, _UNSCALED, _PLAIN, _BY_SOLUTION),
         _above_group,
         _above_group,
@@ -206,12 +239,30 @@ RULES: dict[str, Rule] = {
         "2402.14740",
         "A = R − mean of the others",
         r"A_t = R - \frac{1}{G-1}\sum_{j \ne i} R_j",
-        "REINFORCE with the mean of the other solutions as baseline, so that no solution is compared with itself.",
+        "REINFORCE with the mean of the other solutions as baseline, so that no solution is compared with itself. "
+        + _ONE_RULE,
         _terms("R − mean of the others", EVERY_TOKEN, _UNSCALED, _PLAIN, _BY_SOLUTION),
         _above_others,
         _above_others,
         surrogate="plain",
         average="sum",
+    ),
+    "otb": Rule(
+        "Optimal token baseline",
+        "2602.07078",
+        "A = R − Σ R W / Σ W over the group's solutions at this place",
+        r"A_t = R - \frac{\sum_i R_i W_t^i}{\sum_i W_t^i},\; W_t = \sum_{k \le t} \bigl(1 - 2\pi_k + \sum_v \pi_{kv}^2\bigr)",
+        "Each place in the solution has its own baseline: the group's rewards, weighted by how much each solution has stirred "
+        "the gradient so far, which makes the gradient's variance small. As verl 0.9.1 has it, on the clipped ratio; where one "
+        "solution alone is left its baseline is 0.",
+        _terms(
+            "R − weighted mean of the group", THIS_PLACE, _UNSCALED, _CLIPPED, _ALL_TOKENS,
+            extra="Σ π² over the vocabulary at each token",
+        ),
+        _above_this_place,
+        _above_this_place,
+        settings=_CLIP_SETTINGS,
+        extras=frozenset({"collision"}),
     ),
     "grpo": Rule(
         "GRPO",
@@ -230,7 +281,8 @@ RULES: dict[str, Rule] = {
         "2503.20783",
         "A = R − group mean, over a fixed token budget",
         r"A_t = R - \bar R",
-        "GRPO without the division by the group's spread and by the solution's length, which favour some questions and lengths.",
+        "GRPO without the division by the group's spread and by the solution's length, which favour some questions and lengths. "
+        + _ONE_RULE,
         _terms("R − group mean", EVERY_TOKEN, _UNSCALED, _CLIPPED, _BY_BUDGET),
         _above_group,
         _above_group,
@@ -249,6 +301,21 @@ RULES: dict[str, Rule] = {
         _over_spread,
         settings=("resample_rounds", *_CLIP_SETTINGS),
         extras=frozenset({"resample"}),
+    ),
+    "grpo_entropy": Rule(
+        "GRPO, high-entropy tokens",
+        "2506.01939",
+        "A = (R − group mean) / group spread on the tokens of highest entropy, 0 elsewhere",
+        r"A_t = \frac{R - \bar R}{\sigma_R}\,\mathbf 1\bigl[H_t \ge \tau\bigr]",
+        "GRPO that learns only where the policy was undecided: on the fifth of the batch's tokens whose entropy is highest "
+        "(top_entropy_quantile). As in TRL the others still count in the average.",
+        _terms(
+            "R − group mean", UNDECIDED, _SPREAD, _CLIPPED, _ALL_TOKENS, extra="the policy's entropy at each token",
+        ),
+        _where_undecided(_above_group),
+        _where_undecided(_over_spread),
+        settings=("top_entropy_quantile", "loss_average", *_CLIP_SETTINGS),
+        extras=frozenset({"entropy"}),
     ),
     "ppo": Rule(
         "PPO, learned critic",
@@ -322,11 +389,12 @@ RULES: dict[str, Rule] = {
     ),
     "vimpo_soft": Rule(
         "VIMPO, soft",
-        "2606.20008",
+        "ours, after 2606.20008",
         "A = Σ λ^k ρ, ρ = β log(π/π ref)",
         r"A_t = \sum_{k \ge t} \lambda^{k-t} \beta \log\tfrac{\pi}{\pi_\mathrm{ref}}",
-        "VIMPO without the KL term and on a soft baseline: it goes to the KL-regularised (soft) optimum instead of the local "
-        "fixed point.",
+        "VIMPO without the KL term, on a soft baseline: it goes towards the KL-regularised (soft) optimum instead of the local "
+        "fixed point. Ours: the authors keep soft values for experiments, their code refuses them together with an actor, and "
+        "their soft baseline is the group mean of R − β Σ KL; ours is β log mean exp(R/β) over the group.",
         _terms(
             "ρ, implied", TO_THE_END, _WHITENED, _CLIPPED, "c_A / all tokens of the batch",
             value="½ (Σ ρ − (R − soft baseline))²", extra="the reference",
@@ -335,6 +403,26 @@ RULES: dict[str, Rule] = {
         _whitened(_soft),
         settings=(*_VALUE_SETTINGS, *_ACTOR_SETTINGS),
         value="soft",
+    ),
+    "a_star_po": Rule(
+        "A*-PO",
+        "2505.20686",
+        "ρ = β log(π/π ref), read off; learned by regressing Σ ρ on R − V*",
+        r"\rho_t = \beta \log\tfrac{\pi}{\pi_\mathrm{ref}},\; \sum_t \rho_t \to R - V^*,\; V^* = \beta \log \mathbb{E}_{\pi_\mathrm{ref}} e^{R/\beta}",
+        "The whole solution's log-ratio is regressed on its optimal advantage R − V*, V* estimated from the reference's own "
+        "solutions to the prompt: pushed alike on every token, and its optimum is the soft one. The paper estimates V* once for "
+        "every training prompt and with a larger β than it regresses with (0.5 and 0.001 in its scripts), and samples one "
+        "solution a prompt; here one β, prompts new at every step, and a group of solutions each.",
+        _terms(
+            "ρ, implied", THIS_TOKEN, _UNSCALED, _NO_ACTOR, _BY_SOLUTION, value="½ (Σ ρ − (R − V*))²",
+            extra="the reference, and its success rate on every prompt",
+        ),
+        _soft_terms,
+        None,
+        settings=("beta", "beta_end", "value_loss", "huber_delta", "refresh_every", "reference_rollouts"),
+        surrogate="",
+        value="optimal",
+        extras=frozenset({"reference_rate"}),
     ),
 }  # fmt: skip
 """Keys are the choices of `TrainConfig.algorithm`."""
@@ -359,6 +447,8 @@ def kappa_kl(config: TrainConfig, logprobs, ref_logprobs, kl, top_k_kl=None):
 
 def value_baseline(rule: Rule, sampled: Sampled, config: TrainConfig):
     """What the rule's value loss subtracts from each solution's reward: float [B], reward units."""
+    if rule.value == "optimal":
+        return credit.soft_value(sampled.reference_rate, config.beta)
     if rule.value == "soft":
         return credit.capped(
             credit.soft_baseline(sampled.rewards, sampled.group_ids, config.beta), config.cap_v0
@@ -374,7 +464,7 @@ def residual(rule: Rule, sampled: Sampled, config: TrainConfig):
     """
     if not rule.value:
         raise ValueError(f"{rule.name} has no value loss, so no residual. Choose a VIMPO rule.")
-    terms = (_soft_terms if rule.value == "soft" else _implied_terms)(sampled, config)
+    terms = (_implied_terms if rule.value == "plain" else _soft_terms)(sampled, config)
     baseline = value_baseline(rule, sampled, config)
     found = credit.terminal_residual(terms, sampled.completion_mask, sampled.rewards, baseline)
     return found, sampled.rewards - baseline

@@ -110,7 +110,10 @@ class _Work:
     # ---- slot by slot
 
     def credit(self) -> None:
-        signal = {"ppo": self._by_critic, "vineppo": self._by_trying}.get(self.key)
+        signal = {
+            "ppo": self._by_critic, "vineppo": self._by_trying, "otb": self._above_this_place,
+            "grpo_entropy": self._where_undecided,
+        }.get(self.key)  # fmt: skip
         if signal is None:
             signal = self._implied if self.rule.value else self._of_reward
         self.advantage = signal()
@@ -172,6 +175,26 @@ class _Work:
             "signal", "A", "minus", reward, mean, decimals=DECIMALS, says=f"R minus the mean {who}"
         )
 
+    def _above_this_place(self) -> float:
+        reward = self.number(self.sampled.rewards[self.index], DECIMALS)
+        baseline = credit.optimal_token_baseline(
+            self.sampled.rewards, self.sampled.group_ids, self.sampled.logprobs, self.sampled.collision,
+            self.sampled.completion_mask,
+        )  # fmt: skip
+        return self.line(
+            "signal", "A", "minus", reward, self.number(baseline[self.index, self.token], DECIMALS), decimals=DECIMALS,
+            says="R minus the group's rewards weighted by W, each solution's share in the gradient so far",
+        )  # fmt: skip
+
+    def _where_undecided(self) -> float:
+        above, share = self._of_reward(), self.config.top_entropy_quantile
+        kept = credit.high_entropy(self.sampled.entropy, self.sampled.completion_mask, share)
+        is_kept = bool(kept[self.index, self.token])
+        return self.line(
+            "reach", "A", "times", above, float(is_kept), decimals=DECIMALS,
+            says=f"the entropy here is {'' if is_kept else 'not '}among the highest {100 * share:g} % of the step",
+        )  # fmt: skip
+
     def _by_critic(self) -> float:
         values = self.sampled.critic_values[self.index, : self.length]
         if not self.is_exact:
@@ -219,7 +242,7 @@ class _Work:
         if self.rule.value == "plain":
             kappa = self.line("signal", "κ", "times", self.config.beta, kl, decimals=decimals, says="β KL")
             delta = self.line("signal", "δ", "minus", rho, kappa, decimals=decimals)
-        if self.key == "vimpo_value":
+        if self.rule.advantages is None:
             return delta
         return self._to_the_end(delta, self._implied_row("advantages"), decimals)
 
@@ -245,7 +268,7 @@ class _Work:
         if name == "advantages":
             return self.judged[self.key].credit[self.index]
         row = slice(self.index, self.index + 1)
-        kl = 0 * self.sampled.kl if self.rule.value == "soft" else self.sampled.kl
+        kl = self.sampled.kl if self.rule.value == "plain" else 0 * self.sampled.kl
         arrays = (self.sampled.logprobs, self.sampled.ref_logprobs, kl, self.sampled.completion_mask)
         return credit.td_terms(*(array[row] for array in arrays), self.config.beta)[0]
 
@@ -283,13 +306,11 @@ class _Work:
         decimals = None if self.is_exact else views.reward_decimals(self.config.beta)
         total = self.number(self._implied_row("td_terms").sum(), decimals)
         reward = self.number(self.sampled.rewards[self.index], decimals)
-        is_soft = self.rule.value == "soft"
+        kind = self.rule.value
         baseline = family.value_baseline(self.rule, self.sampled, self.config)
-        called = "mean of the others" if self.config.baseline == "leave_one_out" else "group mean"
-        called = ("soft baseline" if is_soft else called) + (", capped" if self.config.cap_v0 else "")
         residual = self.line(
             "value", "ξ", "minus minus", total, reward, self.number(baseline[self.index], decimals), decimals=decimals,
-            says=f"Σ {'ρ' if is_soft else '(ρ − κ)'} − (R − {called})",
+            says=f"Σ {'(ρ − κ)' if kind == 'plain' else 'ρ'} − (R − {_called(kind, self.config)})",
         )  # fmt: skip
         if self.config.value_loss == "huber":
             held = float(np.clip(residual, -self.config.huber_delta, self.config.huber_delta))
@@ -331,6 +352,14 @@ class _Work:
             "weight", "c_A", "times over", self.config.actor_coef, *map(self.number, pulls),
             says="adaptive: c_A times the value loss's pull over the actor's",
         )  # fmt: skip
+
+
+def _called(kind: str, config) -> str:
+    """What the value loss of a kind subtracts from R, in words."""
+    if kind == "optimal":
+        return "V*"
+    mean = "mean of the others" if config.baseline == "leave_one_out" else "group mean"
+    return ("soft baseline" if kind == "soft" else mean) + (", capped" if config.cap_v0 else "")
 
 
 def _group_spread(sampled, index) -> float:

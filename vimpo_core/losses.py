@@ -55,7 +55,8 @@ def soft_value_loss(
     huber_delta=0.5,
     cap_v0=0.0,
 ):
-    """The value loss without kappa, on the soft baseline: its fixed point is the soft optimum (the authors' "soft" values).
+    """The value loss without kappa, on our soft baseline: it goes towards the soft optimum. Ours, after VIMPO (2606.20008),
+    whose authors keep "soft" values for experiments, with another baseline (`credit.soft_baseline`) and without an actor.
 
         mean_B 1/2 (sum_t rho_t - (R - soft baseline))^2
 
@@ -63,6 +64,26 @@ def soft_value_loss(
     """
     terms = credit.rho(logprobs, ref_logprobs, completion_mask, beta)
     baseline = credit.capped(credit.soft_baseline(rewards, group_ids, beta), cap_v0)
+    residual = credit.terminal_residual(terms, completion_mask, rewards, baseline)
+    return residual_penalty(residual, rewards - baseline, penalty, huber_delta)
+
+
+def a_star_loss(
+    logprobs, ref_logprobs, completion_mask, rewards, reference_rate, beta, penalty="squared", huber_delta=0.5
+):
+    """A*-PO's regression of the solution's log-ratio on its optimal advantage (arXiv 2505.20686), halved.
+
+        mean_B 1/2 (sum_t rho_t - (R - V*))^2,   V* = beta log((1 - p) + p e^{1/beta})
+
+    With p exact its expected gradient is 0 at the soft optimum. The paper has two betas (its scripts 0.5 in V*, 1e-3 in
+    rho), for which that does not hold; here one.
+
+    Args:
+        reference_rate: p, the reference's success rate on each row's prompt, float [B]; the others, returns and raises:
+            as `value_loss`, which also subtracts kappa.
+    """
+    terms = credit.rho(logprobs, ref_logprobs, completion_mask, beta)
+    baseline = credit.soft_value(reference_rate, beta)
     residual = credit.terminal_residual(terms, completion_mask, rewards, baseline)
     return residual_penalty(residual, rewards - baseline, penalty, huber_delta)
 

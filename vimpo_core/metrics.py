@@ -206,7 +206,7 @@ def _reward_mean(value, config, history):
 
 def _untrained_role(config, how):
     rule = RULES[config.algorithm]
-    return "" if rule.value else f"{rule.name} does not train it; it is measured {how}. "
+    return "" if rule.value == "plain" else f"{rule.name} does not train it; it is measured {how}. "
 
 
 def _value_loss(value, config, history):
@@ -314,6 +314,8 @@ def _dead_group_share(value, config, history):
     del history
     if value > 0.7:
         return "Most groups agree, so most of the batch teaches nothing about the reward. Use larger groups or more operands."
+    if RULES[config.algorithm].value == "optimal":
+        return "These groups teach as others do: R is compared with V* of the reference, not with the group."
     if RULES[config.algorithm].value:
         return "In these groups R equals its mean: the value loss only pulls their log-ratios back to zero."
     if config.algorithm in ("ppo", "vineppo", "reinforce"):

@@ -29,12 +29,19 @@ WHY_NOT = {
     "recorded": "Log-probabilities or KL were not recorded at this step.",
     "critic": "There is no learned critic here: train with PPO to get one.",
     "monte_carlo": "Monte Carlo values were not measured yet.",
+    "collision": "Σ π² of each token's distribution was not recorded at this step.",
+    "reference": "The reference's success rate on the prompt was not measured: train with A*-PO to have it.",
     "group": "Needs the other solutions of the prompt, and a typed one stands alone.",
     "step": "The push is scaled over the solutions of a step, and a typed one stands alone.",
 }
 """Why a rule has no number here."""
 
 _PAIR = ("logprob", "ref_logprob", "kl")
+_RARE = {
+    "critic_values": "critic", "mc_values": "monte_carlo", "entropy": "recorded", "collision": "collision",
+    "reference_rate": "reference",
+}  # fmt: skip
+"""Array of a trace -> the key of WHY_NOT where it is missing."""
 _SAME = 1e-9
 """Of a rule's largest magnitude: numbers nearer than this are called equal, more than float64 loses on the way."""
 
@@ -91,13 +98,14 @@ def batch_of(
         np.arange(max((len(t.ids) for t in traces), default=0))
         < np.array([len(t.ids) for t in traces])[:, None]
     )
-    recorded = {name: [getattr(t, name) for t in traces] for name in (*_PAIR, "critic_values", "mc_values")}
+    recorded = {name: [getattr(t, name) for t in traces] for name in (*_PAIR, *_RARE)}
     if mc_values is not None:
         recorded["mc_values"] = list(mc_values)
     missing = frozenset(name for name, rows in recorded.items() if any(row is None for row in rows))
     padded = {
         name: None if name in missing else _padded(rows, mask.shape[1] + (name == "mc_values"))
         for name, rows in recorded.items()
+        if name != "reference_rate"
     }
     logprobs, ref_logprobs, kl = (
         np.full(mask.shape, np.nan) if padded[name] is None else padded[name] for name in _PAIR
@@ -111,6 +119,9 @@ def batch_of(
         np.array([t.group_id for t in traces]),
         padded["critic_values"],
         padded["mc_values"],
+        padded["entropy"],
+        padded["collision"],
+        None if "reference_rate" in missing else np.array(recorded["reference_rate"], dtype=np.float64),
     )
     return Batch(traces, sampled, config, token_budget, is_typed, missing)
 
@@ -127,9 +138,7 @@ def needs_group(key: str) -> bool:
 
 def _judgement(batch: Batch, key: str) -> Judgement:
     no_credit = _why_no_credit(batch, key)
-    no_push = no_credit
-    if batch.is_typed and not no_credit:
-        no_push = "group" if RULES[key].value else "step"
+    no_push = no_credit or _why_no_push(batch, key)
     found = None if no_credit else RULES[key].credit(batch.sampled, batch.config)
     weights, rms = None, 0.0
     if not no_push:
@@ -143,10 +152,23 @@ def _why_no_credit(batch: Batch, key: str) -> str:
     if batch.is_typed and needs_group(key):
         return "group"
     rule = RULES[key]
-    if rule.value:
-        return "recorded" if batch.missing.intersection(_PAIR) else ""
-    names = {"critic_values": "critic", "mc_values": "monte_carlo"}
-    return next((names[name] for name in rule.needs if name in batch.missing), "")
+    if batch.missing.intersection(
+        _PAIR if rule.value else ("logprob",) if "collision" in rule.extras else ()
+    ):
+        return "recorded"
+    return "" if rule.value else _first_missing(batch, key)
+
+
+def _why_no_push(batch: Batch, key: str) -> str:
+    """Beyond what its credit needs: a value loss its baseline, an actor the step that it is scaled over."""
+    rule = RULES[key]
+    if rule.value == "plain" or rule.value == "soft":
+        return "group" if batch.is_typed else ""
+    return _first_missing(batch, key) or ("step" if batch.is_typed else "")
+
+
+def _first_missing(batch: Batch, key: str) -> str:
+    return next((_RARE[name] for name in RULES[key].needs if name in batch.missing), "")
 
 
 def _padded(rows, width) -> np.ndarray:
@@ -180,13 +202,13 @@ def shown_credit(batch: Batch, judged: Judgement, key: str, index: int) -> tuple
     if not RULES[key].value:
         return views.units(values, CREDIT_DECIMALS), CREDIT_DECIMALS
     book = ledger_of(batch, key, index)
-    return book.arrays["td_terms" if key == "vimpo_value" else "advantages"], book.reward_decimals
+    return book.arrays["td_terms" if RULES[key].advantages is None else "advantages"], book.reward_decimals
 
 
 def ledger_of(batch: Batch, key: str, index: int) -> views.Ledger:
-    """The shown numbers of a solution as a VIMPO rule reads them: with its KL, and without one where it is soft."""
+    """The shown numbers of a solution as a rule with a value loss reads them: with its KL, and without one where it is soft."""
     length = len(batch.traces[index].ids)
-    kl = 0 * batch.sampled.kl if RULES[key].value == "soft" else batch.sampled.kl
+    kl = batch.sampled.kl if RULES[key].value == "plain" else 0 * batch.sampled.kl
     trace = batch.traces[index].with_(kl=kl[index, :length])
     return views.ledger(trace, batch.config.beta, batch.config.gae_lambda)
 

@@ -51,7 +51,7 @@ class Scores:
     """Per-token measurements, float [B, T], nats, 0 where masked; `logprobs` carries the gradient when asked for.
 
     topk_*: [B, T, 2k], the policy's k best then the reference's; top_k_kl: [B, T], KL with all but the policy's k best tokens
-    as one lump, at most `kl`; None unless asked for.
+    as one lump, at most `kl`; None unless asked for. collision: sum_v pi_v^2, the chance that two draws agree, no unit.
     """
 
     logprobs: torch.Tensor
@@ -62,6 +62,7 @@ class Scores:
     topk_logprobs: torch.Tensor | None = None
     topk_ref_logprobs: torch.Tensor | None = None
     top_k_kl: torch.Tensor | None = None
+    collision: torch.Tensor | None = None
 
 
 def make_batch(
@@ -149,11 +150,13 @@ def score(
         ref_logits = completion_logits(models.reference(policy), batch)
         ref_logprobs = token_logprobs(ref_logits, batch)
         logits = logits.detach()
+        entropy, collision = _spread(logits, row_chunk)
         return Scores(
             logprobs=logprobs,
             ref_logprobs=ref_logprobs,
             kl=_blank(credit.exact_kl(logits, ref_logits, row_chunk), batch),
-            entropy=_blank(_entropy(logits, row_chunk), batch),
+            entropy=_blank(entropy, batch),
+            collision=_blank(collision, batch),
             **(_top_k(logits, ref_logits, top_k, row_chunk) if top_k else {}),
             top_k_kl=_blank(lumped_kl(logits, ref_logits, kl_top_k), batch) if kl_top_k else None,
         )
@@ -223,14 +226,13 @@ def _blank(values, batch):
     return torch.where(batch.completion_mask, values, torch.zeros_like(values))
 
 
-def _entropy(logits, row_chunk):
-    """- sum_v pi log pi over the vocabulary, nats, [B, T]."""
-    rows = logits.reshape(-1, logits.shape[-1])
-    chunks = [
-        torch.distributions.Categorical(logits=_precise(c), validate_args=False).entropy()
-        for c in rows.split(row_chunk)
-    ]
-    return torch.cat(chunks).reshape(logits.shape[:-1])
+def _spread(logits, row_chunk):
+    """- sum_v pi log pi (nats) and sum_v pi^2 over the vocabulary, [B, T] each."""
+    found = []
+    for rows in logits.reshape(-1, logits.shape[-1]).split(row_chunk):
+        chances = torch.distributions.Categorical(logits=_precise(rows), validate_args=False)
+        found.append((chances.entropy(), chances.probs.square().sum(-1)))
+    return tuple(torch.cat(chunks).reshape(logits.shape[:-1]) for chunks in zip(*found, strict=True))
 
 
 def _top_k(logits, ref_logits, k, row_chunk):

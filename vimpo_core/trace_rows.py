@@ -20,7 +20,7 @@ _RECORD_FIELDS = (
     "reward_reason", "status", "answer", "first_wrong", "provenance",
 )  # fmt: skip
 
-_RARE_ARRAYS = {"critic_values": 0, "mc_values": 1}
+_RARE_ARRAYS = {"critic_values": 0, "mc_values": 1, "collision": 0}
 """name -> how many numbers it has beyond one a token."""
 
 COLUMNS = (
@@ -41,11 +41,12 @@ def to_row(trace: CreditTrace) -> tuple:
     )  # fmt: skip
 
 
-def _rare(trace: CreditTrace, length: int) -> dict[str, list[float]]:
-    """Arrays that few runs have, as numbers in the record: a column for them would be one that older files lack."""
+def _rare(trace: CreditTrace, length: int) -> dict[str, list[float] | float]:
+    """What few runs have, as numbers in the record: a column for it would be one that older files lack."""
     shapes = {name: (length + more,) for name, more in _RARE_ARRAYS.items()}
     found = {name: _blob(trace, name, "<f4", getattr(trace, name), shape) for name, shape in shapes.items()}
-    return {name: np.frombuffer(blob, "<f4").tolist() for name, blob in found.items() if blob is not None}
+    numbers = {name: np.frombuffer(blob, "<f4").tolist() for name, blob in found.items() if blob is not None}
+    return numbers | ({} if trace.reference_rate is None else {"reference_rate": trace.reference_rate})
 
 
 def _topk_blobs(trace: CreditTrace, length: int) -> tuple:

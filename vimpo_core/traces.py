@@ -10,8 +10,10 @@ from vimpo_core.tasks import Task
 from vimpo_core.types import CreditTrace, StopReason, TopK
 
 
-def make_traces(policy: LanguageModel, task: Task, step: int, experience) -> list[CreditTrace]:
-    """One trace a rollout of `experience` (algorithms.Experience), in its order."""
+def make_traces(
+    policy: LanguageModel, task: Task, step: int, experience, with_collision: bool = False
+) -> list[CreditTrace]:
+    """One trace a rollout of `experience` (algorithms.Experience), in its order; with sum pi^2 where asked for."""
     arrays, topk = _arrays(experience.scores)
     baseline = credit.group_mean(experience.rewards, experience.group_ids).tolist()
     rewards, group_ids = experience.rewards.tolist(), experience.group_ids.tolist()
@@ -21,9 +23,11 @@ def make_traces(policy: LanguageModel, task: Task, step: int, experience) -> lis
         for name, array, more in (
             ("critic_values", experience.critic_values, 0),
             ("mc_values", experience.mc_values, 1),
+            ("collision", experience.scores.collision if with_collision else None, 0),
         )
         if array is not None
     }
+    rates = None if experience.reference_rate is None else experience.reference_rate.tolist()
     traces = []
     for row, (problem, rollout, verdict) in enumerate(
         zip(experience.problems, experience.rollouts, experience.verdicts, strict=True)
@@ -36,6 +40,7 @@ def make_traces(policy: LanguageModel, task: Task, step: int, experience) -> lis
                 sample_idx=row - group_ids.index(group_ids[row]),
                 reward=rewards[row],
                 group_mean_reward=baseline[row],
+                reference_rate=rates and rates[row],
                 prompt_ids=rollout.prompt_ids,
                 ids=np.asarray(rollout.ids, dtype=np.int32),
                 sampler_logprob=rollout.sampler_logprob.astype(np.float32),

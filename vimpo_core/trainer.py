@@ -44,6 +44,11 @@ class Group:
     def tokens(self) -> int:
         return sum(len(rollout.ids) for rollout in self.rollouts)
 
+    @property
+    def is_flipped(self) -> bool:
+        """Whether the first solution's reward is flipped: that of all of them where whole groups flip."""
+        return self.rewards[0] != self.verdicts[0].reward
+
 
 class Trainer:
     """One run in memory: `step()` until `done`. Raises ValueError if the model or the resume state does not fit."""
@@ -97,7 +102,8 @@ class Trainer:
         metrics |= learned | algorithms.describe(self.config.at(step), experience)
 
         self.next_step = step + 1
-        traces = make_traces(self.policy, self.task, step, experience)
+        keeps_collision = "collision" in self.extras or self._keeps_snapshot(step)
+        traces = make_traces(self.policy, self.task, step, experience, keeps_collision)
         resume_state = self._resume_state()
         tokens = int(experience.batch.completion_mask.sum())
         elapsed = time.monotonic() - wall
@@ -116,7 +122,7 @@ class Trainer:
 
     def _collect(self, step) -> tuple[dict[str, float], Experience]:
         """Sample the step's rollouts, measure on held-out problems when it is time, verify, flip, and score."""
-        config, metrics, mc_values, tried = self.config, {}, None, 0
+        config, metrics, mc_values, rates, tried = self.config, {}, None, None, 0
         with models.merged(self.policy) as model:
             groups, tokens = self._sample(model, step)
             if step % config.eval_every == 0 or step == config.steps:
@@ -140,6 +146,8 @@ class Trainer:
                     self.policy, model, self.task, problems, rollouts, rewards, config.vine_rollouts,
                     noise, derived_seed(config.seed, step, "vine"),
                 )  # fmt: skip
+        if "reference_rate" in self.extras:
+            rates, tried = self._reference_rates(step, groups)
         batch = scores.make_batch(
             [r.prompt_ids for r in rollouts],
             [r.ids for r in rollouts],
@@ -151,6 +159,8 @@ class Trainer:
             old_logprobs[row, : len(rollout.ids)] = torch.from_numpy(rollout.sampler_logprob)
         states = critic.states_of(self.policy, batch) if self.learner else None
         group_ids = np.repeat(np.arange(len(groups)), config.group_size)
+        if rates is not None:
+            rates = torch.tensor(rates, dtype=old_logprobs.dtype, device=self.policy.device)[group_ids]
         return metrics, Experience(
             batch=batch,
             scores=self._score(batch, top_k=TOP_K if self._keeps_snapshot(step) else 0),
@@ -167,6 +177,7 @@ class Trainer:
                 self.learner.critic, states, batch.completion_mask
             ),
             mc_values=None if mc_values is None else torch.from_numpy(mc_values).to(self.policy.device),
+            reference_rate=rates,
         )  # fmt: skip
 
     def _sample(self, model, step) -> tuple[list[Group], int]:
@@ -185,23 +196,11 @@ class Trainer:
         return groups, tokens
 
     def _sample_groups(self, model, step, again, count) -> list[Group]:
-        config, policy, size = self.config, self.policy, self.config.group_size
+        config, size = self.config, self.config.group_size
         problems = self.task.problems(f"{config.seed}/train/{step}{again}", "train", count)
-        rollouts = sampler.sample(
-            model,
-            [models.encode(policy, p.prompt, "prompt") for p in problems],
-            size,
-            self.task.max_new_tokens,
-            policy.eos_id,
-            policy.pad_id,
-            seed=derived_seed(config.seed, step, f"rollouts{again}"),
+        rollouts, verdicts = self._solutions(
+            model, problems, size, derived_seed(config.seed, step, f"rollouts{again}")
         )
-        verdicts = [
-            self.task.verify(
-                problems[i // size], models.completion_text(policy, r.ids, self.task.end), r.finish_reason
-            )
-            for i, r in enumerate(rollouts)
-        ]
         unit = size if config.reward_noise_unit == "group" else 1
         rewards = flipped(
             [v.reward for v in verdicts], config.reward_noise, f"{config.seed}/flips/{step}{again}", unit
@@ -210,6 +209,46 @@ class Trainer:
             Group(problem, rollouts[at : at + size], verdicts[at : at + size], rewards[at : at + size])
             for problem, at in zip(problems, range(0, len(rollouts), size), strict=True)
         ]
+
+    def _solutions(self, model, problems, size, seed) -> tuple[list[Rollout], list[Verdict]]:
+        """`size` solutions to each problem, and what the verifier makes of them."""
+        policy = self.policy
+        rollouts = sampler.sample(
+            model,
+            [models.encode(policy, p.prompt, "prompt") for p in problems],
+            size,
+            self.task.max_new_tokens,
+            policy.eos_id,
+            policy.pad_id,
+            seed=seed,
+        )
+        return rollouts, [
+            self.task.verify(
+                problems[i // size], models.completion_text(policy, r.ids, self.task.end), r.finish_reason
+            )
+            for i, r in enumerate(rollouts)
+        ]
+
+    def _reference_rates(self, step, groups) -> tuple[list[float], int]:
+        """The reference's success rate on each group's problem, and how many tokens were sampled for it.
+
+        The same careless grader judges these solutions: the trainer never sees the truth. Where whole groups flip, a grader
+        who is wrong about a problem is wrong about the reference's solutions to it too. Where each solution flips by itself,
+        V* is that of the flipped rewards, whose spread lifts it (E exp(R/beta) is convex) above what fits their mean.
+        """
+        config, size = self.config, self.config.reference_rollouts
+        rollouts, verdicts = self._solutions(
+            models.reference(self.policy),
+            [group.problem for group in groups],
+            size,
+            derived_seed(config.seed, step, "reference"),
+        )
+        rewards = [v.reward for v in verdicts]
+        if config.reward_noise_unit == "group":
+            rewards = [1 - r if groups[i // size].is_flipped else r for i, r in enumerate(rewards)]
+        else:
+            rewards = flipped(rewards, config.reward_noise, f"{config.seed}/flips/{step}/reference")
+        return np.reshape(rewards, (-1, size)).mean(axis=1).tolist(), sum(len(r.ids) for r in rollouts)
 
     def _update(self, step, experience) -> dict[str, float]:
         """Optimizer updates on the batch (none after the last record). Returns the metrics of the first one's loss."""

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vimpo_core import credit
 from vimpo_core.intervals import difference_bounds, phi_of_pairs, wilson_bounds
 
 STAGES = (16, 64, 256)
@@ -330,8 +331,7 @@ def soft_value(p_ref, beta: float):
 
         V_soft = beta log(1 + p_ref (e^{1/beta} - 1)) = beta log((1 - p_ref) + p_ref e^{1/beta})
 
-    Computed in log space: e^{1/beta} would overflow below beta 0.0014. It rises with p_ref, so the ends of an interval
-    of p_ref go to the ends of an interval of V_soft.
+    It rises with p_ref, so the ends of an interval of p_ref go to the ends of an interval of V_soft.
 
     Args:
         p_ref: success rate of the reference from the state, array or number in [0, 1]; beta: reward per nat, > 0.
@@ -344,9 +344,7 @@ def soft_value(p_ref, beta: float):
     """
     if not beta > 0:
         raise ValueError(f"beta must be > 0, got {beta}. Use the run's own.")
-    p_ref = np.asarray(p_ref, dtype=np.float64)
-    with np.errstate(divide="ignore"):  # log 0 = -inf is meant
-        return beta * np.logaddexp(np.log1p(-p_ref), np.log(p_ref) + 1 / beta)
+    return credit.soft_value(np.asarray(p_ref, dtype=np.float64), beta)
 
 
 def soft_curve(reference: PrefixValues, beta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

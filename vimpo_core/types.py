@@ -113,6 +113,10 @@ class CreditTrace:
     """V(s_t) before each token by the run's learned critic, float32 [T], reward units."""
     mc_values: np.ndarray | None = None
     """Success rate from every prefix as the run's own rollouts found it (VinePPO), float32 [T+1]."""
+    collision: np.ndarray | None = None
+    """sum_v pi^2 where each token was drawn, float32 [T]: at snapshot steps, and at every step of a rule that reads it."""
+    reference_rate: float | None = None
+    """The reference's success rate on the prompt as the run's own rollouts found it (A*-PO), flips included."""
     rewards: dict[str, float] = field(default_factory=dict)
     reward_reason: str = ""
     status: str = ""

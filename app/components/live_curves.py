@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from app.components.assets import as_data, read_asset
-from app.components.hues import hues_css
+from app.components.hues import hues_css, style_of
 from vimpo_core.config import TrainConfig
 from vimpo_core.family import RULES
 from vimpo_core.metrics import METRICS, Row, series, thin
@@ -71,6 +71,7 @@ def run_payload(run_id: str, config: TrainConfig, rows: Sequence[Row]) -> dict[s
         "id": run_id,
         "name": ALGORITHM_NAMES[config.algorithm],
         "style": config.algorithm,
+        **style_of(config.algorithm),
         "last_step": rows[-1]["step"] if rows else None,
         "series": {name: _points(rows, name) for chart in CHARTS for name in chart.metrics},
         "notes": {name: _note(name, config, rows) for chart in CHARTS for name in chart.metrics},

@@ -96,11 +96,14 @@ const SHAPES = {
   pentagon: "M0,-5.5L5.2,-1.7L3.2,4.5H-3.2L-5.2,-1.7Z",
   star: "M0,-6.5L1.8,-2L6.5,-2L2.7,1L4.2,6L0,3L-4.2,6L-2.7,1L-6.5,-2L-1.8,-2Z",
   hourglass: "M-5,-5.5H5L-5,5.5H5Z",
+  house: "M-4.5,5V-1L0,-6L4.5,-1V5Z",
+  "half-moon": "M-5.5,-2.5H5.5A5.5,5.5 0 0 1 -5.5,-2.5Z",
+  arrow: "M0,-6L5.5,0H2V5.5H-2V0H-5.5Z",
 };
 
 function mark(view, arm, x, y, size = 1, isSmall = false) {
   return shape("path", {
-    class: isSmall ? "mark small" : "mark", d: SHAPES[arm.marker], stroke: arm.hues[view.theme],
+    class: isSmall ? "mark small" : "mark", d: SHAPES[arm.marker] ?? SHAPES.circle, stroke: arm.hues[view.theme],
     fill: isSmall ? "none" : view.paper, transform: `translate(${x.toFixed(1)} ${y.toFixed(1)}) scale(${size})`,
   });
 }

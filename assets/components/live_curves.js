@@ -15,7 +15,6 @@ export default function ({ data: [data], parentElement }) {
 }
 
 const MARGIN = { left: 46, right: 10, top: 8, bottom: 22 };
-const DASH = { vimpo: [], grpo: [7, 5] };
 const SVG = "http://www.w3.org/2000/svg";
 
 function createView(root) {
@@ -84,10 +83,29 @@ function buildLegend(view) {
     ...view.data.runs.map((run) => {
       const item = element("li");
       item.dataset.style = run.style;
-      item.append(element("span", "swatch"), element("span", "", run.name));
+      item.append(swatch(run), element("span", "", run.name));
       return item;
     }),
   );
+}
+
+function swatch(run) {
+  const icon = document.createElementNS(SVG, "svg");
+  icon.setAttribute("class", "swatch");
+  icon.setAttribute("viewBox", "0 0 40 4");
+  icon.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS(SVG, "path");
+  line.setAttribute("d", "M0 2H40");
+  line.setAttribute("stroke", "currentColor");
+  line.setAttribute("stroke-width", "3");
+  line.setAttribute("stroke-dasharray", (run.dash ?? []).join(" "));
+  icon.append(line);
+  return icon;
+}
+
+// A rule that Python sent no hue for is drawn in the colour of the text.
+function hueOf(view, run) {
+  return run.hues?.[view.root.dataset.theme] ?? view.theme.ink;
 }
 
 function buildTiles(view) {
@@ -306,8 +324,6 @@ function readTheme(root) {
     ink: resolve("--ink"),
     muted: resolve("--muted"),
     rule: resolve("--rule"),
-    vimpo: resolve("--vimpo"),
-    grpo: resolve("--grpo"),
     font: getComputedStyle(root).fontFamily,
   };
   probe.remove();
@@ -437,11 +453,11 @@ function paintAxes(context, view, tile, frame) {
 }
 
 function paintLine(context, view, frame, { metric, run, steps, values }) {
-  const colour = view.theme[run.style];
+  const colour = hueOf(view, run);
   context.strokeStyle = colour;
   context.lineWidth = metric.open ? 1.5 : 2.25;
   context.lineJoin = "round";
-  context.setLineDash(DASH[run.style]);
+  context.setLineDash(run.dash ?? []);
   context.beginPath();
   let connected = false;
   for (let i = 0; i < steps.length; i++) {
@@ -490,7 +506,7 @@ function paintCrosshair(context, view, tile, frame, lines) {
   for (const { metric, run, steps, values } of lines) {
     const at = indexAt(steps, view.hover);
     if (at < 0 || values[at] === null || steps[at] < frame.low) continue;
-    paintDot(context, view, frame, view.theme[run.style], steps[at], values[at], metric.open, 4.5);
+    paintDot(context, view, frame, hueOf(view, run), steps[at], values[at], metric.open, 4.5);
   }
   if (tile === view.hoverTile) paintStepLabel(context, view, frame, x);
 }

@@ -83,7 +83,7 @@ def test_the_sliders_move_what_depends_on_them_and_nothing_else(runs, run):
     widget(at.select_slider, "beta").set_value(0.5)
     after = strips(again(at))["rows"]
     moved = {b["key"] for b, a in zip(before, after, strict=True) if b != a}
-    assert moved == {"vimpo", "vimpo_value", "vimpo_soft"}
+    assert moved == {"vimpo", "vimpo_value", "vimpo_soft", "a_star_po"}
     assert "Read at beta 0.5; the run had 0.1 at this step." in words(at)
 
 

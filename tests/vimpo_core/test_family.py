@@ -4,12 +4,13 @@ Float64 throughout; 1e-9 is the project's bar.
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 import torch
 
-from vimpo_core import algorithms, credit, family, losses
+from vimpo_core import algorithms, credit, family, losses, tabular, two_optima
 from vimpo_core.algorithms import Experience
 from vimpo_core.config import ALGORITHMS, VALUE_LOSS_ALGORITHMS, TrainConfig
 from vimpo_core.family import RULES, SLOTS, Sampled, weights
@@ -41,6 +42,9 @@ def make_sampled(seed=0, groups=3, size=4, length=6) -> Sampled:
         group_ids=np.repeat(np.arange(groups), size),
         critic_values=np.where(mask, rng.random((rows, length)), 0.0),
         mc_values=mc_values,
+        entropy=np.where(mask, rng.exponential(0.5, (rows, length)), 0.0),
+        collision=np.where(mask, np.exp(logprobs) ** 2 + rng.random((rows, length)) * np.exp(logprobs), 0.0),
+        reference_rate=np.repeat(rng.integers(0, 9, groups) / 8, size),
     )
 
 
@@ -54,12 +58,12 @@ def trained_weights(key, sampled: Sampled, config: TrainConfig) -> np.ndarray:
     """-dL/dlogprob by autograd, of the loss that trains, at the policy that sampled."""
     t = in_torch(sampled)
     config = dataclasses.replace(config, algorithm=key)
-    measured = Scores(t.logprobs, t.ref_logprobs, t.kl, torch.zeros_like(t.kl), top_k_kl=t.kl)
+    measured = Scores(t.logprobs, t.ref_logprobs, t.kl, t.entropy, top_k_kl=t.kl, collision=t.collision)
     batch = Batch(None, None, None, torch.zeros_like(t.completion_mask, dtype=torch.long), t.completion_mask)
     experience = Experience(
         batch=batch, scores=measured, old_logprobs=t.logprobs, rewards=t.rewards, group_ids=t.group_ids, problems=[],
         rollouts=[], verdicts=[], token_budget=BUDGET, tokens_sampled=0, critic_values=t.critic_values,
-        mc_values=t.mc_values,
+        mc_values=t.mc_values, reference_rate=t.reference_rate,
     )  # fmt: skip
     logprobs = t.logprobs.clone().requires_grad_()
     algorithms.loss(config, experience, measured, logprobs)[0].backward()
@@ -128,10 +132,19 @@ def test_padding_carries_no_credit_and_no_weight(key):
     assert not weights(key, sampled, config, BUDGET)[outside].any()
 
 
-def test_a_rule_whose_extra_array_was_not_measured_says_which():
-    sampled = dataclasses.replace(make_sampled(), critic_values=None)
-    with pytest.raises(ValueError, match="needs critic_values, which was not measured"):
-        weights("ppo", sampled, TrainConfig(algorithm="ppo"), BUDGET)
+@pytest.mark.parametrize(
+    ("key", "array"),
+    [
+        ("ppo", "critic_values"),
+        ("otb", "collision"),
+        ("a_star_po", "reference_rate"),
+        ("grpo_entropy", "entropy"),
+    ],
+)
+def test_a_rule_whose_extra_array_was_not_measured_says_which(key, array):
+    sampled = dataclasses.replace(make_sampled(), **{array: None})
+    with pytest.raises(ValueError, match=f"needs {array}, which was not measured"):
+        weights(key, sampled, TrainConfig(algorithm=key), BUDGET)
 
 
 # ---- reduces to
@@ -176,6 +189,17 @@ def test_dr_grpo_points_where_reinforce_with_the_group_baseline_does():
         BUDGET * weights("dr_grpo", sampled, config, BUDGET),
         weights("reinforce_baseline", sampled, config, BUDGET),
     )
+
+
+def test_the_three_rules_that_are_one_with_one_update_a_batch_say_so():
+    sampled, config = make_sampled(25), TrainConfig()
+    first, *others = (
+        weights(key, sampled, config, BUDGET) for key in ("reinforce_baseline", "rloo", "dr_grpo")
+    )
+    for other in others:
+        assert cosine(first, other) == pytest.approx(1, abs=1e-12)
+    saying = {key for key, rule in RULES.items() if "are one rule" in rule.differs}
+    assert saying == {"reinforce_baseline", "rloo", "dr_grpo"}
 
 
 def test_ppo_with_lambda_1_and_a_critic_that_knows_the_group_mean_is_reinforce_with_baseline():
@@ -255,6 +279,170 @@ def test_an_adaptive_actor_is_silent_before_learning():
     close(weights("vimpo", same, adaptive, BUDGET), weights("vimpo_value", same, adaptive, BUDGET))
 
 
+# ---- A*-PO, on trees where everything is exact
+
+TREES = [two_optima.example(3, 3, seed) for seed in range(4)]
+
+
+def expected_gradient(tree, policy, reference, beta, rate):
+    """E_pi of A*-PO's gradient in the logits: [vocab^d, vocab] each depth, from the lab's own residual."""
+    mask = np.ones((tree.rewards.size, tree.depth), dtype=bool)
+    logprobs, ref_logprobs = (tabular.along_paths(tree, levels) for levels in (policy, reference))
+    sampled = Sampled(
+        logprobs, ref_logprobs, 0 * logprobs, mask, tree.rewards, np.zeros(tree.rewards.size, int),
+        reference_rate=np.full(tree.rewards.size, rate),
+    )  # fmt: skip
+    residual, _ = family.residual(RULES["a_star_po"], sampled, TrainConfig(beta=beta))
+    of_paths = tabular.Tree(tree.vocab, tree.depth, residual)
+    values, chosen = tabular.plain_values(of_paths, policy)
+    reached = tabular.prefix_logprobs(policy)
+    return [
+        beta * np.exp(p) * (q - v[:, None]) for p, v, q in zip(reached, values, chosen, strict=True)
+    ], residual
+
+
+@pytest.mark.parametrize("place", range(len(TREES)))
+@pytest.mark.parametrize("beta", [0.1, 0.5])
+def test_with_v_star_exact_a_star_po_rests_at_the_soft_optimum_and_not_at_the_local_fixed_point(place, beta):
+    tree, reference = TREES[place]
+    rate = tabular.plain_values(tree, reference)[0][0][0]
+    soft, values, _ = tabular.soft_optimum(tree, reference, beta)
+    close(credit.soft_value(np.array([rate]), beta), values[0])
+    gradient, residual = expected_gradient(tree, soft, reference, beta, rate)
+    close(residual, 0)  # not only the expected gradient: every solution's own
+    assert max(np.abs(level).max() for level in gradient) <= TOL
+    local = tabular.local_fixed_point(tree, reference, beta)
+    gradient, _ = expected_gradient(tree, local, reference, beta, rate)
+    assert max(np.abs(level).max() for level in gradient) > 1e-5
+
+
+def test_v_star_of_a_few_rates_worked_by_hand():
+    # beta 1: log((1 - p) + p e): 0, log(.5 + .5 e) = .6201145069582775, 1.
+    close(credit.soft_value(np.array([0.0, 0.5, 1.0]), 1.0), [0, 0.6201145069582775, 1])
+    # beta 1e-4: e^{1/beta} overflows, V* does not: 1 + beta log p.
+    close(credit.soft_value(np.array([0.0, 0.25]), 1e-4), [0, 1 + 1e-4 * np.log(0.25)])
+
+
+def test_a_star_po_pushes_every_token_of_a_solution_alike():
+    sampled = make_sampled(21)
+    found = weights("a_star_po", sampled, TrainConfig(), BUDGET)
+    for row, mask in zip(found, sampled.completion_mask, strict=True):
+        assert np.ptp(row[mask]) == 0
+
+
+def test_soft_vimpos_value_loss_is_a_star_pos_where_the_groups_own_rate_is_the_references():
+    sampled, config = make_sampled(22), TrainConfig(beta=0.3, actor_coef=0.0)
+    own = dataclasses.replace(sampled, reference_rate=credit.group_mean(sampled.rewards, sampled.group_ids))
+    close(weights("a_star_po", own, config, BUDGET), weights("vimpo_soft", own, config, BUDGET))
+
+
+# ---- the optimal token baseline
+
+
+def test_optimal_token_baseline_worked_example():
+    # One group. Solution 0 (R = 1): pi .5, .5 with sum pi^2 .5, .5 -> terms 1 - 1 + .5 = .5, W = .5, 1.
+    # Solution 1 (R = 0): pi .8, .5, .5 with .68, .5, .5 -> .08, .5, .5, W = .08, .58, 1.08.
+    # B_0 = .5 / .58, B_1 = 1 / 1.58 (+ 1e-8 below); at place 2 solution 1 is alone: 0.
+    logprobs = np.log([[0.5, 0.5, 1.0], [0.8, 0.5, 0.5]])
+    collision = np.array([[0.5, 0.5, 9.0], [0.68, 0.5, 0.5]])
+    mask = np.array([[True, True, False], [True, True, True]])
+    place = np.array([1.0, 0.0]), np.array([4, 4]), logprobs, collision, mask
+    found = credit.optimal_token_baseline(*place)
+    first, second = 0.5 / (0.58 + 1e-8), 1.0 / (1.58 + 1e-8)
+    close(found, [[first, second, 0], [first, second, 0]])
+    sampled = Sampled(logprobs, logprobs, 0 * logprobs, mask, place[0], place[1], collision=collision)
+    close(RULES["otb"].credit(sampled, TrainConfig()), [[1 - first, 1 - second, 0], [-first, -second, 0]])
+
+
+def test_a_certain_token_has_no_share_in_the_baseline_whatever_rounding_says():
+    certain = np.array([[1.0 - 1e-9, 0.5], [1.0 - 1e-9, 0.5]])
+    collision = np.array([[1.0 - 3e-9, 0.5], [1.0 - 2.5e-9, 0.5]])  # 1 - 2 pi + sum pi^2 comes out below 0
+    found = credit.optimal_token_baseline(
+        np.array([1.0, 0.0]), np.array([0, 0]), np.log(certain), collision, np.ones((2, 2), bool)
+    )
+    close(found, [[0, 0.5], [0, 0.5]], 1e-7)
+
+
+def enumerated(seed, depth=3):
+    """All solutions of a binary tree as one group, each as often as a policy with probabilities in quarters draws it."""
+    rng = np.random.default_rng(seed)
+    chances = [rng.integers(1, 4, 2**d) / 4 for d in range(depth)]
+    paths = np.array(list(itertools.product((0, 1), repeat=depth)))
+    prefixes = [paths[:, :d] @ (2 ** np.arange(d)[::-1]) for d in range(depth)]
+    taken = np.stack(
+        [np.where(paths[:, d], chances[d][prefixes[d]], 1 - chances[d][prefixes[d]]) for d in range(depth)], 1
+    )
+    rewards = (rng.random(len(paths)) < 0.5).astype(float)
+    rewards[:2] = 0, 1
+    often = np.round(taken.prod(1) * 4**depth).astype(int)
+    states = np.stack([2**d - 1 + prefixes[d] for d in range(depth)], 1)
+    rows = [np.repeat(a, often, axis=0) for a in (taken, rewards, paths, states)]
+    assert len(rows[0]) == 4**depth
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_optimal_token_baseline_keeps_reinforces_expected_gradient_and_lowers_its_variance(seed):
+    taken, rewards, paths, states = enumerated(seed)
+    collision = taken**2 + (1 - taken) ** 2
+    sampled = Sampled(
+        np.log(taken), np.log(taken), 0 * taken, np.ones(taken.shape, bool), rewards, np.zeros(len(rewards), int),
+        collision=collision,
+    )  # fmt: skip
+    config = TrainConfig()
+
+    def gradient(key):
+        """Mean over solutions of sum_t A_t d log pi_t, in the logits of each state: [states, 2]."""
+        advantages, total = RULES[key].advantages(sampled, config), np.zeros((7, 2))
+        for t in range(3):
+            chosen = np.eye(2)[paths[:, t]]
+            pi = np.where(chosen == 1, taken[:, t : t + 1], 1 - taken[:, t : t + 1])
+            np.add.at(total, states[:, t], advantages[:, t : t + 1] * (chosen - pi) / len(rewards))
+        return total
+
+    close(gradient("otb"), gradient("reinforce"))
+    squares = np.cumsum(1 - 2 * taken + collision, axis=1)
+
+    def variance(key):
+        return (RULES[key].advantages(sampled, config) ** 2 * squares).mean(axis=0)
+
+    assert (variance("otb") <= variance("reinforce_baseline") + TOL).all()
+    assert variance("otb").sum() < variance("reinforce_baseline").sum()
+
+
+# ---- the high-entropy mask
+
+
+def test_the_high_entropy_mask_worked_example():
+    # 10 sampled tokens with entropies .1 to 1; the .8 quantile interpolates to .82, so .9 and 1 are kept; padding never is.
+    entropy = np.array([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.7, 0.8, 0.9, 1.0, 1.1, 1.2]])
+    mask = np.array([[True] * 6, [True] * 4 + [False] * 2])
+    kept = credit.high_entropy(entropy, mask, 0.2)
+    assert kept.nonzero()[0].tolist() == [1, 1] and kept.nonzero()[1].tolist() == [2, 3]
+    assert (
+        credit.high_entropy(torch.from_numpy(entropy), torch.from_numpy(mask), 0.2).numpy().tolist()
+        == kept.tolist()
+    )
+    np.testing.assert_array_equal(credit.high_entropy(entropy, mask, 1.0), mask)
+    # Ties with the threshold are kept: of four equal ones all.
+    assert credit.high_entropy(np.full((1, 4), 0.3), np.ones((1, 4), bool), 0.2).all()
+
+
+def test_tokens_below_the_entropy_threshold_have_exactly_no_push_and_the_others_grpos():
+    sampled, config = make_sampled(23), TrainConfig(algorithm="grpo_entropy", top_entropy_quantile=0.3)
+    kept = credit.high_entropy(sampled.entropy, sampled.completion_mask, 0.3)
+    found, grpo = (weights(key, sampled, config, BUDGET) for key in ("grpo_entropy", "grpo"))
+    assert 0 < kept.sum() < sampled.completion_mask.sum()
+    assert not found[~kept].any() and np.array_equal(found[kept], grpo[kept])
+    trained = trained_weights("grpo_entropy", sampled, config)
+    assert not trained[~kept].any()
+
+
+def test_the_high_entropy_mask_with_share_1_is_grpo():
+    sampled, config = make_sampled(24), TrainConfig(top_entropy_quantile=1.0)
+    close(weights("grpo_entropy", sampled, config, BUDGET), weights("grpo", sampled, config, BUDGET))
+
+
 # ---- losses
 
 
@@ -280,6 +468,9 @@ NEW_LOSSES = {
     ),
     "normalised": lambda lp, t: losses.value_loss(
         lp, t.ref_logprobs, t.kl, t.completion_mask, t.rewards, t.group_ids, 0.3, "normalised"
+    ),
+    "a_star": lambda lp, t: losses.a_star_loss(
+        lp, t.ref_logprobs, t.completion_mask, t.rewards, t.reference_rate, 0.3
     ),
     "policy_gradient": lambda lp, t: losses.policy_gradient_loss(
         lp, t.critic_values - 0.4, t.completion_mask

@@ -27,6 +27,8 @@ def traces(tmp_path_factory):
         trace.with_(
             critic_values=random.random(len(trace.ids)).astype(np.float32),
             mc_values=np.append(random.random(len(trace.ids)), trace.reward).astype(np.float32),
+            collision=np.exp(-trace.entropy),
+            reference_rate=0.375,
         )
         for trace in RunsDir(folder).open(run_id).traces(STEP)
     ]
@@ -91,9 +93,40 @@ def test_what_was_not_measured_says_so_and_is_never_zero(traces):
         assert row["push"]["values"] is None and row["push"]["why_not"] == WHY_NOT[why]
 
 
+def test_without_the_sum_of_squares_the_optimal_token_baseline_says_that_it_was_not_recorded(traces):
+    batch, judged = made([t.with_(collision=None) for t in traces])
+    assert (judged["otb"].credit, judged["otb"].no_credit, judged["otb"].no_push) == (
+        None,
+        "collision",
+        "collision",
+    )
+    assert formula_diff.working(batch, judged, "otb", 0, 0).why_not == "collision"
+
+
+def test_without_the_references_rate_a_star_po_shows_its_credit_and_says_why_it_has_no_push(traces):
+    batch, judged = made([t.with_(reference_rate=None) for t in traces])
+    found = judged["a_star_po"]
+    assert found.push is None and (found.no_credit, found.no_push) == ("", "reference")
+    assert np.array_equal(found.credit, RULES["a_star_po"].credit(batch.sampled, batch.config))
+    assert formula_diff.working(batch, judged, "a_star_po", 0, 0).why_not == "reference"
+
+
+def test_the_shown_credit_of_a_star_po_is_rho_alone(traces):
+    batch, judged = made(traces)
+    index = wrong_one(traces)
+    shown, decimals = rule_views.shown_credit(batch, judged["a_star_po"], "a_star_po", index)
+    trace = traces[index]
+    exact = 0.3 * (trace.logprob.astype(np.float64) - trace.ref_logprob)
+    np.testing.assert_allclose(
+        shown / 10.0**decimals, exact, atol=0.3 * 1e-3
+    )  # log-probabilities are shown to .001
+
+
 def test_without_log_probabilities_the_rules_that_need_none_still_judge(traces):
     _, judged = made([t.with_(ref_logprob=None) for t in traces])
-    assert {key for key in RULES if judged[key].no_credit} == {"vimpo", "vimpo_value", "vimpo_soft"}
+    assert {key for key in RULES if judged[key].no_credit} == {
+        "vimpo", "vimpo_value", "vimpo_soft", "a_star_po",
+    }  # fmt: skip
     assert judged["vimpo"].no_credit == "recorded" and np.isfinite(judged["grpo"].weights).all()
 
 
@@ -109,7 +142,7 @@ def test_a_typed_solution_has_no_push_and_rules_with_a_group_say_that_they_need_
     judged = judge(batch)
     assert all(one.push is None for one in judged.values())
     assert {key for key in RULES if judged[key].no_credit == "group"} == {
-        "reinforce_baseline", "rloo", "grpo", "dr_grpo", "dapo",
+        "reinforce_baseline", "rloo", "otb", "grpo", "dr_grpo", "dapo", "grpo_entropy",
     }  # fmt: skip
     assert judged["vimpo"].credit is not None and judged["vimpo"].no_push == "group"
     assert judged["reinforce"].no_push == "step"
@@ -259,7 +292,7 @@ def test_worked_example_of_grpo(traces):
     four = [
         t.with_(group_id=0, sample_idx=i, reward=float(i == 0), group_mean_reward=0.25, ids=t.ids[:4], text=t.text[:4],
                 mask=t.mask[:4], logprob=t.logprob[:4], ref_logprob=t.ref_logprob[:4], kl=t.kl[:4],
-                critic_values=t.critic_values[:4], mc_values=t.mc_values[:5])
+                critic_values=t.critic_values[:4], mc_values=t.mc_values[:5], entropy=t.entropy[:4], collision=t.collision[:4])
         for i, t in enumerate(traces[:4])
     ]  # fmt: skip
     batch, judged = made(four)

@@ -70,6 +70,11 @@ def test_a_step_comes_back_bit_for_bit(store):
     assert_same_trace(made.traces[5], reader.trace(0, 1, 1))
 
 
+def test_the_references_rate_comes_back(store):
+    store.commit_step(record(traces=[plain_trace(reference_rate=0.375)]))
+    assert store.traces(0)[0].reference_rate == 0.375
+
+
 def test_what_was_not_recorded_stays_missing(store):
     store.commit_step(record(traces=[plain_trace()]))
     assert_same_trace(store.traces(0)[0], plain_trace())

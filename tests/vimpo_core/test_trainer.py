@@ -477,7 +477,64 @@ def test_dapo_replaces_groups_that_agree_and_counts_what_it_drew():
     assert before == after  # only groups that agreed were replaced
 
 
-@pytest.mark.parametrize("algorithm", ["vimpo", "vimpo_soft"])
+def test_a_star_po_tries_the_reference_on_every_prompt_and_counts_its_tokens():
+    config = small(algorithm="a_star_po", reference_rollouts=4, steps=2)
+    first, second, _ = train(config)
+    for record in (first, second):
+        rates = {
+            t.group_id: {u.reference_rate for u in record.traces if u.group_id == t.group_id}
+            for t in record.traces
+        }
+        assert all(len(of) == 1 and of <= {0, 0.25, 0.5, 0.75, 1} for of in rates.values())
+        own = sum(len(t.ids) for t in record.traces)
+        assert record.metrics["tokens_sampled"] > own + 3 * len(rates)
+    for a, b in zip(train(config), (first, second), strict=False):
+        assert_same_record(a, b)
+
+
+def test_the_rate_of_a_star_po_is_that_of_the_reference_and_not_of_the_policy():
+    config = small(algorithm="a_star_po", reference_rollouts=64)
+    trainer = Trainer(config)
+    untrained = trainer._collect(0)[1].reference_rate
+    trainer.policy = moved(config)
+    assert torch.equal(trainer._collect(0)[1].reference_rate, untrained)
+
+
+def test_a_careless_grader_judges_the_references_solutions_too():
+    truth, flipped = (
+        Trainer(small(algorithm="a_star_po", reference_rollouts=128, reward_noise=noise))
+        ._collect(0)[1]
+        .reference_rate
+        for noise in (0.0, 0.5)
+    )
+    assert (flipped - 0.5).abs().max() < 0.2 and (truth - 0.5).abs().max() > 0.2
+
+
+def test_where_whole_groups_flip_the_references_rate_flips_with_its_group():
+    settings = {
+        "algorithm": "a_star_po",
+        "reference_rollouts": 8,
+        "reward_noise_unit": "group",
+        "prompts_per_step": 12,
+    }
+    (_, true), (_, seen) = (
+        Trainer(small(reward_noise=noise, **settings))._collect(0) for noise in (0.0, 0.4)
+    )
+    is_flipped = seen.rewards != true.rewards
+    assert 0 < is_flipped.sum() < len(is_flipped)
+    assert torch.equal(
+        seen.reference_rate, torch.where(is_flipped, 1 - true.reference_rate, true.reference_rate)
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["otb", "vimpo"])
+def test_the_sum_of_squares_is_recorded_at_snapshots_and_wherever_the_rule_reads_it(algorithm):
+    for record in train(small(algorithm=algorithm, steps=2, snapshot_every=2)):
+        is_recorded = algorithm == "otb" or record.snapshot is not None
+        assert all((t.collision is not None) == is_recorded for t in record.traces)
+
+
+@pytest.mark.parametrize("algorithm", ["vimpo", "vimpo_soft", "a_star_po"])
 def test_refreshing_makes_the_policy_the_reference_so_that_credit_starts_from_0_again(algorithm):
     records = train(small(algorithm=algorithm, steps=4, refresh_every=2, warmup_steps=0, snapshot_every=1))
     assert records[1].metrics["kl_mean"] > 0 and records[3].metrics["kl_mean"] > 0

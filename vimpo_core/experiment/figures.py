@@ -8,35 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-LIGHT = {
-    "reinforce": ("#4a4d54", "#898c94", "#21242a"),
-    "reinforce_baseline": ("#1d6174", "#599aae", "#003441"),
-    "rloo": ("#7d5a47", "#b28c77", "#4f2f1d"),
-    "grpo": ("#0b7d72", "#41a296", "#054b44"),
-    "dr_grpo": ("#2d4333", "#69816f", "#0b2012"),
-    "dapo": ("#595d17", "#939855", "#2f3100"),
-    "ppo": ("#a0015b", "#ed5d9c", "#580030"),
-    "vineppo": ("#04510e", "#4f9250", "#002301"),
-    "vimpo_value": ("#6e0887", "#b359ce", "#350043"),
-    "vimpo": ("#6a43c9", "#9a7cfd", "#410192"),
-    "vimpo_soft": ("#8a6a00", "#af8e38", "#543f00"),
-}
-"""The app's shades of each learning rule on a light ground (a test compares them); arms of one rule take them in turn."""
-
-DARK = {
-    "reinforce": ("#8d9386", "#63685c", "#b9beb4"),
-    "reinforce_baseline": ("#17a9cb", "#0c6f86", "#84d2ea"),
-    "rloo": ("#f0e1d9", "#a99b94", "#fdf3ed"),
-    "grpo": ("#4fd1bf", "#03897b", "#a8f8eb"),
-    "dr_grpo": ("#71f29b", "#0daa58", "#e0ffe6"),
-    "dapo": ("#c9fa4d", "#88af0a", "#eaffc4"),
-    "ppo": ("#f85fb2", "#bc207e", "#feb2d6"),
-    "vineppo": ("#5aa63c", "#2f7604", "#98cd86"),
-    "vimpo_value": ("#fea8f6", "#b464ae", "#fef0fc"),
-    "vimpo": ("#b59cff", "#7359b5", "#ded6fd"),
-    "vimpo_soft": ("#d9bf57", "#927b07", "#ffeeac"),
-}
-"""The same for the page where the reader's system is dark; picture files are light."""
+from vimpo_core.rule_styles import DARK, DASHES, LIGHT
 
 CAPTIONS = {
     "accuracy": "Test accuracy: mean and 95% interval; each dot is a seed.",
@@ -49,9 +21,12 @@ CAPTIONS = {
 
 _INK, _LINE, _BACK = "#26303b", "#c9ced5", "#fffffe"
 _HOWS = ("sampled", "greedy")
-_DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (9, 3)), (0, (2, 4)))
+_POINTS_A_PIXEL = 0.3
+"""How the rules' dashes are drawn here, as multiples of the line's width."""
+_SPARE_DASHES = ("-", (0, (5, 2)), (0, (5, 1.5, 1, 1.5)), (0, (9, 3)), (0, (2, 4)))
+"""Lines of the second, third, ... arm of a rule."""
 _MARKERS = "os^DvPXph*d"
-"""Lines and dots of the first, second, ... arm: hues alone cannot be told apart by everybody."""
+"""Dots of the first, second, ... arm: hues alone cannot be told apart by everybody."""
 
 
 def draw_all(found: dict) -> dict[str, str]:
@@ -88,9 +63,17 @@ def _styled(arms: list[dict]) -> list[dict]:
     for i, arm in enumerate(arms):
         shades, copy = LIGHT[arm["algorithm"]], counts.get(arm["algorithm"], 0)
         counts[arm["algorithm"]] = copy + 1
-        look = {"hue": shades[copy % len(shades)], "dash": _DASHES[i % len(_DASHES)]}
+        look = {"hue": shades[copy % len(shades)], "dash": _dash(arm["algorithm"], copy)}
         styled.append({**arm, **look, "marker": _MARKERS[i % len(_MARKERS)]})
     return styled
+
+
+def _dash(algorithm: str, copy: int):
+    """The rule's own line for its first arm."""
+    if copy:
+        return _SPARE_DASHES[copy % len(_SPARE_DASHES)]
+    lengths = DASHES[algorithm]
+    return (0, tuple(_POINTS_A_PIXEL * length for length in lengths)) if lengths else "-"
 
 
 def _svg(draw: Callable, name: str, n_arms: int) -> str:

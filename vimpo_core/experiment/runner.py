@@ -307,5 +307,7 @@ def _price(job: Job, prices: dict[str, list[float]]) -> float:
     config, length = job.config, typical_length(job.config.operands)
     # From every prefix of a solution, on average half of it is left to sample.
     tries = config.vine_rollouts * length / 2 if config.algorithm == "vineppo" else 0
+    if config.algorithm == "a_star_po":
+        tries = config.reference_rollouts / config.group_size
     work = 1 + _SAMPLING_SHARE * tries + _UPDATE_SHARE * (config.updates_per_batch - 1)
     return config.steps * config.batch_size * length * work * _SECONDS_A_TOKEN

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tests.experiments import SMALL, carried_out, deadly, result_files, written
+from vimpo_core import rule_styles
 from vimpo_core.experiment import command, document, figures, report, tables
 from vimpo_core.experiment.document import Code, Figure, Folded, Heading, Paragraph, Table
 
@@ -134,12 +135,12 @@ def test_time_on_the_clock_counts_overlaps_once_and_pauses_not_at_all():
     assert tables.covered([(0, 10), (5, 12), (6, 7), (100, 101)]) == 13
 
 
-def test_every_learning_rule_has_the_shades_of_the_app():
-    from app.components.hues import SHADES
-    from vimpo_core.config import ALGORITHMS
-
-    assert {"light": figures.LIGHT, "dark": figures.DARK} == SHADES
-    assert set(ALGORITHMS) <= set(figures.LIGHT)
+def test_the_first_arm_of_every_rule_is_drawn_with_the_rules_own_hue_and_dash():
+    arms = [{"algorithm": key} for key in rule_styles.DASHES]
+    for arm in figures._styled(arms):
+        lengths = rule_styles.DASHES[arm["algorithm"]]
+        assert arm["hue"] == rule_styles.LIGHT[arm["algorithm"]][0]
+        assert arm["dash"] == ((0, tuple(0.3 * n for n in lengths)) if lengths else "-")
 
 
 def test_markdown_of_each_part():
