@@ -102,6 +102,9 @@ def modules() -> SimpleNamespace:
             value for name, value in vars(maker).items() if name.endswith("ExperienceMaker") and isinstance(value, type)
         ),
         GRPOTrainer=GRPOTrainer,
+        high_entropy_mask=lambda entropy, mask, quantile: GRPOTrainer.get_high_entropy_mask(
+            SimpleNamespace(accelerator=_OneProcess()), entropy, mask, quantile
+        ),
         selective_log_softmax=selective_log_softmax,
     )  # fmt: skip
 

@@ -215,6 +215,38 @@ def token_advantages(peers, batch) -> Iterator[Row]:
     )  # fmt: skip
 
 
+def newer_rules(peers, batch) -> Iterator[Row]:
+    mask, index = batch.completion_mask, batch.group_ids.numpy()
+    logprobs, collision = batch.logprobs.detach(), (batch.logits.softmax(-1) ** 2).sum(-1)
+    for kind, rewards in (("right or wrong", batch.rewards), ("graded", batch.graded)):
+        ours = rewards[:, None] - credit.optimal_token_baseline(
+            rewards, batch.group_ids, logprobs, collision, mask
+        )
+        theirs, _ = peers.verl.compute_optimal_token_baseline_advantage(
+            at_the_end(rewards, mask), mask.double(), index, logprobs, collision
+        )
+        yield Row(
+            "optimal token baseline", "credit.optimal_token_baseline", "verl compute_optimal_token_baseline_advantage", kind,
+            gap(ours * mask, theirs),
+        )  # fmt: skip
+    entropy = -(batch.logits.softmax(-1) * batch.logits.log_softmax(-1)).sum(-1)
+    for share in (0.2, 0.5):
+        theirs = peers.high_entropy_mask(entropy, mask, 1 - share)
+        yield Row(
+            "high-entropy mask", "credit.high_entropy", f"trl get_high_entropy_mask(top_entropy_quantile={share})",
+            "kept or not", gap(credit.high_entropy(entropy, mask, share).double(), theirs.double()),
+        )  # fmt: skip
+    kept = credit.high_entropy(entropy, mask, 0.2)
+    advantages = batch.advantages * kept
+    theirs, _ = _peers.trl_loss(
+        peers.GRPOTrainer, batch, batch.advantages, "dapo", entropies=entropy, delta=10.0, quantile=0.2
+    )
+    yield from _both(
+        "GRPO, high-entropy tokens", "losses.ppo_clip_loss", "trl GRPOTrainer(top_entropy_quantile=0.2)", "clip .2/.28",
+        losses.ppo_clip_loss(batch.logprobs, batch.old_logprobs, advantages, mask), theirs, batch.logprobs,
+    )  # fmt: skip
+
+
 # ---- losses
 
 
@@ -448,7 +480,15 @@ def _t_intervals(stats) -> Iterator[Row]:
         )  # fmt: skip
 
 
-SECTIONS = (group_advantages, token_advantages, surrogates, critic_losses, likelihoods, statistics)
+SECTIONS = (
+    group_advantages,
+    token_advantages,
+    newer_rules,
+    surrogates,
+    critic_losses,
+    likelihoods,
+    statistics,
+)
 
 
 def rows() -> list[Row]:
