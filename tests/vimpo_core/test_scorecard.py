@@ -194,6 +194,20 @@ def test_agreement_by_hand():
     assert found.monte_carlo_rmse == pytest.approx(np.sqrt((0.25 * 0.75 / 3 + 0) / 2))
 
 
+def test_credit_that_is_q_minus_v_has_pearson_1_and_auc_1():
+    # Two wrong solutions; the success rate falls from 1 to 0 at the first wrong token, and delta = beta log-ratio with it:
+    # Pearson is of delta itself, the signal that looks for the mistake is minus delta.
+    kept, lost, flat = [1, 1], [0, 0], [-1.0] * 3
+    cases = [([kept, kept, lost, lost], 1), ([kept, kept, kept, lost], 2)]
+    truths = [values_of(rows) for rows, _ in cases]
+    traces = [
+        make_trace(flat + truth.advantages() / BETA, flat, wrong_at=wrong)
+        for truth, (_, wrong) in zip(truths, cases, strict=True)
+    ]
+    assert agreement(traces, truths, BETA).pearson_advantage.mean == pytest.approx(1.0)
+    assert localisation(traces, BETA, 1.0)["implied_advantage"].auc.mean == 1.0
+
+
 def test_a_recorded_group_mean_anchors_the_implied_value_and_else_the_prompts_own():
     trace = make_trace([-0.5, 0.0], [-1.0, -3.0])
     np.testing.assert_allclose(scorecard.implied_value_curve(trace, BETA, 0.4), [0.4, 0.5, 1.1])

@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from vimpo_core.intervals import bounds_over_seeds
 from vimpo_core.rule_styles import DARK, DASHES, LIGHT
 
 CAPTIONS = {
-    "accuracy": "Test accuracy: mean and 95% interval; each dot is a seed.",
+    "accuracy": "Test accuracy: mean and 95% interval (from 3 seeds on); each dot is a seed.",
     "difference": "Test accuracy minus that of the arm compared with, paired by seed and problem: mean and 95% interval.",
-    "learning": "Validation accuracy during training: mean over seeds, band its 95% interval, each seed thin.",
+    "learning": "Validation accuracy during training: mean over seeds, band its 95% interval over seeds (from 3 on), each seed thin.",
     "kl": "Validation accuracy against KL to the reference: the path of the mean over seeds, dots are the seeds at the end.",
     "credit": "Credit quality of the last snapshot against its sampled test accuracy; each dot is a seed.",
 }
@@ -124,9 +125,7 @@ def _accuracy(axes, arms: list[dict]) -> None:
                 alpha=0.45,
                 linestyle="none",
             )
-            mean, low, high = (100 * arm[how][end] for end in ("mean", "low", "high"))
-            axis.plot([low, high], [row, row], color=arm["hue"], linewidth=2)
-            axis.plot([mean], [row], arm["marker"], color=arm["hue"], markersize=8)
+            _mark(axis, row, arm, arm[how])
         _name_rows(axis, arms, is_first=axis is axes[0])
         axis.set_xlabel(f"test accuracy, {how}, %")
 
@@ -136,11 +135,15 @@ def _difference(axes, arms: list[dict]) -> None:
     for axis, how in zip(axes, _HOWS, strict=True):
         axis.axvline(0, color=_INK, linewidth=1)
         for row, arm in enumerate(compared):
-            mean, low, high = (100 * arm["difference"][how][end] for end in ("mean", "low", "high"))
-            axis.plot([low, high], [row, row], color=arm["hue"], linewidth=2)
-            axis.plot([mean], [row], arm["marker"], color=arm["hue"], markersize=8)
+            _mark(axis, row, arm, arm["difference"][how])
         _name_rows(axis, compared, is_first=axis is axes[0])
         axis.set_xlabel(f"difference in test accuracy, {how}, points")
+
+
+def _mark(axis, row: int, arm: dict, estimate: dict) -> None:
+    if estimate["low"] is not None:
+        axis.plot([100 * estimate["low"], 100 * estimate["high"]], [row, row], color=arm["hue"], linewidth=2)
+    axis.plot([100 * estimate["mean"]], [row], arm["marker"], color=arm["hue"], markersize=8)
 
 
 def _name_rows(axis, arms: list[dict], is_first: bool) -> None:
@@ -161,9 +164,10 @@ def _learning(axes, arms: list[dict]) -> None:
                     alpha=0.35,
                 )
             steps, mean, low, high = _band(curves)
-            axis.fill_between(
-                steps, 100 * low, 100 * high, color=arm["hue"], alpha=0.6 / (3 + len(arms)), linewidth=0
-            )
+            if not np.isnan(low).all():
+                axis.fill_between(
+                    steps, 100 * low, 100 * high, color=arm["hue"], alpha=0.6 / (3 + len(arms)), linewidth=0
+                )
             axis.plot(
                 steps, 100 * mean, color=arm["hue"], linestyle=arm["dash"], linewidth=2, label=arm["name"]
             )
@@ -259,9 +263,7 @@ def _shared(curves: list[dict[int, float]]) -> list[int]:
 
 
 def _band(curves: list[dict[int, float]]):
-    """steps, and mean, low, high over seeds at each: arrays [n]."""
+    """steps, and mean, low, high over seeds at each: arrays [n]; low and high are nan below three seeds."""
     steps = _shared(curves)
     values = np.array([[curve[s] for s in steps] for curve in curves]).reshape(len(curves), len(steps))
-    drawn = values[np.random.default_rng(0).integers(len(curves), size=(2000, len(curves)))].mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-    return np.array(steps), values.mean(axis=0), low, high
+    return np.array(steps), values.mean(axis=0), *bounds_over_seeds(values)

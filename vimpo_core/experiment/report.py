@@ -6,9 +6,10 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vimpo_core.experiment import document, figures, results, tables
+from vimpo_core.experiment import document, estimates, figures, results, tables
 from vimpo_core.experiment.document import Bullets, Code, Figure, Folded, Heading, Paragraph, Table
 from vimpo_core.experiment.plan import Plan
+from vimpo_core.intervals import MIN_SEEDS
 
 NOT_MEASURED = "–"
 
@@ -77,8 +78,8 @@ def _block(found: dict, block: dict, i: int, drawn: list[str]) -> list:
     parts = [
         Heading(2, f"Results: {block['label']}" if block["label"] else "Results"),
         Paragraph(
-            f"Share of {found['test_prompts']} test problems solved, mean over seeds with 95% interval (seeds and problems "
-            "drawn again)."
+            f"Share of {found['test_prompts']} test problems solved, mean over seeds with its 95% interval over "
+            f"{estimates.over(found)}."
         ),
         _accuracies(arms),
     ]
@@ -94,9 +95,9 @@ def _block(found: dict, block: dict, i: int, drawn: list[str]) -> list:
         credit = found["credit"]
         parts += [
             Paragraph(
-                f"Credit of the last snapshot on {credit['solutions']} solutions of the {credit['set']} set, as minus delta_t "
-                "of its log-ratios to the reference, whatever the arm trained with. AUC: how well it finds the first wrong "
-                f"token (0.5 is chance). Pearson: with Monte Carlo Q - V of {credit['rollouts']} rollouts a prefix. "
+                f"Credit of the last snapshot on {credit['solutions']} solutions of the {credit['set']} set, as delta_t of its "
+                "log-ratios to the reference, whatever the arm trained with. AUC: how well minus delta_t finds the first wrong "
+                f"token (0.5 is chance). Pearson: of delta_t itself with Monte Carlo Q - V, {credit['rollouts']} rollouts a prefix. "
                 "Intervals over seeds."
             ),
             _credit(arms),
@@ -284,8 +285,7 @@ def _how_made(found: dict) -> list:
                 ("Seeds", _listed(found["seeds"])),
                 (
                     "Intervals",
-                    f"95%, percentile bootstrap with {found['bootstrap_draws']} draws; with few seeds somewhat too narrow, and not "
-                    "widened for the number of comparisons",
+                    _intervals(found),
                 ),
                 *places,
             ]
@@ -293,13 +293,28 @@ def _how_made(found: dict) -> list:
     ]
 
 
+def _intervals(found: dict) -> str:
+    kept = {
+        "seeds and problems": "accuracies and their differences over seeds and problems (analysis of variance; t for the seeds' part)",
+        "seeds": "accuracies and their differences by t over seeds alone, as outcomes problem by problem were not kept: other "
+        "problems would add to them",
+    }[estimates.over(found)]
+    tuning = "What another tuning would have chosen is in none of them. " if found["tune"] else ""
+    return (
+        f"95%: {kept}; other numbers by t over seeds. None below {MIN_SEEDS} seeds. {tuning}Not widened for the number of "
+        "comparisons. How often they hold a known truth: python -m vimpo_core bench coverage"
+    )
+
+
 # ---- words and numbers
 
 
 def interval(estimate: dict | None, shown) -> str:
-    """ "71.2 (69.8 to 72.5)", or a dash where nothing was measured."""
+    """ "71.2 (69.8 to 72.5)", without bounds where there are too few seeds, or a dash where nothing was measured."""
     if estimate is None or estimate["mean"] is None:
         return NOT_MEASURED
+    if estimate["low"] is None:
+        return shown(estimate["mean"])
     return f"{shown(estimate['mean'])} ({shown(estimate['low'])} to {shown(estimate['high'])})"
 
 

@@ -7,14 +7,11 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
-from vimpo_core.experiment import statistics
+from vimpo_core.experiment import estimates
+from vimpo_core.experiment.estimates import HOWS
 from vimpo_core.experiment.plan import Arm, Plan, block_label
 from vimpo_core.experiment.results import Result
 from vimpo_core.experiment.runner import Outcome, Trial, outcomes
-
-HOWS = ("sampled", "greedy")
 
 
 class NothingToReport(ValueError):
@@ -42,7 +39,6 @@ def numbers(plan: Plan, out: Path, command: str) -> dict:
             "base": plan.base,
             "tune": asdict(plan.tune) if plan.tune else None,
             "credit": asdict(plan.credit) if plan.credit else None,
-            "bootstrap_draws": statistics.DRAWS,
             "n_runs": len(everything),
             "n_tuning_runs": len({result.run_id for result in tuning}),
             "cpu_seconds": sum(r.cpu_seconds + r.measuring_cpu_seconds for r in everything),
@@ -58,17 +54,17 @@ def numbers(plan: Plan, out: Path, command: str) -> dict:
 def _block(plan: Plan, block, found: list[Outcome]) -> dict:
     own = [outcome for outcome in found if outcome.block == block]
     baseline = next(outcome for outcome in own if outcome.arm.name == plan.compare_to)
-    arms = [_arm(plan, outcome, baseline) for outcome in own]
+    compared = _runs(baseline)
+    arms = [_arm(plan, outcome, None if outcome is baseline else compared) for outcome in own]
     return {"label": block_label(block), "settings": block, "arms": arms}
 
 
-def _arm(plan: Plan, outcome: Outcome, baseline: Outcome) -> dict:
-    present = [result for result in outcome.results.values() if result]
-    runs = [_run(result) for result in present]
+def _runs(outcome: Outcome) -> list[dict]:
+    return [_run(result) for result in outcome.results.values() if result]
 
-    def over_seeds(name):
-        return _as_dict(statistics.over_seeds([run[name] for run in runs]))
 
+def _arm(plan: Plan, outcome: Outcome, compared: list[dict] | None) -> dict:
+    runs = _runs(outcome)
     return {
         "name": outcome.arm.name,
         "algorithm": plan.config(
@@ -80,10 +76,8 @@ def _arm(plan: Plan, outcome: Outcome, baseline: Outcome) -> dict:
         "at_edge": _at_edge(outcome.arm, outcome.chosen),
         "trials": [_trial(plan, trial, outcome.chosen) for trial in outcome.trials],
         "missing": [seed for seed, result in outcome.results.items() if result is None],
-        "n_diverged": sum(result.has_diverged for result in present),
-        **{how: _accuracy(present, how) for how in HOWS},
-        **{name: over_seeds(name) for name in ("kl", "tokens_sampled", "cpu_seconds", "auc", "pearson")},
-        "difference": None if outcome is baseline else {how: _paired(outcome, baseline, how) for how in HOWS},
+        "n_diverged": sum(run["state"] == "diverged" for run in runs),
+        **estimates.of_arm(runs, compared),
         "runs": runs,
     }
 
@@ -97,6 +91,7 @@ def _run(result: Result) -> dict:
         "message": result.message,
         "evaluated_step": result.evaluated_step,
         **{how: result.accuracy(how) for how in HOWS},
+        "outcomes": estimates.packed(result.sampled, result.greedy),
         "kl": result.last("kl_mean"),
         "tokens_sampled": result.tokens_sampled,
         "cpu_seconds": result.cpu_seconds,
@@ -134,27 +129,6 @@ def _at_edge(arm: Arm, chosen) -> list[str]:
         if len(values) > 2 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     }
     return [key for key, values in numeric.items() if chosen and chosen[key] in (min(values), max(values))]
-
-
-def _accuracy(present: list[Result], how: str) -> dict | None:
-    return _as_dict(statistics.two_level(_matrix(present, how))) if present else None
-
-
-def _paired(outcome: Outcome, baseline: Outcome, how: str) -> dict | None:
-    """Over the seeds that both arms have; None if there is none."""
-    both = [seed for seed, result in outcome.results.items() if result and baseline.results[seed]]
-    if not both:
-        return None
-    first, second = ([side.results[seed] for seed in both] for side in (outcome, baseline))
-    return _as_dict(statistics.paired_difference(_matrix(first, how), _matrix(second, how)))
-
-
-def _matrix(present: list[Result], how: str) -> np.ndarray:
-    return np.array([getattr(result, how) for result in present], dtype=np.float64)
-
-
-def _as_dict(estimate) -> dict | None:
-    return None if estimate is None else asdict(estimate)
 
 
 def _environments(runs) -> list[dict]:

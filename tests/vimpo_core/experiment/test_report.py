@@ -41,7 +41,7 @@ def test_it_names_question_command_commit_seeds_hardware_and_versions(experiment
         place["hardware"],
         f"torch {place['versions']['torch']}",
         "learning_rate 0.003",
-        "2000 draws",
+        "None below 3 seeds",
     ):
         assert expected in text, expected
 
@@ -93,9 +93,30 @@ def test_a_report_of_unfinished_runs_says_what_is_missing(tmp_path):
     text = _read(out, "report.md")
     assert written_files["missing"] == 1
     assert "- **VIMPO**: no result for seed 101" in text and "not complete" in text
-    assert re.search(
-        r"\| VIMPO \| \S+ \(\S+ to \S+\) \| [01] of 1 \|", text
-    )  # compared on the seed both have
+    assert re.search(r"\| VIMPO \| [+-]\S+ \| [01] of 1 \|", text)  # the seed both have, so no interval
+
+
+def test_auc_is_said_to_be_of_minus_delta_and_pearson_of_delta_itself(experiment):
+    found = json.loads(_read(experiment[1], "results.json"))
+    found["credit"] = {"set": "own", "solutions": 64, "rollouts": 32}
+    found["blocks"][0]["arms"][0]["auc"] = {"mean": 0.6, "low": None, "high": None, "seeds": 2}
+    text = document.markdown(report.report(found, []))
+    assert "AUC: how well minus delta\\_t finds the first wrong token" in text
+    assert "Pearson: of delta\\_t itself with Monte Carlo Q - V" in text
+    assert "| GRPO | 0.600 |" in text, "without bounds, as two seeds have none"
+
+
+@pytest.mark.parametrize(("kept", "says"), [
+    (True, "over seeds and problems"), (False, "by t over seeds alone, as outcomes problem by problem were not kept"),
+])  # fmt: skip
+def test_the_report_says_what_its_intervals_are_over_and_that_tuning_is_in_none(experiment, kept, says):
+    found = json.loads(_read(experiment[1], "results.json"))
+    for arm in found["blocks"][0]["arms"]:
+        for run in arm["runs"]:
+            run["outcomes"] = run["outcomes"] if kept else None
+    text = document.markdown(report.report(found, []))
+    assert says in text and "What another tuning would have chosen is in none of them." in text
+    assert "too narrow" not in text
 
 
 def test_without_any_result_there_is_a_sentence_and_no_file(tmp_path):
