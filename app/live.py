@@ -11,10 +11,13 @@ from typing import Any
 import streamlit as st
 
 from app.components.live_curves import run_payload
+from vimpo_core import forks
 from vimpo_core.config import TrainConfig
+from vimpo_core.runs import ACTIVE
 from vimpo_core.store import RunStore
 from vimpo_core.types import CreditTrace, RunState
 
+_PACE_STEPS = 10
 FRESH_SECONDS = 0.2
 """Browsers that ask within this time of each other share one look at the disk."""
 
@@ -29,6 +32,27 @@ class Sight:
     message: str
     rows: list[dict[str, Any]]
     curves: dict[str, Any]
+    to_replay: int = 0
+    seconds_a_replayed: float | None = None
+    """Steps of the parent that a fork has yet to make again, and how long one has taken so far; None before the first."""
+
+    @property
+    def is_going_on(self) -> bool:
+        return self.state in ACTIVE
+
+    @property
+    def reached(self) -> int | None:
+        """The step that training is at: the last one, or the one that a fork has made again. -1 before a replay's first."""
+        return None if self.last_step is None else self.last_step - self.to_replay
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time for what is ahead, at the pace of the last few steps; None before there is a pace."""
+        recent = [
+            row["wall_seconds"] for row in self.rows[-_PACE_STEPS:] if row.get("wall_seconds") is not None
+        ]
+        pace = self.seconds_a_replayed or (sum(recent) / len(recent) if recent else None)
+        return None if pace is None else (self.config.steps - self.reached) * pace
 
     @property
     def last_step(self) -> int | None:
@@ -78,7 +102,13 @@ class LiveRun:
             # A new list: other sessions may still be reading the old one.
             rows = known + new
             curves = run_payload(self._store.run_id, config, rows)
-        return Sight(self._store.run_id, config, seen.state, seen.message, rows, curves)
+        last = rows[-1]["step"] if rows else None
+        made, seconds = seen.replayed or (None, 0.0)
+        to_replay = forks.steps_to_replay(seen.header, last, made)
+        pace = None
+        if to_replay and made is not None:
+            pace = seconds / (made - forks.first_replayed(seen.header) + 1)
+        return Sight(self._store.run_id, config, seen.state, seen.message, rows, curves, to_replay, pace)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -87,15 +117,10 @@ def live_run(folder: str, run_id: str) -> LiveRun:
     return LiveRun(RunStore.open(Path(folder) / run_id))
 
 
-def seconds_left(sights: list[Sight], window: int = 10) -> float | None:
-    """Time the remaining steps will take at the pace of the last few; None before there is a pace.
+def seconds_left(sights: list[Sight]) -> float | None:
+    """Time for what is ahead of a job's runs; None before there is a pace.
 
-    Runs of one job are stepped in turn, so their times add up.
+    They are stepped in turn, so their times add up; a run that has ended takes none.
     """
-    total = 0.0
-    for sight in sights:
-        recent = [row["wall_seconds"] for row in sight.rows[-window:] if row.get("wall_seconds") is not None]
-        if not recent:
-            return None
-        total += (sight.config.steps - sight.rows[-1]["step"]) * sum(recent) / len(recent)
-    return total
+    ahead = [sight.seconds_left for sight in sights if sight.is_going_on]
+    return None if None in ahead else sum(ahead)

@@ -34,10 +34,17 @@ class Job:
         return self.state in ACTIVE
 
     @property
+    def going_on(self) -> list[Sight]:
+        """Its runs that are not over; all of them once it is over itself."""
+        return [sight for sight in self.sights if sight.is_going_on] or self.sights
+
+    @property
     def step(self) -> int | None:
-        """The newest step that all runs have reached, None before the first."""
-        steps = [sight.last_step for sight in self.sights]
-        return None if None in steps else min(steps)
+        """The newest step that all runs that go on have reached, None before the first; once it is over, the furthest."""
+        steps = [sight.last_step for sight in self.going_on]
+        if any(sight.is_going_on for sight in self.sights):
+            return None if None in steps else min(steps)
+        return max((step for step in steps if step is not None), default=None)
 
     @property
     def steps(self) -> int:
@@ -45,8 +52,8 @@ class Job:
 
     @property
     def progress(self) -> float:
-        done = sum(0 if s.last_step is None else s.last_step + 1 for s in self.sights)
-        return min(1.0, done / sum(s.config.steps + 1 for s in self.sights))
+        done = sum(0 if s.reached is None else s.reached + 1 for s in self.going_on)
+        return min(1.0, done / sum(s.config.steps + 1 for s in self.going_on))
 
     @property
     def algorithms(self) -> list[str]:
@@ -92,8 +99,6 @@ def selected_job() -> Job | None:
             del st.query_params["job"]
     if job is not None:
         st.query_params["job"] = job.job_id
-    if job is not None and job.state == RunState.QUEUED:
-        runs_dir().ensure_worker()
     return job
 
 
@@ -104,7 +109,10 @@ def last_job() -> Job | None:
 
 
 def find_job(job_id: str) -> Job | None:
-    """A job, or the newer one that resumed its runs. None when it never was, or its runs are gone."""
+    """A job, or the newer one that resumed its runs. None when it never was, or its runs are gone.
+
+    Whoever looks at a waiting job wakes the worker: the one that would have come to it may have been killed.
+    """
     jobs = runs_dir().jobs()
     found = next((job for job in jobs if job.job_id == job_id), None)
     if found is None:
@@ -115,6 +123,8 @@ def find_job(job_id: str) -> Job | None:
     ]
     if not sights:
         return None
+    if newest.state == RunState.QUEUED:
+        runs_dir().wake_worker()
     before = [job for job in jobs[: jobs.index(newest)] if job.state in ACTIVE]
     return Job(newest.job_id, _state(newest, sights), sights, len(before))
 
@@ -270,7 +280,7 @@ def state_line(state: RunState, message: str) -> str:
 
 def _queue_words(job: Job) -> str:
     if job.waiting_for == 0:
-        return "Next in the queue: the training process is starting. If nothing happens, worker.log in the runs folder says why."
+        return f"Next in the queue: {plain(runs_dir().waking_words())}"
     others = "1 job is" if job.waiting_for == 1 else f"{job.waiting_for} jobs are"
     return f"{others} before it. {RUN_STATE_ADVICE[RunState.QUEUED]}"
 
@@ -290,7 +300,7 @@ def _clock(seconds: float) -> str:
 
 
 def newest_solutions(job: Job) -> list[StepSolutions]:
-    """The solutions of the newest step that all runs have reached; empty before there is one."""
+    """The solutions of the newest step that all runs that go on have reached; empty before there is one."""
     if job.step is None:
         return []
     try:
@@ -302,6 +312,7 @@ def newest_solutions(job: Job) -> list[StepSolutions]:
                 live.live_run(str(cache.own_folder()), s.run_id).solutions(job.step),
             )
             for s in job.sights
+            if s.last_step is not None and s.last_step >= job.step
         ]
     except (ValueError, OSError):  # a run that was deleted while it was looked at
         return []

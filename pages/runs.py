@@ -26,6 +26,8 @@ def listing(was_live):
     found = run_table.entries()
     if run_table.has_active(found) != was_live:
         st.rerun()
+    if was_live:
+        training.runs_dir().wake_worker()
     if problem := run_table.take_problem():
         st.warning(as_sentence(problem), icon=":material/error:")
     shown = run_table.shown(found)

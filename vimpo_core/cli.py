@@ -15,22 +15,32 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
 
 from vimpo_core import reports
 from vimpo_core.config import TrainConfig, advice, setting
-from vimpo_core.forks import OPTIMIZERS
+from vimpo_core.forks import OPTIMIZERS, steps_to_replay
 from vimpo_core.formats import export as exporting
 from vimpo_core.formats.export import FORMATS
 from vimpo_core.formats.reproduce import truth_command
-from vimpo_core.paths import BUNDLED_MODEL, DEMOS, ROOT, as_path, default_runs_dir, whole_model
+from vimpo_core.paths import (
+    BUNDLED_MODEL,
+    DEMOS,
+    ROOT,
+    as_path,
+    child_environment,
+    default_runs_dir,
+    whole_model,
+)
 from vimpo_core.run_bin import Deleted
-from vimpo_core.runs import RunsDir, left_alone
+from vimpo_core.runs import ACTIVE, RunsDir, left_alone
 from vimpo_core.scorecard import SETS
 from vimpo_core.types import RUN_STATE_ADVICE, RunState
 
+_LOOK_SECONDS = 0.5
 UNFINISHED = 3
 INTERRUPTED = 130
 """What a shell reports of a program that Ctrl-C ended."""
@@ -275,26 +285,37 @@ def _work_on(runs: RunsDir, job_id: str, as_json: bool) -> int:
 
     (run_id,) = next(job.run_ids for job in runs.jobs() if job.job_id == job_id)
     store = runs.open(run_id)
-    with tqdm(
-        total=store.config().steps, initial=store.last_step() or 0, desc=run_id, file=sys.stderr
-    ) as bar:
+    with tqdm(total=store.config().steps, initial=_reached(store), desc=run_id, file=sys.stderr) as bar:
 
         def show(_, record):
             bar.set_postfix(reward=f"{record.metrics['reward_mean']:.2f}", refresh=False)
             bar.update(record.step - bar.n)
 
-        if not worker.main(runs.path, on_record=show, only_job=job_id):
-            _follow(store, bar)
+        def train():
+            return worker.main(runs.path, on_record=show, only_job=job_id)
+
+        if not train():
+            _follow(runs, store, bar, train)
     report = reports.training_report(store)
     _print(report, as_json)
     return _exit_code(store)
 
 
-def _follow(store, bar) -> None:
+def _follow(runs: RunsDir, store, bar, train: Callable[[], bool]) -> None:
+    """Wait for the worker that is at work; train here once it has died."""
     print(f"another run is training in this folder; {store.run_id} waits for its turn.", file=sys.stderr)
-    while store.state() in (RunState.QUEUED, RunState.RUNNING, RunState.PAUSED):
-        bar.update((store.last_step() or 0) - bar.n)
-        time.sleep(0.5)
+    while (state := store.state()) in ACTIVE:
+        bar.update(_reached(store) - bar.n)
+        if state == RunState.QUEUED and not runs.has_worker() and train():
+            return
+        time.sleep(_LOOK_SECONDS)
+
+
+def _reached(store) -> int:
+    """The step that a run is at; of a fork that makes its parent's steps again, the last of those."""
+    seen = store.overview()
+    made = seen.replayed and seen.replayed[0]
+    return max(0, (seen.last_step or 0) - steps_to_replay(seen.header, seen.last_step, made))
 
 
 def _exit_code(store) -> int:
@@ -479,7 +500,9 @@ def _bench(arguments) -> int:
         ["--repeats", str(arguments.repeats)] if arguments.repeats else []
     )
     return subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / f"{arguments.what}.py", *options], cwd=ROOT
+        [sys.executable, ROOT / "benchmarks" / f"{arguments.what}.py", *options],
+        cwd=ROOT,
+        env=child_environment(),
     ).returncode
 
 

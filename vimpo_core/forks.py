@@ -155,6 +155,23 @@ class ForkTrainer:
             )
 
 
+def first_replayed(header: dict) -> int:
+    """The step with which a fork begins: 0, or where the last fresh optimizer of its ancestry and its own started."""
+    phases = header["fork"]["phases"]
+    return max((phase["start"] for phase in phases if phase["optimizer"] == "fresh"), default=0)
+
+
+def steps_to_replay(header: dict, last_step: int | None, replayed: int | None) -> int:
+    """How many steps a run has to make again before the next one of its own; 0 for all but a fork that begins.
+
+    replayed: the last step that was made again, None before the first.
+    """
+    fork = header.get("fork")
+    if not fork or last_step is None or last_step > fork["step"]:
+        return 0
+    return fork["step"] - (first_replayed(header) - 1 if replayed is None else replayed)
+
+
 def describe(fork: dict) -> str:
     """Where a run comes from, in a sentence."""
     how = {

@@ -31,6 +31,13 @@ def as_path(typed: str) -> Path:
         raise ValueError(f"{typed!r} names a home that is not there. Write the whole path") from error
 
 
+def child_environment() -> dict[str, str]:
+    """The environment of a Python process that the lab starts: it finds the lab wherever Python looks by itself, also where
+    PYTHONSAFEPATH keeps the current folder out."""
+    found = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(found)}
+
+
 def model_folder(source: str) -> Path:
     """The folder that a run's setting `model` means, from wherever it is asked: a relative one counts from the repository root."""
     return BUNDLED_MODEL if source == "bundled" else ROOT / Path(source).expanduser()

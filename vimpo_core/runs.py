@@ -14,17 +14,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import shlex
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vimpo_core import forks
+from vimpo_core import files, forks, paths
 from vimpo_core.config import TrainConfig
 from vimpo_core.family import RULES
 from vimpo_core.job_queue import COMMANDS, Command, JobQueue, JobSummary
@@ -40,6 +42,10 @@ WORKER_LOG_NAME = "worker.log"
 
 ACTIVE = (RunState.QUEUED, RunState.RUNNING, RunState.PAUSED)
 LONGEST_NAME = 80
+WAKE_SECONDS = 5.0
+"""How long somebody who waits lets a worker that was started come to its lock before starting another."""
+_started: dict[Path, tuple[subprocess.Popen | Exception, float]] = {}
+"""Runs folder -> the worker that this process started there last, or why it could not, and when (monotonic)."""
 _NAMED = 5
 """How many folders that are no runs are named."""
 
@@ -273,7 +279,8 @@ class RunsDir:
             return
         with open(self.path / WORKER_LOG_NAME, "ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "vimpo_core.worker", str(self.path.absolute())],
+                _worker_command(self.path.absolute()),
+                env=paths.child_environment(),
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -283,6 +290,29 @@ class RunsDir:
             )
         # Somebody has to collect its exit status, or it stays in the process table as long as the web server lives.
         threading.Thread(target=worker.wait, name="worker-wait", daemon=True).start()
+        _started[self.path.absolute()] = worker, time.monotonic()
+
+    def wake_worker(self) -> None:
+        """`ensure_worker` for those who wait and ask again and again: one that died is replaced, and one that is on its way,
+        or dies at once each time, is not started at every look. A failure is told by `waking_words`."""
+        _, at = _started.get(self.path.absolute(), (None, -math.inf))
+        if time.monotonic() - at < WAKE_SECONDS:
+            return
+        try:
+            self.ensure_worker()
+        except (ValueError, OSError) as error:
+            _started[self.path.absolute()] = error, time.monotonic()
+
+    def waking_words(self) -> str:
+        """What becomes of a job that is next while no worker is at work yet: a worker starts, or why it does not."""
+        worker, _ = _started.get(self.path.absolute(), (None, 0.0))
+        again = f"It is tried again every {WAKE_SECONDS:g} seconds."
+        if isinstance(worker, Exception):
+            return f"the training process cannot be started: {files.in_words(worker)} {again}"
+        if worker is not None and worker.poll() not in (None, 0) and not self.has_worker():
+            died = f"the training process died (exit code {worker.poll()})"
+            return f"{died}; {WORKER_LOG_NAME} in the runs folder says why. {again}"
+        return "the training process is starting."
 
     # ---- inside
 
@@ -394,6 +424,10 @@ class RunsDir:
         for run_id in job.run_ids:
             with self.open_writable(run_id) as store:
                 store.set_state(RunState.STOPPED)
+
+
+def _worker_command(runs_dir: Path) -> list[str]:
+    return [sys.executable, "-m", "vimpo_core.worker", str(runs_dir)]
 
 
 def left_alone(names: list[str]) -> str:

@@ -117,12 +117,16 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class Overview:
-    """What a list of runs shows, read in one go."""
+    """What a list of runs shows, read in one go.
+
+    replayed: of a fork that makes its parent's steps again, the last one it has made and the seconds it took for all.
+    """
 
     header: dict
     state: RunState
     message: str
     last_step: int | None
+    replayed: tuple[int, float] | None = None
 
 
 class RunStore:
@@ -245,7 +249,8 @@ class RunStore:
             header = self._get(connection, "header")
             last_step = _last_step(connection)
             state, message = self._status(connection)
-            return Overview(header, state, message, last_step)
+            replayed = self._get(connection, "replayed")
+            return Overview(header, state, message, last_step, replayed and tuple(replayed))
 
     def state(self) -> RunState:
         """Where the run is in its life. A run that says running while nobody holds its lock is interrupted."""
@@ -261,6 +266,12 @@ class RunStore:
         """Write state and message. Raises StoreError if that fails."""
         with self._transaction("The state") as connection:
             self._put(connection, "status", [str(state), message])
+
+    def set_replayed(self, replayed: tuple[int, float] | None, message: str) -> None:
+        """How far a fork that makes its parent's steps again is, see `Overview`; None: at the beginning."""
+        with self._transaction("The state") as connection:
+            self._put(connection, "status", [str(RunState.RUNNING), message])
+            self._put(connection, "replayed", replayed)
 
     def _status(self, connection: sqlite3.Connection) -> tuple[RunState, str]:
         state, message = self._get(connection, "status")

@@ -142,16 +142,16 @@ def drive(
 def _advance(store: RunStore, trainer: Trains, on_record) -> RunState | None:
     """One step of one run, committed. Returns its state if that was its last, else None.
 
-    What a fork has to make again is there already: such a record is not kept.
+    What a fork has to make again is there already: such a record is told to `on_record` but not kept.
     """
     try:
         recorded = store.last_step()
         record = trainer.step()
-        if recorded is not None and record.step <= recorded:
-            done = f"Replaying the parent's steps: {record.step} of {recorded}."
-            store.set_state(RunState.RUNNING, done if record.step < recorded else "")
-            return None
-        store.commit_step(record)
+        is_again = recorded is not None and record.step <= recorded
+        if is_again:
+            _replayed(store, record, recorded)
+        else:
+            store.commit_step(record)
     except Diverged as error:
         return _end(store, RunState.DIVERGED, _sentence(error))
     except Deviates as error:
@@ -161,7 +161,13 @@ def _advance(store: RunStore, trainer: Trains, on_record) -> RunState | None:
         return _end(store, RunState.INTERRUPTED, _failure(trainer.next_step, error))
     if on_record is not None:
         on_record(store, record)
-    return _end(store, RunState.FINISHED, "") if trainer.done else None
+    return _end(store, RunState.FINISHED, "") if trainer.done and not is_again else None
+
+
+def _replayed(store: RunStore, record: StepRecord, recorded: int) -> None:
+    _, seconds = store.overview().replayed or (None, 0.0)
+    done = f"Replaying the parent's steps: {record.step} of {recorded}." if record.step < recorded else ""
+    store.set_replayed((record.step, seconds + record.timings.get("wall_seconds", 0.0)), done)
 
 
 def _start(stack: ExitStack, runs: RunsDir, run_id: str, make_trainer: MakeTrainer) -> Pair | None:
@@ -194,6 +200,7 @@ def trainer_of(store: RunStore, make_trainer: MakeTrainer) -> Trains:
     config, state, header = store.config(), store.resume_state(), store.header()
     is_new_fork = state is None and "fork" in header
     if is_new_fork:
+        store.set_replayed(None, "Loading the model.")
         trainer = ForkTrainer(store, make_trainer)
     else:
         trainer = make_trainer(config if state is None else bases.on_this_machine(config), state)

@@ -1,11 +1,13 @@
 """Whatever dies, fills up or is half-written: no committed step is lost, and what is wrong is said in a sentence."""
 
+import functools
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,9 +16,10 @@ import pytest
 
 from tests.fakes import FakeTrainer, make_fake_run
 from tests.kills import assert_same_run, kill_and_resume
-from vimpo_core import worker
+from vimpo_core import cli, worker
+from vimpo_core import runs as runs_module
 from vimpo_core.config import TrainConfig
-from vimpo_core.paths import ROOT
+from vimpo_core.paths import ROOT, child_environment
 from vimpo_core.runs import RunsDir
 from vimpo_core.types import RunState
 
@@ -242,3 +245,100 @@ def test_a_folder_being_made_is_not_listed_as_half_written(tmp_path):
     (tmp_path / ".new-abc").mkdir()
     (tmp_path / ".deleted-vimpo-9").mkdir()
     assert [run.run_id for run in RunsDir(tmp_path).list()] == ["vimpo-1"]
+
+
+# --- nobody waits for a dead process ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def killed(tmp_path, monkeypatch):
+    """A folder whose worker was killed -9 in the first of two jobs; new workers train with the fake."""
+    if os.name == "nt":
+        pytest.skip("kill -9 is a Unix word")
+    monkeypatch.setattr(runs_module, "_worker_command", fake_worker)
+    runs = RunsDir(tmp_path)
+    runs.submit([TrainConfig(steps=10_000, prompts_per_step=1, group_size=2)])
+    runs.submit([CONFIG])
+    process = subprocess.Popen(fake_worker(tmp_path), cwd=ROOT)
+    while runs.open("vimpo-1").last_step() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    yield runs
+    while runs.has_worker():
+        time.sleep(0.01)
+
+
+def ended(runs, run_id, seconds=60):
+    deadline = time.monotonic() + seconds
+    while (state := runs.open(run_id).state()) in (RunState.QUEUED, RunState.RUNNING):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return state
+
+
+def test_who_waits_wakes_a_worker_after_the_one_at_work_was_killed(killed):
+    assert killed.open("vimpo-2").state() == RunState.QUEUED
+    killed.wake_worker()
+    assert ended(killed, "vimpo-2") == RunState.FINISHED
+
+
+def test_many_looks_start_one_worker(killed, monkeypatch):
+    started = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        runs_module.subprocess, "Popen", lambda *args, **kw: started.append(popen(*args, **kw)) or started[-1]
+    )
+    for _ in range(20):
+        killed.wake_worker()
+    assert len(started) == 1
+    assert ended(killed, "vimpo-2") == RunState.FINISHED
+
+
+def test_a_worker_that_dies_at_once_is_said_and_tried_again(killed, monkeypatch):
+    monkeypatch.setattr(runs_module, "WAKE_SECONDS", 0.2)
+    monkeypatch.setattr(
+        runs_module, "_worker_command", lambda _: [sys.executable, "-c", "raise SystemExit(7)"]
+    )
+    assert killed.waking_words() == "the training process is starting."
+    killed.wake_worker()
+    while "exit code 7" not in killed.waking_words():
+        time.sleep(0.01)
+    assert "worker.log in the runs folder says why. It is tried again" in killed.waking_words()
+    monkeypatch.setattr(runs_module, "_worker_command", fake_worker)
+    time.sleep(0.2)
+    killed.wake_worker()
+    assert ended(killed, "vimpo-2") == RunState.FINISHED
+
+
+def test_a_command_that_waits_trains_by_itself_once_the_worker_was_killed(tmp_path, monkeypatch, capsys):
+    """It waits behind another worker, which is then killed."""
+    if os.name == "nt":
+        pytest.skip("kill -9 is a Unix word")
+    runs = RunsDir(tmp_path)
+    runs.submit([TrainConfig(steps=10_000, prompts_per_step=1, group_size=2)])
+    process = subprocess.Popen(fake_worker(tmp_path), cwd=ROOT)
+    while runs.open("vimpo-1").last_step() is None:
+        time.sleep(0.01)
+    second = runs.submit([CONFIG])
+    monkeypatch.setattr(cli, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(worker, "main", functools.partial(worker.main, make_trainer=FakeTrainer))
+    monkeypatch.setattr(cli.reports, "training_report", lambda store: {"run_id": store.run_id})
+    threading.Timer(0.5, process.kill).start()
+    code = cli._work_on(runs, second, as_json=True)
+    process.wait()
+    assert "another run is training in this folder; vimpo-2 waits for its turn" in capsys.readouterr().err
+    assert code == 0 and runs.open("vimpo-2").state() == RunState.FINISHED
+
+
+def test_a_worker_starts_where_python_keeps_the_current_folder_out(tmp_path, monkeypatch):
+    """PYTHONSAFEPATH=1: `-m` looks in no folder but Python's own."""
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    done = subprocess.run(
+        [*runs_module._worker_command(tmp_path)[:-1], "--help"],
+        cwd=ROOT,
+        env=child_environment(),
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

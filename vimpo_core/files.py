@@ -1,0 +1,77 @@
+"""Files that people keep: written whole or not at all, read with or without a byte order mark, and errors in words."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""No space left, or none left of one's quota."""
+
+_WORDS = {
+    **dict.fromkeys(FULL, "the disk is full. Free some space, then try again"),
+    errno.EROFS: "the disk is read-only. Choose another folder",
+    errno.EACCES: "you have no permission to do that there. Choose another folder, or change its permissions",
+    errno.EPERM: "you have no permission to do that there. Choose another folder, or change its permissions",
+    errno.ENOENT: "there is no such file or folder. Check the path",
+    errno.ENOTDIR: "a part of this path is a file, not a folder. Check the path",
+    errno.EISDIR: "that is a folder, not a file. Name a file",
+    errno.EEXIST: "something of that name is there already. Choose another name",
+    errno.ENOTEMPTY: "a folder of that name is there already and not empty. Choose another name",
+    errno.ENAMETOOLONG: "the name is too long. Choose a shorter one",
+    errno.EBUSY: "another program is using it. Close that, then try again",
+    errno.EMFILE: "too many files are open. Close some programs, then try again",
+    errno.ENFILE: "too many files are open. Close some programs, then try again",
+    errno.ENOMEM: "there is not enough memory. Close some programs, then try again",
+    errno.EIO: "the disk could not read or write. Check the disk, and copy what matters elsewhere",
+}
+"""What an error of the system means to a person, and what to do."""
+
+
+def in_words(error: Exception) -> str:
+    """An error as one sentence: of the system's own, which file, what is wrong and what to do; of others, what they say."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    what = _WORDS.get(error.errno) or (error.strerror or str(error)).rstrip(".")
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    return f"{' to '.join(names)}: {what}." if names else f"{what}."
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader, a full disk or a power cut finds the old or the new one but no half.
+
+    Text is UTF-8. The folder is made where it is missing; a link is followed to what it leads to.
+
+    Raises OSError naming `path`; what was there before is untouched.
+    """
+    target = Path(os.path.realpath(path))
+    hidden = target.with_name(f".{secrets.token_hex(8)}.writing")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(hidden, "xb") as file:
+                file.write(content.encode("utf-8") if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(OSError):  # there was none before, or it is somebody else's
+                os.chmod(hidden, target.stat().st_mode & 0o777)
+            hidden.replace(target)
+        except BaseException:
+            hidden.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
+
+
+def read_text(path: Path) -> str:
+    """A text file of a person's: UTF-8, with or without a byte order mark. Raises OSError or UnicodeDecodeError."""
+    return text_of(path.read_bytes())
+
+
+def text_of(content: bytes) -> str:
+    """UTF-8 as editors write it: a byte order mark in front is no part of the text."""
+    return content.decode("utf-8-sig")
