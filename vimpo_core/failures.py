@@ -308,7 +308,8 @@ _ALL = (
         ),
         _dead_groups,
         "The target is R minus the group's mean: 0 for everybody where all agree. Small groups agree by chance, and all groups "
-        "agree more often as the policy gets better.",
+        f"agree more often as the policy gets better. Small groups move the goal, too: their mean holds the solution itself, so groups of {TINY_GROUP} "
+        f"aim where a beta {TINY_GROUP / (TINY_GROUP - 1):g} times as large would (chapter 3).",
         "Larger groups, harder problems, or DAPO's way: draw another problem in the place of a dead one.",
     ),
     Failure(

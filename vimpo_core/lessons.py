@@ -49,6 +49,56 @@ def descents(tree: Tree, reference: Levels, beta: float) -> Descents:
 
 
 @dataclass(frozen=True)
+class GroupEnd:
+    """Where descent ends whose baseline is the mean of groups of `size` solutions, the solution itself among them.
+
+    beta: of the local fixed point that it ends at; to_own, to_plain: path total variation to that one and to the one of the
+    beta it was trained with. slope: of delta on Q - V over the policy's choices. floor: root mean square of the terminal
+    residual, by that of its target R - group mean.
+    """
+
+    size: int
+    beta: float
+    to_own: float
+    to_plain: float
+    slope: float
+    floor: float
+
+
+def group_end(tree: Tree, reference: Levels, beta: float, size: int) -> GroupEnd:
+    """`tree_views.STEPS` steps of descent on the value loss of groups of `size`, and what the credit is worth there.
+
+    Over the groups that a solution is drawn in its target R - group mean is (size - 1) / size (R - E[R]) on average, as if
+    every reward were smaller by that factor. beta: reward per nat, > 0; size: at least 2.
+    """
+    share = (size - 1) / size
+    smaller = Tree(tree.vocab, tree.depth, share * tree.rewards)
+    end = tabular.descent(smaller, reference, beta, tree_views.STEPS, tree_views.LEARNING_RATE)[-1]
+    apart = [
+        float(tabular.path_total_variation(end, tabular.local_fixed_point(tree, reference, b)))
+        for b in (beta / share, beta)
+    ]
+    values, q_values = tabular.plain_values(tree, end)
+    weights = [np.exp(p) for p in tabular.prefix_logprobs(end)]
+    delta = [
+        beta * (p - r - k[:, None])
+        for p, r, k in zip(end, reference, tabular.kl(end, reference), strict=True)
+    ]
+    advantage = [q - v[:, None] for q, v in zip(q_values, values, strict=True)]
+    slope = _weighted(weights, delta, advantage) / _weighted(weights, advantage, advantage)
+    likely = np.exp(tabular.path_logprobs(end))
+    spread = float(likely @ (tree.rewards - likely @ tree.rewards) ** 2)
+    unexplained = float(likely @ tabular.path_residuals(smaller, end, reference, beta) ** 2)
+    # The mean of the others is a guess of E[R] that no credit can foresee.
+    floor = math.sqrt((unexplained + share / size * spread) / (share * spread))
+    return GroupEnd(size, beta / share, *apart, slope, floor)
+
+
+def _weighted(weights: Levels, a: Levels, b: Levels) -> float:
+    return float(sum((w * x * y).sum() for w, x, y in zip(weights, a, b, strict=True)))
+
+
+@dataclass(frozen=True)
 class Anchored:
     """A solution's values by both anchors, whole numbers of the last shown digit, so that their difference is exact.
 

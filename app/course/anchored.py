@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import streamlit as st
 
 from app import cache, routes
@@ -194,7 +196,7 @@ def _fit(lesson: Lesson, run: RunSummary, anchor: str) -> None:
             on_open=lambda: _open(run.run_id, step),
         )  # fmt: skip
     with right:
-        st.markdown(_reading(found, traces, step))
+        st.markdown(_reading(found, traces, step, run.config.group_size))
     lesson.text(
         "The ringed point: {prompt}, answer {answer}, reward {reward}. Click another one, or press Enter on it.",
         prompt=as_code(chosen.prompt_text), answer=as_code(chosen.answer or "none"), reward=f"{chosen.reward:g}",
@@ -222,7 +224,7 @@ def _chosen(run: RunSummary, step: int, traces: list[CreditTrace]) -> CreditTrac
     return traces[lessons.furthest_point(traces, run.config.beta)]
 
 
-def _reading(found: Telescope, traces: list[CreditTrace], step: int) -> str:
+def _reading(found: Telescope, traces: list[CreditTrace], step: int, size: int) -> str:
     agree, groups = lessons.agreeing_groups(traces)
     parts = [
         f"**Step {step}, {len(found.points)} solutions.** :blue[○] right, :red[✕] wrong; large: the ringed one's prompt.",
@@ -245,7 +247,15 @@ def _reading(found: Telescope, traces: list[CreditTrace], step: int) -> str:
         f"In {agree} of {groups} groups all solutions got the same reward: a better policy is right more often, which lowers the "
         "loss whatever the credits say."
     )
+    parts.append(
+        f"The residuals are **{_ratio(found):.2f}** of what there is to explain (root mean squares). On average it cannot be below {size**-0.5:.2f}: "
+        f"a group of {size} is a guess of its prompt's success rate, and no credit can foresee it."
+    )
     return "\n\n".join(parts)
+
+
+def _ratio(found: Telescope) -> float:
+    return math.sqrt(found.value_loss / found.untouched_loss) if found.untouched_loss else math.nan
 
 
 # --- where it comes from ---------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import streamlit as st
 from app import derivation, routes
 from app.course.lesson import Lesson, Option, Plan, Question, symbol
 from vimpo_core import tree_views
-from vimpo_core.lessons import descents
+from vimpo_core.lessons import descents, group_end
 from vimpo_core.two_optima import example, two_optima
 
 DROPPED = Question(
@@ -45,6 +45,7 @@ DROPPED = Question(
     ),
 )
 QUESTIONS = (DROPPED,)
+GROUP_SIZES = (2, 4, 8, 16)
 SHARE = 50
 """Percent of leaves that `two_optima.example` rewards: with it the Tree lab grows the very tree of this chapter."""
 CONTROLS = derivation.CONTROLS
@@ -143,8 +144,8 @@ def _tell(lesson: Lesson) -> None:
     lesson.text(
         "In words: **how far a token was moved, in reward units, is how much it changed the reward to expect, plus what its "
         "position has moved on average.** {v} is that expectation before the token was chosen, Q after it. So ρ − κ, the credit δ of "
-        "chapter 2, *is* the token's advantage, and nobody had to train a second network for it. The last term is the one "
-        "that people forget.",
+        "chapter 2, *is* the token's advantage at that policy, and no critic had to be trained for it. (Of training in groups it is "
+        "all but a share; the reveal counts it.) The last term is the one that people forget.",
         v=symbol("values"),
     )  # fmt: skip
 
@@ -161,6 +162,28 @@ def _reveal(lesson: Lesson, values: tuple, found: dict[str, str]) -> None:
         "steps below show its size.",
         **found, beta=f"{values[0]:g}",
     )  # fmt: skip
+    lesson.text(
+        "**And in groups.** The table takes the reward to expect as its baseline. Training has {group} solutions to a prompt, and their mean holds "
+        "the solution itself. On average that takes 1/G of its reward off, so descent ends where a larger β would, and δ is only "
+        "a share of Q − V. Computed on this tree:\n\n{groups}\n\n"
+        "With the mean of the **other** solutions as baseline (setting `baseline`) descent ends at β itself and δ is Q − V whole. The last column "
+        "stays in both: no credit can foresee how the other solutions of a group come out, so even a perfect V leaves a residual.",
+        group=symbol("group_size"), groups=_groups(*values),
+    )  # fmt: skip
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _groups(beta: float, vocab: int, depth: int, seed: int) -> str:
+    """A table of where descent ends with groups of several sizes."""
+    ends = [group_end(*example(vocab, depth, seed), beta, size) for size in GROUP_SIZES]
+    rows = "".join(
+        f"\n| {end.size} | {end.beta:.3f} | **{end.slope:.3f}** | {end.floor:.3f} |" for end in ends
+    )
+    return (
+        f"| G | ends where β is | δ / (Q − V) | residual / target |\n|---|---|---|---|{rows}\n\n"
+        f"(Distance from the fixed point of that β: at most {max(end.to_own for end in ends):.3f}; from that of {beta:g}: up to "
+        f"{max(end.to_plain for end in ends):.3f}.)"
+    )
 
 
 @st.cache_data(show_spinner=False, max_entries=64)

@@ -49,6 +49,14 @@ def test_chapter_3_says_where_each_loss_goes_on_the_tree_of_the_link():
     assert "All 15 steps hold" in said
 
 
+def test_chapter_3_computes_what_groups_do_to_the_credit_on_its_own_tree():
+    said = words(commit(learn(3, d_beta=0.5, d_vocab=2, d_depth=4, d_seed=7), "same"))
+    for size in identity.GROUP_SIZES:
+        end = lessons.group_end(*example(2, 4, 7), 0.5, size)
+        assert f"| {size} | {end.beta:.3f} | **{end.slope:.3f}** | {end.floor:.3f} |" in said
+    assert "the mean of the **other** solutions" in said
+
+
 def test_chapter_3_keeps_what_a_link_hides():
     at = commit(learn(3, hide="d_beta:0.05,d_seed:3", d_beta=1, d_seed=9), "other")
     assert not {"β, reward per nat", "Tree"} & set(labels(at.select_slider))
@@ -102,6 +110,16 @@ def test_chapter_4_begins_with_all_points_on_the_upright_line_and_the_loss_that_
     loss = np.mean([0.5 * point["y"] ** 2 for point in scatter["points"]])
     assert anchored.numbers()["loss"] == f"{loss:.4f}"
     assert f"Value loss: **{loss:.4f}**" in words(at) and f"the loss is {loss:.4f}" in words(at)
+
+
+def test_chapter_4_says_what_a_perfect_value_would_leave():
+    last = bundled.steps(run())[0][-1]
+    at = commit(learn(4, step=last), "upright")
+    points = payload_with(at, "points")["points"]
+    x, y = (np.array([point[axis] for point in points]) for axis in "xy")
+    ratio = np.sqrt(np.mean((x - y) ** 2) / np.mean(y**2))
+    floor = run().config.group_size ** -0.5
+    assert f"residuals are **{ratio:.2f}** of" in words(at) and f"cannot be below {floor:.2f}" in words(at)
 
 
 def test_chapter_4_slider_shows_the_loss_of_its_step():

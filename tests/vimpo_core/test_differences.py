@@ -10,6 +10,7 @@ import torch
 from vimpo_core import credit, scores
 from vimpo_core.config import TrainConfig
 from vimpo_core.differences import differences
+from vimpo_core.family import RULES
 from vimpo_core.paths import DEMOS
 from vimpo_core.runs import RunsDir
 
@@ -28,6 +29,13 @@ def test_the_table_is_whole_and_names_what_the_authors_do_otherwise():
         "KL over the top k",
     ):
         assert what in ROWS
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_every_option_that_a_row_names_exists(row):
+    assert row.option == "none" or row.options
+    for name in row.options:
+        assert name in SETTINGS or name in RULES, name
 
 
 def test_this_labs_side_is_its_defaults():

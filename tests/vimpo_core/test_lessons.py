@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vimpo_core import lessons
+from vimpo_core import credit, lessons, tabular
 from vimpo_core.paths import DEMOS
 from vimpo_core.runs import RunsDir
 from vimpo_core.telescope import reward_against_telescope
@@ -32,6 +32,54 @@ def test_with_kappa_descent_ends_at_the_local_fixed_point_and_without_at_the_sof
     assert found.with_kappa["soft"] == pytest.approx(optima.apart, abs=0.01)
     assert found.rho_only["local"] == pytest.approx(optima.apart, abs=0.01)
     assert found.kappa == pytest.approx(optima.local.cost)
+
+
+@pytest.mark.parametrize(("size", "seed", "beta"), [(2, 0, 0.2), (4, 1, 0.5), (8, 2, 0.2)])
+def test_groups_of_g_end_where_beta_g_over_g_minus_1_would_and_credit_is_all_but_one_gth_of_the_advantage(
+    size, seed, beta
+):
+    tree, reference = example(3, 3, seed)
+    found = lessons.group_end(tree, reference, beta, size)
+    assert found.beta == pytest.approx(beta * size / (size - 1))
+    assert found.to_own < 0.003 < found.to_plain, "descent of a few hundred steps"
+    assert found.slope == pytest.approx((size - 1) / size, abs=2e-3)
+    assert found.floor == pytest.approx(1 / size**0.5, abs=2e-3), "a perfect V leaves this, not 0"
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_average_target_of_a_group_is_that_of_all_groups_enumerated(size):
+    """The shortcut of `group_end` against every group of a small tree, with the residuals that training computes."""
+    tree, reference = example(2, 2, 0)
+    policy = tabular.local_fixed_point(tree, reference, 0.7)
+    smaller = tabular.Tree(tree.vocab, tree.depth, (size - 1) / size * tree.rewards)
+    np.testing.assert_allclose(
+        tabular.residual_advantages(smaller, policy, reference, 0.3)[0],
+        _advantages(tree, policy, tabular.group_residuals(tree, policy, reference, 0.3, size))[0],
+        atol=1e-12,
+    )
+
+
+@pytest.mark.parametrize("baseline", ["group_mean", "leave_one_out"])
+def test_a_perfect_v_leaves_one_over_root_g_of_its_target_with_either_baseline(baseline):
+    """All groups of 3 on a tree of 4 solutions, at the policy where descent ends."""
+    size, beta = 3, 0.3
+    tree, reference = example(2, 2, 0)
+    share = (size - 1) / size if baseline == "group_mean" else 1.0
+    policy = tabular.local_fixed_point(tree, reference, beta / share)
+    values = tabular.implied_values(tree, policy, reference, beta)
+    credits, leaves = values[-1] - values[0], tree.rewards.size
+    groups = np.indices((leaves,) * size).reshape(size, -1).T
+    likely = np.exp(tabular.path_logprobs(policy))[groups].prod(axis=1)
+    means = np.stack([credit.prompt_baseline(tree.rewards[g], np.zeros(size), baseline) for g in groups])
+    target = tree.rewards[groups] - means
+    residual = credits[groups] - target
+    ratio = np.sqrt((likely @ residual**2).sum() / (likely @ target**2).sum())
+    assert ratio == pytest.approx(1 / size**0.5, abs=1e-9)
+
+
+def _advantages(tree, policy, residuals):
+    waiting = tabular.Tree(tree.vocab, tree.depth, residuals)
+    return [q - v[:, None] for v, q in zip(*tabular.plain_values(waiting, policy), strict=True)]
 
 
 def test_the_anchors_differ_by_the_residual_at_every_position(solutions):
