@@ -84,7 +84,7 @@ def _said(root: CreditTrace, edited: CreditTrace, first: int) -> str:
 
 
 def _judged(trace: CreditTrace) -> str:
-    said = "**right**" if picks.is_correct(trace) else "**wrong**" if trace.answer else "**no answer**"
+    said = f"**{picks.judgement(trace)}**"
     if trace.first_wrong is None:
         return said + ("" if picks.is_correct(trace) or trace.answer else " (it does not end)")
     token = as_code(trace.text[trace.first_wrong])

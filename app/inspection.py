@@ -318,17 +318,22 @@ def just_selected() -> bool:
 def verdict(trace: CreditTrace) -> str:
     """Badge, parsed answer, gold answer and first wrong token, as one line of markdown."""
     parts = [_badge(trace)]
-    answer = (
-        f"answer {as_code(trace.answer)}"
-        if trace.answer
-        else f"no answer ({as_plain(visible_text(trace.reward_reason or 'none found'))})"
-    )
+    reason = as_plain(visible_text(trace.reward_reason or "none found"))
+    if trace.status == VerdictStatus.REJECTED and trace.answer:
+        answer = f"{as_code(trace.answer)} does not count ({reason})"
+    else:
+        answer = f"answer {as_code(trace.answer)}" if trace.answer else f"no answer ({reason})"
     parts.append(f"{answer}, gold {as_code(trace.gold)}" if trace.gold else answer)
     if trace.first_wrong is not None:
         character = sum(len(t) for t in trace.text[: trace.first_wrong])
         token = as_code(trace.text[trace.first_wrong])
         parts.append(
             f"first wrong token #{trace.first_wrong} {token} (character {character}): {as_plain(views.mistake_note(trace))}"
+            + (
+                ", but the answer is right, and the reward reads nothing else"
+                if picks.is_correct(trace)
+                else ""
+            )
         )
     parts.append(_reward(trace))
     if trace.finish_reason == StopReason.LENGTH:
@@ -338,7 +343,7 @@ def verdict(trace: CreditTrace) -> str:
 
 def _badge(trace: CreditTrace) -> str:
     if picks.is_correct(trace):
-        return ":blue-badge[:material/check: right]"
+        return f":blue-badge[:material/check: {picks.judgement(trace)}]"
     if trace.status == VerdictStatus.REJECTED:
         return ":gray-badge[– no answer]"
     return ":red-badge[:material/close: wrong]"

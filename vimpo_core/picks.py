@@ -54,6 +54,13 @@ def is_correct(trace: CreditTrace) -> bool:
     return trace.reward > 0
 
 
+def judgement(trace: CreditTrace) -> str:
+    """What verifier and step verifier say together. "right answer, wrong step": slips cancelled or the answer was guessed."""
+    if is_correct(trace):
+        return "right" if trace.first_wrong is None else "right answer, wrong step"
+    return "no answer" if trace.status == VerdictStatus.REJECTED else "wrong"
+
+
 def groups(traces: Sequence[CreditTrace]) -> list[Group]:
     """The prompts of a step in order, each with its solutions."""
     members: dict[int, list[int]] = {}

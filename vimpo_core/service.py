@@ -416,14 +416,15 @@ def read_request(policy, prompt: str, solution: str, ids: tuple[int, ...] | None
         raise ValueError(
             f"the solution has {len(solution)} characters, the limit is {MAX_SOLUTION_CHARACTERS}. Shorten it."
         )
-    problem, prompt_ids = problem_from(prompt), encode(policy, prompt, "problem")
+    problem = problem_from(prompt)
+    prompt_ids = encode(policy, problem.prompt, "problem")
     ids = ids or encode_completion(policy, solution, ChainTask.end)
     longest = policy.model.config.max_position_embeddings
     if len(prompt_ids) + len(ids) > longest:
         raise ValueError(
             f"problem and solution are {len(prompt_ids) + len(ids)} tokens, the model reads {longest}. Shorten the solution."
         )
-    task = ChainTask(min(max(len(parse(prompt[:-1])[0]), 3), 8))
+    task = ChainTask(min(max(len(parse(problem.prompt[:-1])[0]), 3), 8))
     return task, problem, prompt_ids, ids
 
 

@@ -13,15 +13,10 @@ from app.components.hues import hues_css
 from app.components.live_curves import ALGORITHM_NAMES
 from vimpo_core import picks, views
 from vimpo_core.config import TrainConfig
-from vimpo_core.types import CreditTrace, VerdictStatus
+from vimpo_core.types import CreditTrace
 from vimpo_core.visible_text import visible_text
 
 SHOWN_PROBLEMS = 4
-_VERDICTS = {
-    VerdictStatus.CORRECT: "right",
-    VerdictStatus.INCORRECT: "wrong",
-    VerdictStatus.REJECTED: "no answer",
-}
 
 
 _mount = st.components.v2.component(
@@ -113,7 +108,7 @@ def _solution(step: StepSolutions, group: picks.Group, link) -> dict[str, Any]:
 
 
 def _verdict(trace: CreditTrace) -> str:
-    word = _VERDICTS.get(trace.status, "not judged")
+    word = picks.judgement(trace) if trace.status else "not judged"
     return f"{word}, {visible_text(trace.answer)}" if trace.answer else word
 
 

@@ -254,3 +254,13 @@ def test_a_run_whose_beta_was_scheduled_is_read_at_the_beta_of_the_step(runs):
     at = open_inspect(run="vimpo-1", step=2)
     beta = next(s for s in at.select_slider if s.label == "beta")
     assert beta.value == pytest.approx(0.2)
+
+
+def test_a_right_answer_after_a_wrong_step_is_said_as_what_it_is(runs):
+    run_id = make_fake_run(runs.path, steps=30, prompts_per_step=32)
+    traces = runs.open(run_id).traces(30)
+    trace = next(t for t in traces if picks.judgement(t) == "right answer, wrong step")
+    at = open_inspect(run=run_id, step=30, group=trace.group_id, sample=trace.sample_idx)
+    (line,) = [m.value for m in at.markdown if "first wrong token" in m.value and "badge" in m.value]
+    assert "right answer, wrong step" in line
+    assert "but the answer is right, and the reward reads nothing else" in line

@@ -3,11 +3,13 @@
 import random
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vimpo_core import reference
 from vimpo_core.evaluate import held_out
+from vimpo_core.paths import DEMOS
+from vimpo_core.store import RunStore
 from vimpo_core.tasks import chain
 from vimpo_core.tasks.chain import ALPHABET, END, LARGEST, SEPARATORS, ChainTask
 from vimpo_core.types import StopReason
@@ -115,7 +117,7 @@ def test_operands_outside_3_to_8_are_refused():
             ChainTask(operands)
 
 
-BAD_PROBLEMS = ["", "=", "9+2", "9+2==", "+9=", "9++2=", "9+2+=", "9/2=", "9 + 2=", "9=", "1+1+1+1+1+1+1+1+1=", "nine=", "9+2=11", "٣+1=", "12345+1=", "9+2=\n"]  # fmt: skip
+BAD_PROBLEMS = ["", "=", "9+2", "9+2==", "+9=", "9++2=", "9+2+=", "9/2=", "1 2+3=", "9=", "1+1+1+1+1+1+1+1+1=", "nine=", "9+2=11", "٣+1=", "12345+1=", "9+2"]  # fmt: skip
 
 
 @pytest.mark.parametrize("prompt", BAD_PROBLEMS)
@@ -139,6 +141,14 @@ def test_a_typed_problem_gets_its_gold_answer():
         "0",
         "4",
     ]
+
+
+@pytest.mark.parametrize(
+    "typed", ["9 + 2 + 9 + 7 * 6 =", "9+2+9+7x6=", "9+2+9+7 × 6=\n", "9+2+9+7·6=", " 9+2+9+7X6="]
+)
+def test_a_problem_may_be_typed_with_spaces_and_any_sign_for_times(typed):
+    assert chain.problem_from(typed) == chain.problem_from("9+2+9+7*6=")
+    assert chain.problem_from("9\u22122=").gold == "7"
 
 
 # ---- right solutions
@@ -174,6 +184,12 @@ OTHER_WAYS = [  # value kept, so never wrong: (prompt, solution, how)
     ("9+8-3=", "9+5;14.", "the difference first"),
     ("9*9+9+9=", "81+18;99.", "from the right after a product"),
     ("3+4*1=", "7*1;7.", "a slip that keeps the value"),
+    ("9+2+9+7*6=", "42+9+2+9;51+2+9;53+9;62.", "the operands in another order"),
+    ("9+2+9+7*6=", "9+9+2+42;18+2+42;20+42;62.", "addition of what was not side by side"),
+    ("2*3*4-5=", "3*8-5;24-5;19.", "factors in another order"),
+    ("4+4-1+6-8=", "8-1+6-8;7-8+6;6-1;5.", "a difference below 0 that is only written"),
+    ("9+2+3=", "11 + 3; 14.", "with spaces"),
+    ("9+2+3=", "11+3\n;\n14 .\n", "on lines of its own"),
 ]
 
 
@@ -181,6 +197,77 @@ OTHER_WAYS = [  # value kept, so never wrong: (prompt, solution, how)
 def test_another_order_or_a_skipped_step_is_never_called_wrong(prompt, solution, how):
     assert chain.first_wrong(prompt, solution) is None, how
     assert ChainTask(3).verify(chain.problem_from(prompt), solution, StopReason.EOS).reward == 1.0
+
+
+CONTRADICTIONS = [  # once called correct beside a first wrong character: (ending, first wrong character in it)
+    ("62..", 3), ("62.0.", 3), ("062.", 0), ("+62.", 0), ("62.;62.", 3), ("$62$.", 0), ("(62).", 0), ("62/1.", 2),
+    ("6{,}2.", 1), ("62.62.", 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("ending", "wrong"), CONTRADICTIONS)
+def test_an_answer_that_has_a_wrong_character_is_not_correct(ending, wrong):
+    problem, begun = chain.problem_from("9+2+9+7*6="), "9+2+9+42;11+9+42;20+42;"
+    verdict = ChainTask(5).verify(problem, begun + ending, StopReason.EOS)
+    assert verdict.reward == 0.0 and verdict.reason
+    assert chain.first_wrong(problem.prompt, begun + ending) == len(begun) + wrong
+
+
+RIGHT_AFTER_WRONG = [  # the answer is right, a step before it is not
+    ("9+2+9+7*6=", "9+2+9+42;10+9+42;20+42;62.", 10),
+    ("9+2+3=", "11+3;14;14.", 7),
+    ("9+2+3=", "12+3;14.", 1),
+    ("9+2+3=", ";14.", 0),
+]
+
+
+@pytest.mark.parametrize(("prompt", "solution", "index"), RIGHT_AFTER_WRONG)
+def test_a_right_answer_after_a_wrong_step_is_both(prompt, solution, index):
+    assert ChainTask(3).verify(chain.problem_from(prompt), solution, StopReason.EOS).reward == 1.0
+    assert chain.first_wrong(prompt, solution) == index
+
+
+def mutated(prompt, solution, choose):
+    """What a model or a typist may make of a solution: characters changed, steps repeated, left out or rearranged, more after
+    the end."""
+    for _ in range(choose.randrange(4)):
+        at, more = choose.randrange(len(solution) + 1), choose.choice(ALPHABET + "  x0$(\n")
+        steps = solution.split(";")
+        some = choose.randrange(len(steps))
+        terms = steps[some].rstrip(END).split("+")
+        choose.shuffle(terms)
+        rearranged = [*steps[:some], "+".join(terms) + END * steps[some].endswith(END), *steps[some + 1 :]]
+        solution = choose.choice(
+            [
+                solution[:at] + more + solution[at:],
+                solution[:at] + solution[at + 1 :],
+                solution[:at] + more + solution[at + 1 :],
+                ";".join(steps[: some + 1] + steps[some:]),
+                ";".join(steps[:some] + steps[some + 1 :]),
+                ";".join(rearranged),
+                solution + choose.choice([".", ";", "62.", solution]),
+            ]
+        )
+    return solution if solution.endswith(END) else solution + END
+
+
+@settings(max_examples=2000)
+@given(operand_counts, seeds)
+@example(5, 0)
+def test_verdict_and_first_wrong_character_are_one_opinion(operands, seed):
+    """Correct if no character is wrong; and if one is, correct only where it comes before the last step: a right answer after
+    a wrong step."""
+    choose, problem = random.Random(seed), random_problem(operands, seed)
+    written = choose.choice([right_solution(problem.prompt, ";"), any_order(chain.parse(problem.prompt[:-1]), choose),
+                             chain.student_solution(problem.prompt, choose)])  # fmt: skip
+    solution = mutated(problem.prompt, written, choose)
+    is_correct = ChainTask(operands).verify(problem, solution, StopReason.EOS).reward == 1.0
+    wrong_at = chain.first_wrong(problem.prompt, solution)
+    if wrong_at is None:
+        assert is_correct, (problem.prompt, solution)
+    elif is_correct:
+        last = max((solution.rfind(mark) for mark in SEPARATORS), default=-1)
+        assert wrong_at <= last, (problem.prompt, solution, wrong_at)
 
 
 def any_order(expression, choose):
@@ -193,6 +280,42 @@ def any_order(expression, choose):
         if choose.random() < 0.7 or not expression[1]:
             steps.append(chain.write(expression))
     return "".join(s + choose.choice(SEPARATORS) for s in steps[:-1]) + steps[-1] + END
+
+
+@given(operand_counts, seeds)
+def test_operands_in_any_order_are_never_called_wrong_nor_is_any_beginning_of_them(operands, seed):
+    """Any two factors of a product, or any two numbers of the sum, become one; all is then written in any order."""
+    choose = random.Random(seed)
+    prompt = random_problem(operands, seed).prompt
+    products = [p.split("*") for p in prompt[:-1].replace("-", "+").split("+")]
+    signs = [1, *(1 if c == "+" else -1 for c in prompt if c in "+-")]
+    terms = [(sign, [int(f) for f in factors]) for sign, factors in zip(signs, products, strict=True)]
+    steps = []
+    while len(terms) > 1 or len(terms[0][1]) > 1:
+        ready = [t for t in terms if len(t[1]) == 1]
+        long = [t for t in terms if len(t[1]) > 1]
+        if long and (len(ready) < 2 or choose.random() < 0.5):
+            _, factors = choose.choice(long)
+            choose.shuffle(factors)
+            factors.append(factors.pop() * factors.pop())
+        else:
+            for one in (pair := choose.sample(ready, 2)):
+                terms.remove(one)
+            total = sum(sign * number for sign, (number,) in pair)
+            terms.append((1 if total >= 0 else -1, [abs(total)]))
+        steps.append(in_some_order(terms, choose))
+    solution = ";".join(steps) + END
+    for length in range(len(solution) + 1):
+        assert chain.first_wrong(prompt, solution[:length]) is None, (prompt, solution[:length])
+
+
+def in_some_order(terms, choose):
+    """One that is added stands first."""
+    choose.shuffle(terms)
+    terms.insert(0, terms.pop(next(i for i, (sign, _) in enumerate(terms) if sign > 0)))
+    for _, factors in terms:
+        choose.shuffle(factors)
+    return "".join("+-"[s < 0] + "*".join(map(str, f)) for s, f in terms).removeprefix("+")
 
 
 @given(operand_counts, seeds)
@@ -283,6 +406,22 @@ def test_an_answer_without_its_end_mark_is_rejected():
         assert "did not end within" in verdict.reason
 
 
+def test_the_bundled_runs_solutions_are_judged_as_they_were_recorded():
+    """The reward rule is the one they were trained with. One step is now right that was called wrong: 8-1+6-8 became 7-8+6."""
+    others = []
+    for folder in sorted(path.parent for path in DEMOS.glob("*/run.db")):
+        store = RunStore.open(folder)
+        task = ChainTask(store.config().operands)
+        for trace in (trace for step in store.trace_steps() for trace in store.traces(step)):
+            problem = chain.Problem(trace.prompt_text, trace.gold)
+            verdict = task.verify(problem, trace.completion_text, trace.finish_reason)
+            recorded = (trace.rewards["verifier"], trace.status, trace.answer, trace.reward_reason)
+            assert (verdict.reward, verdict.status, verdict.answer, verdict.reason) == recorded
+            if task.first_wrong(problem, trace.completion_text) != trace.first_wrong:
+                others.append((trace.prompt_text, trace.completion_text))
+    assert others == [("4+4-1+6-8=", "8-1+6-8;7-8+6;9+6;15.")]
+
+
 # ---- hostile text
 
 
@@ -310,7 +449,9 @@ def test_a_prompt_from_elsewhere_that_this_task_never_asks_does_not_raise(prompt
     assert bool(chain.name_of_slip(prompt, solution)) == (wrong_at is not None)
 
 
-@pytest.mark.parametrize("piece", ["9", "9+", "+", ";", ".", "(", "11+3;", "a", "\u0663"])
+@pytest.mark.parametrize(
+    "piece", ["9", "9+", "+", ";", ".", "(", "11+3;", "a", "\u0663", "9 ", "9" + 999_998 * " " + "9"]
+)
 def test_a_million_characters_are_judged(piece):
     """No clock: a rule that looks at every pair of characters would take hours here."""
     text, problem = piece * (1_000_000 // len(piece)), chain.problem_from("9+2+3=")

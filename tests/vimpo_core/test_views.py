@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vimpo_core import credit, picks, views
+from vimpo_core.formats import export
 from vimpo_core.types import CreditTrace, StopReason, TopK, VerdictStatus
 from vimpo_core.visible_text import visible_text
 
@@ -372,3 +373,23 @@ def test_the_note_says_what_happened():
     assert views.mistake_note(make_trace(SLIP, first_wrong=17)) == "11+9 became 10: a forgotten carry"
     assert views.mistake_note(make_trace(RIGHT)) == ""
     assert views.mistake_note(make_trace("abc", prompt_text="Why?", first_wrong=1)) == "first wrong token"
+
+
+@pytest.mark.parametrize(
+    ("status", "first_wrong", "words"),
+    [
+        ("correct", None, "right"),
+        ("correct", 3, "right answer, wrong step"),
+        ("incorrect", 3, "wrong"),
+        ("rejected", 3, "no answer"),
+        ("rejected", None, "no answer"),
+    ],
+)
+def test_one_judgement_says_what_answer_and_steps_are(status, first_wrong, words):
+    """On Inspect, under What if?, beside a training's newest solutions and in an exported file."""
+    reward = float(status == "correct")
+    trace = make_trace(RIGHT).with_(
+        status=status, first_wrong=first_wrong, reward=reward, rewards={"verifier": reward}
+    )
+    assert picks.judgement(trace) == words
+    assert export.verdict(trace).split(" · ")[0][2:] == words

@@ -13,7 +13,7 @@ from vimpo_core import picks, views
 from vimpo_core.formats import html_page, reproduce, trace_files
 from vimpo_core.formats.reproduce import Place
 from vimpo_core.store import RunStore
-from vimpo_core.types import CreditTrace, StopReason, VerdictStatus
+from vimpo_core.types import CreditTrace, StopReason
 from vimpo_core.visible_text import visible_text
 
 
@@ -153,8 +153,9 @@ FORMATS: dict[str, Format] = {
 
 def verdict(trace: CreditTrace) -> str:
     """Right or wrong, answer and gold, first wrong token, as one plain line."""
-    right = picks.is_correct(trace)
-    parts = ["✓ right" if right else "– no answer" if trace.status == VerdictStatus.REJECTED else "✕ wrong"]
+    judged = picks.judgement(trace)
+    mark = "✓" if picks.is_correct(trace) else "–" if judged == "no answer" else "✕"
+    parts = [f"{mark} {judged}"]
     parts.append(f"answer {visible_text(trace.answer)}" if trace.answer else "")
     parts.append(f"gold {visible_text(trace.gold)}" if trace.gold else "")
     if trace.first_wrong is not None:

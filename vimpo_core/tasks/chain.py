@@ -5,7 +5,12 @@
 
 The solution rewrites one operation a step (leftmost `*` first, else leftmost); separators `;` `,` `/` are style, `.`
 ends it. Numbers along the way stay within 0..99. The step verifier is kinder than the rule: a step is right when it
-carries out one or more operations and keeps the value, so another order or a skipped step is never called wrong.
+carries out one or more operations and keeps the value, so another order of operations or of operands, or a skipped step,
+is never called wrong.
+
+Answer and steps are judged by one measure: a solution whose steps are all right and that ends is correct, and a correct
+one with a wrong step is just that, a right answer after a wrong step (two slips that cancel; an answer that was guessed).
+The reward reads the answer alone.
 
 `student_solution` writes as a fallible student would, with three named misconceptions; consistent after the slip.
 The reference model is trained on these (`make-reference`).
@@ -19,6 +24,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations, permutations
 
 from vimpo_core.types import Problem, StopReason, Verdict, VerdictStatus
 from vimpo_core.verifier import check_answer
@@ -37,6 +43,13 @@ Expression = tuple[tuple[int, ...], str]
 
 _MARK = re.compile(f"[{SEPARATORS}{END}]")
 _EXPRESSION = re.compile(r"[0-9]{1,4}(?:[-+*][0-9]{1,4}){0,7}", re.ASCII)
+_SPACE = re.compile(r"(?<![0-9\s])\s++|(?<=[0-9])\s++(?![0-9])")
+"""Space that means nothing; between two digits it does. Each stretch is looked at once."""
+_TYPED = str.maketrans("xX×·\u2212", "****-")
+"""How people type the operators."""
+
+Sum = tuple[tuple[int, tuple[int, ...]], ...]
+"""An expression whatever its order: sign and factors of each term, all sorted."""
 
 
 @dataclass(frozen=True)
@@ -85,32 +98,41 @@ class ChainTask:
         return list(found.values())
 
     def verify(self, problem: Problem, completion: str, finish_reason: StopReason) -> Verdict:
-        """The last step is the answer; a solution cut off before its end mark has none."""
-        if finish_reason is not StopReason.EOS or not completion.endswith(END):
+        """The last step is the answer, a plain number; a solution cut off before its end mark has none."""
+        text = _SPACE.sub("", completion)
+        if finish_reason is not StopReason.EOS or not text.endswith(END):
             return Verdict(
                 VerdictStatus.REJECTED, reason=f"the solution did not end within {len(completion)} characters"
             )
-        return check_answer(re.split(f"[{SEPARATORS}]", completion[:-1])[-1], problem.gold)
+        answer = re.split(f"[{SEPARATORS}]", text[:-1])[-1]
+        verdict = check_answer(answer, problem.gold)
+        if verdict.status is VerdictStatus.CORRECT and answer != problem.gold:  # 062, +62, 62.0
+            reason = f"the answer must be written as the plain number {problem.gold}"
+            return Verdict(VerdictStatus.REJECTED, verdict.answer, reason)
+        if verdict.status is VerdictStatus.CORRECT and END in text[:-1]:
+            return Verdict(VerdictStatus.REJECTED, verdict.answer, "the solution goes on after its end mark")
+        return verdict
 
     def first_wrong(self, problem: Problem, completion: str) -> int | None:
         return first_wrong(problem.prompt, completion)
 
 
 def problem_from(prompt: str) -> Problem:
-    """The problem that a typed prompt states, its gold answer worked out.
+    """The problem that a typed prompt states, its gold answer worked out; "9 + 2 x 3 =" is 9+2*3=.
 
     Raises:
         ValueError: not of the form `9+2*3=`, a number outside 0..99, or an intermediate outside 0..99.
     """
+    typed, prompt = prompt, _SPACE.sub("", prompt).translate(_TYPED)
     expression = parse(prompt.removesuffix("="))
     if expression is None or not prompt.endswith("=") or not 2 <= len(expression[0]) <= 8:
         raise ValueError(
-            f"a problem is 2 to 8 numbers joined by + - * and closed by =, got {prompt[:40]!r}. Try 9+2+9+7*6=."
+            f"a problem is 2 to 8 numbers joined by + - * and closed by =, got {typed[:40]!r}. Try 9+2+9+7*6=."
         )
     steps = right_steps(expression) if _in_range(expression) else None
     if steps is None:
         raise ValueError(
-            f"every number on the way must be within 0..{LARGEST}, which {prompt[:40]!r} leaves. Use smaller numbers."
+            f"every number on the way must be within 0..{LARGEST}, which {typed[:40]!r} leaves. Use smaller numbers."
         )
     return Problem(prompt, str(steps[-1][0][0]))
 
@@ -192,11 +214,21 @@ def with_drawn_separators(completion: str, rng: random.Random) -> str:
 def first_wrong(prompt: str, completion: str) -> int | None:
     """Index of the first wrong character; None if every step is right.
 
-    A step is right when it carries out one or more operations of the step before and keeps its value; else its first
-    wrong character is where it departs from the right step for the operation it carries out, or if that cannot be
-    told, from the step that the rule writes. Separators are style; an early or missing end and anything after the end
-    are wrong. Right work that is merely cut off has no wrong character.
+    A step is right when it carries out one or more operations of the step before and keeps its value, its operands in any
+    order; else its first wrong character is where it departs from the right step for the operation it carries out, or if
+    that cannot be told, from the step that the rule writes. Separators are style, and so is space; an early or missing end
+    and anything after the end are wrong. Right work that is merely cut off has no wrong character.
     """
+    meaningless = {i for space in _SPACE.finditer(completion) for i in range(*space.span())}
+    if meaningless:
+        kept = [i for i in range(len(completion)) if i not in meaningless]
+        wrong_at = _first_wrong(prompt, "".join(completion[i] for i in kept))
+        return None if wrong_at is None else kept[wrong_at] if wrong_at < len(kept) else len(completion) - 1
+    return _first_wrong(prompt, completion)
+
+
+def _first_wrong(prompt: str, completion: str) -> int | None:
+    """`first_wrong` of a text without meaningless space."""
     previous = parse(prompt.removesuffix("="))
     if previous is None:
         return None
@@ -206,14 +238,15 @@ def first_wrong(prompt: str, completion: str) -> int | None:
         stop = mark.start() if mark else len(completion)
         written, is_cut_off = completion[start:stop], stop == len(completion)
         ruled = _ruled_step(previous)
-        # Nearly every step is the ruled one: look for the other right ones only where it is not.
-        step = parse(ruled) if written == ruled else None
-        right = {ruled: step} if step else _right_steps_from(previous)
-        if is_cut_off and any(step.startswith(written) for step in right):
+        if is_cut_off and (ruled.startswith(written) or _begins_right_step(previous, written)):
             return None
-        if written not in right:
+        # Nearly every step is the ruled one: look for the other right ones only where it is not.
+        if ruled and written == ruled:
+            previous = apply(previous, next_operation(previous))
+        elif _is_right_step(previous, written):
+            previous = parse(written)
+        else:
             return start + _common_prefix(written, _meant_step(previous, written))
-        previous = right[written]
         is_answer = not previous[1]
         if (completion[stop] == END) != is_answer:
             return stop
@@ -228,6 +261,7 @@ def name_of_slip(prompt: str, completion: str) -> str:
     wrong_at = first_wrong(prompt, completion)
     if wrong_at is None:
         return ""
+    completion, wrong_at = _SPACE.sub("", completion), len(_SPACE.sub("", completion[:wrong_at]))
     *before, begun = _MARK.split(completion[:wrong_at])
     previous = parse(before[-1] if before else prompt.removesuffix("="))
     step = _MARK.split(completion[wrong_at - len(begun) :])[0]
@@ -236,7 +270,7 @@ def name_of_slip(prompt: str, completion: str) -> str:
         return "the solution goes on after its end"
     if previous is None or written is None:
         return "the step is not an expression"
-    if step in _right_steps_from(previous):
+    if _is_right_step(previous, step):
         return "the end comes too early" if completion[wrong_at] == END else "the end is missing"
     for index, result, name in _slips(previous):
         if apply(previous, index, result) == written:
@@ -304,6 +338,76 @@ def _slips(expression: Expression) -> Iterator[tuple[int, int, str]]:
 def _ruled_step(expression: Expression) -> str:
     """The step that the rule writes next; "" after the answer."""
     return write(apply(expression, next_operation(expression))) if expression[1] else ""
+
+
+def _is_right_step(previous: Expression, written: str) -> bool:
+    """Whether a written step carries out one or more operations of the step before and keeps its value."""
+    step = parse(written)
+    if step is None or write(step) != written or value(step) != value(previous):
+        return False
+    operations = len(previous[0]) - len(step[0])
+    if operations < 1 or not step[1]:
+        return operations > 0
+    return written in _right_steps_from(previous) or _sum(step) in _sums_after(_sum(previous), operations)
+
+
+def _begins_right_step(previous: Expression, written: str) -> bool:
+    """Whether a step that was cut off may have become a right one: one operation in any order, or more in the order there."""
+    return any(step.startswith(written) for step in _right_steps_from(previous)) or any(
+        _begins(written, after) for after in (_sums_after(_sum(previous), 1) if previous[1] else ())
+    )
+
+
+def _begins(text: str, terms: Sum, before: str = "") -> bool:
+    """Whether some order of the terms begins with the text. before: what was written of the others."""
+    for term in set(terms):
+        sign, factors = term
+        if not before and sign < 0:
+            continue
+        rest = list(terms)
+        rest.remove(term)
+        for order in set(permutations(factors)):
+            so_far = before + ("-" if sign < 0 else "+" if before else "") + "*".join(map(str, order))
+            if so_far.startswith(text) or (text.startswith(so_far) and _begins(text, tuple(rest), so_far)):
+                return True
+    return False
+
+
+def _sum(expression: Expression) -> Sum:
+    numbers, operators = expression
+    terms, sign, factors = [], 1, [numbers[0]]
+    for operator, number in zip(operators, numbers[1:], strict=True):
+        if operator == "*":
+            factors.append(number)
+        else:
+            terms.append((sign, factors))
+            sign, factors = 1 if operator == "+" else -1, [number]
+    return _sorted_sum([*terms, (sign, factors)])
+
+
+def _sorted_sum(terms) -> Sum:
+    return tuple(sorted((1 if factors == [0] else sign, tuple(sorted(factors))) for sign, factors in terms))
+
+
+@lru_cache(maxsize=1024)
+def _sums_after(terms: Sum, operations: int) -> frozenset[Sum]:
+    """What that many operations, on any two operands each, can make of a sum."""
+    found = {terms}
+    for _ in range(operations):
+        found = {after for sum_ in found for after in _sums_after_one(sum_)}
+    return frozenset(found)
+
+
+def _sums_after_one(terms: Sum) -> Iterator[Sum]:
+    for i, (sign, factors) in enumerate(terms):
+        others = [*terms[:i], *terms[i + 1 :]]
+        for j, k in combinations(range(len(factors)), 2):
+            rest = [f for n, f in enumerate(factors) if n not in (j, k)]
+            yield _sorted_sum([*others, (sign, [factors[j] * factors[k], *rest])])
+    numbers = [(i, sign * factors[0]) for i, (sign, factors) in enumerate(terms) if len(factors) == 1]
+    for (i, a), (j, b) in combinations(numbers, 2):
+        others = [term for n, term in enumerate(terms) if n not in (i, j)]
+        yield _sorted_sum([*others, (1 if a + b >= 0 else -1, [abs(a + b)])])
 
 
 @lru_cache(maxsize=4096)
