@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -324,9 +323,17 @@ def test_a_command_that_waits_trains_by_itself_once_the_worker_was_killed(tmp_pa
     monkeypatch.setattr(cli, "_LOOK_SECONDS", 0.05)
     monkeypatch.setattr(worker, "main", functools.partial(worker.main, make_trainer=FakeTrainer))
     monkeypatch.setattr(cli.reports, "training_report", lambda store: {"run_id": store.run_id})
-    threading.Timer(0.5, process.kill).start()
+    looks, reached = [], cli._reached
+
+    def killing_at_the_third_look(store):
+        looks.append(store.run_id)
+        if len(looks) == 3:
+            process.kill()
+            process.wait()
+        return reached(store)
+
+    monkeypatch.setattr(cli, "_reached", killing_at_the_third_look)
     code = cli._work_on(runs, second, as_json=True)
-    process.wait()
     assert "another run is training in this folder; vimpo-2 waits for its turn" in capsys.readouterr().err
     assert code == 0 and runs.open("vimpo-2").state() == RunState.FINISHED
 
