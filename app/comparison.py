@@ -24,6 +24,7 @@ from app.text import as_plain, as_sentence, signed
 from vimpo_core import comparison
 from vimpo_core.comparison import AXES, Arm, Curves, Difference, Member, Number
 from vimpo_core.experiment.results import RESULT_NAME
+from vimpo_core.intervals import MIN_SEEDS
 from vimpo_core.metrics import METRICS
 from vimpo_core.runs import ACTIVE
 from vimpo_core.store import RunStore
@@ -45,6 +46,8 @@ MOST_IN_A_SENTENCE = 5
 _MOST_POINTS = 160
 """Of a seed's curve, about: a panel is some 500 pixels wide."""
 _ACCURACY_OF_CREDIT = "sampled_accuracy"
+_ON_PROBLEMS = ("sampled_accuracy", "greedy_accuracy")
+_SAME_PROBLEMS = "All seeds are measured on the same held-out problems: what other problems would change is not in an interval of accuracy."
 _TUNING = ", tuning, "
 """What the experiment runner puts into the name of a run that only chose settings."""
 
@@ -436,16 +439,15 @@ def _measured_credit(file) -> tuple[float, int] | None:
 
 def captions(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> str:
     """What has to be said below the figure."""
-    several = [len(arm.keys) for arm in chosen.arms if len(arm.keys) > 1]
     said = []
-    if several:
+    if any(len(arm.keys) > 1 for arm in chosen.arms):
+        said.append("Thick: mean over the seeds, as far as all of them reach. Thin: each seed.")
+    if any(len(arm.keys) >= MIN_SEEDS for arm in chosen.arms):
         said.append(
-            "Thick: mean over the seeds, as far as all of them reach. Band: 95% bootstrap interval of that mean over the seeds; "
-            f"with {min(several)} seeds it holds the true mean about {comparison.coverage(min(several)):.0%} of the time. Thin: "
-            "each seed."
+            f"Band: 95% t interval of that mean over the seeds, at each place for itself. {_SAME_PROBLEMS}"
         )
-    if alone := [arm.label for arm in chosen.arms if len(arm.keys) == 1]:
-        said.append(f"One seed, so no interval: {_listed(alone)}.")
+    if few := [arm for arm in chosen.arms if len(arm.keys) < MIN_SEEDS]:
+        said.append(_said_few(few))
     if window > 1:
         said.append(
             f"Smoothed: each point of a curve or path is the mean of the {window} measurements up to it."
@@ -464,6 +466,12 @@ def captions(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> st
             "gets. Accuracy: the last measured one."
         )
     return _lines(said)
+
+
+def _said_few(arms: Sequence[Arm]) -> str:
+    """One sentence for the arms that get no interval, and why."""
+    labels = [f"{arm.label} ({len(arm.keys)} {'seed' if len(arm.keys) == 1 else 'seeds'})" for arm in arms]
+    return f"Fewer than {MIN_SEEDS} seeds say too little of how far others would fall, so no interval: {_listed(labels)}."
 
 
 def _lines(sentences: Sequence[str]) -> str:
@@ -590,10 +598,14 @@ def _mean(arm: Arm, number: Number, metric: str) -> list[Piece]:
     few = f", n = {number.n}" if number.absent else ""
     interval = (
         f" ({_value(metric, number.low)} to {_value(metric, number.high)}{few})"
-        if number.n > 1
-        else " (one seed)"
+        if math.isfinite(number.low)
+        else f" ({_few(number.n)})"
     )
     return [Piece(_value(metric, number.mean), _runs(arm.keys)), Piece(interval, is_aside=True)]
+
+
+def _few(seeds: int) -> str:
+    return "one seed" if seeds == 1 else f"{seeds} seeds, too few for an interval"
 
 
 def _compared(arm: Arm, baseline: Arm, gap: Difference | None, metric: str) -> list[list[Piece]]:
@@ -602,7 +614,11 @@ def _compared(arm: Arm, baseline: Arm, gap: Difference | None, metric: str) -> l
         return [[], [Piece("baseline", is_aside=True)]]
     if not gap.n:
         return [[Piece("no seed in common", is_aside=True)], []]
-    interval = f" ({_gap(metric, gap.low)} to {_gap(metric, gap.high)})" if gap.n > 1 else " (one seed)"
+    interval = (
+        f" ({_gap(metric, gap.low)} to {_gap(metric, gap.high)})"
+        if math.isfinite(gap.low)
+        else f" ({_few(gap.n)})"
+    )
     ties = gap.n - gap.ahead - gap.behind
     tied = f", {ties} tied" if ties else ""
     return [
@@ -638,16 +654,12 @@ def table_captions(found: Numbers) -> str:
         short = [members[key].name for key, end in ends.items() if end == min(ends.values())]
         place += f", the last place that all runs reached ({_listed(short)} ended there)"
     said = [
-        f"Read at {place}, between two measurements interpolated, never smoothed. In brackets: 95% bootstrap interval of the mean "
-        "over seeds; for the difference, of the mean over seeds of the paired differences. A seed leads to its solutions, a "
-        "number to its runs."
+        f"Read at {place}, between two measurements interpolated, never smoothed. In brackets: 95% t interval of the mean over "
+        f"seeds, from {MIN_SEEDS} seeds on; for the difference, of the mean over seeds of the paired differences. A seed leads to "
+        "its solutions, a number to its runs."
     ]
-    smallest = min((number.n for number in found.numbers if number.n > 1), default=0)
-    if 1 < smallest < 10:
-        said.append(
-            f"Few seeds: an interval over {smallest} of them holds the true mean about {comparison.coverage(smallest):.0%} of "
-            "the time, not 95%."
-        )
+    if metric in _ON_PROBLEMS and any(number.n >= MIN_SEEDS for number in found.numbers):
+        said.append(_SAME_PROBLEMS)
     absent = [members[key].name for number in found.numbers for key in number.absent]
     if absent:
         said.append(f"Without a value there, and left out: {_listed(absent)}.")

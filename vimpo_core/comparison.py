@@ -4,8 +4,8 @@ A run's record n describes the policy after n updates, so a curve is a number of
 then: updates, sampled tokens or CPU seconds of all earlier records. Curves of an arm are averaged where all its seeds have
 one: a mean over changing members would move when nothing has.
 
-Intervals are 95% percentile bootstrap intervals of the mean, the seeds drawn again with replacement. With few seeds they are
-too narrow, by as much as `coverage` says.
+Intervals are 95% t intervals of the mean over seeds (`intervals.bounds_over_seeds`), none below three seeds. The held-out
+problems are the same for all seeds, so an interval of an accuracy does not hold what other problems would have changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import numpy as np
 from vimpo_core import scorecard
 from vimpo_core.config import TrainConfig
 from vimpo_core.family import RULES, Sampled
-from vimpo_core.metrics import Row
+from vimpo_core.intervals import MIN_SEEDS, bounds_over_seeds
+from vimpo_core.metrics import METRICS, Row
 from vimpo_core.types import CreditTrace
 
 AXES: dict[str, tuple[str, str]] = {
@@ -42,10 +43,6 @@ TASK = ("operands", "model")
 
 _SAME_RESULT = ("seed", "micro_batch_size", "snapshot_every", "threads")
 """Settings in which the runs of one arm may differ: the seed, and what changes no number but the time."""
-
-_DRAWS, _DRAW_SEED = 1000, 0
-_COVERAGE = {2: 0.5, 3: 0.75, 4: 0.8, 5: 0.84, 6: 0.86, 7: 0.87, 8: 0.88, 9: 0.89, 10: 0.9}
-"""Seeds -> how often the interval of a mean of normal numbers holds the true mean (20,000 trials each)."""
 
 
 # ---- which runs belong together
@@ -295,7 +292,7 @@ class Line:
     """One metric of an arm along an axis.
 
     seeds: key -> (places, values) of each run that recorded it; x, mean, low, high: float [G], where all of them have a
-    value; low and high are None for a single seed. missing: keys of the runs without the metric. steps: int [G] of a `path`.
+    value; low and high are None below three seeds. missing: keys of the runs without the metric. steps: int [G] of a `path`.
     """
 
     seeds: dict[str, tuple[np.ndarray, np.ndarray]]
@@ -322,8 +319,7 @@ def line(runs: Mapping[str, Curves], metric: str, axis: str, window: int = 1) ->
         else:
             missing.append(key)
     x, rows = _on_one_grid([runs[key] for key in seeds], list(seeds.values()), metric)
-    # What is drawn needs no more than float32, which sorts three times as fast.
-    low, high = bounds_of_mean(rows.astype(np.float32)) if len(seeds) > 1 else (None, None)
+    low, high = _bounds(rows, metric) if len(seeds) >= MIN_SEEDS else (None, None)
     mean = rows.mean(axis=0) if len(seeds) else np.empty(0)
     return Line(seeds, x, mean, low, high, tuple(missing))
 
@@ -341,28 +337,6 @@ def _on_one_grid(members, measured, metric) -> tuple[np.ndarray, np.ndarray]:
     first, last = max(x[0] for x, _ in measured), min(x[-1] for x, _ in measured)
     grid = np.unique(np.clip(grid, first, last)) if first <= last else np.empty(0)
     return grid, np.array([np.interp(grid, x, values) for x, values in measured])
-
-
-def bounds_of_mean(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """95% bootstrap interval of each column's mean: float [n, G] -> low, high [G] of that dtype; nan where a value is."""
-    n = len(rows)
-    counts = np.random.default_rng(_DRAW_SEED).multinomial(n, np.full(n, 1 / n), size=_DRAWS)
-    means = np.sort(
-        rows.T @ (counts.T / n), axis=1
-    )  # along memory: ten times as fast as np.quantile over the other axis
-    return _quantile(means, 0.025), _quantile(means, 0.975)
-
-
-def _quantile(ascending, share) -> np.ndarray:
-    """Of each row [G, draws], interpolated between its neighbours."""
-    place = share * (ascending.shape[1] - 1)
-    below = int(place)
-    return ascending[:, below] + (place - below) * (ascending[:, below + 1] - ascending[:, below])
-
-
-def coverage(n: int) -> float:
-    """How often such an interval over n >= 2 seeds holds the true mean, for normal numbers; 0.95 is what it aims at."""
-    return _COVERAGE[min(n, max(_COVERAGE))]
 
 
 def path(runs: Mapping[str, Curves], x_metric: str, y_metric: str, window: int = 1) -> Line:
@@ -400,7 +374,7 @@ def _both(run: Curves, x_metric, y_metric, window):
 class Number:
     """A metric of an arm at one place of the axis. values: key -> value of each run that got there.
 
-    mean is nan where no run did; low and high are nan for fewer than two seeds. absent: keys without a value there.
+    mean is nan where no run did; low and high are nan below three seeds. absent: keys without a value there.
     """
 
     values: dict[str, float]
@@ -416,7 +390,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Difference:
-    """An arm minus the baseline over the seeds that both have; low and high are nan for fewer than two.
+    """An arm minus the baseline over the seeds that both have; low and high are nan below three.
 
     ahead, behind: in how many of the n seeds the arm is better and worse; where neither direction is, higher and lower.
     """
@@ -439,7 +413,7 @@ def number(runs: Mapping[str, Curves], metric: str, axis: str, at: float) -> Num
     """What an arm's runs measured at a place of the axis, interpolated between two measurements, never beyond the last."""
     values = {key: _value_at(*run.along(metric, axis), at) for key, run in runs.items()}
     known = {key: value for key, value in values.items() if math.isfinite(value)}
-    low, high = _interval(list(known.values()))
+    low, high = _interval(list(known.values()), metric)
     mean = float(np.mean(list(known.values()))) if known else math.nan
     return Number(known, mean, low, high, tuple(key for key in runs if key not in known))
 
@@ -451,10 +425,15 @@ def _value_at(x, values, at) -> float:
     return float(np.interp(at, x, values))
 
 
-def _interval(values: Sequence[float]) -> tuple[float, float]:
-    if len(values) < 2:
-        return math.nan, math.nan
-    low, high = bounds_of_mean(np.array(values)[:, None])
+def _bounds(rows: np.ndarray, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of each column's mean; that of a share ends at 0 and 1."""
+    low, high = bounds_over_seeds(rows)
+    is_share = metric in METRICS and METRICS[metric].unit == "share"
+    return (np.maximum(low, 0.0), np.minimum(high, 1.0)) if is_share else (low, high)
+
+
+def _interval(values: Sequence[float], metric: str = "") -> tuple[float, float]:
+    low, high = _bounds(np.array(values)[:, None], metric)
     return float(low[0]), float(high[0])
 
 

@@ -74,7 +74,10 @@ def test_thirty_runs_are_six_arms_with_their_seeds_and_bands(runs):
         assert len(panel["lines"]) == 6 and all(len(line["seeds"]) == 5 for line in panel["lines"])
     assert all(line["low"] for line in sent["panels"][0]["lines"])
     assert all("of 5 seeds" in row[4] or row[4] == "baseline" for row in table(at)[1])
-    assert "84%" in words(at), "with five seeds the interval is too narrow, and that is said"
+    assert "95% t interval of that mean over the seeds" in words(
+        at
+    ) and "All seeds are measured on the same" in words(at)
+    assert "too few" not in words(at) and "bootstrap" not in words(at)
 
 
 def test_the_picker_writes_the_runs_of_an_arm_to_the_link(runs):
@@ -151,7 +154,24 @@ def test_a_single_seed_has_no_band_and_that_is_said(runs):
     (key,) = fake(runs.path)
     at = open_compare(runs=key)
     assert all(line["low"] is None for line in figure(at)["panels"][0]["lines"])
-    assert "One seed, so no interval: VIMPO." in words(at) and "(one seed)" in table(at)[1][0][2]
+    assert (
+        "Fewer than 3 seeds say too little of how far others would fall, so no interval: VIMPO (1 seed)."
+        in words(at)
+    )
+    assert "(one seed)" in table(at)[1][0][2]
+
+
+def test_two_seeds_are_drawn_without_a_band_and_read_without_an_interval(runs):
+    keys = [*fake(runs.path, 2), *fake(runs.path, 2, "grpo")]
+    at = open_compare(runs=",".join(keys))
+    for line in figure(at)["panels"][0]["lines"]:
+        assert line["low"] is None and line["high"] is None and line["mean"] and all(line["seeds"])
+    assert "so no interval: VIMPO (2 seeds) and GRPO (2 seeds)." in words(at) and "Band:" not in words(at)
+    (vimpo, grpo) = table(at)[1]
+    assert (
+        "(2 seeds, too few for an interval)" in vimpo[2] and "(2 seeds, too few for an interval)" in grpo[2]
+    )
+    assert any("(2 seeds, too few for an interval)" in row[3] for row in (vimpo, grpo))
 
 
 def test_unequal_lengths_end_the_mean_early_and_name_who_ended(runs):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.fakes import FakeTrainer
 from vimpo_core import comparison
-from vimpo_core.comparison import Member, arms, bounds_of_mean, curves, number
+from vimpo_core.comparison import Member, arms, curves, number
 from vimpo_core.config import TrainConfig
 
 
@@ -136,10 +136,30 @@ def test_the_mean_ends_where_the_shortest_seed_ends():
     assert line.seeds["0"][1].tolist() == [0, 1, 2, 3], "the longer seed is drawn to its end"
 
 
-def test_two_seeds_have_their_own_values_as_bounds():
-    # Of two, a resampled mean is one of them or the middle; each end holds a quarter of the draws.
+def test_the_band_of_three_seeds_is_the_t_interval_of_each_place():
+    line = comparison.line(measured([0.0, 1.0], [1.0, 5.0], [2.0, 9.0]), "kl_mean", "step")
+    # Standard deviations 1 and 4; t with 2 degrees of freedom 4.302653.
+    half = 4.302653 * np.array([1, 4]) / math.sqrt(3)
+    assert line.low == pytest.approx(np.array([1, 5]) - half) and line.high == pytest.approx(
+        np.array([1, 5]) + half
+    )
+
+
+def test_two_seeds_have_a_mean_and_no_band():
     line = comparison.line(measured([0.0, 1.0], [2.0, 5.0]), "kl_mean", "step")
-    assert line.low == pytest.approx([0, 1]) and line.high == pytest.approx([2, 5])
+    assert line.mean.tolist() == [1.0, 3.0] and line.low is None and line.high is None
+    found = number(measured([0.0], [2.0]), "kl_mean", "step", 0)
+    assert found.mean == 1.0 and math.isnan(found.low) and math.isnan(found.high)
+
+
+def test_the_band_of_a_share_ends_at_0_and_1():
+    values = ([0.0, 0.9], [0.0, 1.0], [0.3, 1.0])
+    runs = {
+        str(place): curves([{"step": s, "sampled_accuracy": v} for s, v in enumerate(run)], TrainConfig())
+        for place, run in enumerate(values)
+    }
+    line = comparison.line(runs, "sampled_accuracy", "step")
+    assert line.low[0] == 0.0 and line.high[1] == 1.0 and line.high[0] > 0.3
 
 
 def test_one_seed_has_a_curve_and_no_interval():
@@ -148,7 +168,7 @@ def test_one_seed_has_a_curve_and_no_interval():
 
 
 def test_a_value_that_was_not_finite_leaves_a_gap_in_mean_and_band():
-    line = comparison.line(measured([0.0, None, 2.0], [1.0, 1.0, 1.0]), "kl_mean", "step")
+    line = comparison.line(measured([0.0, None, 2.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]), "kl_mean", "step")
     assert np.isnan(line.mean).tolist() == np.isnan(line.low).tolist() == [False, True, False]
 
 
@@ -181,25 +201,6 @@ def test_a_path_pairs_two_metrics_by_step_and_keeps_its_order():
     assert comparison.path(measured([0, 1]), "kl_mean", "sampled_accuracy").missing == ("0",)
 
 
-# ---- intervals
-
-
-def test_bounds_are_the_quantiles_of_resampled_means():
-    values = np.random.default_rng(3).normal(size=(6, 2))
-    draws = np.random.default_rng(0).multinomial(6, np.full(6, 1 / 6), size=1000)
-    resampled = np.array([np.repeat(values, count, axis=0).mean(axis=0) for count in draws])
-    assert np.allclose(bounds_of_mean(values), np.quantile(resampled, [0.025, 0.975], axis=0), atol=1e-12)
-
-
-@pytest.mark.parametrize("n", [2, 3, 5, 10])
-def test_the_stated_coverage_is_what_simulation_finds(n):
-    normal = np.random.default_rng(n).normal(size=(n, 6000))
-    low, high = bounds_of_mean(normal)
-    # 6000 trials: a standard error of at most 0.0065.
-    assert np.mean((low < 0) & (high > 0)) == pytest.approx(comparison.coverage(n), abs=0.02)
-    assert comparison.coverage(n + 20) == comparison.coverage(10)
-
-
 # ---- numbers
 
 
@@ -224,10 +225,10 @@ def compared(first, second, better="up"):
 
 
 def test_differences_are_paired_by_seed():
-    # Seeds 1 and 2 are shared: 3 - 1 and 5 - 6.
-    gap = compared({1: 3.0, 2: 5.0, 9: 100.0}, {2: 6.0, 1: 1.0, 8: -50.0})
-    assert (gap.n, gap.mean, gap.ahead, gap.behind) == (2, 0.5, 1, 1)
-    assert (gap.low, gap.high) == pytest.approx((-1, 2))
+    # Seeds 1, 2 and 3 are shared: 3 - 1, 5 - 6 and 4 - 2, mean 1 and standard deviation sqrt(3), so 1 -+ t_2 = 4.302653.
+    gap = compared({1: 3.0, 2: 5.0, 3: 4.0, 9: 100.0}, {2: 6.0, 1: 1.0, 3: 2.0, 8: -50.0})
+    assert (gap.n, gap.mean, gap.ahead, gap.behind) == (3, 1.0, 2, 1)
+    assert (gap.low, gap.high) == pytest.approx((1 - 4.302653, 1 + 4.302653))
 
 
 def test_lower_is_ahead_where_lower_is_better_and_ties_count_for_nobody():
@@ -235,10 +236,12 @@ def test_lower_is_ahead_where_lower_is_better_and_ties_count_for_nobody():
     assert (gap.n, gap.ahead, gap.behind) == (3, 1, 1)
 
 
-def test_without_a_shared_seed_there_is_no_difference_and_with_one_no_interval():
+def test_without_a_shared_seed_there_is_no_difference_and_below_three_no_interval():
     assert compared({1: 1.0}, {2: 1.0}).n == 0
     one = compared({1: 1.5}, {1: 1.0})
     assert one.n == 1 and one.mean == 0.5 and math.isnan(one.low)
+    two = compared({1: 1.5, 2: 1.0}, {1: 1.0, 2: 1.0})
+    assert two.n == 2 and two.mean == 0.25 and math.isnan(two.low) and math.isnan(two.high)
 
 
 # ---- credit
