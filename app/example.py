@@ -1,10 +1,14 @@
-"""The picture of the Start page: which solution, and the sentences about it."""
+"""The picture of the Start page: which solution, what pushes its tokens, what can be read off them, and the sentences."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from app import cache
+import numpy as np
+
+from app import cache, push_and_reading
+from app.components.aligned_strips import Row
 from app.text import as_code, as_plain, signed
 from vimpo_core import picks, views
 from vimpo_core.runs import RunSummary
@@ -13,20 +17,13 @@ from vimpo_core.types import CreditTrace
 
 @dataclass(frozen=True)
 class Picture:
-    """One wrong solution of a bundled run with what GRPO and VIMPO make of it, in reward units: `grpo` on every token,
-    `delta` on the first wrong one."""
+    """One wrong solution of a bundled VIMPO run."""
 
+    folder: Path
     run: RunSummary
     step: int
     found: picks.Example
     trace: CreditTrace
-    payload: dict
-    delta: float
-
-    @property
-    def grpo(self) -> float:
-        """Reward minus group mean, before GRPO divides by the group's spread."""
-        return self.trace.reward - self.trace.group_mean_reward
 
     @property
     def address(self) -> dict[str, str]:
@@ -40,43 +37,81 @@ class Picture:
 
 def picture() -> Picture | None:
     """The clearest example of the bundled runs; None when there are none."""
-    best = cache.best_example(cache.bundled_folder())
+    folder = cache.bundled_folder()
+    best = cache.best_example(folder)
     if best is None:
         return None
     run, step, found = best
-    traces = cache.traces(cache.bundled_folder(), run.run_id, run.created, step)
-    payload = views.start_payload(traces, found.index, run.config.beta)
-    delta = views.credit_of(traces[found.index], run.config.beta)[found.token]
-    return Picture(run, step, found, traces[found.index], payload, float(delta))
+    return Picture(folder, run, step, found, cache.traces(folder, run.run_id, run.created, step)[found.index])
 
 
 def question(p: Picture) -> str:
     return f"{as_code(p.trace.prompt_text)} the model wrote {as_code(p.trace.answer)}, the answer is {as_code(p.trace.gold)}"
 
 
-def headlines(p: Picture) -> dict[str, str]:
-    return {"grpo": f"every token {signed(p.grpo)}", "lens": f"one token {signed(p.delta)}"}
+def rows(p: Picture) -> list[Row]:
+    where = (p.folder, p.run, p.step, p.found.index)
+    return [*push_and_reading.push_rows(*where), *push_and_reading.reading_rows(*where)]
 
 
-def legend(p: Picture) -> str:
-    return (
-        "One scale for both strips, in reward units. GRPO's number is the reward minus the group's mean; for its update GRPO "
-        "also divides it by the group's spread, for every token alike."
-    )
+def strips(p: Picture) -> dict:
+    """The solution itself, for `aligned_strips`."""
+    return push_and_reading.solution(p.trace) | {"says": f"red: {views.mistake_note(p.trace)}"}
 
 
-def paragraph(p: Picture) -> str:
+def paragraphs(p: Picture) -> list[str]:
     """What is seen, in numbers of this very solution, and how it was chosen."""
-    note = as_plain(views.mistake_note(p.trace))
-    return (
-        f"The solution earned {p.trace.reward:g} where its group of solutions earned {p.trace.group_mean_reward:.2f} on average. "
-        f"**GRPO** only knows that: all {len(p.trace.text)} tokens get the same {signed(p.grpo)}, the right steps before the mistake "
-        f"included. **VIMPO** reads a credit for every token off the policy itself: the lowest, {signed(p.delta)}, is on the very "
-        f"token that went wrong ({note}); the next lowest gets {signed(p.delta + p.found.margin)}. "
-        f"It is not always this clear. In {p.found.hits} of the {p.found.wrong} wrong solutions of this step the lowest credit is "
-        "on the first wrong token; this one was picked because it shows it by the widest margin."
+    return [_pushed(p), _read_off(p)]
+
+
+def _pushed(p: Picture) -> str:
+    """Why both rows are flat; and why VIMPO's is faint where its value loss has nothing left to ask for."""
+    config = p.run.config.at(p.step)
+    delta = views.credit_of(p.trace, config.beta)
+    asked = p.trace.reward - p.trace.group_mean_reward
+    said = (
+        f"**Training blames nearly every token alike.** The reward says only that the whole solution is wrong. GRPO hands that to all "
+        f"{len(p.trace.text)} tokens. VIMPO gives each token a credit, but λ says how far back a credit reaches, and at λ "
+        f"{config.gae_lambda:g}, with which it trains here, a token is pushed by its own credit and all that follow, so the mistake "
+        "falls on every token before it too."
     )
+    if abs(delta.sum() - asked) < _SETTLED * abs(asked):
+        said += (
+            f" Its push is faint because the credits below already add up to {signed(delta.sum())}, nearly the reward minus the "
+            f"group's mean, {signed(asked)}: that sum is all that its value loss asks for."
+        )
+    return said
+
+
+def _read_off(p: Picture) -> str:
+    delta = views.credit_of(p.trace, p.run.config.beta)
+    said = (
+        f"**The trained policy knows more.** Its credit δ is lowest, {signed(delta.min())}, on the very token that went wrong; the "
+        f"next lowest is {signed(delta.min() + p.found.margin)}."
+    )
+    if other := _other_reading(p, delta):
+        said += f" {other}"
+    return (
+        f"{said} It is not always this clear: in {p.found.hits} of the {p.found.wrong} wrong solutions of this step the lowest δ is on "
+        "the first wrong token; this one was picked because it shows it by the widest margin."
+    )
+
+
+def _other_reading(p: Picture, delta: np.ndarray) -> str:
+    """How alike the other run's policy reads these tokens."""
+    other = push_and_reading.second(p.folder, p.run.run_id, p.run.created, p.step)
+    if other is None or p.found.index not in other.traces:
+        return ""
+    read = views.credit_of(other.traces[p.found.index], p.run.config.beta)
+    alike = float(np.corrcoef(delta, read)[0, 1])
+    how = "nearly the same map" if alike > _NEARLY_THE_SAME else "another map"
+    return f"That is not VIMPO's alone: the bundled GRPO run gives {how} of this solution (correlation {alike:.2f})."
 
 
 def caption(p: Picture) -> str:
-    return f"Step {p.step} of the bundled run “{as_plain(p.run.name)}”. Point at a token for its numbers."
+    return f"Step {p.step} of the bundled run “{as_plain(p.run.name)}”. The same rules on any solution: Inspect, Every rule."
+
+
+_SETTLED = 0.1
+"""Of R - group mean: a residual below this leaves the value loss next to nothing to push."""
+_NEARLY_THE_SAME = 0.9

@@ -147,7 +147,7 @@ TOURS: dict[str, tuple[Step, ...]] = {
         Step(
             "Colour by something else",
             "The tokens can show more than credit. Choose another quantity, for instance surprisal.",
-            "A surprising token need not be a wrong one: compare it with the GRPO strip, which is flat.",
+            "A surprising token need not be a wrong one: compare it with the first wrong token. The strip below is what GRPO pushes: flat.",
             ".credit-view .toolbar .picker",
             _changed("lens"),
         ),

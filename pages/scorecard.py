@@ -15,7 +15,10 @@ FIGURE_WIDTH, WORDS_WIDTH = 620, 560
 
 def main():
     st.markdown("### Scorecard")
-    st.markdown("Does the credit point at the token that went wrong, and is the implied value the true one?")
+    st.markdown(
+        "Credit δ is read off a trained policy; it is not what pushes the tokens. Does it point at the one that went wrong, and is the "
+        "implied value the true one?"
+    )
     found = inspection.sources()
     if not found:
         nothing_yet()

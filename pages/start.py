@@ -1,9 +1,9 @@
-"""Start: one wrong solution, GRPO's flat blame above VIMPO's credit for each token, and where to go from there."""
+"""Start: one wrong solution, what each rule pushes its tokens by, apart from it what can be read off, and where to go next."""
 
 import streamlit as st
 
 from app import example, routes
-from app.components.credit_view import credit_view
+from app.components.aligned_strips import aligned_strips
 
 
 def main():
@@ -20,16 +20,16 @@ def main():
 
 def show(picture):
     st.markdown(f"##### {example.question(picture)}")
-    credit_view(
-        picture.payload,
+    aligned_strips(
         key="start",
+        title="The solution",
+        first_wrong=picture.trace.first_wrong,
         token=picture.found.token,
-        lens="td_terms",
-        layout="start",
-        headlines=example.headlines(picture),
-        legend=example.legend(picture),
+        rows=example.rows(picture),
+        **example.strips(picture),
     )
-    st.markdown(example.paragraph(picture), width=820)
+    for paragraph in example.paragraphs(picture):
+        st.markdown(paragraph, width=820)
     st.caption(example.caption(picture))
 
 

@@ -57,7 +57,7 @@ SYMBOLS: dict[str, Symbol] = _symbols(
     Symbol("advantages", "A", "A_t", ("advantages",), "A_t = δ_t + λ A_{t+1}: credit summed back from the end", "reward", "Inspect, lens Advantage, raw"),
     Symbol("advantages_whitened", "Ã", r"\tilde A_t", ("advantages_whitened",), "A_t less its mean over all tokens of the step, over their spread: what VIMPO's actor multiplies", "none", "Inspect, lens Advantage, whitened; chapter 5"),
     Symbol("ratio", "π / π_old", r"\pi / \pi_{\mathrm{old}}", ("ratio",), "PPO's ratio: probability of the token now, over that when it was sampled; 1 at the first update of a batch", "none", "chapter 5; Train, clip fraction"),
-    Symbol("weights", "w", "w", ("weights",), "what a rule pushes a token's log-probability by: minus the gradient of its loss, at the policy that sampled", "loss/nat", "Inspect, Every rule"),
+    Symbol("weights", "w", "w", ("weights",), "what a rule pushes a token's log-probability by: minus the gradient of its loss, at the policy that sampled", "loss/nat", "Start and chapter 1, the pushes; Inspect, Every rule"),
     Symbol("actor_coef", "c_A", "c_A", ("actor_coef",), "weight of the actor loss", "none", "Train, settings"),
     Symbol("gae_lambda", "λ", r"\lambda", ("gae_lambda",), "reach of a token's credit", "none", "Inspect, the lambda slider; Train, settings"),
     Symbol("multiplier", "μ", r"\mu", ("MULTIPLIER",), "Lagrange's multiplier: sees to it that probabilities add up to 1", "reward", "chapter 3, the derivation"),

@@ -8,7 +8,7 @@ its root mean square over all tokens of the step. NumPy only; knows neither Stre
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -126,9 +126,9 @@ def batch_of(
     return Batch(traces, sampled, config, token_budget, is_typed, missing)
 
 
-def judge(batch: Batch) -> dict[str, Judgement]:
-    """Credit and push by every rule of RULES, in its order."""
-    return {key: _judgement(batch, key) for key in RULES}
+def judge(batch: Batch, keys: Iterable[str] = RULES) -> dict[str, Judgement]:
+    """Credit and push by every rule of RULES, or by some of them, in that order."""
+    return {key: _judgement(batch, key) for key in keys}
 
 
 def needs_group(key: str) -> bool:

@@ -256,33 +256,13 @@ def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, ga
         "lenses": [{"key": key, **_lens_card(lens)} for key, lens in LENSES.items()],
         "scales": _scales(arrays, book, whole([book.baseline])[0]),
         "topk": _topk(trace),
-        "grpo_label": "GRPO advantage",
     }
     return with_version(payload)
 
 
 def credit_name(algorithm: str) -> str:
-    """Whose credit it is: the same formula reads a GRPO-trained policy as well."""
-    rule = RULES[algorithm]
-    return rule.name if rule.value else f"read off the {rule.name} policy"
-
-
-def start_payload(traces: Sequence[CreditTrace], index: int, beta: float) -> dict:
-    """The payload for two strips side by side, in the same unit and on one scale, so that colours compare.
-
-    GRPO's advantage is shown before it is divided by the group's spread: reward - group mean, in reward units.
-    """
-    payload = inspector_payload(traces, index, beta, gae_lambda=1.0)
-    centred = np.full(len(traces[index].text), traces[index].reward - traces[index].group_mean_reward)
-    payload["arrays"]["grpo"] = whole(units(centred, UNITLESS_DECIMALS))
-    payload["grpo_label"] = GRPO_IN_REWARD
-    shown = [(payload["arrays"]["td_terms"], "reward"), (payload["arrays"]["grpo"], "grpo")]
-    largest = max(
-        (abs(v) / 10 ** payload["decimals"][unit] for a, unit in shown for v in a or () if v is not None),
-        default=0,
-    )
-    scale = round_up(largest)
-    return with_version(payload | {"scales": {**payload["scales"], "reward": scale, "grpo": scale}})
+    """Whose credit it is: read off the policy, whatever trained it."""
+    return f"read off the {RULES[algorithm].name} policy"
 
 
 FILM_ARRAYS = (
@@ -333,10 +313,6 @@ def _largest_credit(book: dict, names: Sequence[str]) -> int:
     found = [abs(v) for name in names for v in book["arrays"][name] or () if v is not None]
     found += [abs(v - book["reward"]) for v in book["arrays"]["values_from_end"] or () if v is not None]
     return max(found, default=0)
-
-
-GRPO_IN_REWARD = "GRPO: reward − group mean"
-"""What the start page calls GRPO's number."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import streamlit as st
 
@@ -24,7 +24,7 @@ _mount = st.components.v2.component(
 class Row:
     """One judgement. values: a number a token to colour by, None inside where not finite; None instead of the list: only
     `picks` are shown, or `absent` where there are none. scale: {"max", "signed", "unit", "decimals"} as for token strips.
-    picks: the tokens it points at. says: its sentence.
+    picks: the tokens it points at. says: its sentence. heading, note: a heading above the row with a sentence; "" for none.
     """
 
     label: str
@@ -33,6 +33,12 @@ class Row:
     scale: dict | None = None
     picks: tuple[int, ...] = ()
     absent: str = ""
+    heading: str = ""
+    note: str = ""
+
+    def under(self, heading: str, note: str = "") -> Row:
+        """This row with a heading above it."""
+        return replace(self, heading=heading, note=note)
 
 
 @dataclass(frozen=True)

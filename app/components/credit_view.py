@@ -19,11 +19,8 @@ def credit_view(
     key: str,
     token: int,
     lens: str,
-    name: str = "VIMPO",
+    name: str,
     on_change: Callable[[], None] | None = None,
-    layout: str = "inspect",
-    headlines: dict[str, str] | None = None,
-    legend: str = "",
 ) -> None:
     """Draw a solution.
 
@@ -31,19 +28,13 @@ def credit_view(
         payload: from `views.inspector_payload`.
         key: the session-state key; after a selection `st.session_state[key]["view"]` is {"token": int, "lens": str}.
         token, lens: what is selected at first; a later value that differs from what the browser reported is followed.
-        name: whose credit the first strip shows.
+        name: which policy the first strip is read off.
         on_change: called after a selection changed.
-        layout: "inspect" for all linked parts, "start" for the two strips side by side with their headlines.
-        headlines: "lens" and "grpo": the sentence after each strip.
-        legend: replaces the sentence about units in the legend.
     """
     data = {
         **payload,
         "token": token,
         "lens": lens,
         "name": name,
-        "layout": layout,
-        "headlines": headlines or {},
-        "legend": legend,
     }
     _mount(key=key, data=as_data(data), on_view_change=on_change or (lambda: None))

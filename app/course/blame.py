@@ -1,4 +1,5 @@
-"""Chapter 1, Who gets the blame?: the reader marks a token, then sees GRPO, surprisal, VIMPO and the truth on the same tokens."""
+"""Chapter 1, Who gets the blame?: the reader marks a token, then sees on the same tokens what GRPO and VIMPO push, what can be
+read off the trained policy, and the truth."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from app import example, routes
+from app import example, push_and_reading, routes
 from app.components.aligned_strips import Row, aligned_strips, chosen_token
 from app.course import asking, bundled
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
@@ -56,7 +57,7 @@ RUN = Control(
 )  # fmt: skip
 EXAMPLE = Control(
     "example", "Solution", tuple(range(1, _MOST_EXAMPLES + 1)), 1,
-    "Wrong solutions of the run's last step: those where VIMPO points at the mistake take turns with those where it does not.",
+    "Wrong solutions of the run's last step: those where credit δ points at the mistake take turns with those where it does not.",
     kind="buttons",
 )  # fmt: skip
 CONTROLS = (RUN, EXAMPLE)
@@ -64,14 +65,15 @@ CONTROLS = (RUN, EXAMPLE)
 PLAN = Plan(
     aims=(
         "Say what credit assignment is, and why one reward at the end of a solution leaves it open.",
-        "Tell credit that is the same for a whole solution (GRPO) from credit for each token (VIMPO).",
+        "Tell what a rule pushes (nearly the same on every token, for GRPO and for VIMPO at λ 1) from what can be read off the "
+        "trained policy: a credit for each token.",
         "Name a simple rival, surprisal, and the measurement that decides between them.",
     ),
     timings=(
         (1, "Show the wrong solution. Everybody marks a token in silence."),
         (2, "Collect a few marks with reasons, then reveal."),
-        (2, "Read the four rows: what does each know, what can it not know?"),
-        (1, "Take the counts over the whole step: VIMPO {vimpo}, surprisal {surprisal} of {wrong}. Who was ahead?"),
+        (2, "Read the rows, first the pushes, then the readings: what does each know, what can it not know?"),
+        (1, "Take the counts over the whole step: credit δ {delta}, surprisal {surprisal} of {wrong}. Who was ahead?"),
     ),
     asks=(
         (
@@ -86,6 +88,7 @@ PLAN = Plan(
     misconceptions=(
         ("The last token is to blame, because it is the wrong answer.", "The answer follows from the step before. Ask from which prefix on the right answer could not be reached any more."),
         ("VIMPO is told where the mistake is.", "It sees the reward of whole solutions only. The credit is how far training moved each token away from the reference."),
+        ("VIMPO pushes only the wrong token.", "At λ 1 it pushes nearly all tokens of a wrong solution alike, as GRPO does. The one orange token is read off the policy afterwards, and off a GRPO-trained one as well."),
     ),
 )  # fmt: skip
 
@@ -104,15 +107,11 @@ class Case:
         return self.traces[self.index]
 
     @property
-    def delta(self) -> np.ndarray:
-        return views.credit_of(self.trace, self.run.config.beta)
-
-    @property
     def surprisal(self) -> np.ndarray:
         return -np.asarray(self.trace.logprob, dtype=np.float64)
 
     @property
-    def grpo(self) -> float:
+    def above_group(self) -> float:
         """Reward minus group mean."""
         return self.trace.reward - self.trace.group_mean_reward
 
@@ -221,15 +220,21 @@ def _see(lesson: Lesson, case: Case, mark: int, truth: service.PrefixTruth | Non
     if truth is None:
         asking.wait_for(_TRUTH, *_request(case), "Trying to finish it from every prefix", LIMIT_SECONDS)
     lesson.text(
-        "**GRPO** and **VIMPO** are two ways to train on rewards. GRPO lets the model write {group} solutions to this prompt, "
-        "subtracts their mean reward, {grpo} here, divides by the spread of their rewards and gives the result to all {count} tokens (its "
-        "row shows the difference alone, in reward units: what Dr. GRPO uses). VIMPO reads a "
-        f"{symbol('td_terms', 'credit δ')} for each token off the model itself: how far training has moved this token's probability "
-        f"from where it began (chapter 2). {symbol('surprisal', 'Surprisal')} needs no training: it is how unlikely the model "
-        "found its own token. **The truth** is measured: the model finishes the solution {tries} times from before and after every "
-        f"token. If the share of right answers falls, {symbol('q_values')} − {symbol('values')}, after minus before, is negative.",
-        group=sum(other.group_id == case.trace.group_id for other in case.traces), grpo=signed(case.grpo),
-        count=len(case.trace.text), tries=TRIES,
+        "**Pushed.** GRPO and VIMPO are two ways to train on rewards, and a push says which way, and how hard, a token's probability is "
+        "moved. GRPO lets the model write {group} solutions to this prompt and subtracts their mean reward, {grpo} here; all "
+        "{count} tokens get that, over the spread of the group's rewards. VIMPO gives each token a credit, but **λ** says how far "
+        "back a credit reaches, and it trains with λ {reach}: a token is pushed by its own credit and all that follow, so the "
+        "mistake falls on every token before it too.",
+        group=sum(other.group_id == case.trace.group_id for other in case.traces), grpo=signed(case.above_group),
+        count=len(case.trace.text), reach=f"{case.run.config.gae_lambda:g}",
+    )  # fmt: skip
+    lesson.text(
+        f"**Read off.** The {symbol('td_terms', 'credit δ')} of this token alone needs no reward any more: it is how far training has "
+        "moved the token's probability from where it began (chapter 2). It can be read off any trained policy, so it stands here twice. "
+        f"{symbol('surprisal', 'Surprisal')} needs no training at all: it is how unlikely the model found its own token. **The truth** "
+        "is measured: the model finishes the solution {tries} times from before and after every token. If the share of right answers "
+        f"falls, {symbol('q_values')} − {symbol('values')}, after minus before, is negative.",
+        tries=TRIES,
     )  # fmt: skip
     lesson.text(_verdict(case.run), **counts(case.run))
     trace = case.trace
@@ -244,65 +249,53 @@ def _see(lesson: Lesson, case: Case, mark: int, truth: service.PrefixTruth | Non
 def _verdict(run: RunSummary) -> str:
     """Who was right how often over the step; says so where surprisal is ahead."""
     found = counts(run)
-    lead = int(found["vimpo"]) - int(found["surprisal"])
+    lead = int(found["delta"]) - int(found["surprisal"])
     ahead = (
         "**Here surprisal is ahead**, though it knows nothing about rewards: a credit from learning has to beat it to be worth "
         "its price, and on this step it does not."
         if lead < 0
-        else "The two are level here." if lead == 0 else "VIMPO is ahead here, by a number of solutions that is no proof."
+        else "The two are level here." if lead == 0 else "Credit δ is ahead here, by a number of solutions that is no proof."
     )  # fmt: skip
     return (
-        "One solution proves nothing. Of the {wrong} wrong solutions of step {step} of this run, the lowest credit is on the first "
-        "wrong token in **{vimpo}**, the highest surprisal in **{surprisal}**. GRPO's flat credit can only guess: about {guess} "
+        "One solution proves nothing. Of the {wrong} wrong solutions of step {step} of this run, the lowest δ is on the first "
+        "wrong token in **{delta}**, the highest surprisal in **{surprisal}**. A flat number can only guess: about {guess} "
         f"in {{wrong}}. {ahead} The Scorecard measures it over hundreds of solutions, with intervals."
     )
 
 
 def _rows(case: Case, mark: int, truth: service.PrefixTruth | None) -> list[Row]:
-    trace, delta, surprisal = case.trace, case.delta, case.surprisal
-    count, wrong = len(trace.text), trace.first_wrong
-    reward = {
-        "max": views.round_up(max(abs(delta).max(), abs(case.grpo))),
-        "signed": True,
-        "unit": "reward",
-        "decimals": 2,
-    }
+    trace, surprisal = case.trace, case.surprisal
+    where = (bundled.folder_of(case.run).parent, case.run, case.step, case.index)
+    strangest = int(surprisal.argmax())
     nats = {"max": views.round_up(surprisal.max()), "signed": False, "unit": "nats", "decimals": 2}
-    lowest, strangest = int(delta.argmin()), int(surprisal.argmax())
-    rows = [
-        Row("You", _points(trace, mark), picks=(mark,)),
-        Row("GRPO", f"every token {signed(case.grpo)}", [round(case.grpo, 4)] * count, reward),
-        Row("Surprisal", _points(trace, strangest), _numbers(surprisal), nats, (strangest,)),
-        Row("VIMPO", _points(trace, lowest), _numbers(delta), reward, (lowest,)),
-    ]  # fmt: skip
+    points, numbers = push_and_reading.points, push_and_reading.numbers
+    return [
+        Row("You", f"point {points(trace, mark)}", picks=(mark,)),
+        *push_and_reading.push_rows(*where),
+        *push_and_reading.reading_rows(*where),
+        Row("Surprisal", f"points {points(trace, strangest)}", numbers(surprisal), nats, (strangest,)).under(
+            "What needs no training, and what is measured"
+        ),
+        _truth_row(trace, truth),
+    ]
+
+
+def _truth_row(trace: CreditTrace, truth: service.PrefixTruth | None) -> Row:
     if truth is None:
-        return [
-            *rows,
-            Row(
-                "The truth", f"first wrong: #{wrong}", absent=f"being tried, {TRIES} times from every prefix"
-            ),
-        ]
+        said = f"first wrong: #{trace.first_wrong}"
+        return Row("The truth", said, absent=f"being tried, {TRIES} times from every prefix")
     advantages = truth.policy.advantages()
-    scale = {"max": views.round_up(abs(advantages).max()), "signed": True, "unit": "reward", "decimals": 2}
     drop = int(advantages.argmin())
-    return [*rows, Row("The truth, Q − V", _points(trace, drop), _numbers(advantages), scale, (drop,))]
-
-
-def _points(trace: CreditTrace, token: int) -> str:
-    said = f"at #{token} “{visible_text(trace.text[token])}”" if token < len(trace.text) else ""
-    return f"points {said}" + (", the mistake" if token == trace.first_wrong else "")
-
-
-def _numbers(values: np.ndarray) -> list[float | None]:
-    return [round(float(value), 4) if np.isfinite(value) else None for value in values]
+    return Row(
+        "The truth, Q − V", f"points {push_and_reading.points(trace, drop)}", push_and_reading.numbers(advantages),
+        push_and_reading.scale_of([advantages], "reward"), (drop,),
+    )  # fmt: skip
 
 
 def _strips(case: Case, key: str, token: int | None, **more) -> None:
-    trace = case.trace
     aligned_strips(
-        key=key, text=[visible_text(text) for text in trace.text], line_starts=views.step_starts(trace),
-        title="The solution", token=token, **more,
-    )  # fmt: skip
+        key=key, title="The solution", token=token, **push_and_reading.solution(case.trace), **more
+    )
 
 
 # --- where the numbers come from -------------------------------------------------------------------------------------
@@ -317,7 +310,7 @@ def _case(run: RunSummary, number: int) -> Case:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _order(run_id: str, created: str, step: int, beta: float) -> list[int]:
-    """Wrong solutions of a step: the clearest find of VIMPO's first, then a miss, then the next find; the Start page's own last."""
+    """Wrong solutions of a step: the clearest find of credit δ first, then a miss, then the next find; the Start page's own last."""
     traces = bundled.traces(bundled.runs()[run_id], step)
     wrong = [i for i, trace in enumerate(traces) if scorecard.is_localisable(trace)]
     gap = {i: _gap(views.credit_of(traces[i], beta), traces[i].first_wrong) for i in wrong}
@@ -343,7 +336,7 @@ def _counted(run_id: str, created: str, step: int, beta: float) -> dict[str, str
         return round(sum(scorecard.localise(found[name][i], traces[i].first_wrong)[0] for i in wrong))
 
     return {
-        "wrong": str(len(wrong)), "step": str(step), "vimpo": str(hits("implied_advantage")),
+        "wrong": str(len(wrong)), "step": str(step), "delta": str(hits("implied_advantage")),
         "surprisal": str(hits("surprisal_policy")), "guess": str(hits("grpo")),
     }  # fmt: skip
 

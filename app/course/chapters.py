@@ -43,7 +43,7 @@ class Chapter:
 
 
 ALL = (
-    Chapter(1, "blame", "Who gets the blame?", 6, "Mark the token you blame, then see what GRPO, surprisal, VIMPO and the truth say."),
+    Chapter(1, "blame", "Who gets the blame?", 6, "Mark the token you blame, then see what GRPO and VIMPO push, what can be read off, and the truth."),
     Chapter(2, "pair", "A policy is a pair", 5, "Credit is a log-ratio to a frozen reference, so before training there is none."),
     Chapter(3, "identity", "The identity", 8, "From one sentence about what training wants to a formula, every step checked by the machine."),
     Chapter(4, "anchored", "Anchored at the end", 7, "Where the reward comes in: the value of a prefix, both ways to count it, and the gap that is squared."),

@@ -70,7 +70,7 @@ def _numbers() -> dict[str, str]:
     return {
         "clean": as_plain(clean), "noisy": as_plain(" ".join(noisy)), "problems": str(grpo.config.eval_prompts),
         "steps": str(grpo.steps), "vimpo": " and ".join(accuracy), "grpo": f"{bundled.sampled_accuracy(grpo):.3f}",
-        "wrong": counts["wrong"], "step": counts["step"], "hits": counts["vimpo"], "surprising": counts["surprisal"],
+        "wrong": counts["wrong"], "step": counts["step"], "hits": counts["delta"], "surprising": counts["surprisal"],
     }  # fmt: skip
 
 

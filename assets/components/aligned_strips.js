@@ -31,7 +31,7 @@ function drawRows(view) {
   const { data } = view;
   const hadFocus = view.root.getRootNode().activeElement?.classList.contains("token");
   view.at(".rows").style.setProperty("--count", data.text.length);
-  view.at(".rows").replaceChildren(topRow(view), ...data.rows.map((row) => drawnRow(data, row)));
+  view.at(".rows").replaceChildren(topRow(view), ...data.rows.flatMap((row) => [...headingOf(row), drawnRow(data, row)]));
   view.hadFocus = hadFocus;
 }
 
@@ -71,6 +71,11 @@ function drawnRow(data, row) {
   box.setAttribute("role", "img");
   box.setAttribute("aria-label", `${row.label}: ${row.says}`);
   return element("div", "row", rowLabel(row.label, row.says), box);
+}
+
+function headingOf(row) {
+  if (!row.heading) return [];
+  return [element("div", "row-heading", element("h3", "", row.heading), element("p", "", row.note))];
 }
 
 function rowLabel(name, says) {

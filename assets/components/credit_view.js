@@ -34,10 +34,8 @@ function createView(root) {
 }
 
 function update(view, data) {
-  const isNew = view.version !== data.version || view.layout !== data.layout;
+  const isNew = view.version !== data.version;
   view.data = data;
-  view.layout = data.layout;
-  view.root.dataset.layout = data.layout;
   const token = followPython(view, "token", data.token, isNew);
   const lens = followPython(view, "lens", data.lens, isNew);
   if (!isNew && token === view.token && lens === view.lens) return;
@@ -110,7 +108,7 @@ function quantities(view, t) {
     ["rho", "Scaled log-ratio", "ρ", reward("rho"), "credit"],
     ["kappa", "Scaled KL", "κ", reward("kappa"), "credit"],
     ["advantages_whitened", "Whitened advantage", "", plain("advantages_whitened"), "credit"],
-    ["grpo", view.data.grpo_label, "", plain("grpo"), "credit"],
+    ["grpo", "GRPO advantage", "", plain("grpo"), "credit"],
     ["probability", "Probability", "π", odds("logprob"), "policy"],
     [null, "Reference", "π ref", odds("ref_logprob"), "policy"],
     ["logprob", "Log-probability", "", nats("logprob"), "policy"],
@@ -128,16 +126,21 @@ const NOT_IN_HOVER = new Set([
 
 // --- strips, picker, legend -----------------------------------------------------------------------------------------
 
+// Lenses that train; every other is read off the policy.
+const PUSHES = {
+  advantages_whitened: "what VIMPO's actor pushes",
+  grpo: "what GRPO pushes",
+};
+
 function showLens(view) {
   const { data } = view;
   const lens = lensOf(view.data, view.lens);
   view.at("select").value = lens.key;
   const isMissing = seriesOf(view.data, lens.key) === null;
   view.at(".lens-help").textContent = isMissing ? `Not recorded at this step. ${lens.help}` : lens.help;
-  const isStart = data.layout === "start";
-  const grpo = seriesOf(view.data, "grpo") ? "the same for every token" : "not recorded: needs a group";
-  title(view, "lens", isStart ? data.name : `${lens.label} ${lens.symbol}`, isStart ? "" : data.name);
-  title(view, "grpo", isStart ? "GRPO" : "GRPO advantage", isStart ? "" : grpo);
+  const grpo = seriesOf(view.data, "grpo") ? "what GRPO pushes: the same for every token" : "not recorded: needs a group";
+  title(view, "lens", `${lens.label} ${lens.symbol}`, PUSHES[lens.key] ?? data.name);
+  title(view, "grpo", "GRPO advantage", grpo);
   drawStrip(view, "lens", lens, data.note);
   drawStrip(view, "grpo", lensOf(view.data, "grpo"), "");
   drawLegend(view, lens);
@@ -148,7 +151,6 @@ function title(view, which, label, detail) {
   small.className = "detail";
   small.textContent = detail;
   view.at(`h3[data-strip="${which}"]`).replaceChildren(label, " ", small);
-  view.at(`.headline[data-strip="${which}"]`).textContent = view.data.headlines?.[which] ?? "";
 }
 
 function drawStrip(view, which, lens, note) {
@@ -164,7 +166,7 @@ function drawStrip(view, which, lens, note) {
     shown: series,
     firstWrong: data.first_wrong,
     note,
-    layout: data.layout === "start" ? "flow" : "lines",
+    layout: "lines",
     interactive: true,
     small: false,
   };
@@ -191,7 +193,7 @@ function drawLegend(view, lens) {
     parts.push(element("span", "", `darker is further from 0${lens.scale === "nats" && lens.key !== "surprisal" ? " (less likely)" : ""}`));
   }
   if (data.first_wrong !== null) parts.push(element("span", "sample sample-wrong", "first wrong token"));
-  parts.push(element("span", "legend-unit", data.legend || legendText(view, lens, unit)));
+  parts.push(element("span", "legend-unit", legendText(view, lens, unit)));
   legend.replaceChildren(...parts);
 }
 
@@ -253,7 +255,6 @@ function lineTarget(view, line, column) {
 
 function showToken(view, focusIn) {
   for (const host of view.root.querySelectorAll(".strip-host")) selectToken(host, view.token, host === focusIn);
-  if (view.layout === "start") return;
   drawCurve(view);
   drawCard(view);
   const lens = lensOf(view.data, view.lens);
@@ -290,7 +291,7 @@ function fillHoverCard(view, card, t) {
 function placeHoverCard(view, card, anchor) {
   const frame = view.root.getBoundingClientRect();
   const box = anchor.getBoundingClientRect();
-  const step = view.layout === "start" ? null : anchor.closest(".step");
+  const step = anchor.closest(".step");
   const beside = step ? step.lastElementChild.getBoundingClientRect().right + 28 : Infinity;
   const isBeside = beside + card.offsetWidth < frame.right && beside > box.right;
   const lowest = window.innerHeight - card.offsetHeight - 8;
@@ -400,7 +401,7 @@ function drawCurve(view) {
   const { data } = view;
   const plot = view.at(".plot");
   view.width = plot.clientWidth;
-  if (view.layout === "start" || !view.width) return;
+  if (!view.width) return;
   if (!data.arrays.values) {
     view.at("figcaption").textContent = "Value of each prefix";
     plot.replaceChildren(element("p", "missing", "Not recorded at this step: the value needs log-probabilities of both models and KL."));

@@ -40,7 +40,7 @@ def tokens(page: Page, which: str = "lens"):
 
 def open_start(page: Page, address: str) -> None:
     page.goto(address)
-    expect(tokens(page, "grpo").first).to_be_visible()
+    expect(page.get_by_role("option").first).to_be_visible()
 
 
 def open_inspect(page: Page, address: str, query: str = f"run={BUNDLED}") -> int:
@@ -93,21 +93,33 @@ def test_page_opens_without_an_error_and_never_scrolls_sideways(browser, address
 # --- Start -----------------------------------------------------------------------------------------------------------
 
 
-def test_start_shows_both_strips_over_the_same_tokens_and_marks_the_first_wrong_one(page, address):
+def test_start_shows_what_pushes_apart_from_what_is_read_off_over_the_same_tokens(page, address):
     open_start(page, address)
-    assert tokens(page, "grpo").all_inner_texts() == tokens(page, "lens").all_inner_texts()
-    for which in ("grpo", "lens"):
-        expect(strip(page, which).locator(".wrong .token")).to_have_count(1)
-        expect(strip(page, which).locator(".wrong .token")).to_have_attribute(
-            "aria-label", re.compile("first wrong token")
-        )
-    boxes = [strip(page, which).bounding_box() for which in ("grpo", "lens")]
-    assert boxes[0]["y"] + boxes[0]["height"] <= boxes[1]["y"], "GRPO stands above VIMPO"
+    rows = page.locator(".aligned .row")
+    expect(rows).to_have_count(5)
+    texts = [rows.nth(n).locator(".cells .token").all_inner_texts() for n in range(5)]
+    assert len(set(map(tuple, texts))) == 1
+    expect(page.locator(".aligned .token.is-wrong")).to_have_count(5)
+    places = [
+        page.get_by_role("heading", name=re.compile(name)).bounding_box()["y"]
+        for name in ("pushes", "read off")
+    ]
+    ys = [rows.nth(n).bounding_box()["y"] for n in range(1, 5)]
+    assert places[0] < ys[0] < ys[1] < places[1] < ys[2] < ys[3]
+
+
+@pytest.mark.parametrize("width", [800, 390])
+def test_start_shows_the_whole_solution_on_a_narrow_window(page, address, width):
+    page.set_viewport_size({"width": width, "height": 844})
+    open_start(page, address)
+    wrong = page.locator(".aligned .row").first.locator(".is-wrong").bounding_box()
+    assert wrong["x"] + wrong["width"] <= width and not scrolls_sideways(page)
+    assert page.locator(".scroller").evaluate("box => box.scrollWidth <= box.clientWidth")
 
 
 def test_start_leads_on_to_training_and_to_the_same_solution_on_inspect(page, address):
     open_start(page, address)
-    shown = tokens(page).all_inner_texts()
+    shown = page.get_by_role("option").all_inner_texts()
     page.get_by_role("button", name="Look closer").click()
     expect(page.get_by_text("Alternatives here")).to_be_visible()
     assert tokens(page).all_inner_texts() == shown

@@ -136,13 +136,32 @@ def test_chapter_1_answers_each_kind_of_mark_specifically(offset, reply):
     at = blame(at, trace.first_wrong + offset)
     assert reply in words(at)
     rows = {row["label"]: row for row in strips(at)["rows"]}
-    assert list(rows) == ["You", "GRPO", "Surprisal", "VIMPO", "The truth, Q − V"]
+    assert list(rows) == [
+        "You", "GRPO would push", "VIMPO pushes", "δ, VIMPO-trained", "δ, GRPO-trained", "Surprisal", "The truth, Q − V",
+    ]  # fmt: skip
     assert rows["You"]["picks"] == [trace.first_wrong + offset]
     assert strips(at)["first_wrong"] == trace.first_wrong
     beta = first_run().config.beta
-    np.testing.assert_allclose(rows["VIMPO"]["values"], views.credit_of(trace, beta), atol=1e-4)
-    assert len(set(rows["GRPO"]["values"])) == 1
-    assert rows["GRPO"]["values"][0] == pytest.approx(trace.reward - trace.group_mean_reward, abs=1e-4)
+    np.testing.assert_allclose(rows["δ, VIMPO-trained"]["values"], views.credit_of(trace, beta), atol=1e-4)
+    assert len(set(rows["GRPO would push"]["values"])) == 1
+
+
+def test_chapter_1_says_that_vimpo_pushes_nearly_all_tokens_of_every_offered_solution_alike():
+    for example in range(1, 7):
+        at = blame(learn(chapter=1, example=example), 0)
+        rows = {row["label"]: np.array(row["values"] or [0.0]) for row in strips(at)["rows"]}
+        pushed = rows["VIMPO pushes"]
+        alike = abs(pushed - np.median(pushed)) < 0.2 * max(
+            1, abs(np.median(pushed))
+        )  # root mean squares of the step
+        assert alike.mean() >= 0.75, (example, pushed)
+    assert "it trains with λ 1" in words(at)
+
+
+def test_chapter_1_of_the_grpo_run_says_which_rule_trained_it():
+    at = blame(learn(chapter=1, run="grpo"), 0)
+    labels = [row["label"] for row in strips(at)["rows"]]
+    assert labels[1:5] == ["GRPO pushes", "VIMPO would push", "δ, GRPO-trained", "δ, VIMPO-trained"]
 
 
 def test_chapter_1_says_who_is_ahead_over_the_step_as_counted():
@@ -150,8 +169,8 @@ def test_chapter_1_says_who_is_ahead_over_the_step_as_counted():
 
     at = blame(learn(chapter=1), 0)
     counts = chapter.counts(first_run())
-    assert f"**{counts['vimpo']}**" in words(at) and f"**{counts['surprisal']}**" in words(at)
-    assert ("surprisal is ahead" in words(at)) == (int(counts["surprisal"]) > int(counts["vimpo"]))
+    assert f"**{counts['delta']}**" in words(at) and f"**{counts['surprisal']}**" in words(at)
+    assert ("surprisal is ahead" in words(at)) == (int(counts["surprisal"]) > int(counts["delta"]))
 
 
 def test_chapter_1_keeps_the_first_answer_and_asks_anew_for_another_solution():

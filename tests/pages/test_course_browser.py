@@ -44,12 +44,14 @@ def test_chapter_1_by_keyboard_alone_and_the_browser_remembers_it(page, address)
     expect(page.get_by_role("button", name="Blame #5")).to_be_enabled()
     tab_to(page, "button", "Blame #5")
     page.keyboard.press("Enter")
-    for row in ("You", "GRPO", "Surprisal", "VIMPO"):
+    for row in ("You", "GRPO would push", "VIMPO pushes", "δ, VIMPO-trained", "δ, GRPO-trained", "Surprisal"):
         expect(page.get_by_role("img", name=re.compile(f"^{row}: "))).to_be_visible()
     expect(page.get_by_role("img", name=re.compile("^The truth"))).to_be_visible(timeout=60_000)
     tab_to(page, "option")
     page.keyboard.press("End")
-    expect(page.locator(".readout")).to_contain_text(re.compile(r"GRPO .*Surprisal .*VIMPO .*truth"))
+    expect(page.locator(".readout")).to_contain_text(
+        re.compile(r"VIMPO pushes .*GRPO-trained .*Surprisal .*truth")
+    )
     expect_no_sideways_scrolling(page)
     page.reload()
     expect(page.get_by_text("You marked #5")).to_be_visible()

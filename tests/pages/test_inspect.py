@@ -27,7 +27,11 @@ def test_it_opens_on_the_newest_step_at_a_mistake(runs):
     payload = drawn(at)
     assert payload["text"] == list(traces[example.index].text)
     assert payload["token"] == payload["first_wrong"] == example.token
-    assert payload["lens"] == "td_terms" and payload["name"] == "VIMPO" and payload["beta"] == 0.1
+    assert (
+        payload["lens"] == "td_terms"
+        and payload["name"] == "read off the VIMPO policy"
+        and payload["beta"] == 0.1
+    )
 
 
 def test_a_link_opens_the_same_view(runs):

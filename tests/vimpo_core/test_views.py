@@ -259,12 +259,6 @@ def test_one_symmetric_scale_covers_everything_in_reward_units(step_traces):
     assert max(abs(v - payload["baseline"]) for v in payload["arrays"]["values"]) / unit <= top
 
 
-def test_start_payload_puts_both_strips_in_reward_units_on_one_scale(step_traces):
-    payload = views.start_payload(step_traces, 0, 0.01)
-    assert payload["scales"]["reward"] == payload["scales"]["grpo"] == 0.5  # reward 0 minus group mean 0.5
-    assert payload["version"] != views.inspector_payload(step_traces, 0, 0.01, 1.0)["version"]
-
-
 @pytest.mark.parametrize(
     ("largest", "rounded_up"), [(0, 0), (0.61, 0.8), (0.8, 0.8), (1.01, 1.5), (2.1e-5, 3e-5), (97, 100)]
 )

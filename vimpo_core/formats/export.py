@@ -96,7 +96,6 @@ def _html(taken: Taken) -> bytes:
         "lens": taken.lens,
         "name": views.credit_name(taken.header["algorithm"]),
     }
-    payload |= {"layout": "inspect", "headlines": {}, "legend": ""}
     trace = taken.trace
     # `visible_text` cuts what is long: a title is one line.
     page = {
