@@ -1,6 +1,8 @@
 r"""Answer extraction and exact checking of model text. Pure, standard library, linear time; nothing is ever evaluated.
 
-The answer is the inside of the last `\boxed{...}`, or without any box the text after the last `####`. It must be one
+The answer is the inside of the last `\boxed{...}` (space before the brace is forgiven), or without any box the text after
+the last `####`. A last box that cannot be read, without braces, unclosed or round another one and more, is no answer: what
+an earlier one says was taken back. It must be one
 exact rational number: 42, -1.5, .5, 1,000, 1{,}000, 3/4 or \frac{3}{4} (\dfrac, \tfrac). Spaces, `$` and redundant
 parentheses around it, one final period and the typeset minus U+2212 are forgiven; everything else is rejected with a
 reason. Numbers are compared as fractions of whole numbers: no rounding, no tolerance. Where math-verify parses LaTeX
@@ -21,7 +23,9 @@ MAX_DIGITS = 18
 MAX_WINDOW = 256
 """An answer with all that surrounds it must end within this many characters, so a loop of braces costs nothing."""
 
-_BOX, _MARK = r"\boxed{", "####"
+_BOX, _MARK = r"\boxed", "####"
+_NAME = re.compile(r"\\boxed(?![A-Za-z])")
+_BRACE = re.compile(r"\s*+{")
 _INTEGER = r"[0-9]+|[1-9][0-9]{0,2}(?:,[0-9]{3})+"  # [0-9], for \d and int() also know other scripts and 1_0
 _NUMBER = re.compile(
     rf"(?P<sign>[+-]?)\ *(?:"
@@ -75,22 +79,58 @@ def _compare(answer: str, right: Fraction, gold: str) -> Verdict:
 
 
 def _extract(response: str) -> str:
-    start = response.rfind(_BOX)
+    start = _last_box(response)
     if start >= 0:
-        return _inside_braces(response[start + len(_BOX) : start + len(_BOX) + MAX_WINDOW + 1])
+        brace = _BRACE.match(response, start + len(_BOX))
+        if brace is None:
+            raise _OutsideGrammar(rf"The last {_BOX} has no braces.")
+        inside = _inside_braces(response[brace.end() : brace.end() + MAX_WINDOW + 1])
+        _refuse_more_around(response, start, brace.end() + len(inside) + 1)
+        return inside
     mark = response.rfind(_MARK)
     if mark < 0:
         raise _OutsideGrammar(rf"There is no \boxed{{}} and no {_MARK} in the response.")
     return response[mark + len(_MARK) :]
 
 
+def _last_box(text: str) -> int:
+    r"""Where the last `\boxed` begins that is no beginning of a longer name; -1 where there is none."""
+    start = text.rfind(_BOX)
+    if start < 0 or _NAME.match(text, start):
+        return start
+    return max((name.start() for name in _NAME.finditer(text)), default=-1)
+
+
 def _inside_braces(text: str) -> str:
+    end = _closing_brace(text)
+    if end < 0:
+        raise _OutsideGrammar(rf"The last \boxed{{ is not closed within {MAX_WINDOW} characters.")
+    return text[:end]
+
+
+def _closing_brace(text: str) -> int:
+    """Where the brace that was opened before the text is closed; -1 if it is not."""
     depth = 1
     for i, character in enumerate(text):
         depth += (character == "{") - (character == "}")
         if depth == 0:
-            return text[:i]
-    raise _OutsideGrammar(rf"The last \boxed{{ is not closed within {MAX_WINDOW} characters.")
+            return i
+    return -1
+
+
+def _refuse_more_around(response: str, start: int, end: int) -> None:
+    """Raise where the box at start..end stands within another one that holds more than it: that one is the last to close."""
+    for _ in range(2):  # a box within a box is one answer; deeper, nobody writes
+        before = response[max(0, start - MAX_WINDOW) : start]
+        outer = _last_box(before)
+        brace = _BRACE.match(before, outer + len(_BOX)) if outer >= 0 else None
+        if brace is None or _closing_brace(before[brace.end() :]) >= 0:
+            return
+        after = response[end : end + MAX_WINDOW]
+        if before[brace.end() :].strip() or not after.lstrip().startswith("}"):
+            break
+        start, end = start - len(before) + outer, end + after.index("}") + 1
+    raise _OutsideGrammar(rf"The last {_BOX} stands within another one that holds more than it.")
 
 
 def _parse_gold(gold: str) -> Fraction:
