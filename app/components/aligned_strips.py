@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 import streamlit as st
 
-from app.components.assets import as_data, read_asset, read_assets
+from app.components.assets import as_data, read_asset, read_assets, read_script
 from app.components.hues import hues_css
 from vimpo_core.views import with_version
 
@@ -15,7 +15,7 @@ _mount = st.components.v2.component(
     "aligned_strips",
     html=read_asset("aligned_strips.html"),
     css=hues_css(".aligned") + read_assets("tokens.css", "aligned_strips.css"),
-    js=read_assets("mounting.js", "drawing.js", "token_strip.js", "aligned_strips.js"),
+    js=read_script("mounting.js", "drawing.js", "token_strip.js", "aligned_strips.js"),
     isolate_styles=True,
 )
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import streamlit as st
 
-from app.components.assets import as_data, read_asset, read_assets
+from app.components.assets import as_data, read_asset, read_assets, read_script
 from vimpo_core.lessons import Anchored
 from vimpo_core.views import with_version
 
@@ -14,7 +14,7 @@ _mount = st.components.v2.component(
     "anchors_view",
     html=read_asset("anchors_view.html"),
     css=read_assets("views.css", "anchors_view.css"),
-    js=read_assets("mounting.js", "drawing.js", "anchors_view.js"),
+    js=read_script("mounting.js", "drawing.js", "anchors_view.js"),
     isolate_styles=True,
 )
 

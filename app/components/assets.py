@@ -25,6 +25,17 @@ def read_assets(*names: str) -> str:
     return "".join(map(read_asset, names))
 
 
+def read_script(*names: str) -> str:
+    """A component's script of several files; the last one's `export default function` draws it, guarded by guard.js."""
+    script = read_assets("guard.js", *names)
+    exported = "export default function ("
+    if script.count(exported) != 1:
+        raise ValueError(
+            f"assets/components/{names[-1]} must have one `{exported}`, got {script.count(exported)}. Write it so."
+        )
+    return script.replace(exported, "function drawComponent(") + "\nexport default guarded(drawComponent);\n"
+
+
 def register_view(name: str, *styles: str):
     """Register a view of a solution: its own html and script, and the css and scripts that all views share.
 
@@ -36,7 +47,7 @@ def register_view(name: str, *styles: str):
         name,
         html=read_asset(f"{name}.html"),
         css=read_assets("views.css", *styles),
-        js=read_assets(*_VIEW_SCRIPTS, f"{name}.js"),
+        js=read_script(*_VIEW_SCRIPTS, f"{name}.js"),
         isolate_styles=True,
     )
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.assets import as_data, read_asset
+from app.components.assets import as_data, read_script
 
-_mount = st.components.v2.component("browser_store", js=read_asset("progress.js"))
+_mount = st.components.v2.component("browser_store", js=read_script("progress.js"))
 
 
 def browser_store(changes: dict[str, Any], *, is_known: bool, key: str) -> dict[str, Any] | None:

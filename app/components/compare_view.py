@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from app.components.assets import as_data, read_asset, read_assets
+from app.components.assets import as_data, read_asset, read_assets, read_script
 from app.components.hues import DASHES, MARKERS, SHADES
 from vimpo_core.metrics import Metric
 
@@ -23,7 +23,7 @@ _mount = st.components.v2.component(
     "compare_view",
     html=read_asset("compare_view.html"),
     css=read_assets("views.css", "compare_view.css"),
-    js=read_assets("mounting.js", "drawing.js", "save_figure.js", "compare_view.js"),
+    js=read_script("mounting.js", "drawing.js", "save_figure.js", "compare_view.js"),
     isolate_styles=True,
 )
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import streamlit as st
 
-from app.components.assets import as_data, read_asset, read_assets
+from app.components.assets import as_data, read_asset, read_assets, read_script
 from vimpo_core.failures import Plot, Point
 from vimpo_core.views import with_version
 
@@ -15,7 +15,7 @@ _mount = st.components.v2.component(
     "curve_plots",
     html=read_asset("curve_plots.html"),
     css=read_assets("views.css", "curve_plots.css"),
-    js=read_assets("mounting.js", "drawing.js", "curve_plots.js"),
+    js=read_script("mounting.js", "drawing.js", "curve_plots.js"),
     isolate_styles=True,
 )
 

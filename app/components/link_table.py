@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 
 import streamlit as st
 
-from app.components.assets import as_data, read_asset
+from app.components.assets import as_data, read_asset, read_script
 
 _mount = st.components.v2.component(
     "link_table",
     html=read_asset("link_table.html"),
     css=read_asset("link_table.css"),
-    js=read_asset("link_table.js"),
+    js=read_script("link_table.js"),
     isolate_styles=True,
 )
 

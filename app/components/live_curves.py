@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.assets import as_data, read_asset
+from app.components.assets import as_data, read_asset, read_script
 from app.components.hues import hues_css, style_of
 from vimpo_core.config import TrainConfig
 from vimpo_core.family import RULES
@@ -57,7 +57,7 @@ _mount = st.components.v2.component(
     "vimpo_live_curves",
     html=read_asset("live_curves.html"),
     css=hues_css(".curves") + read_asset("live_curves.css"),
-    js=read_asset("live_curves.js"),
+    js=read_script("live_curves.js"),
 )
 
 

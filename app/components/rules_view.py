@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import streamlit as st
 
-from app.components.assets import as_data, read_asset, read_assets, register_view
+from app.components.assets import as_data, read_asset, read_script, register_view
 from vimpo_core.rule_views import WHY_NOT
 from vimpo_core.views import with_version
 
@@ -16,7 +16,7 @@ _mount_diff = st.components.v2.component(
     "rule_diff",
     html=read_asset("rule_diff.html"),
     css=read_asset("rule_diff.css"),
-    js=read_assets("drawing.js", "rule_diff.js"),
+    js=read_script("drawing.js", "rule_diff.js"),
     isolate_styles=True,
 )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from app.components.assets import as_data, read_asset, read_assets
+from app.components.assets import as_data, read_asset, read_assets, read_script
 from app.text import signed
 from vimpo_core.telescope import Telescope
 from vimpo_core.types import CreditTrace
@@ -16,7 +16,7 @@ _mount = st.components.v2.component(
     "scatter",
     html=read_asset("scatter.html"),
     css=read_assets("views.css", "scatter.css"),
-    js=read_assets("mounting.js", "drawing.js", "save_figure.js", "scatter.js"),
+    js=read_script("mounting.js", "drawing.js", "save_figure.js", "scatter.js"),
     isolate_styles=True,
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.assets import as_data, read_asset, read_assets
+from app.components.assets import as_data, read_asset, read_assets, read_script
 from app.components.hues import hues_css
 from app.components.live_curves import ALGORITHM_NAMES
 from vimpo_core import picks, views
@@ -23,7 +23,7 @@ _mount = st.components.v2.component(
     "vimpo_solutions",
     html=read_asset("solutions.html"),
     css=hues_css(".solutions") + read_assets("tokens.css", "solutions.css"),
-    js=read_assets("token_strip.js", "solutions.js"),
+    js=read_script("token_strip.js", "solutions.js"),
 )
 
 

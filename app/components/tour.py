@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app.components.assets import as_data, read_asset
+from app.components.assets import as_data, read_asset, read_script
 
 _mount = st.components.v2.component(
-    "vimpo_tour", html=read_asset("tour.html"), css=read_asset("tour.css"), js=read_asset("tour.js")
+    "vimpo_tour", html=read_asset("tour.html"), css=read_asset("tour.css"), js=read_script("tour.js")
 )
 
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app.components.assets import as_data, read_asset, read_assets
+from app.components.assets import as_data, read_asset, read_assets, read_script
 from app.components.hues import SHADES, SOFT
 
 _mount = st.components.v2.component(
     "tree_lab",
     html=read_asset("tree_lab.html"),
     css=read_assets("views.css", "tree_lab.css"),
-    js=read_assets("mounting.js", "drawing.js", "save_figure.js", "tree_lab.js"),
+    js=read_script("mounting.js", "drawing.js", "save_figure.js", "tree_lab.js"),
     isolate_styles=True,
 )
 _HUES = {theme: {"vimpo": SHADES[theme]["vimpo"][0], "soft": SOFT[theme]} for theme in SHADES}
