@@ -38,7 +38,7 @@ def main() -> None:
     def ours(seed):
         with models.merged(policy) as model:
             rollouts = sampler.sample(
-                model, prompts, config.group_size, task.max_new_tokens, policy.eos_id, policy.pad_id, seed
+                model, prompts, config.group_size, task.max_new_tokens, policy.end_ids, policy.pad_id, seed
             )
         return sum(len(r.ids) for r in rollouts)
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from vimpo_core import views
 from vimpo_core.intervals import difference_bounds, phi_of_pairs, wilson_bounds
-from vimpo_core.truth import State, TokenIds, TokenProcess, uniform_table
+from vimpo_core.truth import State, TokenIds, TokenProcess, end_of, uniform_table
 from vimpo_core.types import CreditTrace
 from vimpo_core.visible_text import visible_text
 
@@ -148,14 +148,14 @@ def check_fork(
         raise ValueError(
             f"there is no token #{position}: the solution has #0 to #{len(ids) - 1}. Select one of them."
         )
-    ended = next((t for t in range(position + 1) if ids[t] == process.eos_id), None)
+    ended = end_of(process, ids[: position + 1])
     if ended == position:
         raise ValueError(AT_THE_END.format(position))
     if ended is not None:
         raise ValueError(f"the solution already ended at token #{ended}. Select an earlier token.")
     if not forced:
         raise ValueError("there is nothing to force: got no token. Type at least one character.")
-    if process.eos_id in forced[:-1]:
+    if end_of(process, forced[:-1]) is not None:
         raise ValueError("what is forced goes on after the end mark. Put the end mark last, or leave it out.")
     if position + len(forced) > budget:
         raise ValueError(
@@ -175,7 +175,7 @@ def try_starts(
     `truth.monte_carlo_values`.
     """
     table = uniform_table((seed, prompt), 0, k, process.max_new_tokens)
-    is_open = [process.eos_id not in s and len(s) < process.max_new_tokens for s in starts]
+    is_open = [end_of(process, s) is None and len(s) < process.max_new_tokens for s in starts]
     states = [State(prompt, s) for s, more in zip(starts, is_open, strict=True) if more]
     found = iter(process.complete(states, [table[:, len(s.prefix) :] for s in states]) if states else ())
     return [
@@ -194,7 +194,7 @@ def tries_of(
     return Tries(
         start=tuple(start),
         outcomes=np.array([judged[ids].reward == 1 for ids in solutions]),
-        is_exact=process.eos_id in start or len(start) >= process.max_new_tokens,
+        is_exact=end_of(process, start) is not None or len(start) >= process.max_new_tokens,
         endings=tuple(endings),
     )
 

@@ -251,9 +251,12 @@ def _train(arguments) -> int:
 
     for remark in advice(config, typical_length(config.operands)):
         print(f"{remark.level}: {remark.text}", file=sys.stderr)
-    from vimpo_core import models
+    from vimpo_core import model_trial
 
-    models.find(whole_model(config.model), config.device)  # before anything is written
+    config = dataclasses.replace(config, model=whole_model(config.model))
+    if config.model != "bundled" or config.device != "cpu":  # before anything is written
+        for remark in model_trial.check_run(config):
+            print(f"note: {remark}", file=sys.stderr)
     runs = RunsDir(arguments.runs_dir)
     job_id = runs.submit([config], arguments.name)
     return _work_on(runs, job_id, arguments.json)

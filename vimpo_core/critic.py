@@ -81,8 +81,10 @@ class CriticLearner:
 
 def make_critic(policy: LanguageModel, seed: int) -> Critic:
     """An untrained head that fits the policy's network."""
-    config = policy.bare.config
-    return Critic((config.num_hidden_layers + 1) * config.hidden_size, seed).to(policy.device)
+    batch = scores.make_batch([(0,)], [(0,)], policy.pad_id, policy.device)
+    with torch.no_grad():  # networks of other families have states of other widths: ask the network itself
+        features = scores.completion_states(models.reference(policy), batch).shape[-1]
+    return Critic(features, seed).to(policy.device)
 
 
 def load_critic(critic: Critic, state: dict[str, torch.Tensor]) -> None:

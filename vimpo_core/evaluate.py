@@ -31,11 +31,11 @@ def outcomes(
         split: "validation" while training, "test" for reports; the problems are the same for every run.
     """
     problems = held_out(task, split, prompts)
-    ids = [models.encode(policy, p.prompt, "prompt") for p in problems]
+    ids = [models.encode_prompt(policy, p.prompt) for p in problems]
     found = {}
     for how in ("sampled", "greedy"):
         rollouts = sampler.sample(
-            model, ids, 1, task.max_new_tokens, policy.eos_id, policy.pad_id, seed, greedy=how == "greedy"
+            model, ids, 1, task.max_new_tokens, policy.end_ids, policy.pad_id, seed, greedy=how == "greedy"
         )
         found[how] = [
             task.verify(p, models.completion_text(policy, r.ids, task.end), r.finish_reason).reward == 1

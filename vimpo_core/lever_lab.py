@@ -114,10 +114,10 @@ def _mixed_groups(policy, task, name, seed):
     with models.merged(policy) as model:
         rollouts = sampler.sample(
             model,
-            [models.encode(policy, p.prompt, "prompt") for p in problems],
+            [models.encode_prompt(policy, p.prompt) for p in problems],
             SAMPLES,
             task.max_new_tokens,
-            policy.eos_id,
+            policy.end_ids,
             policy.pad_id,
             seed=seed,
         )

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
+import functools
 import hashlib
+import json
 import os
 import re
 import warnings
@@ -26,8 +29,8 @@ from safetensors.torch import save as save_safetensors
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
+from vimpo_core import model_files
 from vimpo_core.config import TrainConfig
-from vimpo_core.paths import model_folder
 
 # Progress bars and advice to library authors would bury the one line that matters.
 transformers.utils.logging.disable_progress_bar()
@@ -49,10 +52,32 @@ class LanguageModel:
     bare: torch.nn.Module
     tokenizer: object
     source: str
+    other_end_ids: tuple[int, ...] = ()
 
     @property
     def eos_id(self) -> int:
+        """The end token that a typed end mark becomes."""
         return self.tokenizer.eos_token_id
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Every token that ends a solution: the tokenizer's, and those that the model's own settings name beside it."""
+        return (self.eos_id, *self.other_end_ids)
+
+    @functools.cached_property
+    def continuing(self):
+        """The tokenizer for texts that go on from others."""
+        return _continuing(self.tokenizer)
+
+    def text_of(self, token_id: int) -> str:
+        """Readable text of a token by itself, decoded once."""
+        if token_id not in self._texts:
+            self._texts[token_id] = _token_text(self.continuing, token_id)
+        return self._texts[token_id]
+
+    @functools.cached_property
+    def _texts(self) -> dict[int, str]:
+        return {}
 
     @property
     def pad_id(self) -> int:
@@ -68,20 +93,9 @@ def find(source: str = "bundled", device: str = "cpu") -> Path:
     """The folder of a model, once it and the device were found to be there; nothing is loaded yet.
 
     Raises:
-        ValueError: the folder or its safetensors weights are missing, or the device is.
+        ValueError: as `model_files.find`; the device is missing.
     """
-    folder = model_folder(source)
-    if not (folder / "config.json").is_file():
-        way_out = (
-            "Run `python -m vimpo_core make-reference`."
-            if source == "bundled"
-            else "Give a folder in transformers format."
-        )
-        raise ValueError(f"no model at {folder}: config.json is missing. {way_out}")
-    if not list(folder.glob("*.safetensors")):
-        raise ValueError(
-            f"no *.safetensors in {folder}, and no other weight format is loaded. Convert the weights first."
-        )
+    folder = model_files.find(source)
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device cuda was asked for, but torch finds no CUDA device here. Use --device cpu.")
     return folder
@@ -91,9 +105,11 @@ def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
     """The bundled model, or a local folder in transformers format, in float32 and evaluation mode (no dropout).
 
     Raises:
-        ValueError: as `find`; a file is damaged, the architecture is not one of transformers', or the tokenizer has no
-            end token.
+        ValueError: as `find`; a file is damaged or does not fit the others; the architecture is not one of transformers', or
+            does not give the same numbers on every road (`model_trial`); the tokenizer has no end token.
     """
+    from vimpo_core import model_trial  # it scores, and scoring imports this module
+
     folder = find(source, device)
     tokenizer = _loaded(AutoTokenizer, folder)
     if tokenizer.eos_token_id is None:
@@ -101,19 +117,36 @@ def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
             f"the tokenizer in {folder} has no end token, where the value is anchored. Set eos_token."
         )
     # float32: scoring in half precision leaves about 1.5e-3 nats of noise a token.
-    model = _loaded(AutoModelForCausalLM, folder, use_safetensors=True, dtype=torch.float32)
+    model, info = _loaded(
+        AutoModelForCausalLM,
+        folder,
+        use_safetensors=True,
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,  # so that they are reported, and named below
+        output_loading_info=True,
+    )
+    _refuse_other_weights(folder, info)
     model = model.to(device).eval()
-    return LanguageModel(model, model, tokenizer, source)
+    _refuse_other_vocabulary(folder, tokenizer, model)
+    rows = _embedding_rows(model)
+    others = tuple(i for i in model_files.end_ids(folder) if i != tokenizer.eos_token_id and i < rows)
+    found = LanguageModel(model, model, tokenizer, source, others)
+    if why := model_trial.refusal(model, found.pad_id):
+        raise ValueError(f"the model in {folder} {why}")
+    return found
 
 
 def attach_lora(language_model: LanguageModel, rank: int, seed: int) -> LanguageModel:
-    """A trainable adapter (alpha = 2 rank) on all linear projections of a frozen model; B = 0, so pi = pi_ref at first."""
+    """A trainable adapter (alpha = 2 rank) on a frozen model; B = 0, so pi = pi_ref at first.
+
+    It sits on all linear projections; of a mixture of experts on those of its attention alone (`adapts_attention_alone`).
+    """
     # GPT-2 keeps its projections transposed; peft guesses as much, but with a warning for each of them.
     is_transposed = any(isinstance(m, Conv1D) for m in language_model.model.modules())
     config = LoraConfig(
         r=rank,
         lora_alpha=2 * rank,
-        target_modules="all-linear",
+        target_modules=_targets(language_model.model),
         task_type="CAUSAL_LM",
         fan_in_fan_out=is_transposed,
     )
@@ -125,7 +158,12 @@ def attach_lora(language_model: LanguageModel, rank: int, seed: int) -> Language
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         torch.manual_seed(seed)
         model = get_peft_model(language_model.model, config)
-    return LanguageModel(model.eval(), bare, language_model.tokenizer, language_model.source)
+    return dataclasses.replace(language_model, model=model.eval(), bare=bare.eval())
+
+
+def adapts_attention_alone(model) -> bool:
+    """Whether the network is a mixture of experts whose weights are fused: no adapter is put on its feed-forward part."""
+    return any("Experts" in type(module).__name__ for module in model.modules())
 
 
 def load_policy(config: TrainConfig) -> LanguageModel:
@@ -239,47 +277,84 @@ def from_bytes(blob: bytes) -> dict[str, torch.Tensor]:
         raise ValueError(f"saved tensors are damaged ({error}). Choose another step.") from error
 
 
-def encode(language_model: LanguageModel, text: str, what: str = "text") -> tuple[int, ...]:
-    """Token ids of a text, no special tokens added.
+def encode_prompt(language_model: LanguageModel, text: str, what: str = "prompt") -> tuple[int, ...]:
+    """Token ids of a prompt as the tokenizer makes them: a begin token goes in front where it adds one, nothing behind.
 
-    Raises:
-        ValueError: the tokenizer cannot say the text; the characters it lacks are named.
+    Raises ValueError as `encode`.
     """
     tokenizer = language_model.tokenizer
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    if tokenizer.unk_token_id in ids or _decoded(tokenizer, ids) != text:
-        lacking = sorted({c for c in text if not _can_say(tokenizer, c)})
-        named = ", ".join(f"{c!r}" for c in lacking[:5]) or "part of it"
-        raise ValueError(
-            f"the {what} has {named}, which is outside the model's vocabulary. Remove or replace it."
-        )
-    return tuple(ids)
+    body = _ids(tokenizer, text)
+    whole = tuple(tokenizer(text)["input_ids"])
+    starts = range(len(whole) - len(body) + 1)
+    start = next((i for i in starts if whole[i : i + len(body)] == body), 0)
+    # Where the tokenizer puts a space in front of a text, it is part of how the model has read texts.
+    _check_said(tokenizer, body, text, what, (text, f" {text}"))
+    return (*whole[:start], *body)
+
+
+def encode(language_model: LanguageModel, text: str, what: str = "text") -> tuple[int, ...]:
+    """Token ids of a text that goes on from another one: nothing is put in front, no space and no begin token.
+
+    Raises:
+        ValueError: the tokenizer cannot say the text; the characters it lacks, or what comes back, are named.
+    """
+    tokenizer = language_model.continuing
+    ids = _ids(tokenizer, text)
+    _check_said(tokenizer, ids, text, what, (text,))
+    return ids
 
 
 def token_texts(language_model: LanguageModel, ids) -> tuple[str, ...]:
     """Readable text of each token; joined they give the decoded text whenever tokens are whole characters.
 
     A token that ends inside a character (byte-level BPE) shows its share of bytes as <0xE2>, and the joined text is
-    then not the decoded one.
+    then not the decoded one; `encode_completion` reads such bytes back.
     """
-    tokenizer = language_model.tokenizer
-    return tuple(_token_text(tokenizer, int(i)) for i in ids)
+    tokenizer, ids = language_model.continuing, [int(i) for i in ids]
+    alone = tuple(language_model.text_of(i) for i in ids)
+    if "".join(alone) == _decoded(tokenizer, ids):
+        return alone
+    # What a token reads as depends on those before it, or characters are cut: decode the text again at every token.
+    texts, before = [], ""
+    for t, own in enumerate(alone):
+        whole = _decoded(tokenizer, ids[: t + 1])
+        goes_on = whole.startswith(before) and "<0x" not in own
+        texts.append(whole[len(before) :] if goes_on else own)
+        before = whole
+    return tuple(texts)
 
 
 def completion_text(language_model: LanguageModel, ids, end: str) -> str:
     """Text of a completion, its end token (if sampled) written as the task's mark `end`, whatever its own text."""
     ids = [int(i) for i in ids]
-    has_ended = bool(ids) and ids[-1] == language_model.eos_id
-    body = _decoded(language_model.tokenizer, ids[:-1] if has_ended else ids)
+    has_ended = bool(ids) and ids[-1] in language_model.end_ids
+    body = _decoded(language_model.continuing, ids[:-1] if has_ended else ids)
     return body + end * has_ended
+
+
+_SHOWN_BYTES = re.compile("(?:<0x[0-9A-F]{2}>)+")
 
 
 def encode_completion(
     language_model: LanguageModel, text: str, end: str, what: str = "solution"
 ) -> tuple[int, ...]:
-    """Token ids of a typed completion: a final `end` becomes the end token. Raises ValueError as `encode` does."""
-    body = encode(language_model, text.removesuffix(end), what)
-    return (*body, language_model.eos_id) if text.endswith(end) else body
+    """Token ids of a typed completion: a final `end` becomes the end token, bytes written as `token_texts` shows them
+    become the characters they are. Raises ValueError as `encode` does."""
+    body = encode(language_model, _SHOWN_BYTES.sub(_characters, text.removesuffix(end)), what)
+    return (*body, _end_id(language_model, end)) if text.endswith(end) else body
+
+
+def _characters(shown: re.Match) -> str:
+    """The characters of bytes written as <0xC3><0xA9>; as it was where they are none."""
+    with contextlib.suppress(UnicodeDecodeError):
+        return bytes.fromhex(shown[0].replace("<0x", "").replace(">", "")).decode()
+    return shown[0]
+
+
+def _end_id(language_model: LanguageModel, end: str) -> int:
+    """The end token that a typed end mark stands for: the one that reads so, else the tokenizer's."""
+    ids = _ids(language_model.continuing, end)
+    return ids[0] if len(ids) == 1 and ids[0] in language_model.end_ids else language_model.eos_id
 
 
 def fingerprint(language_model: LanguageModel) -> str:
@@ -318,6 +393,54 @@ def _loaded(kind, folder: Path, **options):
         ) from error
 
 
+_PEFT_RENAMES = {"gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"}
+"""Leaf names that peft takes for experts wherever they stand in such a network, and then adapts what cannot be folded."""
+
+
+def _targets(model) -> str | list[str]:
+    """What `attach_lora` adapts, for peft."""
+    if not adapts_attention_alone(model):
+        return "all-linear"
+    head = model.get_output_embeddings()
+    return [
+        name
+        for name, module in model.named_modules()
+        if type(module) in (torch.nn.Linear, Conv1D)  # some routers are a kind of Linear that returns more
+        and module is not head
+        and name.rpartition(".")[2] not in _PEFT_RENAMES
+    ]
+
+
+def _refuse_other_weights(folder: Path, info: dict) -> None:
+    """Weights that the settings do not ask for, or lack: what is missing would be drawn anew at every load."""
+    mismatched = sorted(str(key[0]) for key in info["mismatched_keys"])
+    kinds = (
+        ("lack", sorted(info["missing_keys"])),
+        ("hold, though config.json has no place for it,", sorted(info["unexpected_keys"])),
+        ("hold in another size", mismatched),
+    )
+    for what, names in kinds:
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise ValueError(
+                f"the weights in {folder} {what} {names[0][:120]}{more}. Give a folder whose config.json and weights were saved "
+                "together, with the whole causal model."
+            )
+
+
+def _refuse_other_vocabulary(folder: Path, tokenizer, model) -> None:
+    highest, rows = max(tokenizer.get_vocab().values(), default=-1), _embedding_rows(model)
+    if highest >= rows:
+        raise ValueError(
+            f"the tokenizer in {folder} has tokens up to {highest}, the model embeds {rows}. Give a folder whose tokenizer and "
+            "weights belong together."
+        )
+
+
+def _embedding_rows(model) -> int:
+    return model.get_input_embeddings().weight.shape[0]
+
+
 def _frozen_weights(policy: LanguageModel) -> dict[str, torch.Tensor]:
     return {
         f"{name}.weight": layer.base_layer.weight
@@ -336,13 +459,74 @@ def _put_weights(model, weights) -> None:
         setattr(model.get_submodule(module), attribute, weight)
 
 
+def _ids(tokenizer, text: str) -> tuple[int, ...]:
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _check_said(tokenizer, ids, text: str, what: str, allowed: tuple[str, ...]) -> None:
+    """Raises ValueError unless the tokens read as one of the allowed texts."""
+    said = _decoded(tokenizer, ids)
+    if tokenizer.unk_token_id not in ids and said in allowed:
+        return
+    lacking = sorted({c for c in text if not _can_say(tokenizer, c)})
+    if lacking or tokenizer.unk_token_id in ids:
+        named = ", ".join(f"{c!r}" for c in lacking[:5]) or "part of it"
+        raise ValueError(
+            f"the {what} has {named}, which is outside the model's vocabulary. Remove or replace it."
+        )
+    raise ValueError(
+        f"the model's tokenizer changes the {what}: {text[:40]!r} comes back as {said[:40]!r}, so what the model writes could not "
+        "be judged. Use a model whose tokenizer keeps every character."
+    )
+
+
 def _can_say(tokenizer, character: str) -> bool:
-    ids = tokenizer(character, add_special_tokens=False)["input_ids"]
-    return bool(ids) and tokenizer.unk_token_id not in ids and _decoded(tokenizer, ids) == character
+    ids = _ids(tokenizer, character)
+    return bool(ids) and tokenizer.unk_token_id not in ids
 
 
 def _decoded(tokenizer, ids) -> str:
     return tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+
+def _continuing(tokenizer):
+    """The tokenizer without what it does to the beginning of a text alone: a completion does not begin one.
+
+    SentencePiece-like tokenizers put a space in front and take it away again when they decode, so that a solution typed as
+    it was sampled would be other tokens, and a first token " 24" would read "24".
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return tokenizer
+    settings = json.loads(backend.to_str())
+    edited = settings | {
+        "normalizer": _without_beginning(settings["normalizer"]),
+        "pre_tokenizer": _without_beginning(settings["pre_tokenizer"]),
+        "decoder": _without_beginning(settings["decoder"]),
+    }
+    if edited == settings:
+        return tokenizer
+    continuing = copy.deepcopy(tokenizer)
+    continuing._tokenizer = type(backend).from_str(json.dumps(edited))
+    return continuing
+
+
+def _without_beginning(part: dict | None) -> dict | None:
+    """A part of a tokenizer's settings (normalizer, pre-tokenizer or decoder) without its prefix space."""
+    kind = (part or {}).get("type")
+    if kind == "Sequence":
+        (name,) = (n for n in part if n != "type")
+        kept = [_without_beginning(p) for p in part[name]]
+        return part | {name: [p for p in kept if p is not None]}
+    if kind == "Prepend":
+        return None
+    if kind == "Metaspace":
+        return part | {"prepend_scheme": "never"}
+    if kind == "ByteLevel" and "add_prefix_space" in part:
+        return part | {"add_prefix_space": False}
+    if kind == "Strip" and "start" in part:
+        return part | {"start": 0}
+    return part
 
 
 def _token_text(tokenizer, token_id: int) -> str:

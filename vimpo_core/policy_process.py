@@ -26,13 +26,13 @@ def process_of(policy: LanguageModel, model, task: Task, problems: Sequence[Prob
             `models.merged` changes the reference's weights meanwhile, so use one of them after the other.
         problems: whose prompts may be asked about.
     """
-    by_prompt = {models.encode(policy, p.prompt, "prompt"): p for p in problems}
+    by_prompt = {models.encode_prompt(policy, p.prompt): p for p in problems}
     judged: dict[tuple[TokenIds, TokenIds], float] = {}
 
     def reward(prompt: TokenIds, ids: TokenIds) -> float:
         # Most rollouts of a prefix end alike: read and verify each completion once.
         if (prompt, ids) not in judged:
-            finish = StopReason.EOS if ids and ids[-1] == policy.eos_id else StopReason.LENGTH
+            finish = StopReason.EOS if ids and ids[-1] in policy.end_ids else StopReason.LENGTH
             text = models.completion_text(policy, ids, task.end)
             judged[prompt, ids] = task.verify(by_prompt[prompt], text, finish).reward
         return judged[prompt, ids]
@@ -47,7 +47,7 @@ def process_of(policy: LanguageModel, model, task: Task, problems: Sequence[Prob
             [s.prompt for s in states],
             counts,
             budgets,
-            policy.eos_id,
+            policy.end_ids,
             policy.pad_id,
             seed=0,  # not read: the uniforms are given
             prefixes=[s.prefix for s in states],
@@ -79,7 +79,7 @@ def process_of(policy: LanguageModel, model, task: Task, problems: Sequence[Prob
             found.append(torch.log_softmax(logits.double(), dim=-1).cpu().numpy())
         return np.concatenate(found)
 
-    return TokenProcess(policy.eos_id, task.max_new_tokens, complete, draw_ranges, next_logprobs, reward)
+    return TokenProcess(policy.end_ids, task.max_new_tokens, complete, draw_ranges, next_logprobs, reward)
 
 
 def _in_chunks(policy, states):

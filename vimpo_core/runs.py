@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vimpo_core import files, forks, paths
+from vimpo_core import files, forks, model_files, paths
 from vimpo_core.config import TrainConfig
 from vimpo_core.family import RULES
 from vimpo_core.job_queue import COMMANDS, Command, JobQueue, JobSummary
@@ -173,17 +173,19 @@ class RunsDir:
         Call `ensure_worker` to have it trained. Without a name the runs are named after their settings.
 
         Raises:
-            ValueError: no config, or a bad name.
+            ValueError: no config, a bad name, or a model that cannot be trained.
             StoreError: it could not be written; nothing is left of it.
         """
         self._refuse_read_only("train")
         if not configs:
             raise ValueError("a job needs at least one run, got none. Choose an algorithm.")
         name = _checked_name(name) if name.strip() else ""
+        configs = [dataclasses.replace(c, model=whole_model(c.model)) for c in configs]
+        for model in {config.model for config in configs}:
+            model_files.find(model)
         made: list[RunStore] = []
         try:
             _make_folder(self.path)
-            configs = [dataclasses.replace(c, model=whole_model(c.model)) for c in configs]
             number = self._free_number(configs)
             for run_id, config in zip(_ids(configs, number), configs, strict=True):
                 label = (

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 
 from vimpo_core import decoding
+from vimpo_core.model_files import context_length, too_long
 from vimpo_core.types import Rollout, StopReason
 
 
@@ -20,7 +21,7 @@ def sample(
     prompts: Sequence[Sequence[int]],
     group_size: int | Sequence[int],
     max_new_tokens: int | Sequence[int],
-    eos_id: int,
+    end_ids: Sequence[int],
     pad_id: int,
     seed: int,
     greedy: bool = False,
@@ -33,7 +34,7 @@ def sample(
         model: a transformers causal language model (fold the adapter in first: `models.merged`).
         prompts: token ids, one sequence a prompt, each at least one token.
         group_size, max_new_tokens: one number for all prompts or one a prompt, each at least 1.
-        eos_id: ends a completion and is kept as its last token.
+        end_ids: each of them ends a completion and is kept as its last token.
         greedy: take the most probable token instead (the seed is then without effect).
         prefixes: tokens a completion must begin with, one sequence a prompt; they are not part of the returned ids.
         uniforms: draws in [0, 1) instead of the seed's, float64 [rollouts, largest max_new_tokens].
@@ -42,13 +43,14 @@ def sample(
         group_size rollouts a prompt, grouped by prompt; sampler_logprob in nats, float32 [T].
 
     Raises:
-        ValueError: no prompt, or an empty one.
+        ValueError: no prompt, an empty one, or more tokens than the model reads.
     """
     if not prompts or any(len(p) == 0 for p in prompts):
         raise ValueError(
             f"every prompt needs at least one token, got lengths {[len(p) for p in prompts]}. Drop empty ones."
         )
     starts = [[*p, *x] for p, x in zip(prompts, prefixes or [()] * len(prompts), strict=True)]
+    _check_length(model, starts, max_new_tokens)
     device = next(model.parameters()).device
     ids, attention = decoding.left_padded(starts, pad_id, device)
     repeats = group_size if isinstance(group_size, int) else torch.tensor(group_size, device=device)
@@ -63,13 +65,14 @@ def sample(
     logprobs = torch.zeros((len(rows), longest), device=device)
     lengths = torch.zeros(len(rows), dtype=torch.long, device=device)
     ended = torch.zeros(len(rows), dtype=torch.bool, device=device)
+    ends = torch.tensor(end_ids, device=device)
     for t in range(longest):
         logp = torch.log_softmax(logits.float(), dim=-1)
         token = logp.argmax(-1) if greedy else _inverse_cdf(logp, uniforms[rows, t])
         tokens[rows, t], lengths[rows] = token, t + 1
         logprobs[rows, t] = logp.gather(1, token[:, None])[:, 0]
-        ended[rows] = token == eos_id
-        alive = (token != eos_id) & (t + 1 < budgets[rows])
+        ended[rows] = has_ended = torch.isin(token, ends)
+        alive = ~has_ended & (t + 1 < budgets[rows])
         if not alive.any():
             break
         if not alive.all():
@@ -77,6 +80,16 @@ def sample(
             decoder.keep(alive)
         logits = decoder.step(token)
     return _rollouts(prompts, owner, tokens, logprobs, lengths, ended)
+
+
+def _check_length(model, starts, max_new_tokens) -> None:
+    budgets = [max_new_tokens] * len(starts) if isinstance(max_new_tokens, int) else max_new_tokens
+    longest, limit = (
+        max(len(s) + b for s, b in zip(starts, budgets, strict=True)),
+        context_length(model.config),
+    )
+    if limit is not None and longest > limit:
+        raise ValueError(too_long(longest, limit))
 
 
 def _uniforms(seed, rows, length):

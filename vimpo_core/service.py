@@ -22,6 +22,7 @@ from vimpo_core import bases, branches
 from vimpo_core.branches import Branch
 from vimpo_core.checks import ExpectedDeltas
 from vimpo_core.config import TrainConfig
+from vimpo_core.model_files import context_length
 from vimpo_core.store import RunStore
 from vimpo_core.truth import Outcomes, PrefixValues, State, monte_carlo_values
 from vimpo_core.types import CreditTrace, StopReason
@@ -341,7 +342,7 @@ def _judged(policy, task, problem, ids) -> branches.Judged:
     from vimpo_core.traces import token_of_character
 
     written, text = models.completion_text(policy, ids, task.end), models.token_texts(policy, ids)
-    finish = StopReason.EOS if ids[-1] == policy.eos_id else StopReason.LENGTH
+    finish = StopReason.EOS if ids[-1] in policy.end_ids else StopReason.LENGTH
     verdict = task.verify(problem, written, finish)
     wrong = token_of_character(text, task.first_wrong(problem, written))
     return branches.Judged(text, verdict.reward, str(verdict.status), verdict.answer, wrong)
@@ -405,7 +406,7 @@ def read_request(policy, prompt: str, solution: str, ids: tuple[int, ...] | None
     `ids`: the tokens of a solution that was sampled, which encoding its text might cut otherwise.
     Raises ValueError, one sentence, if the request is a bad one. Imports torch.
     """
-    from vimpo_core.models import encode, encode_completion
+    from vimpo_core.models import encode_completion, encode_prompt
     from vimpo_core.tasks.chain import ChainTask, parse, problem_from
 
     if not solution:
@@ -417,10 +418,10 @@ def read_request(policy, prompt: str, solution: str, ids: tuple[int, ...] | None
             f"the solution has {len(solution)} characters, the limit is {MAX_SOLUTION_CHARACTERS}. Shorten it."
         )
     problem = problem_from(prompt)
-    prompt_ids = encode(policy, problem.prompt, "problem")
+    prompt_ids = encode_prompt(policy, problem.prompt, "problem")
     ids = ids or encode_completion(policy, solution, ChainTask.end)
-    longest = policy.model.config.max_position_embeddings
-    if len(prompt_ids) + len(ids) > longest:
+    longest = context_length(policy.bare.config)
+    if longest is not None and len(prompt_ids) + len(ids) > longest:
         raise ValueError(
             f"problem and solution are {len(prompt_ids) + len(ids)} tokens, the model reads {longest}. Shorten the solution."
         )

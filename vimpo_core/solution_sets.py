@@ -104,10 +104,10 @@ def _draw(policy, model, task, name, solutions) -> list[tuple[Problem, Rollout]]
         some = problems[start : start + _DRAWN_TOGETHER]
         rollouts = sampler.sample(
             model,
-            [models.encode(policy, p.prompt, "prompt") for p in some],
+            [models.encode_prompt(policy, p.prompt) for p in some],
             1,
             task.max_new_tokens,
-            policy.eos_id,
+            policy.end_ids,
             policy.pad_id,
             derived_seed(0, start, name),
         )

@@ -17,7 +17,6 @@ def make_traces(
     arrays, topk = _arrays(experience.scores)
     baseline = credit.group_mean(experience.rewards, experience.group_ids).tolist()
     rewards, group_ids = experience.rewards.tolist(), experience.group_ids.tolist()
-    names = _TokenNames(policy)
     extra = {
         name: (array.detach().cpu().numpy().astype(np.float32), more)
         for name, array, more in (
@@ -32,7 +31,7 @@ def make_traces(
     for row, (problem, rollout, verdict) in enumerate(
         zip(experience.problems, experience.rollouts, experience.verdicts, strict=True)
     ):
-        length, text = len(rollout.ids), names.of(rollout.ids)
+        length, text = len(rollout.ids), models.token_texts(policy, rollout.ids)
         traces.append(
             CreditTrace(
                 step=step,
@@ -44,7 +43,7 @@ def make_traces(
                 prompt_ids=rollout.prompt_ids,
                 ids=np.asarray(rollout.ids, dtype=np.int32),
                 sampler_logprob=rollout.sampler_logprob.astype(np.float32),
-                topk=topk and _top_k(topk, row, length, names),
+                topk=topk and _top_k(policy, topk, row, length),
                 provenance=dict.fromkeys((*arrays, "sampler_logprob", *extra), "recorded"),
                 **_judged(policy, task, problem, verdict, rollout.ids, text, rollout.finish_reason),
                 **{name: a[row, :length] for name, a in arrays.items()},
@@ -61,9 +60,8 @@ def trace_of_text(policy: LanguageModel, task: Task, step: int, problem, batch, 
     """
     arrays, topk = _arrays(measured)
     ids = batch.completion_ids[0].tolist()
-    names = _TokenNames(policy)
-    text = names.of(ids)
-    finish = StopReason.EOS if ids[-1] == policy.eos_id else StopReason.LENGTH
+    text = models.token_texts(policy, ids)
+    finish = StopReason.EOS if ids[-1] in policy.end_ids else StopReason.LENGTH
     verdict = task.verify(problem, models.completion_text(policy, ids, task.end), finish)
     return CreditTrace(
         step=step,
@@ -73,7 +71,7 @@ def trace_of_text(policy: LanguageModel, task: Task, step: int, problem, batch, 
         group_mean_reward=float("nan"),
         prompt_ids=tuple(batch.prompts[0].tolist()),
         ids=np.asarray(ids, dtype=np.int32),
-        topk=topk and _top_k(topk, 0, len(ids), names),
+        topk=topk and _top_k(policy, topk, 0, len(ids)),
         provenance={**dict.fromkeys(arrays, "recomputed"), "sampler_logprob": "missing"},
         **_judged(policy, task, problem, verdict, ids, text, finish),
         **{name: a[0] for name, a in arrays.items()},
@@ -119,19 +117,7 @@ def token_of_character(text: tuple[str, ...], character: int | None) -> int | No
     return token if token < len(text) else None
 
 
-def _top_k(topk, row, length, names) -> TopK:
+def _top_k(policy, topk, row, length) -> TopK:
     ids, logprob, ref_logprob = (a[row, :length] for a in topk)
-    text = [list(names.of(line)) for line in ids]
+    text = [[policy.text_of(int(i)) for i in line] for line in ids]
     return TopK(ids.astype(np.int32), text, logprob.astype(np.float32), ref_logprob.astype(np.float32))
-
-
-class _TokenNames:
-    """Token texts, decoded once each."""
-
-    def __init__(self, policy: LanguageModel):
-        self._policy, self._known = policy, {}
-
-    def of(self, ids) -> tuple[str, ...]:
-        for i in {int(i) for i in ids} - self._known.keys():
-            self._known[i] = models.token_texts(self._policy, [i])[0]
-        return tuple(self._known[int(i)] for i in ids)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vimpo_core import algorithms, critic, models, sampler, scores, vine
+from vimpo_core import algorithms, critic, model_trial, models, sampler, scores, vine
 from vimpo_core.algorithms import Experience
 from vimpo_core.config import TrainConfig
 from vimpo_core.critic import CriticLearner
@@ -60,6 +60,7 @@ class Trainer:
         self.policy = models.load_policy(config)
         # Before anything else is put in: a refreshed reference takes the place of the base weights.
         self._base_sha256 = models.fingerprint(self.policy)
+        model_trial.check_task(self.policy, self.task)
         self.parameters = [p for p in self.policy.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
         self.extras = RULES[config.algorithm].extras
@@ -215,10 +216,10 @@ class Trainer:
         policy = self.policy
         rollouts = sampler.sample(
             model,
-            [models.encode(policy, p.prompt, "prompt") for p in problems],
+            [models.encode_prompt(policy, p.prompt) for p in problems],
             size,
             self.task.max_new_tokens,
-            policy.eos_id,
+            policy.end_ids,
             policy.pad_id,
             seed=seed,
         )

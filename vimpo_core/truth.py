@@ -47,7 +47,7 @@ class State(NamedTuple):
 class TokenProcess:
     """A policy on a task as a Markov decision process over tokens.
 
-    eos_id: the token that ends a solution; max_new_tokens: where one without it is cut off.
+    end_ids: the tokens that end a solution; max_new_tokens: where one without it is cut off.
     complete: for each state, one continuation (tokens up to the end or the cut) a row of its uniforms
         [n, max_new_tokens - len(prefix)], drawn by inverse CDF in the order of the token ids.
     draw_ranges: for each solution (a state), the uniforms that draw each of its tokens: float64 [T, 2], low <= u < high.
@@ -55,7 +55,7 @@ class TokenProcess:
     reward: 0 or 1 of a prompt with a whole solution, ended or cut off.
     """
 
-    eos_id: int
+    end_ids: tuple[int, ...]
     max_new_tokens: int
     complete: Callable[[list[State], list[np.ndarray]], list[list[TokenIds]]]
     draw_ranges: Callable[[list[State]], list[np.ndarray]]
@@ -117,6 +117,11 @@ def prefixes_of(solution: State) -> list[State]:
     return [State(solution.prompt, solution.prefix[:t]) for t in range(len(solution.prefix) + 1)]
 
 
+def end_of(process: TokenProcess, ids: Sequence[int]) -> int | None:
+    """Index of the first token that ends a solution; None where it has not ended."""
+    return next((t for t, token in enumerate(ids) if token in process.end_ids), None)
+
+
 def exact_outcome(process: TokenProcess, state: State) -> float | None:
     """The reward of a state that nothing can follow; None where the policy still has a choice.
 
@@ -124,8 +129,8 @@ def exact_outcome(process: TokenProcess, state: State) -> float | None:
     """
     prompt, budget = state.prompt, process.max_new_tokens
     inside = state.prefix[:budget]
-    if process.eos_id in inside:
-        return process.reward(prompt, inside[: inside.index(process.eos_id) + 1])
+    if (end := end_of(process, inside)) is not None:
+        return process.reward(prompt, inside[: end + 1])
     return process.reward(prompt, inside) if len(state.prefix) >= budget else None
 
 
@@ -264,7 +269,7 @@ def _chunks(pieces, chunk_rows):
 
 
 def _has_choice(process, state) -> bool:
-    return process.eos_id not in state.prefix and len(state.prefix) < process.max_new_tokens
+    return end_of(process, state.prefix) is None and len(state.prefix) < process.max_new_tokens
 
 
 def _known(process, state, rollouts, outcomes) -> np.ndarray:

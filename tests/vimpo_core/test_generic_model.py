@@ -210,7 +210,7 @@ def test_padding_at_the_left_and_the_cache_change_no_token(which, request):
     prompts = [models.encode(policy, p) for p in ("9+2+9+7*6=", "1+1=", "8*9-7+1=")]
     assert len({len(p) for p in prompts}) > 1
     with models.merged(policy) as model:
-        options = {"eos_id": policy.eos_id, "pad_id": policy.pad_id, "seed": 3, "max_new_tokens": 20}
+        options = {"end_ids": policy.end_ids, "pad_id": policy.pad_id, "seed": 3, "max_new_tokens": 20}
         together = sampler.sample(model, prompts, 2, **options)
         alone = sampler.sample(model, prompts[:1], 2, **options)
     assert [r.ids for r in alone] == [r.ids for r in together[:2]]

@@ -28,7 +28,7 @@ def model(moved_policy, request):
 
 def draw(policy, model, prompts=PROMPTS, group_size=4, tokens=40, seed=0, **options):
     ids = [models.encode(policy, p) for p in prompts]
-    return sample(model, ids, group_size, tokens, policy.eos_id, policy.pad_id, seed, **options)
+    return sample(model, ids, group_size, tokens, policy.end_ids, policy.pad_id, seed, **options)
 
 
 def the_ids(rollouts):
@@ -165,7 +165,7 @@ def test_prompts_may_have_groups_and_budgets_of_their_own(moved_policy, model):
     """Row by row what one group size and one budget give: each draws from its own uniforms."""
     ids = [models.encode(moved_policy, p) for p in PROMPTS[:3]]
     table = torch.rand((6, 40), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    options = (moved_policy.eos_id, moved_policy.pad_id, 0)
+    options = (moved_policy.end_ids, moved_policy.pad_id, 0)
     mixed = sample(model, ids, [1, 3, 2], [40, 5, 40], *options, uniforms=table)
     assert [r.prompt_ids for r in mixed] == [ids[0], *[ids[1]] * 3, *[ids[2]] * 2]
     assert max(len(r.ids) for r in mixed[1:4]) <= 5
@@ -224,7 +224,7 @@ def test_draw_ranges_say_which_uniforms_draw_a_token():
 
 def test_an_empty_prompt_is_refused(moved_policy, model):
     with pytest.raises(ValueError, match=r"every prompt needs at least one token, got lengths \[1, 0\]"):
-        sample(model, [[1], []], 1, 5, moved_policy.eos_id, moved_policy.pad_id, 0)
+        sample(model, [[1], []], 1, 5, moved_policy.end_ids, moved_policy.pad_id, 0)
 
 
 def test_merging_gives_the_policys_logits_and_leaves_the_frozen_weights_as_they_were():

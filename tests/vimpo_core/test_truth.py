@@ -34,7 +34,7 @@ def row(prefix, vocab):
     return sum(token * vocab**i for i, token in enumerate(reversed(prefix)))
 
 
-def tree_process(tree, policy, eos_id=-1):
+def tree_process(tree, policy, end_ids=()):
     """A tree as a TokenProcess; nothing ends before the last token."""
 
     def chances(prefix):
@@ -55,7 +55,7 @@ def tree_process(tree, policy, eos_id=-1):
         ]
 
     return TokenProcess(
-        eos_id=eos_id,
+        end_ids=end_ids,
         max_new_tokens=tree.depth,
         complete=complete,
         draw_ranges=draw_ranges,
@@ -264,7 +264,7 @@ def test_nothing_is_sampled_at_and_after_the_end_token_or_the_budget():
 
     process, asked = counting(
         TokenProcess(
-            eos_id=1,
+            end_ids=(1,),
             max_new_tokens=3,
             complete=complete,
             draw_ranges=lambda solutions: [np.zeros((len(s.prefix), 2)) for s in solutions],

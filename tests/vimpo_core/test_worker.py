@@ -1,5 +1,6 @@
 """The worker steps runs in turn, obeys between steps, and one run's trouble is not another's."""
 
+import shutil
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -11,6 +12,7 @@ from tests.fakes import FakeTrainer
 from vimpo_core import worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.job_queue import JobQueue
+from vimpo_core.paths import BUNDLED_MODEL
 from vimpo_core.runs import RunsDir
 from vimpo_core.types import RunState
 
@@ -235,8 +237,10 @@ def test_ensure_worker_starts_nothing_when_nothing_waits(runs, monkeypatch):
 
 
 def test_ensure_worker_starts_a_process_of_its_own_that_a_job_without_a_model_cannot_break(runs):
-    """The real trainer refuses a model folder that is not there; the worker process says so and ends."""
-    runs.submit([small(model=str(runs.path / "no-model"))])
+    """The real trainer refuses a model folder that is gone; the worker process says so and ends."""
+    folder = shutil.copytree(BUNDLED_MODEL, runs.path.parent / "model")
+    runs.submit([small(model=str(folder))])
+    shutil.rmtree(folder)
     before = set(psutil.Process().children())  # other tests may have left helpers of multiprocessing
     runs.ensure_worker()
     children = [child for child in psutil.Process().children() if child not in before]
