@@ -13,6 +13,7 @@ from vimpo_core import checks, picks, verdicts, views
 from vimpo_core.formats import export
 from vimpo_core.paths import DEMOS, default_runs_dir
 from vimpo_core.runs import RunsDir, RunSummary
+from vimpo_core.store import RunStore
 from vimpo_core.telescope import Telescope, reward_against_telescope
 from vimpo_core.types import CreditTrace
 
@@ -62,17 +63,30 @@ def _published(folder: Path) -> list[RunSummary]:
     return RunsDir(folder, read_only=True).list()
 
 
-@st.cache_data(ttl=FRESH_SECONDS, max_entries=64, show_spinner=False)
 def steps(folder: Path, run_id: str) -> tuple[list[int], list[int]]:
     """Steps with recorded solutions, and steps with a saved adapter. Raises ValueError when the run cannot be read."""
     with RunsDir(folder, read_only=folder == DEMOS).open(run_id) as store:
+        return _steps(folder, run_id, store.header()["created"])
+
+
+@st.cache_data(ttl=FRESH_SECONDS, max_entries=64, show_spinner=False)
+def _steps(folder: Path, run_id: str, created: str) -> tuple[list[int], list[int]]:
+    with _opened(folder, run_id, created) as store:
         return store.trace_steps(), store.snapshot_steps()
+
+
+def _opened(folder: Path, run_id: str, created: str) -> RunStore:
+    """The run that was asked for, never another one that has its name by now. Raises ValueError."""
+    store = RunsDir(folder, read_only=folder == DEMOS).open(run_id)
+    if store.header()["created"] != created:
+        raise ValueError(f"run {run_id} was deleted and another one made under its name. Reload the page.")
+    return store
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
 def traces(folder: Path, run_id: str, created: str, step: int) -> list[CreditTrace]:
     """The solutions of a step. A committed step never changes; `created` tells a new run of the same name apart."""
-    with RunsDir(folder, read_only=folder == DEMOS).open(run_id) as store:
+    with _opened(folder, run_id, created) as store:
         return store.traces(step)
 
 
@@ -100,7 +114,7 @@ def failed_checks(
 @st.cache_resource(max_entries=48, show_spinner=False)
 def export_header(folder: Path, run_id: str, created: str, step: int) -> dict:
     """The run's header as exported files state it, with the fingerprint of the step's adapter."""
-    with RunsDir(folder, read_only=folder == DEMOS).open(run_id) as store:
+    with _opened(folder, run_id, created) as store:
         return export.header_of(store, step)
 
 

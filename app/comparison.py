@@ -409,12 +409,14 @@ def _credit_points(arm: Arm, aucs: Sequence[tuple[float, int] | None], chosen: C
 
 
 def _credit(source: Source, which: str) -> tuple[float, int] | None:
-    return _credit_of(*_stamp(source), which)
+    result = source.folder / source.run.run_id / RESULT_NAME
+    measured = result.stat().st_mtime_ns if result.is_file() else None
+    return _credit_of(*_stamp(source), which, measured)
 
 
 @functools.lru_cache(maxsize=512)
 def _credit_of(
-    folder: Path, run_id: str, created: str, last_step: int, which: str
+    folder: Path, run_id: str, created: str, last_step: int, which: str, measured_at: int | None
 ) -> tuple[float, int] | None:
     """AUC on the run's own mistakes and of how many: as its experiment measured it, else on the newest recorded solutions."""
     measured = _measured_credit(folder / run_id / RESULT_NAME) if which == "implied" else None

@@ -11,7 +11,7 @@ from app import state
 from app.components.aligned_strips import Row, aligned_strips
 from app.course import asking
 from app.text import as_code, signed
-from vimpo_core import views
+from vimpo_core import bases, views
 from vimpo_core.lab_service import lab_service
 from vimpo_core.levers import LEVERS, MOST_BATCH, MOST_PRESSES, SAMPLES, Levers, Moment, Pressed
 from vimpo_core.types import CreditTrace
@@ -47,7 +47,11 @@ def show(learning_rate: float, beta: float, actor_coef: float) -> None:
     for note in notes:
         st.info(note)
     _buttons(asked)
-    request = (_REQUEST, ("levers", asked), lambda: lab_service().press(asked, timeout=LIMIT_SECONDS))
+    request = (
+        _REQUEST,
+        ("levers", asked, bases.stamp("bundled")),
+        lambda: lab_service().press(asked, timeout=LIMIT_SECONDS),
+    )
     pressed = asking.ahead(*request, patience=_PATIENCE_SECONDS) or asking.wait_for(
         *request, "Pressing", LIMIT_SECONDS
     )

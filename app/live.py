@@ -86,14 +86,21 @@ class LiveRun:
     def solutions(self, step: int) -> list[CreditTrace]:
         """The solutions of a step; the newest asked for is kept. Raises ValueError when the step has none."""
         with self._lock:
+            self._look_whose()
             if self._solutions is None or self._solutions[0] != step:
                 self._solutions = (step, self._store.traces(step))
             return self._solutions[1]
 
+    def _look_whose(self) -> None:
+        """Forget everything, the settings too, when another run of the same name has taken this one's place."""
+        created = self._store.header()["created"]
+        if created != self._created:
+            self._store = RunStore.open(self._store.run_dir)
+            self._created, self._sight, self._solutions = created, None, None
+
     def _read(self) -> Sight:
+        self._look_whose()
         seen, config = self._store.overview(), self._store.config()
-        if seen.header["created"] != self._created:  # another run of the same name
-            self._created, self._sight, self._solutions = seen.header["created"], None, None
         known = self._sight.rows if self._sight else []
         new = self._store.metrics(after=known[-1]["step"] if known else -1)
         if self._sight and not new:

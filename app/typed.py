@@ -20,7 +20,7 @@ def typed_solution(source: Source, step: int, example: tuple[str, str]) -> Scene
     `example`: problem and solution that the empty form starts with.
     """
     problem, solution = _form(example)
-    asked = (str(source.folder), source.run.run_id, step, problem, solution)
+    asked = (str(source.folder), source.run.run_id, source.run.created, step, problem, solution)
     scoring = waiting.pending(_KEY)
     if scoring is None or scoring.asked != asked:
         if not st.session_state.pop("typed.go", False) and not _is_first_look(asked):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from vimpo_core import credit, losses, models, sampler, scores
+from vimpo_core import bases, credit, losses, models, sampler, scores
 from vimpo_core.config import TrainConfig
 from vimpo_core.levers import GAE_LAMBDA, OPERANDS, PROMPTS, SAMPLES, Levers, Moment, Pressed
 from vimpo_core.scores import Batch, Scores
@@ -60,11 +60,20 @@ _states: OrderedDict[tuple, _State] = OrderedDict()
 
 def press(asked: Levers) -> Pressed:
     """Replay the presses and measure the batch before and after the last one."""
+    _forget_another_model(bases.stamp("bundled"))
     sampled = sample_batch(asked.batch)
     before = after = _state(replace(asked, presses=""), sampled)
     for count in range(1, len(asked.presses) + 1):
         before, after = after, _state(replace(asked, presses=asked.presses[:count]), sampled, after)
     return Pressed(asked, sampled.solutions, before.moment, after.moment, after.grad_norm)
+
+
+@functools.lru_cache(maxsize=1)
+def _forget_another_model(stamp: tuple) -> None:
+    """Everything kept is of the model whose files have this stamp: called with another one, nothing is."""
+    for kept in (_policy, _untrained, sample_batch):
+        kept.cache_clear()
+    _states.clear()
 
 
 @functools.lru_cache(maxsize=1)

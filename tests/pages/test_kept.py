@@ -1,0 +1,106 @@
+"""What is kept in memory of a run is never shown as another one's that has its name by now."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from app import cache, live
+from tests.fakes import make_fake_run
+from tests.real import small
+from vimpo_core import film, rule_service, service, worker
+from vimpo_core.config import TrainConfig
+from vimpo_core.runs import RunsDir
+from vimpo_core.store import RunStore
+from vimpo_core.tasks.chain import ChainTask
+
+PROMPT, SOLUTION = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
+
+
+@pytest.fixture
+def two(tmp_path):
+    """The folder of a run, and a function that puts another run of the same name in its place."""
+    for name, config in (("old", {"beta": 0.1, "seed": 0}), ("new", {"beta": 0.3, "seed": 1})):
+        assert make_fake_run(tmp_path / name, steps=6, **config) == "vimpo-1"
+
+    def replace():
+        shutil.rmtree(tmp_path / "old" / "vimpo-1")
+        shutil.copytree(tmp_path / "new" / "vimpo-1", tmp_path / "old" / "vimpo-1")
+
+    return tmp_path / "old", replace
+
+
+def same(traces, others):
+    return [trace.completion_text for trace in traces] == [trace.completion_text for trace in others]
+
+
+def test_a_live_run_has_the_settings_metrics_and_solutions_of_the_run_that_is_there(two):
+    folder, replace = two
+    run = live.LiveRun(RunStore.open(folder / "vimpo-1"))
+    assert run.look(fresh=True).config.beta == 0.1
+    old = run.solutions(6)
+    replace()
+    there = RunStore.open(folder / "vimpo-1")
+    assert same(run.solutions(6), there.traces(6)) and not same(run.solutions(6), old)
+    sight = run.look(fresh=True)
+    assert (sight.config.beta, sight.config.seed) == (0.3, 1)
+    assert sight.rows == there.metrics()
+
+
+def test_solutions_are_never_filed_under_another_run_of_the_name(two):
+    folder, replace = two
+    created = RunStore.open(folder / "vimpo-1").header()["created"]
+    old = cache.traces(folder, "vimpo-1", created, 6)
+    replace()
+    now = RunStore.open(folder / "vimpo-1").header()["created"]
+    assert same(cache.traces(folder, "vimpo-1", now, 6), RunStore.open(folder / "vimpo-1").traces(6))
+    assert same(cache.traces(folder, "vimpo-1", created, 6), old)
+    with pytest.raises(ValueError, match="run vimpo-1 was deleted and another one made under its name"):
+        cache.traces(folder, "vimpo-1", created, 5)
+
+
+def trained(folder, **config) -> RunStore:
+    runs = RunsDir(folder)
+    runs.submit([TrainConfig(**(small().to_dict() | config))])
+    worker.main(runs.path)
+    return runs.open("vimpo-1")
+
+
+def test_the_scoring_process_asks_the_policy_of_the_run_that_is_there(tmp_path):
+    old, new = (trained(tmp_path / str(seed), seed=seed) for seed in (0, 1))
+    asked = (old.run_dir, 4, PROMPT, SOLUTION)
+
+    def answers(run_dir):
+        (scored,) = service.score_solution(run_dir, *asked[1:])
+        frame = film.film_solution(run_dir, PROMPT, SOLUTION).frames[-1]
+        truth = service.solution_truth(run_dir, *asked[1:], 8)
+        return [
+            scored.logprob,
+            frame.logprob,
+            truth.policy.outcomes,
+            *rule_service.step_values(run_dir, 4, 2),
+        ]
+
+    def tries():
+        return service.kept_outcomes(service.identity(old.run_dir, 4), ChainTask(5), 0)
+
+    before, tried = answers(old.run_dir), tries()
+    wanted = answers(new.run_dir)
+    shutil.rmtree(old.run_dir)
+    shutil.copytree(new.run_dir, old.run_dir)
+    assert tried and not tries()
+    after = answers(old.run_dir)
+    for is_, should in zip(after, wanted, strict=True):
+        np.testing.assert_array_equal(is_, should)
+    assert not np.array_equal(after[0], before[0]) and not np.array_equal(after[1], before[1])
+
+
+def test_the_levers_forget_another_bundled_model(monkeypatch):
+    from vimpo_core import bases, lever_lab
+    from vimpo_core.levers import Levers
+
+    asked = Levers(presses="", batch=0, learning_rate=1e-3, beta=0.1, actor_coef=0.05)
+    first = lever_lab.press(asked).solutions
+    assert lever_lab.press(asked).solutions is first
+    monkeypatch.setattr(bases, "stamp", lambda source: ("other files",))
+    assert lever_lab.press(asked).solutions is not first
