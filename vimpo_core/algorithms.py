@@ -19,7 +19,8 @@ class Experience:
 
     scores: under the policy that sampled them; old_logprobs: [B, T] nats, as recorded by the sampler;
     rewards: [B]; group_ids: int [B]; token_budget: the task's limit on new tokens; tokens_sampled: also of rollouts that
-    were not kept; critic_states: [B, T, F], critic_values: [B, T] and mc_values: [B, T+1] where the rule needs them.
+    were not kept; critic_states: [B, T, F], critic_values: [B, T] and mc_values: [B, T+1] where the rule needs them;
+    first_drawn: where the rule resamples, the same before any group was replaced.
     """
 
     batch: Batch
@@ -36,6 +37,7 @@ class Experience:
     critic_values: torch.Tensor | None = None
     mc_values: torch.Tensor | None = None
     reference_rate: torch.Tensor | None = None
+    first_drawn: Experience | None = None
 
     def sampled(self, config: TrainConfig, measured: Scores, logprobs: torch.Tensor) -> Sampled:
         """What the rules see of it; `logprobs` are those of the policy at hand, held constant."""
@@ -84,7 +86,8 @@ def _value_loss(config, sampled, logprobs):
     else:
         how = (*penalty, config.baseline, config.cap_v0)
         found = losses.value_loss(*per_token, sampled.kl, *per_row, *groups, *how)
-    return found, {"value_loss": found.item()}
+    residual, _ = family.residual(RULES[config.algorithm], sampled, config)
+    return found, {"value_loss": _half_square(residual)}
 
 
 def _actor_loss(config, experience, sampled, logprobs):
@@ -93,38 +96,59 @@ def _actor_loss(config, experience, sampled, logprobs):
     if rule.surrogate == "plain":
         found = losses.policy_gradient_loss(logprobs, advantages, mask)
         return found, {"actor_loss": found.item()}
-    place = (logprobs, experience.old_logprobs, advantages, mask, config.clip_low, config.clip_high)
-    found = losses.ppo_clip_loss(
-        *place, config.dual_clip, family.average_of(rule, config), experience.token_budget
-    )
-    return found, {"actor_loss": found.item(), "clip_fraction": losses.clip_fraction(*place)}
+    found, clipped = losses.ppo_clip(
+        logprobs, experience.old_logprobs, advantages, mask, config.clip_low, config.clip_high, config.dual_clip,
+        family.average_of(rule, config), experience.token_budget,
+    )  # fmt: skip
+    return found, {"actor_loss": found.item(), "clip_fraction": clipped}
 
 
 def describe(config: TrainConfig, experience: Experience) -> dict[str, float]:
-    """Metrics of a batch that do not depend on the algorithm. VIMPO's value loss is measured for all of them."""
+    """Metrics of a batch before any update of it, measured for all rules alike.
+
+    Of a rule that resamples they are those of the groups as first drawn, which is what other rules sample; KEPT says which are
+    measured again on what it trains on, under the name with "_kept". Value loss and residual are the rule's own where it has
+    them, else VIMPO's with the exact KL.
+    """
+    kept = _described(config, experience)
+    if experience.first_drawn is None:
+        return kept
+    first = _described(config, experience.first_drawn) | {"tokens_sampled": kept["tokens_sampled"]}
+    return first | {f"{name}_kept": kept[name] for name in KEPT}
+
+
+KEPT = ("reward_mean", "dead_group_share")
+"""Metrics that a rule which resamples records twice."""
+
+
+def _described(config, experience):
     mask, measured = experience.batch.completion_mask, experience.scores
-    logprobs = measured.logprobs.detach()
-    baseline = credit.prompt_baseline(
-        experience.rewards, experience.group_ids, config.baseline, config.cap_v0
+    rule = RULES[config.algorithm]
+    residual, target = family.residual(
+        rule if rule.value else RULES["vimpo"],
+        experience.sampled(config, measured, measured.logprobs),
+        config,
     )
-    target = experience.rewards - baseline
-    terms = credit.td_terms(logprobs, measured.ref_logprobs, measured.kl, mask, config.beta)
-    residual = credit.terminal_residual(terms, mask, experience.rewards, baseline)
     tokens = mask.sum().clamp(min=1)
-    is_dead = credit.grpo_advantages(experience.rewards, experience.group_ids, scale_by_std=False) == 0
     metrics = {
         "reward_mean": experience.rewards.mean(),
-        "value_loss": 0.5 * (residual**2).mean(),
+        "value_loss": _half_square(residual),
         "kl_mean": measured.kl.sum() / tokens,
         "entropy_mean": measured.entropy.sum() / tokens,
         "length_mean": mask.sum() / len(mask),
-        "dead_group_share": _share_of_groups(is_dead, experience.group_ids),
+        "dead_group_share": _share_of_groups(
+            credit.agrees(experience.rewards, experience.group_ids), experience.group_ids
+        ),
         "tokens_sampled": experience.tokens_sampled,
     }
     spread = target.pow(2).mean().sqrt()
     if spread > 0:  # with every group dead there is no target to compare with
         metrics["residual_ratio"] = residual.pow(2).mean().sqrt() / spread
     return {name: float(value) for name, value in metrics.items()}
+
+
+def _half_square(residual):
+    return float(0.5 * (residual**2).mean())
 
 
 def _share_of_groups(is_dead, group_ids):

@@ -35,6 +35,10 @@ ACTORLESS_ALGORITHMS = ("vimpo_value", "a_star_po")
 """Those of them that have no actor: c_A is not read."""
 
 
+WITHOUT_RATIO = ("reinforce", "reinforce_baseline", "rloo")
+"""Those whose actor is the plain policy gradient: neither ratio nor clip."""
+
+
 def _setting(default, help, *, low=None, high=None, safe=None, choices=None, symbol=None):
     """A dataclass field with its help sentence, hard limits `low..high` (inclusive) and recommended range `safe`."""
     metadata = {"help": help, "low": low, "high": high, "safe": safe, "choices": choices, "symbol": symbol}
@@ -374,6 +378,24 @@ def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
                     f"Beta {config.beta:g}: a tiny log-ratio already explains the reward, so the policy hardly moves.",
                 )
             )
+    if config.reward_noise >= 0.5:
+        remarks.append(
+            Advice(
+                "reward_noise",
+                "danger",
+                "Half of the rewards flipped: a reward then says nothing about right or wrong, and nothing can be learned. Use 0.4 or "
+                "less.",
+            )
+        )
+    if config.updates_per_batch > 1 and config.algorithm in WITHOUT_RATIO:
+        remarks.append(
+            Advice(
+                "updates_per_batch",
+                "caution",
+                f"{config.updates_per_batch} updates a batch: this rule has no ratio and no clip, so after the first update it goes on "
+                "with the solutions of a policy that is no longer there. Use 1, or a rule with a ratio.",
+            )
+        )
     if config.group_size < 4:
         remarks.append(
             Advice(

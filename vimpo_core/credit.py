@@ -32,7 +32,8 @@ def exact_kl(logits, ref_logits, row_chunk: int = 4096):
 
     Returns:
         float [...], nats, >= 0 (rounding below zero is cut off), float32 or better. A token that pi never takes
-        (logit -inf) adds 0.
+        (logit -inf) adds 0, so a state where pi takes none at all (every logit -inf) has 0. One that pi takes and the reference
+        never does makes it inf.
 
     Raises:
         ValueError: shapes differ.
@@ -127,6 +128,8 @@ def td_terms(logprobs, ref_logprobs, kl, completion_mask, beta):
 def group_mean(rewards, group_ids):
     """Baseline: mean reward of each row's prompt group, the row itself included.
 
+    Where a group agrees it is that reward exactly, without rounding, so that R minus it is exactly 0.
+
     Args:
         rewards: float [B]; group_ids: int [B], equal for solutions of the same prompt.
 
@@ -138,7 +141,14 @@ def group_mean(rewards, group_ids):
     """
     _same_shape(rewards=rewards, group_ids=group_ids)
     xp, same = _same_group(rewards, group_ids)
-    return xp.sum(same * rewards[None, :], axis=1) / xp.sum(same, axis=1)
+    mean = xp.sum(same * rewards[None, :], axis=1) / xp.sum(same, axis=1)
+    return xp.where(agrees(rewards, group_ids), rewards, mean)
+
+
+def agrees(rewards, group_ids):
+    """Whether all solutions of a row's group earned the same number ("dead" group): bool [B]."""
+    xp, same = _same_group(rewards, group_ids)
+    return ~xp.any((same > 0) & (rewards[None, :] != rewards[:, None]), axis=1)
 
 
 def leave_one_out_mean(rewards, group_ids):
@@ -158,7 +168,8 @@ def leave_one_out_mean(rewards, group_ids):
     _same_shape(rewards=rewards, group_ids=group_ids)
     xp, same = _same_group(rewards, group_ids)
     others = xp.sum(same, axis=1) - 1
-    return (xp.sum(same * rewards[None, :], axis=1) - rewards) / xp.where(others < 1, others * 0 + 1, others)
+    mean = (xp.sum(same * rewards[None, :], axis=1) - rewards) / xp.where(others < 1, others * 0 + 1, others)
+    return xp.where(agrees(rewards, group_ids) & (others > 0), rewards, mean)
 
 
 def prompt_baseline(rewards, group_ids, kind="group_mean", cap=0.0):
@@ -387,7 +398,8 @@ def whiten(values, mask):
         values: float [B, T]; mask: bool [B, T].
 
     Returns:
-        float [B, T], no unit, 0 where masked. With fewer than two entries the variance is taken as 0.
+        float [B, T], no unit, 0 where masked and where all entries are the same number. With fewer than two entries the
+        variance is taken as 0.
 
     Raises:
         ValueError: shapes differ.
@@ -395,9 +407,13 @@ def whiten(values, mask):
     _same_shape(values=values, mask=mask)
     xp = array_namespace(values)
     kept = _masked(xp, values, mask)
+    if 0 in kept.shape:
+        return kept
     count = xp.sum(xp.astype(mask, values.dtype))
     mean = xp.sum(kept) / xp.where(count < 1, count + 1, count)
-    centred = _masked(xp, values - mean, mask)
+    # Of equal entries the mean may round to another number, and that rounding would be blown up to one standard deviation.
+    largest = xp.max(xp.where(mask, kept, -xp.inf + 0 * kept))
+    centred = _masked(xp, kept - mean, mask & xp.any(mask & (kept != largest)))
     variance = xp.sum(centred**2) / xp.where(count < 2, count * 0 + 1, count - 1)
     return centred / xp.sqrt(variance + 1e-8)
 
@@ -522,8 +538,10 @@ def _kl_of_rows(xp, logits, ref_logits):
 def _log_softmax(xp, logits):
     if logits.dtype not in (xp.float32, xp.float64):
         logits = xp.astype(logits, xp.float32)
-    shifted = logits - xp.max(logits, axis=-1, keepdims=True)
-    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
+    highest = xp.max(logits, axis=-1, keepdims=True)
+    shifted = logits - xp.where(highest == -xp.inf, xp.zeros_like(highest), highest)
+    total = xp.sum(xp.exp(shifted), axis=-1, keepdims=True)
+    return shifted - xp.log(xp.where(total == 0, xp.ones_like(total), total))  # no token has any probability
 
 
 def _same_group(rewards, group_ids):

@@ -44,31 +44,31 @@ class CriticLearner:
         self.optimizer = torch.optim.Adam(self.critic.parameters(), lr=config.critic_lr, fused=True)
 
     def learn(self, states, old_values, rewards, completion_mask) -> dict[str, float]:
-        """`critic_updates` updates towards the lambda-returns of the batch. Returns the metrics before the first.
+        """`critic_updates` updates towards the lambda-returns of the batch.
 
         Args:
             states: float [B, T, F]; old_values: V(s_t) when the batch was sampled, [B, T]; rewards: [B].
 
         Returns:
-            critic_loss, squared reward units; critic_explained: share of the variance of R over tokens that V(s_t) explains
-            (absent where R does not vary).
+            critic_loss: mean over the updates, squared reward units; critic_explained: share of the variance of R over tokens that
+            the V(s_t) before them explained (absent where R does not vary).
         """
         advantages = credit.gae(
             credit.critic_td_terms(old_values, completion_mask, rewards),
             completion_mask,
             self.config.gae_lambda,
         )
-        returns, first = old_values + advantages, None
+        returns, seen = old_values + advantages, []
         for _ in range(self.config.critic_updates):
             loss = losses.critic_loss(
                 self.critic(states), old_values, returns, completion_mask, self.config.critic_clip
             )
-            first = loss.item() if first is None else first
+            seen.append(loss.item())
             self.optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.critic.parameters(), self.config.max_grad_norm or math.inf)
             self.optimizer.step()
-        return {"critic_loss": first} | _explained(old_values, rewards, completion_mask)
+        return {"critic_loss": sum(seen) / len(seen)} | _explained(old_values, rewards, completion_mask)
 
     def state(self) -> dict[str, torch.Tensor]:
         """The head's tensors, as a snapshot keeps them."""

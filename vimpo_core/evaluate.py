@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from vimpo_core import models, sampler
 from vimpo_core.intervals import Share, wilson
 from vimpo_core.models import LanguageModel
-from vimpo_core.tasks.chain import ChainTask
+from vimpo_core.tasks.chain import ChainTask, held_out
 
 
 def accuracies(
@@ -28,7 +26,7 @@ def outcomes(
 
     Args:
         policy: for tokenizer and end token; model: what is sampled, the adapter folded in.
-        split: "validation" while training, "test" for reports; the problems are the same for every run.
+        prompts: fewer are measured where the split holds fewer. split: "validation" while training, "test" for reports; the problems are the same for every run.
     """
     problems = held_out(task, split, prompts)
     ids = [models.encode_prompt(policy, p.prompt) for p in problems]
@@ -42,9 +40,3 @@ def outcomes(
             for p, r in zip(problems, rollouts, strict=True)
         ]
     return found
-
-
-@lru_cache(maxsize=16)
-def held_out(task: ChainTask, split: str, prompts: int) -> tuple:
-    """The first `prompts` problems of a held-out split, the same on every machine."""
-    return tuple(task.problems(f"held out/{split}", split, prompts))

@@ -179,14 +179,16 @@ def ppo_clip_loss(
     Raises:
         ValueError: shapes differ.
     """
-    return _ppo_clip(
+    return ppo_clip(
         logprobs, old_logprobs, advantages, completion_mask, clip_low, clip_high, dual_clip, average, budget
     )[0]
 
 
-def clip_fraction(logprobs, old_logprobs, advantages, completion_mask, clip_low=0.2, clip_high=0.28):
-    """Share of sampled tokens whose gradient the PPO clip removed, a float in [0, 1]."""
-    return _ppo_clip(logprobs, old_logprobs, advantages, completion_mask, clip_low, clip_high, 10.0)[1]
+def clip_fraction(
+    logprobs, old_logprobs, advantages, completion_mask, clip_low=0.2, clip_high=0.28, dual_clip=10.0
+):
+    """Share of sampled tokens whose gradient the PPO clip or the dual clip removed, a float in [0, 1]."""
+    return ppo_clip(logprobs, old_logprobs, advantages, completion_mask, clip_low, clip_high, dual_clip)[1]
 
 
 def vimpo_loss(
@@ -217,7 +219,7 @@ def vimpo_loss(
     loss_v = value_loss(logprobs, ref_logprobs, kl, completion_mask, rewards, group_ids, beta)
     terms = credit.td_terms(logprobs.detach(), ref_logprobs, kl, completion_mask, beta)
     advantages = credit.whiten(credit.gae(terms, completion_mask, gae_lambda), completion_mask)
-    loss_a, clip_fraction = _ppo_clip(
+    loss_a, clip_fraction = ppo_clip(
         logprobs, old_logprobs, advantages, completion_mask, clip_low, clip_high, dual_clip
     )
     metrics = {"value_loss": loss_v.item(), "actor_loss": loss_a.item(), "clip_fraction": clip_fraction}
@@ -246,23 +248,24 @@ def grpo_loss(
     """
     per_solution = credit.grpo_advantages(rewards, group_ids)
     advantages = per_solution[:, None].expand(-1, logprobs.shape[1])
-    loss, clip_fraction = _ppo_clip(
+    loss, clip_fraction = ppo_clip(
         logprobs, old_logprobs, advantages, completion_mask, clip_low, clip_high, dual_clip
     )
     return loss, {"actor_loss": loss.item(), "clip_fraction": clip_fraction}
 
 
-def _ppo_clip(
+def ppo_clip(
     logprobs,
     old_logprobs,
     advantages,
     completion_mask,
-    clip_low,
-    clip_high,
-    dual_clip,
+    clip_low=0.2,
+    clip_high=0.28,
+    dual_clip=10.0,
     average="tokens",
     budget=1,
 ):
+    """`ppo_clip_loss` and `clip_fraction` at once: (scalar, float)."""
     _same_shape(
         logprobs=logprobs,
         old_logprobs=old_logprobs,
@@ -278,9 +281,10 @@ def _ppo_clip(
     advantages = torch.where(completion_mask, advantages.detach(), zeros)
     unclipped, clipped = -advantages * ratio, -advantages * ratio.clamp(1 - clip_low, 1 + clip_high)
     per_token = torch.maximum(unclipped, clipped)
+    bounded = (advantages < 0) & (per_token > -advantages * dual_clip)
     per_token = torch.where(advantages < 0, torch.minimum(per_token, -advantages * dual_clip), per_token)
     count = completion_mask.sum().clamp(min=1)
-    was_clipped = (clipped > unclipped) & completion_mask
+    was_clipped = ((clipped > unclipped) | bounded) & completion_mask
     weights = credit.average_weights(completion_mask, average, budget, per_token.dtype)
     return (per_token * weights).sum(), (was_clipped.sum() / count).item()
 

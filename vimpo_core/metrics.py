@@ -13,6 +13,7 @@ from typing import Literal
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.family import RULES
+from vimpo_core.tasks.chain import ChainTask, held_out
 
 Row = Mapping[str, float | None]
 """One step as `RunStore.metrics` returns it: {"step": n, name: value}. Absent: not measured; None: not finite."""
@@ -54,18 +55,36 @@ class Metric:
             history: the run's rows up to this step, ascending (`RunStore.metrics`).
         """
         if value is None:
-            return self._absent(history)
+            return self._absent(config, history)
         if not math.isfinite(value):
             return "Not a finite number: the run has diverged here. Lower the learning rate or c_A."
         return self.judge(value, config, history)
 
-    def _absent(self, history: Sequence[Row]) -> str:
+    def _absent(self, config: TrainConfig, history: Sequence[Row]) -> str:
         if history and self.name in history[-1]:
             return "Not a finite number at this step, so nothing is drawn."
         measured = [row["step"] for row in history if row.get(self.name) is not None]
+        if not measured and (reason := _never(self.name, config)):
+            return reason
         if measured:
             return f"Not measured at this step; last measured at step {measured[-1]:.0f}."
         return "Not measured yet."
+
+
+def _never(name: str, config: TrainConfig) -> str:
+    """Why a run of these settings never has this metric; "" if it may have it."""
+    rule = RULES[config.algorithm]
+    if name == "actor_loss" and rule.advantages is None:
+        return f"{rule.name} has no actor: its value loss is all that it trains."
+    if name.startswith("clip_fraction") and rule.surrogate != "clip":
+        return f"{rule.name} has no ratio, so there is nothing to clip."
+    if name.endswith("_last") and config.updates_per_batch == 1:
+        return "One update a batch: the last is the only one."
+    if name.endswith("_kept") and "resample" not in rule.extras:
+        return f"{rule.name} trains on all that it samples."
+    if name.startswith("critic_") and "critic" not in rule.extras:
+        return f"{rule.name} has no learned critic."
+    return ""
 
 
 def first_value(history: Sequence[Row], name: str) -> float | None:
@@ -141,6 +160,11 @@ def _early(config: TrainConfig, history: Sequence[Row]) -> bool:
     return not history or history[-1]["step"] <= max(config.warmup_steps, 10)
 
 
+def _problems(config: TrainConfig) -> int:
+    """How many held-out problems a measurement has: those asked for, or all there are."""
+    return len(held_out(ChainTask(config.operands), "validation", config.eval_prompts))
+
+
 def _noise(share: float, count: int) -> float:
     """Two standard errors of a share measured on `count` problems."""
     return 2 * math.sqrt(max(share * (1 - share), 1e-4) / count)
@@ -150,14 +174,18 @@ def _noise(share: float, count: int) -> float:
 
 
 def _sampled_accuracy(value, config, history):
-    noise = f"With {config.eval_prompts} problems it is known to about ±{100 * _noise(value, config.eval_prompts):.0f} points."
+    count = _problems(config)
+    fewer = (
+        f" ({config.eval_prompts} were asked for, there are no more)" if count < config.eval_prompts else ""
+    )
+    noise = f"With {count} problems{fewer} it is known to about ±{100 * _noise(value, count):.0f} points."
     start = first_value(history, "sampled_accuracy")
     if _is_untrained(history) or start is None:
         return f"The reference model before any learning. {noise}"
     gain = value - start
-    if gain < -_noise(start, config.eval_prompts):
+    if gain < -_noise(start, count):
         return f"Below where it began ({_percent(start)}). Look at KL and entropy: the step size or c_A is probably too large."
-    if gain < _noise(start, config.eval_prompts):
+    if gain < _noise(start, count):
         patience = (
             "Give it more steps."
             if _early(config, history)
@@ -172,7 +200,7 @@ def _greedy_accuracy(value, config, history):
     if sampled is not None and value < sampled - 0.03:
         return "Greedy below sampled is unusual: the most likely token is often the wrong one. Read some solutions."
     start = first_value(history, "greedy_accuracy")
-    if start is not None and value < start - _noise(start, config.eval_prompts):
+    if start is not None and value < start - _noise(start, _problems(config)):
         return f"It fell from {_percent(start)}: training has damaged what the reference could do. Lower the learning rate."
     gap = (
         f" The gap to sampled accuracy ({_percent(sampled)}) is what the dice still cost."
@@ -204,6 +232,13 @@ def _reward_mean(value, config, history):
     return f"Share of this step's {config.batch_size} training solutions that were right. It jumps from batch to batch; read the trend."
 
 
+def _reward_mean_kept(value, config, history):
+    del value
+    sampled = last_value(history, "reward_mean")
+    beside = "" if sampled is None else f" All that was first sampled averages {_significant(sampled)}."
+    return f"{RULES[config.algorithm].name} replaced groups that agree, so this says little about accuracy.{beside}"
+
+
 def _untrained_role(config, how):
     rule = RULES[config.algorithm]
     return "" if rule.value == "plain" else f"{rule.name} does not train it; it is measured {how}. "
@@ -211,7 +246,7 @@ def _untrained_role(config, how):
 
 def _value_loss(value, config, history):
     role = _untrained_role(config, "for comparison")
-    if _is_untrained(history):
+    if _is_untrained(history) and (role or config.updates_per_batch == 1):
         return f"{role}Policy and reference agree, so this is half the variance of R around its group mean: all of it unexplained."
     start = first_value(history, "value_loss")
     if start is not None and start > 0 and value > 1.5 * start:
@@ -249,6 +284,8 @@ def _actor_loss(value, config, history):
         return "c_A is 0, so the actor term is not trained: the value loss alone drives the policy."
     if _is_untrained(history) and is_implied:
         return "0: before learning every advantage is exactly 0, so there is nothing to amplify."
+    if RULES[config.algorithm].surrogate == "plain":
+        return "−A log π, without a ratio or a clip: its size follows the length of the solutions. Its gradient is what matters."
     if config.updates_per_batch == 1 and abs(value) < 1e-3:
         return "About 0 by construction: with one update a batch the ratio is 1 and whitened advantages average 0. Its gradient is not 0."
     if config.updates_per_batch == 1 and not is_implied:
@@ -306,7 +343,7 @@ def _clip_fraction(value, config, history):
     if value > 0.3:
         return "Many tokens are clipped: the updates on one batch go too far. Use fewer updates or a lower learning rate."
     if value == 0:
-        return "No token has left the trust region: the clip does nothing."
+        return "No token has left the clip's range: the clip does nothing."
     return "Some tokens have moved enough for the clip to hold them back, which is its purpose."
 
 
@@ -314,13 +351,33 @@ def _dead_group_share(value, config, history):
     del history
     if value > 0.7:
         return "Most groups agree, so most of the batch teaches nothing about the reward. Use larger groups or more operands."
+    if "resample" in RULES[config.algorithm].extras:
+        return "Such groups were replaced by other problems, as often as the settings allow, so that they teach something after all."
     if RULES[config.algorithm].value == "optimal":
         return "These groups teach as others do: R is compared with V* of the reference, not with the group."
+    if RULES[config.algorithm].value and config.cap_v0:
+        return (
+            "In these groups all solutions are pushed alike: up where they are right and the cap is below 1."
+        )
     if RULES[config.algorithm].value:
         return "In these groups R equals its mean: the value loss only pulls their log-ratios back to zero."
     if config.algorithm in ("ppo", "vineppo", "reinforce"):
         return "In these groups the reward says nothing about who did better; this rule does not compare within groups."
     return f"In these groups every advantage is 0: {RULES[config.algorithm].name} learns nothing from them."
+
+
+def _dead_group_share_kept(value, config, history):
+    del history
+    if value > 0.1:
+        return f"After {config.resample_rounds} further draws these groups still agree, and teach nothing. Allow more draws or use larger groups."
+    return "What it trains on: nearly every group has right and wrong solutions to compare."
+
+
+def _grad_norm_last(value, config, history):
+    mean = last_value(history, "grad_norm")
+    if mean and value > 2 * mean:
+        return f"More than twice the mean over the step's updates ({_significant(mean)}): the last ones go too far. Use fewer updates."
+    return "In line with the step's other updates."
 
 
 def _grad_norm(value, config, history):
@@ -411,10 +468,19 @@ METRICS: dict[str, Metric] = {
             "reward_mean",
             "Mean reward",
             "reward",
-            "Mean reward of the solutions sampled for this step, flips included.",
+            "Mean reward of the solutions first sampled for this step, flips included; before a rule such as DAPO replaces any.",
             "Near sampled accuracy when no reward is flipped; noisy from step to step.",
             "up",
             _reward_mean,
+        ),
+        Metric(
+            "reward_mean_kept",
+            "Mean reward, as trained on",
+            "reward",
+            "Mean reward of what a rule that draws other problems for agreeing groups trained on, flips included.",
+            "Nearer to one half than the mean reward: groups that were all right or all wrong are gone.",
+            "neither",
+            _reward_mean_kept,
         ),
         Metric(
             "kl_mean",
@@ -429,7 +495,8 @@ METRICS: dict[str, Metric] = {
             "value_loss",
             "Value loss",
             "reward²",
-            "Half the mean squared terminal residual: how badly the log-ratios of a solution add up to its reward.",
+            "Half the mean squared terminal residual: how badly the log-ratios of a solution add up to its reward. Rules that train "
+            "it record its mean over the step's updates, others measure it before them.",
             "About 0.09 at the start and never above 0.125 there, then falling.",
             "down",
             _value_loss,
@@ -457,10 +524,19 @@ METRICS: dict[str, Metric] = {
             "dead_group_share",
             "Dead groups",
             "share",
-            "Share of prompt groups in which all solutions got the same reward.",
+            "Share of the prompt groups first sampled in which all solutions got the same reward.",
             "Small at first, rising with accuracy; above 70 % learning stalls.",
             "down",
             _dead_group_share,
+        ),
+        Metric(
+            "dead_group_share_kept",
+            "Dead groups, as trained on",
+            "share",
+            "Share of agreeing groups in what a rule that draws other problems for them trained on.",
+            "Near 0; higher when the allowed draws do not suffice.",
+            "down",
+            _dead_group_share_kept,
         ),
         Metric(
             "length_mean",
@@ -475,8 +551,9 @@ METRICS: dict[str, Metric] = {
             "actor_loss",
             "Actor loss",
             "",
-            "Clipped policy-gradient surrogate, averaged over tokens. It holds no reward in VIMPO.",
-            "Near 0 with one update a batch.",
+            "What the actor descends on: the clipped surrogate averaged over tokens, or for rules without a ratio −A log π summed over "
+            "each solution. Mean over the step's updates; it holds no reward in VIMPO.",
+            "Near 0 with one update a batch; a few units for rules without a ratio.",
             "neither",
             _actor_loss,
         ),
@@ -484,8 +561,18 @@ METRICS: dict[str, Metric] = {
             "clip_fraction",
             "Clip fraction",
             "share",
-            "Share of tokens whose ratio left the clip range in the direction of the update.",
+            "Share of tokens whose gradient the clip or the dual clip removed, since the ratio left its range in the direction of the "
+            "update. Mean over the step's updates, the first of which clips nothing.",
             "0 with one update a batch; up to 20 % with several.",
+            "neither",
+            _clip_fraction,
+        ),
+        Metric(
+            "clip_fraction_last",
+            "Clip fraction, last update",
+            "share",
+            "The clip fraction of the last update on the step's batch, where the ratio is farthest from 1.",
+            "Above the mean over the updates; up to 30 %.",
             "neither",
             _clip_fraction,
         ),
@@ -493,10 +580,19 @@ METRICS: dict[str, Metric] = {
             "grad_norm",
             "Gradient norm",
             "",
-            "Length of the adapter's gradient before it is shortened.",
+            "Length of the adapter's gradient before it is shortened, mean over the step's updates.",
             "0.1 to 0.4 with the defaults, without a trend upwards.",
             "neither",
             _grad_norm,
+        ),
+        Metric(
+            "grad_norm_last",
+            "Gradient norm, last update",
+            "",
+            "Length of the adapter's gradient at the last update on the step's batch, before it is shortened.",
+            "Near the mean over the updates; far above it the updates go too far.",
+            "neither",
+            _grad_norm_last,
         ),
         Metric(
             "learning_rate",
@@ -520,7 +616,8 @@ METRICS: dict[str, Metric] = {
             "critic_loss",
             "Critic loss",
             "reward²",
-            "Half the mean squared error of the learned critic against its returns, clipped as PPO does it.",
+            "Half the mean squared error of the learned critic against its returns, clipped as PPO does it; mean over its updates on "
+            "the batch.",
             "Near 0.2 at the start, then falling towards 0.1.",
             "down",
             _critic_loss,

@@ -7,6 +7,7 @@ adapter and the optimizer alone, and a resumed run repeats the undisturbed one b
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 import random
@@ -31,6 +32,10 @@ TOP_K = 3
 """Alternatives of policy and of reference that are recorded with a snapshot step."""
 
 
+LAST = ("clip_fraction", "grad_norm")
+"""Metrics that are also recorded of the last of several updates."""
+
+
 @dataclass(frozen=True)
 class Group:
     """The solutions to one problem with their verdicts and the rewards that the trainer sees, flips included."""
@@ -48,6 +53,26 @@ class Group:
     def is_flipped(self) -> bool:
         """Whether the first solution's reward is flipped: that of all of them where whole groups flip."""
         return self.rewards[0] != self.verdicts[0].reward
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The solutions of several groups, one a row."""
+
+    problems: list[Problem]
+    rollouts: list[Rollout]
+    verdicts: list[Verdict]
+    rewards: list[float]
+
+    @classmethod
+    def of(cls, groups: list[Group]) -> _Rows:
+        return cls(
+            [group.problem for group in groups for _ in group.rollouts],
+            *(
+                [one for group in groups for one in getattr(group, name)]
+                for name in ("rollouts", "verdicts", "rewards")
+            ),
+        )
 
 
 class Trainer:
@@ -100,7 +125,7 @@ class Trainer:
         snapshot = models.to_bytes(self._tensors()) if self._keeps_snapshot(step) else None
         metrics, experience = self._collect(step)
         learned = self._update(step, experience)
-        metrics |= learned | algorithms.describe(self.config.at(step), experience)
+        metrics |= algorithms.describe(self.config.at(step), experience) | learned
 
         self.next_step = step + 1
         keeps_collision = "collision" in self.extras or self._keeps_snapshot(step)
@@ -123,56 +148,59 @@ class Trainer:
 
     def _collect(self, step) -> tuple[dict[str, float], Experience]:
         """Sample the step's rollouts, measure on held-out problems when it is time, verify, flip, and score."""
-        config, metrics, mc_values, rates, tried = self.config, {}, None, None, 0
+        config, metrics, mc_values, rates = self.config, {}, None, None
         with models.merged(self.policy) as model:
-            groups, tokens = self._sample(model, step)
+            first, groups, tokens = self._sample(model, step)
             if step % config.eval_every == 0 or step == config.steps:
                 sampling_seed = derived_seed(config.seed, step, "evaluation")
                 found = accuracies(
                     self.policy, model, self.task, "validation", config.eval_prompts, sampling_seed
                 )
                 metrics = {f"{how}_accuracy": a.mean for how, a in found.items()}
-            problems = [group.problem for group in groups for _ in group.rollouts]
-            rollouts, verdicts, rewards = (
-                [one for group in groups for one in getattr(group, name)]
-                for name in ("rollouts", "verdicts", "rewards")
-            )
             if "monte_carlo" in self.extras:
-                noise = (
-                    [float(r != v.reward) for r, v in zip(rewards, verdicts, strict=True)]
-                    if config.reward_noise_unit == "group"
-                    else config.reward_noise
-                )
-                mc_values, tried = vine.prefix_values(
-                    self.policy, model, self.task, problems, rollouts, rewards, config.vine_rollouts,
-                    noise, derived_seed(config.seed, step, "vine"),
-                )  # fmt: skip
+                mc_values, tried = self._tries(model, step, groups)
+                tokens += tried
         if "reference_rate" in self.extras:
             rates, tried = self._reference_rates(step, groups)
+            tokens += tried
+        top_k = TOP_K if self._keeps_snapshot(step) else 0
+        experience = self._experience(groups, tokens, top_k, mc_values=mc_values, rates=rates)
+        if "resample" in self.extras:
+            as_drawn = (
+                experience
+                if all(a is b for a, b in zip(first, groups, strict=True))
+                else self._experience(first, tokens, top_k=0, with_grad=False)
+            )
+            experience = dataclasses.replace(experience, first_drawn=as_drawn)
+        return metrics, experience
+
+    def _experience(self, groups, tokens, top_k, with_grad=True, mc_values=None, rates=None) -> Experience:
+        """The groups' rollouts as one scored batch."""
+        rows = _Rows.of(groups)
         batch = scores.make_batch(
-            [r.prompt_ids for r in rollouts],
-            [r.ids for r in rollouts],
+            [r.prompt_ids for r in rows.rollouts],
+            [r.ids for r in rows.rollouts],
             self.policy.pad_id,
             self.policy.device,
         )
         old_logprobs = torch.zeros(batch.completion_mask.shape, device=self.policy.device)
-        for row, rollout in enumerate(rollouts):
+        for row, rollout in enumerate(rows.rollouts):
             old_logprobs[row, : len(rollout.ids)] = torch.from_numpy(rollout.sampler_logprob)
         states = critic.states_of(self.policy, batch) if self.learner else None
-        group_ids = np.repeat(np.arange(len(groups)), config.group_size)
+        group_ids = np.repeat(np.arange(len(groups)), self.config.group_size)
         if rates is not None:
             rates = torch.tensor(rates, dtype=old_logprobs.dtype, device=self.policy.device)[group_ids]
-        return metrics, Experience(
+        return Experience(
             batch=batch,
-            scores=self._score(batch, top_k=TOP_K if self._keeps_snapshot(step) else 0),
+            scores=self._score(batch, top_k, with_grad),
             old_logprobs=old_logprobs,
-            rewards=torch.tensor(rewards, dtype=old_logprobs.dtype, device=self.policy.device),
+            rewards=torch.tensor(rows.rewards, dtype=old_logprobs.dtype, device=self.policy.device),
             group_ids=torch.from_numpy(group_ids).to(self.policy.device),
-            problems=problems,
-            rollouts=rollouts,
-            verdicts=verdicts,
+            problems=rows.problems,
+            rollouts=rows.rollouts,
+            verdicts=rows.verdicts,
             token_budget=self.task.max_new_tokens,
-            tokens_sampled=tokens + tried,
+            tokens_sampled=tokens,
             critic_states=states,
             critic_values=None if states is None else critic.values_of(
                 self.learner.critic, states, batch.completion_mask
@@ -181,11 +209,22 @@ class Trainer:
             reference_rate=rates,
         )  # fmt: skip
 
-    def _sample(self, model, step) -> tuple[list[Group], int]:
-        """The step's groups, and how many tokens were sampled for them. A rule that resamples has groups whose solutions all
-        earned the same replaced by other problems', as often as the settings allow."""
-        groups = self._sample_groups(model, step, "", self.config.prompts_per_step)
-        tokens = sum(group.tokens for group in groups)
+    def _tries(self, model, step, groups) -> tuple[np.ndarray, int]:
+        """Monte Carlo values of the rollouts' prefixes under this step's grader, and how many tokens were sampled for them."""
+        config, rows = self.config, _Rows.of(groups)
+        noise = config.reward_noise
+        if config.reward_noise_unit == "group":
+            noise = [float(r != v.reward) for r, v in zip(rows.rewards, rows.verdicts, strict=True)]
+        return vine.prefix_values(
+            self.policy, model, self.task, rows.problems, rows.rollouts, rows.rewards, config.vine_rollouts,
+            noise, derived_seed(config.seed, step, "vine"),
+        )  # fmt: skip
+
+    def _sample(self, model, step) -> tuple[list[Group], list[Group], int]:
+        """The step's groups as first drawn and as kept, and how many tokens were sampled for them. A rule that resamples has
+        groups whose solutions all earned the same replaced by other problems', as often as the settings allow."""
+        first = self._sample_groups(model, step, "", self.config.prompts_per_step)
+        groups, tokens = list(first), sum(group.tokens for group in first)
         for again in range(1, self.config.resample_rounds + 1 if "resample" in self.extras else 1):
             agreeing = [i for i, group in enumerate(groups) if len(set(group.rewards)) == 1]
             if not agreeing:
@@ -194,7 +233,7 @@ class Trainer:
             tokens += sum(group.tokens for group in others)
             for place, other in zip(agreeing, others, strict=True):
                 groups[place] = other
-        return groups, tokens
+        return first, groups, tokens
 
     def _sample_groups(self, model, step, again, count) -> list[Group]:
         config, size = self.config, self.config.group_size
@@ -252,9 +291,12 @@ class Trainer:
         return np.reshape(rewards, (-1, size)).mean(axis=1).tolist(), sum(len(r.ids) for r in rollouts)
 
     def _update(self, step, experience) -> dict[str, float]:
-        """Optimizer updates on the batch (none after the last record). Returns the metrics of the first one's loss."""
-        first = None
-        for update in range(self.config.updates_per_batch):
+        """Optimizer updates on the batch (none after the last record). Returns the metrics of their losses: each the mean over the
+        updates, and where there are several those of the last one under the name with "_last" (LAST). The last record, which
+        makes no update, then has only those that a batch has before any."""
+        is_last, several = step == self.config.steps, self.config.updates_per_batch > 1
+        seen, rate = [], learning_rate(self.config, step)
+        for update in range(1 if is_last else self.config.updates_per_batch):
             self.optimizer.zero_grad()
             metrics = self._backward(self.config.at(step), experience, fresh=update > 0)
             limit = self.config.max_grad_norm or math.inf
@@ -264,20 +306,23 @@ class Trainer:
                     f"the loss or its gradient was not finite at step {step} (gradient norm {norm:g}); the last good "
                     f"step is kept. Lower learning_rate (now {self.config.learning_rate:g}) or actor_coef."
                 )
-            rate = learning_rate(self.config, step)
-            first = first or metrics | {"grad_norm": norm, "learning_rate": rate}
-            if step < self.config.steps:
+            seen.append(metrics | {"grad_norm": norm})
+            if not is_last:
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
                 self.optimizer.step()
-        if self.learner and step < self.config.steps:
-            first |= self.learner.learn(
+        if is_last and several:
+            return {"learning_rate": rate}
+        found = {name: sum(one[name] for one in seen) / len(seen) for name in seen[0]}
+        found |= {f"{name}_last": seen[-1][name] for name in LAST if several and name in found}
+        if self.learner and not is_last:
+            found |= self.learner.learn(
                 experience.critic_states,
                 experience.critic_values,
                 experience.rewards,
                 experience.batch.completion_mask,
             )
-        return first
+        return found | {"learning_rate": rate}
 
     def _backward(self, config, experience, fresh) -> dict[str, float]:
         """Gradient of the loss into the adapter, `micro_batch_size` rows at a time.
@@ -301,10 +346,10 @@ class Trainer:
             )
         return metrics
 
-    def _score(self, batch, top_k=0) -> scores.Scores:
+    def _score(self, batch, top_k=0, with_grad=True) -> scores.Scores:
         kl_top_k = self.config.kl_top_k if self.config.kl_estimator == "top-k" else 0
         if self._rows >= len(batch):
-            return scores.score(self.policy, batch, with_grad=True, top_k=top_k, kl_top_k=kl_top_k)
+            return scores.score(self.policy, batch, with_grad=with_grad, top_k=top_k, kl_top_k=kl_top_k)
         return scores.score_in_chunks(self.policy, batch, self._rows, top_k=top_k, kl_top_k=kl_top_k)
 
     def _keeps_snapshot(self, step) -> bool:

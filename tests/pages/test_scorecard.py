@@ -96,7 +96,7 @@ def test_where_implied_credit_loses_is_said_plainly(runs, measuring):
 
 def test_flipped_rewards_are_named(runs, measuring):
     make_fake_run(runs.path, steps=10)
-    assert "25% of this run's training rewards were flipped" in words(
+    assert "In this run's training 25 % of the rewards were flipped" in words(
         answered(open_card(), measuring, reward_noise=0.25)
     )
 

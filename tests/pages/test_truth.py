@@ -121,7 +121,7 @@ def test_a_flipped_run_says_that_monte_carlo_does_not_flip(runs, trying):
     make_fake_run(runs.path, steps=10, reward_noise=0.25)
     trying.answers = 3
     at = open_truth(step=10)
-    assert "25% of this run's training rewards were flipped" in words(at) and "verifier's own" in words(at)
+    assert "In training 25 % of the rewards were flipped" in words(at) and "verifier's own" in words(at)
     assert "Log-probabilities recorded" in words(at)
 
 

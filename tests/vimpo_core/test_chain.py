@@ -7,11 +7,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vimpo_core import reference
-from vimpo_core.evaluate import held_out
 from vimpo_core.paths import DEMOS
 from vimpo_core.store import RunStore
 from vimpo_core.tasks import chain
-from vimpo_core.tasks.chain import ALPHABET, END, LARGEST, SEPARATORS, ChainTask
+from vimpo_core.tasks.chain import ALPHABET, END, LARGEST, SEPARATORS, ChainTask, held_out
 from vimpo_core.types import StopReason
 from vimpo_core.verifier import verify
 

@@ -117,6 +117,12 @@ class ChainTask:
         return first_wrong(problem.prompt, completion)
 
 
+@lru_cache(maxsize=16)
+def held_out(task: ChainTask, split: str, prompts: int) -> tuple[Problem, ...]:
+    """The first `prompts` problems of a held-out split, the same on every machine; fewer where the split holds fewer."""
+    return tuple(task.problems(f"held out/{split}", split, prompts))
+
+
 def problem_from(prompt: str) -> Problem:
     """The problem that a typed prompt states, its gold answer worked out; "9 + 2 x 3 =" is 9+2*3=.
 
