@@ -241,13 +241,14 @@ def _reward_mean_kept(value, config, history):
 
 def _untrained_role(config, how):
     rule = RULES[config.algorithm]
-    return "" if rule.value == "plain" else f"{rule.name} does not train it; it is measured {how}. "
+    return "" if rule.value else f"{rule.name} does not train it; it is measured {how}. "
 
 
 def _value_loss(value, config, history):
     role = _untrained_role(config, "for comparison")
     if _is_untrained(history) and (role or config.updates_per_batch == 1):
-        return f"{role}Policy and reference agree, so this is half the variance of R around its group mean: all of it unexplained."
+        what = "R around V*" if RULES[config.algorithm].value == "optimal" else "R around its baseline"
+        return f"{role}Policy and reference agree, so this is half the mean square of {what}: all of it unexplained."
     start = first_value(history, "value_loss")
     if start is not None and start > 0 and value > 1.5 * start:
         return f"{role}Above its start ({_significant(start)}): the log-ratios overshoot the reward. Lower beta or the step size."
@@ -264,14 +265,16 @@ def _residual_ratio(value, config, history):
         hint = " At such a small beta that is normal: V stays numerically flat." if config.beta < 5e-3 else ""
         return f"{role}On these fresh samples the log-ratios explain almost nothing of who was right.{hint}"
     explained = f"{role}The policy's own log-ratios explain {_percent(1 - value**2)} of the reward's variance within groups."
-    return f"{explained} {_residual_floor(config)}"
+    return f"{explained} {_residual_floor(config)}".strip()
 
 
 def _residual_floor(config):
     """What even a V that knows every success rate leaves: the baseline of G solutions is itself a guess."""
+    if RULES[config.algorithm].value in ("soft", "optimal"):
+        return ""
     if config.cap_v0:
         return (
-            "With a capped V_0 part of the target is the same for all of a group, which V can explain fully."
+            "Where V_0 is capped V can explain more: part of the target is then the same for all of a group."
         )
     floor = 1 / math.sqrt(config.group_size)
     where = "stays above" if config.reward_noise else "ends at"

@@ -11,6 +11,7 @@ import pytest
 
 from vimpo_core import config
 from vimpo_core.config import TrainConfig, advice, balance, setting
+from vimpo_core.family import RULES
 
 FIELDS = {f.name: f for f in dataclasses.fields(TrainConfig)}
 LIMITED = [name for name in FIELDS if setting(name)["low"] is not None]
@@ -188,3 +189,17 @@ def test_more_operands_than_the_bundled_reference_knows_need_a_model_of_ones_own
 def test_no_advice_on_an_actor_weight_that_the_rule_does_not_have(algorithm):
     remarks = advice(TrainConfig(algorithm=algorithm, actor_coef=1.0, beta=0.01), 23.0)
     assert "actor_coef" not in {remark.setting for remark in remarks}
+
+
+def test_pure_noise_and_updates_without_a_ratio_are_advised_against():
+    assert levels(reward_noise=0.5)["reward_noise"] == "danger" and "reward_noise" not in levels(
+        reward_noise=0.4
+    )
+    for algorithm in config.WITHOUT_RATIO:
+        assert levels(algorithm=algorithm, updates_per_batch=2)["updates_per_batch"] == "caution"
+        assert "updates_per_batch" not in levels(algorithm=algorithm)
+    assert "updates_per_batch" not in levels(algorithm="grpo", updates_per_batch=4)
+
+
+def test_the_rules_without_a_ratio_are_those_declared_so():
+    assert set(config.WITHOUT_RATIO) == {key for key, rule in RULES.items() if rule.surrogate == "plain"}

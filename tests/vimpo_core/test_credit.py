@@ -477,3 +477,43 @@ def test_unequal_shapes_are_refused_with_both_printed(call, one, other):
     with pytest.raises(ValueError) as error:
         call()
     assert one in str(error.value) and other in str(error.value)
+
+
+# ---- rounding that must not become credit
+
+
+@pytest.mark.parametrize("library", [np, torch], ids=["numpy", "torch"])
+@pytest.mark.parametrize("reward", [0.3, 0.1, 0.7, 1e6 + 0.1])
+def test_a_group_that_agrees_gets_exactly_0_in_float32_too(library, reward):
+    rewards = library.asarray(np.array([reward] * 8 + [0.0, 1.0], dtype=np.float32))
+    groups = library.asarray(np.array([0] * 8 + [1] * 2))
+    for scale in (True, False):
+        found = credit.grpo_advantages(rewards, groups, scale_by_std=scale)
+        assert not found[:8].any() and found[8] < 0 < found[9]
+    assert not (rewards - credit.leave_one_out_mean(rewards, groups))[:8].any()
+    assert not (rewards - credit.prompt_baseline(rewards, groups))[:8].any()
+    assert credit.agrees(rewards, groups).tolist() == [True] * 8 + [False] * 2
+
+
+def test_a_normalised_residual_is_not_divided_by_rounding():
+    rewards = torch.full((8,), 0.3)
+    target = rewards - credit.group_mean(rewards, torch.zeros(8))
+    assert credit.spread_or_one(target) == 1.0
+
+
+@pytest.mark.parametrize("library", [np, torch], ids=["numpy", "torch"])
+@pytest.mark.parametrize("constant", [1e6, 0.3, -1e6 / 3, 0.0])
+def test_whitening_equal_entries_gives_0_and_no_rounding(library, constant):
+    values = library.asarray(np.full((13, 7), constant, dtype=np.float32))
+    mask = library.asarray(np.arange(91).reshape(13, 7) % 3 != 0)
+    assert not credit.whiten(values, mask).any()
+
+
+def test_a_state_where_no_token_can_be_taken_has_a_kl_of_0_and_one_that_the_reference_never_takes_inf():
+    nothing, some = np.full((1, 4), -np.inf), np.array([[0.0, 1.0, 2.0, -np.inf]])
+    assert credit.exact_kl(nothing, some).tolist() == [0.0]
+    assert credit.exact_kl(nothing, nothing).tolist() == [0.0]
+    assert credit.exact_kl(some, nothing).tolist() == [np.inf]
+    assert credit.exact_kl(some, some).tolist() == [0.0]
+    in_torch = credit.exact_kl(*(torch.from_numpy(x) for x in (nothing, some)))
+    assert in_torch.tolist() == [0.0]

@@ -480,3 +480,16 @@ def test_the_soft_baseline_is_capped_too():
 def test_an_unknown_baseline_is_refused():
     with pytest.raises(ValueError, match="the baseline is group_mean or leave_one_out, got 'median'"):
         untrained_value_loss(baseline="median")
+
+
+def test_tokens_that_the_dual_clip_stops_count_as_clipped():
+    """Ratios 1, 1.5, 12 and 12: with A < 0 the ordinary clip lets a rising ratio through, the dual clip at 10 stops it."""
+    logprobs = torch.log(tensor([[1.0, 1.5, 12.0, 12.0]])).requires_grad_()
+    advantages, mask = tensor([[-1.0, 1.0, -1.0, -1.0]]), torch.ones(1, 4, dtype=torch.bool)
+    mask[0, 3] = False
+    place = (logprobs, torch.zeros(1, 4, dtype=torch.float64), advantages, mask)
+    loss, share = losses.ppo_clip(*place, dual_clip=10.0)
+    assert share == pytest.approx(2 / 3) == losses.clip_fraction(*place)
+    (gradient,) = torch.autograd.grad(loss, logprobs)
+    assert (gradient == 0).tolist() == [[False, True, True, True]]
+    assert losses.clip_fraction(*place, dual_clip=20.0) == pytest.approx(1 / 3)

@@ -14,6 +14,7 @@ STORED = {
     "sampled_accuracy", "greedy_accuracy", "reward_mean", "value_loss", "residual_ratio", "actor_loss", "kl_mean",
     "entropy_mean", "length_mean", "clip_fraction", "dead_group_share", "grad_norm", "learning_rate",
     "tokens_sampled", "critic_loss", "critic_explained", "tokens_per_second", "cpu_seconds", "wall_seconds",
+    "clip_fraction_last", "grad_norm_last", "reward_mean_kept", "dead_group_share_kept",
 }  # fmt: skip
 
 
@@ -127,3 +128,65 @@ def test_the_residual_ratio_of_the_best_v_is_the_floor_that_the_remark_names(bas
     config = TrainConfig(group_size=size, baseline=baseline)
     said = METRICS["residual_ratio"].remark(0.9, config, [{"step": 20, "residual_ratio": 0.9}])
     assert f"ends at {1 / math.sqrt(size):.2f} with groups of {size}" in said
+
+
+# ---- remarks know the rule they speak of
+
+PLAIN = ("reinforce", "reinforce_baseline", "rloo")
+
+
+def said(name, value, step=20, **settings):
+    return METRICS[name].remark(value, TrainConfig(**settings), [{"step": step, name: value}])
+
+
+@pytest.mark.parametrize("algorithm", PLAIN)
+@pytest.mark.parametrize("value", [-3.0, 0.0, 1e-4, 0.5, 3.0])
+@pytest.mark.parametrize("updates", [1, 4])
+def test_a_rule_without_a_ratio_is_not_told_about_one(algorithm, value, updates):
+    remark = said("actor_loss", value, algorithm=algorithm, updates_per_batch=updates)
+    assert "without a ratio or a clip" in remark and "ratio is 1" not in remark and "surrogate" not in remark
+
+
+@pytest.mark.parametrize("algorithm", [*PLAIN, "vimpo_value"])
+@pytest.mark.parametrize("name", ["clip_fraction", "clip_fraction_last"])
+def test_a_rule_that_does_not_clip_has_no_clip_fraction_and_says_why(algorithm, name):
+    remark = METRICS[name].remark(None, TrainConfig(algorithm=algorithm), [{"step": 3}])
+    assert remark.endswith("has no ratio, so there is nothing to clip.")
+
+
+def test_a_metric_that_the_settings_rule_out_says_so_instead_of_not_yet():
+    nothing = [{"step": 3}]
+    for name, settings, reason in (
+        ("actor_loss", {"algorithm": "vimpo_value"}, "has no actor"),
+        ("critic_loss", {"algorithm": "grpo"}, "has no learned critic"),
+        ("grad_norm_last", {}, "One update a batch"),
+        ("reward_mean_kept", {"algorithm": "grpo"}, "trains on all that it samples"),
+    ):
+        assert reason in METRICS[name].remark(None, TrainConfig(**settings), nothing)
+    assert (
+        METRICS["grad_norm_last"].remark(None, TrainConfig(updates_per_batch=2), nothing)
+        == "Not measured yet."
+    )
+
+
+def test_gradient_clipping_that_is_off_is_said():
+    assert "Nothing is shortened" in said("grad_norm", 7.0, max_grad_norm=0.0)
+    assert "Longer than 1" in said("grad_norm", 7.0)
+
+
+def test_what_a_resampling_rule_kept_is_set_beside_what_it_sampled():
+    row = {"step": 9, "reward_mean": 0.848, "reward_mean_kept": 0.715}
+    remark = METRICS["reward_mean_kept"].remark(0.715, TrainConfig(algorithm="dapo"), [row])
+    assert "0.848" in remark and "little about accuracy" in remark
+    assert "replaced by other problems" in said("dead_group_share", 0.5, algorithm="dapo")
+    assert "learns nothing from them" in said("dead_group_share", 0.5, algorithm="grpo")
+
+
+def test_the_noise_of_an_accuracy_is_that_of_the_problems_there_are():
+    """3 operands have 477 held-out problems, however many are asked for."""
+    few = said("sampled_accuracy", 0.5, step=0, operands=3, eval_prompts=4096)
+    assert few == (
+        "The reference model before any learning. With 477 problems (4096 were asked for, there are no more) it is known to "
+        "about ±5 points."
+    )
+    assert "With 128 problems it is known to about ±9 points." in said("sampled_accuracy", 0.5, step=0)

@@ -467,7 +467,7 @@ def test_dapo_replaces_groups_that_agree_and_counts_what_it_drew():
     settings = {"prompts_per_step": 12, "group_size": 2, "seed": 3}
     kept = Trainer(small(algorithm="grpo", **settings)).step()
     redrawn = Trainer(small(algorithm="dapo", resample_rounds=4, **settings)).step()
-    assert kept.metrics["dead_group_share"] > redrawn.metrics["dead_group_share"]
+    assert kept.metrics["dead_group_share"] > redrawn.metrics["dead_group_share_kept"]
     assert redrawn.metrics["tokens_sampled"] > sum(len(t.ids) for t in redrawn.traces)
     assert kept.metrics["tokens_sampled"] == sum(len(t.ids) for t in kept.traces)
     alive = {t.group_id for t in kept.traces if 0 < t.group_mean_reward < 1}
@@ -668,3 +668,97 @@ def test_the_choice_of_baseline_reaches_the_value_loss_that_is_trained_and_recor
     if "baseline" in change:  # R minus the mean of the other three is 4/3 of R minus the group mean
         assert other["value_loss"] == pytest.approx(16 / 9 * plain["value_loss"], rel=1e-5)
     assert other["grad_norm"] > 1.01 * plain["grad_norm"]
+
+
+# ---- a record describes all updates of its step, and all that was sampled for it
+
+
+def watched_losses(monkeypatch) -> list[dict]:
+    """The metrics of every loss, in order."""
+    seen, real = [], algorithms.loss
+
+    def spy(*arguments):
+        value, metrics = real(*arguments)
+        seen.append(metrics)
+        return value, metrics
+
+    monkeypatch.setattr(algorithms, "loss", spy)
+    return seen
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "vimpo", "vimpo_soft", "reinforce"])
+def test_a_steps_metrics_are_the_mean_over_its_updates_and_the_last_is_kept_beside(monkeypatch, algorithm):
+    seen = watched_losses(monkeypatch)
+    config = small(
+        algorithm=algorithm, updates_per_batch=4, reward_noise=0.3, warmup_steps=0, learning_rate=1e-2, prompts_per_step=6,
+        actor_coef=0.5,
+    )  # fmt: skip
+    record = Trainer(config).step()
+    assert len(seen) == 4
+    for name in seen[0]:
+        assert record.metrics[name] == pytest.approx(np.mean([one[name] for one in seen]), rel=1e-12)
+        assert len({one[name] for one in seen}) > 1
+    assert record.metrics["grad_norm_last"] != record.metrics["grad_norm"]
+    if algorithm == "reinforce":
+        assert not {"clip_fraction", "clip_fraction_last"} & set(record.metrics)
+    else:
+        assert seen[0]["clip_fraction"] == 0 < record.metrics["clip_fraction"] < 1
+        assert record.metrics["clip_fraction_last"] == seen[-1]["clip_fraction"]
+
+
+def test_the_last_record_makes_no_update_and_so_claims_no_clip_fraction(monkeypatch):
+    *_, before, last = train(small(updates_per_batch=3, steps=2))
+    assert {"clip_fraction", "clip_fraction_last", "actor_loss"} <= set(before.metrics)
+    assert not {"clip_fraction", "clip_fraction_last", "actor_loss", "grad_norm"} & set(last.metrics)
+    assert {"value_loss", "kl_mean", "learning_rate"} <= set(last.metrics)
+    seen = watched_losses(monkeypatch)
+    train(small(updates_per_batch=3, steps=1))
+    assert len(seen) == 3 + 1
+
+
+def test_the_clipped_surrogate_is_evaluated_once_an_update(monkeypatch):
+    calls, real = [], losses.ppo_clip
+    monkeypatch.setattr(losses, "ppo_clip", lambda *a, **k: calls.append(1) or real(*a, **k))
+    Trainer(small(algorithm="grpo", updates_per_batch=2)).step()
+    assert len(calls) == 2
+
+
+def test_the_critics_loss_is_the_mean_over_its_updates(monkeypatch):
+    calls, real = [], losses.critic_loss
+
+    def spy(*arguments):
+        calls.append(real(*arguments))
+        return calls[-1]
+
+    monkeypatch.setattr(losses, "critic_loss", spy)
+    record = Trainer(small(algorithm="ppo", critic_updates=3)).step()
+    assert len(calls) == 3
+    assert record.metrics["critic_loss"] == pytest.approx(np.mean([c.item() for c in calls]), rel=1e-6)
+
+
+def test_dapo_records_what_it_sampled_as_grpo_does_and_what_it_kept_apart():
+    settings = {"prompts_per_step": 12, "group_size": 2, "seed": 3, "beta": 0.1, "snapshot_every": 1}
+    grpo, dapo = (Trainer(small(algorithm=name, **settings)).step() for name in ("grpo", "dapo"))
+    for name in (
+        "reward_mean", "dead_group_share", "kl_mean", "entropy_mean", "length_mean", "value_loss", "residual_ratio",
+        "sampled_accuracy",
+    ):  # fmt: skip
+        assert dapo.metrics[name] == pytest.approx(grpo.metrics[name], rel=1e-6), name
+    kept = [t.reward for t in dapo.traces]
+    assert dapo.metrics["reward_mean_kept"] == pytest.approx(np.mean(kept))
+    dead = np.mean([len(set(pair)) == 1 for pair in zip(kept[::2], kept[1::2], strict=True)])
+    assert dapo.metrics["dead_group_share_kept"] == pytest.approx(dead)
+    assert dead < dapo.metrics["dead_group_share"]
+    assert not any(name.endswith("_kept") for name in grpo.metrics)
+
+
+def test_a_policy_away_from_the_reference_is_measured_on_all_that_dapo_drew():
+    settings = {"prompts_per_step": 12, "group_size": 2, "seed": 3}
+    found = {}
+    for name in ("grpo", "dapo"):
+        trainer = Trainer(small(algorithm=name, **settings))
+        models.set_adapter(trainer.policy, models.adapter_state(moved(small())))
+        found[name] = trainer.step().metrics
+    assert found["grpo"]["kl_mean"] > 1e-3
+    for name in ("kl_mean", "entropy_mean", "residual_ratio", "value_loss", "length_mean"):
+        assert found["dapo"][name] == pytest.approx(found["grpo"][name], rel=1e-5), name
