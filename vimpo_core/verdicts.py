@@ -1,7 +1,8 @@
-"""What the experiments say about VIMPO against GRPO, in sentences worked out from results.json. Standard library only.
+"""What the experiments say about VIMPO against GRPO, in sentences worked out from results.json. NumPy only.
 
 `match` finds both arms at a share of flipped rewards, `difference` says who was ahead and whether the seeds can show it,
-in each of the two measures that the protocol declares; `short_answer` has a line a share.
+in each of the two measures that the protocol declares; `short_answer` has a line a share. Every interval is worked out anew
+from the runs in the file (`experiment.estimates`).
 """
 
 from __future__ import annotations
@@ -14,14 +15,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from vimpo_core.experiment import estimates
 from vimpo_core.paths import ROOT
 
 RESULTS = ROOT / "docs" / "results"
 """A folder an experiment, each with the results.json that its report was made from."""
 SOURCES: dict[float, str] = {0.0: "family", 0.25: "noise", 0.4: "noise"}
 """Share of flipped training rewards -> the experiment that measures it."""
-AGAIN: dict[float, str] = {0.4: "noise_again"}
-"""Share of flipped rewards -> an experiment that asked the same again, with more trials and other seeds."""
+_GROUPS = ("group_noise", "with the rewards of a whole group flipped together, as the paper's authors do")
+AGAIN: dict[float, tuple[tuple[str, str], ...]] = {
+    0.0: (("clean", "with other seeds and 2,048 test problems"),),
+    0.25: (_GROUPS,),
+    0.4: (("noise_again", "with more trials and other seeds"), _GROUPS),
+}
+"""Share of flipped rewards -> experiments that asked again, each with what was different."""
 PAIR = ("VIMPO", "GRPO")
 """The arms that are compared, by their names in the experiments' files."""
 HOW = "sampled"
@@ -32,7 +39,7 @@ GREEDY = "greedy"
 
 @dataclass(frozen=True)
 class Side:
-    """One arm. mean, low, high: accuracy with its 95% interval; seeds: (seed, accuracy, has it diverged), ascending.
+    """One arm. mean, low, high: accuracy with its 95% interval, None below three seeds; seeds: (seed, accuracy, has it diverged), ascending.
 
     missing: seeds without a result; at_edge: settings chosen at the edge of their range; trials: how many of the range_size
     settings tuning tried; chosen: (setting, value); cpu_seconds: of a run.
@@ -41,8 +48,8 @@ class Side:
     name: str
     algorithm: str
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     seeds: tuple[tuple[int, float, bool], ...]
     missing: tuple[int, ...]
     at_edge: tuple[str, ...]
@@ -58,18 +65,29 @@ class Side:
 
 @dataclass(frozen=True)
 class Gap:
-    """First minus second arm, paired by seed and problem, with its 95% interval; ahead: seeds in which the first is better."""
+    """First minus second arm, paired by seed and problem, with its 95% interval, None below three seeds; ahead: seeds in which
+    the first is better."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     seeds: int
     ahead: int
+
+    @property
+    def leader(self) -> str:
+        """ "first", "second", or "open": the interval holds 0, or there is none."""
+        if self.low is None or self.low <= 0 <= self.high:
+            return "open"
+        return "first" if self.low > 0 else "second"
 
 
 @dataclass(frozen=True)
 class Match:
-    """Two arms at one share of flipped rewards. gap: in sampled accuracy, greedy: in greedy; None where no seed has both."""
+    """Two arms at one share of flipped rewards. gap: in sampled accuracy, greedy: in greedy; None where no seed has both.
+
+    over: what the intervals are over, as `estimates.over` says.
+    """
 
     noise: float
     first: Side
@@ -78,25 +96,33 @@ class Match:
     greedy: Gap | None
     steps: int
     test_prompts: int
+    over: str
 
 
-def match(noise: float, folder: Path = RESULTS, again: bool = False) -> Match | None:
+def match(noise: float, folder: Path = RESULTS, source: str = "") -> Match | None:
     """Both arms of `PAIR` at this share of flipped rewards; None where that is not measured yet.
+
+    source: the experiment, by default that of `SOURCES`.
 
     Raises:
         ValueError: results.json is there and is not one of an experiment.
     """
-    source = (AGAIN if again else SOURCES).get(noise)
-    path = folder / str(source) / "results.json"
-    if source is None or not path.is_file():
+    source = source or SOURCES.get(noise, "")
+    path = folder / source / "results.json"
+    if not source or not path.is_file():
         return None
-    found = _read(path, path.stat().st_mtime_ns)
     try:
-        return _match(found, noise)
+        return _match(_read(path, path.stat().st_mtime_ns), noise)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{source}/results.json is not an experiment's results: {error!r}. Write the report again."
         ) from None
+
+
+def matches_again(noise: float, folder: Path = RESULTS) -> list[tuple[str, Match]]:
+    """What `AGAIN` has for this share and is measured: what was different, and the match."""
+    found = [(words, match(noise, folder=folder, source=source)) for source, words in AGAIN.get(noise, ())]
+    return [(words, again) for words, again in found if again is not None]
 
 
 def difference(found: Match, how: str = HOW) -> str:
@@ -108,11 +134,9 @@ def difference(found: Match, how: str = HOW) -> str:
     between = f"{found.first.name} minus {found.second.name}, {how}"
     if gap is None:
         return f"{between}: no seed has a result of both, so there is no paired difference yet."
-    if gap.seeds == 1:
-        return (
-            f"{between}: {points(gap.mean)} points on one seed, which cannot show a difference: another seed may come out "
-            "otherwise."
-        )
+    if gap.low is None:
+        on = "one seed, which" if gap.seeds == 1 else f"{gap.seeds} seeds, which"
+        return f"{between}: {points(gap.mean)} points on {on} cannot show a difference: other seeds may come out otherwise."
     return (
         f"{between}: {points(gap.mean)} points, 95 % {points(gap.low)} to {points(gap.high)}, ahead in {gap.ahead} of "
         f"{gap.seeds} seeds: {_verdict(found, gap)}."
@@ -122,8 +146,8 @@ def difference(found: Match, how: str = HOW) -> str:
 def accuracy(side: Side) -> str:
     """ "VIMPO 74.1 % (95 % 72.0 to 76.2, 5 seeds)"; without an interval where there is one seed only."""
     mean = f"{side.name} {100 * side.mean:.1f} %"
-    if len(side.seeds) == 1:
-        return f"{mean} (one seed, so no interval over seeds)"
+    if side.low is None:
+        return f"{mean} ({'one seed' if len(side.seeds) == 1 else f'{len(side.seeds)} seeds'}, so no interval over seeds)"
     return f"{mean} (95 % {100 * side.low:.1f} to {100 * side.high:.1f}, {len(side.seeds)} seeds)"
 
 
@@ -139,12 +163,17 @@ def price(found: Match) -> str:
     )
     cost = " and ".join(f"{side.cpu_seconds:.0f} CPU seconds with {side.name}" for side in sides)
     coverage = ": as many trials cover less of the rule with more settings" if is_uneven else ""
-    return f"Tuning tried {tried}{coverage}. Chosen: {chosen}. A run took {cost}."
+    noise = "What another tuning would have chosen is in no interval."
+    return f"Tuning tried {tried}{coverage}. Chosen: {chosen}. {noise} A run took {cost}."
 
 
 def warnings(found: Match) -> list[str]:
     """What a reader must know before believing the numbers: missing and diverged runs, settings at the edge of their range."""
     said = []
+    if found.over == "seeds":
+        said.append(
+            "Outcomes were not kept problem by problem: these intervals are over seeds, and other problems would add to them."
+        )
     for side in (found.second, found.first):
         if side.missing:
             said.append(f"{side.name} has no result yet for {_seeds(side.missing)}.")
@@ -165,8 +194,8 @@ def warnings(found: Match) -> list[str]:
 def loss_by_noise(clean: Match, noisy: Match) -> tuple[str, str]:
     """Who loses more accuracy to flipped rewards: "first", "second" or "open", and the sentence that says so.
 
-    Clean and noisy runs have other seeds and their own tuning, so the two differences are taken as independent. They share the
-    test problems; with those drawn jointly the bounds of the published results move by 0.2 points at most.
+    Clean and noisy runs have other seeds and their own tuning, so the two differences are taken as independent, and their half
+    widths add as squares. They share the test problems, whose part of the variance of a difference is small.
     """
     lost = {side.name: side.mean for side in (clean.first, clean.second)}
     for side in (noisy.first, noisy.second):
@@ -176,7 +205,7 @@ def loss_by_noise(clean: Match, noisy: Match) -> tuple[str, str]:
         f"With {100 * noisy.noise:.0f} % flipped {second} loses {100 * lost[second]:.1f} points and {first} "
         f"{100 * lost[first]:.1f}"
     )
-    if clean.gap is None or noisy.gap is None or min(clean.gap.seeds, noisy.gap.seeds) < 2:
+    if any(found.gap is None or found.gap.low is None for found in (clean, noisy)):
         return "open", f"{facts}; so few seeds cannot tell which of them loses more."
     more = clean.gap.mean - noisy.gap.mean
     low = more - math.hypot(clean.gap.mean - clean.gap.low, noisy.gap.high - noisy.gap.mean)
@@ -193,9 +222,7 @@ def loss_by_noise(clean: Match, noisy: Match) -> tuple[str, str]:
 def who_leads(noise: float, folder: Path = RESULTS) -> str:
     """ "first", "second", or "open": the interval of the difference holds 0, or it is not measured yet."""
     found = match(noise, folder)
-    if found is None or found.gap is None or found.gap.seeds < 2:
-        return "open"
-    return "first" if found.gap.low > 0 else "second" if found.gap.high < 0 else "open"
+    return "open" if found is None or found.gap is None else found.gap.leader
 
 
 def short_answer(folder: Path = RESULTS) -> tuple[str, ...]:
@@ -217,9 +244,8 @@ def _short(noise: float, folder: Path) -> str:
     found = match(noise, folder)
     if found is None:
         return f"{where}: not measured yet."
-    again = match(noise, folder, again=True)
-    asked_again = "" if again is None else f" Asked again, with more trials and other seeds, {_both(again)}"
-    return f"{where}, {_both(found)}{asked_again}"
+    again = [f"Asked again, {words}, {_both(other)}" for words, other in matches_again(noise, folder)]
+    return " ".join([f"{where}, {_both(found)}", *again])
 
 
 def _both(found: Match) -> str:
@@ -228,21 +254,19 @@ def _both(found: Match) -> str:
 
 
 def _verdict(found: Match, gap: Gap) -> str:
-    if gap.low > 0:
-        return f"{found.first.name} is better here"
-    if gap.high < 0:
-        return f"{found.second.name} is better here"
-    return f"no difference that {gap.seeds} seeds can show"
+    better = {"first": found.first.name, "second": found.second.name}.get(gap.leader)
+    return f"{better} is better here" if better else f"no difference that {gap.seeds} seeds can show"
 
 
 @lru_cache(maxsize=8)
 def _read(path: Path, changed: int) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         raise ValueError(
             f"{path.parent.name}/results.json is damaged: it is not JSON. Write the report again."
         ) from None
+    return estimates.with_intervals(found)
 
 
 def _match(found: Mapping, noise: float) -> Match | None:
@@ -254,7 +278,7 @@ def _match(found: Mapping, noise: float) -> Match | None:
     first, second = (arms[name] for name in PAIR)
     gap, greedy = (_gap(first["difference"] and first["difference"][how]) for how in (HOW, GREEDY))
     return Match(
-        noise, _side(first), _side(second), gap, greedy, found["steps"], found["test_prompts"]
+        noise, _side(first), _side(second), gap, greedy, found["steps"], found["test_prompts"], estimates.over(found)
     )  # fmt: skip
 
 

@@ -12,13 +12,13 @@ from app.components.hues import SHADES
 
 @dataclass(frozen=True)
 class Interval:
-    """One line of the plot, shares from 0 to 1; seeds: the single runs."""
+    """One line of the plot, shares from 0 to 1; low and high None where there is no interval; seeds: the single runs."""
 
     name: str
     algorithm: str
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     seeds: tuple[float, ...]
 
 
@@ -41,9 +41,8 @@ def figure(intervals: Sequence[Interval], theme: str, title: str):
         colour = SHADES[theme][one.algorithm][0]
         chart.add_scatter(
             x=[one.mean], y=[one.name], mode="markers", showlegend=False,
-            error_x={"array": [one.high - one.mean], "arrayminus": [one.mean - one.low], "color": colour, "thickness": 3},
-            marker={"color": colour, "size": 15},
-            hovertemplate=f"{one.mean:.1%} ({one.low:.1%} to {one.high:.1%})<extra>{one.name}</extra>",
+            error_x=_bars(one, colour), marker={"color": colour, "size": 15},
+            hovertemplate=f"{one.mean:.1%}{_bounds(one)}<extra>{one.name}</extra>",
         )  # fmt: skip
         chart.add_scatter(
             x=list(one.seeds), y=[one.name] * len(one.seeds), mode="markers", showlegend=False,
@@ -57,3 +56,18 @@ def figure(intervals: Sequence[Interval], theme: str, title: str):
         title={"text": title, "font_size": 16},
     )  # fmt: skip
     return chart
+
+
+def _bars(one: Interval, colour: str) -> dict | None:
+    if one.low is None:
+        return None
+    return {
+        "array": [one.high - one.mean],
+        "arrayminus": [one.mean - one.low],
+        "color": colour,
+        "thickness": 3,
+    }
+
+
+def _bounds(one: Interval) -> str:
+    return "" if one.low is None else f" ({one.low:.1%} to {one.high:.1%})"

@@ -25,7 +25,8 @@ AHEAD = Question(
     (
         Option(
             "vimpo", "VIMPO: its credit averages over noisy rewards",
-            "{noisy} The paper does find VIMPO ahead on noisy rewards, 35.9 against 32.2, for a model of 4 billion parameters.",
+            "{noisy} The paper does find VIMPO ahead on noisy rewards, 35.9 against 32.2, for a model of 4 billion parameters and with "
+            "the rewards of whole groups flipped together.",
             is_right=verdicts.who_leads(0.25) == "first",
         ),
         Option(
@@ -122,11 +123,16 @@ def _scoreboard(lesson: Lesson, found: Match) -> None:
     )
     for remark in filter(None, (verdicts.price(found), *verdicts.warnings(found))):
         st.caption(as_plain(remark), width=TEXT_WIDTH)
-    if (again := verdicts.match(found.noise, again=True)) is not None:
+    again = verdicts.matches_again(found.noise)
+    for place, (words, other) in enumerate(again):
+        asked = "**Does it hold?** It was asked again" if place == 0 else "And once more"
         lesson.text(
-            f"**Does it hold?** The same was asked again, with more trials for tuning and other seeds. {verdicts.difference(again)} "
-            f"{verdicts.difference(again, verdicts.GREEDY)} "
-            "One contest among several comes out large by luck, or because the rival was tuned less well; so one asks twice."
+            f"{asked}, {words}. {verdicts.difference(other)} {verdicts.difference(other, verdicts.GREEDY)}"
+        )
+    if again:
+        lesson.text(
+            "One contest among several comes out large by luck, or because the rival was tuned less well, which no interval "
+            "holds; so one asks twice."
         )
 
 

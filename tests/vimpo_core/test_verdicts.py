@@ -2,53 +2,56 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from vimpo_core import verdicts
-from vimpo_core.experiment import plan, tables
+from vimpo_core.experiment import estimates, plan, tables
+from vimpo_core.intervals import paired_difference
 from vimpo_core.paths import ROOT
 
+FIVE = (0.7, 0.72, 0.74, 0.7, 0.74)
+OPEN = (-0.024, 0.016, -0.004, -0.024, 0.016)
+AHEAD = (0.03, 0.07, 0.05, 0.03, 0.07)
+BEHIND = (-0.03, -0.07, -0.05, -0.03, -0.07)
+"""VIMPO minus GRPO in each of five seeds: means -0.4 and +-5 points, standard deviation 2 points, so the t interval (4 degrees of
+freedom, 2.776) reaches 2.776 x 2 / sqrt(5) = 2.5 points to either side."""
 
-def arm(name, shares, gap=None, diverged=(), missing=(), at_edge=(), greedy=None, range_size=12):
-    """An arm as `experiment.tables` writes it. gap, greedy: (mean, low, high, ahead)."""
+
+def arm(name, shares, greedy=None, diverged=(), missing=(), at_edge=(), range_size=12):
+    """An arm as `experiment.tables` writes it, without outcomes. shares, greedy: accuracies of its runs."""
     seeds = [seed for seed in range(10, 10 + len(shares) + len(missing)) if seed not in missing]
-    mean = sum(shares) / len(shares)
-    differences = {
-        how: found
-        and dict(zip(("mean", "low", "high", "ahead"), found, strict=True)) | {"seeds": len(shares)}
-        for how, found in (("sampled", gap), ("greedy", greedy))
-    }
     return {
         "name": name, "algorithm": name.lower(), "missing": list(missing), "at_edge": list(at_edge), "trials": [{}] * 6,
-        "sampled": {"mean": mean, "low": mean - 0.02, "high": mean + 0.02, "seeds": len(shares)},
-        "difference": gap and differences, "range_size": range_size, "chosen": {"learning_rate": 0.002},
-        "cpu_seconds": {"mean": 20.0},
+        "range_size": range_size, "chosen": {"learning_rate": 0.002},
         "runs": [
-            {"seed": seed, "sampled": share, "state": "diverged" if seed in diverged else "finished"}
-            for seed, share in zip(seeds, shares, strict=True)
+            {
+                "seed": seed, "sampled": share, "greedy": likeliest, "state": "diverged" if seed in diverged else "finished",
+                "cpu_seconds": 20.0, "tokens_sampled": 1e5, "kl": 0.04, "auc": None, "pearson": None,
+            }
+            for seed, share, likeliest in zip(seeds, shares, greedy or shares, strict=True)
         ],
     }  # fmt: skip
 
 
-def write(folder, *arms, noise=0.0, base=None):
+def write(folder, *arms, noise=0.0, base=None, name=""):
     settings = {"reward_noise": noise} if noise else {}
     found = {
-        "base": base or {}, "steps": 100, "test_prompts": 512,
+        "base": base or {}, "steps": 100, "test_prompts": 512, "compare_to": "GRPO",
         "blocks": [{"settings": settings, "arms": list(arms)}],
     }  # fmt: skip
-    path = folder / verdicts.SOURCES[noise] / "results.json"
+    path = folder / (name or verdicts.SOURCES[noise]) / "results.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found))
     return folder
 
 
-def pair(gap, noise=0.0, shares=(0.7, 0.72, 0.74, 0.7, 0.74), **more):
-    return (arm("GRPO", shares), arm("VIMPO", [share + gap[0] for share in shares], gap, **more))
-
-
-OPEN, AHEAD, BEHIND = (
-    (-0.004, -0.021, 0.013, 2), (0.05, 0.018, 0.082, 5), (-0.05, -0.082, -0.018, 0),
-)  # fmt: skip
+def pair(gaps, shares=FIVE, greedy=None, **more):
+    """GRPO, and VIMPO ahead of it by `gaps` in sampled and by `greedy` in greedy accuracy, seed by seed."""
+    greedy = [share + gap for share, gap in zip(shares, greedy or gaps, strict=True)]
+    return arm("GRPO", shares), arm(
+        "VIMPO", [s + g for s, g in zip(shares, gaps, strict=True)], greedy, **more
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,17 +59,17 @@ OPEN, AHEAD, BEHIND = (
     [
         (
             OPEN,
-            "VIMPO minus GRPO, sampled: −0.4 points, 95 % −2.1 to +1.3, ahead in 2 of 5 seeds: no difference that 5 seeds can show.",
+            "VIMPO minus GRPO, sampled: −0.4 points, 95 % −2.9 to +2.1, ahead in 2 of 5 seeds: no difference that 5 seeds can show.",
             "open",
         ),
         (
             AHEAD,
-            "VIMPO minus GRPO, sampled: +5.0 points, 95 % +1.8 to +8.2, ahead in 5 of 5 seeds: VIMPO is better here.",
+            "VIMPO minus GRPO, sampled: +5.0 points, 95 % +2.5 to +7.5, ahead in 5 of 5 seeds: VIMPO is better here.",
             "first",
         ),
         (
             BEHIND,
-            "VIMPO minus GRPO, sampled: −5.0 points, 95 % −8.2 to −1.8, ahead in 0 of 5 seeds: GRPO is better here.",
+            "VIMPO minus GRPO, sampled: −5.0 points, 95 % −7.5 to −2.5, ahead in 0 of 5 seeds: GRPO is better here.",
             "second",
         ),
     ],
@@ -79,7 +82,7 @@ def test_the_difference_is_judged_by_its_interval(tmp_path, gap, says, who):
 
 def test_greedy_accuracy_is_said_beside_sampled_and_does_not_decide(tmp_path):
     folder = write(tmp_path, *pair(OPEN, greedy=AHEAD))
-    said = "VIMPO minus GRPO, greedy: +5.0 points, 95 % +1.8 to +8.2, ahead in 5 of 5 seeds: VIMPO is better here."
+    said = "VIMPO minus GRPO, greedy: +5.0 points, 95 % +2.5 to +7.5, ahead in 5 of 5 seeds: VIMPO is better here."
     assert verdicts.difference(verdicts.match(0.0, folder), verdicts.GREEDY) == said
     line = verdicts.short_answer(folder)[0]
     assert "sampled: −0.4 points" in line and line.endswith(said)
@@ -88,10 +91,11 @@ def test_greedy_accuracy_is_said_beside_sampled_and_does_not_decide(tmp_path):
 
 def test_the_price_says_how_much_of_its_range_tuning_covered(tmp_path):
     shares = (0.7, 0.7)
-    vimpo = arm("VIMPO", shares, OPEN, range_size=72)
+    vimpo = arm("VIMPO", shares, range_size=72)
     assert verdicts.price(verdicts.match(0.0, write(tmp_path, arm("GRPO", shares), vimpo))) == (
         "Tuning tried 6 of 12 settings of GRPO and 6 of 72 settings of VIMPO: as many trials cover less of the rule with more "
-        "settings. Chosen: GRPO learning_rate 0.002; VIMPO learning_rate 0.002. A run took 20 CPU seconds with GRPO and 20 CPU "
+        "settings. Chosen: GRPO learning_rate 0.002; VIMPO learning_rate 0.002. What another tuning would have chosen is in no "
+        "interval. A run took 20 CPU seconds with GRPO and 20 CPU "
         "seconds with VIMPO."
     )
     assert "cover less" not in verdicts.price(verdicts.match(0.0, write(tmp_path, *pair(OPEN))))
@@ -101,61 +105,89 @@ def test_the_price_says_how_much_of_its_range_tuning_covered(tmp_path):
 
 def test_what_is_not_measured_is_said_for_each_share(tmp_path):
     assert verdicts.match(0.25, tmp_path) is None and verdicts.who_leads(0.25, tmp_path) == "open"
-    write(tmp_path, *pair(OPEN, noise=0.25), noise=0.25)
+    write(tmp_path, *pair(OPEN), noise=0.25)
     clean, quarter, most = verdicts.short_answer(tmp_path)
     assert clean == "On clean rewards: not measured yet."
     assert quarter.startswith("With 25 % of the rewards flipped, VIMPO minus GRPO, sampled: −0.4 points")
     assert most == "With 40 % of the rewards flipped: not measured yet."
 
 
-def test_a_result_that_was_asked_for_again_never_stands_alone(tmp_path, monkeypatch):
-    write(tmp_path, *pair(AHEAD, noise=0.4), noise=0.4)
-    monkeypatch.setitem(verdicts.SOURCES, 0.4, verdicts.AGAIN[0.4])  # where `write` puts the second answer
-    write(tmp_path, *pair(OPEN, noise=0.4), noise=0.4)
-    monkeypatch.undo()
+def test_a_result_that_was_asked_for_again_never_stands_alone(tmp_path):
+    write(tmp_path, *pair(AHEAD), noise=0.4)
+    write(tmp_path, *pair(OPEN), noise=0.4, name="noise_again")
     said = verdicts.short_answer(tmp_path)[-1]
-    assert "VIMPO is better here. Asked again" in said and said.endswith(
-        "no difference that 5 seeds can show."
+    assert "VIMPO is better here. Asked again, with more trials and other seeds, VIMPO minus GRPO" in said
+    assert said.endswith("no difference that 5 seeds can show.") and "whole group" not in said
+    write(tmp_path, *pair(BEHIND), noise=0.4, name="group_noise")
+    words = [words for words, _ in verdicts.matches_again(0.4, tmp_path)]
+    assert len(words) == 2 and "whole group flipped together" in words[1]
+    assert verdicts.short_answer(tmp_path)[-1].endswith("GRPO is better here.")
+
+
+def test_intervals_are_worked_out_from_the_runs_whatever_the_file_says(tmp_path):
+    grpo, vimpo = pair(OPEN)
+    vimpo["difference"] = {"sampled": {"mean": 0.5, "low": 0.4, "high": 0.6, "seeds": 5, "ahead": 5}}
+    found = verdicts.match(0.0, write(tmp_path, grpo, vimpo))
+    assert found.gap.mean == pytest.approx(-0.004) and found.gap.low == pytest.approx(
+        -0.004 - 2.776445 * 0.02 / 5**0.5
     )
+    assert "other problems would add to them" in verdicts.warnings(found)[0]
+
+
+def test_kept_outcomes_put_the_problems_into_the_interval(tmp_path):
+    rng = np.random.default_rng(0)
+    outcomes = rng.random((2, 5, 64)) < np.array([0.7, 0.75])[:, None, None]
+    arms = pair(OPEN)
+    for side, rows in zip(arms, outcomes, strict=True):
+        for run, row in zip(side["runs"], rows, strict=True):
+            run["outcomes"] = estimates.packed(row, row)
+    found = verdicts.match(0.0, write(tmp_path, *arms))
+    expected = paired_difference(outcomes[1], outcomes[0])
+    assert (found.gap.low, found.gap.high) == (expected.low, expected.high)
+    assert found.over == "seeds and problems" and verdicts.warnings(found) == []
 
 
 def test_a_missing_arm_counts_as_not_measured(tmp_path):
-    unfinished = arm("VIMPO", [0.7]) | {"sampled": None, "runs": []}
+    unfinished = arm("VIMPO", [])
     assert verdicts.match(0.0, write(tmp_path, arm("GRPO", [0.7]), unfinished)) is None
     assert verdicts.match(0.0, write(tmp_path, arm("GRPO", [0.7, 0.71]))) is None
 
 
-def test_one_seed_never_decides(tmp_path):
-    found = verdicts.match(0.0, write(tmp_path, *pair((0.05, 0.02, 0.08, 1), shares=(0.7,))))
-    assert "on one seed, which cannot show a difference" in verdicts.difference(found)
+@pytest.mark.parametrize(("seeds", "words"), [(1, "one seed"), (2, "2 seeds")])
+def test_fewer_than_three_seeds_never_decide(tmp_path, seeds, words):
+    found = verdicts.match(0.0, write(tmp_path, *pair(AHEAD[:seeds], shares=(0.7,) * seeds)))
+    assert f"on {words}, which cannot show a difference" in verdicts.difference(found)
     assert verdicts.who_leads(0.0, tmp_path) == "open"
-    assert verdicts.accuracy(found.first) == "VIMPO 75.0 % (one seed, so no interval over seeds)"
+    assert f"({words}, so no interval over seeds)" in verdicts.accuracy(found.first)
 
 
 def test_without_a_shared_seed_there_is_no_difference(tmp_path):
-    found = verdicts.match(0.0, write(tmp_path, arm("GRPO", [0.7]), arm("VIMPO", [0.8])))
+    vimpo = arm("VIMPO", [0.8, 0.8], missing=(10,))
+    found = verdicts.match(0.0, write(tmp_path, arm("GRPO", [0.7]), vimpo))
     assert found.gap is None and "no seed has a result of both" in verdicts.difference(found)
 
 
 def test_diverged_and_missing_runs_and_edges_are_warned_of(tmp_path):
     grpo = arm("GRPO", [0.7, 0.7, 0.7], missing=(12,))
-    vimpo = arm("VIMPO", [0.7, 0.1, 0.2], OPEN, diverged=(11, 12), at_edge=("beta",))
+    vimpo = arm("VIMPO", [0.7, 0.1, 0.2], diverged=(11, 12), at_edge=("beta",))
     said = " ".join(verdicts.warnings(verdicts.match(0.0, write(tmp_path, grpo, vimpo))))
     assert "GRPO has no result yet for seed 12." in said
     assert "VIMPO diverged with seeds 11, 12: they count as at the last saved step." in said
     assert "Tuning chose beta of VIMPO at the edge of its range" in said
-    assert verdicts.warnings(verdicts.match(0.0, write(tmp_path, *pair(OPEN)))) == []
+    assert len(verdicts.warnings(verdicts.match(0.0, write(tmp_path, *pair(OPEN))))) == 1, (
+        "no outcomes were kept"
+    )
 
 
 @pytest.mark.parametrize(("noisy", "who"), [(BEHIND, "first"), (OPEN, "open"), (AHEAD, "second")])
 def test_who_loses_more_compares_the_two_differences(tmp_path, noisy, who):
     write(tmp_path, *pair(OPEN))
-    write(tmp_path, *pair(noisy, noise=0.25, shares=(0.5, 0.5, 0.5, 0.5, 0.5)), noise=0.25)
+    write(tmp_path, *pair(noisy, shares=(0.5,) * 5), noise=0.25)
     clean, flipped = (verdicts.match(noise, tmp_path) for noise in (0.0, 0.25))
     found, said = verdicts.loss_by_noise(clean, flipped)
     assert found == who
     assert "With 25 % flipped GRPO loses 22.0 points" in said
-    more = OPEN[0] - noisy[0]
+    more = (sum(OPEN) - sum(noisy)) / 5
     assert f"{verdicts.points(more)} points" in said
     assert ("cannot tell" in said) == (who == "open")
 
