@@ -455,6 +455,12 @@ def captions(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> st
             f"Smoothed: each point of a curve or path is the mean of the {window} measurements up to it."
         )
     curves = chosen.curves
+    if set(shown) & {*PATHS, *PATHS.values(), *CREDITS}:
+        problems = sorted({member.config.eval_prompts for arm in chosen.arms for member in arm.members})
+        said.append(
+            f"Accuracies: of the {_listed([str(n) for n in problems])} validation problems that each run measures itself by while it trains. "
+            "docs/results.md has those of 512 test problems."
+        )
     if axis == "tokens" and any(run.tokens_are_estimated for run in curves.values()):
         said.append(
             "Some runs did not count the tokens they sampled: for them it is prompts × group size × mean length, without what "

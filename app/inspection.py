@@ -12,6 +12,7 @@ from app import cache, state
 from app.text import as_code, as_plain
 from vimpo_core import picks, views
 from vimpo_core.config import setting
+from vimpo_core.family import RULES
 from vimpo_core.runs import RunSummary
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState, StopReason, VerdictStatus
 from vimpo_core.visible_text import visible_text
@@ -238,11 +239,18 @@ def pick_beta(source: Source, step: int, notes: list[str]) -> float:
     return st.select_slider(
         "beta",
         sorted({*BETAS, trained, beta}),
-        format_func=lambda b: f"{b:g}" + (" (as trained)" if b == trained else ""),
+        format_func=lambda b: (
+            f"{b:g}" + (f" ({_what_beta_is(source.run.algorithm)})" if b == trained else "")
+        ),
         help=f"{limits['help']} Here it only changes how the same log-probabilities are read.",
         width=190,
         **state.bound("beta", beta),
     )
+
+
+def _what_beta_is(algorithm: str) -> str:
+    """Beta of a run: a rule without it trains without, and a log-ratio can be read at any."""
+    return "as trained" if "beta" in RULES[algorithm].settings else "to read by; trained without"
 
 
 def pick_lambda(source: Source, notes: list[str]) -> float:

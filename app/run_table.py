@@ -67,12 +67,13 @@ class Entry:
 
     @property
     def accuracies(self) -> str:
-        """Newest sampled and greedy accuracy in words; "" before the first measurement."""
+        """Newest sampled and greedy accuracy in words, and of which problems; "" before the first measurement."""
         rows = self.sight.rows if self.sight else []
         values = [(word, last_value(rows, f"{word}_accuracy")) for word in ("sampled", "greedy")]
-        return "  \n".join(
-            f"{word} **{METRICS[f'{word}_accuracy'].text(v)}**" for word, v in values if v is not None
-        ).replace(" %", "\u00a0%")
+        lines = [f"{word} **{METRICS[f'{word}_accuracy'].text(v)}**" for word, v in values if v is not None]
+        if lines:
+            lines.append(f":gray[:small[of {self.run.config.eval_prompts} validation problems]]")
+        return "  \n".join(lines).replace(" %", "\u00a0%")
 
     @property
     def settings(self) -> str:

@@ -13,9 +13,16 @@ from app.components.solutions import StepSolutions
 from app.live import Sight
 from app.settings_form import is_read
 from vimpo_core.config import TrainConfig, flips_text
+from vimpo_core.family import RULES
 from vimpo_core.runs import ACTIVE, JobSummary, RunsDir
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
 
+WHO = (
+    "VIMPO, Value-Implicit Policy Optimization, reads a credit for every token off the policy and its frozen reference. GRPO, Group "
+    "Relative Policy Optimization, gives all tokens of a solution one number: its reward, compared with those of the other solutions to "
+    "the same prompt."
+)
+"""The two algorithms that the form begins with, spelled out where they are first met."""
 RESUMABLE = (RunState.STOPPED, RunState.INTERRUPTED, RunState.DIVERGED)
 _PROBLEM, _NOTE = "train.problem", "train.note"
 
@@ -316,6 +323,20 @@ def newest_solutions(job: Job) -> list[StepSolutions]:
         ]
     except (ValueError, OSError):  # a run that was deleted while it was looked at
         return []
+
+
+def whose_credit(steps: list[StepSolutions]) -> str:
+    """Why the solutions of a rule without token credit have coloured tokens too; "" where none of them is such a rule's."""
+    others = [
+        ALGORITHM_NAMES[s.config.algorithm] for s in steps if "beta" not in RULES[s.config.algorithm].settings
+    ]
+    if not others:
+        return ""
+    names = " and ".join(dict.fromkeys(others))
+    return (
+        f"δ can be read off any policy and its frozen reference, so the tokens of {names} are coloured as well. It is not what {names} "
+        f"{'trains' if len(set(others)) == 1 else 'train'} by: Every rule, on the Inspect page, shows that."
+    )
 
 
 def inspect_view(job: Job) -> dict[str, str]:

@@ -23,6 +23,7 @@ def first_view():
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown("### Train a run")
         tours.button()
+    st.caption(training.WHO, width=820)
     if note := training.take_note():
         st.info(note)
     if last := training.last_job():
@@ -73,6 +74,8 @@ def views(job):
     with page.cell():
         if steps := training.newest_solutions(job):
             solutions(steps, training.inspect_link, key="solutions")
+            if said := training.whose_credit(steps):
+                st.caption(said)
 
 
 def transport(job):

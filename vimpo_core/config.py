@@ -51,7 +51,8 @@ class TrainConfig:
 
     algorithm: str = _setting(
         "vimpo",
-        "The learning rule: VIMPO credits each token, GRPO the whole solution; the Compare page sets all of them side by side.",
+        "The learning rule: VIMPO (Value-Implicit Policy Optimization) credits each token, GRPO (Group Relative Policy Optimization) the whole "
+        "solution; Every rule, on the Inspect page, sets all of them side by side.",
         choices=ALGORITHMS,
     )
     steps: int = _setting(100, "How many updates to make.", low=1, high=10_000, safe=(50, 300))
@@ -221,8 +222,13 @@ class TrainConfig:
     dual_clip: float = _setting(
         10.0, "Bound on the loss of a token with negative advantage.", low=1.0, high=1e6
     )
-    eval_every: int = _setting(10, "Steps between measurements on held-out problems.", low=1, high=10_000)
-    eval_prompts: int = _setting(128, "Held-out problems in a measurement.", low=8, high=4096)
+    eval_every: int = _setting(10, "Steps between measurements on validation problems.", low=1, high=10_000)
+    eval_prompts: int = _setting(
+        128,
+        "Validation problems in a measurement, never trained on; the command line's final numbers use 512 test problems.",
+        low=8,
+        high=4096,
+    )
     snapshot_every: int = _setting(
         5, "Steps between saved adapters: Inspect can score a solution of yours at these.", low=1, high=10_000
     )

@@ -178,7 +178,7 @@ def _sampled_accuracy(value, config, history):
     fewer = (
         f" ({config.eval_prompts} were asked for, there are no more)" if count < config.eval_prompts else ""
     )
-    noise = f"With {count} problems{fewer} it is known to about ±{100 * _noise(value, count):.0f} points."
+    noise = f"With {count} validation problems{fewer} it is known to about ±{100 * _noise(value, count):.0f} points."
     start = first_value(history, "sampled_accuracy")
     if _is_untrained(history) or start is None:
         return f"The reference model before any learning. {noise}"
@@ -453,7 +453,8 @@ METRICS: dict[str, Metric] = {
             "sampled_accuracy",
             "Sampled accuracy",
             "share",
-            "Share of held-out problems solved by one solution sampled at temperature 1.",
+            "Share of the run's validation problems (setting eval_prompts; never trained on) solved by one solution sampled at "
+            "temperature 1. Reports use the test problems instead.",
             "35 to 50 % before training; 70 % and more after 100 steps.",
             "up",
             _sampled_accuracy,
@@ -462,7 +463,8 @@ METRICS: dict[str, Metric] = {
             "greedy_accuracy",
             "Greedy accuracy",
             "share",
-            "Share of held-out problems solved when the most likely token is always taken.",
+            "Share of the run's validation problems (setting eval_prompts; never trained on) solved when the most likely token is "
+            "always taken. Reports use the test problems instead.",
             "About 80 % before training, slowly rising; never much below that.",
             "up",
             _greedy_accuracy,

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import re
 import shutil
 from urllib.parse import parse_qs, urlsplit
 
@@ -60,7 +61,9 @@ def test_without_a_choice_the_bundled_runs_are_shown(runs):
     fake(cache.DEMOS)
     fake(cache.DEMOS, algorithm="grpo")
     fake(runs.path, beta=0.5)
-    assert [arm["label"] for arm in figure(open_compare())["arms"]] == ["GRPO", "VIMPO"]
+    at = open_compare()
+    assert [arm["label"] for arm in figure(at)["arms"]] == ["GRPO", "VIMPO"]
+    assert re.search(r"Accuracies: of the \d+ validation problems", words(at)), "which problems they are of"
 
 
 def test_thirty_runs_are_six_arms_with_their_seeds_and_bands(runs):

@@ -32,6 +32,7 @@ def test_run_is_listed_with_state_advice_step_settings_and_accuracies(runs):
         "flips\u00a020\u00a0%",
         "sampled **",
         "greedy **",
+        "validation problems",
     ):
         assert part in shown
 

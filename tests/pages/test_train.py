@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import expect
 
-from app import cache
+from app import cache, training
+from app.components.solutions import StepSolutions
 from tests.browser import serving, visiting
 from tests.fakes import FakeTrainer, make_fake_run
 from tests.pages.opening import open_page, payloads, widget, words
@@ -203,3 +204,17 @@ def test_zoom_hover_and_open_note_survive_new_steps(runs, browser):
         assert page.locator(".status").inner_text() == hovered
         expect(page.get_by_role("button", name="Show all steps")).to_be_visible()
         expect(page.get_by_role("region", name="About Value loss")).to_be_visible()
+
+
+def test_the_two_algorithms_are_spelled_out_before_anything_is_chosen(runs):
+    said = words(open_page("train"))
+    assert "Value-Implicit Policy Optimization" in said and "Group Relative Policy Optimization" in said
+
+
+def test_coloured_tokens_of_grpo_are_said_to_be_read_off():
+    def step(algorithm):
+        return StepSolutions("r", TrainConfig(algorithm=algorithm), 1, [])
+
+    assert training.whose_credit([step("vimpo"), step("vimpo_value")]) == ""
+    said = training.whose_credit([step("vimpo"), step("grpo")])
+    assert "tokens of GRPO are coloured" in said and "not what GRPO trains by" in said

@@ -3,8 +3,10 @@
 import numpy as np
 
 from vimpo_core import credit
-from vimpo_core.config import TrainConfig
+from vimpo_core.config import TrainConfig, setting
 from vimpo_core.family import RULES, Sampled
+from vimpo_core.paths import DEMOS, ROOT
+from vimpo_core.runs import RunsDir
 from vimpo_core.scorecard import SIGNALS
 
 
@@ -12,6 +14,28 @@ def test_grpo_says_where_it_differs_from_its_paper():
     said, config = RULES["grpo"].differs, TrainConfig(algorithm="grpo")
     assert f"{config.clip_low:g} and {config.clip_high:g}" in said and config.loss_average == "tokens"
     assert "without its KL term" in said and "all tokens of the batch" in said
+
+
+def test_the_help_of_algorithm_names_the_page_that_shows_all_rules():
+    said = setting("algorithm")["help"]
+    assert "Every rule, on the Inspect page" in said and "Compare" not in said
+
+
+def test_the_readme_names_the_problems_of_the_accuracies_that_the_app_shows():
+    shown = []
+    for run_id in ("vimpo-beta-0.1", "vimpo-beta-0.3", "grpo"):
+        with RunsDir(DEMOS, read_only=True).open(run_id) as store:
+            measured = [
+                row["sampled_accuracy"] for row in store.metrics() if row.get("sampled_accuracy") is not None
+            ]
+            shown.append(f"{measured[-1]:.3f}".lstrip("0"))
+            problems = store.config().eval_prompts
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert (
+        f"{problems} validation problems: sampled {shown[0]}, {shown[1]} and {shown[2]} in this order"
+        in readme
+    )
+    assert f"sampled accuracy on {problems} validation problems climbs" in readme
 
 
 def test_dapo_and_vineppo_say_what_of_their_papers_is_not_here():
