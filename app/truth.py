@@ -16,7 +16,7 @@ from vimpo_core.truth import STAGES
 
 KEY = "truth"
 LIMIT_SECONDS = 120
-_REQUEST, _HELD, _SELECTED = "truth.trying", "truth.held", "truth.selected"
+_REQUEST, _HELD, _CANCELLED, _SELECTED = "truth.trying", "truth.held", "truth.cancelled", "truth.selected"
 _TICK_SECONDS = 0.25
 _PATIENCE_SECONDS = 0.3
 _KEPT_SOLUTIONS = 64
@@ -123,7 +123,8 @@ def _status(scene: inspection.Scene, key: tuple, is_going_on: bool) -> None:
             st.progress(done / STAGES[-1], f"{_tries(scene, done)}Trying {coming} times from every prefix…")
             st.button("Cancel", on_click=_cancel, args=(key,))
         elif coming is not None:
-            st.markdown(f"{_tries(scene, done)}Cancelled before {coming}.")
+            how = "Cancelled" if st.session_state.get(_CANCELLED) == key else "Stopped"
+            st.markdown(f"{_tries(scene, done)}{how} before {coming}.")
             st.button("Go on", icon=":material/refresh:", on_click=_go_on)
     if not is_going_on and coming is None:
         st.caption(f"{_tries(scene, done)}{_provenance(scene)}")
@@ -179,13 +180,14 @@ def _look_under(trace, step: int) -> None:
 
 
 def _cancel(key: tuple) -> None:
-    st.session_state[_HELD] = key
+    st.session_state[_HELD] = st.session_state[_CANCELLED] = key
     if request := waiting.pending(_REQUEST):
         request.future.cancel()
 
 
 def _go_on() -> None:
     st.session_state.pop(_HELD, None)
+    st.session_state.pop(_CANCELLED, None)
     waiting.forget(_REQUEST)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -82,14 +83,24 @@ def _parser() -> argparse.ArgumentParser:
             "--runs-dir", type=_folder, default=default_runs_dir(), help="Folder of runs (default: runs/)."
         )
 
+    def with_final_problems(added):
+        added.add_argument(
+            "--final-problems",
+            type=_count,
+            default=reports.TEST_PROMPTS,
+            help=f"Test problems it is measured on at the end, 0 for none (default: {reports.TEST_PROMPTS}).",
+        )
+
     train = command("train", _train, "Train one run and measure it on the test problems.")
     for f in dataclasses.fields(TrainConfig):
         _add_setting(train, f)
     train.add_argument("--name", default="", help="What to call the run.")
+    with_final_problems(train)
     with_runs_dir(train)
 
     resume = command("resume", _resume, "Go on with a stopped or interrupted run, bit for bit.")
     resume.add_argument("run_id", metavar="RUN_ID")
+    with_final_problems(resume)
     with_runs_dir(resume)
 
     fork = command("fork", _fork, "Go on from an earlier step of a run with other settings, as a new run.")
@@ -104,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     for f in dataclasses.fields(TrainConfig):
         _add_setting(fork, f, default=None)
     fork.add_argument("--name", default="", help="What to call the fork.")
+    with_final_problems(fork)
     with_runs_dir(fork)
 
     evaluate = command(
@@ -227,6 +239,12 @@ def _path(typed: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _count(typed: str) -> int:
+    if not typed.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 on, got {typed!r}")
+    return int(typed)
+
+
 def _folder(typed: str) -> Path:
     return _path(typed).absolute()
 
@@ -259,12 +277,12 @@ def _train(arguments) -> int:
             print(f"note: {remark}", file=sys.stderr)
     runs = RunsDir(arguments.runs_dir)
     job_id = runs.submit([config], arguments.name)
-    return _work_on(runs, job_id, arguments.json)
+    return _work_on(runs, job_id, arguments)
 
 
 def _resume(arguments) -> int:
     runs = RunsDir(arguments.runs_dir)
-    return _work_on(runs, runs.resume([arguments.run_id]), arguments.json)
+    return _work_on(runs, runs.resume([arguments.run_id]), arguments)
 
 
 def _fork(arguments) -> int:
@@ -279,10 +297,10 @@ def _fork(arguments) -> int:
     job_id = runs.fork(
         arguments.run_id, arguments.step, config, arguments.optimizer, arguments.name, source=source
     )
-    return _work_on(runs, job_id, arguments.json)
+    return _work_on(runs, job_id, arguments)
 
 
-def _work_on(runs: RunsDir, job_id: str, as_json: bool) -> int:
+def _work_on(runs: RunsDir, job_id: str, arguments) -> int:
     """Train a job here, or, when another worker is busy in this folder, wait for its turn; then report."""
     from vimpo_core import worker
 
@@ -299,9 +317,15 @@ def _work_on(runs: RunsDir, job_id: str, as_json: bool) -> int:
 
         if not train():
             _follow(runs, store, bar, train)
-    report = reports.training_report(store)
-    _print(report, as_json)
+    with tqdm(desc="final measurement", unit="solution", file=sys.stderr, delay=1) as bar:
+        report = reports.training_report(store, arguments.final_problems, functools.partial(_show_share, bar))
+    _print(report, arguments.json)
     return _exit_code(store)
+
+
+def _show_share(bar, done: int, total: int) -> None:
+    bar.total = total
+    bar.update(done - bar.n)
 
 
 def _follow(runs: RunsDir, store, bar, train: Callable[[], bool]) -> None:

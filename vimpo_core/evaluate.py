@@ -2,41 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vimpo_core import models, sampler
 from vimpo_core.intervals import Share, wilson
 from vimpo_core.models import LanguageModel
 from vimpo_core.tasks.chain import ChainTask, held_out
 
+_ROWS = 128
+"""Problems that are sampled together: bounds memory, changes no result."""
+
+Told = Callable[[int, int], None]
+"""Is told how many solutions are judged, and of how many."""
+
 
 def accuracies(
-    policy: LanguageModel, model, task: ChainTask, split: str, prompts: int, seed: int
+    policy: LanguageModel,
+    model,
+    task: ChainTask,
+    split: str,
+    prompts: int,
+    seed: int,
+    told: Told | None = None,
 ) -> dict[str, Share]:
     """Share of right answers, with 95% intervals over that many different problems: {"sampled": Share, "greedy": Share}.
 
     Arguments as in `outcomes`.
     """
-    found = outcomes(policy, model, task, split, prompts, seed)
+    found = outcomes(policy, model, task, split, prompts, seed, told)
     return {how: wilson(sum(right), len(right)) for how, right in found.items()}
 
 
 def outcomes(
-    policy: LanguageModel, model, task: ChainTask, split: str, prompts: int, seed: int
+    policy: LanguageModel,
+    model,
+    task: ChainTask,
+    split: str,
+    prompts: int,
+    seed: int,
+    told: Told | None = None,
 ) -> dict[str, list[bool]]:
     """Which problems are solved: by one sample each ("sampled") and by the most probable tokens ("greedy").
 
     Args:
         policy: for tokenizer and end token; model: what is sampled, the adapter folded in.
         prompts: fewer are measured where the split holds fewer. split: "validation" while training, "test" for reports; the problems are the same for every run.
+        told: how far it is.
     """
     problems = held_out(task, split, prompts)
-    ids = [models.encode_prompt(policy, p.prompt) for p in problems]
+    uniforms = sampler.uniforms_of(seed, len(problems), task.max_new_tokens)
     found = {}
     for how in ("sampled", "greedy"):
-        rollouts = sampler.sample(
-            model, ids, 1, task.max_new_tokens, policy.end_ids, policy.pad_id, seed, greedy=how == "greedy"
-        )
-        found[how] = [
-            task.verify(p, models.completion_text(policy, r.ids, task.end), r.finish_reason).reward == 1
-            for p, r in zip(problems, rollouts, strict=True)
-        ]
+        found[how] = []
+        for start in range(0, len(problems), _ROWS):
+            some = problems[start : start + _ROWS]
+            rollouts = sampler.sample(
+                model,
+                [models.encode_prompt(policy, p.prompt) for p in some],
+                1,
+                task.max_new_tokens,
+                policy.end_ids,
+                policy.pad_id,
+                seed,
+                greedy=how == "greedy",
+                uniforms=uniforms[start : start + _ROWS],
+            )
+            found[how] += [
+                task.verify(p, models.completion_text(policy, r.ids, task.end), r.finish_reason).reward == 1
+                for p, r in zip(some, rollouts, strict=True)
+            ]
+            if told is not None:
+                told(sum(map(len, found.values())), 2 * len(problems))
     return found

@@ -14,13 +14,18 @@ TEST_PROMPTS = 512
 
 
 def evaluate_run(
-    store: RunStore, step: int | None = None, prompts: int = TEST_PROMPTS, seed: int = 0
+    store: RunStore,
+    step: int | None = None,
+    prompts: int = TEST_PROMPTS,
+    seed: int = 0,
+    told: Callable[[int, int], None] | None = None,
 ) -> dict:
     """Accuracies of a run's snapshot on test problems, with 95% intervals. Imports torch.
 
     Args:
         step: a snapshot step; None takes the newest.
         seed: of the sampled solutions.
+        told: how many solutions are judged, and of how many.
 
     Raises:
         ValueError: no snapshot at that step (those that exist are named), a damaged one, or no prompts.
@@ -34,7 +39,7 @@ def evaluate_run(
     step = newest_snapshot(store) if step is None else step
     policy, task = load_snapshot(store.run_dir, step), ChainTask(store.config().operands)
     with models.merged(policy) as model:
-        found = evaluate.accuracies(policy, model, task, "test", prompts, seed)
+        found = evaluate.accuracies(policy, model, task, "test", prompts, seed, told)
     report = {
         "run_id": store.run_id,
         "step": step,
@@ -55,8 +60,10 @@ def newest_snapshot(store: RunStore) -> int:
     return steps[-1]
 
 
-def training_report(store: RunStore) -> dict:
-    """Totals of a run and, once it has a snapshot, its accuracies on the test problems. Imports torch."""
+def training_report(
+    store: RunStore, problems: int = TEST_PROMPTS, told: Callable[[int, int], None] | None = None
+) -> dict:
+    """Totals of a run and, once it has a snapshot, its accuracies on that many test problems (0: none). Imports torch."""
     config, rows = store.config(), store.metrics()
     report = {
         "run_id": store.run_id,
@@ -70,8 +77,8 @@ def training_report(store: RunStore) -> dict:
         "greedy_accuracy": None,
         "cpu_seconds": sum(row["cpu_seconds"] for row in rows),
     }
-    if store.snapshot_steps():
-        measured = evaluate_run(store)
+    if problems and store.snapshot_steps():
+        measured = evaluate_run(store, prompts=problems, told=told)
         report |= {"evaluated_step": measured.pop("step")} | {
             k: v for k, v in measured.items() if k != "run_id"
         }

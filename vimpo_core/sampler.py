@@ -60,7 +60,7 @@ def sample(
     decoder, logits = decoding.start(model, ids, attention, repeats, longest)
 
     rows = torch.arange(len(owner), device=device)  # which rollout each row of the batch is
-    uniforms = (_uniforms(seed, len(rows), longest) if uniforms is None else uniforms).to(device)
+    uniforms = (uniforms_of(seed, len(rows), longest) if uniforms is None else uniforms).to(device)
     tokens = torch.full((len(rows), longest), pad_id, device=device)
     logprobs = torch.zeros((len(rows), longest), device=device)
     lengths = torch.zeros(len(rows), dtype=torch.long, device=device)
@@ -92,7 +92,8 @@ def _check_length(model, starts, max_new_tokens) -> None:
         raise ValueError(too_long(longest, limit))
 
 
-def _uniforms(seed, rows, length):
+def uniforms_of(seed: int, rows: int, length: int) -> torch.Tensor:
+    """The draws that a seed stands for, float64 [rows, length] in [0, 1)."""
     return torch.rand((rows, length), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 

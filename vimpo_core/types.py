@@ -129,6 +129,11 @@ class CreditTrace:
     def completion_text(self) -> str:
         return "".join(self.text)
 
+    def written(self, end: str) -> str:
+        """The completion as a task reads it: the end token, whatever its own text, as the task's mark `end`."""
+        has_ended = self.finish_reason == StopReason.EOS and bool(self.text)
+        return "".join(self.text[:-1]) + end if has_ended else "".join(self.text)
+
     def with_(self, **changes) -> CreditTrace:
         """A copy with some fields replaced."""
         return replace(self, **changes)

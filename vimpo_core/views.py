@@ -19,7 +19,7 @@ import numpy as np
 from vimpo_core import credit
 from vimpo_core.family import RULES
 from vimpo_core.tasks import chain
-from vimpo_core.types import CreditTrace
+from vimpo_core.types import CreditTrace, StopReason
 from vimpo_core.visible_text import visible_text
 
 NATS_DECIMALS = 3
@@ -371,17 +371,22 @@ def reward_decimals(beta: float) -> int:
 
 
 def step_starts(trace: CreditTrace) -> list[int]:
-    """Index of the first token of each step: lines where the solution has some, else the chain task's separators."""
-    if any("\n" in t for t in trace.text):
-        ends = re.compile(r"\n")
-    elif chain.parse(trace.prompt_text.removesuffix("=")) is not None:
-        ends = re.compile(f"[{chain.SEPARATORS}]$")
-    else:
-        return [0] if trace.text else []
+    """Index of the first token of each step: lines where the solution has some, else the chain task's separators.
+
+    A step begins with the token that holds its first character, be it ";1".
+    """
+    if not trace.text:
+        return []
     last = len(trace.text) - 1
-    return (
-        [0, *(i + 1 for i, t in enumerate(trace.text) if i < last and ends.search(t))] if trace.text else []
-    )
+    if any("\n" in t for t in trace.text):
+        return [0, *(i + 1 for i, t in enumerate(trace.text) if i < last and "\n" in t)]
+    if chain.parse(trace.prompt_text.removesuffix("=")) is None:
+        return [0]
+    # The end token is no separator, whatever its own text: "</s>".
+    body = trace.text[:last] if trace.finish_reason == StopReason.EOS else trace.text
+    after = [m.end() for m in re.finditer(f"[{chain.SEPARATORS}]", "".join(body))]
+    ends = np.cumsum([len(t) for t in trace.text])
+    return sorted({0, *(int(i) for i in np.searchsorted(ends, after, side="right") if i <= last)})
 
 
 def mistake_note(trace: CreditTrace) -> str:
@@ -389,7 +394,7 @@ def mistake_note(trace: CreditTrace) -> str:
     if trace.first_wrong is None:
         return ""
     is_chain = chain.parse(trace.prompt_text.removesuffix("=")) is not None
-    slip = chain.name_of_slip(trace.prompt_text, trace.completion_text) if is_chain else ""
+    slip = chain.name_of_slip(trace.prompt_text, trace.written(chain.END)) if is_chain else ""
     note = visible_text(slip) if slip else "first wrong token"
     return note if len(note) <= _LONGEST_NOTE else note[: _LONGEST_NOTE - 1] + "…"
 

@@ -99,6 +99,18 @@ def test_cancel_keeps_what_was_found_and_go_on_resumes(runs, trying):
     assert drawn(at)["rollouts"] == STAGES[-1] and trying.asked[-1][-1] == STAGES[-1]
 
 
+@pytest.mark.parametrize("error", [TimeoutError(), RuntimeError("gone")])
+def test_a_request_that_failed_was_not_cancelled_by_anybody(runs, trying, error):
+    make_fake_run(runs.path, steps=10)
+    at = open_truth(step=10)
+    trying.futures[-1].set_exception(error)
+    again(at)
+    assert "Stopped before 16" in words(at) and "Cancelled" not in words(at)
+    trying.answers = 1
+    at = press(press(at, "Go on"), "Cancel")
+    assert "Cancelled before 64" in words(at)
+
+
 def test_beta_moves_the_curves_without_new_tries(runs, trying):
     make_fake_run(runs.path, steps=10)
     trying.answers = 3

@@ -16,6 +16,7 @@ from vimpo_core import cli
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import ROOT
 from vimpo_core.runs import RunsDir
+from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.types import RunState
 
 COMMANDS = (
@@ -424,3 +425,42 @@ def test_a_damaged_run_is_one_sentence_everywhere(tmp_path, capsys):
     assert cli.main(["runs", "--runs-dir", str(tmp_path), "--json"]) == 0
     (line,) = last_line(capsys.readouterr().out)["runs"]
     assert (line["run_id"], line["state"]) == ("vimpo-1", "interrupted")
+
+
+# ---- the final measurement
+
+
+def test_the_final_measurement_can_be_turned_off_or_made_smaller(tmp_path, capsys):
+    few = [
+        "--runs-dir",
+        str(tmp_path),
+        "--steps",
+        "1",
+        "--prompts-per-step",
+        "2",
+        "--group-size",
+        "2",
+        "--eval-prompts",
+        "8",
+    ]
+    assert cli.main(["train", *few, "--final-problems", "0", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["sampled_accuracy"] is None and "n_prompts" not in report
+    assert cli.main(["train", *few, "--final-problems", "9", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["n_prompts"] == 9 and 0 <= report["sampled_accuracy"] <= 1
+    with pytest.raises(SystemExit):
+        cli.main(["train", *few, "--final-problems", "-1"])
+    assert "must be a whole number from 0 on, got '-1'" in capsys.readouterr().err
+
+
+def test_a_measurement_in_parts_is_the_measurement_and_says_how_far_it_is(moved_policy, monkeypatch):
+    from vimpo_core import evaluate
+
+    def measured(told=None):
+        return evaluate.outcomes(moved_policy, moved_policy.bare, ChainTask(4), "test", 40, 3, told)
+
+    whole, told = measured(), []
+    monkeypatch.setattr(evaluate, "_ROWS", 16)
+    assert measured(lambda *share: told.append(share)) == whole
+    assert told == [(16, 80), (32, 80), (40, 80), (56, 80), (72, 80), (80, 80)]

@@ -322,7 +322,7 @@ def test_a_command_that_waits_trains_by_itself_once_the_worker_was_killed(tmp_pa
     second = runs.submit([CONFIG])
     monkeypatch.setattr(cli, "_LOOK_SECONDS", 0.05)
     monkeypatch.setattr(worker, "main", functools.partial(worker.main, make_trainer=FakeTrainer))
-    monkeypatch.setattr(cli.reports, "training_report", lambda store: {"run_id": store.run_id})
+    monkeypatch.setattr(cli.reports, "training_report", lambda store, *_: {"run_id": store.run_id})
     looks, reached = [], cli._reached
 
     def killing_at_the_third_look(store):

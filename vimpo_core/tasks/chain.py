@@ -101,9 +101,8 @@ class ChainTask:
         """The last step is the answer, a plain number; a solution cut off before its end mark has none."""
         text = _SPACE.sub("", completion)
         if finish_reason is not StopReason.EOS or not text.endswith(END):
-            return Verdict(
-                VerdictStatus.REJECTED, reason=f"the solution did not end within {len(completion)} characters"
-            )
+            reason = f"the solution did not end within {self.max_new_tokens} tokens"
+            return Verdict(VerdictStatus.REJECTED, reason=reason)
         answer = re.split(f"[{SEPARATORS}]", text[:-1])[-1]
         verdict = check_answer(answer, problem.gold)
         if verdict.status is VerdictStatus.CORRECT and answer != problem.gold:  # 062, +62, 62.0

@@ -1,0 +1,240 @@
+"""Whatever the tokenizer: a completion is a text that goes on. What it reads as, how it is typed again, where it goes wrong."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import models as kinds
+from transformers import PreTrainedTokenizerFast
+
+from tests.real import solutions
+from vimpo_core import model_trial, models, views
+from vimpo_core.tasks.chain import ChainTask, first_wrong
+from vimpo_core.traces import token_of_character
+from vimpo_core.types import CreditTrace, StopReason
+
+TEXTS = [prompt + solution for prompt, solution in solutions(ChainTask(4), 60)]
+SPACED = [text.replace(";", " ").replace("=", "= ") for text in TEXTS]
+BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+
+
+def begins_with(tokenizer) -> None:
+    """The post-processor of Llama and Gemma: a begin token in front of every text."""
+    ids = [(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=ids)
+
+
+def unigram(prepend="always"):
+    """SentencePiece-like: spaces are written into the tokens, one is put in front of every text."""
+    tokenizer = Tokenizer(kinds.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prepend)
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme=prepend)
+    alphabet = [*"0123456789+-*=;,/.", "▁"]
+    special = ["<unk>", "<s>", "</s>"]
+    tokenizer.train_from_iterator(
+        SPACED,
+        trainers.UnigramTrainer(
+            vocab_size=80,
+            special_tokens=special,
+            unk_token="<unk>",
+            initial_alphabet=alphabet,
+            show_progress=False,
+        ),
+    )
+    begins_with(tokenizer)
+    return tokenizer
+
+
+def llama_like():
+    """BPE on bytes as a fall-back, the space put in front by the normalizer and taken away by the decoder."""
+    tokens = ["<unk>", "<s>", "</s>", *BYTES, *"0123456789+-*=;,/.", "▁", "▁9", ";1", "12"]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(
+        kinds.BPE(
+            vocabulary,
+            [("▁", "9"), (";", "1"), ("1", "2")],
+            unk_token="<unk>",
+            byte_fallback=True,
+            fuse_unk=True,
+        )
+    )
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    begins_with(tokenizer)
+    return tokenizer
+
+
+def byte_level(add_prefix_space):
+    tokenizer = Tokenizer(kinds.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(
+        TEXTS,
+        trainers.BpeTrainer(
+            vocab_size=300,
+            special_tokens=["<unk>", "<s>", "</s>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    return tokenizer
+
+
+def word_piece():
+    tokenizer = Tokenizer(
+        kinds.WordLevel(
+            {"<unk>": 0, "<s>": 1, "</s>": 2} | {c: i + 3 for i, c in enumerate("0123456789+-*=;,/.")},
+            "<unk>",
+        )
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+MADE = {
+    "unigram": unigram,
+    "unigram, first": lambda: unigram("first"),
+    "llama": llama_like,
+    "byte level": lambda: byte_level(False),
+    "byte level, prefix space": lambda: byte_level(True),
+}
+_known = {}
+
+
+def language_model(name):
+    if name not in _known:
+        if name == "bundled":
+            _known[name] = models.load()
+        else:
+            made = {**MADE, "word piece": word_piece}[name]()
+            fast = PreTrainedTokenizerFast(
+                tokenizer_object=made, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+            )
+            _known[name] = models.LanguageModel(None, None, fast, name)
+    return _known[name]
+
+
+EVERY = pytest.mark.parametrize("name", [*MADE, "bundled"])
+
+
+@EVERY
+@given(text=st.text("0123456789+-*=;,/", max_size=30), end=st.sampled_from(["", "."]))
+def test_a_typed_completion_comes_back_as_it_was_typed(name, text, end):
+    policy = language_model(name)
+    ids = models.encode_completion(policy, text + end, ".")
+    assert models.completion_text(policy, ids, ".") == text + end
+    assert "".join(models.token_texts(policy, ids[: len(ids) - len(end)])) == text
+
+
+@EVERY
+@given(chance=st.randoms(use_true_random=False))
+def test_the_tokens_of_a_sampled_completion_read_as_its_text_does(name, chance):
+    """Any tokens in any order, but for bytes that are no characters."""
+    policy = language_model(name)
+    whole = [i for i in range(len(policy.tokenizer)) if "<0x" not in policy.text_of(i)]
+    ids = [chance.choice(whole) for _ in range(12)]
+    texts = models.token_texts(policy, ids)
+    assert len(texts) == len(ids)
+    ends = [policy.text_of(i) for i in policy.end_ids if i == ids[-1]]
+    assert "".join(texts) == models.completion_text(policy, ids, ends[0] if ends else "")
+
+
+@pytest.mark.parametrize("name", ["unigram", "llama"])
+def test_spaces_between_numbers_stay_and_the_first_token_has_its_own(name):
+    """ "24 3 62" used to be shown as "24362", and a solution typed in got a space in front."""
+    policy = language_model(name)
+    ids = models.encode(policy, "24 3 62")
+    assert models.completion_text(policy, ids, ".") == "".join(models.token_texts(policy, ids)) == "24 3 62"
+    spaced = models.encode(policy, " 9+2")
+    assert models.completion_text(policy, spaced, ".") == " 9+2"
+    assert spaced != models.encode(policy, "9+2")
+
+
+@EVERY
+def test_a_prompt_begins_as_the_tokenizer_begins_it(name):
+    policy = language_model(name)
+    ids = models.encode_prompt(policy, "9+2=")
+    assert ids == tuple(policy.tokenizer("9+2=")["input_ids"])
+    begins = name in ("unigram", "unigram, first", "llama")
+    assert (
+        (policy.tokenizer.bos_token_id in ids)
+        == (begins and ids[0] == policy.tokenizer.bos_token_id)
+        == begins
+    )
+    assert policy.tokenizer.bos_token_id not in models.encode(policy, "9+2=") or not begins
+
+
+def test_an_end_token_that_the_tokenizer_adds_behind_is_not_part_of_a_prompt():
+    tokenizer = llama_like()
+    special = [(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=special)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    )
+    policy = models.LanguageModel(None, None, fast, "test")
+    assert models.encode_prompt(policy, "9+2=") == models.encode_prompt(language_model("llama"), "9+2=")
+
+
+def test_the_bundled_models_prompts_are_what_they_were():
+    assert models.encode_prompt(language_model("bundled"), "9+2*3=") == (10, 11, 3, 13, 4, 14)
+
+
+@pytest.mark.parametrize("name", ["llama", "byte level"])
+def test_bytes_that_are_shown_go_back_as_the_characters_they_are(name):
+    policy = language_model(name)
+    ids = models.encode_completion(policy, "9é;1.", ".")
+    assert models.token_texts(policy, ids)[1:3] == ("<0xC3>", "<0xA9>")
+    shown = "".join(models.token_texts(policy, ids))
+    assert "<0xC3><0xA9>" in shown
+    assert models.encode_completion(policy, shown, ".") == ids
+    assert (
+        "".join(models.token_texts(policy, models.encode(policy, "<0xC3>"))) == "<0xC3>"
+    )  # no character: as typed
+
+
+@EVERY
+def test_the_mistake_is_on_the_token_that_holds_it(name):
+    policy, prompt, solution = language_model(name), "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
+    ids = models.encode_completion(policy, solution, ".")
+    texts = models.token_texts(policy, ids)
+    character = first_wrong(prompt, models.completion_text(policy, ids, "."))
+    token = token_of_character(texts, character)
+    start = len("".join(texts[:token]))
+    assert character == 17
+    assert start <= character < start + len(texts[token])
+
+
+@pytest.mark.parametrize("name", ["unigram", "llama", "byte level"])
+def test_steps_and_the_mistakes_words_do_not_depend_on_the_end_token(name):
+    policy, prompt, solution = language_model(name), "9+2+9+7*6=", "9+2+9+42;11+9+42;20+42;52."
+    ids = models.encode_completion(policy, solution, ".")
+    texts = models.token_texts(policy, ids)
+    trace = CreditTrace(
+        step=0, group_id=0, sample_idx=0, prompt_text=prompt, prompt_ids=(), gold="62", reward=0.0, group_mean_reward=0.0,
+        finish_reason=StopReason.EOS, ids=np.array(ids), text=texts, mask=np.ones(len(ids), dtype=bool),
+        first_wrong=len(ids) - 2,
+    )  # fmt: skip
+    assert texts[-1] == "</s>"
+    assert views.mistake_note(trace) == "20+42 became 52"
+    starts = views.step_starts(trace)
+    assert len(starts) == 4
+    offsets = np.cumsum([0, *map(len, texts)])
+    for start, character in zip(starts, (0, 9, 17, 23), strict=True):
+        assert offsets[start] <= character < offsets[start + 1]
+
+
+def test_a_tokenizer_that_changes_texts_is_told_so():
+    """Joining by spaces is not a lack of characters."""
+    with pytest.raises(
+        ValueError, match=r"the model's tokenizer changes the problem: '9\+2=' comes back as '9 \+ 2 ='"
+    ):
+        models.encode_prompt(language_model("word piece"), "9+2=", "problem")
+
+
+def test_a_task_that_the_tokenizer_cannot_say_is_refused_before_a_run():
+    with pytest.raises(ValueError, match="the model's tokenizer changes the problem"):
+        model_trial.check_task(language_model("word piece"), ChainTask(4))
