@@ -165,6 +165,13 @@ def sentences(reports: Sequence[dict]) -> dict[str, list[str]]:
     return said
 
 
+CONCENTRATION = (
+    "Gini and tokens in effect say on how few tokens of a solution a signal lies, whatever its sign. Gini: 0 where all tokens have the "
+    "same, near 1 where one has all. Tokens in effect: (Σ |c|)² / Σ c², the solution's length where it is flat, 1 where one token has "
+    "all. At either end a token signal degenerates: flat, it tells no tokens apart; on one token, it says nothing of the others."
+)
+
+
 def as_markdown(said: dict[str, list[str]], kind: str) -> str:
     """Heading and sentences of one kind; "" where there are none."""
     lines = "\n".join(f"- {sentence}" for sentence in said.get(kind, ()))

@@ -83,6 +83,7 @@ def show(asked, reports):
                 st.markdown(scorecards.as_markdown(said, kind))
     with st.expander("The same in numbers"):
         st.table(table(reports))
+        st.caption(scorecards.CONCENTRATION)
     st.markdown("**Reproduce** these numbers")
     st.code(scorecards.commands(reports, asked), language="bash", wrap_lines=True)
     instructive(asked, reports[0])

@@ -403,11 +403,22 @@ def _truth(arguments) -> int:
         if f"{name}_low" in bounds and value is not None:
             report[name] = f"{value:.4g} ({bounds[f'{name}_low']:.4g} to {bounds[f'{name}_high']:.4g})"
     _print(report, False)
-    print(f"{'first wrong token':<28}{'top-1':>7}{'top-3':>7}{'AUC':>7}   95% interval of AUC")
+    print(
+        f"{'first wrong token':<28}{'top-1':>7}{'top-3':>7}{'AUC':>7}   95% interval of AUC   Gini   tokens in effect"
+    )
     for name, found in signals.items():
         shares = "".join(f"{found[key]:>7.3f}" for key in ("top1", "top3", "auc"))
-        print(f"{name:<28}{shares}   {found['auc_low']:.3f} to {found['auc_high']:.3f}")
+        print(
+            f"{name:<28}{shares}   {found['auc_low']:.3f} to {found['auc_high']:.3f}{_concentration(found)}"
+        )
     return 0
+
+
+def _concentration(found: dict) -> str:
+    """Gini and effective tokens of a signal in the columns of `_truth`; a dash where it is 0 everywhere."""
+    if found["gini"] is None:
+        return f"{'-':>13}{'-':>19}"
+    return f"{found['gini']:>13.2f}{found['effective_tokens']:>19.1f}"
 
 
 def _experiment(arguments) -> int:

@@ -39,7 +39,7 @@ def findings(report: dict) -> list[Finding]:
             _against_chance(report),
             *_whitened(report),
         ]
-    found += [*_pearson(report), *_values(report)]
+    found += [*_concentration(report), *_pearson(report), *_values(report)]
     order = ("warning", "loses", "wins", "open")
     return sorted((f for f in found if f), key=lambda f: order.index(f.kind))
 
@@ -163,6 +163,35 @@ def _whitened(report):
     )
 
 
+_DEGENERATE = 1.1
+"""Effective tokens below which credit lies on one token, and by which factor of all it must fall short to tell tokens apart."""
+
+
+def _concentration(report):
+    """Whether credit degenerates: all on one token, or the same on all of them."""
+    implied = report["signals"].get("implied_advantage", {})
+    tokens, length = implied.get("effective_tokens"), report.get("mean_tokens")
+    if tokens is None or length is None:
+        return
+    rivals = [
+        f"{NAMES[name]} on {_1(found['effective_tokens'])} ({_2(found['gini'])})"
+        for name in ("surprisal_policy", "grpo")
+        if (found := report["signals"].get(name, {})).get("effective_tokens") is not None
+    ]
+    said = (
+        f"Implied credit δ lies in effect on {_1(tokens)} of {_1(length)} tokens of a wrong solution (Gini {_2(implied['gini'])}"
+        f"; 0 would be all tokens alike, 1 all on one)"
+    )
+    if tokens < _DEGENERATE:
+        verdict = "It degenerates to a single token: of the others it says nothing."
+    elif tokens * _DEGENERATE > length:
+        verdict = "It is nearly flat: it hardly tells tokens apart."
+    else:
+        verdict = "It neither degenerates to one token nor is it flat."
+    beside = f", {' and '.join(rivals)}" if rivals else ""
+    yield Finding("open", f"{said}{beside}. {verdict}")
+
+
 def _pearson(report):
     value = report["pearson_advantage"]
     if value is None:
@@ -221,6 +250,10 @@ def _with_interval(numbers, key, signed: bool = True) -> str:
 
 def _3(value: float) -> str:
     return f"{value:.3f}".replace("-", "−")
+
+
+def _1(value: float) -> str:
+    return f"{value:.1f}"
 
 
 def _2(value: float) -> str:

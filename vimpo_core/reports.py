@@ -134,7 +134,8 @@ def truth_report(
 ) -> dict:
     """How right a snapshot's credit is on one of `scorecard.SETS`, as JSON. Imports torch.
 
-    Signals look for the first wrong token of `n_solutions` wrong solutions; Pearson and RMSE compare the credit of
+    Signals look for the first wrong token of `n_solutions` wrong solutions, `mean_tokens` long; `gini` and `effective_tokens`
+    say on how few of their tokens each lies (`scorecard.Concentration`). Pearson and RMSE compare the credit of
     `n_compared` solutions, right and wrong, with Monte Carlo. Intervals are 95%, by bootstrap over solutions; null where
     a number is not defined, such as the correlation of credit that is 0 everywhere (step 0). `lead_of_implied`: the
     implied advantage minus each other signal on the same solutions. `instructive`: see that module.
@@ -157,6 +158,7 @@ def truth_report(
     chosen = solution_sets.solution_set(policy, task, which, solutions, seed, step)
     truths = solution_sets.policy_values(policy, task, chosen.mixed, rollouts, seed, on_progress)
     found = scorecard.localisation(chosen.wrong, config.beta, config.gae_lambda, seed)
+    spread = scorecard.concentration(chosen.wrong, config.beta, config.gae_lambda, seed)
     lead = scorecard.lead_of_implied(chosen.wrong, config.beta, config.gae_lambda, seed)
     agreed = scorecard.agreement(chosen.mixed, truths, config.beta, seed)
     report = {
@@ -174,9 +176,10 @@ def truth_report(
         "reward_noise": config.reward_noise,
         "reward_noise_unit": config.reward_noise_unit,
         "signals": {
-            name: _with_bounds({k: getattr(signal, k) for k in ("top1", "top3", "auc")})
+            name: _with_bounds({k: getattr(signal, k) for k in ("top1", "top3", "auc")} | vars(spread[name]))
             for name, signal in found.items()
         },
+        "mean_tokens": mean_length(chosen.wrong),
         "lead_of_implied": {
             name: _with_bounds({k: getattr(ahead, k) for k in ("top1", "top3", "auc")})
             for name, ahead in lead.items()
@@ -186,6 +189,11 @@ def truth_report(
     names = ("pearson_advantage", "value_rmse", "constant_rmse", "start_rmse", "rmse_reduction")
     report |= _with_bounds({name: getattr(agreed, name) for name in names})
     return report | {"monte_carlo_rmse": agreed.monte_carlo_rmse}
+
+
+def mean_length(traces: list[CreditTrace]) -> float | None:
+    """Tokens a solution, None where there is no solution."""
+    return sum(len(t.ids) for t in traces) / len(traces) if traces else None
 
 
 def _with_bounds(measured: dict) -> dict:

@@ -1,4 +1,5 @@
-"""How well per-token signals find the first wrong token, and how well the implied credit tracks Monte Carlo. NumPy only.
+"""How well per-token signals find the first wrong token, on how few tokens they lie, and how well the implied credit tracks
+Monte Carlo. NumPy only.
 
 Every signal is turned so that larger means more suspicious. Equal numbers are no finding: the tokens that tie share the
 places they hold, so a flat signal names the first wrong token of T tokens with top-1 = 1/T and has AUC 1/2.
@@ -65,6 +66,18 @@ class Localisation:
     top1: Measured
     top3: Measured
     auc: Measured
+
+
+@dataclass(frozen=True)
+class Concentration:
+    """On how few tokens of a solution a signal lies, averaged over solutions (arXiv 2606.00257). Its sign does not count.
+
+    gini: Gini coefficient of the magnitudes, 0 where all tokens have the same, (T - 1) / T where one has all;
+    effective_tokens: (sum |c|)^2 / sum c^2, T and 1 there. nan where the signal is 0 on every token of every solution.
+    """
+
+    gini: Measured
+    effective_tokens: Measured
 
 
 @dataclass(frozen=True)
@@ -155,6 +168,42 @@ def localisation(
     """
     rows = _localised(traces, beta, gae_lambda, seed)
     return {name: _averaged(found, seed) for name, found in rows.items()}
+
+
+def concentrate(signal: np.ndarray) -> tuple[float, float]:
+    """gini and effective_tokens of one solution (see `Concentration`): float [T], T >= 1; nan where it is 0 everywhere."""
+    sizes = np.sort(np.abs(np.asarray(signal, dtype=np.float64)))
+    if not sizes[-1] > 0:
+        return float("nan"), float("nan")
+    sizes = sizes / sizes[-1]  # the largest is 1, so that no square underflows
+    count, total = len(sizes), sizes.sum()
+    weights = 2 * np.arange(1, count + 1) - count - 1
+    return float((weights * sizes).sum() / (count * total)), float(total**2 / (sizes**2).sum())
+
+
+def concentration(
+    traces: Sequence[CreditTrace], beta: float, gae_lambda: float, seed: int = 0
+) -> dict[str, Concentration]:
+    """Every signal's `Concentration` over the wrong solutions among `traces` with a known first wrong token; {} if none.
+
+    Arguments as in `localisation`, whose solutions these are.
+    """
+    wrong = [i for i, trace in enumerate(traces) if is_localisable(trace)]
+    if not wrong:
+        return {}
+    found = signals(traces, beta, gae_lambda, seed)
+    return {
+        name: Concentration(*_means([concentrate(of[i]) for i in wrong], seed)) for name, of in found.items()
+    }
+
+
+def _means(rows, seed) -> list[Measured]:
+    """The mean of each column over the solutions where it is defined, with its interval."""
+    kept = np.array([row for row in rows if np.isfinite(row).all()])
+    if not len(kept):
+        return [Measured(float("nan"), float("nan"), float("nan"))] * 2
+    low, high = bootstrap_bounds(lambda sums: sums / len(kept), kept, seed)
+    return [Measured(*map(float, m)) for m in zip(kept.mean(axis=0), low, high, strict=True)]
 
 
 def lead_of_implied(
@@ -254,8 +303,8 @@ def _noise(truth) -> np.ndarray:
 
 
 def _flat(trace) -> float:
-    # Any constant ranks alike; without a group there is no baseline to compare the reward with.
-    return trace.group_mean_reward - trace.reward if np.isfinite(trace.group_mean_reward) else 0.0
+    # Any constant ranks and spreads alike; without a group there is no baseline to compare the reward with.
+    return trace.group_mean_reward - trace.reward if np.isfinite(trace.group_mean_reward) else 1.0
 
 
 def _array(values) -> np.ndarray:

@@ -12,6 +12,8 @@ from app.components.hues import SHADES
 from vimpo_core.findings import NAMES, over_seeds
 
 MEASURES = {"top1": "top-1", "top3": "top-3", "auc": "AUC"}
+CONCENTRATION = {"gini": ("Gini", 2), "effective_tokens": ("tokens in effect", 1)}
+"""On how few tokens a signal lies: for the table alone. Digits after the point."""
 _OTHERS = {"light": "#5b6470", "dark": "#a9b2bd"}
 
 
@@ -64,4 +66,17 @@ def table(reports: Sequence[dict]) -> dict[str, list[str]]:
         label: ["{:.3f} ({:.3f} to {:.3f})".format(*marks[name][key]) for name in names]
         for key, label in MEASURES.items()
     }
+    columns |= {
+        label: [
+            _over_runs([report["signals"][name].get(key) for report in reports], digits) for name in names
+        ]
+        for key, (label, digits) in CONCENTRATION.items()
+    }
     return {"signal": [NAMES[name] for name in names], **columns}
+
+
+def _over_runs(values: Sequence[float | None], digits: int) -> str:
+    """Their mean; a dash where a run has none."""
+    if any(value is None for value in values):
+        return "–"
+    return f"{sum(values) / len(values):.{digits}f}"

@@ -53,6 +53,29 @@ def test_a_lead_in_one_measure_alone_names_that_measure(decides, leaves_open, op
     assert f"better than surprisal of the reference by {decides}, while {leaves_open} leaves it open" in won
 
 
+@pytest.mark.parametrize(
+    ("tokens", "gini", "verdict"),
+    [
+        (1.05, 0.95, "degenerates to a single token"),
+        (4.2, 0.61, "neither degenerates"),
+        (19.5, 0.04, "nearly flat"),
+    ],
+)
+def test_whether_credit_degenerates_is_said_with_its_numbers(tokens, gini, verdict):
+    made = report(mean_tokens=20.0)
+    made["signals"]["implied_advantage"] |= {"gini": gini, "effective_tokens": tokens}
+    made["signals"]["grpo"] |= {"gini": 0.0, "effective_tokens": 20.0}
+    told = said(made, "open")
+    assert f"lies in effect on {tokens:.1f} of 20.0 tokens of a wrong solution (Gini {gini:.2f}" in told
+    assert verdict in told and "flat (GRPO) on 20.0 (0.00)" in told
+
+
+def test_credit_that_is_0_everywhere_is_not_said_to_degenerate():
+    made = report(mean_tokens=20.0)
+    made["signals"]["implied_advantage"] |= {"gini": None, "effective_tokens": None}
+    assert "in effect" not in said(made, "open")
+
+
 def test_an_interval_that_holds_zero_decides_nothing():
     made = report()
     made["lead_of_implied"]["surprisal_policy"] = numbers(-0.01, -0.03, 0.01, "top1", "top3", "auc")

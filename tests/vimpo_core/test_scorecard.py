@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.real import SMALL, moved
 from vimpo_core import cli, scorecard, tabular, views
 from vimpo_core.intervals import bootstrap_bounds
-from vimpo_core.scorecard import agreement, localisation, localise, signals
+from vimpo_core.scorecard import agreement, concentrate, concentration, localisation, localise, signals
 from vimpo_core.tasks.chain import ChainTask, first_wrong, split_of, student_solution, with_drawn_separators
 from vimpo_core.truth import PrefixValues
 from vimpo_core.types import CreditTrace, StopReason
@@ -88,6 +88,39 @@ def test_a_signal_that_is_not_finite_or_does_not_reach_is_refused():
     for suspicion, wrong in [([1.0, np.nan], 0), ([1.0, 2.0], 2), ([], 0)]:
         with pytest.raises(ValueError, match="a signal needs a finite number for each token"):
             localise(np.array(suspicion), wrong)
+
+
+@pytest.mark.parametrize(
+    ("signal", "gini", "effective"),
+    [
+        ([0.3, 0.3, 0.3, 0.3], 0, 4),  # all alike
+        ([0, 0, -5, 0], 3 / 4, 1),  # all on one of four
+        ([1, -3], 1 / 4, 16 / 10),  # (2 - 3) 1 + (4 - 3) 3 over 2 x 4; 4^2 / (1 + 9)
+        ([2, 1, 0], 4 / 9, 9 / 5),  # (2 x 1 - 4) 0 + 0 x 1 + 2 x 2 over 3 x 3; 3^2 / 5
+        ([1e-200, -3e-200], 1 / 4, 16 / 10),  # whatever the unit
+        ([7], 0, 1),
+    ],
+)
+def test_concentration_by_hand(signal, gini, effective):
+    assert concentrate(np.array(signal, float)) == (pytest.approx(gini), pytest.approx(effective))
+
+
+def test_a_signal_that_is_0_everywhere_has_no_concentration():
+    assert np.isnan(concentrate(np.zeros(3))).all()
+
+
+def test_concentration_is_the_mean_over_the_wrong_solutions_where_it_is_defined():
+    one = make_trace([-1.0, -3.0], [-1.0, -1.0], wrong_at=1)  # delta 0, -2 beta: all on one token
+    same = make_trace([-2.0, -2.0], [-1.0, -1.0], wrong_at=0)  # -beta, -beta: alike
+    still = make_trace([-1.0, -1.0], [-1.0, -1.0], wrong_at=0)  # credit 0 everywhere
+    right = make_trace([-1.0, -9.0], [-1.0, -1.0], reward=1.0)
+    found = concentration([one, same, still, right], 0.1, 1.0)
+    assert found["implied_advantage"].gini.mean == pytest.approx((1 / 2 + 0) / 2)
+    assert found["implied_advantage"].effective_tokens.mean == pytest.approx((1 + 2) / 2)
+    assert found["surprisal_reference"].effective_tokens.mean == pytest.approx(2)
+    only = concentration([still], 0.1, 1.0)["implied_advantage"]
+    assert np.isnan([only.gini.mean, only.effective_tokens.low]).all()
+    assert concentration([right], 0.1, 1.0) == {}
 
 
 def test_every_signal_points_at_what_it_should():
@@ -344,8 +377,10 @@ def test_the_command_ends_with_the_promised_object(real_run, capsys):
     assert (report["n_solutions"], report["n_compared"], report["rollouts"], report["seed"]) == (6, 6, 8, 3)
     assert report["signals"].keys() == scorecard.SIGNALS.keys()
     for found in report["signals"].values():
-        assert found.keys() == {f"{k}{e}" for k in ("top1", "top3", "auc") for e in ("", "_low", "_high")}
-        assert all(found[f"{k}_low"] <= found[k] <= found[f"{k}_high"] for k in ("top1", "top3", "auc"))
+        measures = ("top1", "top3", "auc", "gini", "effective_tokens")
+        assert found.keys() == {f"{k}{e}" for k in measures for e in ("", "_low", "_high")}
+        assert all(found[f"{k}_low"] <= found[k] <= found[f"{k}_high"] for k in measures)
+    assert report["signals"]["grpo"]["effective_tokens"] == pytest.approx(report["mean_tokens"])
     for name in ("pearson_advantage", "value_rmse", "constant_rmse"):
         assert report[f"{name}_low"] <= report[name] <= report[f"{name}_high"]
     assert report["command"].startswith(f"python -m vimpo_core truth {real_run.name} --step 2 --set own")
