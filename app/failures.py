@@ -12,6 +12,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.components.curve_plots import curve_plots
 from app.text import as_plain, as_sentence
+from vimpo_core import bases
 from vimpo_core.failures import FAILURES, Failure, Point
 from vimpo_core.lab_service import Told, lab_service
 
@@ -67,8 +68,13 @@ def warm_up() -> None:
 _lock = threading.Lock()
 
 
-@st.cache_resource(max_entries=1, show_spinner=False)
 def _demonstrations() -> dict[tuple[str, int], Demonstration]:
+    return _demonstrations_on(bases.stamp("bundled"))
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _demonstrations_on(model: tuple) -> dict[tuple[str, int], Demonstration]:
+    """Those that were made with the bundled model as its files are now."""
     return {}
 
 
@@ -134,7 +140,7 @@ def _cancel(key: str, seed: int) -> None:
         if running.is_left_to_others(_session()):
             st.session_state[_left(key, seed)] = running
             return
-        del _demonstrations()[key, seed]
+        _demonstrations().pop((key, seed), None)
     running.future.cancel()
     lab_service().warm_up_failures()  # its process is killed: the next one starts now, not at the next press
 
@@ -142,7 +148,7 @@ def _cancel(key: str, seed: int) -> None:
 def _again(key: str, seed: int, old: Demonstration) -> None:
     with _lock:
         if _demonstrations().get((key, seed)) is old:  # else somebody else pressed it just now
-            del _demonstrations()[key, seed]
+            _demonstrations().pop((key, seed), None)
     _start(key, seed)
 
 

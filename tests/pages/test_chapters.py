@@ -24,7 +24,7 @@ def lab(monkeypatch, tmp_path):
     for module in (levers_view, failures_view):
         monkeypatch.setattr(module, "lab_service", lambda: stub)
         module.warm_up.clear()
-    failures_view._demonstrations.clear()
+    failures_view._demonstrations_on.clear()
     return stub
 
 

@@ -36,7 +36,7 @@ def lab(monkeypatch):
     stub = StubLab()
     monkeypatch.setattr(failures_view, "lab_service", lambda: stub)
     failures_view.warm_up.clear()
-    failures_view._demonstrations.clear()
+    failures_view._demonstrations_on.clear()
     return stub
 
 

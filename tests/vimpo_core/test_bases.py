@@ -163,6 +163,8 @@ def test_an_experiment_is_not_mixed_from_two_networks(tmp_path):
     for _ in range(2):  # a refused run is no reason to refuse the others
         with pytest.raises(ValueError, match=f"run {first} of this experiment was trained with other base"):
             carry_out(jobs[1])
+    refused = RunStore.open(tmp_path / "runs" / jobs[1].run_id)
+    assert refused.state() == RunState.STOPPED and "Put the old model back" in refused.message()
     shutil.copytree(BUNDLED_MODEL, base, dirs_exist_ok=True)
     carry_out(jobs[1])
 

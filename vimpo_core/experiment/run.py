@@ -83,8 +83,12 @@ def _patient_lock(store: RunStore):
 def _train(store: RunStore, make_trainer: MakeTrainer, parent: int | None) -> None:
     if store.state() in _ENDED:
         return
-    trainer = trainer_of(store, make_trainer)
-    _refuse_mixture(store)
+    try:
+        trainer = trainer_of(store, make_trainer)
+        _refuse_mixture(store)
+    except ValueError as error:
+        store.set_state(RunState.STOPPED, f"It could not start: {error}")
+        raise
     drive([(store, _Thin(trainer, store.config()))], lambda: "play" if _lives(parent) else "stop")
     if store.state() not in _ENDED:
         raise RunFailed(f"run {store.run_id} is {store.state()}. {store.message()}".strip())
