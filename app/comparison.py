@@ -25,7 +25,7 @@ from vimpo_core import comparison
 from vimpo_core.comparison import AXES, Arm, Curves, Difference, Member, Number
 from vimpo_core.experiment.results import RESULT_NAME
 from vimpo_core.intervals import MIN_SEEDS
-from vimpo_core.metrics import METRICS
+from vimpo_core.metrics import METRICS, validation_problems
 from vimpo_core.runs import ACTIVE
 from vimpo_core.store import RunStore
 
@@ -456,7 +456,9 @@ def captions(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> st
         )
     curves = chosen.curves
     if set(shown) & {*PATHS, *PATHS.values(), *CREDITS}:
-        problems = sorted({member.config.eval_prompts for arm in chosen.arms for member in arm.members})
+        problems = sorted(
+            {validation_problems(member.config) for arm in chosen.arms for member in arm.members}
+        )
         said.append(
             f"Accuracies: of the {_listed([str(n) for n in problems])} validation problems that each run measures itself by while it trains. "
             "docs/results.md has those of 512 test problems."

@@ -14,7 +14,7 @@ from vimpo_core import runs as runs_folder
 from vimpo_core.comparison import setting_text
 from vimpo_core.config import flips_text
 from vimpo_core.family import RULES
-from vimpo_core.metrics import METRICS, last_value
+from vimpo_core.metrics import METRICS, last_value, validation_problems
 from vimpo_core.run_bin import Deleted
 from vimpo_core.runs import ACTIVE, RunsDir, RunSummary
 
@@ -72,7 +72,7 @@ class Entry:
         values = [(word, last_value(rows, f"{word}_accuracy")) for word in ("sampled", "greedy")]
         lines = [f"{word} **{METRICS[f'{word}_accuracy'].text(v)}**" for word, v in values if v is not None]
         if lines:
-            lines.append(f":gray[:small[of {self.run.config.eval_prompts} validation problems]]")
+            lines.append(f":gray[:small[of {validation_problems(self.run.config)} validation problems]]")
         return "  \n".join(lines).replace(" %", "\u00a0%")
 
     @property

@@ -160,7 +160,7 @@ def _early(config: TrainConfig, history: Sequence[Row]) -> bool:
     return not history or history[-1]["step"] <= max(config.warmup_steps, 10)
 
 
-def _problems(config: TrainConfig) -> int:
+def validation_problems(config: TrainConfig) -> int:
     """How many held-out problems a measurement has: those asked for, or all there are."""
     return len(held_out(ChainTask(config.operands), "validation", config.eval_prompts))
 
@@ -174,7 +174,7 @@ def _noise(share: float, count: int) -> float:
 
 
 def _sampled_accuracy(value, config, history):
-    count = _problems(config)
+    count = validation_problems(config)
     fewer = (
         f" ({config.eval_prompts} were asked for, there are no more)" if count < config.eval_prompts else ""
     )
@@ -200,7 +200,7 @@ def _greedy_accuracy(value, config, history):
     if sampled is not None and value < sampled - 0.03:
         return "Greedy below sampled is unusual: the most likely token is often the wrong one. Read some solutions."
     start = first_value(history, "greedy_accuracy")
-    if start is not None and value < start - _noise(start, _problems(config)):
+    if start is not None and value < start - _noise(start, validation_problems(config)):
         return f"It fell from {_percent(start)}: training has damaged what the reference could do. Lower the learning rate."
     gap = (
         f" The gap to sampled accuracy ({_percent(sampled)}) is what the dice still cost."

@@ -186,7 +186,7 @@ def test_the_noise_of_an_accuracy_is_that_of_the_problems_there_are():
     """3 operands have 477 held-out problems, however many are asked for."""
     few = said("sampled_accuracy", 0.5, step=0, operands=3, eval_prompts=4096)
     assert few == (
-        "The reference model before any learning. With 477 problems (4096 were asked for, there are no more) it is known to "
+        "The reference model before any learning. With 477 validation problems (4096 were asked for, there are no more) it is known to "
         "about ±5 points."
     )
     assert "With 128 problems it is known to about ±9 points." in said("sampled_accuracy", 0.5, step=0)
