@@ -147,6 +147,15 @@ def _described(config, experience):
     return {name: float(value) for name, value in metrics.items()}
 
 
+def never_by_reference(experience: Experience) -> tuple[int, str] | None:
+    """(token id, prompt) of the first sampled token that the reference gives probability 0; None if it can say them all."""
+    never = (experience.scores.ref_logprobs == -torch.inf) & experience.batch.completion_mask
+    if not never.any():
+        return None
+    row, place = never.nonzero()[0].tolist()
+    return experience.rollouts[row].ids[place], experience.problems[row].prompt
+
+
 def _half_square(residual):
     return float(0.5 * (residual**2).mean())
 

@@ -57,8 +57,13 @@ class Metric:
         if value is None:
             return self._absent(config, history)
         if not math.isfinite(value):
-            return "Not a finite number: the run has diverged here. Lower the learning rate or c_A."
+            return self._not_finite(config)
         return self.judge(value, config, history)
+
+    def _not_finite(self, config: TrainConfig) -> str:
+        if self.name in ("kl_mean", "value_loss") and not RULES[config.algorithm].value:
+            return "Not a finite number: the reference gives a sampled token probability 0. This rule does not train on it."
+        return "Not a finite number: the run has diverged here. Lower the learning rate or c_A."
 
     def _absent(self, config: TrainConfig, history: Sequence[Row]) -> str:
         if history and self.name in history[-1]:

@@ -302,10 +302,7 @@ class Trainer:
             limit = self.config.max_grad_norm or math.inf
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit).item()
             if not np.isfinite([norm, *metrics.values()]).all():
-                raise Diverged(
-                    f"the loss or its gradient was not finite at step {step} (gradient norm {norm:g}); the last good "
-                    f"step is kept. Lower learning_rate (now {self.config.learning_rate:g}) or actor_coef."
-                )
+                raise Diverged(self._why_not_finite(step, experience, norm))
             seen.append(metrics | {"grad_norm": norm})
             if not is_last:
                 for group in self.optimizer.param_groups:
@@ -323,6 +320,21 @@ class Trainer:
                 experience.batch.completion_mask,
             )
         return found | {"learning_rate": rate}
+
+    def _why_not_finite(self, step, experience, norm) -> str:
+        """What, where and what to do: of a reference that rules a sampled token out no learning rate is to blame."""
+        if never := algorithms.never_by_reference(experience):
+            token, prompt = never
+            return (
+                f"the reference gives the sampled token {token} probability 0 at step {step} (problem {prompt!r}), so that "
+                "log(pi/pi_ref) is infinite; the last good step is kept. Use a reference that can say every token of the "
+                "policy, or a rule that does not read it, such as grpo."
+            )
+        reads_coef = "actor_coef" in RULES[self.config.algorithm].settings
+        return (
+            f"the loss or its gradient was not finite at step {step} (gradient norm {norm:g}); the last good "
+            f"step is kept. Lower learning_rate (now {self.config.learning_rate:g}){' or actor_coef' if reads_coef else ''}."
+        )
 
     def _backward(self, config, experience, fresh) -> dict[str, float]:
         """Gradient of the loss into the adapter, `micro_batch_size` rows at a time.

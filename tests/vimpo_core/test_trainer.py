@@ -762,3 +762,29 @@ def test_a_policy_away_from_the_reference_is_measured_on_all_that_dapo_drew():
     assert found["grpo"]["kl_mean"] > 1e-3
     for name in ("kl_mean", "entropy_mean", "residual_ratio", "value_loss", "length_mean"):
         assert found["dapo"][name] == pytest.approx(found["grpo"][name], rel=1e-5), name
+
+
+def test_a_reference_that_rules_a_sampled_token_out_is_named_and_not_the_learning_rate(monkeypatch):
+    trainer = Trainer(SMALL)
+    real = trainer._score
+
+    def scored(*arguments, **named):
+        found = real(*arguments, **named)
+        found.ref_logprobs[1, 2] = -math.inf
+        return found
+
+    monkeypatch.setattr(trainer, "_score", scored)
+    with pytest.raises(Diverged) as caught:
+        trainer.step()
+    said = str(caught.value)
+    rollouts = Trainer(SMALL).step().traces
+    assert said.startswith(
+        f"the reference gives the sampled token {rollouts[1].ids[2]} probability 0 at step 0 (problem"
+    )
+    assert rollouts[1].prompt_text in said and "earning rate" not in said and "learning_rate" not in said
+
+
+def test_a_rule_without_an_actor_weight_is_not_told_to_lower_it(monkeypatch):
+    poison(monkeypatch, at_call=1)
+    with pytest.raises(Diverged, match=r"Lower learning_rate \(now 0\.001\)\.$"):
+        Trainer(small(algorithm="grpo")).step()
