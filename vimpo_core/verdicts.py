@@ -143,14 +143,6 @@ def difference(found: Match, how: str = HOW) -> str:
     )
 
 
-def accuracy(side: Side) -> str:
-    """ "VIMPO 74.1 % (95 % 72.0 to 76.2, 5 seeds)"; without an interval where there is one seed only."""
-    mean = f"{side.name} {100 * side.mean:.1f} %"
-    if side.low is None:
-        return f"{mean} ({'one seed' if len(side.seeds) == 1 else f'{len(side.seeds)} seeds'}, so no interval over seeds)"
-    return f"{mean} (95 % {100 * side.low:.1f} to {100 * side.high:.1f}, {len(side.seeds)} seeds)"
-
-
 def price(found: Match) -> str:
     """What tuning tried and chose for both arms, and what a run of each cost; "" where an arm was not tuned."""
     sides = (found.second, found.first)
@@ -172,7 +164,8 @@ def warnings(found: Match) -> list[str]:
     said = []
     if found.over == "seeds":
         said.append(
-            "Outcomes were not kept problem by problem: these intervals are over seeds, and other problems would add to them."
+            "Outcomes were not kept problem by problem: differences have an interval over seeds alone, to which other problems would "
+            "add, and accuracies have none."
         )
     for side in (found.second, found.first):
         if side.missing:

@@ -49,7 +49,7 @@ def figure(intervals: Sequence[Interval], theme: str, title: str):
             marker={"color": colour, "size": 7, "symbol": "circle-open"},
             hovertemplate="one seed: %{x:.1%}<extra></extra>",
         )  # fmt: skip
-    chart.update_xaxes(tickformat=".0%", title_text="95 % interval; small circles are single seeds")
+    chart.update_xaxes(tickformat=".0%", title_text=_axis(intervals))
     chart.update_yaxes(tickfont_size=17, ticksuffix="  ")
     chart.update_layout(
         height=110 + 70 * len(intervals), margin={"l": 8, "r": 16, "t": 44, "b": 8}, font_size=15,
@@ -71,3 +71,8 @@ def _bars(one: Interval, colour: str) -> dict | None:
 
 def _bounds(one: Interval) -> str:
     return "" if one.low is None else f" ({one.low:.1%} to {one.high:.1%})"
+
+
+def _axis(intervals: Sequence[Interval]) -> str:
+    seeds = "small circles are single seeds"
+    return seeds if any(one.low is None for one in intervals) else f"95 % interval; {seeds}"

@@ -1,8 +1,8 @@
 """Means and intervals of an experiment, from its runs as results.json has them. NumPy only.
 
 A run keeps its outcomes problem by problem, so results.json alone is enough to work every interval out again. Files written
-before outcomes were kept have one accuracy a run: their intervals are over seeds alone and leave out what other problems
-would have changed; `over` says which of the two an experiment has.
+before outcomes were kept have one accuracy a run: differences then have an interval over seeds alone, which leaves out what
+other problems would have changed, and accuracies, where that is most of it, have none; `over` says which an experiment has.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ def of_arm(runs: Sequence[dict], baseline: Sequence[dict] | None) -> dict:
 
 
 def accuracy(runs: Sequence[dict], how: str) -> Estimate | None:
-    """Share of problems solved; None without a run."""
+    """Share of problems solved, without bounds where outcomes were not kept; None without a run."""
     if have_outcomes(runs):
         return intervals.two_way(_matrix(runs, how), 0.0, 1.0)
-    return intervals.over_seeds([run[how] for run in runs], 0.0, 1.0)
+    return Estimate(float(np.mean([run[how] for run in runs])), None, None, len(runs)) if runs else None
 
 
 def difference(runs: Sequence[dict], baseline: Sequence[dict], how: str) -> Difference | None:

@@ -78,8 +78,7 @@ def _block(found: dict, block: dict, i: int, drawn: list[str]) -> list:
     parts = [
         Heading(2, f"Results: {block['label']}" if block["label"] else "Results"),
         Paragraph(
-            f"Share of {found['test_prompts']} test problems solved, mean over seeds with its 95% interval over "
-            f"{estimates.over(found)}."
+            f"Share of {found['test_prompts']} test problems solved, mean over seeds{_its_interval(found)}."
         ),
         _accuracies(arms),
     ]
@@ -293,11 +292,16 @@ def _how_made(found: dict) -> list:
     ]
 
 
+def _its_interval(found: dict) -> str:
+    over = estimates.over(found)
+    return f" with its 95% interval over {over}" if over == "seeds and problems" else ""
+
+
 def _intervals(found: dict) -> str:
     kept = {
         "seeds and problems": "accuracies and their differences over seeds and problems (analysis of variance; t for the seeds' part)",
-        "seeds": "accuracies and their differences by t over seeds alone, as outcomes problem by problem were not kept: other "
-        "problems would add to them",
+        "seeds": "differences of accuracies by t over seeds alone, as outcomes problem by problem were not kept: other problems "
+        "would add to them; accuracies therefore without",
     }[estimates.over(found)]
     tuning = "What another tuning would have chosen is in none of them. " if found["tune"] else ""
     return (
