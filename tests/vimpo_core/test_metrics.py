@@ -189,4 +189,6 @@ def test_the_noise_of_an_accuracy_is_that_of_the_problems_there_are():
         "The reference model before any learning. With 477 validation problems (4096 were asked for, there are no more) it is known to "
         "about ±5 points."
     )
-    assert "With 128 problems it is known to about ±9 points." in said("sampled_accuracy", 0.5, step=0)
+    assert "With 128 validation problems it is known to about ±9 points." in said(
+        "sampled_accuracy", 0.5, step=0
+    )
