@@ -14,6 +14,7 @@ from app.components.curve_plots import curve_plots
 from app.text import as_plain, as_sentence
 from vimpo_core import bases
 from vimpo_core.failures import FAILURES, Failure, Point
+from vimpo_core.files import in_words
 from vimpo_core.lab_service import Told, lab_service
 
 LIMIT_SECONDS = 90
@@ -125,7 +126,7 @@ def _start(key: str, seed: int) -> None:
             future = lab_service().reproduce(key, seed, told, timeout=LIMIT_SECONDS)
         except (OSError, RuntimeError) as error:
             st.session_state[_problem_key(key, seed)] = (
-                f"The training could not be started ({error}). Try it again."
+                f"The training could not be started. {in_words(error)} Try it again."
             )
             return
         _demonstrations()[key, seed] = Demonstration(told, future)

@@ -14,6 +14,7 @@ from vimpo_core import runs as runs_folder
 from vimpo_core.comparison import setting_text
 from vimpo_core.config import flips_text
 from vimpo_core.family import RULES
+from vimpo_core.files import in_words
 from vimpo_core.metrics import METRICS, last_value, validation_problems
 from vimpo_core.run_bin import Deleted
 from vimpo_core.runs import ACTIVE, RunsDir, RunSummary
@@ -184,7 +185,7 @@ def resume(entry: Entry) -> None:
         entry.folder.resume([entry.run.run_id])
         entry.folder.ensure_worker()
     except (ValueError, OSError) as error:
-        st.session_state[_PROBLEM] = str(error)
+        st.session_state[_PROBLEM] = in_words(error)
 
 
 def restore(entry: str) -> None:
@@ -192,7 +193,7 @@ def restore(entry: str) -> None:
     try:
         runs_dir().restore(entry)
     except (ValueError, OSError) as error:
-        st.session_state[_PROBLEM] = str(error)
+        st.session_state[_PROBLEM] = in_words(error)
 
 
 def take_problem() -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.text import as_plain
+from app.text import as_plain, as_sentence
 from vimpo_core.config import Advice, TrainConfig, advice, setting
 from vimpo_core.family import RULES
 from vimpo_core.tasks.chain import typical_length
@@ -148,7 +148,7 @@ def settings_form(
         try:
             start(configs, name)
         except (ValueError, OSError) as error:
-            st.warning(str(error), icon=":material/error:")
+            st.warning(as_sentence(error), icon=":material/error:")
 
 
 def typed(name: str):

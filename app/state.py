@@ -78,4 +78,5 @@ def _write(name: str, key: str, *forget: str) -> None:
 def _drop(name: str, text: str, default: Any, notes: list[str]) -> None:
     st.query_params.pop(name, None)
     shown = text if len(text) <= 30 else text[:30] + "…"
-    notes.append(f"The link asks for {name} {shown!r}, which is not there; showing {default} instead.")
+    instead = "" if default is None or default == "" else f"; showing {default} instead"
+    notes.append(f"The link asks for {name} {shown!r}, which is not there{instead}.")

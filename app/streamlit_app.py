@@ -13,6 +13,7 @@ def main():
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
     from app.routes import navigation
+    from app.text import as_plain, as_sentence
     from vimpo_core.paths import default_runs_dir
 
     st.set_page_config(page_title="VIMPO Lab", layout="wide")
@@ -21,12 +22,12 @@ def main():
     try:
         default_runs_dir()
     except ValueError as error:
-        st.error(f"VIMPO_RUNS_DIR: {error}.", icon=":material/error:")
+        st.error(as_plain(f"VIMPO_RUNS_DIR: {error}."), icon=":material/error:")
         return
     try:
         page.run()
     except FileNotFoundError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(as_sentence(error), icon=":material/error:")
 
 
 # Worker processes re-import the main module under another name: they must not run the page.

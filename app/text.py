@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from vimpo_core.family import RULES
+from vimpo_core.files import in_words
 from vimpo_core.visible_text import visible_text
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&])")
@@ -20,9 +22,12 @@ def as_plain(text: str) -> str:
 
 
 def as_sentence(message: object) -> str:
-    """An error or message as literal markdown, starting with a capital. It may quote what somebody typed."""
-    sentence = str(message)
-    return as_plain(sentence[:1].upper() + sentence[1:])
+    """An error or message as literal markdown, starting with a capital unless it starts with a name such as vimpo-6. It may
+    quote what somebody typed; an error of the system is told in words."""
+    sentence = in_words(message) if isinstance(message, Exception) else str(message)
+    first = sentence.split(maxsplit=1)[:1]
+    is_word = bool(first) and first[0].rstrip(",:;").isalpha() and first[0] not in RULES
+    return as_plain(sentence[:1].upper() + sentence[1:] if is_word else sentence)
 
 
 def signed(value: float, decimals: int = 2) -> str:

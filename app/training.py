@@ -14,6 +14,7 @@ from app.live import Sight
 from app.settings_form import is_read
 from vimpo_core.config import TrainConfig, flips_text
 from vimpo_core.family import RULES
+from vimpo_core.files import in_words
 from vimpo_core.runs import ACTIVE, JobSummary, RunsDir
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
 
@@ -186,7 +187,7 @@ def act(job: Job, command: str) -> None:
         else:
             runs.command(job.job_id, command)
     except (ValueError, OSError) as error:
-        st.session_state[_PROBLEM] = str(error)
+        st.session_state[_PROBLEM] = in_words(error)
 
 
 def take_problem() -> str:

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import _peers
 from vimpo_core import credit, intervals, losses, scorecard
+from vimpo_core.files import write_whole
 from vimpo_core.paths import ROOT
 
 PAGE = ROOT / "docs" / "parity.md"
@@ -539,7 +540,7 @@ def main() -> None:
     if problem := _peers.missing():
         parser.exit(2, f"{problem}\n")
     found = rows()
-    PAGE.write_text(page(found), encoding="utf-8")
+    write_whole(PAGE, page(found))
     unexplained = [row for row in found if not row.is_explained]
     if arguments.json:
         print(json.dumps({"rows": [asdict(row) for row in found], "unexplained": len(unexplained)}))

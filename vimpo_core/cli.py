@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from vimpo_core import reports
+from vimpo_core import files, reports
 from vimpo_core.config import TrainConfig, advice, setting
 from vimpo_core.forks import OPTIMIZERS, steps_to_replay
 from vimpo_core.formats import export as exporting
@@ -43,17 +43,26 @@ from vimpo_core.types import RUN_STATE_ADVICE, RunState
 
 _LOOK_SECONDS = 0.5
 UNFINISHED = 3
+BROKEN_PIPE = 141
 INTERRUPTED = 130
-"""What a shell reports of a program that Ctrl-C ended."""
+"""What a shell reports of a program that wrote to nobody, and of one that Ctrl-C ended."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(
+            stream, "reconfigure"
+        ):  # a name that the terminal cannot write must not end the list it stands in
+            stream.reconfigure(errors="backslashreplace")
     try:
         parsed = _parser().parse_args(arguments)
         return parsed.run(parsed)
+    except BrokenPipeError:  # who read our output has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {files.in_words(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # outside the steps, where the worker turns it into "stop"
         print("interrupted; every committed step is kept.", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from vimpo_core import kept_reports, second_reading
 from vimpo_core.config import TrainConfig
 from vimpo_core.reports import training_report, truth_report
 from vimpo_core.scorecard import SETS
-from vimpo_core.store import RunStore
+from vimpo_core.store import RunStore, is_run
 from vimpo_core.types import RunState
 
 SEED = 0
@@ -41,17 +41,27 @@ def make_demos(
         name: TrainConfig(**settings, seed=SEED, steps=steps or STEPS, snapshot_every=EVERY, eval_every=5)
         for name, settings in DEMOS.items()
     }
+    for name in configs:
+        if (folder / name).exists() and not is_run(folder / name):
+            raise ValueError(
+                f"{folder / name} is not a run of this lab and is left alone. Choose another --out."
+            )
+    folder.mkdir(parents=True, exist_ok=True)
     total = sum(config.steps + 1 for config in configs.values())
     reports: list[dict] = []
     done = 0
     for name, config in configs.items():
-        shutil.rmtree(folder / name, ignore_errors=True)
 
         def show(_store, record, before=done):
             if on_step:
                 on_step(before + record.step + 1, total)
 
-        reports.append(_make_demo(folder / name, config, show))
+        # Made under another name first: what was there stays until the new one is whole.
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=folder) as making:
+            reports.append(_make_demo(Path(making) / name, config, show))
+            if (folder / name).exists():
+                (folder / name).rename(Path(making) / f"old-{name}")
+            (Path(making) / name).rename(folder / name)
         done += config.steps + 1
     return reports
 

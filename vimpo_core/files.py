@@ -47,6 +47,9 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
     Raises OSError naming `path`; what was there before is untouched.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a terminal has no half
+        path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        return
     target = Path(os.path.realpath(path))
     hidden = target.with_name(f".{secrets.token_hex(8)}.writing")
     try:

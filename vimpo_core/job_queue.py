@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vimpo_core.store import StoreError, is_disk_full
+from vimpo_core.store import StoreError, is_disk_full, reason
 from vimpo_core.types import RunState
 
 Command = Literal["play", "pause", "step", "stop"]
@@ -144,6 +144,11 @@ class JobQueue:
                 f"{_QUEUE_VERSION}). Update VIMPO Lab, or choose another runs folder."
             )
         if version == 0:
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise ValueError(
+                    f"{self._path.name} in {self._path.parent.name} is another program's database, so it is left alone. Choose "
+                    "another runs folder."
+                )
             connection.executescript(
                 f"BEGIN IMMEDIATE;{_QUEUE_SCHEMA}PRAGMA user_version = {_QUEUE_VERSION};COMMIT;"
             )
@@ -155,9 +160,7 @@ class JobQueue:
                 f"The queue in {folder} was not changed: the disk is full. Free some MB.", is_disk_full=True
             )
         if isinstance(error, sqlite3.OperationalError):
-            return StoreError(
-                f"The queue in {folder} could not be changed ({error}). Check that the folder is writable, then try again."
-            )
+            return StoreError(f"The queue in {folder} could not be changed: {reason(error)}")
         return ValueError(
             f"the queue file {self._path.name} in {folder} is damaged ({error}). Delete it: the runs are not in it, "
             "only their order and names."

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vimpo_core.config import TrainConfig
-from vimpo_core.experiment.results import write_whole
+from vimpo_core.files import write_whole
 from vimpo_core.paths import BUNDLED_MODEL
 from vimpo_core.store import RunStore
 

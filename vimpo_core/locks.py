@@ -10,6 +10,8 @@ from pathlib import Path
 
 import filelock
 
+from vimpo_core.files import in_words
+
 try:
     import fcntl
 except ImportError:  # Windows: `is_held` falls back to trying the lock itself
@@ -35,9 +37,7 @@ def exclusive(path: Path, sentence: str) -> Iterator[None]:
     except filelock.Timeout as error:
         raise LockedError(sentence) from error
     except OSError as error:
-        raise ValueError(
-            f"{path.name} in {path.parent.name} cannot be locked ({error.strerror}). Check that the folder is writable."
-        ) from error
+        raise ValueError(f"{path.name} in {path.parent.name} cannot be locked. {in_words(error)}") from error
     try:
         yield
     finally:

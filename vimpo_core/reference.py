@@ -7,6 +7,7 @@ student's, systematic and readable, not those of a model stopped early. Imports 
 from __future__ import annotations
 
 import random
+import tempfile
 import time
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def make_reference(
     """
     if not 3 <= operands <= 8:
         raise ValueError(f"a reference learns 3 to 8 operands, got {operands}. Use 6 for the bundled one.")
+    folder.mkdir(parents=True, exist_ok=True)  # where that fails, before the minutes of training
     started = time.process_time()
     torch.manual_seed(seed)
     rng = random.Random(f"reference/{seed}")
@@ -80,9 +82,7 @@ def make_reference(
         schedule.step()
         if on_step:
             on_step(step + 1, loss.item())
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    _save(folder, model, tokenizer)
     return {
         "steps": steps,
         "seed": seed,
@@ -91,6 +91,15 @@ def make_reference(
         "cpu_seconds": time.process_time() - started,
         "bytes": sum(f.stat().st_size for f in folder.iterdir()),
     }
+
+
+def _save(folder: Path, model, tokenizer) -> None:
+    """Every file whole or not at all: a full disk leaves the old model."""
+    with tempfile.TemporaryDirectory(prefix=".making-", dir=folder) as making:
+        model.save_pretrained(making)
+        tokenizer.save_pretrained(making)
+        for made in Path(making).iterdir():
+            made.replace(folder / made.name)
 
 
 def _architecture(tokenizer) -> LlamaConfig:

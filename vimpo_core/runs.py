@@ -33,7 +33,7 @@ from vimpo_core.job_queue import COMMANDS, Command, JobQueue, JobSummary
 from vimpo_core.locks import is_held
 from vimpo_core.paths import ROOT, whole_model
 from vimpo_core.run_bin import KEPT, Deleted, RunBin
-from vimpo_core.store import DB_NAME, RunStore, StoreError, is_run
+from vimpo_core.store import DB_NAME, RunStore, StoreError, is_run, lost_log_sentence
 from vimpo_core.types import RunState
 
 QUEUE_NAME = "app.db"
@@ -350,6 +350,8 @@ class RunsDir:
         if state == RunState.QUEUED and (job is None or job.state not in ACTIVE):
             state = RunState.INTERRUPTED
             message = "The process died before this run's turn came. Resume puts it back in the queue."
+            if store.lost_its_log():
+                message = lost_log_sentence(seen.last_step)
         return RunSummary(
             run_id=run_id,
             name=names.get(run_id, seen.header["name"]),
@@ -511,8 +513,6 @@ def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(
-            f"The runs folder {path.name} cannot be made ({error.strerror}). Choose another one."
-        ) from error
+        raise StoreError(f"The runs folder {path.name} cannot be made. {files.in_words(error)}") from error
     if not os.access(path, os.W_OK):
         raise StoreError(f"The runs folder {path.name} is not writable. Choose another one.")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vimpo_core.experiment.results import write_whole
+from vimpo_core.files import write_whole
 from vimpo_core.kept_reports import fingerprint
 from vimpo_core.scorecard import is_localisable
 from vimpo_core.store import RunStore

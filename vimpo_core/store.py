@@ -10,10 +10,10 @@ may be used from any thread. The store knows arrays and texts, not what they mea
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vimpo_core import trace_rows
+from vimpo_core import files, trace_rows
 from vimpo_core.config import TrainConfig
 from vimpo_core.locks import exclusive, is_held
 from vimpo_core.types import SCHEMA_VERSION, CreditTrace, RunState
@@ -41,8 +41,6 @@ _PAGE_OVERHEAD = 1.2
 """Bytes on disk a byte of a record, roughly: rows do not fill their pages."""
 _LOG_MEGABYTES = 5
 """SQLite's write-ahead log grows to 1000 pages of 4 KiB and a transaction before it is used again from its start."""
-_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-"""No space left, or none left of one's quota."""
 
 _SCHEMA = """
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -67,6 +65,13 @@ CREATE TABLE resume_state (
 );
 """
 
+_SQLITE_WORDS = {
+    "readonly database": "the disk or the folder is read-only. Make it writable, or copy the run elsewhere.",
+    "unable to open database file": "its folder is read-only, or gone. Make it writable, or copy the run elsewhere.",
+    "disk I/O error": "the disk could not read or write. Check the disk, and copy what matters elsewhere.",
+    "database is locked": "another process kept it busy for seconds. Try again.",
+}
+"""What SQLite's errors mean to a person, by what they say."""
 _FIRST_PAGE = 4096
 _OWN_TABLE = b"CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
 
@@ -279,9 +284,24 @@ class RunStore:
             # A worker writes its last word before it lets go of the lock: read again before calling it dead.
             state, message = self._get(connection, "status")
             if state in (RunState.RUNNING, RunState.PAUSED):
-                state, message = RunState.INTERRUPTED, _interrupted_sentence(_last_step(connection))
+                state, message = RunState.INTERRUPTED, self._interrupted(connection)
         remark = self._get(connection, "header").get("remark", "")
         return RunState(state), f"{message} {remark}".strip()
+
+    def _interrupted(self, connection: sqlite3.Connection) -> str:
+        last_step = _last_step(connection)
+        return lost_log_sentence(last_step) if self.lost_its_log() else _interrupted_sentence(last_step)
+
+    def lost_its_log(self) -> bool:
+        """Whether the run was cut off while it was being written and its write-ahead log, with the newest steps, is gone: as
+        when `run.db` was copied alone. Only asked of runs that nobody trains."""
+        try:
+            with open(self._db, "rb") as file:
+                has_log = file.read(20)[18:] == b"\2\2"  # SQLite's header: the log belongs to the database
+            log = self._db.with_name(f"{DB_NAME}-wal")
+            return has_log and not (log.is_file() and log.stat().st_size)
+        except OSError:
+            return False
 
     def lock(self):
         """Context manager: the exclusive right to train this run. Raises LockedError if another process has it."""
@@ -495,12 +515,21 @@ class RunStore:
             )
             yield connection
         except (sqlite3.Error, json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"run {self.run_id} cannot be read ({error}). Restore it from a copy, or delete it."
-            ) from error
+            raise ValueError(self._why_unreadable(error)) from error
         finally:
             if connection is not None:
                 connection.close()
+
+    def _why_unreadable(self, error: Exception) -> str:
+        if self._db.with_name(f"{DB_NAME}-wal").exists() and not os.access(self.run_dir, os.W_OK):
+            return (
+                f"run {self.run_id} cannot be read here: it was cut off while it was being written, and its last steps are in "
+                f"{DB_NAME}-wal, which can be read on a writable disk only. Copy its whole folder to one; nothing is lost."
+            )
+        said = str(error).rstrip(".")
+        if not os.access(self.run_dir.parent, os.W_OK):  # it could not be deleted
+            return f"run {self.run_id} cannot be read ({said}). Restore it from a copy."
+        return f"run {self.run_id} cannot be read ({said}). Restore it from a copy, or delete it."
 
     @staticmethod
     def _get(connection: sqlite3.Connection, key: str):
@@ -606,6 +635,14 @@ def _interrupted_sentence(last_step: int | None) -> str:
     return f"The process died after step {last_step}, which is safe. Resume goes on from there."
 
 
+def lost_log_sentence(last_step: int | None) -> str:
+    held = "its steps" if last_step is None else f"the steps after {last_step}, if there were any"
+    return (
+        f"{DB_NAME}-wal, which held {held}, is missing: {DB_NAME} was copied without it. Copy it from where the run was trained to "
+        f"beside {DB_NAME}, or resume {'from the start' if last_step is None else f'from step {last_step}'}."
+    )
+
+
 def _which(steps: list[int]) -> str:
     if not steps:
         return "It holds none at all."
@@ -620,7 +657,7 @@ def _which(steps: list[int]) -> str:
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error of SQLite or the system means that there is no space left."""
     if isinstance(error, OSError):
-        return error.errno in _FULL or getattr(error, "is_disk_full", False)
+        return error.errno in files.FULL or getattr(error, "is_disk_full", False)
     return isinstance(error, sqlite3.Error) and "database or disk is full" in str(error)
 
 
@@ -631,5 +668,12 @@ def _write_error(what: str, error: Exception, space_needed: str = "a few MB") ->
             is_disk_full=True,
         )
     return StoreError(
-        f"{what} could not be written ({error}). Nothing of it was kept; what was there before is."
+        f"{what} could not be written: {reason(error)} Nothing of it was kept; what was there before is."
     )
+
+
+def reason(error: Exception) -> str:
+    """Why SQLite or the system could not do something, as a sentence."""
+    if isinstance(error, sqlite3.Error):
+        return next((words for sign, words in _SQLITE_WORDS.items() if sign in str(error)), f"{error}.")
+    return files.in_words(error)

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from vimpo_core import bases
 from vimpo_core.config import TrainConfig
+from vimpo_core.files import in_words
 from vimpo_core.forks import Deviates, ForkTrainer
 from vimpo_core.job_queue import JobSummary
 from vimpo_core.locks import LockedError, exclusive
@@ -256,7 +257,7 @@ def _failure(step: int, error: Exception) -> str:
 
 def _sentence(error: Exception) -> str:
     """The first line of an error, as a sentence."""
-    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    text = next(iter(in_words(error).strip().splitlines()), "") or type(error).__name__
     return text if text[-1] in ".!?" else text + "."
 
 

@@ -18,6 +18,7 @@ import streamlit as st
 
 from app.course import progress
 from app.course.progress import Answer
+from vimpo_core.files import text_of
 
 FORMAT, VERSION = "vimpo-lab-hand-in", 1
 MOST_FILES = 200
@@ -113,7 +114,7 @@ def _content(file) -> bytes:
 def _answers(content: bytes, there) -> dict[tuple[str, str], str]:
     """(chapter, question) -> choice. Raises ValueError, the end of a sentence about the file."""
     try:
-        text = content.decode()
+        text = text_of(content)
         if _depth(text) > _DEEPEST:
             raise ValueError
         read = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse)

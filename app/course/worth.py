@@ -10,6 +10,7 @@ from app.course.lesson import TEXT_WIDTH, Control, Lesson, Option, Plan, Questio
 from app.text import as_plain, as_sentence
 from vimpo_core import verdicts
 from vimpo_core.config import TrainConfig
+from vimpo_core.files import in_words
 from vimpo_core.verdicts import SOURCES, Match
 
 LIVE_STEPS = 40
@@ -181,7 +182,7 @@ def _train() -> None:
         job = runs.submit(configs)
         runs.ensure_worker()
     except (ValueError, OSError) as error:
-        st.session_state[_PROBLEM] = str(error)
+        st.session_state[_PROBLEM] = in_words(error)
         st.rerun()
     st.switch_page(routes.TRAIN, query_params={"job": job})
 

@@ -115,3 +115,7 @@ def test_the_teacher_sees_counts_and_names_of_refused_files_only():
     assert not at.exception
     assert "1 hand-in" in words(at) and "**bad**.json was changed" in words(at)
     assert "x</b>" not in words(at)
+
+
+def test_a_byte_order_mark_that_an_editor_put_in_front_changes_nothing():
+    assert count(b"\xef\xbb\xbf" + ours()) == count(ours())

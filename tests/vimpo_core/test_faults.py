@@ -20,6 +20,7 @@ from vimpo_core import runs as runs_module
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import ROOT, child_environment
 from vimpo_core.runs import RunsDir
+from vimpo_core.store import _write_error
 from vimpo_core.types import RunState
 
 CONFIG = TrainConfig(steps=6, prompts_per_step=1, group_size=4, snapshot_every=2)
@@ -349,3 +350,100 @@ def test_a_worker_starts_where_python_keeps_the_current_folder_out(tmp_path, mon
         capture_output=True,
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+# --- a run that was cut off, copied in part, or lies where nothing can be written ------------------------------------
+
+
+@pytest.fixture
+def cut_off(tmp_path):
+    """A run whose process died with its newest steps still in the write-ahead log; `last` is the newest of them."""
+    script = (
+        "import os, sys; from pathlib import Path; from vimpo_core import worker; from tests.fakes import FakeTrainer\n"
+        "def die(store, record):\n    if record.step == 3: os._exit(9)\n"
+        "worker.main(Path(sys.argv[1]), FakeTrainer, die)"
+    )
+    RunsDir(tmp_path / "runs").submit([CONFIG])
+    subprocess.run([sys.executable, "-c", script, tmp_path / "runs"], cwd=ROOT)
+    run_dir = tmp_path / "runs" / "vimpo-1"
+    assert (run_dir / "run.db-wal").stat().st_size > 0
+    return run_dir
+
+
+def test_a_run_copied_whole_lost_nothing_and_one_copied_without_its_log_says_so(cut_off, tmp_path):
+    whole, partial = RunsDir(tmp_path / "whole"), RunsDir(tmp_path / "partial")
+    shutil.copytree(cut_off, whole.path / "vimpo-1")
+    (partial.path / "vimpo-1").mkdir(parents=True)
+    shutil.copy(cut_off / "run.db", partial.path / "vimpo-1")
+    (run,) = whole.list()
+    assert (run.last_step, run.message) == (
+        3,
+        "The process died after step 3, which is safe. Resume goes on from there.",
+    )
+    for _ in range(2):  # looking changes nothing
+        (run,) = partial.list()
+        assert run.state == RunState.INTERRUPTED
+        assert run.message.startswith(
+            "run.db-wal, which held its steps, is missing: run.db was copied without it."
+        )
+        assert run.message.endswith("beside run.db, or resume from the start.")
+    partial.resume(["vimpo-1"])
+    worker.main(partial.path, FakeTrainer)
+    assert [(run.state, run.message) for run in partial.list()] == [(RunState.FINISHED, "")]
+
+
+def test_a_log_that_was_lost_after_a_checkpoint_says_from_which_step_on(cut_off):
+    connection = sqlite3.connect(cut_off / "run.db")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    connection.close()
+    assert RunsDir(cut_off.parent).list()[0].message == (
+        "run.db-wal, which held the steps after 3, if there were any, is missing: run.db was copied without it. Copy it from where "
+        "the run was trained to beside run.db, or resume from step 3."
+    )
+
+
+def test_a_cut_off_run_on_a_read_only_disk_is_not_advised_to_be_deleted(cut_off):
+    """As somebody without any right to write there: root is refused nothing but a read-only disk."""
+    if os.name == "nt":
+        pytest.skip("needs Unix permissions")
+    (cut_off / "run.db-shm").unlink(missing_ok=True)
+    for path in (*cut_off.iterdir(), cut_off, cut_off.parent):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    for folder in cut_off.parents:
+        if folder.stat().st_uid == os.getuid() and str(folder).startswith("/tmp/"):
+            folder.chmod(0o755)
+    script = (
+        "import os, sys; sys.path.insert(0, sys.argv[2]); from pathlib import Path; from vimpo_core.runs import RunsDir\n"
+        "from vimpo_core.store import RunStore\n"
+        "if os.getuid() == 0: os.setuid(65534)\n"
+        "print(RunsDir(Path(sys.argv[1])).list()[0].message)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, cut_off.parent, ROOT], capture_output=True, text=True, cwd="/"
+    )
+    assert done.stdout.strip() == (
+        "run vimpo-1 cannot be read here: it was cut off while it was being written, and its last steps are in run.db-wal, which can "
+        "be read on a writable disk only. Copy its whole folder to one; nothing is lost."
+    ), done.stderr
+
+
+def test_a_queue_of_another_program_is_left_as_it_was(tmp_path):
+    connection = sqlite3.connect(tmp_path / "app.db")
+    connection.execute("CREATE TABLE cats (name)")
+    connection.commit()
+    connection.close()
+    before = (tmp_path / "app.db").read_bytes()
+    runs = RunsDir(tmp_path)
+    for use in (runs.jobs, lambda: runs.submit([CONFIG])):
+        with pytest.raises(
+            ValueError, match=r"another program's database, so it is left alone\. Choose another runs folder"
+        ):
+            use()
+    assert runs.list() == [] and (tmp_path / "app.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("said", ["attempt to write a readonly database", "unable to open database file"])
+def test_a_store_that_cannot_be_written_says_so_in_words(said):
+    told = str(_write_error("Step 3", sqlite3.OperationalError(said)))
+    assert "read-only" in told and said not in told and "copy the run elsewhere" in told

@@ -41,6 +41,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from vimpo_core import files
 from vimpo_core.config import TrainConfig
 from vimpo_core.experiment.toml_lines import line_numbers
 from vimpo_core.paths import whole_model
@@ -142,7 +143,7 @@ def read(path: Path) -> Plan:
         OSError: the file cannot be read.
     """
     try:
-        text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+        text = files.read_text(path).replace("\r\n", "\n")
         raw = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: the file is not UTF-8 text. Save it as UTF-8.") from error

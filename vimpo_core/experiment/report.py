@@ -6,9 +6,10 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vimpo_core.experiment import document, estimates, figures, results, tables
+from vimpo_core.experiment import document, estimates, figures, tables
 from vimpo_core.experiment.document import Bullets, Code, Figure, Folded, Heading, Paragraph, Table
 from vimpo_core.experiment.plan import Plan
+from vimpo_core.files import write_whole
 from vimpo_core.intervals import MIN_SEEDS
 
 NOT_MEASURED = "–"
@@ -24,12 +25,12 @@ def write(plan: Plan, out: Path, command: str) -> dict:
     found = tables.numbers(plan, out, command)
     drawn = figures.draw_all(found)
     for name, svg in drawn.items():
-        results.write_whole(out / "figures" / f"{name}.svg", svg)
+        write_whole(out / "figures" / f"{name}.svg", svg)
     parts = report(found, list(drawn))
-    results.write_whole(out / "report.md", document.markdown(parts))
+    write_whole(out / "report.md", document.markdown(parts))
     page = document.page(found["title"], parts, lambda name: figures.inline(drawn[name]))
-    results.write_whole(out / "report.html", page)
-    results.write_whole(out / "results.json", json.dumps(found, allow_nan=False) + "\n")
+    write_whole(out / "report.html", page)
+    write_whole(out / "results.json", json.dumps(found, allow_nan=False) + "\n")
     missing = sum(len(arm["missing"]) for block in found["blocks"] for arm in block["arms"])
     return {
         "report": str(out / "report.md"),

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.experiment.plan import Credit
+from vimpo_core.files import write_whole
 from vimpo_core.paths import ROOT
 from vimpo_core.store import RunStore
 
@@ -104,17 +105,6 @@ def load(run_dir: Path, measurement: Measurement) -> Result | None:
 def save(run_dir: Path, result: Result) -> None:
     """Write the result in one move."""
     write_whole(run_dir / RESULT_NAME, json.dumps(asdict(result), allow_nan=False))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a power cut, finds the old or the new one but no half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    hidden = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(hidden, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    hidden.replace(path)
 
 
 def curves(store: RunStore) -> dict[str, list]:

@@ -21,6 +21,7 @@ from vimpo_core.experiment import results, run
 from vimpo_core.experiment.plan import Arm, Plan, Settings, block_label, groups
 from vimpo_core.experiment.results import Measurement, Result
 from vimpo_core.experiment.run import Job, Measure
+from vimpo_core.files import in_words
 from vimpo_core.locks import exclusive
 from vimpo_core.store import RunStore
 from vimpo_core.tasks.chain import typical_length
@@ -144,7 +145,7 @@ class _Stages:
                 job = pending.pop(future)
                 self._done.append(job)
                 if error := future.exception():  # whatever befell one run, the others go on
-                    failed[job.run_id] = next(iter(str(error).splitlines()), "") or type(error).__name__
+                    failed[job.run_id] = next(iter(in_words(error).splitlines()), "") or type(error).__name__
 
     def _arguments(self, job: Job) -> tuple:
         return self._runs_dir, job, self._make_trainer, self._measure, os.getpid()

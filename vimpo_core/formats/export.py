@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vimpo_core import picks, views
+from vimpo_core.files import write_whole
 from vimpo_core.formats import html_page, reproduce, trace_files
 from vimpo_core.formats.reproduce import Place
 from vimpo_core.store import RunStore
@@ -80,9 +81,9 @@ def file_name(taken: Taken, suffix: str) -> str:
 
 
 def write(taken: Taken, format: str, out: Path) -> int:
-    """Write a file; returns its size in bytes. Raises OSError where it cannot be written."""
+    """Write a file, whole or not at all; returns its size in bytes. Raises OSError where it cannot be written."""
     content = FORMATS[format].write(taken)
-    out.write_bytes(content)
+    write_whole(out, content)
     return len(content)
 
 

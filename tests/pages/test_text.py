@@ -1,0 +1,35 @@
+"""Sentences on a page: a name keeps its letters, an error of the system is told in words."""
+
+import pytest
+
+from app.text import as_sentence
+from tests.fakes import make_fake_run
+from tests.pages.opening import open_page, words
+
+SAID = [
+    ("steps must be more than 3, got 2.", "Steps must be more than 3, got 2\\."),
+    ("vimpo-6 is not there.", "vimpo\\-6 is not there\\."),
+    ("grpo is not there.", "grpo is not there\\."),
+    ("lora_rank cannot change.", "lora\\_rank cannot change\\."),
+    ("run.db is damaged.", "run\\.db is damaged\\."),
+    ("run vimpo-6 is finished", "Run vimpo\\-6 is finished"),
+    ("'x' is odd", "'x' is odd"),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("said", "shown"), SAID)
+def test_a_sentence_starts_with_a_capital_unless_it_starts_with_a_name(said, shown):
+    assert as_sentence(said) == shown
+    assert as_sentence(ValueError(said)) == shown
+
+
+def test_an_error_of_the_system_is_told_without_its_number():
+    shown = as_sentence(OSError(28, "No space left on device", "/runs/vimpo-1"))
+    assert "Errno" not in shown and "the disk is full" in shown and shown.startswith("/runs/vimpo")
+
+
+def test_a_link_that_leads_nowhere_shows_no_none(runs):
+    make_fake_run(runs.path, steps=1, prompts_per_step=1, group_size=2)
+    shown = words(open_page("compare", runs="vimpo-6")) + words(open_page("inspector", run="vimpo-6"))
+    assert "vimpo-6" in shown and "Vimpo-6" not in shown and "None" not in shown
