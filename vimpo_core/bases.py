@@ -77,6 +77,22 @@ def refuse_other(expected: Fingerprints, found: Fingerprints, who: str, source: 
     )
 
 
+def refuse_other_marks(begun: dict, now: dict, who: str) -> None:
+    """Raise ValueError where a run was begun with other begin or end tokens than its model's files name.
+
+    Until headers said them, prompts had no begin token and the tokenizer's end token alone ended a solution.
+    """
+    if "end_ids" not in now:
+        return
+    were = begun.get("begin_ids", []), begun.get("end_ids", now["end_ids"][:1])
+    are = now["begin_ids"], now["end_ids"]
+    if were != are:
+        raise ValueError(
+            f"{who} was begun with begin tokens {were[0]} and end tokens {were[1]}; its model's files name {are[0]} and {are[1]}, "
+            "so it cannot go on as it was. Train again; what was recorded can still be read."
+        )
+
+
 def load_policy(store: RunStore):
     """A run's policy before training, on this machine: the one way to its network.
 

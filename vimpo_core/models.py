@@ -284,12 +284,18 @@ def encode_prompt(language_model: LanguageModel, text: str, what: str = "prompt"
     """
     tokenizer = language_model.tokenizer
     body = _ids(tokenizer, text)
-    whole = tuple(tokenizer(text)["input_ids"])
-    starts = range(len(whole) - len(body) + 1)
-    start = next((i for i in starts if whole[i : i + len(body)] == body), 0)
     # Where the tokenizer puts a space in front of a text, it is part of how the model has read texts.
     _check_said(tokenizer, body, text, what, (text, f" {text}"))
-    return (*whole[:start], *body)
+    return begin_ids(language_model, text) + body
+
+
+def begin_ids(language_model: LanguageModel, text: str) -> tuple[int, ...]:
+    """The special tokens that the tokenizer puts in front of a text; () where it adds none."""
+    body, whole = (
+        tuple(language_model.tokenizer(text, add_special_tokens=s)["input_ids"]) for s in (False, True)
+    )
+    starts = range(len(whole) - len(body) + 1)
+    return whole[: next((i for i in starts if whole[i : i + len(body)] == body), 0)]
 
 
 def encode(language_model: LanguageModel, text: str, what: str = "text") -> tuple[int, ...]:

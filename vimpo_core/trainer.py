@@ -107,6 +107,8 @@ class Trainer:
             "model": {**reference, "lora_rank": self.config.lora_rank},
             "ref": {**reference, "adapter": "off"},
             "tokenizer_sha256": models.tokenizer_fingerprint(self.policy),
+            "begin_ids": list(models.begin_ids(self.policy, "0")),
+            "end_ids": list(self.policy.end_ids),
             "temperature": 1.0,
             "kl_estimator": self.config.kl_estimator,
         }

@@ -208,6 +208,7 @@ def trainer_of(store: RunStore, make_trainer: MakeTrainer) -> Trains:
     if is_new_fork or state is not None:  # before its first step a run stands on nothing yet
         begun, now = (bases.recorded(h, config) for h in (header, trainer.header))
         bases.refuse_other(begun, now, f"run {store.run_id}", config.model)
+        bases.refuse_other_marks(header, trainer.header, f"run {store.run_id}")
     store.update_header(trainer.header | _moved(config, header, trainer.next_step))
     return trainer
 

@@ -8,8 +8,11 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, process
 from tokenizers import models as kinds
 from transformers import PreTrainedTokenizerFast
 
-from tests.real import solutions
-from vimpo_core import model_trial, models, views
+from tests.real import small, solutions
+from tests.tiny import save
+from vimpo_core import model_trial, models, views, worker
+from vimpo_core.runs import RunsDir
+from vimpo_core.service import score_solution
 from vimpo_core.tasks.chain import ChainTask, first_wrong
 from vimpo_core.traces import token_of_character
 from vimpo_core.types import CreditTrace, StopReason
@@ -166,6 +169,43 @@ def test_a_prompt_begins_as_the_tokenizer_begins_it(name):
         == begins
     )
     assert policy.tokenizer.bos_token_id not in models.encode(policy, "9+2=") or not begins
+
+
+@pytest.fixture
+def llama_folder(byte_level_model, tmp_path):
+    """A tiny Llama on the Llama-like tokenizer."""
+    folder = save("llama", tmp_path / "model", byte_level_model, eos_token_id=2)
+    language_model("llama").tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_run_records_the_begin_token_in_its_prompts_and_scores_as_it_sampled(llama_folder, tmp_path):
+    runs = RunsDir(tmp_path / "runs")
+    runs.submit([small(model=str(llama_folder), steps=1, snapshot_every=1)])
+    worker.main(runs.path)
+    store = runs.open("vimpo-1")
+    assert store.header()["begin_ids"] == [1] and store.header()["end_ids"] == [2]
+    for trace in store.traces(1)[:4]:
+        assert trace.prompt_ids[0] == 1 and 1 not in trace.prompt_ids[1:]
+        ids = tuple(map(int, trace.ids))
+        (scored,) = score_solution(store.run_dir, 1, trace.prompt_text, trace.completion_text, ids=ids)
+        assert scored.prompt_ids == trace.prompt_ids
+        np.testing.assert_allclose(scored.logprob, trace.logprob, rtol=0, atol=1e-5)
+        assert scored.text == trace.text
+
+
+def test_a_run_begun_without_the_begin_token_is_not_gone_on_with(llama_folder, tmp_path):
+    runs = RunsDir(tmp_path / "runs")
+    runs.submit([small(model=str(llama_folder), steps=2)])
+    trainer = worker.make_trainer(runs.open("vimpo-1").config(), None)
+    with runs.open_writable("vimpo-1") as store, store.lock():
+        store.update_header({k: v for k, v in trainer.header.items() if k not in ("begin_ids", "end_ids")})
+        store.commit_step(trainer.step())  # as a version did that did not say them
+        with pytest.raises(
+            ValueError,
+            match=r"was begun with begin tokens \[\] and end tokens \[2\]; its model's files name \[1\]",
+        ):
+            worker.trainer_of(store, worker.make_trainer)
 
 
 def test_an_end_token_that_the_tokenizer_adds_behind_is_not_part_of_a_prompt():
