@@ -557,6 +557,14 @@ def _make_reference(arguments) -> int:
     from vimpo_core import models
     from vimpo_core.reference import make_reference
 
+    usual = _parser().parse_args(["make-reference"])
+    asked = ("steps", "seed", "operands", "slip_scale")
+    changed = next((name for name in asked if getattr(arguments, name) != getattr(usual, name)), None)
+    if changed and arguments.out.resolve() == BUNDLED_MODEL.resolve():
+        raise ValueError(
+            f"with another --{changed.replace('_', '-')} this is not the bundled model, on which the bundled runs and yours stand. "
+            "Give it a folder of its own with --out FOLDER."
+        )
     models.single_thread()
     with tqdm(total=arguments.steps, desc="reference", file=sys.stderr) as bar:
 

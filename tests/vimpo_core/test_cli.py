@@ -464,3 +464,11 @@ def test_a_measurement_in_parts_is_the_measurement_and_says_how_far_it_is(moved_
     monkeypatch.setattr(evaluate, "_ROWS", 16)
     assert measured(lambda *share: told.append(share)) == whole
     assert told == [(16, 80), (32, 80), (40, 80), (56, 80), (72, 80), (80, 80)]
+
+
+@pytest.mark.parametrize(
+    "option", [("--operands", "8"), ("--slip-scale", "2"), ("--seed", "1"), ("--steps", "10")]
+)
+def test_another_reference_never_takes_the_place_of_the_bundled_one(option, capsys):
+    assert cli.main(["make-reference", *option]) == 2
+    assert f"error: with another {option[0]} this is not the bundled model" in capsys.readouterr().err
