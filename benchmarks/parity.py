@@ -70,13 +70,15 @@ def arrays() -> SimpleNamespace:
     ref_logprobs = ref_logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0]
     old_logprobs = logprobs - 0.4 * normal(rows, LONGEST)
     old_logprobs[0, 0] = logprobs[0, 0] - 3.0  # a ratio of 20: the dual clip acts
+    advantages = normal(rows, LONGEST) * mask
+    advantages[0, 0] = -1.0  # where it only acts against a token
     rewards = (normal(rows) > 0).double()
     rewards[:GROUP] = torch.tensor([0.0, 1.0, 1.0, 0.0])
     rewards[GROUP : 2 * GROUP] = 1.0
     return SimpleNamespace(
         logits=logits, ref_logits=ref_logits, tokens=tokens, logprobs=logprobs.requires_grad_(), ref_logprobs=ref_logprobs,
         old_logprobs=old_logprobs, completion_mask=mask, rewards=rewards, graded=torch.rand(rows, generator=generator).double(),
-        group_ids=torch.arange(rows) // GROUP, advantages=normal(rows, LONGEST) * mask, values=normal(rows, LONGEST) * mask,
+        group_ids=torch.arange(rows) // GROUP, advantages=advantages, values=normal(rows, LONGEST) * mask,
         old_values=normal(rows, LONGEST) * mask, lengths=lengths,
     )  # fmt: skip
 
