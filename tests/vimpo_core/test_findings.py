@@ -133,6 +133,24 @@ def test_over_seeds_gives_mean_lowest_and_highest():
     assert over_seeds([one, two])["implied_advantage"]["auc"] == pytest.approx((0.85, 0.8, 0.9))
     finding = seeds_finding([one, two])
     assert "ahead in 0 of 2" in finding.text and "illustration" in finding.text
+    assert finding.kind == "open", "two seeds decide nothing"
+
+
+@pytest.mark.parametrize(
+    ("aucs", "kind", "says"),
+    [
+        # Surprisal has .9 in each seed. Differences -.1, -.2, -.3: mean -.2, standard deviation .1, t_2 = 4.303, so -.2 -+ .25.
+        ((0.8, 0.7, 0.6), "open", "−0.20, 95% −0.45 to +0.05"),
+        ((0.8, 0.75, 0.7), "loses", "−0.15, 95% −0.27 to −0.03"),
+        ((0.93, 0.94, 0.95), "wins", "+0.04, 95% +0.02 to +0.06"),
+    ],
+)
+def test_over_seeds_the_interval_of_the_difference_decides(aucs, kind, says):
+    reports = [copy.deepcopy(report()) for _ in aucs]
+    for made, auc in zip(reports, aucs, strict=True):
+        made["signals"]["implied_advantage"]["auc"] = auc
+    finding = seeds_finding(reports)
+    assert finding.kind == kind and says in finding.text
 
 
 def test_the_command_names_everything_that_was_asked():
