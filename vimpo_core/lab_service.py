@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import functools
 import json
-import multiprocessing
 import os
 import tempfile
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 
-from pebble import ProcessPool
-
+from vimpo_core.helper_process import HelperProcess
 from vimpo_core.levers import Levers
 
 
@@ -46,14 +44,10 @@ class Told:
 
 
 class LabService:
-    """Two pools of one child process each, started when they are first needed. Safe to share between threads."""
+    """Two child processes, started when they are first needed. Safe to share between threads."""
 
     def __init__(self):
-        # spawn: a fork of a threaded web server can inherit a lock that nobody will ever release.
-        self._levers, self._failures = (
-            ProcessPool(max_workers=1, context=multiprocessing.get_context("spawn"), initializer=_be_nice)
-            for _ in range(2)
-        )
+        self._levers, self._failures = HelperProcess(), HelperProcess()
 
     def warm_up_levers(self) -> Future:
         """Import torch, load the bundled model and sample the first batch ahead of the first press."""
@@ -84,8 +78,7 @@ class LabService:
 
     def close(self) -> None:
         for pool in (self._levers, self._failures):
-            pool.stop()
-            pool.join()
+            pool.close()
 
 
 @functools.lru_cache(maxsize=1)
@@ -110,8 +103,3 @@ def _warm_up_failures():
     from vimpo_core import failure_runs
 
     failure_runs.warm_up()
-
-
-def _be_nice():
-    if hasattr(os, "nice"):
-        os.nice(5)

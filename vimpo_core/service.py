@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import multiprocessing
 import os
 import tempfile
 from concurrent.futures import Future
@@ -16,12 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pebble import ProcessPool
-
 from vimpo_core import bases, branches
 from vimpo_core.branches import Branch
 from vimpo_core.checks import ExpectedDeltas
 from vimpo_core.config import TrainConfig
+from vimpo_core.helper_process import HelperProcess
 from vimpo_core.model_files import context_length
 from vimpo_core.store import RunStore
 from vimpo_core.truth import Outcomes, PrefixValues, State, monte_carlo_values
@@ -49,13 +47,10 @@ class PrefixTruth(NamedTuple):
 
 
 class ScoringService:
-    """A pool of one child process; requests queue. Safe to share between threads."""
+    """One child process; requests queue. Safe to share between threads."""
 
     def __init__(self):
-        # spawn: a fork of a threaded web server can inherit a lock that nobody will ever release.
-        self._pool = ProcessPool(
-            max_workers=1, context=multiprocessing.get_context("spawn"), initializer=_be_nice
-        )
+        self._pool = HelperProcess()
 
     def warm_up(self) -> Future:
         """Import torch and load the bundled model ahead of the first request."""
@@ -199,8 +194,7 @@ class ScoringService:
         return _tidied(self._pool.schedule(_scorecard, args=(request, progress), timeout=timeout), progress)
 
     def close(self) -> None:
-        self._pool.stop()
-        self._pool.join()
+        self._pool.close()
 
 
 class Progress:
@@ -487,11 +481,6 @@ def kept_outcomes(who, task, seed) -> Outcomes:
 def _outcomes(who, task, seed) -> Outcomes:
     """Outcomes kept for one policy: a run's snapshot by its `identity`, or a reference by its source and that one's files."""
     return {}
-
-
-def _be_nice():
-    if hasattr(os, "nice"):
-        os.nice(5)
 
 
 def _warm_up():

@@ -1,0 +1,54 @@
+"""A helper process that was killed, at work or idle, is replaced: nobody waits for a dead one."""
+
+import os
+import signal
+import time
+
+import pytest
+from pebble import ProcessExpired
+
+from vimpo_core.helper_process import HelperProcess
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="kill -9 is a Unix word")
+
+
+@pytest.fixture
+def helper():
+    made = HelperProcess()
+    yield made
+    made.close()
+
+
+def alive(helper):
+    """The process that answers a new request."""
+    return helper.schedule(os.getpid, timeout=30).result(60)
+
+
+def test_a_process_killed_while_idle_is_replaced(helper):
+    first = alive(helper)
+    os.kill(first, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while helper._pool.active:  # until the death is noticed
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert alive(helper) not in (first, os.getpid())
+    assert alive(helper) == alive(helper)
+
+
+def test_a_process_killed_at_work_fails_that_request_alone(helper):
+    working = helper.schedule(time.sleep, (60,), timeout=60)
+    while not working.running():
+        time.sleep(0.05)
+    (process,) = helper._pool._pool_manager.worker_manager.workers.values()
+    os.kill(process.pid, signal.SIGKILL)
+    with pytest.raises(ProcessExpired):
+        working.result(60)
+    assert alive(helper) != process.pid
+
+
+def test_a_closed_one_answers_no_more():
+    helper = HelperProcess()
+    alive(helper)
+    helper.close()
+    with pytest.raises(RuntimeError):
+        helper.schedule(os.getpid)

@@ -1,0 +1,57 @@
+"""One child process that answers requests in turn, started when it is first needed and again after it died."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+
+from pebble import ProcessPool
+
+
+class HelperProcess:
+    """A pool of one process that outlives its process. Safe to share between threads.
+
+    A request whose process dies, or that outlives its time, fails alone. Where the process was killed while it had nothing to
+    do (as a system short of memory kills), pebble gives up the whole pool: then a new one takes its place.
+    """
+
+    def __init__(self, niceness: int = 5):
+        self._niceness, self._lock = niceness, threading.Lock()
+        self._pool, self._is_closed = self._new(), False
+
+    def schedule(self, function: Callable, args: tuple = (), timeout: float | None = None) -> Future:
+        """Ask for `function(*args)`; returns its future, whose `cancel()` kills the work."""
+        with self._lock:
+            try:
+                return self._pool.schedule(function, args=args, timeout=timeout)
+            except RuntimeError:
+                if self._is_closed:
+                    raise
+                with suppress(RuntimeError):
+                    self._pool.stop()
+                self._pool = self._new()
+                return self._pool.schedule(function, args=args, timeout=timeout)
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_closed = True
+            self._pool.stop()
+            self._pool.join()
+
+    def _new(self) -> ProcessPool:
+        # spawn: a fork of a threaded web server can inherit a lock that nobody will ever release.
+        return ProcessPool(
+            max_workers=1,
+            context=multiprocessing.get_context("spawn"),
+            initializer=_be_nice,
+            initargs=(self._niceness,),
+        )
+
+
+def _be_nice(niceness: int) -> None:
+    if hasattr(os, "nice"):
+        os.nice(niceness)
