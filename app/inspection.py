@@ -38,10 +38,8 @@ class Source:
             where = f"{self.folder.parent.name}: "
         if not self.run.algorithm:
             return f"{where}{self.run.name} (cannot be read)"
-        reached = (
-            "no step yet" if self.run.last_step is None else f"step {self.run.last_step} of {self.run.steps}"
-        )
-        return f"{where}{self.run.name}, {self.run.state}, {reached}"
+        # Nothing that changes while the run trains: Streamlit finds a selection by its label.
+        return f"{where}{self.run.name}" + ("" if where else f"  ({self.run.run_id})")
 
 
 @dataclass(frozen=True)
@@ -235,7 +233,7 @@ def _solution_label(trace: CreditTrace, count: int) -> str:
 
 def pick_beta(source: Source, step: int, notes: list[str]) -> float:
     trained, limits = source.run.config.at(step).beta, setting("beta")
-    beta = state.number("beta", limits["low"], limits["high"], trained, notes)
+    beta = _exactly(trained, state.number("beta", limits["low"], limits["high"], trained, notes))
     return st.select_slider(
         "beta",
         sorted({*BETAS, trained, beta}),
@@ -253,9 +251,14 @@ def _what_beta_is(algorithm: str) -> str:
     return "as trained" if "beta" in RULES[algorithm].settings else "to read by; trained without"
 
 
+def _exactly(trained: float, asked: float) -> float:
+    """The run's own number where a link holds it shortened to six digits."""
+    return trained if f"{asked:g}" == f"{trained:g}" else asked
+
+
 def pick_lambda(source: Source, notes: list[str]) -> float:
     trained, limits = source.run.config.gae_lambda, setting("gae_lambda")
-    gae_lambda = state.number("lambda", limits["low"], limits["high"], trained, notes)
+    gae_lambda = _exactly(trained, state.number("lambda", limits["low"], limits["high"], trained, notes))
     options = sorted({*(i / 20 for i in range(21)), trained, gae_lambda})
     return st.select_slider(
         "lambda",

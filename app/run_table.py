@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app import cache, live
+from app import cache, live, state
 from app.inspection import BUNDLED
 from app.live import Sight
 from app.training import RESUMABLE, plain, runs_dir, state_line
@@ -122,7 +122,7 @@ def shown(found: list[Entry]) -> list[Entry]:
 
 def show_all() -> None:
     """Button callback: forget which runs the link names."""
-    st.query_params.pop("show", None)
+    state.put(show=None)
 
 
 def _entry(key: str, folder: RunsDir, run: RunSummary) -> Entry:
@@ -210,10 +210,7 @@ def chosen_from_link() -> list[str]:
 
 
 def _put_in_link(keys: list[str]) -> None:
-    if keys:
-        st.query_params["runs"] = ",".join(keys)
-    elif "runs" in st.query_params:
-        del st.query_params["runs"]
+    state.put(runs=",".join(keys) or None)
 
 
 def toggle(key: str) -> None:

@@ -1,6 +1,8 @@
 """The address bar holds what a page shows: read with checks, written by the widgets' callbacks.
 
-A value that does not fit falls back to the default, leaves the address, and a sentence says so.
+A value that does not fit falls back to the default, leaves the address, and a sentence says so. What a callback writes goes out
+at once, so that one press is one entry of the browser's history. The menu leaves a page's address behind: `arrive` brings
+back what the page last showed.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ from typing import Any, TypeVar
 import streamlit as st
 
 Value = TypeVar("Value")
+KEEP_THEIR_ADDRESS = ("inspect", "scorecard", "compare", "runs")
+"""Pages that the menu leads back to as they were left; Train follows the newest job, the course begins at its contents."""
+_PAGE, _SHOWN, _BACK_TO = "state.page", "state.shown", "state.back_to"
 
 
 def chosen(
@@ -53,12 +58,41 @@ def number(name: str, low: float, high: float, default: float, notes: list[str])
 
 
 def put(**values: Any) -> None:
-    """Write values to the address; None removes one."""
-    for name, value in values.items():
-        if value is None:
-            st.query_params.pop(name, None)
-        else:
-            st.query_params[name] = f"{value:g}" if isinstance(value, float) else str(value)
+    """Write values to the address, all at once; None removes one."""
+    address = st.query_params.to_dict()
+    wanted = {name: text_of(value) for name, value in values.items() if value is not None}
+    changed = {name: text for name, text in address.items() if name not in values} | wanted
+    if changed != address:
+        st.query_params.from_dict(changed)
+    if not changed:
+        st.session_state[_BACK_TO] = {}
+    _remember(changed)
+
+
+def text_of(value: Any) -> str:
+    """A value as an address holds it; a float comes back as the very same number."""
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
+
+
+def arrive(page: str) -> None:
+    """To be called before a page is drawn: after the menu, which drops the address, it shows what it last showed.
+
+    The browser's history then holds the dropped address too, just before: going back to it shows the same once more.
+    """
+    if page != st.session_state.get(_PAGE):
+        st.session_state[_BACK_TO] = st.session_state.get(_SHOWN, {}).get(page, {})
+    st.session_state[_PAGE] = page
+    address = st.query_params.to_dict()
+    if not address and page in KEEP_THEIR_ADDRESS and (address := st.session_state[_BACK_TO]):
+        st.query_params.from_dict(address)
+    _remember(address)
+
+
+def _remember(address: dict[str, str]) -> None:
+    st.session_state.setdefault(_SHOWN, {})[st.session_state.get(_PAGE)] = address
 
 
 def bound(name: str, value: Any, *forget: str) -> dict[str, Any]:
@@ -76,7 +110,7 @@ def _write(name: str, key: str, *forget: str) -> None:
 
 
 def _drop(name: str, text: str, default: Any, notes: list[str]) -> None:
-    st.query_params.pop(name, None)
+    put(**{name: None})
     shown = text if len(text) <= 30 else text[:30] + "…"
     instead = "" if default is None or default == "" else f"; showing {default} instead"
     notes.append(f"The link asks for {name} {shown!r}, which is not there{instead}.")

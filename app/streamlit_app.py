@@ -12,6 +12,7 @@ def main():
     # Streamlit puts only this folder on the path; nobody else touches sys.path.
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
+    from app import state
     from app.routes import navigation
     from app.text import as_plain, as_sentence
     from vimpo_core.paths import default_runs_dir
@@ -24,6 +25,7 @@ def main():
     except ValueError as error:
         st.error(as_plain(f"VIMPO_RUNS_DIR: {error}."), icon=":material/error:")
         return
+    state.arrive(page.url_path)
     try:
         page.run()
     except FileNotFoundError as error:

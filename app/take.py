@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app import cache, inspection
+from app import cache, inspection, state
 from vimpo_core.formats import export
 from vimpo_core.formats.export import FORMATS, Taken
 from vimpo_core.formats.reproduce import Place
@@ -45,8 +45,8 @@ def link(scene: inspection.Scene, beta: float, gae_lambda: float, token: int, le
         "step": scene.step,
         "token": token,
         "lens": lens,
-        "beta": f"{beta:g}",
-        "lambda": f"{gae_lambda:g}",
+        "beta": state.text_of(beta),
+        "lambda": state.text_of(gae_lambda),
     }
     if scene.is_typed:
         asked |= {

@@ -21,9 +21,9 @@ def main() -> None:
             with visiting(browser, 1280, 660, theme) as context:
                 page = context.new_page()
                 page.goto(server.address)
-                page.get_by_role("listbox").nth(1).wait_for()
+                page.get_by_role("listbox").first.wait_for()
                 shoot(page, f"start-{theme}")
-                page.get_by_role("button", name="Look closer").click()
+                page.get_by_role("link", name="Look closer").click()
                 page.set_viewport_size({"width": 1280, "height": 1040})
                 page.get_by_text("Alternatives here").wait_for()
                 shoot(page, f"inspect-{theme}")

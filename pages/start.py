@@ -34,13 +34,13 @@ def show(picture):
 
 
 def go_on(picture):
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, key="onward"):
         if st.button("Train it yourself", type="primary"):
             st.switch_page(routes.TRAIN)
-        if picture and st.button("Look closer"):
-            st.switch_page(routes.INSPECT, query_params=picture.address)
-        if st.button("Start the course"):
-            st.switch_page(routes.LEARN, query_params={"chapter": "1"})
+        # Links: switch_page would leave this page's path with the other one's query in the history.
+        if picture:
+            st.page_link(routes.INSPECT, label="Look closer", query_params=picture.address)
+        st.page_link(routes.LEARN, label="Start the course", query_params={"chapter": "1"})
 
 
 main()

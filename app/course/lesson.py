@@ -17,6 +17,7 @@ import streamlit as st
 from app import routes, state
 from app.course import progress
 from app.course.link import CHAPTER, ONWARD, Link, is_lock, is_teacher_of, lock_of, unlock
+from app.state import text_of
 
 TEXT_WIDTH = 780
 """Of the column of text, in pixels."""
@@ -89,11 +90,6 @@ class Plan:
     timings: tuple[tuple[int, str], ...]
     asks: tuple[tuple[str, str], ...]
     misconceptions: tuple[tuple[str, str], ...]
-
-
-def text_of(value: Any) -> str:
-    """A control's value in the address."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def filled(words: str, **numbers: str | int) -> str:
@@ -205,7 +201,7 @@ class Lesson:
         """
         st.divider()
         following = self.following
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, key="onward"):
             if (
                 following
                 and ONWARD not in self.link.hidden
@@ -213,8 +209,11 @@ class Lesson:
             ):
                 query = {CHAPTER: str(following.number)} | self.link.reader_query()
                 st.switch_page(routes.LEARN, query_params=query)
-            if see and st.button(see[0]):
-                st.switch_page(see[1], query_params={name: text_of(value) for name, value in see[2].items()})
+            if see:  # a link: switch_page would leave this chapter's path with the other page's query in the history
+                label, page, address = see
+                st.page_link(
+                    page, label=label, query_params={name: text_of(value) for name, value in address.items()}
+                )
             st.button(
                 "Start this chapter again",
                 on_click=progress.reset,

@@ -120,7 +120,7 @@ def test_start_shows_the_whole_solution_on_a_narrow_window(page, address, width)
 def test_start_leads_on_to_training_and_to_the_same_solution_on_inspect(page, address):
     open_start(page, address)
     shown = page.get_by_role("option").all_inner_texts()
-    page.get_by_role("button", name="Look closer").click()
+    page.get_by_role("link", name="Look closer").click()
     expect(page.get_by_text("Alternatives here")).to_be_visible()
     assert tokens(page).all_inner_texts() == shown
     page.go_back()

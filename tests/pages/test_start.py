@@ -1,11 +1,13 @@
 """The Start page without a browser: its picture, its numbers, its two ways on, and what it says without bundled runs."""
 
+from urllib.parse import parse_qsl
+
 import numpy as np
 import pytest
 
 from app import cache
 from tests.fakes import make_fake_run
-from tests.pages.opening import open_app, payload_with, press, words
+from tests.pages.opening import open_app, open_inspect, payload_with, words
 from vimpo_core import family, picks, rule_views, views
 from vimpo_core.runs import RunsDir
 from vimpo_core.tasks.chain import ChainTask
@@ -29,7 +31,8 @@ def test_without_bundled_runs_it_says_how_to_make_them(bundled):
     at = open_app()
     assert at.title[0].value == "Who gets the blame?"
     assert "`python -m vimpo_core make-demos`" in at.info[0].value
-    assert [b.label for b in at.button] == ["Train it yourself", "Start the course"]
+    assert [b.label for b in at.button] == ["Train it yourself"]
+    assert [link.proto.label for link in at.get("page_link")] == ["Start the course"]
 
 
 def test_it_shows_the_clearest_wrong_solution_of_the_newest_step_with_honest_counts(bundled):
@@ -95,9 +98,10 @@ def test_look_closer_leads_to_the_same_token(bundled):
     run_id = make_fake_run(bundled, steps=6)
     at = open_app()
     shown = payload_of(at)
-    press(at, "Look closer")
-    assert at.query_params["run"] == run_id
-    closer = payload_with(at, "arrays")
+    link = next(link.proto for link in at.get("page_link") if link.proto.label == "Look closer")
+    query = dict(parse_qsl(link.query_string))
+    assert query["run"] == run_id
+    closer = payload_with(open_inspect(**query), "arrays")
     assert (closer["text"], closer["token"]) == (shown["text"], shown["token"])
 
 
