@@ -23,6 +23,16 @@ class StubService:
         return self.future
 
 
+class Address(dict):
+    """Stands in for `st.query_params` where a callback is called by itself."""
+
+    to_dict = dict.copy
+
+    def from_dict(self, new):
+        self.clear()
+        self.update(new)
+
+
 def open_app():
     """The app at its first page."""
     at = AppTest.from_file(ROOT / "app" / "streamlit_app.py", default_timeout=30).run()

@@ -5,7 +5,7 @@ import streamlit as st
 
 from app import film, sections
 from tests.fakes import make_fake_run
-from tests.pages.opening import StubService, again, open_inspect, payload_with, press, widget
+from tests.pages.opening import Address, StubService, again, open_inspect, payload_with, press, widget
 from vimpo_core import service
 from vimpo_core.config import TrainConfig
 from vimpo_core.film import Film
@@ -124,7 +124,7 @@ def test_after_a_cancel_it_can_be_tried_again(runs, scoring):
     ],
 )
 def test_what_was_changed_in_the_browser_goes_to_the_address(monkeypatch, selection, address):
-    query = {}
+    query = Address({})
     monkeypatch.setattr(st, "query_params", query)
     monkeypatch.setattr(st, "session_state", {film.KEY: {"view": selection}})
     film._remember()

@@ -168,7 +168,7 @@ def test_an_own_run_wins_over_a_bundled_one_of_the_same_name(runs):
     make_fake_run(runs.path, steps=2)
     run_id = make_fake_run(cache.DEMOS, steps=4)
     at = open_inspect()
-    assert widget(at.selectbox, "Run").options[0].endswith("step 2 of 2")
+    assert widget(at.selectbox, "Run").options[0].endswith(f"({run_id})")
     at = open_inspect(run=f"bundled/{run_id}")
     assert drawn(at)["text"] and not at.info
 

@@ -6,7 +6,17 @@ import streamlit as st
 
 from app import cache, rules
 from tests.fakes import make_fake_run
-from tests.pages.opening import StubService, again, one, open_inspect, payload_with, press, widget, words
+from tests.pages.opening import (
+    Address,
+    StubService,
+    again,
+    one,
+    open_inspect,
+    payload_with,
+    press,
+    widget,
+    words,
+)
 from vimpo_core import family, service
 from vimpo_core.family import RULES, SLOTS
 from vimpo_core.rule_views import batch_of, settings_at
@@ -206,7 +216,7 @@ def test_the_note_says_that_the_value_loss_alone_is_flat_and_its_row_is(runs, ru
     ],
 )
 def test_what_was_chosen_goes_to_the_address(monkeypatch, view, address):
-    query = {}
+    query = Address({})
     monkeypatch.setattr(st, "query_params", query)
     monkeypatch.setattr(st, "session_state", {rules.KEY: {"view": view}})
     rules._remember()

@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import tree_lab, tree_link
 from app.tree_link import Lab
-from tests.pages.opening import again, one, open_page, payload_with, words
+from tests.pages.opening import Address, again, one, open_page, payload_with, words
 from vimpo_core.tree_views import TreeSettings
 
 FULL = Lab(
@@ -29,7 +29,7 @@ def sent(at):
 def remember(at, monkeypatch, asked, **address):
     """What `_change` writes to the address after the browser asked for something."""
     monkeypatch.setattr(st, "session_state", {tree_lab.KEY: {"view": asked}})
-    written = dict(address)
+    written = Address(address)
     monkeypatch.setattr(st, "query_params", written)
     tree_lab._change(at)
     return written

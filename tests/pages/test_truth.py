@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import truth
 from tests.fakes import make_fake_run
-from tests.pages.opening import again, one, open_inspect, payload_with, press, widget, words
+from tests.pages.opening import Address, again, one, open_inspect, payload_with, press, widget, words
 from vimpo_core import service
 from vimpo_core.service import PrefixTruth
 from vimpo_core.truth import STAGES, PrefixValues, soft_value
@@ -170,7 +170,7 @@ def test_a_refused_request_is_one_sentence_and_can_be_asked_again(runs, trying):
     ("view", "address"), [({"token": 3}, {"token": "3"}), ({"token": "<b>"}, {}), (None, {})]
 )
 def test_a_selected_token_goes_to_the_address(monkeypatch, view, address):
-    query = {}
+    query = Address({})
     monkeypatch.setattr(st, "query_params", query)
     monkeypatch.setattr(st, "session_state", {truth.KEY: {"view": view}})
     truth._remember()
