@@ -276,7 +276,13 @@ def state_lines(job: Job) -> list[str]:
         return [f"**Queued.** {_queue_words(job)}"]
     if len({(s.state, s.message) for s in job.sights}) == 1:
         return [state_line(job.sights[0].state, job.sights[0].message)]
-    return [f"{ALGORITHM_NAMES[s.config.algorithm]}: {state_line(s.state, s.message)}" for s in job.sights]
+    return [f"{ALGORITHM_NAMES[s.config.algorithm]}: {_line_beside(s)}" for s in job.sights]
+
+
+def _line_beside(sight: Sight) -> str:
+    if sight.state == RunState.QUEUED:  # beside one that is at work: it waits for no other job
+        return "**Next.** The runs of a job start one after the other."
+    return state_line(sight.state, sight.message)
 
 
 def state_line(state: RunState, message: str) -> str:

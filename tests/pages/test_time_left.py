@@ -97,3 +97,9 @@ def test_a_worker_that_cannot_be_started_is_said_on_the_page(runs, monkeypatch):
     monkeypatch.setattr(RunsDir, "ensure_worker", refuse)
     shown = words(open_page("train", job=job_id))
     assert "the training process cannot be started" in shown and "the disk is read-only" in shown
+
+
+def test_a_run_that_starts_after_the_other_of_its_job_waits_for_no_other_job():
+    lines = training.state_lines(job(sight(3, 50), sight(None, 50, QUEUED)))
+    assert lines[1].endswith("**Next.** The runs of a job start one after the other.")
+    assert "running job" not in " ".join(lines)
