@@ -25,8 +25,8 @@ def as_sentence(message: object) -> str:
     """An error or message as literal markdown, starting with a capital unless it starts with a name such as vimpo-6. It may
     quote what somebody typed; an error of the system is told in words."""
     sentence = in_words(message) if isinstance(message, Exception) else str(message)
-    first = sentence.split(maxsplit=1)[:1]
-    is_word = bool(first) and first[0].rstrip(",:;").isalpha() and first[0] not in RULES
+    first = re.match(r"[A-Za-z]+(?:-[A-Za-z]+)*(?=[\s,:;.]|'s|$)(?!\.\w)", sentence)
+    is_word = first is not None and first[0].split("-")[0] not in RULES
     return as_plain(sentence[:1].upper() + sentence[1:] if is_word else sentence)
 
 

@@ -9,6 +9,9 @@ from tests.pages.opening import open_page, words
 SAID = [
     ("steps must be more than 3, got 2.", "Steps must be more than 3, got 2\\."),
     ("vimpo-6 is not there.", "vimpo\\-6 is not there\\."),
+    ("log-probabilities differ", "Log\\-probabilities differ"),
+    ("vimpo-beta is not there", "vimpo\\-beta is not there"),
+    ("step's end", "Step's end"),
     ("grpo is not there.", "grpo is not there\\."),
     ("lora_rank cannot change.", "lora\\_rank cannot change\\."),
     ("run.db is damaged.", "run\\.db is damaged\\."),
