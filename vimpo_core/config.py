@@ -196,7 +196,11 @@ class TrainConfig:
         safe=(4, 16),
     )
     updates_per_batch: int = _setting(
-        1, "Optimizer updates on the same batch; above 1 the clip starts to act.", low=1, high=16, safe=(1, 4)
+        1,
+        "Optimizer updates on the same batch; above 1 the clip starts to act, where the rule has one.",
+        low=1,
+        high=16,
+        safe=(1, 4),
     )
     lora_rank: int = _setting(8, "Rank of the LoRA adapter that is trained.", low=1, high=64, safe=(4, 16))
     operands: int = _setting(

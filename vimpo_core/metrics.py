@@ -225,6 +225,11 @@ def _reward_mean(value, config, history):
         )
         if true_accuracy is None:
             return f"{ceiling} At one half the reward says nothing at all."
+        if config.reward_noise_unit == "group":
+            return (
+                f"{ceiling} Whole groups flip, {config.prompts_per_step} draws a step, so it jumps far more than with single "
+                "flips: read the mean of many steps."
+            )
         return (
             f"{ceiling} This value suggests a true accuracy near {_percent(min(max(true_accuracy, 0), 1))}."
         )

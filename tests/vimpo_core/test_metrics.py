@@ -192,3 +192,10 @@ def test_the_noise_of_an_accuracy_is_that_of_the_problems_there_are():
     assert "With 128 validation problems it is known to about ±9 points." in said(
         "sampled_accuracy", 0.5, step=0
     )
+
+
+def test_one_step_of_whole_group_flips_is_not_read_as_an_accuracy():
+    noisy = {"reward_noise": 0.25, "prompts_per_step": 16}
+    assert "true accuracy near 70 %" in said("reward_mean", 0.6, **noisy)
+    remark = said("reward_mean", 0.6, **noisy, reward_noise_unit="group")
+    assert "16 draws a step" in remark and "true accuracy" not in remark
