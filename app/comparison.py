@@ -461,7 +461,7 @@ def captions(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> st
         )
         said.append(
             f"Accuracies: of the {_listed([str(n) for n in problems])} validation problems that each run measures itself by while it trains. "
-            "docs/results.md has those of 512 test problems."
+            "docs/results.md has those of test problems."
         )
     if axis == "tokens" and any(run.tokens_are_estimated for run in curves.values()):
         said.append(

@@ -248,7 +248,7 @@ def pick_beta(source: Source, step: int, notes: list[str]) -> float:
 
 def _what_beta_is(algorithm: str) -> str:
     """Beta of a run: a rule without it trains without, and a log-ratio can be read at any."""
-    return "as trained" if "beta" in RULES[algorithm].settings else "to read by; trained without"
+    return "as trained" if "beta" in RULES[algorithm].settings else "only to read by"
 
 
 def _exactly(trained: float, asked: float) -> float:

@@ -15,6 +15,7 @@ from app.settings_form import is_read
 from vimpo_core.config import TrainConfig, flips_text
 from vimpo_core.family import RULES
 from vimpo_core.files import in_words
+from vimpo_core.metrics import validation_problems
 from vimpo_core.runs import ACTIVE, JobSummary, RunsDir
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
 
@@ -330,6 +331,12 @@ def newest_solutions(job: Job) -> list[StepSolutions]:
         ]
     except (ValueError, OSError):  # a run that was deleted while it was looked at
         return []
+
+
+def whose_problems(sights: list[Sight]) -> str:
+    """Which problems the accuracies of the curves are of."""
+    counts = " and ".join(str(n) for n in sorted({validation_problems(s.config) for s in sights}))
+    return f"Accuracy: of the {counts} validation problems that a run measures itself by; it never trains on them."
 
 
 def whose_credit(steps: list[StepSolutions]) -> str:

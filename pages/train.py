@@ -35,6 +35,7 @@ def first_view():
     if demos:
         st.markdown("#### What to expect: the bundled runs")
         live_curves([s.curves for s in demos], max(s.config.steps for s in demos), key="demo_curves")
+        st.caption(training.whose_problems(demos))
     tours.show("train", {"beta": settings_form.typed("beta"), "job": None})
 
 
@@ -71,6 +72,7 @@ def views(job):
     page = st.grid(3, min_column_width=380, gap="medium")
     with page.cell(column_span=2):
         live_curves([s.curves for s in job.sights], job.steps, key="curves")
+        st.caption(training.whose_problems(job.sights))
     with page.cell():
         if steps := training.newest_solutions(job):
             solutions(steps, training.inspect_link, key="solutions")

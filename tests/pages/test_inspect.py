@@ -137,9 +137,7 @@ def test_a_grpo_run_is_named_as_such(runs):
     assert drawn(open_inspect())["name"] == "read off the GRPO policy"
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "said"), [("vimpo", "as trained"), ("grpo", "to read by; trained without")]
-)
+@pytest.mark.parametrize(("algorithm", "said"), [("vimpo", "as trained"), ("grpo", "only to read by")])
 def test_beta_is_called_as_trained_only_where_the_rule_has_one(runs, algorithm, said):
     make_fake_run(runs.path, algorithm=algorithm, steps=4)
     slider = widget(open_inspect().select_slider, "beta")

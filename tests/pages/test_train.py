@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from playwright.sync_api import expect
@@ -218,3 +219,8 @@ def test_coloured_tokens_of_grpo_are_said_to_be_read_off():
     assert training.whose_credit([step("vimpo"), step("vimpo_value")]) == ""
     said = training.whose_credit([step("vimpo"), step("grpo")])
     assert "tokens of GRPO are coloured" in said and "not what GRPO trains by" in said
+
+
+def test_the_curves_say_which_problems_their_accuracies_are_of():
+    sights = [SimpleNamespace(config=TrainConfig(eval_prompts=n)) for n in (128, 64, 64)]
+    assert "of the 64 and 128 validation problems" in training.whose_problems(sights)
