@@ -76,7 +76,9 @@ def fork_header(parent: RunStore, step: int, config: TrainConfig, optimizer: Opt
 def base_of(parent: RunStore) -> dict:
     """What the header of a fork takes over: the model that the steps before were made with."""
     header = parent.header()
-    return {name: header[name] for name in ("model", "ref", "tokenizer_sha256")}
+    weights = bases.recorded(header, parent.config()).weights
+    model = header["model"] | {"sha256": weights, "is_base": weights is not None}
+    return {"model": model, "ref": header["ref"], "tokenizer_sha256": header["tokenizer_sha256"]}
 
 
 def phases_of(store: RunStore) -> list[dict]:

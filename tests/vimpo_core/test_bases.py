@@ -1,6 +1,7 @@
 """A run is used on the network and tokenizer that it was trained with, or not at all; and on the CPU where its graphics card
 is missing."""
 
+import dataclasses
 import json
 import shutil
 
@@ -189,6 +190,10 @@ def test_the_refreshed_fingerprint_of_an_older_run_is_no_reason_to_refuse_it(tmp
     with RunStore.open(store.run_dir, writable=True) as writable:
         writable.update_header({"model": {"id": "bundled", "sha256": "0" * 64, "lora_rank": 8}})
     service.load_snapshot(store.run_dir, STEP)
+    runs = RunsDir(tmp_path)
+    config = dataclasses.replace(store.config(), refresh_every=0)
+    worker.main(runs.path, only_job=runs.fork(store.run_id, STEP, config, "fresh"))
+    assert runs.open("vimpo-2").state() == RunState.FINISHED
 
 
 @pytest.mark.parametrize("demo", ["grpo", "vimpo-beta-0.1", "vimpo-beta-0.3"])
