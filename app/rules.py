@@ -241,7 +241,9 @@ def _honest_note(scene, judged) -> str:
         "GRPO's. Its token credit δ is real all the same, but only read off the policy, under “Credit in reward units”; it "
         "becomes a push through the actor branch, weighted by c\\_A."
     )
-    silent = [RULES[key].name for key, one in judged.items() if one.push is not None and one.rms == 0]
+    silent = [
+        as_plain(RULES[key].name) for key, one in judged.items() if one.push is not None and one.rms == 0
+    ]
     if silent:
         said += f" Pushing no token of this step: {', '.join(silent)}, because every group agrees."
     return said
@@ -397,7 +399,9 @@ def _disputed_solutions(scene, judged, pair) -> None:
 
 def _nothing_to_compare(judged, keys) -> str:
     missing = [key for key in keys if judged[key].push is None]
-    return " ".join(f"{RULES[key].name}: {rule_views.WHY_NOT[judged[key].no_push]}" for key in missing[:2])
+    return " ".join(
+        f"{as_plain(RULES[key].name)}: {rule_views.WHY_NOT[judged[key].no_push]}" for key in missing[:2]
+    )
 
 
 def _open(trace) -> None:
@@ -427,7 +431,7 @@ def _formulas(scene, batch, judged, pair, token: int) -> None:
         slots, tuple(RULES[key].name for key in pair), tuple(one.why_not for one in worked), key="rules.diff"
     )
     weights = [
-        f"{RULES[key].name} {one.weight:+.6e}"
+        f"{as_plain(RULES[key].name)} {one.weight:+.6e}"
         for key, one in zip(pair, worked, strict=True)
         if one.weight is not None
     ]

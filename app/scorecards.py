@@ -25,6 +25,7 @@ _KEPT_REPORTS = 64
 _HEADINGS = {
     "loses": ":orange[:material/arrow_downward:] **Where implied credit loses**",
     "wins": ":blue[:material/arrow_upward:] **Where it wins**",
+    "spread": ":gray[:material/scatter_plot:] **Does it degenerate?**",
     "open": ":gray[:material/drag_handle:] **What these numbers do not decide**",
 }
 

@@ -211,13 +211,13 @@ def draw_field(field: Field, key: str, default, disabled: bool = False):
 
 
 def _help(field: Field, known: Mapping) -> str:
-    parts = [known["help"]]
+    parts = [known["help"].replace("*", r"\*")]
     if known["safe"]:
         parts.append(f"Safe: {known['safe'][0]:g} to {known['safe'][1]:g}.")
     if known["low"] is not None:
         parts.append(f"Allowed: {known['low']:g} to {known['high']:g}.")
     if field.name in _RULE_SETTINGS:
-        readers = [rule.name for rule in RULES.values() if field.name in rule.settings]
+        readers = [rule.name.replace("*", r"\*") for rule in RULES.values() if field.name in rule.settings]
         parts.append(f"Read by {', '.join(readers)}.")
     return " ".join(parts)
 

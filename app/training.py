@@ -234,8 +234,8 @@ def controls(job: Job) -> list[Control]:
 
 
 def names(job: Job) -> str:
-    """ "VIMPO + GRPO"."""
-    return " + ".join(dict.fromkeys(ALGORITHM_NAMES[s.config.algorithm] for s in job.sights))
+    """ "VIMPO + GRPO", as markdown: a rule's name may hold a star."""
+    return " + ".join(dict.fromkeys(plain(ALGORITHM_NAMES[s.config.algorithm]) for s in job.sights))
 
 
 def headline(job: Job) -> str:
@@ -277,7 +277,7 @@ def state_lines(job: Job) -> list[str]:
         return [f"**Queued.** {_queue_words(job)}"]
     if len({(s.state, s.message) for s in job.sights}) == 1:
         return [state_line(job.sights[0].state, job.sights[0].message)]
-    return [f"{ALGORITHM_NAMES[s.config.algorithm]}: {_line_beside(s)}" for s in job.sights]
+    return [f"{plain(ALGORITHM_NAMES[s.config.algorithm])}: {_line_beside(s)}" for s in job.sights]
 
 
 def _line_beside(sight: Sight) -> str:
@@ -342,7 +342,9 @@ def whose_problems(sights: list[Sight]) -> str:
 def whose_credit(steps: list[StepSolutions]) -> str:
     """Why the solutions of a rule without token credit have coloured tokens too; "" where none of them is such a rule's."""
     others = [
-        ALGORITHM_NAMES[s.config.algorithm] for s in steps if "beta" not in RULES[s.config.algorithm].settings
+        plain(ALGORITHM_NAMES[s.config.algorithm])
+        for s in steps
+        if "beta" not in RULES[s.config.algorithm].settings
     ]
     if not others:
         return ""

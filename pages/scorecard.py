@@ -79,7 +79,7 @@ def show(asked, reports):
             scorecard_figure(reports, key="scorecard")
             st.caption(scorecards.what_was_measured(reports))
         with st.container(width=WORDS_WIDTH):
-            for kind in (kind for kind in ("loses", "wins", "open") if kind in said):
+            for kind in (kind for kind in ("loses", "wins", "spread", "open") if kind in said):
                 st.markdown(scorecards.as_markdown(said, kind))
     with st.expander("The same in numbers"):
         st.table(table(reports))

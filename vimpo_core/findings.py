@@ -26,9 +26,10 @@ NAMES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence and whether it speaks for implied credit: "wins", "loses", "open", or "warning" about the numbers."""
+    """One sentence and whether it speaks for implied credit: "wins", "loses", "open"; "spread" says on how many tokens it lies,
+    "warning" something about the numbers."""
 
-    kind: Literal["wins", "loses", "open", "warning"]
+    kind: Literal["wins", "loses", "spread", "open", "warning"]
     text: str
 
 
@@ -42,7 +43,7 @@ def findings(report: dict) -> list[Finding]:
             *_whitened(report),
         ]
     found += [*_concentration(report), *_pearson(report), *_values(report)]
-    order = ("warning", "loses", "wins", "open")
+    order = ("warning", "loses", "wins", "spread", "open")
     return sorted((f for f in found if f), key=lambda f: order.index(f.kind))
 
 
@@ -192,7 +193,7 @@ def _concentration(report):
     else:
         verdict = "It neither degenerates to one token nor is it flat."
     beside = f", {' and '.join(rivals)}" if rivals else ""
-    yield Finding("open", f"{said}{beside}. {verdict}")
+    yield Finding("spread", f"{said}{beside}. {verdict}")
 
 
 def _pearson(report):

@@ -109,6 +109,7 @@ function hueOf(view, run) {
 }
 
 function buildTiles(view) {
+  view.grid.classList.toggle("crowded", view.data.runs.length > 2);
   view.tiles = view.data.charts.map((chart) => buildTile(view, chart));
   view.grid.replaceChildren(...view.tiles.map((tile) => tile.node));
 }

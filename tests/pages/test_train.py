@@ -224,3 +224,9 @@ def test_coloured_tokens_of_grpo_are_said_to_be_read_off():
 def test_the_curves_say_which_problems_their_accuracies_are_of():
     sights = [SimpleNamespace(config=TrainConfig(eval_prompts=n)) for n in (128, 64, 64)]
     assert "of the 64 and 128 validation problems" in training.whose_problems(sights)
+
+
+def test_a_rule_whose_name_holds_a_star_is_shown_with_it(runs):
+    run_id = make_fake_run(runs.path, algorithm="a_star_po", steps=2)
+    job = training.find_job(next(job.job_id for job in runs.jobs() if run_id in job.run_ids))
+    assert training.names(job) == r"A\*-PO"

@@ -5,6 +5,7 @@ Float64 throughout; 1e-9 is the project's bar.
 
 import dataclasses
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from vimpo_core import algorithms, credit, family, losses, tabular, two_optima
 from vimpo_core.algorithms import Experience
 from vimpo_core.config import ALGORITHMS, VALUE_LOSS_ALGORITHMS, TrainConfig
 from vimpo_core.family import RULES, SLOTS, Sampled, weights
+from vimpo_core.paths import ROOT
 from vimpo_core.scores import Batch, Scores
 
 TOL = 1e-9
@@ -567,3 +569,16 @@ def test_with_k1_every_credit_would_be_0():
     k1 = sampled.logprobs - sampled.ref_logprobs
     terms = credit.td_terms(sampled.logprobs, sampled.ref_logprobs, k1, sampled.completion_mask, 0.3)
     close(terms, 0 * terms)
+
+
+# ---- the README
+
+
+def test_the_readme_lists_every_rule_with_its_paper_and_counts_them_right():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \| .* \| (.+) \|$", text, re.M)
+    assert {key: paper for key, paper in listed if key in RULES} == {
+        k: rule.paper for k, rule in RULES.items()
+    }
+    words = {14: "fourteen", 15: "fifteen", 16: "sixteen"}
+    assert f"under {words[len(RULES)]} credit rules" in text and "eleven" not in text

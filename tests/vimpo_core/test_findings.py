@@ -65,7 +65,7 @@ def test_whether_credit_degenerates_is_said_with_its_numbers(tokens, gini, verdi
     made = report(mean_tokens=20.0)
     made["signals"]["implied_advantage"] |= {"gini": gini, "effective_tokens": tokens}
     made["signals"]["grpo"] |= {"gini": 0.0, "effective_tokens": 20.0}
-    told = said(made, "open")
+    told = said(made, "spread")
     assert f"lies in effect on {tokens:.1f} of 20.0 tokens of a wrong solution (Gini {gini:.2f}" in told
     assert verdict in told and "flat (GRPO) on 20.0 (0.00)" in told
 
@@ -73,7 +73,7 @@ def test_whether_credit_degenerates_is_said_with_its_numbers(tokens, gini, verdi
 def test_credit_that_is_0_everywhere_is_not_said_to_degenerate():
     made = report(mean_tokens=20.0)
     made["signals"]["implied_advantage"] |= {"gini": None, "effective_tokens": None}
-    assert "in effect" not in said(made, "open")
+    assert not said(made, "spread")
 
 
 def test_an_interval_that_holds_zero_decides_nothing():
