@@ -118,11 +118,7 @@ def test_a_deleted_run_in_the_link_is_named_and_nothing_is_half_drawn(runs):
     shutil.rmtree(runs.path / gone)
     at = open_compare(runs=f"{first},{gone},{second}")
     assert is_nothing_drawn(at) and len(at.warning) == 1
-    assert (
-        at.warning[0]
-        .value.replace("\\", "")
-        .startswith(f"{gone.capitalize()} is not there or has no step yet")
-    )
+    assert at.warning[0].value.replace("\\", "").startswith(f"{gone} is not there or has no step yet")
     press(at, "Compare the 2 others")
     assert len(figure(at)["arms"][0]["seeds"]) == 2 and not at.warning
 
