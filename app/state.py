@@ -8,6 +8,7 @@ back what the page last showed.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ import streamlit as st
 Value = TypeVar("Value")
 KEEP_THEIR_ADDRESS = ("inspect", "scorecard", "compare", "runs")
 """Pages that the menu leads back to as they were left; Train follows the newest job, the course begins at its contents."""
+_SETTLED_SECONDS = 0.1
 _PAGE, _SHOWN, _BACK_TO = "state.page", "state.shown", "state.back_to"
 
 
@@ -87,6 +89,7 @@ def arrive(page: str) -> None:
     st.session_state[_PAGE] = page
     address = st.query_params.to_dict()
     if not address and page in KEEP_THEIR_ADDRESS and (address := st.session_state[_BACK_TO]):
+        time.sleep(_SETTLED_SECONDS)  # the browser first takes over the page's own path
         st.query_params.from_dict(address)
     _remember(address)
 
