@@ -40,10 +40,10 @@ def in_words(error: Exception) -> str:
     return f"{' to '.join(names)}: {what}." if names else f"{what}."
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes, make_folder: bool = False) -> None:
     """Write a file so that a reader, a full disk or a power cut finds the old or the new one but no half.
 
-    Text is UTF-8. The folder is made where it is missing; a link is followed to what it leads to.
+    Text is UTF-8. make_folder: make the folder where it is missing. A link is followed to what it leads to.
 
     Raises OSError naming `path`; what was there before is untouched.
     """
@@ -53,7 +53,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
     target = Path(os.path.realpath(path))
     hidden = target.with_name(f".{secrets.token_hex(8)}.writing")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(hidden, "xb") as file:
                 file.write(content.encode("utf-8") if isinstance(content, str) else content)

@@ -50,7 +50,7 @@ def full_disk(monkeypatch):
 @pytest.mark.parametrize("content", ["the new one", b"the new one"])
 def test_a_file_is_replaced_in_one_move_and_keeps_its_permissions(tmp_path, content):
     path = tmp_path / "deep" / "report.md"
-    files.write_whole(path, OLD)
+    files.write_whole(path, OLD, make_folder=True)
     path.chmod(0o640)
     files.write_whole(path, content)
     assert path.read_bytes() == b"the new one" and path.stat().st_mode & 0o777 == 0o640

@@ -25,12 +25,12 @@ def write(plan: Plan, out: Path, command: str) -> dict:
     found = tables.numbers(plan, out, command)
     drawn = figures.draw_all(found)
     for name, svg in drawn.items():
-        write_whole(out / "figures" / f"{name}.svg", svg)
+        write_whole(out / "figures" / f"{name}.svg", svg, make_folder=True)
     parts = report(found, list(drawn))
-    write_whole(out / "report.md", document.markdown(parts))
+    write_whole(out / "report.md", document.markdown(parts), make_folder=True)
     page = document.page(found["title"], parts, lambda name: figures.inline(drawn[name]))
-    write_whole(out / "report.html", page)
-    write_whole(out / "results.json", json.dumps(found, allow_nan=False) + "\n")
+    write_whole(out / "report.html", page, make_folder=True)
+    write_whole(out / "results.json", json.dumps(found, allow_nan=False) + "\n", make_folder=True)
     missing = sum(len(arm["missing"]) for block in found["blocks"] for arm in block["arms"])
     return {
         "report": str(out / "report.md"),

@@ -104,7 +104,7 @@ def load(run_dir: Path, measurement: Measurement) -> Result | None:
 
 def save(run_dir: Path, result: Result) -> None:
     """Write the result in one move."""
-    write_whole(run_dir / RESULT_NAME, json.dumps(asdict(result), allow_nan=False))
+    write_whole(run_dir / RESULT_NAME, json.dumps(asdict(result), allow_nan=False), make_folder=True)
 
 
 def curves(store: RunStore) -> dict[str, list]:
