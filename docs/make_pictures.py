@@ -18,7 +18,7 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as runs, serving(Path(runs)) as server, browsing() as browser:
         for theme in ("light", "dark"):
-            with visiting(browser, 1280, 790, theme) as context:
+            with visiting(browser, 1280, 850, theme) as context:
                 page = context.new_page()
                 page.goto(server.address)
                 page.get_by_role("listbox").first.wait_for()
