@@ -412,7 +412,7 @@ def whiten(values, mask):
     count = xp.sum(xp.astype(mask, values.dtype))
     mean = xp.sum(kept) / xp.where(count < 1, count + 1, count)
     # Of equal entries the mean may round to another number, and that rounding would be blown up to one standard deviation.
-    largest = xp.max(xp.where(mask, kept, -xp.inf + 0 * kept))
+    largest = xp.max(xp.where(mask, kept, xp.min(kept)))
     centred = _masked(xp, kept - mean, mask & xp.any(mask & (kept != largest)))
     variance = xp.sum(centred**2) / xp.where(count < 2, count * 0 + 1, count - 1)
     return centred / xp.sqrt(variance + 1e-8)
