@@ -9,7 +9,7 @@ from pathlib import Path
 from vimpo_core.experiment import document, estimates, figures, tables
 from vimpo_core.experiment.document import Bullets, Code, Figure, Folded, Heading, Paragraph, Table
 from vimpo_core.experiment.plan import Plan
-from vimpo_core.files import write_whole
+from vimpo_core.files import read_text, write_whole
 from vimpo_core.intervals import MIN_SEEDS
 
 NOT_MEASURED = "–"
@@ -23,14 +23,7 @@ def write(plan: Plan, out: Path, command: str) -> dict:
         OSError: a file cannot be written.
     """
     found = tables.numbers(plan, out, command)
-    drawn = figures.draw_all(found)
-    for name, svg in drawn.items():
-        write_whole(out / "figures" / f"{name}.svg", svg, make_folder=True)
-    parts = report(found, list(drawn))
-    write_whole(out / "report.md", document.markdown(parts), make_folder=True)
-    page = document.page(found["title"], parts, lambda name: figures.inline(drawn[name]))
-    write_whole(out / "report.html", page, make_folder=True)
-    write_whole(out / "results.json", json.dumps(found, allow_nan=False) + "\n", make_folder=True)
+    _write(found, out)
     missing = sum(len(arm["missing"]) for block in found["blocks"] for arm in block["arms"])
     return {
         "report": str(out / "report.md"),
@@ -39,6 +32,26 @@ def write(plan: Plan, out: Path, command: str) -> dict:
         "runs": found["n_runs"],
         "missing": missing,
     }
+
+
+def rewrite(out: Path) -> None:
+    """Write the report in `out` again from its results.json alone, every interval worked out anew from the runs in it.
+
+    Raises:
+        OSError, ValueError: there is no results.json, it is no JSON, or a file cannot be written.
+    """
+    _write(estimates.with_intervals(json.loads(read_text(out / "results.json"))), out)
+
+
+def _write(found: dict, out: Path) -> None:
+    drawn = figures.draw_all(found)
+    for name, svg in drawn.items():
+        write_whole(out / "figures" / f"{name}.svg", svg, make_folder=True)
+    parts = report(found, list(drawn))
+    write_whole(out / "report.md", document.markdown(parts))
+    page = document.page(found["title"], parts, lambda name: figures.inline(drawn[name]))
+    write_whole(out / "report.html", page)
+    write_whole(out / "results.json", json.dumps(found, allow_nan=False) + "\n")
 
 
 def report(found: dict, drawn: list[str]) -> list:

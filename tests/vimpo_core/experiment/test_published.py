@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from vimpo_core.experiment import estimates
+from vimpo_core.experiment import document, estimates, report
 from vimpo_core.paths import ROOT
 
 spec = importlib.util.spec_from_file_location("make_results", ROOT / "docs" / "make_results.py")
@@ -55,6 +55,16 @@ def test_every_number_of_the_readmes_contests_stands_in_a_results_json():
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_published_experiment_is_on_the_page(name):
     assert f"results/{name}/report.md" in make_results.page()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_published_report_has_the_intervals_of_today(name):
+    folder = ROOT / "docs" / "results" / name
+    found = estimates.with_intervals(json.loads((folder / "results.json").read_text(encoding="utf-8")))
+    drawn = [file.stem for file in (folder / "figures").glob("*.svg")]
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert text == document.markdown(report.report(found, drawn)), "run python docs/make_results.py"
+    assert "bootstrap" not in text and "somewhat too narrow" not in text
 
 
 def test_pearson_is_said_to_be_of_delta_and_auc_of_minus_delta():
