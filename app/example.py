@@ -104,8 +104,9 @@ def _other_reading(p: Picture, delta: np.ndarray) -> str:
         return ""
     read = views.credit_of(other.traces[p.found.index], p.run.config.beta)
     alike = float(np.corrcoef(delta, read)[0, 1])
-    how = "nearly the same map" if alike > _NEARLY_THE_SAME else "another map"
-    return f"That is not VIMPO's alone: the bundled GRPO run gives {how} of this solution (correlation {alike:.2f})."
+    if alike > _NEARLY_THE_SAME:
+        return f"That is not VIMPO's alone: the bundled GRPO run gives nearly the same map of this solution (correlation {alike:.2f})."
+    return f"The bundled GRPO run gives another map of this solution (correlation {alike:.2f})."
 
 
 def caption(p: Picture) -> str:

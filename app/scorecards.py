@@ -155,7 +155,8 @@ def sentences(reports: Sequence[dict]) -> dict[str, list[str]]:
     """Kind of finding -> markdown sentences: of the first run, and over the seeds where there are several."""
     found: list[Finding] = findings(reports[0])
     if len(reports) > 1:
-        found.insert(0, seeds_finding(reports))
+        alone = f"Run {reports[0]['run_id']} alone: "
+        found = [seeds_finding(reports), *(Finding(one.kind, alone + one.text) for one in found)]
     said: dict[str, list[str]] = {}
     for finding in found:
         said.setdefault(finding.kind, []).append(as_plain(finding.text))
@@ -180,11 +181,12 @@ def as_markdown(said: dict[str, list[str]], kind: str) -> str:
 
 
 def what_was_measured(reports: Sequence[dict]) -> str:
-    first = reports[0]
+    counts = [report["n_solutions"] for report in reports]
+    count = f"{counts[0]}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     several = f" in each of {len(reports)} runs (seeds differ)" if len(reports) > 1 else ""
     ends = "lowest and highest seed" if len(reports) > 1 else "95% intervals by bootstrap over solutions"
     return (
-        f"{first['n_solutions']} wrong solutions with a known first wrong token{several}; top-1 and top-3: share of them whose "
+        f"{count} wrong solutions with a known first wrong token{several}; top-1 and top-3: share of them whose "
         "first wrong token is among the 1 or 3 most suspicious; AUC: share of a solution's other tokens that are less "
         f"suspicious, 0.5 is guessing. In brackets and as bars: {ends}. Of the signals, A whitened is what VIMPO's actor pushes and the "
         "flat one what GRPO does; all others are read off a policy or need none."

@@ -17,7 +17,7 @@ NAMES: dict[str, str] = {
     "surprisal_policy": "surprisal of the policy",
     "surprisal_reference": "surprisal of the reference",
     "entropy": "entropy of the policy",
-    "grpo": "R − group mean, flat (GRPO)",
+    "grpo": "flat: every token alike (GRPO)",
     "first_token": "always the first token",
     "random": "random",
 }

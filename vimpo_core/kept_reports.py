@@ -31,9 +31,10 @@ def kept(run_dir: Path, step: int, which: str, solutions: int, rollouts: int, se
     report = _read(run_dir / FILE).get(_name(step, which, solutions, rollouts, seed))
     if report is None:
         return None
+    made_with = report.pop("fingerprint", None)
     try:
         with RunStore.open(run_dir) as store:
-            is_same = report.pop("fingerprint", None) == fingerprint(store, step)
+            is_same = made_with is not None and made_with == fingerprint(store, step)
     except (OSError, ValueError):
         return None  # the page says what is wrong with the run
     return report if is_same else None

@@ -274,7 +274,12 @@ def _residual_ratio(value, config, history):
     if value > 0.95:
         hint = " At such a small beta that is normal: V stays numerically flat." if config.beta < 5e-3 else ""
         return f"{role}On these fresh samples the log-ratios explain almost nothing of who was right.{hint}"
-    explained = f"{role}The policy's own log-ratios explain {_percent(1 - value**2)} of the reward's variance within groups."
+    what = (
+        "the mean square of R − V*"
+        if RULES[config.algorithm].value == "optimal"
+        else "the reward's variance within groups"
+    )
+    explained = f"{role}The policy's own log-ratios explain {_percent(1 - value**2)} of {what}."
     return f"{explained} {_residual_floor(config)}".strip()
 
 
@@ -374,6 +379,8 @@ def _dead_group_share(value, config, history):
         )
     if RULES[config.algorithm].value:
         return "In these groups R equals its mean: the value loss only pulls their log-ratios back to zero."
+    if config.algorithm == "otb":
+        return "In these groups every advantage is 0 but where one solution alone is left: its baseline there is 0, so a right one is pushed up."
     if config.algorithm in ("ppo", "vineppo", "reinforce"):
         return "In these groups the reward says nothing about who did better; this rule does not compare within groups."
     return f"In these groups every advantage is 0: {RULES[config.algorithm].name} learns nothing from them."

@@ -37,7 +37,7 @@ def read(run_dir: Path, traces: Sequence[CreditTrace]) -> SecondReading | None:
     try:
         kept = json.loads((run_dir / FILE).read_text(encoding="utf-8"))
         with RunStore.open(run_dir.parent / kept["run_id"]) as other:
-            if kept["fingerprint"] != fingerprint(other, kept["step"]):
+            if kept["fingerprint"] is None or kept["fingerprint"] != fingerprint(other, kept["step"]):
                 return None
         scored = {tuple(one["ids"]): one for one in kept["solutions"]}
         found = {

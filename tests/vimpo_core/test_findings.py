@@ -67,7 +67,7 @@ def test_whether_credit_degenerates_is_said_with_its_numbers(tokens, gini, verdi
     made["signals"]["grpo"] |= {"gini": 0.0, "effective_tokens": 20.0}
     told = said(made, "spread")
     assert f"lies in effect on {tokens:.1f} of 20.0 tokens of a wrong solution (Gini {gini:.2f}" in told
-    assert verdict in told and "flat (GRPO) on 20.0 (0.00)" in told
+    assert verdict in told and "every token alike (GRPO) on 20.0 (0.00)" in told
 
 
 def test_credit_that_is_0_everywhere_is_not_said_to_degenerate():

@@ -72,6 +72,14 @@ def test_a_report_by_another_method_is_not_used(run_dir, monkeypatch):
     assert kept_reports.kept(run_dir, *ASKED) is None
 
 
+def test_no_report_is_used_where_nothing_says_what_it_rests_on(run_dir):
+    with RunStore.open(run_dir) as store:
+        own = dataclasses.replace(store.config(), model=str(BUNDLED_MODEL))
+    write(run_dir, "UPDATE run SET value = ? WHERE key = 'config'", json.dumps(own.to_dict()))
+    kept_reports.keep(run_dir, [REPORT])
+    assert kept_reports.kept(run_dir, *ASKED) is None
+
+
 def test_a_report_of_another_run_is_not_used(run_dir):
     assert kept_reports.kept(shutil.copytree(run_dir, run_dir.with_name("copy")), *ASKED) is None
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vimpo_core.config import TrainConfig
+from vimpo_core.family import RULES, Sampled
 from vimpo_core.metrics import METRICS, series, thin
 
 STORED = {
@@ -199,3 +200,26 @@ def test_one_step_of_whole_group_flips_is_not_read_as_an_accuracy():
     assert "true accuracy near 70 %" in said("reward_mean", 0.6, **noisy)
     remark = said("reward_mean", 0.6, **noisy, reward_noise_unit="group")
     assert "16 draws a step" in remark and "true accuracy" not in remark
+
+
+def test_an_agreeing_group_still_moves_where_the_optimal_token_baseline_is_left_with_one_solution():
+    mask = np.array([[True, True, False], [True, True, True]])
+    logprobs = np.where(mask, -0.5, 0.0)
+    sampled = Sampled(
+        logprobs,
+        logprobs,
+        np.zeros((2, 3)),
+        mask,
+        np.ones(2),
+        np.zeros(2, int),
+        collision=np.full((2, 3), 0.5),
+    )
+    found = RULES["otb"].advantages(sampled, TrainConfig(algorithm="otb"))
+    np.testing.assert_allclose(found, [[0, 0, 0], [0, 0, 1]], atol=1e-6)
+    assert "one solution alone is left" in said("dead_group_share", 0.5, algorithm="otb")
+    assert "learns nothing" not in said("dead_group_share", 0.5, algorithm="otb")
+
+
+def test_a_star_po_is_not_said_to_explain_variance_within_groups():
+    assert "of R − V*" in said("residual_ratio", 0.6, algorithm="a_star_po")
+    assert "within groups" in said("residual_ratio", 0.6)
