@@ -208,7 +208,11 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("run_ids", nargs="*", metavar="RUN_ID", help="Runs to delete or restore.")
     with_runs_dir(listing)
 
-    bench = command("bench", _bench, "Measure against peers, as ratios of CPU seconds from one process.")
+    bench = command(
+        "bench",
+        _bench,
+        "Measure: speed and memory against peers as ratios from one process; coverage of the intervals; parity with peers' functions.",
+    )
     bench.add_argument("what", choices=sorted(p.stem for p in (ROOT / "benchmarks").glob("[a-z]*.py")))
     bench.add_argument("--repeats", type=int, help="Measured repetitions.")
 

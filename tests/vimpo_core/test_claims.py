@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vimpo_core import credit
+from vimpo_core import credit, kept_reports
 from vimpo_core.config import TrainConfig, setting
 from vimpo_core.family import RULES, Sampled
 from vimpo_core.findings import NAMES
@@ -37,6 +37,29 @@ def test_the_readme_names_the_problems_of_the_accuracies_that_the_app_shows():
         in readme
     )
     assert f"sampled accuracy on {problems} validation problems climbs" in readme
+
+
+def test_the_readmes_numbers_of_credit_are_those_kept_with_the_bundled_runs():
+    def signal(run_id, which, name="implied_advantage"):
+        return kept_reports.kept(DEMOS / run_id, 100, which, 256, 64)["signals"][name]
+
+    def text(value, digits=3):
+        return f"{value:.{digits}f}".lstrip("0")
+
+    fixed, grpo = signal("vimpo-beta-0.1", "fixed"), signal("grpo", "fixed")
+    rival = signal("vimpo-beta-0.1", "fixed", "surprisal_policy")
+    own = {
+        run_id: text(signal(run_id, "own")["auc"], 2)
+        for run_id in ("vimpo-beta-0.1", "vimpo-beta-0.3", "grpo")
+    }
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"first wrong token in {100 * fixed['top1']:.0f} % of them" in readme
+    assert f"(AUC {text(fixed['auc'])} against {text(rival['auc'])})" in readme
+    assert f"as good there ({100 * grpo['top1']:.0f} %, {text(grpo['auc'])})" in readme
+    assert (
+        f"its AUC is {own['vimpo-beta-0.1']}, with beta 0.3 {own['vimpo-beta-0.3']}, against {own['grpo']} off the GRPO run"
+        in readme
+    )
 
 
 def test_dapo_and_vineppo_say_what_of_their_papers_is_not_here():
