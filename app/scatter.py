@@ -8,7 +8,8 @@ import streamlit as st
 
 from app import cache, inspection, state
 from app.components.scatter import scatter
-from vimpo_core.telescope import Telescope
+from app.text import as_plain
+from vimpo_core.telescope import Telescope, trained_otherwise
 
 KEY = "telescope"
 
@@ -52,6 +53,8 @@ def _reading(scene: inspection.Scene, found: Telescope) -> str:
         "where the credits add up to the reward beyond the group mean and no residual is left.",
         _how_far(found),
     ]
+    if other := trained_otherwise(scene.source.run.config):
+        parts.append(as_plain(other))
     if found.missing:
         parts.append(f"{found.missing} solutions are left out: what credit needs was not recorded for them.")
     return "\n\n".join(parts)

@@ -205,8 +205,10 @@ class Progress:
         os.close(handle)
 
     def tell(self, done: int, total: int) -> None:
-        with suppress(OSError):  # nobody waits for it any more
-            Path(self._path).write_text(f"{done} {total}", encoding="ascii")
+        # "r+" makes no new file where nobody waits any more, and a reader never finds it empty.
+        with suppress(OSError), open(self._path, "r+", encoding="ascii") as file:
+            file.write(f"{done} {total}")
+            file.truncate()
 
     def share(self) -> float:
         """Share done, 0 to 1; 0 before anything was told."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vimpo_core import credit, picks, views
+from vimpo_core.config import TrainConfig
+from vimpo_core.family import RULES
 from vimpo_core.types import CreditTrace
 
 
@@ -63,4 +65,26 @@ def reward_against_telescope(traces: Sequence[CreditTrace], beta: float) -> Tele
     x, y = np.array([[p.x, p.y] for p in points]).T
     return Telescope(
         points, len(traces) - len(points), float(np.mean(0.5 * (x - y) ** 2)), float(np.mean(0.5 * y**2))
+    )
+
+
+def trained_otherwise(config: TrainConfig) -> str:
+    """One sentence where a run did not descend on the loss of this picture (its square, R - group mean, the exact KL); else ""."""
+    rule, usual = RULES[config.algorithm], TrainConfig()
+    if not rule.value:
+        return f"{rule.name} does not train on it: the picture shows what could be read off its policy."
+    if rule.value != "plain":
+        return f"{rule.name} trains on another sum and another target, {rule.terms['value']}: the numbers here are VIMPO's."
+    switches = ("value_loss", "baseline", "kl_estimator")
+    changed = [
+        f"{name} {getattr(config, name)}"
+        for name in switches
+        if getattr(config, name) != getattr(usual, name)
+    ]
+    if config.cap_v0:
+        changed.append(f"cap_v0 {config.cap_v0:g}")
+    return (
+        f"This run trained with {', '.join(changed)}, so its own value loss is another number."
+        if changed
+        else ""
     )

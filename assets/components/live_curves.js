@@ -165,7 +165,7 @@ function valueGroups(view, tile) {
       group.append(value);
       tile.values.push({ node: value, metric, run: run.id });
     }
-        box.append(group);
+    box.append(group);
   }
   return box;
 }

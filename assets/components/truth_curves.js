@@ -79,7 +79,7 @@ function draw(view) {
     ...(data.advantages ? bars(data.advantages, x, c) : []),
     ...(data.grpo === null ? [] : [
       shape("line", { class: "flat", x1: x(0), x2: x(count), y1: c(data.grpo), y2: c(data.grpo) }),
-      label(x(count) + 8, c(data.grpo) + 5, "GRPO, flat", "name name-flat", "start"),
+      label(x(count) + 8, c(data.grpo) + 5, "R − mean, flat", "name name-flat", "start"),
     ]),
     ...(data.critic_steps ? ticks(data.critic_steps, x, c) : []),
     ...tries(data.difference, middle, c, x(1) - x(0)),
@@ -181,7 +181,7 @@ function drawKeys(view) {
       shape("rect", { class: "bar-minus", x: 16, y: 1, width: 9, height: 10 }),
     ), data.advantages ? "implied δ" : `implied δ, ${MISSING}`],
     [key(shape("path", { class: "whisker", d: "M14,0V12M10,0h8M10,12h8" }), shape("circle", { class: "dot", cx: 14, cy: 6, r: 4 })), "Monte Carlo Q − V, 95% interval"],
-    [data.grpo === null ? key() : line("flat"), data.grpo === null ? "GRPO: needs a group" : "GRPO, R − group mean"],
+    [data.grpo === null ? key() : line("flat"), data.grpo === null ? "R − group mean: needs a group" : "R − group mean, before GRPO's spread"],
   ];
   if (data.critic) {
     entries.splice(3, 0, [line("critic"), "V of the run's learned critic, before each token; short lines: its V(next) − V"]);

@@ -6,12 +6,19 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import CancelledError
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vimpo_core.paths import ROOT
-from vimpo_core.service import MAX_SOLUTION_CHARACTERS, ScoringService, score_solution, scoring_service
+from vimpo_core.service import (
+    MAX_SOLUTION_CHARACTERS,
+    Progress,
+    ScoringService,
+    score_solution,
+    scoring_service,
+)
 from vimpo_core.store import RunStore
 
 PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
@@ -219,9 +226,18 @@ def test_a_damaged_snapshot_is_found_and_the_others_still_score(real_run, tmp_pa
 # ---- ground truth and scorecards
 
 
+def test_progress_that_is_told_after_its_end_leaves_no_file_behind():
+    progress = Progress()
+    progress.tell(70, 100)
+    progress.tell(3, 4)
+    assert progress.share() == 0.75
+    progress.close()
+    progress.tell(4, 4)
+    assert progress.share() == 0 and not Path(progress._path).exists()
+
+
 def test_a_scorecard_in_the_process_is_the_command_line_one_with_progress(service, real_run):
     from vimpo_core import reports
-    from vimpo_core.service import Progress
     from vimpo_core.store import RunStore
 
     progress = Progress()
@@ -229,9 +245,6 @@ def test_a_scorecard_in_the_process_is_the_command_line_one_with_progress(servic
     with RunStore.open(real_run) as store:
         assert found == reports.truth_report(store, 2, "fixed", 4, 4)
     assert progress.share() == 0.0  # its file is gone
-    progress.tell(3, 4)
-    assert progress.share() == 0.75
-    progress.close()
 
 
 def test_a_sampled_solution_is_tried_by_its_own_tokens(service, real_run):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tests.hostile import hostile_trace
+from vimpo_core.config import TrainConfig
 from vimpo_core.store import RunStore
-from vimpo_core.telescope import reward_against_telescope
+from vimpo_core.telescope import reward_against_telescope, trained_otherwise
 
 
 def trace_with(total: float, reward: float, mean: float, beta: float = 0.5):
@@ -57,3 +58,21 @@ def test_what_was_not_recorded_is_left_out_and_counted():
     found = reward_against_telescope(traces, beta=0.5)
     assert [p.index for p in found.points] == [0] and found.missing == 3
     assert np.isnan(reward_against_telescope(traces[1:], beta=0.5).value_loss)
+
+
+@pytest.mark.parametrize(
+    "settings, says",
+    [
+        ({}, ""),
+        ({"algorithm": "vimpo_value", "gae_lambda": 0.5}, ""),
+        ({"algorithm": "grpo"}, "GRPO does not train on it"),
+        ({"algorithm": "a_star_po"}, "½ (Σ ρ − (R − V*))²"),
+        ({"algorithm": "vimpo_soft"}, "½ (Σ ρ − (R − soft baseline))²"),
+        ({"baseline": "leave_one_out", "value_loss": "huber"}, "value_loss huber, baseline leave_one_out"),
+        ({"kl_estimator": "k3"}, "kl_estimator k3"),
+        ({"cap_v0": 0.5}, "cap_v0 0.5"),
+    ],
+)
+def test_a_run_that_trained_on_another_loss_than_the_pictures_is_said_to(settings, says):
+    said = trained_otherwise(TrainConfig(**settings))
+    assert says in said and bool(says) == bool(said)

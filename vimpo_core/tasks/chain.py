@@ -148,7 +148,7 @@ def split_of(prompt: str) -> str:
 
 
 def parse(text: str) -> Expression | None:
-    """`2+3*4` as numbers and operators; None if it is anything else. At most 6 numbers of at most 4 digits."""
+    """`2+3*4` as numbers and operators; None if it is anything else. At most 8 numbers of at most 4 digits."""
     if not _EXPRESSION.fullmatch(text):
         return None
     return tuple(int(n) for n in re.split(r"[-+*]", text)), re.sub(r"[0-9]", "", text)
