@@ -258,9 +258,14 @@ def headline(job: Job) -> str:
     return f"**{names(job)}**  " + "  ·  ".join(facts).replace("_", r"\_")
 
 
+def step_text(job: Job) -> str:
+    """ "step 42", a dash before the first one."""
+    return f"step {'–' if job.step is None else job.step}"
+
+
 def progress_text(job: Job) -> str:
     """ "step 42/150, 0:07 left"."""
-    step = f"**step {'–' if job.step is None else job.step}/{job.steps}**"
+    step = f"**{step_text(job)}/{job.steps}**"
     if job.state not in (RunState.RUNNING, RunState.PAUSED):
         return step
     left = live.seconds_left(job.sights)

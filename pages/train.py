@@ -5,6 +5,7 @@ import streamlit as st
 from app import routes, settings_form, tours, training
 from app.components.live_curves import live_curves
 from app.components.solutions import solutions
+from app.text import as_sentence
 from vimpo_core.types import RunState
 
 TICK_SECONDS = 0.5
@@ -28,7 +29,7 @@ def first_view():
         st.info(note)
     if last := training.last_job():
         st.page_link(
-            routes.TRAIN, label=f"Show the last run: {training.names(last)}, {last.state}, step {last.step}",
+            routes.TRAIN, label=f"Show the last run: {training.names(last)}, {last.state}, {training.step_text(last)}",
             icon=":material/history:", query_params={"job": last.job_id},
         )  # fmt: skip
     settings_form.settings_form(training.start, training.measured_lengths(demos))
@@ -91,7 +92,7 @@ def transport(job):
             st.markdown(line, width="content")
     st.progress(job.progress)
     if problem := training.take_problem():
-        st.warning(problem, icon=":material/error:")
+        st.warning(as_sentence(problem), icon=":material/error:")
 
 
 def buttons(job):

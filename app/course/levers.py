@@ -23,7 +23,7 @@ FIRST = Question(
         Option(
             "right",
             "Those of the right solutions",
-            "That is what GRPO would do: it multiplies by how far a reward lies above its group's mean. VIMPO's actor has no reward in it, only advantages read off the "
+            "That is what GRPO would do: it multiplies by how far a reward lies above its group's mean, over the group's spread. VIMPO's actor has no reward in it, only advantages read off the "
             "policy, and these are all 0 before anything has moved.",
         ),
         Option(

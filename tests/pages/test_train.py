@@ -67,6 +67,13 @@ def test_last_run_is_offered_when_nothing_is_at_work(runs):
     )
 
 
+def test_a_last_run_without_a_step_is_offered_without_naming_none(runs):
+    job_id = runs.submit([TrainConfig(steps=3)])
+    runs.command(job_id, "stop")
+    (label,) = [link.proto.label for link in open_train().get("page_link") if "last run" in link.proto.label]
+    assert label == "Show the last run: VIMPO, stopped, step –"
+
+
 def test_every_setting_says_what_it_does_and_what_is_safe(runs):
     at = open_train()
     for field in [*at.number_input, *at.selectbox]:
