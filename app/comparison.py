@@ -313,8 +313,11 @@ def figure(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> dict
     """What `compare_view` draws. A panel of which no run recorded anything says so."""
     stamps = tuple(chosen.stamps(arm) for arm in chosen.arms)
     panels = [_panel(chosen, axis, name, window) for name in shown]
+    # Credit may be measured after a run's last step, so its points are part of what is drawn anew.
+    points = repr([one for name, one in zip(shown, panels, strict=True) if name in CREDITS])
+    labels = tuple(arm.label for arm in chosen.arms)
     return {
-        "version": str(hash((stamps, axis, tuple(shown), window, tuple(arm.label for arm in chosen.arms)))),
+        "version": str(hash((stamps, axis, tuple(shown), window, labels, points))),
         "arms": [
             {**style, "label": arm.label, "seeds": [f"seed {seed}" for seed in arm.seeds]}
             for style, arm in zip(

@@ -12,7 +12,7 @@ from vimpo_core.views import step_starts
 
 KINDS: dict[str, str] = {
     "disagreement": "Implied credit and the policy's own surprisal point at different tokens",
-    "misses": "Implied credit ranks the first wrong token lowest",
+    "misses": "Implied credit does not point at the first wrong token, the farthest off first",
     "hits": "Implied credit points at the first wrong token, far ahead of every other",
 }
 _COMPARED = ("implied_advantage", "surprisal_policy", "surprisal_reference")

@@ -323,8 +323,13 @@ def test_credit_that_an_experiment_measured_is_taken_from_there(runs, tmp_path):
     (key,) = fake(folder)
     report = {"set": "own", "n_solutions": 64, "signals": {"implied_advantage": {"auc": 0.8125}}}
     (folder / key / "result.json").write_text(json.dumps({"credit": report}))
-    (line,) = figure(open_compare(runs=f"quick/{key}", show="implied-credit"))["panels"][0]["lines"]
+    drawn = figure(open_compare(runs=f"quick/{key}", show="implied-credit"))
+    (line,) = drawn["panels"][0]["lines"]
     assert line["seeds"] == [{"x": [0.8125], "y": line["mean"], "n": 64}]
+    report["signals"]["implied_advantage"]["auc"] = 0.75
+    (folder / key / "result.json").write_text(json.dumps({"credit": report}))
+    again = figure(open_compare(runs=f"quick/{key}", show="implied-credit"))
+    assert again["version"] != drawn["version"]  # the browser draws what has another version
 
 
 # --- hues ------------------------------------------------------------------------------------------------------------
