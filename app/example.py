@@ -110,7 +110,10 @@ def _other_reading(p: Picture, delta: np.ndarray) -> str:
 
 
 def caption(p: Picture) -> str:
-    return f"Step {p.step} of the bundled run “{as_plain(p.run.name)}”. The same rules on any solution: Inspect, Every rule."
+    return (
+        "VIMPO: Value-Implicit Policy Optimization. GRPO: Group Relative Policy Optimization. "
+        f"Step {p.step} of the bundled run “{as_plain(p.run.name)}”. The same rules on any solution: Inspect, Every rule."
+    )
 
 
 _SETTLED = 0.1
