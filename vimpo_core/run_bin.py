@@ -54,11 +54,15 @@ class RunBin:
         return sorted(found, key=lambda entry: entry.entry, reverse=True)
 
     def put(self, run_id: str) -> Deleted:
-        """Move a run here in one move. Raises LockedError if it is being trained, OSError where it cannot be moved."""
+        """Move a run here in one move. Raises LockedError if it is being trained, OSError or ValueError where it cannot be moved."""
         refusal = f"run {run_id} is running and cannot be deleted. Stop it first."
         run_dir = self._runs_dir / run_id
         if is_held(run_dir / LOCK_NAME):
             raise LockedError(refusal)
+        if self.path.is_symlink():  # what lies behind it is not listed, so nothing could be brought back
+            raise ValueError(
+                f"{self.path} is a link, and deleted runs are kept in a folder of that name. Remove the link."
+            )
         self.path.mkdir(exist_ok=True)
         # No lock is held while the folder moves: Windows does not rename a folder that has an open file in it.
         entry = Deleted(self._free_entry(run_id), run_id, datetime.now(UTC))

@@ -323,3 +323,11 @@ def test_an_empty_runs_dir_on_the_command_line_is_refused_and_a_tilde_expanded(m
     make_fake_run(tmp_path / "there", **SMALL)
     assert cli.main(["runs", "--runs-dir=~/there"]) == 0
     assert "vimpo-1" in capsys.readouterr().out
+
+
+def test_a_run_is_not_deleted_into_a_link_from_where_nothing_would_be_brought_back(runs, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    runs.bin.path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="is a link, and deleted runs are kept"):
+        runs.delete("vimpo-1")
+    assert ids(runs) == ["vimpo-1"] and not list((tmp_path / "elsewhere").iterdir())
