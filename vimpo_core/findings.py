@@ -76,7 +76,10 @@ def seeds_finding(reports: Sequence[dict]) -> Finding:
         return Finding("open", f"{facts} Two seeds are an illustration, not evidence.")
     kind = "wins" if lead.low > 0 else "loses" if lead.high < 0 else "open"
     bounds = f"{lead.mean:+.2f}, 95% {lead.low:+.2f} to {lead.high:+.2f} over seeds".replace("-", "−")
-    return Finding(kind, f"{facts} The difference is {bounds}.")
+    return Finding(
+        kind,
+        f"{facts} The difference is {bounds}; all seeds are asked the same problems, so what others would change is not in it.",
+    )
 
 
 def _spread(values) -> tuple[float, float, float]:

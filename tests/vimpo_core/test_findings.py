@@ -151,6 +151,7 @@ def test_over_seeds_the_interval_of_the_difference_decides(aucs, kind, says):
         made["signals"]["implied_advantage"]["auc"] = auc
     finding = seeds_finding(reports)
     assert finding.kind == kind and says in finding.text
+    assert "the same problems, so what others would change is not in it" in finding.text
 
 
 def test_the_command_names_everything_that_was_asked():
