@@ -345,7 +345,7 @@ class RunsDir:
             store = RunStore.open(self.path / run_id)
             config, seen = store.config(), store.overview()
         except (ValueError, OSError) as error:
-            return _unreadable(run_id, names.get(run_id, run_id), str(error), self.read_only)
+            return _unreadable(run_id, names.get(run_id, run_id), files.in_words(error), self.read_only)
         state, message = seen.state, seen.message
         if state == RunState.QUEUED and (job is None or job.state not in ACTIVE):
             state = RunState.INTERRUPTED

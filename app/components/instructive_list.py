@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from app.components.solutions import draw_list, scale_of
 from vimpo_core.instructive import KINDS
+from vimpo_core.views import with_version
 from vimpo_core.visible_text import visible_text
 
 
@@ -14,12 +15,11 @@ def instructive_list(kind: str, report: dict, link: Callable[[dict], str], key: 
     beta, entries = report["beta"], report["instructive"][kind]
     problems = [_problem(entry, report["algorithm"], link) for entry in entries]
     listed = {
-        "version": f"{kind} {beta} {[problem['solutions'][0]['href'] for problem in problems]}",
         "heading": KINDS[kind],
         "scale": scale_of(beta, problems),
         "problems": problems,
     }
-    draw_list(listed, key)
+    draw_list(with_version(listed), key)
 
 
 def _problem(entry: dict, algorithm: str, link) -> dict:

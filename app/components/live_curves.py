@@ -85,9 +85,12 @@ def live_curves(runs: Sequence[dict[str, Any]], x_max: int, key: str) -> None:
         runs: results of `run_payload`.
         x_max: last step of the x axis: all steps to come, so that nothing shifts while training goes on.
     """
-    version = "|".join(f"{run['id']}@{run['last_step']}" for run in runs) + f"|{x_max}"
+    # Another run of the same name may be at the same step: its newest values are others.
+    newest = [
+        (run["id"], run["last_step"], *(note["value"] for note in run["notes"].values())) for run in runs
+    ]
     data = {
-        "version": version,
+        "version": f"{newest} {x_max}",
         "x_max": x_max,
         "runs": list(runs),
         "charts": [_chart(chart) for chart in CHARTS],

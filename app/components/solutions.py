@@ -62,12 +62,12 @@ def payload(
         g for g in groups[0] if all(g in other and _same_prompt(groups[0][g], other[g]) for other in groups)
     ]
     problems = [_problem(steps, [g[group_id] for g in groups], link) for group_id in shared[:SHOWN_PROBLEMS]]
-    return {
-        "version": "|".join(f"{step.run_id}@{step.step}" for step in steps),
+    listed = {
         "heading": f"Solutions of step {steps[0].step}",
         "scale": scale_of(steps[0].config.beta, problems),
         "problems": problems,
     }
+    return views.with_version(listed)
 
 
 def _same_prompt(a: picks.Group, b: picks.Group) -> bool:

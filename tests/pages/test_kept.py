@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from app import cache, live
+from app.components import live_curves, solutions
 from tests.fakes import make_fake_run
 from tests.real import small
 from vimpo_core import film, rule_service, service, worker
@@ -45,6 +46,23 @@ def test_a_live_run_has_the_settings_metrics_and_solutions_of_the_run_that_is_th
     sight = run.look(fresh=True)
     assert (sight.config.beta, sight.config.seed) == (0.3, 1)
     assert sight.rows == there.metrics()
+
+
+def test_a_browser_draws_curves_and_solutions_of_another_run_of_the_name_anew(two, monkeypatch):
+    folder, replace = two
+    sent = []
+    monkeypatch.setattr(live_curves, "_mount", lambda key, data, **_: sent.append(data[0]["version"]))
+
+    def versions():
+        run = live.LiveRun(RunStore.open(folder / "vimpo-1"))
+        live_curves.live_curves([run.look(fresh=True).curves], 6, key="curves")
+        step = solutions.StepSolutions("vimpo-1", run.look().config, 6, run.solutions(6))
+        return sent[-1], solutions.payload([step], lambda step, trace: "")["version"]
+
+    before = versions()
+    assert versions() == before
+    replace()
+    assert all(now != old for now, old in zip(versions(), before, strict=True))
 
 
 def test_solutions_are_never_filed_under_another_run_of_the_name(two):
