@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -67,8 +68,10 @@ def test_chapter_3_keeps_what_a_link_hides():
 @pytest.mark.parametrize(("vocab", "depth", "seed"), [(3, 3, 0), (2, 4, 7), (4, 2, 19)])
 def test_chapter_3_opens_its_own_tree_in_the_tree_lab(vocab, depth, seed):
     at = commit(learn(3, d_vocab=vocab, d_depth=depth, d_seed=seed), "other")
-    at = press(at, "Watch both descents in the Tree lab")
-    query = {name: int(one(at.query_params[name])) for name in ("vocab", "depth", "seed", "share")}
+    links = [link.proto for link in at.get("page_link")]
+    (link,) = [link for link in links if link.label == "Watch both descents in the Tree lab"]
+    asked = dict(parse_qsl(link.query_string))
+    query = {name: int(asked[name]) for name in ("vocab", "depth", "seed", "share")}
     tree, reference = example(vocab, depth, seed)
     opened, opened_reference = tree_views.make_tree(tree_views.TreeSettings(**query))
     assert np.array_equal(opened.rewards, tree.rewards)

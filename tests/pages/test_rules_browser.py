@@ -7,10 +7,15 @@ from playwright.sync_api import expect
 
 from tests.browser import count_sent
 from tests.pages.in_browser import BUNDLED, SETTLED_MS, expect_no_sideways_scrolling
+from vimpo_core.family import RULES
 
 pytestmark = pytest.mark.browser
 
 ROWS = ".rules-view .rule-rows .rule-row"
+SHOWN = len([rule for rule in RULES.values() if set(rule.needs) <= {"entropy"}])
+"""Rules whose credit a bundled run holds: all but those by the critic, Monte Carlo, Σ π² or the reference's success rate."""
+ROW = list(RULES).index("grpo")
+"""A rule that is shown, by its row."""
 
 
 def open_rules(page, address, query=""):
@@ -29,7 +34,7 @@ def test_a_token_stands_in_the_same_column_under_every_rule(page, address):
         places = page.locator(f'.rules-view .token[data-place="rules"][data-index="{token}"]').evaluate_all(
             "(cells) => cells.map((cell) => Math.round(cell.getBoundingClientRect().left))"
         )
-        assert len(places) == 9 and max(places) - min(places) <= 1  # all rules but the critic and Monte Carlo
+        assert len(places) == SHOWN == 10 and max(places) - min(places) <= 1
     expect_no_sideways_scrolling(page)
 
 
@@ -38,22 +43,22 @@ def test_hovering_shows_every_rules_number_without_the_server(page, address):
     open_rules(page, address)
     page.wait_for_timeout(SETTLED_MS)
     before = len(sent)
-    cell(page, 3, 5).hover()
+    cell(page, ROW, 5).hover()
     expect(page.locator(f"{ROWS}.head .number")).to_contain_text("#5")
-    expect(page.locator(f"{ROWS} .number").nth(4)).to_have_text(re.compile(r"[−+]?\d+\.\d\d"))
+    expect(page.locator(f"{ROWS} .number").nth(ROW + 1)).to_have_text(re.compile(r"[−+]?\d+\.\d\d"))
     page.wait_for_timeout(SETTLED_MS)
     assert len(sent) == before
 
 
 def test_a_token_chosen_here_is_chosen_everywhere_and_keys_go_on(page, address):
     open_rules(page, address)
-    cell(page, 3, 5).click()
+    cell(page, ROW, 5).click()
     expect(page).to_have_url(re.compile("token=5"))
     expect(page.locator(".credit-view .card .token-number")).to_have_text("token #5")
     expect(page.get_by_text(re.compile("numbers of token #5"))).to_be_visible()
     page.keyboard.press("ArrowRight")
     expect(page).to_have_url(re.compile("token=6"))
-    expect(cell(page, 3, 6)).to_be_focused()
+    expect(cell(page, ROW, 6)).to_be_focused()
     page.get_by_role("radio", name="Credit in reward units").click()
     expect(page).to_have_url(re.compile("reading=credit"))
     expect(page.locator(".rules-view .legend-unit")).to_contain_text("In reward units")
@@ -63,7 +68,7 @@ def test_monte_carlo_credit_is_measured_and_a_solution_of_the_prompt_opens(page,
     open_rules(page, address, "&whole=group")
     page.get_by_role("button", name="Measure Monte Carlo values").click()
     expect(page.get_by_text(re.compile("16 tries from every prefix"))).to_be_visible(timeout=90_000)
-    expect(page.locator(".rules-view .rule-rows .absent")).to_have_count(1)
+    expect(page.locator(".rules-view .rule-rows .absent")).to_have_count(len(RULES) - SHOWN - 1)
     page.locator('.rules-view .token[data-place="group"][data-row="0"][data-index="2"]').click()
     expect(page).to_have_url(re.compile("sample=0"))
     expect(page.locator(".rules-view .group-rows .is-open .strip-title")).to_contain_text("1 ")
