@@ -126,7 +126,7 @@ def _start(key: str, seed: int) -> None:
             future = lab_service().reproduce(key, seed, told, timeout=LIMIT_SECONDS)
         except (OSError, RuntimeError) as error:
             st.session_state[_problem_key(key, seed)] = (
-                f"The training could not be started. {in_words(error)} Try it again."
+                f"The training could not be started. {as_sentence(in_words(error).rstrip('.'))}. Try it again."
             )
             return
         _demonstrations()[key, seed] = Demonstration(told, future)

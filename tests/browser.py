@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from vimpo_core.paths import ROOT
 
 CHROMIUM = shutil.which("chromium")
-START_SECONDS = 30
+START_SECONDS = 120
+# Tests wait for states, not for times: a busy machine takes longer, and what never comes is still said.
+expect.set_options(timeout=60_000)
 _ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",

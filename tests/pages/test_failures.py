@@ -104,7 +104,7 @@ def test_a_training_that_cannot_start_says_one_sentence_and_can_be_tried_again(l
     lab.error = OSError("no space left on device")
     at = press(reader(), "Show it")
     assert [w.value.replace("\\", "") for w in at.warning] == [
-        "The training could not be started (no space left on device). Try it again."
+        "The training could not be started. No space left on device. Try it again."
     ]
     lab.error = None
     assert "Cancel" in labels(again(press(at, "Show it")))
