@@ -190,9 +190,7 @@ class RunStore:
         if not self._db.is_file() or self._db.stat().st_size == 0:
             what = f"has no {DB_NAME}" if not self._db.is_file() else f"has an empty {DB_NAME}"
             what = what if self.run_dir.is_dir() else "does not exist"
-            raise ValueError(
-                f"run {self.run_id} is unreadable: its folder {what}. Delete it, or copy it here again."
-            )
+            raise ValueError(f"run {self.run_id} is unreadable: its folder {what}. Copy the run here again.")
         with self._reading() as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
