@@ -459,7 +459,7 @@ PAPER = (
 NOT_WIDENED = "\nIntervals are not widened for the number of comparisons.\n"
 CREDIT = """**{verdict}.** Over the {rules} rules the correlation of AUC on own mistakes with sampled accuracy is {r}; the rules are no random sample (several share a gradient but for its scale), and single
 runs of one rule are no independent points, so there is no correlation over runs here. The log-ratios point best at their own mistakes with {by_auc}; GRPO's AUC is {grpo_auc}. The highest
-sampled accuracy is that of {by_accuracy}.
+sampled accuracy is that of {by_accuracy}. No rule's gradient is clipped here: in the first round clipping shortened the gradients of rules whose loss is a sum, and of PPO's critic, and no others.
 
 **The learned critic**: {critic}. **Monte Carlo values**, the best credit there is (VinePPO): {vine}. On a task of 23 tokens with groups of 8 a reward for whole solutions already says much.
 
