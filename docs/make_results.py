@@ -459,7 +459,8 @@ PAPER = (
 NOT_WIDENED = "\nIntervals are not widened for the number of comparisons.\n"
 CREDIT = """**{verdict}.** Over the {rules} rules the correlation of AUC on own mistakes with sampled accuracy is {r}; the rules are no random sample (several share a gradient but for its scale), and single
 runs of one rule are no independent points, so there is no correlation over runs here. The log-ratios point best at their own mistakes with {by_auc}; GRPO's AUC is {grpo_auc}. The highest
-sampled accuracy is that of {by_accuracy}. No rule's gradient is clipped here: in the first round clipping shortened the gradients of rules whose loss is a sum, and of PPO's critic, and no others.
+sampled accuracy is that of {by_accuracy}. No rule's gradient is clipped here: in the first round clipping shortened the gradients of rules whose loss is a sum, of PPO's critic, and of some runs of VinePPO and soft VIMPO. The
+last two keep settings that were chosen with clipping, so a rerun by the command alone may choose others (see the [protocol](../experiments/README.md)).
 
 **The learned critic**: {critic}. **Monte Carlo values**, the best credit there is (VinePPO): {vine}. On a task of 23 tokens with groups of 8 a reward for whole solutions already says much.
 
