@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from playwright.sync_api import Browser, Page
 
-from tests.browser import CHROMIUM, Server, browsing, count_sent, serving, visiting
-from tests.fakes import FakeTrainer
+from tests.support.browser import CHROMIUM, Server, browsing, count_sent, serving, visiting
+from tests.support.fakes import FakeTrainer
 from vimpo_core import worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import RunsDir

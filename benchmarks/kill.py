@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.kills import assert_same_run, kill_and_resume
+from tests.support.kills import assert_same_run, kill_and_resume
 from vimpo_core import worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import RunsDir

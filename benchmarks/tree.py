@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from playwright.sync_api import Browser
 
-from tests.browser import CHROMIUM, browsing, serving, visiting
+from tests.support.browser import CHROMIUM, browsing, serving, visiting
 from vimpo_core import tree_views
 from vimpo_core.tree_views import TreeSettings
 

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.browser import browsing, serving, visiting  # noqa: E402  (needs the path)
+from tests.support.browser import browsing, serving, visiting  # noqa: E402  (needs the path)
 
 PICTURES = ROOT / "assets" / "pictures"
 

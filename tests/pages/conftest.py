@@ -8,7 +8,7 @@ import pytest
 import streamlit as st
 
 from app import cache, live, waiting
-from tests.browser import CHROMIUM, browsing, serving, visiting
+from tests.support.browser import CHROMIUM, browsing, serving, visiting
 from vimpo_core.runs import RunsDir
 
 

@@ -1,6 +1,6 @@
 """What the browser tests look at, and how long they wait for it."""
 
-from tests.browser import scrolls_sideways
+from tests.support.browser import scrolls_sideways
 
 BUNDLED = "vimpo-beta-0.3"
 SETTLED_MS = 400

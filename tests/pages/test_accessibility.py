@@ -13,9 +13,9 @@ from playwright.sync_api import expect
 from app import routes
 from app.course.chapters import chapters
 from app.sections import SECTIONS
-from tests.accessibility import grave_violations, settle
-from tests.browser import visiting
 from tests.pages.in_browser import BUNDLED, SETTLED_MS
+from tests.support.accessibility import grave_violations, settle
+from tests.support.browser import visiting
 from vimpo_core.paths import ASSETS, ROOT
 
 THEMES = ("light", "dark")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from app import sections
-from tests.fakes import VOCABULARY, make_fake_run
 from tests.pages.opening import again, one, open_inspect, payload_with, press, widget
+from tests.support.fakes import VOCABULARY, make_fake_run
 from vimpo_core import branches, service
 from vimpo_core.branches import Branch, Ending, Judged, Tries
 from vimpo_core.types import TopK

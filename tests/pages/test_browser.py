@@ -7,9 +7,9 @@ import time
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import count_sent, scrolls_sideways, visiting
-from tests.fakes import FakeTrainer
 from tests.pages.in_browser import BUNDLED, SETTLED_MS
+from tests.support.browser import count_sent, scrolls_sideways, visiting
+from tests.support.fakes import FakeTrainer
 from vimpo_core import worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import DEMOS

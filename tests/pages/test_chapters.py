@@ -8,8 +8,8 @@ import pytest
 from app import failures as failures_view
 from app import levers as levers_view
 from app.course import chapters, goes_wrong, worth
-from tests.fakes import make_fake_run
 from tests.pages.opening import again, open_page, payload_with, press, widget, words
+from tests.support.fakes import make_fake_run
 from vimpo_core import failures, verdicts
 from vimpo_core.levers import Levers, Moment, Pressed
 from vimpo_core.runs import RunsDir

@@ -5,9 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import count_sent
-from tests.fakes import make_fake_run
 from tests.pages.in_browser import SETTLED_MS, expect_no_sideways_scrolling
+from tests.support.browser import count_sent
+from tests.support.fakes import make_fake_run
 
 pytestmark = pytest.mark.browser
 

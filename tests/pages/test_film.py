@@ -4,8 +4,8 @@ import pytest
 import streamlit as st
 
 from app import film, sections
-from tests.fakes import make_fake_run
 from tests.pages.opening import Address, StubService, again, open_inspect, payload_with, press, widget
+from tests.support.fakes import make_fake_run
 from vimpo_core import service
 from vimpo_core.config import TrainConfig
 from vimpo_core.film import Film

@@ -4,8 +4,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import cache
-from tests.fakes import make_fake_run
 from tests.pages.opening import StubService, one, open_inspect, payloads, press, widget
+from tests.support.fakes import make_fake_run
 from vimpo_core import picks, service
 from vimpo_core.config import TrainConfig
 

@@ -7,8 +7,8 @@ import pytest
 
 from app import cache, live
 from app.components import live_curves, solutions
-from tests.fakes import make_fake_run
-from tests.real import small
+from tests.support.fakes import make_fake_run
+from tests.support.real import small
 from vimpo_core import film, rule_service, service, worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import RunsDir

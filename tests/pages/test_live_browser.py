@@ -7,8 +7,8 @@ import pytest
 
 from app.components import live_curves
 from app.components.assets import read_asset, read_script
-from tests.browser import visiting
-from tests.fakes import FakeTrainer
+from tests.support.browser import visiting
+from tests.support.fakes import FakeTrainer
 from vimpo_core import rule_styles, worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.family import RULES

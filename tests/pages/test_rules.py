@@ -5,7 +5,6 @@ import pytest
 import streamlit as st
 
 from app import cache, rules
-from tests.fakes import make_fake_run
 from tests.pages.opening import (
     Address,
     StubService,
@@ -17,6 +16,7 @@ from tests.pages.opening import (
     widget,
     words,
 )
+from tests.support.fakes import make_fake_run
 from vimpo_core import family, service
 from vimpo_core.family import RULES, SLOTS
 from vimpo_core.rule_views import batch_of, settings_at

@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import count_sent
 from tests.pages.in_browser import BUNDLED, SETTLED_MS, expect_no_sideways_scrolling
+from tests.support.browser import count_sent
 from vimpo_core.family import RULES
 
 pytestmark = pytest.mark.browser

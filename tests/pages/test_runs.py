@@ -5,8 +5,8 @@ import os
 import pytest
 
 from app import run_table
-from tests.fakes import make_fake_run
 from tests.pages.opening import open_page, words
+from tests.support.fakes import make_fake_run
 from vimpo_core.config import TrainConfig
 
 

@@ -4,8 +4,8 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
-from tests.fakes import make_fake_run
 from tests.pages.opening import StubService, again, open_page, payloads, press, widget, words
+from tests.support.fakes import make_fake_run
 from tests.vimpo_core.test_findings import numbers, report
 from vimpo_core import service
 from vimpo_core.instructive import KINDS

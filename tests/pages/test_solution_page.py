@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import visiting
-from tests.hostile import HEADER, TEXTS, hostile_trace
+from tests.support.browser import visiting
+from tests.support.hostile import HEADER, TEXTS, hostile_trace
 from vimpo_core.formats import export
 from vimpo_core.formats.export import Taken
 from vimpo_core.formats.reproduce import Place

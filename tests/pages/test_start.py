@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from app import cache
-from tests.fakes import make_fake_run
 from tests.pages.opening import open_app, open_inspect, payload_with, words
+from tests.support.fakes import make_fake_run
 from vimpo_core import family, picks, rule_views, views
 from vimpo_core.runs import RunsDir
 from vimpo_core.tasks.chain import ChainTask

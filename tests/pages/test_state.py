@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st_numbers
 
 from app import state
-from tests.fakes import make_fake_run
 from tests.pages.opening import again, one, open_inspect, open_page, payload_with, press, widget
+from tests.support.fakes import make_fake_run
 from vimpo_core.types import RunState
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from app.text import as_sentence
-from tests.fakes import make_fake_run
 from tests.pages.opening import open_page, words
+from tests.support.fakes import make_fake_run
 
 SAID = [
     ("steps must be more than 3, got 2.", "Steps must be more than 3, got 2\\."),

@@ -5,8 +5,8 @@ import pytest
 from app import live, training
 from app.live import Sight
 from app.training import Job
-from tests.fakes import FakeTrainer, make_fake_run
 from tests.pages.opening import open_page, words
+from tests.support.fakes import FakeTrainer, make_fake_run
 from vimpo_core import worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import RunsDir

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from app import tours, training
-from tests.fakes import make_fake_run
 from tests.pages.opening import again, one, open_inspect, open_page, payload_with, press, widget
+from tests.support.fakes import make_fake_run
 from vimpo_core.types import RunState
 
 

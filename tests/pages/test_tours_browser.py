@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import expect
 
 from app import tours
-from tests.accessibility import grave_violations, settle
-from tests.browser import scrolls_sideways
 from tests.pages.in_browser import BUNDLED
+from tests.support.accessibility import grave_violations, settle
+from tests.support.browser import scrolls_sideways
 
 pytestmark = pytest.mark.browser
 

@@ -9,9 +9,9 @@ from playwright.sync_api import expect
 
 from app import cache, training
 from app.components.solutions import StepSolutions
-from tests.browser import serving, visiting
-from tests.fakes import FakeTrainer, make_fake_run
 from tests.pages.opening import open_page, payloads, widget, words
+from tests.support.browser import serving, visiting
+from tests.support.fakes import FakeTrainer, make_fake_run
 from vimpo_core import worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.types import RunState

@@ -7,8 +7,8 @@ import pytest
 import streamlit as st
 
 from app import truth
-from tests.fakes import make_fake_run
 from tests.pages.opening import Address, again, one, open_inspect, payload_with, press, widget, words
+from tests.support.fakes import make_fake_run
 from vimpo_core import service
 from vimpo_core.service import PrefixTruth
 from vimpo_core.truth import STAGES, PrefixValues, soft_value

@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import scrolls_sideways, visiting
 from tests.pages.in_browser import BUNDLED
+from tests.support.browser import scrolls_sideways, visiting
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,7 @@ torch is imported by the fixtures that need it, so tests of the torch-free half 
 import pytest
 from hypothesis import settings
 
-from tests.real import SMALL, moved, save_byte_level_model
+from tests.support.real import SMALL, moved, save_byte_level_model
 from vimpo_core import worker
 from vimpo_core.runs import RunsDir
 

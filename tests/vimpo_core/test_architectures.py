@@ -9,8 +9,8 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from tests.real import small
-from tests.tiny import REFUSED, RIGHT, save
+from tests.support.real import small
+from tests.support.tiny import REFUSED, RIGHT, save
 from vimpo_core import critic, model_files, models, sampler, scores, service, worker
 from vimpo_core.cli import main
 from vimpo_core.runs import RunsDir

@@ -8,8 +8,8 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.fakes import FakeTrainer
-from tests.real import small
+from tests.support.fakes import FakeTrainer
+from tests.support.real import small
 from vimpo_core import bases, cli, film, reports, rule_service, service, worker
 from vimpo_core.experiment import run as experiment_run
 from vimpo_core.experiment.results import Measurement

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.fakes import FakeTrainer
+from tests.support.fakes import FakeTrainer
 from vimpo_core import checks, credit, models, scores, service, views
 from vimpo_core.checks import CLAIMS, ExpectedDeltas
 from vimpo_core.config import TrainConfig

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from tests.fakes import make_fake_run
-from tests.kills import assert_same_run
+from tests.support.fakes import make_fake_run
+from tests.support.kills import assert_same_run
 from vimpo_core import cli
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import ROOT

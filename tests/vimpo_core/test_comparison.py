@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.fakes import FakeTrainer
+from tests.support.fakes import FakeTrainer
 from vimpo_core import comparison
 from vimpo_core.comparison import Member, arms, curves, number
 from vimpo_core.config import TrainConfig

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.fakes import make_fake_run
+from tests.support.fakes import make_fake_run
 from vimpo_core import cli, files, kept_reports, second_reading
 from vimpo_core.experiment import plan, report, results
 from vimpo_core.formats import export

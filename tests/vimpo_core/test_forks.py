@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from tests.fakes import FakeTrainer, make_fake_run
-from tests.real import SMALL, small
+from tests.support.fakes import FakeTrainer, make_fake_run
+from tests.support.real import SMALL, small
 from vimpo_core import cli, forks, worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import RunsDir

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from tests.real import small
+from tests.support.real import small
 from vimpo_core import models, sampler, scores, worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.reports import evaluate_run, solution_report

@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from tests.fakes import make_fake_run
+from tests.support.fakes import make_fake_run
 from vimpo_core import demos, kept_reports
 from vimpo_core.demos import DEMOS, REPORT_SIZES
 from vimpo_core.paths import BUNDLED_MODEL

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from benchmarks.kill import measure
-from tests.real import small
+from tests.support.real import small
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fakes import FakeTrainer, make_fake_run
+from tests.support.fakes import FakeTrainer, make_fake_run
 from vimpo_core import demos, worker
 from vimpo_core.runs import RunsDir
 from vimpo_core.types import RunState

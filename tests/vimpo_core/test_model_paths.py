@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from tests.experiments import SMALL, written
-from tests.fakes import FakeTrainer
-from tests.real import small
+from tests.support.experiments import SMALL, written
+from tests.support.fakes import FakeTrainer
+from tests.support.real import small
 from vimpo_core import bases, worker
 from vimpo_core.experiment import plan, results
 from vimpo_core.paths import BUNDLED_MODEL, ROOT, model_folder, whole_model

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.hostile import hostile_trace
+from tests.support.hostile import hostile_trace
 from vimpo_core import pairs
 from vimpo_core.service import branch_solution, score_solution
 

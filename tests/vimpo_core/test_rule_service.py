@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.real import small
+from tests.support.real import small
 from vimpo_core import rule_service, service, worker
 from vimpo_core.runs import RunsDir
 from vimpo_core.store import RunStore

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.fakes import make_fake_run
+from tests.support.fakes import make_fake_run
 from vimpo_core import family, formula_diff, rule_views, views
 from vimpo_core.config import TrainConfig
 from vimpo_core.family import RULES, SLOTS

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.fakes import make_fake_run
+from tests.support.fakes import make_fake_run
 from vimpo_core import cli, paths, run_bin
 from vimpo_core.config import TrainConfig
 from vimpo_core.locks import exclusive

@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from tests.fakes import FakeTrainer, make_fake_run
+from tests.support.fakes import FakeTrainer, make_fake_run
 from vimpo_core import worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import RunsDir, command_line

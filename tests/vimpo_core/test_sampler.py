@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.real import SMALL, moved
+from tests.support.real import SMALL, moved
 from vimpo_core import decoding, models, sampler, scores
 from vimpo_core.sampler import sample
 from vimpo_core.types import StopReason

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.real import SMALL, moved
+from tests.support.real import SMALL, moved
 from vimpo_core import cli, scorecard, tabular, views
 from vimpo_core.intervals import bootstrap_bounds
 from vimpo_core.scorecard import agreement, concentrate, concentration, localisation, localise, signals

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.real import SMALL, in_float64, moved, solutions
+from tests.support.real import SMALL, in_float64, moved, solutions
 from vimpo_core import models, scores
 from vimpo_core.tasks.chain import ChainTask
 

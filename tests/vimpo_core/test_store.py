@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from tests.fakes import FakeTrainer, make_fake_run
+from tests.support.fakes import FakeTrainer, make_fake_run
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import RunsDir
 from vimpo_core.store import RunStore, StepRecord, StoreError

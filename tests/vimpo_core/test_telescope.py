@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.hostile import hostile_trace
+from tests.support.hostile import hostile_trace
 from vimpo_core.config import TrainConfig
 from vimpo_core.store import RunStore
 from vimpo_core.telescope import reward_against_telescope, trained_otherwise

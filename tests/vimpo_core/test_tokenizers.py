@@ -8,8 +8,8 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, process
 from tokenizers import models as kinds
 from transformers import PreTrainedTokenizerFast
 
-from tests.real import small, solutions
-from tests.tiny import save
+from tests.support.real import small, solutions
+from tests.support.tiny import save
 from vimpo_core import model_trial, models, views, worker
 from vimpo_core.runs import RunsDir
 from vimpo_core.service import score_solution

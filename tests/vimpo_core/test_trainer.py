@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.real import SMALL, in_float64, moved, small
+from tests.support.real import SMALL, in_float64, moved, small
 from vimpo_core import algorithms, credit, losses, models, scores, worker
 from vimpo_core import trainer as trainer_module
 from vimpo_core.config import ALGORITHMS

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 import psutil
 import pytest
 
-from tests.fakes import FakeTrainer
+from tests.support.fakes import FakeTrainer
 from vimpo_core import worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.job_queue import JobQueue

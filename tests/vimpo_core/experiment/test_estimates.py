@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from tests.experiments import SMALL, carried_out, written
+from tests.support.experiments import SMALL, carried_out, written
 from vimpo_core.experiment import estimates, tables
 from vimpo_core.intervals import over_seeds, paired_difference, two_way
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.experiments import SMALL, written
+from tests.support.experiments import SMALL, written
 from vimpo_core.experiment import plan
 from vimpo_core.experiment.plan import Arm
 from vimpo_core.experiment.toml_lines import line_numbers

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.experiments import result_files
+from tests.support.experiments import result_files
 from vimpo_core.paths import ROOT
 from vimpo_core.store import RunStore
 

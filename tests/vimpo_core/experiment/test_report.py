@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.experiments import SMALL, carried_out, deadly, result_files, written
+from tests.support.experiments import SMALL, carried_out, deadly, result_files, written
 from vimpo_core import rule_styles
 from vimpo_core.experiment import command, document, figures, report, tables
 from vimpo_core.experiment.document import Code, Figure, Folded, Heading, Paragraph, Table

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tests.experiments import (
+from tests.support.experiments import (
     SMALL,
     Diverging,
     FailingOnce,
@@ -15,8 +15,8 @@ from tests.experiments import (
     result_files,
     written,
 )
-from tests.fakes import FakeTrainer
-from tests.kills import assert_same_run
+from tests.support.fakes import FakeTrainer
+from tests.support.kills import assert_same_run
 from vimpo_core.experiment import results, run, runner
 from vimpo_core.experiment.results import Measurement
 from vimpo_core.experiment.run import Job, RunFailed

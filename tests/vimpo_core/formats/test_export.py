@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.hostile import HEADER, TEXTS, hostile_trace
+from tests.support.hostile import HEADER, TEXTS, hostile_trace
 from vimpo_core import cli, reports, views
 from vimpo_core.formats import export, html_page, reproduce, trace_files
 from vimpo_core.formats.export import FORMATS, Taken

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.hostile import HEADER, TEXTS, hostile_trace
+from tests.support.hostile import HEADER, TEXTS, hostile_trace
 from vimpo_core.checks import TOKEN_ARRAYS
 from vimpo_core.formats import trace_files
 from vimpo_core.types import CreditTrace

@@ -6,7 +6,7 @@ import os
 import random
 from pathlib import Path
 
-from tests.fakes import FakeTrainer
+from tests.support.fakes import FakeTrainer
 from vimpo_core.experiment import plan, runner
 from vimpo_core.experiment.plan import Plan
 from vimpo_core.experiment.results import Measurement
