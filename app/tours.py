@@ -1,7 +1,7 @@
 """Show me around: a tour of a page on its real controls. A step names what to try and is complete when it was done.
 
 The address holds the step (`?tour=1` starts one), so that a link can begin a lesson. What was done is seen here, in what the
-page shows before and after; what never leaves the browser (pointing at a curve) is seen there (assets/components/tour.js).
+page shows before and after; what never leaves the browser (pointing at a curve) is seen there (assets/components/tour/tour.js).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from app import cache, inspection, routes, scorecards
-from app.components.instructive_list import instructive_list
-from app.components.scorecard_figure import scorecard_figure, table
+from app.scorecard.instructive_list import instructive_list
+from app.scorecard.scorecard_figure import scorecard_figure, table
 from app.text import as_sentence
 from vimpo_core.instructive import KINDS
 from vimpo_core.scorecard import SETS

@@ -13,9 +13,11 @@ from vimpo_core.views import with_version
 
 _mount = st.components.v2.component(
     "aligned_strips",
-    html=read_asset("aligned_strips.html"),
-    css=hues_css(".aligned") + read_assets("tokens.css", "aligned_strips.css"),
-    js=read_script("mounting.js", "drawing.js", "token_strip.js", "aligned_strips.js"),
+    html=read_asset("aligned_strips/aligned_strips.html"),
+    css=hues_css(".aligned") + read_assets("shared/tokens.css", "aligned_strips/aligned_strips.css"),
+    js=read_script(
+        "shared/mounting.js", "shared/drawing.js", "shared/token_strip.js", "aligned_strips/aligned_strips.js"
+    ),
     isolate_styles=True,
 )
 

@@ -12,9 +12,9 @@ from vimpo_core.views import with_version
 
 _mount = st.components.v2.component(
     "anchors_view",
-    html=read_asset("anchors_view.html"),
-    css=read_assets("views.css", "anchors_view.css"),
-    js=read_script("mounting.js", "drawing.js", "anchors_view.js"),
+    html=read_asset("anchors_view/anchors_view.html"),
+    css=read_assets("shared/views.css", "anchors_view/anchors_view.css"),
+    js=read_script("shared/mounting.js", "shared/drawing.js", "anchors_view/anchors_view.js"),
     isolate_styles=True,
 )
 

@@ -6,7 +6,13 @@ import streamlit as st
 
 from vimpo_core.paths import ASSETS
 
-_VIEW_SCRIPTS = ("mounting.js", "drawing.js", "token_strip.js", "lenses.js", "save_figure.js")
+_VIEW_SCRIPTS = (
+    "shared/mounting.js",
+    "shared/drawing.js",
+    "shared/token_strip.js",
+    "shared/lenses.js",
+    "shared/save_figure.js",
+)
 """What stands before the script of a view of a solution, in every component and in `formats.html_page`."""
 
 
@@ -27,7 +33,7 @@ def read_assets(*names: str) -> str:
 
 def read_script(*names: str) -> str:
     """A component's script of several files; the last one's `export default function` draws it, guarded by guard.js."""
-    script = read_assets("guard.js", *names)
+    script = read_assets("shared/guard.js", *names)
     exported = "export default function ("
     if script.count(exported) != 1:
         raise ValueError(
@@ -45,9 +51,9 @@ def register_view(name: str, *styles: str):
     """
     return st.components.v2.component(
         name,
-        html=read_asset(f"{name}.html"),
-        css=read_assets("views.css", *styles),
-        js=read_script(*_VIEW_SCRIPTS, f"{name}.js"),
+        html=read_asset(f"{name}/{name}.html"),
+        css=read_assets("shared/views.css", *styles),
+        js=read_script(*_VIEW_SCRIPTS, f"{name}/{name}.js"),
         isolate_styles=True,
     )
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.components.assets import as_data, read_script
 
-_mount = st.components.v2.component("browser_store", js=read_script("progress.js"))
+_mount = st.components.v2.component("browser_store", js=read_script("browser_store/browser_store.js"))
 
 
 def browser_store(changes: dict[str, Any], *, is_known: bool, key: str) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """Arms laid over each other in panels: curves with bands and seeds, paths, points. Hovering reads values in the browser.
 
-Python sends numbers and styles; the drawing is assets/components/compare_view.js.
+Python sends numbers and styles; the drawing is assets/components/compare_view/compare_view.js.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ _SPARE_MARKERS = (
 
 _mount = st.components.v2.component(
     "compare_view",
-    html=read_asset("compare_view.html"),
-    css=read_assets("views.css", "compare_view.css"),
-    js=read_script("mounting.js", "drawing.js", "save_figure.js", "compare_view.js"),
+    html=read_asset("compare_view/compare_view.html"),
+    css=read_assets("shared/views.css", "compare_view/compare_view.css"),
+    js=read_script(
+        "shared/mounting.js", "shared/drawing.js", "shared/save_figure.js", "compare_view/compare_view.js"
+    ),
     isolate_styles=True,
 )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from app.components.assets import as_data, register_view
 
-_mount = register_view("credit_view", "tokens.css", "credit_view.css")
+_mount = register_view("credit_view", "shared/tokens.css", "credit_view/credit_view.css")
 
 
 def credit_view(

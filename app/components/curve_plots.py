@@ -13,9 +13,9 @@ from vimpo_core.views import with_version
 
 _mount = st.components.v2.component(
     "curve_plots",
-    html=read_asset("curve_plots.html"),
-    css=read_assets("views.css", "curve_plots.css"),
-    js=read_script("mounting.js", "drawing.js", "curve_plots.js"),
+    html=read_asset("curve_plots/curve_plots.html"),
+    css=read_assets("shared/views.css", "curve_plots/curve_plots.css"),
+    js=read_script("shared/mounting.js", "shared/drawing.js", "curve_plots/curve_plots.js"),
     isolate_styles=True,
 )
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from app.components.assets import as_data, register_view
 
-_mount = register_view("film_strip", "tokens.css", "credit_view.css", "film_strip.css")
+_mount = register_view(
+    "film_strip", "shared/tokens.css", "credit_view/credit_view.css", "film_strip/film_strip.css"
+)
 
 
 def film_strip(

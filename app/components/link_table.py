@@ -11,9 +11,9 @@ from app.components.assets import as_data, read_asset, read_script
 
 _mount = st.components.v2.component(
     "link_table",
-    html=read_asset("link_table.html"),
-    css=read_asset("link_table.css"),
-    js=read_script("link_table.js"),
+    html=read_asset("link_table/link_table.html"),
+    css=read_asset("link_table/link_table.css"),
+    js=read_script("link_table/link_table.js"),
     isolate_styles=True,
 )
 

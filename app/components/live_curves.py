@@ -1,6 +1,6 @@
 """The training curves: small multiples on canvas that keep zoom, hover and open notes while a run goes on.
 
-Python sends numbers and words; the drawing is assets/components/live_curves.js.
+Python sends numbers and words; the drawing is assets/components/live_curves/live_curves.js.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ SPARSE = ("sampled_accuracy", "greedy_accuracy")
 
 _mount = st.components.v2.component(
     "vimpo_live_curves",
-    html=read_asset("live_curves.html"),
-    css=hues_css(".curves") + read_asset("live_curves.css"),
-    js=read_script("live_curves.js"),
+    html=read_asset("live_curves/live_curves.html"),
+    css=hues_css(".curves") + read_asset("live_curves/live_curves.css"),
+    js=read_script("live_curves/live_curves.js"),
 )
 
 

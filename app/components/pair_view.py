@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from app.components.assets import as_data, register_view
 
-_mount = register_view("pair_view", "tokens.css", "credit_view.css", "pair_view.css")
+_mount = register_view(
+    "pair_view", "shared/tokens.css", "credit_view/credit_view.css", "pair_view/pair_view.css"
+)
 
 
 def pair_view(payload: dict, *, key: str, on_select: Callable[[], None] | None = None) -> None:

@@ -11,12 +11,14 @@ from app.components.assets import as_data, read_asset, read_script, register_vie
 from vimpo_core.rule_views import WHY_NOT
 from vimpo_core.views import with_version
 
-_mount = register_view("rules_view", "tokens.css", "credit_view.css", "rules_view.css")
+_mount = register_view(
+    "rules_view", "shared/tokens.css", "credit_view/credit_view.css", "rules_view/rules_view.css"
+)
 _mount_diff = st.components.v2.component(
     "rule_diff",
-    html=read_asset("rule_diff.html"),
-    css=read_asset("rule_diff.css"),
-    js=read_script("drawing.js", "rule_diff.js"),
+    html=read_asset("rule_diff/rule_diff.html"),
+    css=read_asset("rule_diff/rule_diff.css"),
+    js=read_script("shared/drawing.js", "rule_diff/rule_diff.js"),
     isolate_styles=True,
 )
 

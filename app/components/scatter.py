@@ -14,9 +14,9 @@ from vimpo_core.visible_text import visible_text
 
 _mount = st.components.v2.component(
     "scatter",
-    html=read_asset("scatter.html"),
-    css=read_assets("views.css", "scatter.css"),
-    js=read_script("mounting.js", "drawing.js", "save_figure.js", "scatter.js"),
+    html=read_asset("scatter/scatter.html"),
+    css=read_assets("shared/views.css", "scatter/scatter.css"),
+    js=read_script("shared/mounting.js", "shared/drawing.js", "shared/save_figure.js", "scatter/scatter.js"),
     isolate_styles=True,
 )
 

@@ -21,9 +21,9 @@ SHOWN_PROBLEMS = 4
 
 _mount = st.components.v2.component(
     "vimpo_solutions",
-    html=read_asset("solutions.html"),
-    css=hues_css(".solutions") + read_assets("tokens.css", "solutions.css"),
-    js=read_script("token_strip.js", "solutions.js"),
+    html=read_asset("solutions/solutions.html"),
+    css=hues_css(".solutions") + read_assets("shared/tokens.css", "solutions/solutions.css"),
+    js=read_script("shared/token_strip.js", "solutions/solutions.js"),
 )
 
 

@@ -1,4 +1,4 @@
-"""One step of a tour: a ring around the real element, and a small note beside it. Drawn by assets/components/tour.js."""
+"""One step of a tour: a ring around the real element, and a small note beside it. Drawn by assets/components/tour/tour.js."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import streamlit as st
 from app.components.assets import as_data, read_asset, read_script
 
 _mount = st.components.v2.component(
-    "vimpo_tour", html=read_asset("tour.html"), css=read_asset("tour.css"), js=read_script("tour.js")
+    "vimpo_tour",
+    html=read_asset("tour/tour.html"),
+    css=read_asset("tour/tour.css"),
+    js=read_script("tour/tour.js"),
 )
 
 

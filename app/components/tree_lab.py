@@ -11,9 +11,11 @@ from app.components.hues import SHADES, SOFT
 
 _mount = st.components.v2.component(
     "tree_lab",
-    html=read_asset("tree_lab.html"),
-    css=read_assets("views.css", "tree_lab.css"),
-    js=read_script("mounting.js", "drawing.js", "save_figure.js", "tree_lab.js"),
+    html=read_asset("tree_lab/tree_lab.html"),
+    css=read_assets("shared/views.css", "tree_lab/tree_lab.css"),
+    js=read_script(
+        "shared/mounting.js", "shared/drawing.js", "shared/save_figure.js", "tree_lab/tree_lab.js"
+    ),
     isolate_styles=True,
 )
 _HUES = {theme: {"vimpo": SHADES[theme]["vimpo"][0], "soft": SOFT[theme]} for theme in SHADES}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import routes, training
-from app.components.interval_plot import Interval, interval_plot
+from app.course.interval_plot import Interval, interval_plot
 from app.course.lesson import TEXT_WIDTH, Control, Lesson, Option, Plan, Question, symbol
 from app.text import as_plain, as_sentence
 from vimpo_core import verdicts

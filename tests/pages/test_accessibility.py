@@ -273,7 +273,7 @@ def test_sign_and_algorithm_can_be_told_without_colour(reader, address):
 
 
 def components(*endings):
-    return sorted(path for path in (ASSETS / "components").iterdir() if path.suffix in endings)
+    return sorted(path for path in (ASSETS / "components").rglob("*") if path.suffix in endings)
 
 
 @pytest.mark.parametrize("path", components(".css"), ids=lambda path: path.name)

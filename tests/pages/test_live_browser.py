@@ -64,10 +64,10 @@ def test_a_rule_without_a_style_is_painted_in_the_colour_of_the_text(visitor):
         "runs": [run],
         "charts": [live_curves._chart(live_curves.CHARTS[1])],
     }
-    script = read_script("live_curves.js").replace("export default ", "const mount = ")
+    script = read_script("live_curves/live_curves.js").replace("export default ", "const mount = ")
     page = visitor.new_page()
     page.set_content(
-        f"<style>{read_asset('live_curves.css')}</style><div id=place>{read_asset('live_curves.html')}</div>"
+        f"<style>{read_asset('live_curves/live_curves.css')}</style><div id=place>{read_asset('live_curves/live_curves.html')}</div>"
         f"<script type=module>{script}; mount({{ data: {json.dumps([data])}, parentElement: place }});</script>"
     )
     page.locator(".curves[data-drawn]").wait_for()

@@ -14,15 +14,20 @@ import tomllib
 
 from vimpo_core.paths import ASSETS, ROOT
 
-_STYLES = ("solution_page.css", "views.css", "tokens.css", "credit_view.css")
+_STYLES = (
+    "solution_page/solution_page.css",
+    "shared/views.css",
+    "shared/tokens.css",
+    "credit_view/credit_view.css",
+)
 _SCRIPTS = (
-    "mounting.js",
-    "drawing.js",
-    "token_strip.js",
-    "lenses.js",
-    "save_figure.js",
-    "credit_view.js",
-    "solution_page.js",
+    "shared/mounting.js",
+    "shared/drawing.js",
+    "shared/token_strip.js",
+    "shared/lenses.js",
+    "shared/save_figure.js",
+    "credit_view/credit_view.js",
+    "solution_page/solution_page.js",
 )
 _FONTS = {
     "font": '"Source Sans 3", "Source Sans Pro", system-ui, sans-serif',
@@ -51,11 +56,11 @@ def solution_page(payload: dict, page: dict) -> str:
         "policy": policy,
         "style": style,
         "script": script,
-        "view": _asset("credit_view.html"),
+        "view": _asset("credit_view/credit_view.html"),
         "data": safe_json({"payload": payload, "page": page}),
     }
     # One pass, so that nothing inside a part is taken for a place to fill.
-    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _asset("solution_page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _asset("solution_page/solution_page.html"))
 
 
 def safe_json(value) -> str:
