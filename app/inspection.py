@@ -12,7 +12,7 @@ from app import cache, state
 from app.text import as_code, as_plain
 from vimpo_core import picks, views
 from vimpo_core.config import setting
-from vimpo_core.family import RULES
+from vimpo_core.rules import RULES
 from vimpo_core.runs import RunSummary
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState, StopReason, VerdictStatus
 from vimpo_core.visible_text import visible_text

@@ -11,7 +11,7 @@ from app import cache
 from app.components.aligned_strips import Row
 from app.text import signed
 from vimpo_core import rule_views, second_reading, views
-from vimpo_core.family import RULES
+from vimpo_core.rules import RULES
 from vimpo_core.runs import RunSummary
 from vimpo_core.second_reading import SecondReading
 from vimpo_core.tasks.chain import ChainTask

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app.text import as_plain, as_sentence
 from vimpo_core.config import Advice, TrainConfig, advice, setting
-from vimpo_core.family import RULES
+from vimpo_core.rules import RULES
 from vimpo_core.tasks.chain import typical_length
 
 FIRST_CHOICE = ["vimpo", "grpo"]

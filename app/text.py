@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from vimpo_core.family import RULES
 from vimpo_core.files import in_words
+from vimpo_core.rules import RULES
 from vimpo_core.visible_text import visible_text
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&])")

@@ -13,9 +13,9 @@ from app.components.solutions import StepSolutions
 from app.live import Sight
 from app.settings_form import is_read
 from vimpo_core.config import TrainConfig, flips_text
-from vimpo_core.family import RULES
 from vimpo_core.files import in_words
 from vimpo_core.metrics import validation_problems
+from vimpo_core.rules import RULES
 from vimpo_core.runs import ACTIVE, JobSummary, RunsDir
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
 

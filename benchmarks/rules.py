@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from vimpo_core import formula_diff, rule_views
-from vimpo_core.family import RULES
 from vimpo_core.paths import DEMOS
+from vimpo_core.rules import RULES
 from vimpo_core.store import RunStore
 from vimpo_core.tasks.chain import ChainTask
 

@@ -1,4 +1,4 @@
-"""From a declared rule (`family.RULES`) to its loss over one batch of experience. Imports torch."""
+"""From a declared rule (`rules.RULES`) to its loss over one batch of experience. Imports torch."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from vimpo_core import credit, family, losses
+from vimpo_core import credit, losses, rules
 from vimpo_core.config import TrainConfig
-from vimpo_core.family import RULES, Sampled
+from vimpo_core.rules import RULES, Sampled
 from vimpo_core.scores import Batch, Scores
 from vimpo_core.types import Problem, Rollout, Verdict
 
@@ -42,7 +42,7 @@ class Experience:
     def sampled(self, config: TrainConfig, measured: Scores, logprobs: torch.Tensor) -> Sampled:
         """What the rules see of it; `logprobs` are those of the policy at hand, held constant."""
         logprobs = logprobs.detach()
-        kl = family.kappa_kl(config, logprobs, measured.ref_logprobs, measured.kl, measured.top_k_kl)
+        kl = rules.kappa_kl(config, logprobs, measured.ref_logprobs, measured.kl, measured.top_k_kl)
         return Sampled(
             logprobs,
             measured.ref_logprobs,
@@ -70,7 +70,7 @@ def loss(config: TrainConfig, experience: Experience, measured: Scores, logprobs
     weight = config.actor_coef
     if config.actor_coef_rule == "adaptive":
         pulls = [torch.autograd.grad(part, logprobs, retain_graph=True)[0] for part in (value, actor)]
-        weight = family.actor_weight(config, *pulls)
+        weight = rules.actor_weight(config, *pulls)
     return value + weight * actor, metrics | actor_metrics
 
 
@@ -86,7 +86,7 @@ def _value_loss(config, sampled, logprobs):
     else:
         how = (*penalty, config.baseline, config.cap_v0)
         found = losses.value_loss(*per_token, sampled.kl, *per_row, *groups, *how)
-    residual, _ = family.residual(RULES[config.algorithm], sampled, config)
+    residual, _ = rules.residual(RULES[config.algorithm], sampled, config)
     return found, {"value_loss": _half_square(residual)}
 
 
@@ -98,7 +98,7 @@ def _actor_loss(config, experience, sampled, logprobs):
         return found, {"actor_loss": found.item()}
     found, clipped = losses.ppo_clip(
         logprobs, experience.old_logprobs, advantages, mask, config.clip_low, config.clip_high, config.dual_clip,
-        family.average_of(rule, config), experience.token_budget,
+        rules.average_of(rule, config), experience.token_budget,
     )  # fmt: skip
     return found, {"actor_loss": found.item(), "clip_fraction": clipped}
 
@@ -124,7 +124,7 @@ KEPT = ("reward_mean", "dead_group_share")
 def _described(config, experience):
     mask, measured = experience.batch.completion_mask, experience.scores
     rule = RULES[config.algorithm]
-    residual, target = family.residual(
+    residual, target = rules.residual(
         rule if rule.value else RULES["vimpo"],
         experience.sampled(config, measured, measured.logprobs),
         config,

@@ -20,9 +20,9 @@ import numpy as np
 
 from vimpo_core import scorecard
 from vimpo_core.config import TrainConfig
-from vimpo_core.family import RULES, Sampled
 from vimpo_core.intervals import MIN_SEEDS, bounds_over_seeds
 from vimpo_core.metrics import METRICS, Row
+from vimpo_core.rules import RULES, Sampled
 from vimpo_core.types import CreditTrace
 
 AXES: dict[str, tuple[str, str]] = {

@@ -25,7 +25,7 @@ ALGORITHMS = (
     "otb",
     "grpo_entropy",
 )
-"""What each is, in words and formulas: `family.RULES`."""
+"""What each is, in words and formulas: `rules.RULES`."""
 
 
 VALUE_LOSS_ALGORITHMS = ("vimpo", "vimpo_value", "vimpo_soft", "a_star_po")

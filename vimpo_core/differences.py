@@ -12,7 +12,7 @@ PATH = ROOT / "docs" / "differences.md"
 
 @dataclass(frozen=True)
 class Difference:
-    """One row, markdown as it stands there. options: settings of `TrainConfig` and keys of `family.RULES` that it names."""
+    """One row, markdown as it stands there. options: settings of `TrainConfig` and keys of `rules.RULES` that it names."""
 
     what: str
     theirs: str

@@ -1,7 +1,7 @@
 """From a rule's formula to this token's numbers: each slot of `Rule.terms` worked out, down to the gradient weight. NumPy only.
 
 The same lines are worked out twice: on rounded numbers for the eye, where each line is computed from the numbers that stand
-in it, and on unrounded ones, which end at `family.weights` exactly. So what is shown recombines to what is shown, and the
+in it, and on unrounded ones, which end at `rules.weights` exactly. So what is shown recombines to what is shown, and the
 formula is the one that trains.
 """
 
@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vimpo_core import credit, family, rule_views, views
-from vimpo_core.family import RULES, SLOTS
+from vimpo_core import credit, rule_views, rules, views
 from vimpo_core.rule_views import Batch, Judgement
+from vimpo_core.rules import RULES, SLOTS
 
 DECIMALS = 4
 """Of rewards, means and values that come from no ledger; other numbers are shown with as many significant digits."""
@@ -273,7 +273,7 @@ class _Work:
         return credit.td_terms(*(array[row] for array in arrays), self.config.beta)[0]
 
     def _actor(self) -> float:
-        kind, rows = family.average_of(self.rule, self.config), len(self.sampled.rewards)
+        kind, rows = rules.average_of(self.rule, self.config), len(self.sampled.rewards)
         mask, says = (
             self.sampled.completion_mask,
             self.rule.terms["average"].removeprefix("c_A / ").removeprefix("1 / "),
@@ -307,7 +307,7 @@ class _Work:
         total = self.number(self._implied_row("td_terms").sum(), decimals)
         reward = self.number(self.sampled.rewards[self.index], decimals)
         kind = self.rule.value
-        baseline = family.value_baseline(self.rule, self.sampled, self.config)
+        baseline = rules.value_baseline(self.rule, self.sampled, self.config)
         residual = self.line(
             "value", "ξ", "minus minus", total, reward, self.number(baseline[self.index], decimals), decimals=decimals,
             says=f"Σ {'(ρ − κ)' if kind == 'plain' else 'ρ'} − (R − {_called(kind, self.config)})",
@@ -335,10 +335,10 @@ class _Work:
         if self.config.actor_coef_rule == "fixed":
             return self.config.actor_coef
         without_actor = dataclasses.replace(self.config, actor_coef=0.0)
-        value_alone = family.weights(self.key, self.sampled, without_actor, self.batch.token_budget)
+        value_alone = rules.weights(self.key, self.sampled, without_actor, self.batch.token_budget)
         average = credit.average_weights(
             self.sampled.completion_mask,
-            family.average_of(self.rule, self.config),
+            rules.average_of(self.rule, self.config),
             self.batch.token_budget,
             np.float64,
         )

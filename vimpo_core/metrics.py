@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vimpo_core.config import TrainConfig
-from vimpo_core.family import RULES
+from vimpo_core.rules import RULES
 from vimpo_core.tasks.chain import ChainTask, held_out
 
 Row = Mapping[str, float | None]

@@ -1,6 +1,6 @@
 """Every credit rule on the same solution: what each token is credited with, how hard it is pushed, where rules disagree.
 
-Credit is `Rule.credit`, in reward units. Push is `family.weights`, minus the gradient of the rule's loss in the token's
+Credit is `Rule.credit`, in reward units. Push is `rules.weights`, minus the gradient of the rule's loss in the token's
 log-probability; rules scale it differently (one divides by all tokens, the next by all solutions), so it is shown relative to
 its root mean square over all tokens of the step. NumPy only; knows neither Streamlit nor where a trace came from.
 """
@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vimpo_core import family, views
+from vimpo_core import rules, views
 from vimpo_core.config import TrainConfig
-from vimpo_core.family import RULES, Sampled
+from vimpo_core.rules import RULES, Sampled
 from vimpo_core.scorecard import verifier_reward
 from vimpo_core.types import CreditTrace
 from vimpo_core.visible_text import visible_text
@@ -66,7 +66,7 @@ class Batch:
 class Judgement:
     """What one rule says about a batch: float64 [B, T], 0 where masked; None with a key of WHY_NOT where it cannot say.
 
-    credit: reward units; weights: `family.weights`, no unit; rms: their root mean square over the tokens of the step.
+    credit: reward units; weights: `rules.weights`, no unit; rms: their root mean square over the tokens of the step.
     """
 
     credit: np.ndarray | None
@@ -113,7 +113,7 @@ def batch_of(
     sampled = Sampled(
         logprobs,
         ref_logprobs,
-        family.kappa_kl(config, logprobs, ref_logprobs, kl),
+        rules.kappa_kl(config, logprobs, ref_logprobs, kl),
         mask,
         np.array([t.reward for t in traces], dtype=np.float64),
         np.array([t.group_id for t in traces]),
@@ -142,7 +142,7 @@ def _judgement(batch: Batch, key: str) -> Judgement:
     found = None if no_credit else RULES[key].credit(batch.sampled, batch.config)
     weights, rms = None, 0.0
     if not no_push:
-        weights = family.weights(key, batch.sampled, batch.config, batch.token_budget)
+        weights = rules.weights(key, batch.sampled, batch.config, batch.token_budget)
         count = batch.sampled.completion_mask.sum()
         rms = float(np.sqrt((weights**2).sum() / max(count, 1)))
     return Judgement(found, weights, rms, no_credit, no_push)

@@ -28,10 +28,10 @@ from pathlib import Path
 
 from vimpo_core import files, forks, model_files, paths
 from vimpo_core.config import TrainConfig
-from vimpo_core.family import RULES
 from vimpo_core.job_queue import COMMANDS, Command, JobQueue, JobSummary
 from vimpo_core.locks import is_held
 from vimpo_core.paths import ROOT, whole_model
+from vimpo_core.rules import RULES
 from vimpo_core.run_bin import KEPT, Deleted, RunBin
 from vimpo_core.store import DB_NAME, RunStore, StoreError, is_run, lost_log_sentence
 from vimpo_core.types import RunState

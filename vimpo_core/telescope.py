@@ -10,7 +10,7 @@ import numpy as np
 
 from vimpo_core import credit, picks, views
 from vimpo_core.config import TrainConfig
-from vimpo_core.family import RULES
+from vimpo_core.rules import RULES
 from vimpo_core.types import CreditTrace
 
 

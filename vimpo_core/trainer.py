@@ -22,7 +22,7 @@ from vimpo_core.algorithms import Experience
 from vimpo_core.config import TrainConfig
 from vimpo_core.critic import CriticLearner
 from vimpo_core.evaluate import accuracies
-from vimpo_core.family import RULES
+from vimpo_core.rules import RULES
 from vimpo_core.store import StepRecord
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.traces import make_traces

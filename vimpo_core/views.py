@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from vimpo_core import credit
-from vimpo_core.family import RULES
+from vimpo_core.rules import RULES
 from vimpo_core.tasks import chain
 from vimpo_core.types import CreditTrace, StopReason
 from vimpo_core.visible_text import visible_text

@@ -14,8 +14,8 @@ import streamlit as st
 from app.components.assets import as_data, read_asset, read_script
 from app.components.hues import hues_css, style_of
 from vimpo_core.config import TrainConfig
-from vimpo_core.family import RULES
 from vimpo_core.metrics import METRICS, Row, series, thin
+from vimpo_core.rules import RULES
 
 ALGORITHM_NAMES = {key: rule.name for key, rule in RULES.items()}
 

@@ -11,7 +11,7 @@ from tests.support.browser import visiting
 from tests.support.fakes import FakeTrainer
 from vimpo_core import rule_styles, worker
 from vimpo_core.config import TrainConfig
-from vimpo_core.family import RULES
+from vimpo_core.rules import RULES
 
 pytestmark = pytest.mark.browser
 

@@ -17,9 +17,10 @@ from tests.pages.opening import (
     words,
 )
 from tests.support.fakes import make_fake_run
-from vimpo_core import family, service
-from vimpo_core.family import RULES, SLOTS
+from vimpo_core import rules as family
+from vimpo_core import service
 from vimpo_core.rule_views import batch_of, settings_at
+from vimpo_core.rules import RULES, SLOTS
 from vimpo_core.service import PrefixTruth
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.truth import PrefixValues

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.pages.in_browser import BUNDLED, SETTLED_MS, expect_no_sideways_scrolling
 from tests.support.browser import count_sent
-from vimpo_core.family import RULES
+from vimpo_core.rules import RULES
 
 pytestmark = pytest.mark.browser
 

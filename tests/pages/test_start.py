@@ -8,7 +8,7 @@ import pytest
 from app import cache
 from tests.pages.opening import open_app, open_inspect, payload_with, words
 from tests.support.fakes import make_fake_run
-from vimpo_core import family, picks, rule_views, views
+from vimpo_core import picks, rule_views, rules, views
 from vimpo_core.runs import RunsDir
 from vimpo_core.tasks.chain import ChainTask
 
@@ -63,7 +63,7 @@ def test_the_pushes_are_the_gradients_that_train_at_the_runs_own_settings_on_one
     index = picks.clearest_example(traces, 0.3).index
     rows = rows_of(open_app())
     for key, label in (("grpo", "GRPO would push"), ("vimpo", "VIMPO pushes")):
-        weights = family.weights(key, batch.sampled, config, batch.token_budget)
+        weights = rules.weights(key, batch.sampled, config, batch.token_budget)
         over = np.sqrt((weights**2).sum() / batch.sampled.completion_mask.sum())
         expected = weights[index, : len(traces[index].ids)] / over
         np.testing.assert_allclose(rows[label]["values"], expected, atol=1e-4)

@@ -4,9 +4,9 @@ import numpy as np
 
 from vimpo_core import credit, kept_reports
 from vimpo_core.config import TrainConfig, setting
-from vimpo_core.family import RULES, Sampled
 from vimpo_core.findings import NAMES
 from vimpo_core.paths import DEMOS, ROOT
+from vimpo_core.rules import RULES, Sampled
 from vimpo_core.runs import RunsDir
 from vimpo_core.scorecard import SIGNALS
 

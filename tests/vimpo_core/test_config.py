@@ -11,7 +11,7 @@ import pytest
 
 from vimpo_core import config
 from vimpo_core.config import TrainConfig, advice, balance, setting
-from vimpo_core.family import RULES
+from vimpo_core.rules import RULES
 
 FIELDS = {f.name: f for f in dataclasses.fields(TrainConfig)}
 LIMITED = [name for name in FIELDS if setting(name)["low"] is not None]

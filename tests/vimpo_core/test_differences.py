@@ -10,8 +10,8 @@ import torch
 from vimpo_core import credit, scores
 from vimpo_core.config import TrainConfig
 from vimpo_core.differences import differences
-from vimpo_core.family import RULES
 from vimpo_core.paths import DEMOS
+from vimpo_core.rules import RULES
 from vimpo_core.runs import RunsDir
 
 ROWS = {row.what: row for row in differences()}

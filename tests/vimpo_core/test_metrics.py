@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vimpo_core.config import TrainConfig
-from vimpo_core.family import RULES, Sampled
 from vimpo_core.metrics import METRICS, series, thin
+from vimpo_core.rules import RULES, Sampled
 
 STORED = {
     "sampled_accuracy", "greedy_accuracy", "reward_mean", "value_loss", "residual_ratio", "actor_loss", "kl_mean",

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.support.fakes import make_fake_run
-from vimpo_core import family, formula_diff, rule_views, views
+from vimpo_core import formula_diff, rule_views, rules, views
 from vimpo_core.config import TrainConfig
-from vimpo_core.family import RULES, SLOTS
 from vimpo_core.rule_views import WHY_NOT, batch_of, judge
+from vimpo_core.rules import RULES, SLOTS
 from vimpo_core.runs import RunsDir
 from vimpo_core.tasks.chain import ChainTask
 
@@ -52,7 +52,7 @@ def wrong_one(traces):
 def test_credit_and_weights_are_those_of_the_family(traces, key):
     batch, judged = made(traces)
     assert np.array_equal(judged[key].credit, RULES[key].credit(batch.sampled, batch.config))
-    weights = family.weights(key, batch.sampled, batch.config, TOKEN_BUDGET)
+    weights = rules.weights(key, batch.sampled, batch.config, TOKEN_BUDGET)
     assert np.array_equal(judged[key].weights, weights)
     tokens = weights[batch.sampled.completion_mask]
     assert judged[key].rms == pytest.approx(np.sqrt((tokens**2).mean()))

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from vimpo_core import algorithms, credit, family, losses, tabular, two_optima
+from vimpo_core import algorithms, credit, losses, rules, tabular, two_optima
 from vimpo_core.algorithms import Experience
 from vimpo_core.config import ALGORITHMS, VALUE_LOSS_ALGORITHMS, TrainConfig
-from vimpo_core.family import RULES, SLOTS, Sampled, weights
 from vimpo_core.paths import ROOT
+from vimpo_core.rules import RULES, SLOTS, Sampled, weights
 from vimpo_core.scores import Batch, Scores
 
 TOL = 1e-9
@@ -114,7 +114,7 @@ SWITCHES = [
 @pytest.mark.parametrize("settings", SWITCHES, ids=str)
 def test_the_weights_are_minus_the_gradient_of_the_loss_that_trains(key, settings):
     sampled, config = make_sampled(1), TrainConfig(algorithm=key, beta=0.3, actor_coef=0.2, **settings)
-    kl = family.kappa_kl(config, sampled.logprobs, sampled.ref_logprobs, sampled.kl)
+    kl = rules.kappa_kl(config, sampled.logprobs, sampled.ref_logprobs, sampled.kl)
     shown = weights(key, dataclasses.replace(sampled, kl=kl), config, BUDGET)
     assert np.abs(shown).max() > 1e-6
     close(shown, trained_weights(key, sampled, config), 1e-8)  # whitening divides by a root: two digits go
@@ -294,7 +294,7 @@ def expected_gradient(tree, policy, reference, beta, rate):
         logprobs, ref_logprobs, 0 * logprobs, mask, tree.rewards, np.zeros(tree.rewards.size, int),
         reference_rate=np.full(tree.rewards.size, rate),
     )  # fmt: skip
-    residual, _ = family.residual(RULES["a_star_po"], sampled, TrainConfig(beta=beta))
+    residual, _ = rules.residual(RULES["a_star_po"], sampled, TrainConfig(beta=beta))
     of_paths = tabular.Tree(tree.vocab, tree.depth, residual)
     values, chosen = tabular.plain_values(of_paths, policy)
     reached = tabular.prefix_logprobs(policy)
