@@ -20,7 +20,7 @@ from unittest.mock import MagicMock
 
 import torch
 
-from vimpo_core import models
+from vimpo_core.lm import models
 from vimpo_core.tasks.chain import ChainTask
 
 PEERS = {"trl": "1.16.0", "verl": "0.9.1", "openrlhf": "0.11.2"}

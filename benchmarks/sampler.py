@@ -19,8 +19,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from vimpo_core import models, sampler
 from vimpo_core.config import TrainConfig
+from vimpo_core.lm import models, sampler
 from vimpo_core.tasks.chain import ChainTask
 
 

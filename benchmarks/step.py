@@ -19,8 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from vimpo_core import models
 from vimpo_core.config import TrainConfig
+from vimpo_core.lm import models
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.trainer import Trainer
 from vimpo_core.types import StopReason

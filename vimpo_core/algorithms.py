@@ -8,8 +8,8 @@ import torch
 
 from vimpo_core import credit, losses, rules
 from vimpo_core.config import TrainConfig
+from vimpo_core.lm.scores import Batch, Scores
 from vimpo_core.rules import RULES, Sampled
-from vimpo_core.scores import Batch, Scores
 from vimpo_core.types import Problem, Rollout, Verdict
 
 

@@ -99,7 +99,7 @@ def load_policy(store: RunStore):
     Raises:
         ValueError: the model is not there or cannot be loaded, or is not the one that the run was trained with.
     """
-    from vimpo_core import models
+    from vimpo_core.lm import models
 
     config = store.config()
     at = stamp(config.model)
@@ -125,7 +125,7 @@ _taken: dict[tuple, Fingerprints] = {}
 
 def _fingerprints(at: tuple, policy) -> Fingerprints:
     """Of a policy that was just loaded from files with this stamp."""
-    from vimpo_core import models
+    from vimpo_core.lm import models
 
     if at not in _taken:
         _taken[at] = Fingerprints(models.fingerprint(policy), models.tokenizer_fingerprint(policy))

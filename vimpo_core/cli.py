@@ -282,7 +282,7 @@ def _train(arguments) -> int:
 
     for remark in advice(config, typical_length(config.operands)):
         print(f"{remark.level}: {remark.text}", file=sys.stderr)
-    from vimpo_core import model_trial
+    from vimpo_core.lm import model_trial
 
     config = dataclasses.replace(config, model=whole_model(config.model))
     if config.model != "bundled" or config.device != "cpu":  # before anything is written
@@ -558,7 +558,7 @@ def _bench(arguments) -> int:
 
 
 def _make_reference(arguments) -> int:
-    from vimpo_core import models
+    from vimpo_core.lm import models
     from vimpo_core.reference import make_reference
 
     usual = _parser().parse_args(["make-reference"])

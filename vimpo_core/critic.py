@@ -11,9 +11,10 @@ import math
 import torch
 from torch import nn
 
-from vimpo_core import credit, losses, models, scores
+from vimpo_core import credit, losses
 from vimpo_core.config import TrainConfig
-from vimpo_core.models import LanguageModel
+from vimpo_core.lm import models, scores
+from vimpo_core.lm.models import LanguageModel
 
 WIDTH = 128
 

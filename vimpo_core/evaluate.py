@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vimpo_core import models, sampler
 from vimpo_core.intervals import Share, wilson
-from vimpo_core.models import LanguageModel
+from vimpo_core.lm import models, sampler
+from vimpo_core.lm.models import LanguageModel
 from vimpo_core.tasks.chain import ChainTask, held_out
 
 _ROWS = 128

@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from vimpo_core import credit, losses, models, scores
+from vimpo_core import credit, losses
 from vimpo_core.failures import FAILURES, HEALTHY, Point
+from vimpo_core.lm import models, scores
 from vimpo_core.store import StepRecord
 from vimpo_core.trainer import Trainer
 from vimpo_core.types import CreditTrace

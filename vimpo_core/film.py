@@ -36,9 +36,9 @@ def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...
         ValueError: the run has no snapshot, none of them is intact, problem or solution is refused, or the run was trained
             with another model than is there now.
     """
-    from vimpo_core import models, scores
+    from vimpo_core.lm import models, scores
+    from vimpo_core.lm.traces import trace_of_text
     from vimpo_core.service import read_request
-    from vimpo_core.traces import trace_of_text
 
     store = RunStore.open(run_dir)
     steps = store.snapshot_steps()
@@ -65,7 +65,7 @@ def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...
 @functools.lru_cache(maxsize=2)
 def _policy(run_dir: Path, origin: bases.Origin):
     """A policy whose adapter changes from frame to frame: never one that others hold."""
-    from vimpo_core import models
+    from vimpo_core.lm import models
 
     models.single_thread()
     return bases.load_policy(RunStore.open(run_dir))

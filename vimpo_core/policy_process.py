@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from vimpo_core import models, sampler, scores
-from vimpo_core.models import LanguageModel
+from vimpo_core.lm import models, sampler, scores
+from vimpo_core.lm.models import LanguageModel
 from vimpo_core.tasks import Task
 from vimpo_core.truth import State, TokenIds, TokenProcess
 from vimpo_core.types import Problem, StopReason

@@ -30,7 +30,8 @@ def evaluate_run(
     Raises:
         ValueError: no snapshot at that step (those that exist are named), a damaged one, or no prompts.
     """
-    from vimpo_core import evaluate, models
+    from vimpo_core import evaluate
+    from vimpo_core.lm import models
     from vimpo_core.service import load_snapshot
     from vimpo_core.tasks.chain import ChainTask
 

@@ -22,7 +22,7 @@ _KEPT_CRITICS = 4
 
 def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None = None) -> list[np.ndarray]:
     """Success rate from every prefix of every solution of a step; arguments and errors as `ScoringService.step_values`."""
-    from vimpo_core import models
+    from vimpo_core.lm import models
     from vimpo_core.policy_process import process_of
 
     policy = service.load_snapshot(run_dir, step)
@@ -53,7 +53,7 @@ def with_critic(trace: CreditTrace, run_dir: Path | None, step: int) -> CreditTr
     if critic is None:
         return trace
     from vimpo_core import critic as critics
-    from vimpo_core import scores
+    from vimpo_core.lm import scores
 
     policy = service.load_snapshot(run_dir, step)
     ids = [list(map(int, trace.ids))]
@@ -69,7 +69,7 @@ def with_critic(trace: CreditTrace, run_dir: Path | None, step: int) -> CreditTr
 def _critic(run_dir: Path, step: int, origin: Origin):
     """The critic saved with a snapshot, None where there is none. ValueError if it is damaged or does not fit."""
     from vimpo_core import critic as critics
-    from vimpo_core import models
+    from vimpo_core.lm import models
 
     with RunStore.open(run_dir) as store:
         state = models.part(models.from_bytes(store.snapshot(step)), models.CRITIC)

@@ -26,9 +26,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vimpo_core import files, forks, model_files, paths
+from vimpo_core import files, forks, paths
 from vimpo_core.config import TrainConfig
 from vimpo_core.job_queue import COMMANDS, Command, JobQueue, JobSummary
+from vimpo_core.lm import model_files
 from vimpo_core.locks import is_held
 from vimpo_core.paths import ROOT, whole_model
 from vimpo_core.rules import RULES

@@ -20,7 +20,7 @@ from vimpo_core.branches import Branch
 from vimpo_core.checks import ExpectedDeltas
 from vimpo_core.config import TrainConfig
 from vimpo_core.helper_process import HelperProcess
-from vimpo_core.model_files import context_length
+from vimpo_core.lm.model_files import context_length
 from vimpo_core.store import RunStore
 from vimpo_core.truth import Outcomes, PrefixValues, State, monte_carlo_values
 from vimpo_core.types import CreditTrace, StopReason
@@ -288,7 +288,7 @@ def branch_solution(
 
     Imports torch.
     """
-    from vimpo_core import models
+    from vimpo_core.lm import models
     from vimpo_core.policy_process import process_of
     from vimpo_core.tasks.chain import ChainTask
 
@@ -326,16 +326,16 @@ def branch_solution(
 
 
 def _scored(policy, task, step, problem, prompt_ids, ids, top_k) -> CreditTrace:
-    from vimpo_core import scores
-    from vimpo_core.traces import trace_of_text
+    from vimpo_core.lm import scores
+    from vimpo_core.lm.traces import trace_of_text
 
     batch = scores.make_batch([prompt_ids], [list(ids)], policy.pad_id, policy.device)
     return trace_of_text(policy, task, step, problem, batch, scores.score(policy, batch, top_k=top_k))
 
 
 def _judged(policy, task, problem, ids) -> branches.Judged:
-    from vimpo_core import models
-    from vimpo_core.traces import token_of_character
+    from vimpo_core.lm import models
+    from vimpo_core.lm.traces import token_of_character
 
     written, text = models.completion_text(policy, ids, task.end), models.token_texts(policy, ids)
     finish = StopReason.EOS if ids[-1] in policy.end_ids else StopReason.LENGTH
@@ -352,7 +352,7 @@ def expected_deltas(
     The expected log-ratio is summed in float64, the KL is measured as everywhere, in float32: two roads to one number,
     which differ by rounding alone, at most `checks.FLOAT32_NATS` a token. Imports torch.
     """
-    from vimpo_core import scores
+    from vimpo_core.lm import scores
 
     policy = load_snapshot(run_dir, step)
     _, _, prompt_ids, ids = read_request(policy, prompt, solution, ids)
@@ -374,7 +374,7 @@ def solution_truth(
 
     Imports torch.
     """
-    from vimpo_core import models
+    from vimpo_core.lm import models
     from vimpo_core.policy_process import process_of
 
     policy, task, problem, prompt_ids, ids = _asked(run_dir, step, prompt, solution, ids)
@@ -402,7 +402,7 @@ def read_request(policy, prompt: str, solution: str, ids: tuple[int, ...] | None
     `ids`: the tokens of a solution that was sampled, which encoding its text might cut otherwise.
     Raises ValueError, one sentence, if the request is a bad one. Imports torch.
     """
-    from vimpo_core.models import encode_completion, encode_prompt
+    from vimpo_core.lm.models import encode_completion, encode_prompt
     from vimpo_core.tasks.chain import ChainTask, parse, problem_from
 
     if not solution:
@@ -507,7 +507,7 @@ def load_snapshot(run_dir: Path | None, step: int):
 
 @functools.lru_cache(maxsize=_KEPT_POLICIES)
 def _snapshot(run_dir: Path | None, step: int, origin: tuple):
-    from vimpo_core import models
+    from vimpo_core.lm import models
 
     models.single_thread()
     if run_dir is None:

@@ -17,15 +17,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vimpo_core import algorithms, critic, model_trial, models, sampler, scores, vine
+from vimpo_core import algorithms, critic, vine
 from vimpo_core.algorithms import Experience
 from vimpo_core.config import TrainConfig
 from vimpo_core.critic import CriticLearner
 from vimpo_core.evaluate import accuracies
+from vimpo_core.lm import model_trial, models, sampler, scores
+from vimpo_core.lm.traces import make_traces
 from vimpo_core.rules import RULES
 from vimpo_core.store import StepRecord
 from vimpo_core.tasks.chain import ChainTask
-from vimpo_core.traces import make_traces
 from vimpo_core.types import Diverged, Problem, Rollout, Verdict
 
 TOP_K = 3

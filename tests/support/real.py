@@ -39,7 +39,7 @@ def moved(config: TrainConfig, scale: float = 0.3, seed: int = 1):
     """A policy of one's own whose adapter is random instead of untrained."""
     import torch
 
-    from vimpo_core import models
+    from vimpo_core.lm import models
 
     models.single_thread()
     policy = models.load_policy(config)

@@ -19,7 +19,7 @@ settings.load_profile("steady")
 @pytest.fixture(scope="session")
 def fresh_policy():
     """The bundled model with an untrained adapter: pi = pi_ref."""
-    from vimpo_core import models
+    from vimpo_core.lm import models
 
     models.single_thread()
     return models.load_policy(SMALL)

@@ -203,7 +203,7 @@ def test_the_bundled_runs_stand_on_the_bundled_model(demo):
 
 
 def test_fingerprints_are_taken_once_while_the_files_stay(runs, monkeypatch):
-    from vimpo_core import models
+    from vimpo_core.lm import models
 
     store = RunStore.open(DEMOS / "grpo")
     bases.load_policy(store)

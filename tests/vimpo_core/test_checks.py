@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from tests.support.fakes import FakeTrainer
-from vimpo_core import checks, credit, models, scores, service, views
+from vimpo_core import checks, credit, service, views
 from vimpo_core.checks import CLAIMS, ExpectedDeltas
 from vimpo_core.config import TrainConfig
+from vimpo_core.lm import models, scores
+from vimpo_core.lm.traces import trace_of_text
 from vimpo_core.paths import DEMOS
 from vimpo_core.runs import RunsDir
 from vimpo_core.store import RunStore
 from vimpo_core.tasks.chain import ChainTask, problem_from
-from vimpo_core.traces import trace_of_text
 from vimpo_core.types import StopReason
 
 BETA, LAMBDA = 0.3, 0.95

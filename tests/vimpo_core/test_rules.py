@@ -14,9 +14,9 @@ import torch
 from vimpo_core import algorithms, credit, losses, rules, tabular, two_optima
 from vimpo_core.algorithms import Experience
 from vimpo_core.config import ALGORITHMS, VALUE_LOSS_ALGORITHMS, TrainConfig
+from vimpo_core.lm.scores import Batch, Scores
 from vimpo_core.paths import ROOT
 from vimpo_core.rules import RULES, SLOTS, Sampled, weights
-from vimpo_core.scores import Batch, Scores
 
 TOL = 1e-9
 BUDGET = 9

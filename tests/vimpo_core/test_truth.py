@@ -8,8 +8,9 @@ import math
 import numpy as np
 import pytest
 
-from vimpo_core import models, service, tabular, truth
+from vimpo_core import service, tabular, truth
 from vimpo_core.intervals import wilson_bounds
+from vimpo_core.lm import models
 from vimpo_core.tasks.chain import ChainTask, problem_from
 from vimpo_core.truth import State, TokenProcess, monte_carlo_values
 

@@ -46,7 +46,7 @@ def test_the_bundled_model_stays_bundled_even_beside_a_folder_of_that_name(elsew
 
 
 def test_a_model_that_is_gone_is_named_by_its_whole_path(elsewhere):
-    from vimpo_core import models
+    from vimpo_core.lm import models
 
     with pytest.raises(ValueError, match=f"no model at {elsewhere}/here/gone"):
         models.find(whole_model("gone"))

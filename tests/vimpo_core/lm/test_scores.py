@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.support.real import SMALL, in_float64, moved, solutions
-from vimpo_core import models, scores
+from vimpo_core.lm import models, scores
 from vimpo_core.tasks.chain import ChainTask
 
 TOL = 1e-9

@@ -10,11 +10,12 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.support.real import small, solutions
 from tests.support.tiny import save
-from vimpo_core import model_trial, models, views, worker
+from vimpo_core import views, worker
+from vimpo_core.lm import model_trial, models
+from vimpo_core.lm.traces import token_of_character
 from vimpo_core.runs import RunsDir
 from vimpo_core.service import score_solution
 from vimpo_core.tasks.chain import ChainTask, first_wrong
-from vimpo_core.traces import token_of_character
 from vimpo_core.types import CreditTrace, StopReason
 
 TEXTS = [prompt + solution for prompt, solution in solutions(ChainTask(4), 60)]

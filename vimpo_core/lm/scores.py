@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import torch
 
-from vimpo_core import credit, models
-from vimpo_core.decoding import left_padded, prefill
-from vimpo_core.models import LanguageModel
+from vimpo_core import credit
+from vimpo_core.lm import models
+from vimpo_core.lm.decoding import left_padded, prefill
+from vimpo_core.lm.models import LanguageModel
 
 
 @dataclass(frozen=True)

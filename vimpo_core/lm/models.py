@@ -29,8 +29,8 @@ from safetensors.torch import save as save_safetensors
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
-from vimpo_core import model_files
 from vimpo_core.config import TrainConfig
+from vimpo_core.lm import model_files
 
 # Progress bars and advice to library authors would bury the one line that matters.
 transformers.utils.logging.disable_progress_bar()
@@ -108,7 +108,7 @@ def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
         ValueError: as `find`; a file is damaged or does not fit the others; the architecture is not one of transformers', or
             does not give the same numbers on every road (`model_trial`); the tokenizer has no end token.
     """
-    from vimpo_core import model_trial  # it scores, and scoring imports this module
+    from vimpo_core.lm import model_trial  # it scores, and scoring imports this module
 
     folder = find(source, device)
     tokenizer = _loaded(AutoTokenizer, folder)

@@ -11,8 +11,9 @@ from transformers import AutoModelForCausalLM
 
 from tests.support.real import small
 from tests.support.tiny import REFUSED, RIGHT, save
-from vimpo_core import critic, model_files, models, sampler, scores, service, worker
+from vimpo_core import critic, service, worker
 from vimpo_core.cli import main
+from vimpo_core.lm import model_files, models, sampler, scores
 from vimpo_core.runs import RunsDir
 from vimpo_core.service import score_solution
 from vimpo_core.tasks.chain import ChainTask
@@ -115,7 +116,7 @@ def test_of_a_mixture_of_experts_the_attention_is_adapted_and_it_is_said(name, b
     adapted = {n.rpartition(".")[0] for n in models.folded_weights(policy_of(folder))}
     assert adapted
     assert all(".self_attn." in n for n in adapted)
-    from vimpo_core.model_trial import check_run
+    from vimpo_core.lm.model_trial import check_run
 
     (remark,) = check_run(small(model=str(folder)))
     assert remark.startswith("the model is a mixture of experts: the adapter sits on its attention alone")

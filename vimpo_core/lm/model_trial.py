@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import torch
 
-from vimpo_core import decoding, models, scores
 from vimpo_core.config import TrainConfig
-from vimpo_core.model_files import INSTEAD, context_length, too_long
-from vimpo_core.models import LanguageModel
+from vimpo_core.lm import decoding, models, scores
+from vimpo_core.lm.model_files import INSTEAD, context_length, too_long
+from vimpo_core.lm.models import LanguageModel
 from vimpo_core.tasks.chain import ChainTask
 
 _PROBLEMS = 64

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import torch
 
-from vimpo_core import decoding
-from vimpo_core.model_files import context_length, too_long
+from vimpo_core.lm import decoding
+from vimpo_core.lm.model_files import context_length, too_long
 from vimpo_core.types import Rollout, StopReason
 
 

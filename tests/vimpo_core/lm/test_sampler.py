@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from tests.support.real import SMALL, moved
-from vimpo_core import decoding, models, sampler, scores
-from vimpo_core.sampler import sample
+from vimpo_core.lm import decoding, models, sampler, scores
+from vimpo_core.lm.sampler import sample
 from vimpo_core.types import StopReason
 
 PROMPTS = ["9+2+9+7*6=", "1+1+1=", "8*9-7=", "2*3*4-5+6-7="]

@@ -5,8 +5,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from vimpo_core import decoding
-from vimpo_core.sampler import sample
+from vimpo_core.lm import decoding
+from vimpo_core.lm.sampler import sample
 
 
 @pytest.mark.parametrize("key_value_heads", [1, 2, 4])

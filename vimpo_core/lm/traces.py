@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from vimpo_core import credit, models
-from vimpo_core.models import LanguageModel
+from vimpo_core import credit
+from vimpo_core.lm import models
+from vimpo_core.lm.models import LanguageModel
 from vimpo_core.tasks import Task
 from vimpo_core.types import CreditTrace, StopReason, TopK
 
