@@ -52,7 +52,7 @@ def with_critic(trace: CreditTrace, run_dir: Path | None, step: int) -> CreditTr
     critic = None if run_dir is None else _critic(*service.identity(run_dir, step))
     if critic is None:
         return trace
-    from vimpo_core import critic as critics
+    from vimpo_core.learning import critic as critics
     from vimpo_core.lm import scores
 
     policy = service.load_snapshot(run_dir, step)
@@ -68,7 +68,7 @@ def with_critic(trace: CreditTrace, run_dir: Path | None, step: int) -> CreditTr
 @functools.lru_cache(maxsize=_KEPT_CRITICS)
 def _critic(run_dir: Path, step: int, origin: Origin):
     """The critic saved with a snapshot, None where there is none. ValueError if it is damaged or does not fit."""
-    from vimpo_core import critic as critics
+    from vimpo_core.learning import critic as critics
     from vimpo_core.lm import models
 
     with RunStore.open(run_dir) as store:

@@ -10,7 +10,7 @@ A rule answers "which number does this token's log-probability get pushed by?". 
     extras      what must be measured beside the rollouts: "critic", "monte_carlo", "resample", "reference_rate"; and what of
                 the scores the rule reads beside log-probabilities and KL: "entropy", "collision"
 
-`algorithms` trains with these lines (torch), the pages read them (NumPy), and `weights` says what the loss's gradient in
+`objective` trains with these lines (torch), the pages read them (NumPy), and `weights` says what the loss's gradient in
 each token's log-probability is at the policy that sampled it. Symbols as in DESIGN.md section 2.
 """
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from vimpo_core.algorithms import Experience
+from vimpo_core.learning.objective import Experience
 from vimpo_core.lm import models, sampler, scores
 from vimpo_core.lm.models import LanguageModel
 from vimpo_core.lm.traces import make_traces

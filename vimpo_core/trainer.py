@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vimpo_core import algorithms, critic, vine
-from vimpo_core.algorithms import Experience
 from vimpo_core.config import TrainConfig
-from vimpo_core.critic import CriticLearner
 from vimpo_core.evaluate import accuracies
+from vimpo_core.learning import critic, objective, vine
+from vimpo_core.learning.critic import CriticLearner
+from vimpo_core.learning.objective import Experience
 from vimpo_core.lm import model_trial, models, sampler, scores
 from vimpo_core.lm.traces import make_traces
 from vimpo_core.rules import RULES
@@ -128,7 +128,7 @@ class Trainer:
         snapshot = models.to_bytes(self._tensors()) if self._keeps_snapshot(step) else None
         metrics, experience = self._collect(step)
         learned = self._update(step, experience)
-        metrics |= algorithms.describe(self.config.at(step), experience) | learned
+        metrics |= objective.describe(self.config.at(step), experience) | learned
 
         self.next_step = step + 1
         keeps_collision = "collision" in self.extras or self._keeps_snapshot(step)
@@ -326,7 +326,7 @@ class Trainer:
 
     def _why_not_finite(self, step, experience, norm) -> str:
         """What, where and what to do: of a reference that rules a sampled token out no learning rate is to blame."""
-        if never := algorithms.never_by_reference(experience):
+        if never := objective.never_by_reference(experience):
             token, prompt = never
             return (
                 f"the reference gives the sampled token {token} probability 0 at step {step} (problem {prompt!r}), so that "
@@ -349,7 +349,7 @@ class Trainer:
         if fresh:
             measured = self._score(batch)
         logprobs = measured.logprobs.detach().requires_grad_()
-        loss, metrics = algorithms.loss(config, experience, measured, logprobs)
+        loss, metrics = objective.loss(config, experience, measured, logprobs)
         loss.backward()
         if measured.logprobs.requires_grad:  # the whole batch in one chunk: its graph is still there
             measured.logprobs.backward(logprobs.grad)

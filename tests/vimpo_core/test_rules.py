@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from vimpo_core import algorithms, credit, losses, rules, tabular, two_optima
-from vimpo_core.algorithms import Experience
+from vimpo_core import credit, losses, rules, tabular, two_optima
 from vimpo_core.config import ALGORITHMS, VALUE_LOSS_ALGORITHMS, TrainConfig
+from vimpo_core.learning import objective
+from vimpo_core.learning.objective import Experience
 from vimpo_core.lm.scores import Batch, Scores
 from vimpo_core.paths import ROOT
 from vimpo_core.rules import RULES, SLOTS, Sampled, weights
@@ -68,7 +69,7 @@ def trained_weights(key, sampled: Sampled, config: TrainConfig) -> np.ndarray:
         mc_values=t.mc_values, reference_rate=t.reference_rate,
     )  # fmt: skip
     logprobs = t.logprobs.clone().requires_grad_()
-    algorithms.loss(config, experience, measured, logprobs)[0].backward()
+    objective.loss(config, experience, measured, logprobs)[0].backward()
     return -logprobs.grad.numpy()
 
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from tests.support.real import SMALL, in_float64, moved, small
-from vimpo_core import algorithms, credit, losses, worker
+from vimpo_core import credit, losses, worker
 from vimpo_core import trainer as trainer_module
 from vimpo_core.config import ALGORITHMS
+from vimpo_core.learning import objective
 from vimpo_core.lm import models, scores
 from vimpo_core.runs import RunsDir
 from vimpo_core.trainer import Trainer, derived_seed, flipped, learning_rate
@@ -225,14 +226,14 @@ def test_the_actor_loss_joins_in_proportion_to_its_weight():
 
 def ratio_distances(config, monkeypatch) -> list[float]:
     """max |log ratio| of each update of one step."""
-    seen, real = [], algorithms.loss
+    seen, real = [], objective.loss
 
     def spy(config, experience, measured, logprobs):
         mask = experience.batch.completion_mask
         seen.append((logprobs.detach() - experience.old_logprobs)[mask].abs().max().item())
         return real(config, experience, measured, logprobs)
 
-    monkeypatch.setattr(algorithms, "loss", spy)
+    monkeypatch.setattr(objective, "loss", spy)
     Trainer(config).step()
     return seen
 
@@ -375,7 +376,7 @@ def test_seeds_of_different_steps_and_purposes_differ():
 
 def poison(monkeypatch, at_call: int):
     """The loss turns nan at the given update."""
-    calls, real = [], algorithms.loss
+    calls, real = [], objective.loss
 
     def loss(*arguments):
         calls.append(1)
@@ -676,14 +677,14 @@ def test_the_choice_of_baseline_reaches_the_value_loss_that_is_trained_and_recor
 
 def watched_losses(monkeypatch) -> list[dict]:
     """The metrics of every loss, in order."""
-    seen, real = [], algorithms.loss
+    seen, real = [], objective.loss
 
     def spy(*arguments):
         value, metrics = real(*arguments)
         seen.append(metrics)
         return value, metrics
 
-    monkeypatch.setattr(algorithms, "loss", spy)
+    monkeypatch.setattr(objective, "loss", spy)
     return seen
 
 

@@ -11,8 +11,9 @@ from transformers import AutoModelForCausalLM
 
 from tests.support.real import small
 from tests.support.tiny import REFUSED, RIGHT, save
-from vimpo_core import critic, service, worker
+from vimpo_core import service, worker
 from vimpo_core.cli import main
+from vimpo_core.learning import critic
 from vimpo_core.lm import model_files, models, sampler, scores
 from vimpo_core.runs import RunsDir
 from vimpo_core.service import score_solution
