@@ -7,7 +7,8 @@ import streamlit as st
 from app import branch_tree, waiting
 from app.components.pair_view import pair_view
 from app.text import as_code, as_plain
-from vimpo_core import pairs, picks, service, views
+from vimpo_core import pairs, service, views
+from vimpo_core.solutions import picks
 from vimpo_core.types import CreditTrace
 
 LIMIT_SECONDS = 30

@@ -10,12 +10,13 @@ import streamlit as st
 
 from app import cache, state
 from app.text import as_code, as_plain
-from vimpo_core import picks, views
+from vimpo_core import views
 from vimpo_core.config import setting
 from vimpo_core.rules import RULES
 from vimpo_core.runs import RunSummary
+from vimpo_core.solutions import picks
+from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState, StopReason, VerdictStatus
-from vimpo_core.visible_text import visible_text
 
 BETAS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 VIEW_KEY = "credit"

@@ -14,8 +14,8 @@ from app.text import as_code, signed
 from vimpo_core import bases, views
 from vimpo_core.lab_service import lab_service
 from vimpo_core.levers import LEVERS, MOST_BATCH, MOST_PRESSES, SAMPLES, Levers, Moment, Pressed
+from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.visible_text import visible_text
 
 PRESSES, BATCH, SOLUTION, STAGE = "press", "batch", "solution", "stage"
 """Names in the address."""

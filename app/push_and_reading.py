@@ -14,9 +14,9 @@ from vimpo_core import rule_views, second_reading, views
 from vimpo_core.rules import RULES
 from vimpo_core.runs import RunSummary
 from vimpo_core.second_reading import SecondReading
+from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.types import CreditTrace
-from vimpo_core.visible_text import visible_text
 
 PUSH_HEADING = "What each rule pushes, at the λ it trains with"
 PUSH_NOTE = (

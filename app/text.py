@@ -6,7 +6,7 @@ import re
 
 from vimpo_core.files import in_words
 from vimpo_core.rules import RULES
-from vimpo_core.visible_text import visible_text
+from vimpo_core.solutions.visible_text import visible_text
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&])")
 

@@ -20,9 +20,9 @@ import numpy as np
 
 from vimpo_core import views
 from vimpo_core.intervals import difference_bounds, phi_of_pairs, wilson_bounds
+from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.truth import State, TokenIds, TokenProcess, end_of, uniform_table
 from vimpo_core.types import CreditTrace
-from vimpo_core.visible_text import visible_text
 
 COUNTS = (8, 32, 128)
 """Tries that the page offers."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from vimpo_core import credit, tabular, tree_views, views
+from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.tabular import Levels, Tree
 from vimpo_core.types import CreditTrace
-from vimpo_core.visible_text import visible_text
 
 CLEAR_RESIDUALS = (0.1, 0.4)
 """In reward units: two curves so far apart are told apart at a glance, and their fall is still the larger thing to see."""

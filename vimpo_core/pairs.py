@@ -15,8 +15,8 @@ import numpy as np
 
 from vimpo_core import views
 from vimpo_core.branches import Tries
+from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.visible_text import visible_text
 
 SHOWN_ENDINGS = 24
 """Different endings of a set of tries that travel to the page; the rarest are counted only."""

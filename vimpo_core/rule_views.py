@@ -18,8 +18,8 @@ from vimpo_core import rules, views
 from vimpo_core.config import TrainConfig
 from vimpo_core.rules import RULES, Sampled
 from vimpo_core.scorecard import verifier_reward
+from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.visible_text import visible_text
 
 PUSH_DECIMALS = 2
 CREDIT_DECIMALS = 3

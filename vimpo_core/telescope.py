@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vimpo_core import credit, picks, views
+from vimpo_core import credit, views
 from vimpo_core.config import TrainConfig
 from vimpo_core.rules import RULES
+from vimpo_core.solutions import picks
 from vimpo_core.types import CreditTrace
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from vimpo_core import views
 from vimpo_core.scorecard import verifier_reward
+from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.truth import PrefixValues, soft_curve
 from vimpo_core.types import CreditTrace
-from vimpo_core.visible_text import visible_text
 
 TRUTH_DECIMALS = 3
 """Digits shown of what was counted: finer than any interval of 256 tries."""

@@ -18,9 +18,9 @@ import numpy as np
 
 from vimpo_core import credit
 from vimpo_core.rules import RULES
+from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.tasks import chain
 from vimpo_core.types import CreditTrace, StopReason
-from vimpo_core.visible_text import visible_text
 
 NATS_DECIMALS = 3
 """Nats are shown, and enter the shown sums, with this many digits; scoring noise is far below."""

@@ -11,10 +11,11 @@ import streamlit as st
 from app.components.assets import as_data, read_asset, read_assets, read_script
 from app.components.hues import hues_css
 from app.components.live_curves import ALGORITHM_NAMES
-from vimpo_core import picks, views
+from vimpo_core import views
 from vimpo_core.config import TrainConfig
+from vimpo_core.solutions import picks
+from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.visible_text import visible_text
 
 SHOWN_PROBLEMS = 4
 

@@ -16,8 +16,8 @@ from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.text import as_code, as_plain, signed
 from vimpo_core import scorecard, service, views
 from vimpo_core.runs import RunSummary
+from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.visible_text import visible_text
 
 TRIES = 64
 LIMIT_SECONDS = 60

@@ -15,8 +15,8 @@ from app.text import as_code, signed
 from vimpo_core import scorecard, service, views
 from vimpo_core.film import Film
 from vimpo_core.runs import RunSummary
+from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.visible_text import visible_text
 
 LIMIT_SECONDS = 60
 _FILM, _STRIP = "course.pair.film", "course.pair.strip"

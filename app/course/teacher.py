@@ -13,7 +13,7 @@ from app.course.chapters import Chapter
 from app.course.lesson import TEXT_WIDTH, Control, text_of
 from app.course.link import CHAPTER, ONWARD, Link, as_teacher, lock_of
 from app.text import as_plain
-from vimpo_core.visible_text import visible_text
+from vimpo_core.solutions.visible_text import visible_text
 
 
 def build_link(there: tuple[Chapter, ...]) -> None:

@@ -12,7 +12,7 @@ from tests.support.hostile import HEADER, TEXTS, hostile_trace
 from vimpo_core.formats import export
 from vimpo_core.formats.export import Taken
 from vimpo_core.formats.reproduce import Place
-from vimpo_core.visible_text import visible_text
+from vimpo_core.solutions.visible_text import visible_text
 
 pytestmark = pytest.mark.browser
 SVG = "{http://www.w3.org/2000/svg}"

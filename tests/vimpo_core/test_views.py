@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vimpo_core import credit, picks, views
+from vimpo_core import credit, views
 from vimpo_core.formats import export
+from vimpo_core.solutions import picks
+from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace, StopReason, TopK, VerdictStatus
-from vimpo_core.visible_text import visible_text
 
 RIGHT, SLIP = "9+2+9+42;11+9+42,20+42;62.", "9+2+9+42;11+9+42;10+42;52."
 
