@@ -11,7 +11,8 @@ import streamlit as st
 from app import branch_edit, branch_tree, cache, inspection, state, waiting
 from app.branch_tree import Grove
 from app.text import as_code, as_plain, as_sentence
-from vimpo_core import branches, service, views
+from vimpo_core import service, views
+from vimpo_core.measure import branches
 from vimpo_core.types import CreditTrace, StopReason
 
 LIMIT_SECONDS = 30

@@ -9,8 +9,9 @@ import streamlit as st
 from app import cache, state
 from app.components.pair_view import pair_view
 from app.text import as_code, as_plain, signed
-from vimpo_core import branches, pairs
-from vimpo_core.branches import Branch, Tree
+from vimpo_core import pairs
+from vimpo_core.measure import branches
+from vimpo_core.measure.branches import Branch, Tree
 from vimpo_core.types import CreditTrace
 
 VIEW = "branch.pair"

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from vimpo_core import checks, verdicts, views
+from vimpo_core import verdicts, views
 from vimpo_core.formats import export
+from vimpo_core.measure import checks
+from vimpo_core.measure.telescope import Telescope, reward_against_telescope
 from vimpo_core.paths import DEMOS, default_runs_dir
 from vimpo_core.runs import RunsDir, RunSummary
 from vimpo_core.solutions import picks
 from vimpo_core.store import RunStore
-from vimpo_core.telescope import Telescope, reward_against_telescope
 from vimpo_core.types import CreditTrace
 
 FRESH_SECONDS = 1.0

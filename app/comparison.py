@@ -21,10 +21,10 @@ from app.components.compare_view import arm_styles, panel
 from app.components.link_table import Piece
 from app.inspection import Source
 from app.text import as_plain, as_sentence, signed
-from vimpo_core import comparison
-from vimpo_core.comparison import AXES, Arm, Curves, Difference, Member, Number
 from vimpo_core.experiment.results import RESULT_NAME
 from vimpo_core.intervals import MIN_SEEDS
+from vimpo_core.measure import comparison
+from vimpo_core.measure.comparison import AXES, Arm, Curves, Difference, Member, Number
 from vimpo_core.metrics import METRICS, validation_problems
 from vimpo_core.runs import ACTIVE
 from vimpo_core.store import RunStore

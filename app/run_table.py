@@ -11,9 +11,9 @@ from app.inspection import BUNDLED
 from app.live import Sight
 from app.training import RESUMABLE, plain, runs_dir, state_line
 from vimpo_core import runs as runs_folder
-from vimpo_core.comparison import setting_text
 from vimpo_core.config import flips_text
 from vimpo_core.files import in_words
+from vimpo_core.measure.comparison import setting_text
 from vimpo_core.metrics import METRICS, last_value, validation_problems
 from vimpo_core.rules import RULES
 from vimpo_core.run_bin import Deleted

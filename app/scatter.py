@@ -9,7 +9,7 @@ import streamlit as st
 from app import cache, inspection, state
 from app.components.scatter import scatter
 from app.text import as_plain
-from vimpo_core.telescope import Telescope, trained_otherwise
+from vimpo_core.measure.telescope import Telescope, trained_otherwise
 
 KEY = "telescope"
 

@@ -15,7 +15,7 @@ from vimpo_core import kept_reports, service
 from vimpo_core.config import flips_text
 from vimpo_core.findings import Finding, findings, seeds_finding
 from vimpo_core.formats.reproduce import truth_command
-from vimpo_core.scorecard import SETS
+from vimpo_core.measure.scorecard import SETS
 
 LIMIT_SECONDS = 900
 SIZES = (64, 256)

@@ -8,8 +8,9 @@ import streamlit as st
 
 from app import cache, inspection, state, waiting
 from app.text import as_plain, as_sentence
-from vimpo_core import checks, service
-from vimpo_core.checks import Check
+from vimpo_core import service
+from vimpo_core.measure import checks
+from vimpo_core.measure.checks import Check
 
 LIMIT_SECONDS = 30
 _KEY = "sums.expectation"

@@ -11,8 +11,8 @@ from app.components.truth_curves import truth_curves
 from app.text import as_sentence
 from vimpo_core import service, truth_views
 from vimpo_core.config import flips_text
+from vimpo_core.measure.truth import STAGES
 from vimpo_core.service import PrefixTruth
-from vimpo_core.truth import STAGES
 
 KEY = "truth"
 LIMIT_SECONDS = 120

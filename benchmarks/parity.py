@@ -22,8 +22,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import _peers
-from vimpo_core import credit, intervals, losses, scorecard
+from vimpo_core import credit, intervals, losses
 from vimpo_core.files import write_whole
+from vimpo_core.measure import scorecard
 from vimpo_core.paths import ROOT
 
 PAGE = ROOT / "docs" / "parity.md"

@@ -6,8 +6,8 @@ from app import cache, inspection, routes, scorecards
 from app.scorecard.instructive_list import instructive_list
 from app.scorecard.scorecard_figure import scorecard_figure, table
 from app.text import as_sentence
-from vimpo_core.instructive import KINDS
-from vimpo_core.scorecard import SETS
+from vimpo_core.measure.instructive import KINDS
+from vimpo_core.measure.scorecard import SETS
 
 FIGURE_WIDTH, WORDS_WIDTH = 620, 560
 """Pixels; on a narrow window the words go below the figure."""

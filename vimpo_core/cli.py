@@ -27,6 +27,7 @@ from vimpo_core.forks import OPTIMIZERS, steps_to_replay
 from vimpo_core.formats import export as exporting
 from vimpo_core.formats.export import FORMATS
 from vimpo_core.formats.reproduce import truth_command
+from vimpo_core.measure.scorecard import SETS
 from vimpo_core.paths import (
     BUNDLED_MODEL,
     DEMOS,
@@ -38,7 +39,6 @@ from vimpo_core.paths import (
 )
 from vimpo_core.run_bin import Deleted
 from vimpo_core.runs import ACTIVE, RunsDir, left_alone
-from vimpo_core.scorecard import SETS
 from vimpo_core.types import RUN_STATE_ADVICE, RunState
 
 _LOOK_SECONDS = 0.5

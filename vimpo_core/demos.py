@@ -8,8 +8,8 @@ from pathlib import Path
 
 from vimpo_core import kept_reports, second_reading
 from vimpo_core.config import TrainConfig
+from vimpo_core.measure.scorecard import SETS
 from vimpo_core.reports import training_report, truth_report
-from vimpo_core.scorecard import SETS
 from vimpo_core.store import RunStore, is_run
 from vimpo_core.types import RunState
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vimpo_core import views
-from vimpo_core.branches import Tries
+from vimpo_core.measure.branches import Tries
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
 

@@ -30,8 +30,8 @@ def evaluate_run(
     Raises:
         ValueError: no snapshot at that step (those that exist are named), a damaged one, or no prompts.
     """
-    from vimpo_core import evaluate
     from vimpo_core.lm import models
+    from vimpo_core.measure import evaluate
     from vimpo_core.service import load_snapshot
     from vimpo_core.tasks.chain import ChainTask
 
@@ -149,7 +149,7 @@ def truth_report(
     Raises:
         ValueError: no such snapshot (those that exist are named), an unknown set, or a number below 1.
     """
-    from vimpo_core import instructive, scorecard, solution_sets
+    from vimpo_core.measure import instructive, scorecard, solution_sets
     from vimpo_core.service import load_snapshot
     from vimpo_core.tasks.chain import ChainTask
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from vimpo_core import service
 from vimpo_core.bases import Origin
+from vimpo_core.measure.truth import State, monte_carlo_values
 from vimpo_core.service import Progress
 from vimpo_core.store import RunStore
-from vimpo_core.truth import State, monte_carlo_values
 from vimpo_core.types import CreditTrace
 
 _KEPT_CRITICS = 4
@@ -23,7 +23,7 @@ _KEPT_CRITICS = 4
 def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None = None) -> list[np.ndarray]:
     """Success rate from every prefix of every solution of a step; arguments and errors as `ScoringService.step_values`."""
     from vimpo_core.lm import models
-    from vimpo_core.policy_process import process_of
+    from vimpo_core.measure.policy_process import process_of
 
     policy = service.load_snapshot(run_dir, step)
     with RunStore.open(run_dir) as store:

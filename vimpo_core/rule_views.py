@@ -16,8 +16,8 @@ import numpy as np
 
 from vimpo_core import rules, views
 from vimpo_core.config import TrainConfig
+from vimpo_core.measure.scorecard import verifier_reward
 from vimpo_core.rules import RULES, Sampled
-from vimpo_core.scorecard import verifier_reward
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
 

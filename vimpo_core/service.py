@@ -15,14 +15,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from vimpo_core import bases, branches
-from vimpo_core.branches import Branch
-from vimpo_core.checks import ExpectedDeltas
+from vimpo_core import bases
 from vimpo_core.config import TrainConfig
 from vimpo_core.helper_process import HelperProcess
 from vimpo_core.lm.model_files import context_length
+from vimpo_core.measure import branches
+from vimpo_core.measure.branches import Branch
+from vimpo_core.measure.checks import ExpectedDeltas
+from vimpo_core.measure.truth import Outcomes, PrefixValues, State, monte_carlo_values
 from vimpo_core.store import RunStore
-from vimpo_core.truth import Outcomes, PrefixValues, State, monte_carlo_values
 from vimpo_core.types import CreditTrace, StopReason
 
 MAX_SOLUTION_CHARACTERS = 2000
@@ -289,7 +290,7 @@ def branch_solution(
     Imports torch.
     """
     from vimpo_core.lm import models
-    from vimpo_core.policy_process import process_of
+    from vimpo_core.measure.policy_process import process_of
     from vimpo_core.tasks.chain import ChainTask
 
     policy = load_snapshot(run_dir, step)
@@ -375,7 +376,7 @@ def solution_truth(
     Imports torch.
     """
     from vimpo_core.lm import models
-    from vimpo_core.policy_process import process_of
+    from vimpo_core.measure.policy_process import process_of
 
     policy, task, problem, prompt_ids, ids = _asked(run_dir, step, prompt, solution, ids)
 

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 
 from vimpo_core.config import TrainConfig
-from vimpo_core.evaluate import accuracies
 from vimpo_core.learning import critic, objective, vine
 from vimpo_core.learning.critic import CriticLearner
 from vimpo_core.learning.objective import Experience
 from vimpo_core.lm import model_trial, models, sampler, scores
 from vimpo_core.lm.traces import make_traces
+from vimpo_core.measure.evaluate import accuracies
 from vimpo_core.rules import RULES
 from vimpo_core.store import StepRecord
 from vimpo_core.tasks.chain import ChainTask

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from vimpo_core import views
-from vimpo_core.scorecard import verifier_reward
+from vimpo_core.measure.scorecard import verifier_reward
+from vimpo_core.measure.truth import PrefixValues, soft_curve
 from vimpo_core.solutions.visible_text import visible_text
-from vimpo_core.truth import PrefixValues, soft_curve
 from vimpo_core.types import CreditTrace
 
 TRUTH_DECIMALS = 3

@@ -8,8 +8,8 @@ import streamlit as st
 
 from app.components.assets import as_data, read_asset, read_assets, read_script
 from app.text import signed
+from vimpo_core.measure.telescope import Telescope
 from vimpo_core.solutions.visible_text import visible_text
-from vimpo_core.telescope import Telescope
 from vimpo_core.types import CreditTrace
 
 _mount = st.components.v2.component(

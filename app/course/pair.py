@@ -12,8 +12,9 @@ from app.components.aligned_strips import Bar, Row, aligned_strips, chosen_token
 from app.course import asking, bundled
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.text import as_code, signed
-from vimpo_core import scorecard, service, views
+from vimpo_core import service, views
 from vimpo_core.film import Film
+from vimpo_core.measure import scorecard
 from vimpo_core.runs import RunSummary
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace

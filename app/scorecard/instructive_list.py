@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from app.components.solutions import draw_list, scale_of
-from vimpo_core.instructive import KINDS
+from vimpo_core.measure.instructive import KINDS
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.views import with_version
 

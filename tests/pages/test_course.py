@@ -23,8 +23,8 @@ from tests.pages.opening import (
 )
 from vimpo_core import service, views
 from vimpo_core.film import Film
+from vimpo_core.measure.truth import PrefixValues
 from vimpo_core.service import PrefixTruth
-from vimpo_core.truth import PrefixValues
 
 THERE = chapters.chapters()
 

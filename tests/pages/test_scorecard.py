@@ -8,8 +8,8 @@ from tests.pages.opening import StubService, again, open_page, payloads, press, 
 from tests.support.fakes import make_fake_run
 from tests.vimpo_core.test_findings import numbers, report
 from vimpo_core import service
-from vimpo_core.instructive import KINDS
-from vimpo_core.scorecard import SETS
+from vimpo_core.measure.instructive import KINDS
+from vimpo_core.measure.scorecard import SETS
 
 ENTRY = {
     "prompt": "2+7*3=", "gold": "23", "solution": "9*3;27.", "tokens": list("9*3;27."), "line_starts": [0, 4],

@@ -10,8 +10,8 @@ from app import truth
 from tests.pages.opening import Address, again, one, open_inspect, payload_with, press, widget, words
 from tests.support.fakes import make_fake_run
 from vimpo_core import service
+from vimpo_core.measure.truth import STAGES, PrefixValues, soft_value
 from vimpo_core.service import PrefixTruth
-from vimpo_core.truth import STAGES, PrefixValues, soft_value
 
 
 class FakeService:

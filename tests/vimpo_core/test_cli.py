@@ -455,7 +455,7 @@ def test_the_final_measurement_can_be_turned_off_or_made_smaller(tmp_path, capsy
 
 
 def test_a_measurement_in_parts_is_the_measurement_and_says_how_far_it_is(moved_policy, monkeypatch):
-    from vimpo_core import evaluate
+    from vimpo_core.measure import evaluate
 
     def measured(told=None):
         return evaluate.outcomes(moved_policy, moved_policy.bare, ChainTask(4), "test", 40, 3, told)

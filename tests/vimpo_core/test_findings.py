@@ -8,8 +8,8 @@ import pytest
 from tests.vimpo_core.test_truth_views import trace
 from vimpo_core.findings import findings, over_seeds, seeds_finding
 from vimpo_core.formats.reproduce import truth_command
-from vimpo_core.instructive import KINDS, instructive
-from vimpo_core.scorecard import SIGNALS, lead_of_implied, localisation
+from vimpo_core.measure.instructive import KINDS, instructive
+from vimpo_core.measure.scorecard import SIGNALS, lead_of_implied, localisation
 
 
 def numbers(value, low, high, *names):

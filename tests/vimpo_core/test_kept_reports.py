@@ -10,10 +10,10 @@ import pytest
 from tests.support.fakes import make_fake_run
 from vimpo_core import demos, kept_reports
 from vimpo_core.demos import DEMOS, REPORT_SIZES
+from vimpo_core.measure.scorecard import SETS
 from vimpo_core.paths import BUNDLED_MODEL
 from vimpo_core.paths import DEMOS as BUNDLED
 from vimpo_core.reports import newest_snapshot, truth_report
-from vimpo_core.scorecard import SETS
 from vimpo_core.store import RunStore
 
 ASKED = (10, "own", 256, 64, 0)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks import _peers, parity
-from vimpo_core import credit, intervals, losses, scorecard
+from vimpo_core import credit, intervals, losses
+from vimpo_core.measure import scorecard
 
 
 def _cells() -> list[list[str]]:

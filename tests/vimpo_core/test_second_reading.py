@@ -8,8 +8,8 @@ import pytest
 
 from vimpo_core import kept_reports, second_reading, service
 from vimpo_core.demos import READ_BY
+from vimpo_core.measure.scorecard import is_localisable
 from vimpo_core.paths import DEMOS
-from vimpo_core.scorecard import is_localisable
 from vimpo_core.store import RunStore
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vimpo_core import views
-from vimpo_core.truth import PrefixValues, soft_value
+from vimpo_core.measure.truth import PrefixValues, soft_value
 from vimpo_core.truth_views import reading, truth_payload
 from vimpo_core.types import CreditTrace, StopReason
 

@@ -44,8 +44,8 @@ from pathlib import Path
 from vimpo_core import files
 from vimpo_core.config import TrainConfig
 from vimpo_core.experiment.toml_lines import line_numbers
+from vimpo_core.measure.scorecard import SETS
 from vimpo_core.paths import whole_model
-from vimpo_core.scorecard import SETS
 
 Settings = dict[str, bool | int | float | str]
 

@@ -169,8 +169,9 @@ def measured(store: RunStore, measurement: Measurement) -> dict:
     Samples, and the solutions whose credit is measured, are drawn with the run's own seed: arms of one seed share their
     draws, seeds do not. So what is averaged over seeds alone holds the noise of its solutions too.
     """
-    from vimpo_core import evaluate, reports
+    from vimpo_core import reports
     from vimpo_core.lm import models
+    from vimpo_core.measure import evaluate
     from vimpo_core.service import load_snapshot
     from vimpo_core.tasks.chain import ChainTask
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vimpo_core import views
-from vimpo_core.checks import TOKEN_ARRAYS
+from vimpo_core.measure.checks import TOKEN_ARRAYS
 from vimpo_core.types import CreditTrace, StopReason, TopK
 
 _PLAIN = ("step", "group_id", "sample_idx", "prompt_text", "prompt_ids", "gold", "reward", "rewards", "reward_reason",

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from vimpo_core.lm.models import LanguageModel
-from vimpo_core.policy_process import process_of
+from vimpo_core.measure.policy_process import process_of
+from vimpo_core.measure.truth import State, monte_carlo_values
 from vimpo_core.tasks import Task
-from vimpo_core.truth import State, monte_carlo_values
 from vimpo_core.types import Problem, Rollout
 
 

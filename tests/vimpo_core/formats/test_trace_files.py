@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.hostile import HEADER, TEXTS, hostile_trace
-from vimpo_core.checks import TOKEN_ARRAYS
 from vimpo_core.formats import trace_files
+from vimpo_core.measure.checks import TOKEN_ARRAYS
 from vimpo_core.types import CreditTrace
 
 BETA, LAMBDA = 0.1, 0.9

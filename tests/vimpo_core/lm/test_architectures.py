@@ -296,7 +296,7 @@ def test_every_end_token_that_the_files_name_ends_a_solution(where, tmp_path):
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
-    from vimpo_core import evaluate
+    from vimpo_core.measure import evaluate
 
     bundled = models.load()
     model = AutoModelForCausalLM.from_pretrained(model_files.find())

@@ -8,11 +8,12 @@ import math
 import numpy as np
 import pytest
 
-from vimpo_core import service, tabular, truth
+from vimpo_core import service, tabular
 from vimpo_core.intervals import wilson_bounds
 from vimpo_core.lm import models
+from vimpo_core.measure import truth
+from vimpo_core.measure.truth import State, TokenProcess, monte_carlo_values
 from vimpo_core.tasks.chain import ChainTask, problem_from
-from vimpo_core.truth import State, TokenProcess, monte_carlo_values
 
 TOL = 1e-9
 DRAWS = 1000
@@ -369,7 +370,7 @@ def network(moved_policy):
     solution = State(
         models.encode(moved_policy, QUESTION), models.encode_completion(moved_policy, ANSWER, task.end)
     )
-    from vimpo_core.policy_process import process_of
+    from vimpo_core.measure.policy_process import process_of
 
     with models.merged(moved_policy) as model:
         yield process_of(moved_policy, model, task, [problem]), solution

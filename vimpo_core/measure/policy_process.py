@@ -9,8 +9,8 @@ import torch
 
 from vimpo_core.lm import models, sampler, scores
 from vimpo_core.lm.models import LanguageModel
+from vimpo_core.measure.truth import State, TokenIds, TokenProcess
 from vimpo_core.tasks import Task
-from vimpo_core.truth import State, TokenIds, TokenProcess
 from vimpo_core.types import Problem, StopReason
 
 _LOGITS = 2**24

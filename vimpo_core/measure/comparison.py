@@ -18,9 +18,9 @@ from pathlib import PurePath
 
 import numpy as np
 
-from vimpo_core import scorecard
 from vimpo_core.config import TrainConfig
 from vimpo_core.intervals import MIN_SEEDS, bounds_over_seeds
+from vimpo_core.measure import scorecard
 from vimpo_core.metrics import METRICS, Row
 from vimpo_core.rules import RULES, Sampled
 from vimpo_core.types import CreditTrace

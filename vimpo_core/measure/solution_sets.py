@@ -22,11 +22,11 @@ from vimpo_core.learning.objective import Experience
 from vimpo_core.lm import models, sampler, scores
 from vimpo_core.lm.models import LanguageModel
 from vimpo_core.lm.traces import make_traces
-from vimpo_core.policy_process import process_of
-from vimpo_core.scorecard import SETS, is_localisable
+from vimpo_core.measure.policy_process import process_of
+from vimpo_core.measure.scorecard import SETS, is_localisable
+from vimpo_core.measure.truth import PrefixValues, State, monte_carlo_values
 from vimpo_core.tasks.chain import held_out, with_drawn_separators
 from vimpo_core.trainer import derived_seed
-from vimpo_core.truth import PrefixValues, State, monte_carlo_values
 from vimpo_core.types import CreditTrace, Problem, Rollout
 
 PROBLEMS_PER_SOLUTION = 16

@@ -9,11 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.real import SMALL, moved
-from vimpo_core import cli, scorecard, tabular, views
+from vimpo_core import cli, tabular, views
 from vimpo_core.intervals import bootstrap_bounds
-from vimpo_core.scorecard import agreement, concentrate, concentration, localisation, localise, signals
+from vimpo_core.measure import scorecard
+from vimpo_core.measure.scorecard import (
+    agreement,
+    concentrate,
+    concentration,
+    localisation,
+    localise,
+    signals,
+)
+from vimpo_core.measure.truth import PrefixValues
 from vimpo_core.tasks.chain import ChainTask, first_wrong, split_of, student_solution, with_drawn_separators
-from vimpo_core.truth import PrefixValues
 from vimpo_core.types import CreditTrace, StopReason
 
 TOL = 1e-9
@@ -286,7 +294,7 @@ def test_solutions_and_results_must_match():
 @pytest.fixture(scope="module")
 def sets():
     """Of the moved policy: name -> SolutionSet."""
-    from vimpo_core.solution_sets import solution_set
+    from vimpo_core.measure.solution_sets import solution_set
 
     policy = moved(SMALL)
     return {name: solution_set(policy, ChainTask(4), name, 12, seed=1) for name in scorecard.SETS}
@@ -311,7 +319,7 @@ def test_wrong_solutions_are_wrong_at_a_known_token_and_each_problem_is_a_test_p
 def test_the_fixed_set_is_the_same_under_every_policy_and_a_larger_one_begins_with_a_smaller(
     sets, fresh_policy
 ):
-    from vimpo_core.solution_sets import solution_set
+    from vimpo_core.measure.solution_sets import solution_set
 
     larger = solution_set(fresh_policy, ChainTask(4), "fixed", 20, seed=1, step=7)
     for kind in ("wrong", "mixed"):
@@ -339,7 +347,7 @@ def test_the_style_set_differs_from_the_fixed_one_in_separators_alone(sets):
 
 
 def test_an_unknown_set_or_an_empty_one_is_refused(fresh_policy):
-    from vimpo_core.solution_sets import solution_set
+    from vimpo_core.measure.solution_sets import solution_set
 
     for name, count in [("mine", 3), ("own", 0)]:
         with pytest.raises(

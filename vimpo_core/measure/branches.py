@@ -20,8 +20,8 @@ import numpy as np
 
 from vimpo_core import views
 from vimpo_core.intervals import difference_bounds, phi_of_pairs, wilson_bounds
+from vimpo_core.measure.truth import State, TokenIds, TokenProcess, end_of, uniform_table
 from vimpo_core.solutions.visible_text import visible_text
-from vimpo_core.truth import State, TokenIds, TokenProcess, end_of, uniform_table
 from vimpo_core.types import CreditTrace
 
 COUNTS = (8, 32, 128)

@@ -14,7 +14,7 @@ import numpy as np
 
 from vimpo_core import credit
 from vimpo_core.intervals import bootstrap_bounds
-from vimpo_core.truth import PrefixValues
+from vimpo_core.measure.truth import PrefixValues
 from vimpo_core.types import CreditTrace
 
 _CREDIT = ("logprob", "ref_logprob", "kl")

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from tests.support.fakes import FakeTrainer
-from vimpo_core import checks, credit, service, views
-from vimpo_core.checks import CLAIMS, ExpectedDeltas
+from vimpo_core import credit, service, views
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm import models, scores
 from vimpo_core.lm.traces import trace_of_text
+from vimpo_core.measure import checks
+from vimpo_core.measure.checks import CLAIMS, ExpectedDeltas
 from vimpo_core.paths import DEMOS
 from vimpo_core.runs import RunsDir
 from vimpo_core.store import RunStore

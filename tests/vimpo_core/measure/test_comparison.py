@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.support.fakes import FakeTrainer
-from vimpo_core import comparison
-from vimpo_core.comparison import Member, arms, curves, number
 from vimpo_core.config import TrainConfig
+from vimpo_core.measure import comparison
+from vimpo_core.measure.comparison import Member, arms, curves, number
 
 
 def member(key, place="", origin="", **config):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vimpo_core.scorecard import is_localisable, localise, signals
+from vimpo_core.measure.scorecard import is_localisable, localise, signals
 from vimpo_core.types import CreditTrace
 from vimpo_core.views import step_starts
 
