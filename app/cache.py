@@ -14,9 +14,9 @@ from vimpo_core.formats import export
 from vimpo_core.measure import checks
 from vimpo_core.measure.telescope import Telescope, reward_against_telescope
 from vimpo_core.paths import DEMOS, default_runs_dir
-from vimpo_core.runs import RunsDir, RunSummary
+from vimpo_core.runs.folder import RunsDir, RunSummary
+from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions import picks
-from vimpo_core.store import RunStore
 from vimpo_core.types import CreditTrace
 
 FRESH_SECONDS = 1.0

@@ -26,8 +26,8 @@ from vimpo_core.intervals import MIN_SEEDS
 from vimpo_core.measure import comparison
 from vimpo_core.measure.comparison import AXES, Arm, Curves, Difference, Member, Number
 from vimpo_core.metrics import METRICS, validation_problems
-from vimpo_core.runs import ACTIVE
-from vimpo_core.store import RunStore
+from vimpo_core.runs.folder import ACTIVE
+from vimpo_core.runs.store import RunStore
 
 PATHS = {"sampled-kl": "sampled_accuracy", "greedy-kl": "greedy_accuracy"}
 """Figures of an accuracy against KL, by their name in the link."""

@@ -11,7 +11,7 @@ from app import cache, push_and_reading
 from app.components.aligned_strips import Row
 from app.text import as_code, as_plain, signed
 from vimpo_core import views
-from vimpo_core.runs import RunSummary
+from vimpo_core.runs.folder import RunSummary
 from vimpo_core.solutions import picks
 from vimpo_core.types import CreditTrace
 

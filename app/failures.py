@@ -12,10 +12,10 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.components.curve_plots import curve_plots
 from app.text import as_plain, as_sentence
-from vimpo_core import bases
 from vimpo_core.failures import FAILURES, Failure, Point
 from vimpo_core.files import in_words
 from vimpo_core.lab_service import Told, lab_service
+from vimpo_core.runs import bases
 
 LIMIT_SECONDS = 90
 _TICK_SECONDS = 0.3

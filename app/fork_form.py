@@ -11,9 +11,9 @@ from app import cache, routes
 from app.inspection import Source
 from app.settings_form import Field, draw_field, is_read, remarks, show_remark
 from app.text import as_plain, as_sentence
-from vimpo_core import forks
 from vimpo_core.config import setting
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs import forks
+from vimpo_core.runs.folder import RunsDir
 
 FIELDS = (
     Field("algorithm", "Algorithm"),

@@ -13,7 +13,7 @@ from app.text import as_code, as_plain
 from vimpo_core import views
 from vimpo_core.config import setting
 from vimpo_core.rules import RULES
-from vimpo_core.runs import RunSummary
+from vimpo_core.runs.folder import RunSummary
 from vimpo_core.solutions import picks
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState, StopReason, VerdictStatus

@@ -11,9 +11,10 @@ from app import state
 from app.components.aligned_strips import Row, aligned_strips
 from app.course import asking
 from app.text import as_code, signed
-from vimpo_core import bases, views
+from vimpo_core import views
 from vimpo_core.lab_service import lab_service
 from vimpo_core.levers import LEVERS, MOST_BATCH, MOST_PRESSES, SAMPLES, Levers, Moment, Pressed
+from vimpo_core.runs import bases
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
 

@@ -11,10 +11,10 @@ from typing import Any
 import streamlit as st
 
 from app.components.live_curves import run_payload
-from vimpo_core import forks
 from vimpo_core.config import TrainConfig
-from vimpo_core.runs import ACTIVE
-from vimpo_core.store import RunStore
+from vimpo_core.runs import forks
+from vimpo_core.runs.folder import ACTIVE
+from vimpo_core.runs.store import RunStore
 from vimpo_core.types import CreditTrace, RunState
 
 _PACE_STEPS = 10

@@ -10,14 +10,14 @@ from app import cache, live, state
 from app.inspection import BUNDLED
 from app.live import Sight
 from app.training import RESUMABLE, plain, runs_dir, state_line
-from vimpo_core import runs as runs_folder
 from vimpo_core.config import flips_text
 from vimpo_core.files import in_words
 from vimpo_core.measure.comparison import setting_text
 from vimpo_core.metrics import METRICS, last_value, validation_problems
 from vimpo_core.rules import RULES
-from vimpo_core.run_bin import Deleted
-from vimpo_core.runs import ACTIVE, RunsDir, RunSummary
+from vimpo_core.runs import folder as runs_folder
+from vimpo_core.runs.folder import ACTIVE, RunsDir, RunSummary
+from vimpo_core.runs.run_bin import Deleted
 
 OPEN_IN_TRAIN, LOOK_CLOSER, RESUME, RENAME, DELETE = (
     "Open in Train",

@@ -16,7 +16,7 @@ from vimpo_core.config import TrainConfig, flips_text
 from vimpo_core.files import in_words
 from vimpo_core.metrics import validation_problems
 from vimpo_core.rules import RULES
-from vimpo_core.runs import ACTIVE, JobSummary, RunsDir
+from vimpo_core.runs.folder import ACTIVE, JobSummary, RunsDir
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
 
 WHO = (

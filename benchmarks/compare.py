@@ -31,9 +31,9 @@ from playwright.sync_api import Browser, Page
 
 from tests.support.browser import CHROMIUM, Server, browsing, count_sent, serving, visiting
 from tests.support.fakes import FakeTrainer
-from vimpo_core import worker
 from vimpo_core.config import TrainConfig
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs import worker
+from vimpo_core.runs.folder import RunsDir
 
 ALGORITHMS = ("vimpo", "grpo", "ppo", "dapo", "rloo", "vimpo_soft")
 SEEDS, STEPS = 5, 300

@@ -20,9 +20,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.support.kills import assert_same_run, kill_and_resume
-from vimpo_core import worker
 from vimpo_core.config import TrainConfig
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs import worker
+from vimpo_core.runs.folder import RunsDir
 
 STEPS = 40
 LONGEST_LIFE = 0.5

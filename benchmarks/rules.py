@@ -26,7 +26,7 @@ import numpy as np
 from vimpo_core import formula_diff, rule_views
 from vimpo_core.paths import DEMOS
 from vimpo_core.rules import RULES
-from vimpo_core.store import RunStore
+from vimpo_core.runs.store import RunStore
 from vimpo_core.tasks.chain import ChainTask
 
 RUN, STEP, TOKENS = "vimpo-beta-0.3", 100, 24

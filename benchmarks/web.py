@@ -36,10 +36,10 @@ from playwright.sync_api import Browser, Page
 
 from tests.support.browser import CHROMIUM, Server, browsing, count_sent, free_port, serving, visiting
 from tests.support.fakes import FakeTrainer
-from vimpo_core import worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import ROOT
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs import worker
+from vimpo_core.runs.folder import RunsDir
 from vimpo_core.types import CreditTrace
 
 TOKENS = 60

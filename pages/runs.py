@@ -4,7 +4,7 @@ import streamlit as st
 
 from app import routes, run_table, training
 from app.text import as_sentence
-from vimpo_core.runs import LONGEST_NAME
+from vimpo_core.runs.folder import LONGEST_NAME
 
 TICK_SECONDS = 2.0
 COLUMNS = [0.03, 0.28, 0.22, 0.1, 0.15, 0.14, 0.08]

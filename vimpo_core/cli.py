@@ -23,7 +23,6 @@ from tqdm import tqdm
 
 from vimpo_core import files, reports
 from vimpo_core.config import TrainConfig, advice, setting
-from vimpo_core.forks import OPTIMIZERS, steps_to_replay
 from vimpo_core.formats import export as exporting
 from vimpo_core.formats.export import FORMATS
 from vimpo_core.formats.reproduce import truth_command
@@ -37,8 +36,9 @@ from vimpo_core.paths import (
     default_runs_dir,
     whole_model,
 )
-from vimpo_core.run_bin import Deleted
-from vimpo_core.runs import ACTIVE, RunsDir, left_alone
+from vimpo_core.runs.folder import ACTIVE, RunsDir, left_alone
+from vimpo_core.runs.forks import OPTIMIZERS, steps_to_replay
+from vimpo_core.runs.run_bin import Deleted
 from vimpo_core.types import RUN_STATE_ADVICE, RunState
 
 _LOOK_SECONDS = 0.5
@@ -315,7 +315,7 @@ def _fork(arguments) -> int:
 
 def _work_on(runs: RunsDir, job_id: str, arguments) -> int:
     """Train a job here, or, when another worker is busy in this folder, wait for its turn; then report."""
-    from vimpo_core import worker
+    from vimpo_core.runs import worker
 
     (run_id,) = next(job.run_ids for job in runs.jobs() if job.job_id == job_id)
     store = runs.open(run_id)
@@ -543,7 +543,7 @@ _ON_RUNS = {
     "bin": (_bin, "what was deleted in the last week"),
     "empty": (_empty, "remove for good what is in the bin"),
 }
-"""What `runs` does -> how, and in words."""
+"""What `folder` does -> how, and in words."""
 
 
 def _bench(arguments) -> int:

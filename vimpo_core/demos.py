@@ -10,7 +10,7 @@ from vimpo_core import kept_reports, second_reading
 from vimpo_core.config import TrainConfig
 from vimpo_core.measure.scorecard import SETS
 from vimpo_core.reports import training_report, truth_report
-from vimpo_core.store import RunStore, is_run
+from vimpo_core.runs.store import RunStore, is_run
 from vimpo_core.types import RunState
 
 SEED = 0
@@ -67,8 +67,8 @@ def make_demos(
 
 
 def _make_demo(run_dir: Path, config: TrainConfig, on_record) -> dict:
-    from vimpo_core.runs import default_name
-    from vimpo_core.worker import drive, make_trainer
+    from vimpo_core.runs.folder import default_name
+    from vimpo_core.runs.worker import drive, make_trainer
 
     header = {"name": default_name(config), "command": "python -m vimpo_core make-demos"}
     with RunStore.create(run_dir, config, header) as store:

@@ -12,7 +12,7 @@ import torch
 from vimpo_core import credit, losses
 from vimpo_core.failures import FAILURES, HEALTHY, Point
 from vimpo_core.lm import models, scores
-from vimpo_core.store import StepRecord
+from vimpo_core.runs.store import StepRecord
 from vimpo_core.trainer import Trainer
 from vimpo_core.types import CreditTrace
 

@@ -10,8 +10,8 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
-from vimpo_core import bases
-from vimpo_core.store import RunStore
+from vimpo_core.runs import bases
+from vimpo_core.runs.store import RunStore
 from vimpo_core.types import CreditTrace
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from vimpo_core.config import TrainConfig
 from vimpo_core.files import write_whole
 from vimpo_core.paths import BUNDLED_MODEL
-from vimpo_core.store import RunStore
+from vimpo_core.runs.store import RunStore
 
 FILE = "truth.json"
 

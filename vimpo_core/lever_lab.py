@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from vimpo_core import bases, credit, losses
+from vimpo_core import credit, losses
 from vimpo_core.config import TrainConfig
 from vimpo_core.levers import GAE_LAMBDA, OPERANDS, PROMPTS, SAMPLES, Levers, Moment, Pressed
 from vimpo_core.lm import models, sampler, scores
 from vimpo_core.lm.scores import Batch, Scores
 from vimpo_core.lm.traces import trace_of_text
+from vimpo_core.runs import bases
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.types import CreditTrace
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vimpo_core import credit
-from vimpo_core.store import RunStore
+from vimpo_core.runs.store import RunStore
 from vimpo_core.types import CreditTrace
 
 TEST_PROMPTS = 512
@@ -224,7 +224,7 @@ def run_line(run) -> dict:
 def find_run(runs_dir: Path, run_id: str) -> RunStore:
     """A run of the folder, else a bundled demo of that name. Raises ValueError naming what exists."""
     from vimpo_core.paths import DEMOS
-    from vimpo_core.runs import RunsDir
+    from vimpo_core.runs.folder import RunsDir
 
     if not (runs_dir / run_id).exists() and (DEMOS / run_id).is_dir():
         return RunsDir(DEMOS, read_only=True).open(run_id)

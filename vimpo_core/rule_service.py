@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from vimpo_core import service
-from vimpo_core.bases import Origin
 from vimpo_core.measure.truth import State, monte_carlo_values
+from vimpo_core.runs.bases import Origin
+from vimpo_core.runs.store import RunStore
 from vimpo_core.service import Progress
-from vimpo_core.store import RunStore
 from vimpo_core.types import CreditTrace
 
 _KEPT_CRITICS = 4

@@ -16,7 +16,7 @@ import numpy as np
 from vimpo_core.files import write_whole
 from vimpo_core.kept_reports import fingerprint
 from vimpo_core.measure.scorecard import is_localisable
-from vimpo_core.store import RunStore
+from vimpo_core.runs.store import RunStore
 from vimpo_core.types import CreditTrace
 
 FILE = "second_reading.json"

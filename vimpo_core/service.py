@@ -15,7 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from vimpo_core import bases
 from vimpo_core.config import TrainConfig
 from vimpo_core.helper_process import HelperProcess
 from vimpo_core.lm.model_files import context_length
@@ -23,7 +22,8 @@ from vimpo_core.measure import branches
 from vimpo_core.measure.branches import Branch
 from vimpo_core.measure.checks import ExpectedDeltas
 from vimpo_core.measure.truth import Outcomes, PrefixValues, State, monte_carlo_values
-from vimpo_core.store import RunStore
+from vimpo_core.runs import bases
+from vimpo_core.runs.store import RunStore
 from vimpo_core.types import CreditTrace, StopReason
 
 MAX_SOLUTION_CHARACTERS = 2000

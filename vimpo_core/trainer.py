@@ -25,7 +25,7 @@ from vimpo_core.lm import model_trial, models, sampler, scores
 from vimpo_core.lm.traces import make_traces
 from vimpo_core.measure.evaluate import accuracies
 from vimpo_core.rules import RULES
-from vimpo_core.store import StepRecord
+from vimpo_core.runs.store import StepRecord
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.types import Diverged, Problem, Rollout, Verdict
 

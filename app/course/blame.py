@@ -16,7 +16,7 @@ from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.text import as_code, as_plain, signed
 from vimpo_core import service, views
 from vimpo_core.measure import scorecard
-from vimpo_core.runs import RunSummary
+from vimpo_core.runs.folder import RunSummary
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import cache
-from vimpo_core.runs import RunsDir, RunSummary
+from vimpo_core.runs.folder import RunsDir, RunSummary
 from vimpo_core.types import CreditTrace
 
 NOTHING = "This chapter looks at a bundled run, and there is none. Make them with `python -m vimpo_core make-demos`."

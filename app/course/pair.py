@@ -15,7 +15,7 @@ from app.text import as_code, signed
 from vimpo_core import service, views
 from vimpo_core.film import Film
 from vimpo_core.measure import scorecard
-from vimpo_core.runs import RunSummary
+from vimpo_core.runs.folder import RunSummary
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import cache, live, waiting
 from tests.support.browser import CHROMIUM, browsing, serving, visiting
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs.folder import RunsDir
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,10 @@ from playwright.sync_api import Page, expect
 from tests.pages.in_browser import BUNDLED, SETTLED_MS
 from tests.support.browser import count_sent, scrolls_sideways, visiting
 from tests.support.fakes import FakeTrainer
-from vimpo_core import worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import DEMOS
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs import worker
+from vimpo_core.runs.folder import RunsDir
 from vimpo_core.types import RunState
 
 pytestmark = pytest.mark.browser

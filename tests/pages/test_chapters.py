@@ -12,7 +12,7 @@ from tests.pages.opening import again, open_page, payload_with, press, widget, w
 from tests.support.fakes import make_fake_run
 from vimpo_core import failures, verdicts
 from vimpo_core.levers import Levers, Moment, Pressed
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs.folder import RunsDir
 
 NUMBER = {chapter.key: chapter.number for chapter in chapters.ALL}
 

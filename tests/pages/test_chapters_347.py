@@ -11,7 +11,7 @@ from app import training
 from app.course import anchored, bundled, identity, worth
 from tests.pages.opening import again, one, open_page, payload_with, payloads, press, widget, words
 from vimpo_core import lessons, tree_views, verdicts
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs.folder import RunsDir
 from vimpo_core.two_optima import example, two_optima
 
 

@@ -18,7 +18,7 @@ from app.components.hues import DASHES, MARKERS, SHADES
 from tests.pages.opening import again, one, open_inspect, open_page, payload_with, press, widget, words
 from tests.support.fakes import make_fake_run
 from vimpo_core.rules import RULES
-from vimpo_core.store import RunStore
+from vimpo_core.runs.store import RunStore
 
 SMALL = {"prompts_per_step": 2, "group_size": 2}
 

@@ -9,10 +9,11 @@ from app import cache, live
 from app.components import live_curves, solutions
 from tests.support.fakes import make_fake_run
 from tests.support.real import small
-from vimpo_core import film, rule_service, service, worker
+from vimpo_core import film, rule_service, service
 from vimpo_core.config import TrainConfig
-from vimpo_core.runs import RunsDir
-from vimpo_core.store import RunStore
+from vimpo_core.runs import worker
+from vimpo_core.runs.folder import RunsDir
+from vimpo_core.runs.store import RunStore
 from vimpo_core.tasks.chain import ChainTask
 
 PROMPT, SOLUTION = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
@@ -114,8 +115,9 @@ def test_the_scoring_process_asks_the_policy_of_the_run_that_is_there(tmp_path):
 
 
 def test_the_levers_forget_another_bundled_model(monkeypatch):
-    from vimpo_core import bases, lever_lab
+    from vimpo_core import lever_lab
     from vimpo_core.levers import Levers
+    from vimpo_core.runs import bases
 
     asked = Levers(presses="", batch=0, learning_rate=1e-3, beta=0.1, actor_coef=0.05)
     first = lever_lab.press(asked).solutions

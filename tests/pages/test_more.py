@@ -153,7 +153,7 @@ def test_an_opened_point_goes_to_the_address():
 def test_a_run_without_credit_arrays_is_not_filled_with_zeros(runs, scoring, monkeypatch, more):
     make_fake_run(runs.path, steps=4)
     bare = [t.with_(kl=None, topk=None) for t in runs.open("vimpo-1").traces(4)]
-    monkeypatch.setattr("vimpo_core.store.RunStore.traces", lambda self, step: bare)
+    monkeypatch.setattr("vimpo_core.runs.store.RunStore.traces", lambda self, step: bare)
     at = open_inspect(more=more, step=4)
     assert not at.exception
     if more == "scatter":

@@ -5,7 +5,7 @@ from vimpo_core import verdicts
 from vimpo_core.citation import VIMPO
 from vimpo_core.differences import differences
 from vimpo_core.paths import DEMOS
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs.folder import RunsDir
 
 
 def test_the_labs_side_of_a_claim_is_what_the_results_say():

@@ -9,7 +9,7 @@ from app import cache
 from tests.pages.opening import open_app, open_inspect, payload_with, words
 from tests.support.fakes import make_fake_run
 from vimpo_core import rule_views, rules, views
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs.folder import RunsDir
 from vimpo_core.solutions import picks
 from vimpo_core.tasks.chain import ChainTask
 

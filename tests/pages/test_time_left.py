@@ -7,9 +7,9 @@ from app.live import Sight
 from app.training import Job
 from tests.pages.opening import open_page, words
 from tests.support.fakes import FakeTrainer, make_fake_run
-from vimpo_core import worker
 from vimpo_core.config import TrainConfig
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs import worker
+from vimpo_core.runs.folder import RunsDir
 from vimpo_core.types import RunState
 
 RUNNING, DIVERGED, FINISHED, STOPPED, QUEUED = (

@@ -12,8 +12,8 @@ from app.components.solutions import StepSolutions
 from tests.pages.opening import open_page, payloads, widget, words
 from tests.support.browser import serving, visiting
 from tests.support.fakes import FakeTrainer, make_fake_run
-from vimpo_core import worker
 from vimpo_core.config import TrainConfig
+from vimpo_core.runs import worker
 from vimpo_core.types import RunState
 
 

@@ -10,7 +10,7 @@ from tests.support.fakes import FakeTrainer
 from vimpo_core.experiment import plan, runner
 from vimpo_core.experiment.plan import Plan
 from vimpo_core.experiment.results import Measurement
-from vimpo_core.store import RunStore
+from vimpo_core.runs.store import RunStore
 
 SMALL = """
 name = "small"

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vimpo_core import worker
 from vimpo_core.config import TrainConfig
-from vimpo_core.runs import RunsDir
-from vimpo_core.store import StepRecord
+from vimpo_core.runs import worker
+from vimpo_core.runs.folder import RunsDir
+from vimpo_core.runs.store import StepRecord
 from vimpo_core.tasks.chain import ALPHABET, ChainTask, student_solution
 from vimpo_core.types import CreditTrace, Diverged, Problem, StopReason, TopK
 

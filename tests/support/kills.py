@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from vimpo_core.config import TrainConfig
-from vimpo_core.runs import RunsDir
-from vimpo_core.store import RunStore
+from vimpo_core.runs.folder import RunsDir
+from vimpo_core.runs.store import RunStore
 from vimpo_core.types import RunState
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import settings
 
 from tests.support.real import SMALL, moved, save_byte_level_model
-from vimpo_core import worker
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs import worker
+from vimpo_core.runs.folder import RunsDir
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vimpo_core import reference
 from vimpo_core.paths import DEMOS
-from vimpo_core.store import RunStore
+from vimpo_core.runs.store import RunStore
 from vimpo_core.tasks import chain
 from vimpo_core.tasks.chain import ALPHABET, END, LARGEST, SEPARATORS, ChainTask, held_out
 from vimpo_core.types import StopReason

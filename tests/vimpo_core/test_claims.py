@@ -8,7 +8,7 @@ from vimpo_core.findings import NAMES
 from vimpo_core.measure.scorecard import SIGNALS
 from vimpo_core.paths import DEMOS, ROOT
 from vimpo_core.rules import RULES, Sampled
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs.folder import RunsDir
 
 
 def test_grpo_says_where_it_differs_from_its_paper():

@@ -15,7 +15,7 @@ from tests.support.kills import assert_same_run
 from vimpo_core import cli
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import ROOT
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs.folder import RunsDir
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.types import RunState
 

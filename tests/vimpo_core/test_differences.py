@@ -13,7 +13,7 @@ from vimpo_core.differences import differences
 from vimpo_core.lm import scores
 from vimpo_core.paths import DEMOS
 from vimpo_core.rules import RULES
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs.folder import RunsDir
 
 ROWS = {row.what: row for row in differences()}
 SETTINGS = {f.name for f in dataclasses.fields(TrainConfig)}

@@ -14,7 +14,7 @@ from vimpo_core import cli, files, kept_reports, second_reading
 from vimpo_core.experiment import plan, report, results
 from vimpo_core.formats import export
 from vimpo_core.paths import ROOT, child_environment
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs.folder import RunsDir
 
 OLD = "the old one, whole"
 

@@ -6,7 +6,7 @@ import pytest
 from vimpo_core import credit, lessons, tabular
 from vimpo_core.measure.telescope import reward_against_telescope
 from vimpo_core.paths import DEMOS
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs.folder import RunsDir
 from vimpo_core.two_optima import example, two_optima
 
 BETA = 0.1

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from tests.support.real import small
-from vimpo_core import rule_service, service, worker
-from vimpo_core.runs import RunsDir
-from vimpo_core.store import RunStore
+from vimpo_core import rule_service, service
+from vimpo_core.runs import worker
+from vimpo_core.runs.folder import RunsDir
+from vimpo_core.runs.store import RunStore
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from vimpo_core import formula_diff, rule_views, rules, views
 from vimpo_core.config import TrainConfig
 from vimpo_core.rule_views import WHY_NOT, batch_of, judge
 from vimpo_core.rules import RULES, SLOTS
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs.folder import RunsDir
 from vimpo_core.tasks.chain import ChainTask
 
 ALL_RULES = pytest.mark.parametrize("key", RULES)

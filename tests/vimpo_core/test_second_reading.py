@@ -10,7 +10,7 @@ from vimpo_core import kept_reports, second_reading, service
 from vimpo_core.demos import READ_BY
 from vimpo_core.measure.scorecard import is_localisable
 from vimpo_core.paths import DEMOS
-from vimpo_core.store import RunStore
+from vimpo_core.runs.store import RunStore
 
 
 def last_traces(run_dir):

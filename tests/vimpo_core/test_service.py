@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from vimpo_core.paths import ROOT
+from vimpo_core.runs.store import RunStore
 from vimpo_core.service import (
     MAX_SOLUTION_CHARACTERS,
     Progress,
@@ -19,7 +20,6 @@ from vimpo_core.service import (
     score_solution,
     scoring_service,
 )
-from vimpo_core.store import RunStore
 
 PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
 
@@ -238,7 +238,7 @@ def test_progress_that_is_told_after_its_end_leaves_no_file_behind():
 
 def test_a_scorecard_in_the_process_is_the_command_line_one_with_progress(service, real_run):
     from vimpo_core import reports
-    from vimpo_core.store import RunStore
+    from vimpo_core.runs.store import RunStore
 
     progress = Progress()
     found = service.scorecard(real_run, 2, "fixed", 4, 4, progress=progress).result(timeout=120)
@@ -248,8 +248,8 @@ def test_a_scorecard_in_the_process_is_the_command_line_one_with_progress(servic
 
 
 def test_a_sampled_solution_is_tried_by_its_own_tokens(service, real_run):
+    from vimpo_core.runs.store import RunStore
     from vimpo_core.service import solution_truth
-    from vimpo_core.store import RunStore
 
     with RunStore.open(real_run) as store:
         trace = store.trace(2, 0, 0)

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from tests.support.real import SMALL, in_float64, moved, small
-from vimpo_core import credit, losses, worker
+from vimpo_core import credit, losses
 from vimpo_core import trainer as trainer_module
 from vimpo_core.config import ALGORITHMS
 from vimpo_core.learning import objective
 from vimpo_core.lm import models, scores
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs import worker
+from vimpo_core.runs.folder import RunsDir
 from vimpo_core.trainer import Trainer, derived_seed, flipped, learning_rate
 from vimpo_core.types import Diverged, RunState
 

@@ -17,7 +17,7 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.experiment.plan import Credit
 from vimpo_core.files import write_whole
 from vimpo_core.paths import ROOT
-from vimpo_core.store import RunStore
+from vimpo_core.runs.store import RunStore
 
 RESULT_NAME = "result.json"
 CURVES = ("sampled_accuracy", "greedy_accuracy", "kl_mean", "reward_mean")

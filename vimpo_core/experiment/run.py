@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from vimpo_core import bases
 from vimpo_core.config import TrainConfig
 from vimpo_core.experiment import results
 from vimpo_core.experiment.results import Measurement, Result
-from vimpo_core.runs import command_line
-from vimpo_core.store import RunStore, StepRecord
+from vimpo_core.runs import bases
+from vimpo_core.runs.folder import command_line
+from vimpo_core.runs.store import RunStore, StepRecord
+from vimpo_core.runs.worker import MakeTrainer, Trains, drive, trainer_of
 from vimpo_core.types import RunState
-from vimpo_core.worker import MakeTrainer, Trains, drive, trainer_of
 
 LONGEST_WAIT = 60.0
 """Seconds for which a run waits until the process of a killed experiment has let go of it (it looks after every step)."""

@@ -16,16 +16,16 @@ from pathlib import Path
 
 from pebble import ProcessPool
 
-from vimpo_core import worker
 from vimpo_core.experiment import results, run
 from vimpo_core.experiment.plan import Arm, Plan, Settings, block_label, groups
 from vimpo_core.experiment.results import Measurement, Result
 from vimpo_core.experiment.run import Job, Measure
 from vimpo_core.files import in_words
-from vimpo_core.locks import exclusive
-from vimpo_core.store import RunStore
+from vimpo_core.runs import worker
+from vimpo_core.runs.locks import exclusive
+from vimpo_core.runs.store import RunStore
+from vimpo_core.runs.worker import MakeTrainer
 from vimpo_core.tasks.chain import typical_length
-from vimpo_core.worker import MakeTrainer
 
 LOCK_NAME = "experiment.lock"
 RUNS_NAME = "runs"

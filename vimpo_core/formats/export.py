@@ -13,9 +13,9 @@ from vimpo_core import views
 from vimpo_core.files import write_whole
 from vimpo_core.formats import html_page, reproduce, trace_files
 from vimpo_core.formats.reproduce import Place
+from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions import picks
 from vimpo_core.solutions.visible_text import visible_text
-from vimpo_core.store import RunStore
 from vimpo_core.types import CreditTrace, StopReason
 
 

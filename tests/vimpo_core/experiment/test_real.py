@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.experiments import result_files
 from vimpo_core.paths import ROOT
-from vimpo_core.store import RunStore
+from vimpo_core.runs.store import RunStore
 
 pytestmark = pytest.mark.slow
 

@@ -20,9 +20,9 @@ from tests.support.kills import assert_same_run
 from vimpo_core.experiment import results, run, runner
 from vimpo_core.experiment.results import Measurement
 from vimpo_core.experiment.run import Job, RunFailed
-from vimpo_core.locks import LockedError, exclusive
-from vimpo_core.runs import RunsDir
-from vimpo_core.store import RunStore
+from vimpo_core.runs.folder import RunsDir
+from vimpo_core.runs.locks import LockedError, exclusive
+from vimpo_core.runs.store import RunStore
 from vimpo_core.types import RunState
 
 UNTUNED = SMALL[: SMALL.index("[tune]")] + SMALL[SMALL.index("[[arm]]") :].replace(

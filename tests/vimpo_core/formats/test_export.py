@@ -14,7 +14,7 @@ from vimpo_core.formats import export, html_page, reproduce, trace_files
 from vimpo_core.formats.export import FORMATS, Taken
 from vimpo_core.formats.reproduce import Place
 from vimpo_core.paths import ROOT
-from vimpo_core.store import RunStore
+from vimpo_core.runs.store import RunStore
 
 RECORDED = Place("run-1", 3, is_recorded=True, has_snapshot=True)
 TYPED = Place("run-1", 3, is_recorded=False, has_snapshot=True)

@@ -11,11 +11,12 @@ from transformers import AutoModelForCausalLM
 
 from tests.support.real import small
 from tests.support.tiny import REFUSED, RIGHT, save
-from vimpo_core import service, worker
+from vimpo_core import service
 from vimpo_core.cli import main
 from vimpo_core.learning import critic
 from vimpo_core.lm import model_files, models, sampler, scores
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs import worker
+from vimpo_core.runs.folder import RunsDir
 from vimpo_core.service import score_solution
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.trainer import Trainer

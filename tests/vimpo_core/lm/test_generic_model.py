@@ -12,12 +12,12 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from tests.support.real import small
-from vimpo_core import worker
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm import models, sampler, scores
 from vimpo_core.lm.traces import token_of_character, trace_of_text
 from vimpo_core.reports import evaluate_run, solution_report
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs import worker
+from vimpo_core.runs.folder import RunsDir
 from vimpo_core.service import load_snapshot, score_solution
 from vimpo_core.tasks.chain import ChainTask, problem_from
 from vimpo_core.trainer import Trainer

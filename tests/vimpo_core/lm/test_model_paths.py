@@ -9,10 +9,10 @@ import pytest
 from tests.support.experiments import SMALL, written
 from tests.support.fakes import FakeTrainer
 from tests.support.real import small
-from vimpo_core import bases, worker
 from vimpo_core.experiment import plan, results
 from vimpo_core.paths import BUNDLED_MODEL, ROOT, model_folder, whole_model
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs import bases, worker
+from vimpo_core.runs.folder import RunsDir
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.support.real import small, solutions
 from tests.support.tiny import save
-from vimpo_core import views, worker
+from vimpo_core import views
 from vimpo_core.lm import model_trial, models
 from vimpo_core.lm.traces import token_of_character
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs import worker
+from vimpo_core.runs.folder import RunsDir
 from vimpo_core.service import score_solution
 from vimpo_core.tasks.chain import ChainTask, first_wrong
 from vimpo_core.types import CreditTrace, StopReason

@@ -13,8 +13,8 @@ from vimpo_core.lm.traces import trace_of_text
 from vimpo_core.measure import checks
 from vimpo_core.measure.checks import CLAIMS, ExpectedDeltas
 from vimpo_core.paths import DEMOS
-from vimpo_core.runs import RunsDir
-from vimpo_core.store import RunStore
+from vimpo_core.runs.folder import RunsDir
+from vimpo_core.runs.store import RunStore
 from vimpo_core.tasks.chain import ChainTask, problem_from
 from vimpo_core.types import StopReason
 

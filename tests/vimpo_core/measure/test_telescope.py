@@ -6,7 +6,7 @@ import pytest
 from tests.support.hostile import hostile_trace
 from vimpo_core.config import TrainConfig
 from vimpo_core.measure.telescope import reward_against_telescope, trained_otherwise
-from vimpo_core.store import RunStore
+from vimpo_core.runs.store import RunStore
 
 
 def trace_with(total: float, reward: float, mean: float, beta: float = 0.5):

@@ -6,10 +6,10 @@ import sqlite3
 import pytest
 
 from tests.support.fakes import FakeTrainer, make_fake_run
-from vimpo_core import worker
 from vimpo_core.config import TrainConfig
-from vimpo_core.runs import RunsDir, command_line
-from vimpo_core.store import StoreError
+from vimpo_core.runs import worker
+from vimpo_core.runs.folder import RunsDir, command_line
+from vimpo_core.runs.store import StoreError
 from vimpo_core.types import RunState
 
 VIMPO = TrainConfig(steps=2, prompts_per_step=1, group_size=2)

@@ -9,11 +9,11 @@ import psutil
 import pytest
 
 from tests.support.fakes import FakeTrainer
-from vimpo_core import worker
 from vimpo_core.config import TrainConfig
-from vimpo_core.job_queue import JobQueue
 from vimpo_core.paths import BUNDLED_MODEL
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs import worker
+from vimpo_core.runs.folder import RunsDir
+from vimpo_core.runs.queue import JobQueue
 from vimpo_core.types import RunState
 
 
@@ -232,7 +232,7 @@ def test_a_single_job_leaves_the_others_to_a_worker_of_their_own(runs, monkeypat
 
 
 def test_ensure_worker_starts_nothing_when_nothing_waits(runs, monkeypatch):
-    monkeypatch.setattr("vimpo_core.runs.subprocess.Popen", lambda *_, **__: pytest.fail("started"))
+    monkeypatch.setattr("vimpo_core.runs.folder.subprocess.Popen", lambda *_, **__: pytest.fail("started"))
     runs.ensure_worker()
 
 

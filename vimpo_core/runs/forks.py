@@ -19,9 +19,9 @@ import shlex
 from collections.abc import Callable
 from typing import Literal
 
-from vimpo_core import bases
 from vimpo_core.config import TrainConfig
-from vimpo_core.store import RunStore, StepRecord
+from vimpo_core.runs import bases
+from vimpo_core.runs.store import RunStore, StepRecord
 
 Optimizer = Literal["replay", "fresh"]
 OPTIMIZERS: dict[str, str] = {

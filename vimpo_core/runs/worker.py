@@ -1,6 +1,6 @@
 """The process that trains: takes jobs from the queue, steps their runs in turn, commits every record.
 
-    python -m vimpo_core.worker RUNS_DIR
+    python -m vimpo_core.runs.worker RUNS_DIR
 
 One worker a runs folder; a second one finds the lock taken and leaves. It outlives the web server that started it, reads
 play, pause, step and stop between steps, and ends when the queue is empty. It may die at any moment: what was committed
@@ -19,14 +19,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from vimpo_core import bases
 from vimpo_core.config import TrainConfig
 from vimpo_core.files import in_words
-from vimpo_core.forks import Deviates, ForkTrainer
-from vimpo_core.job_queue import JobSummary
-from vimpo_core.locks import LockedError, exclusive
-from vimpo_core.runs import WORKER_LOCK_NAME, WORKER_LOG_NAME, RunsDir
-from vimpo_core.store import RunStore, StepRecord, StoreError, is_disk_full
+from vimpo_core.runs import bases
+from vimpo_core.runs.folder import WORKER_LOCK_NAME, WORKER_LOG_NAME, RunsDir
+from vimpo_core.runs.forks import Deviates, ForkTrainer
+from vimpo_core.runs.locks import LockedError, exclusive
+from vimpo_core.runs.queue import JobSummary
+from vimpo_core.runs.store import RunStore, StepRecord, StoreError, is_disk_full
 from vimpo_core.types import Diverged, RunState
 
 PAUSE_POLL_SECONDS = 0.05
@@ -268,7 +268,9 @@ def _log_traceback(runs_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m vimpo_core.worker", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m vimpo_core.runs.worker", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("runs_dir", type=Path, help="folder with the runs and their queue")
     arguments = parser.parse_args()
     if hasattr(os, "nice"):

@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.support.fakes import make_fake_run
-from vimpo_core import cli, paths, run_bin
+from vimpo_core import cli, paths
 from vimpo_core.config import TrainConfig
-from vimpo_core.locks import exclusive
-from vimpo_core.runs import RunsDir, left_alone
-from vimpo_core.store import is_run
+from vimpo_core.runs import run_bin
+from vimpo_core.runs.folder import RunsDir, left_alone
+from vimpo_core.runs.locks import exclusive
+from vimpo_core.runs.store import is_run
 from vimpo_core.types import RunState
 
 SMALL = {"steps": 1, "prompts_per_step": 1, "group_size": 2}

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from vimpo_core.locks import LockedError, is_held
-from vimpo_core.store import LOCK_NAME, is_run
+from vimpo_core.runs.locks import LockedError, is_held
+from vimpo_core.runs.store import LOCK_NAME, is_run
 
 BIN_NAME = ".bin"
 KEPT = timedelta(days=7)

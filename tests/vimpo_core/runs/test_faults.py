@@ -16,12 +16,13 @@ import pytest
 
 from tests.support.fakes import FakeTrainer, make_fake_run
 from tests.support.kills import assert_same_run, kill_and_resume
-from vimpo_core import cli, worker
-from vimpo_core import runs as runs_module
+from vimpo_core import cli
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import ROOT, child_environment
-from vimpo_core.runs import RunsDir
-from vimpo_core.store import _write_error
+from vimpo_core.runs import folder as runs_module
+from vimpo_core.runs import worker
+from vimpo_core.runs.folder import RunsDir
+from vimpo_core.runs.store import _write_error
 from vimpo_core.types import RunState
 
 CONFIG = TrainConfig(steps=6, prompts_per_step=1, group_size=4, snapshot_every=2)
@@ -39,7 +40,7 @@ def fake_worker(runs_dir: Path) -> list[str]:
     """The command of a worker process that trains with the fake."""
     script = (
         "import sys; from pathlib import Path; from vimpo_core import worker; "
-        "from tests.vimpo_core.test_faults import SlowTrainer; worker.main(Path(sys.argv[1]), SlowTrainer)"
+        "from tests.vimpo_core.runs.test_faults import SlowTrainer; worker.main(Path(sys.argv[1]), SlowTrainer)"
     )
     return [sys.executable, "-c", script, str(runs_dir)]
 
@@ -415,8 +416,8 @@ def test_a_cut_off_run_on_a_read_only_disk_is_not_advised_to_be_deleted(cut_off)
         if folder.stat().st_uid == os.getuid() and str(folder).startswith("/tmp/"):
             folder.chmod(0o755)
     script = (
-        "import os, sys; sys.path.insert(0, sys.argv[2]); from pathlib import Path; from vimpo_core.runs import RunsDir\n"
-        "from vimpo_core.store import RunStore\n"
+        "import os, sys; sys.path.insert(0, sys.argv[2]); from pathlib import Path; from vimpo_core.runs.folder import RunsDir\n"
+        "from vimpo_core.runs.store import RunStore\n"
         "if os.getuid() == 0: os.setuid(65534)\n"
         "print(RunsDir(Path(sys.argv[1])).list()[0].message)"
     )

@@ -26,15 +26,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vimpo_core import files, forks, paths
+from vimpo_core import files, paths
 from vimpo_core.config import TrainConfig
-from vimpo_core.job_queue import COMMANDS, Command, JobQueue, JobSummary
 from vimpo_core.lm import model_files
-from vimpo_core.locks import is_held
 from vimpo_core.paths import ROOT, whole_model
 from vimpo_core.rules import RULES
-from vimpo_core.run_bin import KEPT, Deleted, RunBin
-from vimpo_core.store import DB_NAME, RunStore, StoreError, is_run, lost_log_sentence
+from vimpo_core.runs import forks
+from vimpo_core.runs.locks import is_held
+from vimpo_core.runs.queue import COMMANDS, Command, JobQueue, JobSummary
+from vimpo_core.runs.run_bin import KEPT, Deleted, RunBin
+from vimpo_core.runs.store import DB_NAME, RunStore, StoreError, is_run, lost_log_sentence
 from vimpo_core.types import RunState
 
 QUEUE_NAME = "app.db"
@@ -432,7 +433,7 @@ class RunsDir:
 
 
 def _worker_command(runs_dir: Path) -> list[str]:
-    return [sys.executable, "-m", "vimpo_core.worker", str(runs_dir)]
+    return [sys.executable, "-m", "vimpo_core.runs.worker", str(runs_dir)]
 
 
 def left_alone(names: list[str]) -> str:

@@ -9,9 +9,10 @@ import pytest
 
 from tests.support.fakes import FakeTrainer, make_fake_run
 from tests.support.real import SMALL, small
-from vimpo_core import cli, forks, worker
+from vimpo_core import cli
 from vimpo_core.config import TrainConfig
-from vimpo_core.runs import RunsDir
+from vimpo_core.runs import forks, worker
+from vimpo_core.runs.folder import RunsDir
 from vimpo_core.types import RunState
 
 TABLES = ("steps", "metrics", "traces", "snapshots")

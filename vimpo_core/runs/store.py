@@ -25,9 +25,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vimpo_core import files, trace_rows
+from vimpo_core import files
 from vimpo_core.config import TrainConfig
-from vimpo_core.locks import exclusive, is_held
+from vimpo_core.runs import trace_rows
+from vimpo_core.runs.locks import exclusive, is_held
 from vimpo_core.types import SCHEMA_VERSION, CreditTrace, RunState
 
 DB_NAME = "run.db"

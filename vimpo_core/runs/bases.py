@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import model_folder
-from vimpo_core.store import RunStore
+from vimpo_core.runs.store import RunStore
 
 _CHARACTERS = 12
 """Of a fingerprint, as shown."""

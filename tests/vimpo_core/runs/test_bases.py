@@ -10,12 +10,13 @@ import pytest
 
 from tests.support.fakes import FakeTrainer
 from tests.support.real import small
-from vimpo_core import bases, cli, film, reports, rule_service, service, worker
+from vimpo_core import cli, film, reports, rule_service, service
 from vimpo_core.experiment import run as experiment_run
 from vimpo_core.experiment.results import Measurement
 from vimpo_core.paths import BUNDLED_MODEL, DEMOS
-from vimpo_core.runs import RunsDir
-from vimpo_core.store import RunStore
+from vimpo_core.runs import bases, worker
+from vimpo_core.runs.folder import RunsDir
+from vimpo_core.runs.store import RunStore
 from vimpo_core.types import RunState
 
 PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."

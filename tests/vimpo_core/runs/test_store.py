@@ -14,8 +14,8 @@ import pytest
 
 from tests.support.fakes import FakeTrainer, make_fake_run
 from vimpo_core.config import TrainConfig
-from vimpo_core.runs import RunsDir
-from vimpo_core.store import RunStore, StepRecord, StoreError
+from vimpo_core.runs.folder import RunsDir
+from vimpo_core.runs.store import RunStore, StepRecord, StoreError
 from vimpo_core.types import CreditTrace, RunState, StopReason
 
 SMALL = TrainConfig(steps=4, prompts_per_step=2, group_size=4, snapshot_every=2)
@@ -188,7 +188,7 @@ def test_a_run_that_ends_while_it_is_asked_about_is_not_called_dead(store, monke
         store.set_state(RunState.FINISHED)
         return False
 
-    monkeypatch.setattr("vimpo_core.store.is_held", ends_now)
+    monkeypatch.setattr("vimpo_core.runs.store.is_held", ends_now)
     assert reader.state() == RunState.FINISHED
 
 
@@ -223,7 +223,9 @@ def test_one_store_serves_many_threads_while_steps_are_committed(store):
 
 
 def test_another_process_cannot_lock_a_running_run(store):
-    script = f"from vimpo_core.store import RunStore\nwith RunStore.open({str(store.run_dir)!r}).lock(): pass"
+    script = (
+        f"from vimpo_core.runs.store import RunStore\nwith RunStore.open({str(store.run_dir)!r}).lock(): pass"
+    )
     with store.lock():
         second = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "run vimpo-1 is already running in another process" in second.stderr

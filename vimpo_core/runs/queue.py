@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vimpo_core.store import StoreError, is_disk_full, reason
+from vimpo_core.runs.store import StoreError, is_disk_full, reason
 from vimpo_core.types import RunState
 
 Command = Literal["play", "pause", "step", "stop"]
