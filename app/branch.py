@@ -11,8 +11,9 @@ import streamlit as st
 from app import branch_edit, branch_tree, cache, inspection, state, waiting
 from app.branch_tree import Grove
 from app.text import as_code, as_plain, as_sentence
-from vimpo_core import service, views
+from vimpo_core import views
 from vimpo_core.measure import branches
+from vimpo_core.service import scoring
 from vimpo_core.types import CreditTrace, StopReason
 
 LIMIT_SECONDS = 30
@@ -103,8 +104,8 @@ def _root(place: Place) -> CreditTrace | None:
     if request is None or request.asked != (place.key,):
         request = waiting.send(
             _ROOT, (place.key,),
-            lambda: service.scoring_service().score(
-                place.run_dir, place.step, trace.prompt_text, trace.completion_text, top_k=service.TOP_K, ids=place.ids,
+            lambda: scoring.scoring_service().score(
+                place.run_dir, place.step, trace.prompt_text, trace.completion_text, top_k=scoring.TOP_K, ids=place.ids,
                 timeout=LIMIT_SECONDS,
             ),
         )  # fmt: skip
@@ -199,7 +200,7 @@ def _grow(place: Place, grove: Grove) -> None:
         k, seed = st.session_state.get(_COUNT) or 32, st.session_state.get(_SEED) or 0
         waiting.send(
             _REQUEST, (place.key,),
-            lambda: service.scoring_service().branch(
+            lambda: scoring.scoring_service().branch(
                 place.run_dir, place.step, place.scene.trace.prompt_text, **wanted, k=k, seed=seed, timeout=LIMIT_SECONDS
             ),
             PATIENCE_SECONDS,

@@ -7,7 +7,8 @@ import streamlit as st
 from app import branch_tree, waiting
 from app.components.pair_view import pair_view
 from app.text import as_code, as_plain
-from vimpo_core import pairs, service, views
+from vimpo_core import pairs, views
+from vimpo_core.service import scoring
 from vimpo_core.solutions import picks
 from vimpo_core.types import CreditTrace
 
@@ -24,8 +25,8 @@ def show(place, root: CreditTrace, beta: float, gae_lambda: float) -> None:
     if edited is not None:
         request = waiting.send(
             _REQUEST, (place.key, edited),
-            lambda: service.scoring_service().score(
-                place.run_dir, place.step, root.prompt_text, edited, top_k=service.TOP_K, timeout=LIMIT_SECONDS
+            lambda: scoring.scoring_service().score(
+                place.run_dir, place.step, root.prompt_text, edited, top_k=scoring.TOP_K, timeout=LIMIT_SECONDS
             ),
             PATIENCE_SECONDS,
         )  # fmt: skip

@@ -14,8 +14,8 @@ from app.components.curve_plots import curve_plots
 from app.text import as_plain, as_sentence
 from vimpo_core.failures import FAILURES, Failure, Point
 from vimpo_core.files import in_words
-from vimpo_core.lab_service import Told, lab_service
 from vimpo_core.runs import bases
+from vimpo_core.service.labs import Told, lab_service
 
 LIMIT_SECONDS = 90
 _TICK_SECONDS = 0.3

@@ -7,8 +7,9 @@ import streamlit as st
 from app import cache, fork_form, inspection, state, waiting
 from app.components.film_strip import film_strip
 from app.text import as_sentence
-from vimpo_core import service, views
-from vimpo_core.film import Film
+from vimpo_core import views
+from vimpo_core.service import scoring
+from vimpo_core.service.film import Film
 
 KEY = "film"
 LIMIT_SECONDS = 60
@@ -73,7 +74,7 @@ def _film(scene: inspection.Scene, key: tuple) -> Film | None:
         *_, prompt, solution, ids = key
         request = waiting.send(
             _REQUEST, key,
-            lambda: service.scoring_service().film(run_dir, prompt, solution, ids, timeout=LIMIT_SECONDS),
+            lambda: scoring.scoring_service().film(run_dir, prompt, solution, ids, timeout=LIMIT_SECONDS),
         )  # fmt: skip
         if request is None:
             return None

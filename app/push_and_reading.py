@@ -10,10 +10,11 @@ import streamlit as st
 from app import cache
 from app.components.aligned_strips import Row
 from app.text import signed
-from vimpo_core import rule_views, second_reading, views
+from vimpo_core import rule_views, views
 from vimpo_core.rules import RULES
 from vimpo_core.runs.folder import RunSummary
-from vimpo_core.second_reading import SecondReading
+from vimpo_core.service import second_reading
+from vimpo_core.service.second_reading import SecondReading
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.types import CreditTrace

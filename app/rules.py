@@ -11,10 +11,11 @@ import streamlit as st
 from app import cache, inspection, state, waiting
 from app.components.rules_view import LENSES, Slot, rule_diff, rules_view
 from app.text import as_code, as_plain, signed
-from vimpo_core import formula_diff, rule_views, service
+from vimpo_core import formula_diff, rule_views
 from vimpo_core.measure.truth import STAGES
 from vimpo_core.rule_views import Batch, Judgement, RuleRow
 from vimpo_core.rules import RULES, SLOTS
+from vimpo_core.service import scoring
 from vimpo_core.tasks.chain import ChainTask
 
 KEY = "rules"
@@ -172,7 +173,7 @@ def _offer(scene: inspection.Scene, done: int) -> None:
 
 
 def _send(scene: inspection.Scene, tries: int) -> None:
-    run_dir, of = scene.source.folder / scene.source.run.run_id, service.scoring_service()
+    run_dir, of = scene.source.folder / scene.source.run.run_id, scoring.scoring_service()
     asked = (*_key(scene), tries)
     if scene.is_typed:
         ids = tuple(map(int, scene.trace.ids))
@@ -182,7 +183,7 @@ def _send(scene: inspection.Scene, tries: int) -> None:
         )  # fmt: skip
         waiting.send(_REQUEST, asked, ask)
         return
-    progress = service.Progress()
+    progress = scoring.Progress()
     ask = partial(of.step_values, run_dir, scene.step, tries, progress, timeout=LIMIT_SECONDS)
     waiting.send(_REQUEST, asked, ask, share=progress.share)
 

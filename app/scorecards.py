@@ -11,11 +11,11 @@ import streamlit as st
 from app import cache, inspection, state, waiting
 from app.inspection import Source
 from app.text import as_plain
-from vimpo_core import kept_reports, service
 from vimpo_core.config import flips_text
 from vimpo_core.findings import Finding, findings, seeds_finding
 from vimpo_core.formats.reproduce import truth_command
 from vimpo_core.measure.scorecard import SETS
+from vimpo_core.service import kept_reports, scoring
 
 LIMIT_SECONDS = 900
 SIZES = (64, 256)
@@ -123,10 +123,10 @@ def _report(asked: Asked, source: Source, number: int) -> dict | None:
         return place[0]
     request = waiting.pending(_REQUEST)
     if request is None or request.asked != key:
-        progress = service.Progress()
+        progress = scoring.Progress()
         request = waiting.send(
             _REQUEST, key,
-            lambda: service.scorecard_service().scorecard(run_dir, *options, progress=progress, timeout=LIMIT_SECONDS),
+            lambda: scoring.scorecard_service().scorecard(run_dir, *options, progress=progress, timeout=LIMIT_SECONDS),
             share=progress.share,
         )  # fmt: skip
         if request is None:

@@ -8,9 +8,9 @@ import streamlit as st
 
 from app import cache, inspection, state, waiting
 from app.text import as_plain, as_sentence
-from vimpo_core import service
 from vimpo_core.measure import checks
 from vimpo_core.measure.checks import Check
+from vimpo_core.service import scoring
 
 LIMIT_SECONDS = 30
 _KEY = "sums.expectation"
@@ -49,7 +49,7 @@ def _expectation(scene: inspection.Scene) -> tuple[checks.ExpectedDeltas | None,
     if request is None or request.asked != asked:
 
         def ask():
-            return service.scoring_service().expected_deltas(
+            return scoring.scoring_service().expected_deltas(
                 source.folder / source.run.run_id, scene.step, trace.prompt_text, trace.completion_text, ids,
                 timeout=LIMIT_SECONDS,
             )  # fmt: skip

@@ -9,10 +9,11 @@ import streamlit as st
 from app import cache, inspection, state, waiting
 from app.components.truth_curves import truth_curves
 from app.text import as_sentence
-from vimpo_core import service, truth_views
+from vimpo_core import truth_views
 from vimpo_core.config import flips_text
 from vimpo_core.measure.truth import STAGES
-from vimpo_core.service import PrefixTruth
+from vimpo_core.service import scoring
+from vimpo_core.service.scoring import PrefixTruth
 
 KEY = "truth"
 LIMIT_SECONDS = 120
@@ -108,7 +109,7 @@ def _advance(scene: inspection.Scene, key: tuple) -> bool:
 def _ask(scene: inspection.Scene, key: tuple, stage: int):
     run_dir = scene.source.folder / scene.source.run.run_id
     *_, prompt, solution, ids = key
-    return service.scoring_service().prefix_values(
+    return scoring.scoring_service().prefix_values(
         run_dir, scene.step, prompt, solution, stage, ids=ids, timeout=LIMIT_SECONDS
     )
 

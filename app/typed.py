@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import state, waiting
 from app.inspection import Scene, Source
-from vimpo_core import service
+from vimpo_core.service import scoring as service
 
 LIMIT_SECONDS = 30
 TOP_K = 5

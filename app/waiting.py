@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from app.text import as_sentence
-from vimpo_core import service
+from vimpo_core.service import scoring
 
 _TICK_SECONDS = 0.3
 
@@ -36,7 +36,7 @@ def pending(key: str) -> Request | None:
 @st.cache_resource(max_entries=1, show_spinner=False)
 def warm_up() -> None:
     """Let the scoring process start before something is asked of it."""
-    service.scoring_service().warm_up()
+    scoring.scoring_service().warm_up()
 
 
 def send(

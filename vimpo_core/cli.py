@@ -373,7 +373,7 @@ def _eval(arguments) -> int:
 
 
 def _score(arguments) -> int:
-    from vimpo_core.service import score_solution
+    from vimpo_core.service.scoring import score_solution
 
     store = reports.find_run(arguments.runs_dir, arguments.run_id)
     step = reports.newest_snapshot(store) if arguments.step is None else arguments.step

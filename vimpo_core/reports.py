@@ -32,7 +32,7 @@ def evaluate_run(
     """
     from vimpo_core.lm import models
     from vimpo_core.measure import evaluate
-    from vimpo_core.service import load_snapshot
+    from vimpo_core.service.scoring import load_snapshot
     from vimpo_core.tasks.chain import ChainTask
 
     if prompts < 1:
@@ -150,7 +150,7 @@ def truth_report(
         ValueError: no such snapshot (those that exist are named), an unknown set, or a number below 1.
     """
     from vimpo_core.measure import instructive, scorecard, solution_sets
-    from vimpo_core.service import load_snapshot
+    from vimpo_core.service.scoring import load_snapshot
     from vimpo_core.tasks.chain import ChainTask
 
     step = newest_snapshot(store) if step is None else step

@@ -24,7 +24,7 @@ def ahead(name: str, key: tuple, ask: Callable[[], Future], patience: float = 0.
 
     Args:
         name: of the request in this session: a new one under the same name cancels the old one.
-        key: what is asked, hashable; ask: sends it (a method of `service.scoring_service()`).
+        key: what is asked, hashable; ask: sends it (a method of `scoring.scoring_service()`).
         patience: seconds to wait for it at once.
     """
     if _place(key):

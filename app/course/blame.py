@@ -14,9 +14,10 @@ from app.components.aligned_strips import Row, aligned_strips, chosen_token
 from app.course import asking, bundled
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.text import as_code, as_plain, signed
-from vimpo_core import service, views
+from vimpo_core import views
 from vimpo_core.measure import scorecard
 from vimpo_core.runs.folder import RunSummary
+from vimpo_core.service import scoring
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
 
@@ -213,7 +214,7 @@ def _name(trace: CreditTrace, token: int) -> str:
 # --- seeing ----------------------------------------------------------------------------------------------------------
 
 
-def _see(lesson: Lesson, case: Case, mark: int, truth: service.PrefixTruth | None) -> None:
+def _see(lesson: Lesson, case: Case, mark: int, truth: scoring.PrefixTruth | None) -> None:
     _strips(
         case, f"{_STRIP}.see", None, says="the red underline is the first wrong token",
         hint="Choose a token in the top row for its numbers.", rows=_rows(case, mark, truth), first_wrong=case.trace.first_wrong,
@@ -264,7 +265,7 @@ def _verdict(run: RunSummary) -> str:
     )
 
 
-def _rows(case: Case, mark: int, truth: service.PrefixTruth | None) -> list[Row]:
+def _rows(case: Case, mark: int, truth: scoring.PrefixTruth | None) -> list[Row]:
     trace, surprisal = case.trace, case.surprisal
     where = (bundled.folder_of(case.run).parent, case.run, case.step, case.index)
     strangest = int(surprisal.argmax())
@@ -281,7 +282,7 @@ def _rows(case: Case, mark: int, truth: service.PrefixTruth | None) -> list[Row]
     ]
 
 
-def _truth_row(trace: CreditTrace, truth: service.PrefixTruth | None) -> Row:
+def _truth_row(trace: CreditTrace, truth: scoring.PrefixTruth | None) -> Row:
     if truth is None:
         said = f"first wrong: #{trace.first_wrong}"
         return Row("The truth", said, absent=f"being tried, {TRIES} times from every prefix")
@@ -356,11 +357,11 @@ def _request(case: Case) -> tuple:
 
 
 def _try(folder, step, prompt, solution, ids):
-    return service.scoring_service().prefix_values(
+    return scoring.scoring_service().prefix_values(
         folder, step, prompt, solution, TRIES, ids=ids, timeout=LIMIT_SECONDS
     )
 
 
-def _truth(case: Case) -> service.PrefixTruth | None:
+def _truth(case: Case) -> scoring.PrefixTruth | None:
     """Asked for while the reader thinks, so that it is there when it is needed."""
     return asking.ahead(_TRUTH, *_request(case))

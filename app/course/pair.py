@@ -12,10 +12,11 @@ from app.components.aligned_strips import Bar, Row, aligned_strips, chosen_token
 from app.course import asking, bundled
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.text import as_code, signed
-from vimpo_core import service, views
-from vimpo_core.film import Film
+from vimpo_core import views
 from vimpo_core.measure import scorecard
 from vimpo_core.runs.folder import RunSummary
+from vimpo_core.service import scoring
+from vimpo_core.service.film import Film
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
 
@@ -284,7 +285,7 @@ def _request(run: RunSummary, trace: CreditTrace) -> tuple:
 
 
 def _ask(folder, prompt, solution, ids):
-    return service.scoring_service().film(folder, prompt, solution, ids, timeout=LIMIT_SECONDS)
+    return scoring.scoring_service().film(folder, prompt, solution, ids, timeout=LIMIT_SECONDS)
 
 
 def _film(run: RunSummary, trace: CreditTrace) -> Film | None:

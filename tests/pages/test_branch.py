@@ -8,9 +8,9 @@ import pytest
 from app import sections
 from tests.pages.opening import again, one, open_inspect, payload_with, press, widget
 from tests.support.fakes import VOCABULARY, make_fake_run
-from vimpo_core import service
 from vimpo_core.measure import branches
 from vimpo_core.measure.branches import Branch, Ending, Judged, Tries
+from vimpo_core.service import scoring as service
 from vimpo_core.types import TopK
 
 

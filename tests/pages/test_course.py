@@ -21,10 +21,11 @@ from tests.pages.opening import (
     widget,
     words,
 )
-from vimpo_core import service, views
-from vimpo_core.film import Film
+from vimpo_core import views
 from vimpo_core.measure.truth import PrefixValues
-from vimpo_core.service import PrefixTruth
+from vimpo_core.service import scoring as service
+from vimpo_core.service.film import Film
+from vimpo_core.service.scoring import PrefixTruth
 
 THERE = chapters.chapters()
 

@@ -112,7 +112,7 @@ def test_a_training_that_cannot_start_says_one_sentence_and_can_be_tried_again(l
 
 def test_readers_that_ask_at_the_moment_it_ends_all_get_every_point():
     """The file goes with the first of them; the others must not read it as empty."""
-    from vimpo_core.lab_service import Told
+    from vimpo_core.service.labs import Told
 
     for _ in range(20):
         told, future, found = Told(), Future(), []

@@ -6,9 +6,9 @@ import streamlit as st
 from app import film, sections
 from tests.pages.opening import Address, StubService, again, open_inspect, payload_with, press, widget
 from tests.support.fakes import make_fake_run
-from vimpo_core import service
 from vimpo_core.config import TrainConfig
-from vimpo_core.film import Film
+from vimpo_core.service import scoring as service
+from vimpo_core.service.film import Film
 
 
 class FakeService(StubService):

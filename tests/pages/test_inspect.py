@@ -6,8 +6,8 @@ from streamlit.testing.v1 import AppTest
 from app import cache
 from tests.pages.opening import StubService, one, open_inspect, payloads, press, widget
 from tests.support.fakes import make_fake_run
-from vimpo_core import service
 from vimpo_core.config import TrainConfig
+from vimpo_core.service import scoring as service
 from vimpo_core.solutions import picks
 
 

@@ -9,11 +9,11 @@ from app import cache, live
 from app.components import live_curves, solutions
 from tests.support.fakes import make_fake_run
 from tests.support.real import small
-from vimpo_core import film, rule_service, service
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.runs.store import RunStore
+from vimpo_core.service import film, rule_needs, scoring
 from vimpo_core.tasks.chain import ChainTask
 
 PROMPT, SOLUTION = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
@@ -90,18 +90,18 @@ def test_the_scoring_process_asks_the_policy_of_the_run_that_is_there(tmp_path):
     asked = (old.run_dir, 4, PROMPT, SOLUTION)
 
     def answers(run_dir):
-        (scored,) = service.score_solution(run_dir, *asked[1:])
+        (scored,) = scoring.score_solution(run_dir, *asked[1:])
         frame = film.film_solution(run_dir, PROMPT, SOLUTION).frames[-1]
-        truth = service.solution_truth(run_dir, *asked[1:], 8)
+        truth = scoring.solution_truth(run_dir, *asked[1:], 8)
         return [
             scored.logprob,
             frame.logprob,
             truth.policy.outcomes,
-            *rule_service.step_values(run_dir, 4, 2),
+            *rule_needs.step_values(run_dir, 4, 2),
         ]
 
     def tries():
-        return service.kept_outcomes(service.identity(old.run_dir, 4), ChainTask(5), 0)
+        return scoring.kept_outcomes(scoring.identity(old.run_dir, 4), ChainTask(5), 0)
 
     before, tried = answers(old.run_dir), tries()
     wanted = answers(new.run_dir)

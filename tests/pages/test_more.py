@@ -11,10 +11,10 @@ import streamlit as st
 from app import cache, sums
 from tests.pages.opening import StubService, one, open_inspect, payload_with, payloads, press, widget
 from tests.support.fakes import make_fake_run
-from vimpo_core import service
 from vimpo_core.formats import trace_files
 from vimpo_core.measure import checks
 from vimpo_core.measure.checks import ExpectedDeltas
+from vimpo_core.service import scoring as service
 from vimpo_core.types import CreditTrace
 
 

@@ -18,11 +18,11 @@ from tests.pages.opening import (
 )
 from tests.support.fakes import make_fake_run
 from vimpo_core import rules as family
-from vimpo_core import service
 from vimpo_core.measure.truth import PrefixValues
 from vimpo_core.rule_views import batch_of, settings_at
 from vimpo_core.rules import RULES, SLOTS
-from vimpo_core.service import PrefixTruth
+from vimpo_core.service import scoring
+from vimpo_core.service.scoring import PrefixTruth
 from vimpo_core.tasks.chain import ChainTask
 
 
@@ -40,7 +40,7 @@ class FakeService(StubService):
 @pytest.fixture
 def measuring(monkeypatch):
     fake = FakeService()
-    monkeypatch.setattr(service, "scoring_service", lambda: fake)
+    monkeypatch.setattr(scoring, "scoring_service", lambda: fake)
     return fake
 
 

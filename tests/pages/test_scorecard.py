@@ -7,9 +7,9 @@ import pytest
 from tests.pages.opening import StubService, again, open_page, payloads, press, widget, words
 from tests.support.fakes import make_fake_run
 from tests.vimpo_core.test_findings import numbers, report
-from vimpo_core import service
 from vimpo_core.measure.instructive import KINDS
 from vimpo_core.measure.scorecard import SETS
+from vimpo_core.service import scoring
 
 ENTRY = {
     "prompt": "2+7*3=", "gold": "23", "solution": "9*3;27.", "tokens": list("9*3;27."), "line_starts": [0, 4],
@@ -40,7 +40,7 @@ class FakeService(StubService):
 @pytest.fixture
 def measuring(monkeypatch):
     fake = FakeService()
-    monkeypatch.setattr(service, "scorecard_service", lambda: fake)
+    monkeypatch.setattr(scoring, "scorecard_service", lambda: fake)
     return fake
 
 

@@ -56,9 +56,9 @@ def test_a_quick_pick_writes_the_address_once(runs, monkeypatch):
 )
 def test_the_menu_leads_back_to_a_page_as_it_was_left(runs, monkeypatch, page, query):
     from tests.pages.test_scorecard import FakeService
-    from vimpo_core import service
+    from vimpo_core.service import scoring
 
-    monkeypatch.setattr(service, "scorecard_service", FakeService)
+    monkeypatch.setattr(scoring, "scorecard_service", FakeService)
     make_fake_run(runs.path, steps=10)
     make_fake_run(runs.path, steps=10, algorithm="grpo")
     at = open_page(page, **query)

@@ -9,9 +9,9 @@ import streamlit as st
 from app import truth
 from tests.pages.opening import Address, again, one, open_inspect, payload_with, press, widget, words
 from tests.support.fakes import make_fake_run
-from vimpo_core import service
 from vimpo_core.measure.truth import STAGES, PrefixValues, soft_value
-from vimpo_core.service import PrefixTruth
+from vimpo_core.service import scoring
+from vimpo_core.service.scoring import PrefixTruth
 
 
 class FakeService:
@@ -47,7 +47,7 @@ def found(tokens, rollouts):
 def trying(monkeypatch):
     monkeypatch.setattr(truth, "_PATIENCE_SECONDS", 0)
     fake = FakeService()
-    monkeypatch.setattr(service, "scoring_service", lambda: fake)
+    monkeypatch.setattr(scoring, "scoring_service", lambda: fake)
     return fake
 
 

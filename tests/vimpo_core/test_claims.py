@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from vimpo_core import credit, kept_reports
+from vimpo_core import credit
 from vimpo_core.config import TrainConfig, setting
 from vimpo_core.findings import NAMES
 from vimpo_core.measure.scorecard import SIGNALS
 from vimpo_core.paths import DEMOS, ROOT
 from vimpo_core.rules import RULES, Sampled
 from vimpo_core.runs.folder import RunsDir
+from vimpo_core.service import kept_reports
 
 
 def test_grpo_says_where_it_differs_from_its_paper():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vimpo_core.failures import FAILURES, HEALTHY, TYPICAL_LENGTH, values_of
-from vimpo_core.lab_service import Told
+from vimpo_core.service.labs import Told
 
 SEED = 0
 

@@ -10,11 +10,12 @@ import sys
 import pytest
 
 from tests.support.fakes import make_fake_run
-from vimpo_core import cli, files, kept_reports, second_reading
+from vimpo_core import cli, files
 from vimpo_core.experiment import plan, report, results
 from vimpo_core.formats import export
 from vimpo_core.paths import ROOT, child_environment
 from vimpo_core.runs.folder import RunsDir
+from vimpo_core.service import kept_reports, second_reading
 
 OLD = "the old one, whole"
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from vimpo_core import credit
-from vimpo_core.lab_service import LabService, Told
 from vimpo_core.levers import MOST_PRESSES, PROMPTS, SAMPLES, Levers, Moment
+from vimpo_core.service.labs import LabService, Told
 
 PATIENCE = 120
 

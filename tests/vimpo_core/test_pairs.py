@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.hostile import hostile_trace
 from vimpo_core import pairs
-from vimpo_core.service import branch_solution, score_solution
+from vimpo_core.service.scoring import branch_solution, score_solution
 
 PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
 

@@ -172,7 +172,7 @@ def measured(store: RunStore, measurement: Measurement) -> dict:
     from vimpo_core import reports
     from vimpo_core.lm import models
     from vimpo_core.measure import evaluate
-    from vimpo_core.service import load_snapshot
+    from vimpo_core.service.scoring import load_snapshot
     from vimpo_core.tasks.chain import ChainTask
 
     config, step = store.config(), reports.newest_snapshot(store)

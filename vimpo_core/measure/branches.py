@@ -328,7 +328,7 @@ def export(
         solution: {text, ids, tokens, reward, status, answer, first_wrong},
         branches: [{id, parent (an id, or "" for the solution), name,
             settings: {step, prompt, solution_ids, position, forced_ids, k, seed}: the arguments of
-                `service.branch_solution`, which makes it again,
+                `scoring.branch_solution`, which makes it again,
             replaced, forced: text,
             before, after: {successes, n, rate, low, high, is_exact, endings: [{count, text, ids, reward, status, answer,
                 first_wrong}], endings_left_out: how many different ones beyond the first `EXPORTED_ENDINGS`},

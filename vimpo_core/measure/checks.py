@@ -77,7 +77,7 @@ class Check:
 
 @dataclass(frozen=True)
 class ExpectedDeltas:
-    """What `service` finds over the whole vocabulary at every prefix of a solution, float64 [T], nats.
+    """What `scoring` finds over the whole vocabulary at every prefix of a solution, float64 [T], nats.
 
     log_ratio: E_{a ~ pi}[log pi(a) - log pi_ref(a)], summed in float64; kl: the exact KL as scoring measures it, float32.
     Their difference, times beta, is E_pi[delta], which is 0 in exact arithmetic.
@@ -109,7 +109,7 @@ def solution_checks(
 
     Args:
         traces: all solutions of the step, for the group; a solution on its own is a list of one.
-        expected: from `service.expected_deltas`; None leaves that check open, with the reason `why_not`.
+        expected: from `scoring.expected_deltas`; None leaves that check open, with the reason `why_not`.
     """
     trace = traces[index]
     return [

@@ -100,7 +100,7 @@ def test_the_python_of_a_recorded_solution_prints_its_credit_exactly(real_run, h
 
 
 def test_the_python_of_a_typed_solution_scores_it_again(real_run):
-    from vimpo_core.service import score_solution
+    from vimpo_core.service.scoring import score_solution
 
     (trace,) = score_solution(real_run, 2, "2+3*4=", "2+12;14.")
     code = reproduce.python_code(trace, Place("vimpo-1", 2, False, True), 0.25)

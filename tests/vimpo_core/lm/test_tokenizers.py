@@ -15,7 +15,7 @@ from vimpo_core.lm import model_trial, models
 from vimpo_core.lm.traces import token_of_character
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
-from vimpo_core.service import score_solution
+from vimpo_core.service.scoring import score_solution
 from vimpo_core.tasks.chain import ChainTask, first_wrong
 from vimpo_core.types import CreditTrace, StopReason
 

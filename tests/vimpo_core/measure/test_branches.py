@@ -13,7 +13,7 @@ from vimpo_core import views
 from vimpo_core.intervals import phi_of_pairs
 from vimpo_core.measure import branches
 from vimpo_core.measure.branches import Ending, Judged, Tries
-from vimpo_core.service import ScoringService, branch_solution, score_solution, solution_truth
+from vimpo_core.service.scoring import ScoringService, branch_solution, score_solution, solution_truth
 from vimpo_core.tasks.chain import ChainTask, first_wrong, problem_from
 from vimpo_core.types import StopReason
 

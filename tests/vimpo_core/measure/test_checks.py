@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.support.fakes import FakeTrainer
-from vimpo_core import credit, service, views
+from vimpo_core import credit, views
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm import models, scores
 from vimpo_core.lm.traces import trace_of_text
@@ -15,6 +15,7 @@ from vimpo_core.measure.checks import CLAIMS, ExpectedDeltas
 from vimpo_core.paths import DEMOS
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.runs.store import RunStore
+from vimpo_core.service import scoring
 from vimpo_core.tasks.chain import ChainTask, problem_from
 from vimpo_core.types import StopReason
 
@@ -235,7 +236,7 @@ def test_a_fake_trainer_is_caught_where_it_makes_numbers_up():
 def test_expected_credit_is_zero_over_the_vocabulary_within_float32(real_run):
     for trace in RunStore.open(real_run).traces(4):
         ids = tuple(trace.ids.tolist())
-        expected = service.expected_deltas(real_run, 4, trace.prompt_text, trace.completion_text, ids)
+        expected = scoring.expected_deltas(real_run, 4, trace.prompt_text, trace.completion_text, ids)
         assert expected.per_prefix.shape == trace.kl.shape
         assert expected.largest <= checks.FLOAT32_NATS / 5  # measured 5e-7
         assert checks.expectation(trace, expected, BETA).passed
@@ -243,7 +244,7 @@ def test_expected_credit_is_zero_over_the_vocabulary_within_float32(real_run):
 
 def test_the_kl_of_another_step_is_not_that_of_this_policy(real_run):
     trace = RunStore.open(real_run).traces(4)[0]
-    other = service.expected_deltas(real_run, 0, trace.prompt_text, trace.completion_text)
+    other = scoring.expected_deltas(real_run, 0, trace.prompt_text, trace.completion_text)
     assert checks.expectation(trace, other, BETA).passed is False
 
 

@@ -8,11 +8,12 @@ import math
 import numpy as np
 import pytest
 
-from vimpo_core import service, tabular
+from vimpo_core import tabular
 from vimpo_core.intervals import wilson_bounds
 from vimpo_core.lm import models
 from vimpo_core.measure import truth
 from vimpo_core.measure.truth import State, TokenProcess, monte_carlo_values
+from vimpo_core.service import scoring
 from vimpo_core.tasks.chain import ChainTask, problem_from
 
 TOL = 1e-9
@@ -416,21 +417,21 @@ def test_ranges_of_the_uniform_are_the_networks_probabilities(network):
 
 def test_a_later_stage_keeps_the_rollouts_of_the_earlier_one(real_run):
     asked = (real_run, 4, QUESTION, ANSWER)
-    first, second = (service.solution_truth(*asked, rollouts) for rollouts in (16, 64))
+    first, second = (scoring.solution_truth(*asked, rollouts) for rollouts in (16, 64))
     for name in ("policy", "reference"):
         early, late = getattr(first, name), getattr(second, name)
         assert (early.rollouts, late.rollouts) == (16, 64)
         np.testing.assert_array_equal(early.outcomes, late.outcomes[:, :16])
-    kept = service.kept_outcomes(service.identity(real_run, 4), ChainTask(4), 0)
+    kept = scoring.kept_outcomes(scoring.identity(real_run, 4), ChainTask(4), 0)
     assert {len(o) for o in kept.values()} == {64}
     assert len(kept) == len(ANSWER)
-    branch = service.solution_truth(real_run, 4, QUESTION, ANSWER[:7] + "19", 64)
+    branch = scoring.solution_truth(real_run, 4, QUESTION, ANSWER[:7] + "19", 64)
     np.testing.assert_array_equal(branch.policy.outcomes[:8], second.policy.outcomes[:8])
     assert len(kept) == len(ANSWER) + 2
 
 
 def test_before_training_policy_and_reference_have_the_same_outcomes(real_run):
-    found = service.solution_truth(real_run, 0, QUESTION, ANSWER, 32)
+    found = scoring.solution_truth(real_run, 0, QUESTION, ANSWER, 32)
     np.testing.assert_array_equal(found.policy.outcomes, found.reference.outcomes)
 
 
@@ -443,18 +444,18 @@ def test_bad_requests_are_one_sentence(real_run):
         (QUESTION, "1" * 500, 4, "the model reads 128"),
     ]:
         with pytest.raises(ValueError, match=message):
-            service.solution_truth(real_run, step, prompt, solution, 16)
+            scoring.solution_truth(real_run, step, prompt, solution, 16)
 
 
 def test_a_solution_that_never_ends_is_worth_nothing_from_its_budget_on(real_run):
-    found = service.solution_truth(real_run, 4, QUESTION, "9" * 60, 16).policy
+    found = scoring.solution_truth(real_run, 4, QUESTION, "9" * 60, 16).policy
     budget = ChainTask(4).max_new_tokens
     assert found.is_exact.tolist() == [False] * budget + [True] * (61 - budget)
     assert (found.value[budget:] == 0).all()
 
 
 def test_the_child_process_answers_in_stages(real_run):
-    pool = service.ScoringService()
+    pool = scoring.ScoringService()
     try:
         first, second = (
             pool.prefix_values(real_run, 4, QUESTION, ANSWER, rollouts).result() for rollouts in (16, 64)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vimpo_core.config import TrainConfig
-from vimpo_core.helper_process import HelperProcess
 from vimpo_core.lm.model_files import context_length
 from vimpo_core.measure import branches
 from vimpo_core.measure.branches import Branch
@@ -24,6 +23,7 @@ from vimpo_core.measure.checks import ExpectedDeltas
 from vimpo_core.measure.truth import Outcomes, PrefixValues, State, monte_carlo_values
 from vimpo_core.runs import bases
 from vimpo_core.runs.store import RunStore
+from vimpo_core.service.helper_process import HelperProcess
 from vimpo_core.types import CreditTrace, StopReason
 
 MAX_SOLUTION_CHARACTERS = 2000
@@ -253,12 +253,12 @@ def score_solution(
 
     Imports torch.
     """
-    from vimpo_core import rule_service
+    from vimpo_core.service import rule_needs
 
     policy = load_snapshot(run_dir, step)
     task, problem, prompt_ids, ids = read_request(policy, prompt, solution, ids)
     trace = _scored(policy, task, step, problem, prompt_ids, ids, top_k)
-    return [rule_service.with_critic(trace, run_dir, step)]
+    return [rule_needs.with_critic(trace, run_dir, step)]
 
 
 def branch_solution(
@@ -439,15 +439,15 @@ def _expected_deltas(run_dir, step, prompt, solution, ids):
 
 
 def _film(run_dir, prompt, solution, ids):
-    from vimpo_core.film import film_solution
+    from vimpo_core.service.film import film_solution
 
     return film_solution(Path(run_dir), prompt, solution, ids)
 
 
 def _step_values(run_dir, step, tries, progress):
-    from vimpo_core import rule_service
+    from vimpo_core.service import rule_needs
 
-    return rule_service.step_values(Path(run_dir), step, tries, progress)
+    return rule_needs.step_values(Path(run_dir), step, tries, progress)
 
 
 def _prefix_values(run_dir, step, prompt, solution, rollouts, seed, ids):

@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from vimpo_core import kept_reports, second_reading, service
 from vimpo_core.demos import READ_BY
 from vimpo_core.measure.scorecard import is_localisable
 from vimpo_core.paths import DEMOS
 from vimpo_core.runs.store import RunStore
+from vimpo_core.service import kept_reports, scoring, second_reading
 
 
 def last_traces(run_dir):
@@ -27,7 +27,7 @@ def test_every_wrong_solution_is_kept_as_the_other_policy_scores_it_now(run_id, 
     assert wrong <= read.traces.keys()
     for index in sorted(wrong)[::10]:
         trace, kept = traces[index], read.traces[index]
-        now = service.score_solution(
+        now = scoring.score_solution(
             DEMOS / other, 100, trace.prompt_text, trace.completion_text, ids=tuple(map(int, trace.ids))
         )[0]
         for name in ("logprob", "ref_logprob", "kl"):

@@ -26,7 +26,7 @@ def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...
     """Score a solution under every snapshot of a run, in this process. Imports torch.
 
     Args:
-        run_dir: the run; prompt, solution: text, as for `service.score_solution`.
+        run_dir: the run; prompt, solution: text, as for `scoring.score_solution`.
         ids: the tokens of a solution that was sampled; None encodes the text.
 
     Returns:
@@ -38,7 +38,7 @@ def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...
     """
     from vimpo_core.lm import models, scores
     from vimpo_core.lm.traces import trace_of_text
-    from vimpo_core.service import read_request
+    from vimpo_core.service.scoring import read_request
 
     store = RunStore.open(run_dir)
     steps = store.snapshot_steps()

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.support.real import small
-from vimpo_core import rule_service, service
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.runs.store import RunStore
+from vimpo_core.service import rule_needs, scoring
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +19,10 @@ def ppo_run(tmp_path_factory):
 
 
 def test_a_scored_solution_has_the_values_of_the_runs_own_critic(ppo_run):
-    (typed,) = service.score_solution(ppo_run, 4, "9+2+9-7=", "9+2+9-7;11+9-7,20-7;13.")
+    (typed,) = scoring.score_solution(ppo_run, 4, "9+2+9-7=", "9+2+9-7;11+9-7,20-7;13.")
     assert typed.critic_values.shape == typed.ids.shape and np.ptp(typed.critic_values) > 0
     assert typed.provenance["critic_values"] == "recomputed"
-    untrained = service.score_solution(ppo_run, 0, typed.prompt_text, typed.completion_text)[0]
+    untrained = scoring.score_solution(ppo_run, 0, typed.prompt_text, typed.completion_text)[0]
     assert not np.array_equal(untrained.critic_values, typed.critic_values)
 
 
@@ -30,14 +30,14 @@ def test_a_snapshots_critic_is_the_one_that_judged_its_step(ppo_run):
     with RunStore.open(ppo_run) as store:
         recorded = store.traces(2)[0]
     asked = (recorded.prompt_text, recorded.completion_text)
-    (again,) = service.score_solution(ppo_run, 2, *asked, ids=tuple(map(int, recorded.ids)))
+    (again,) = scoring.score_solution(ppo_run, 2, *asked, ids=tuple(map(int, recorded.ids)))
     # The same networks on another batch shape: float32 rounding.
     np.testing.assert_allclose(again.critic_values, recorded.critic_values, atol=1e-4)
     np.testing.assert_allclose(again.logprob, recorded.logprob, atol=1e-4)
 
 
 def test_a_run_without_a_critic_has_none(real_run):
-    assert service.score_solution(real_run, 4, "9+2+9=", "11+9;20.")[0].critic_values is None
+    assert scoring.score_solution(real_run, 4, "9+2+9=", "11+9;20.")[0].critic_values is None
 
 
 def test_a_steps_values_are_those_of_each_solution_and_share_their_rollouts(real_run):
@@ -49,21 +49,21 @@ def test_a_steps_values_are_those_of_each_solution_and_share_their_rollouts(real
         def tell(self, done, total):
             told.append((done, total))
 
-    found = rule_service.step_values(real_run, 2, 16, Told())
+    found = rule_needs.step_values(real_run, 2, 16, Told())
     assert [len(values) for values in found] == [len(t.ids) + 1 for t in traces] and told[-1][0] == told[-1][
         1
     ]
     assert [values[-1] for values in found] == [t.rewards["verifier"] for t in traces]
     one = traces[0]
-    alone = service.solution_truth(
+    alone = scoring.solution_truth(
         real_run, 2, one.prompt_text, one.completion_text, 16, ids=tuple(map(int, one.ids))
     )
     np.testing.assert_array_equal(found[0], alone.policy.value)
     told.clear()
-    rule_service.step_values(real_run, 2, 16, Told())
+    rule_needs.step_values(real_run, 2, 16, Told())
     assert not told, "nothing is tried twice"
 
 
 def test_a_step_without_a_snapshot_is_one_sentence(real_run):
     with pytest.raises(ValueError, match="holds no adapter of step 3"):
-        rule_service.step_values(real_run, 3, 16)
+        rule_needs.step_values(real_run, 3, 16)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from vimpo_core import views
-from vimpo_core.film import film_solution
 from vimpo_core.runs.store import RunStore
-from vimpo_core.service import ScoringService, load_snapshot, score_solution
+from vimpo_core.service.film import film_solution
+from vimpo_core.service.scoring import ScoringService, load_snapshot, score_solution
 
 PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
 PATIENCE = 120

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from vimpo_core.files import write_whole
-from vimpo_core.kept_reports import fingerprint
 from vimpo_core.measure.scorecard import is_localisable
 from vimpo_core.runs.store import RunStore
+from vimpo_core.service.kept_reports import fingerprint
 from vimpo_core.types import CreditTrace
 
 FILE = "second_reading.json"
@@ -52,7 +52,7 @@ def read(run_dir: Path, traces: Sequence[CreditTrace]) -> SecondReading | None:
 
 def measure(run_dir: Path, other_dir: Path) -> dict:
     """The localisable wrong solutions of a run's last step under the other run's last policy, ready for JSON. Imports torch."""
-    from vimpo_core.service import score_solution
+    from vimpo_core.service.scoring import score_solution
 
     with RunStore.open(run_dir) as store:
         wrong = [trace for trace in store.traces(store.trace_steps()[-1]) if is_localisable(trace)]

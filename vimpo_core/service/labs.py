@@ -14,8 +14,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 
-from vimpo_core.helper_process import HelperProcess
 from vimpo_core.levers import Levers
+from vimpo_core.service.helper_process import HelperProcess
 
 
 class Told:

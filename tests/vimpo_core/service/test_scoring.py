@@ -13,7 +13,7 @@ import pytest
 
 from vimpo_core.paths import ROOT
 from vimpo_core.runs.store import RunStore
-from vimpo_core.service import (
+from vimpo_core.service.scoring import (
     MAX_SOLUTION_CHARACTERS,
     Progress,
     ScoringService,
@@ -80,7 +80,7 @@ def test_the_web_process_scores_without_importing_torch(real_run):
     program = f"""
 import json, sys
 from pathlib import Path
-from vimpo_core.service import ScoringService
+from vimpo_core.service.scoring import ScoringService
 
 if __name__ == "__main__":
     service = ScoringService()
@@ -249,7 +249,7 @@ def test_a_scorecard_in_the_process_is_the_command_line_one_with_progress(servic
 
 def test_a_sampled_solution_is_tried_by_its_own_tokens(service, real_run):
     from vimpo_core.runs.store import RunStore
-    from vimpo_core.service import solution_truth
+    from vimpo_core.service.scoring import solution_truth
 
     with RunStore.open(real_run) as store:
         trace = store.trace(2, 0, 0)

@@ -7,7 +7,7 @@ import time
 import pytest
 from pebble import ProcessExpired
 
-from vimpo_core.helper_process import HelperProcess
+from vimpo_core.service.helper_process import HelperProcess
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kill -9 is a Unix word")
 
