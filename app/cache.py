@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from vimpo_core import verdicts, views
+from vimpo_core import verdicts
 from vimpo_core.formats import export
 from vimpo_core.measure import checks
 from vimpo_core.measure.telescope import Telescope, reward_against_telescope
@@ -18,6 +18,7 @@ from vimpo_core.runs.folder import RunsDir, RunSummary
 from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions import picks
 from vimpo_core.types import CreditTrace
+from vimpo_core.views import credit_view
 
 FRESH_SECONDS = 1.0
 PUBLISHED_SECONDS = 60.0
@@ -96,8 +97,8 @@ def traces(folder: Path, run_id: str, created: str, step: int) -> list[CreditTra
 def payload(
     folder: Path, run_id: str, created: str, step: int, index: int, beta: float, gae_lambda: float
 ) -> dict:
-    """`views.inspector_payload` of one solution of a run."""
-    return views.inspector_payload(traces(folder, run_id, created, step), index, beta, gae_lambda)
+    """`credit_view.inspector_payload` of one solution of a run."""
+    return credit_view.inspector_payload(traces(folder, run_id, created, step), index, beta, gae_lambda)
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)

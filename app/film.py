@@ -7,9 +7,9 @@ import streamlit as st
 from app import cache, fork_form, inspection, state, waiting
 from app.components.film_strip import film_strip
 from app.text import as_sentence
-from vimpo_core import views
 from vimpo_core.service import scoring
 from vimpo_core.service.film import Film
+from vimpo_core.views import credit_view
 
 KEY = "film"
 LIMIT_SECONDS = 60
@@ -97,7 +97,7 @@ def _film(scene: inspection.Scene, key: tuple) -> Film | None:
 
 @st.cache_resource(max_entries=2 * _KEPT_FILMS, show_spinner=False)
 def _payload(key: tuple, beta: float, gae_lambda: float, _film: Film) -> dict:
-    return views.film_payload(_film.frames, beta, gae_lambda)
+    return credit_view.film_payload(_film.frames, beta, gae_lambda)
 
 
 # --- what is selected ------------------------------------------------------------------------------------------------
@@ -112,9 +112,9 @@ def _step(scene: inspection.Scene, steps: list[int], notes: list[str]) -> int:
 def _lens() -> str:
     """The lens of the address, or the nearest that a solution without a group has."""
     lens = inspection.selected_lens([])
-    if lens in views.FILM_LENSES:
+    if lens in credit_view.FILM_LENSES:
         return lens
-    return "values_from_end" if lens in views.VALUE_LENSES else views.DEFAULT_LENS
+    return "values_from_end" if lens in credit_view.VALUE_LENSES else credit_view.DEFAULT_LENS
 
 
 def _remember() -> None:
@@ -125,5 +125,5 @@ def _remember() -> None:
         state.put(film=step)
     if isinstance(token, int):
         state.put(token=token)
-    if lens in views.FILM_LENSES:
-        state.put(lens=None if lens == views.DEFAULT_LENS else lens)
+    if lens in credit_view.FILM_LENSES:
+        state.put(lens=None if lens == credit_view.DEFAULT_LENS else lens)

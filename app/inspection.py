@@ -10,13 +10,13 @@ import streamlit as st
 
 from app import cache, state
 from app.text import as_code, as_plain
-from vimpo_core import views
 from vimpo_core.config import setting
 from vimpo_core.rules import RULES
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.solutions import picks
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState, StopReason, VerdictStatus
+from vimpo_core.views import credit_view
 
 BETAS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 VIEW_KEY = "credit"
@@ -276,7 +276,7 @@ def pick_lambda(source: Source, notes: list[str]) -> float:
 
 def payload(scene: Scene, beta: float, gae_lambda: float) -> dict:
     if scene.is_typed:
-        return views.inspector_payload(scene.traces, scene.index, beta, gae_lambda)
+        return credit_view.inspector_payload(scene.traces, scene.index, beta, gae_lambda)
     run = scene.source.run
     return cache.payload(
         scene.source.folder, run.run_id, run.created, scene.step, scene.index, beta, gae_lambda
@@ -297,7 +297,7 @@ def facts(scene: Scene, beta: float) -> dict:
 
 
 def strip_name(scene: Scene) -> str:
-    return views.credit_name(scene.source.run.algorithm)
+    return credit_view.credit_name(scene.source.run.algorithm)
 
 
 def selected_token(trace: CreditTrace, notes: list[str]) -> int:
@@ -308,7 +308,7 @@ def selected_token(trace: CreditTrace, notes: list[str]) -> int:
 
 
 def selected_lens(notes: list[str]) -> str:
-    return state.chosen("lens", list(views.LENSES), views.DEFAULT_LENS, notes)
+    return state.chosen("lens", list(credit_view.LENSES), credit_view.DEFAULT_LENS, notes)
 
 
 def remember_selection() -> None:
@@ -316,7 +316,7 @@ def remember_selection() -> None:
     selection = st.session_state[VIEW_KEY].get("view") or {}
     lens, token = selection.get("lens"), selection.get("token")
     state.put(
-        lens=lens if lens in views.LENSES and lens != views.DEFAULT_LENS else None,
+        lens=lens if lens in credit_view.LENSES and lens != credit_view.DEFAULT_LENS else None,
         token=token if isinstance(token, int) else None,
     )
     st.session_state[_JUST_SELECTED] = True
@@ -340,7 +340,7 @@ def verdict(trace: CreditTrace) -> str:
         character = sum(len(t) for t in trace.text[: trace.first_wrong])
         token = as_code(trace.text[trace.first_wrong])
         parts.append(
-            f"first wrong token #{trace.first_wrong} {token} (character {character}): {as_plain(views.mistake_note(trace))}"
+            f"first wrong token #{trace.first_wrong} {token} (character {character}): {as_plain(credit_view.mistake_note(trace))}"
             + (
                 ", but the answer is right, and the reward reads nothing else"
                 if picks.is_correct(trace)

@@ -10,7 +10,6 @@ import streamlit as st
 from app import cache
 from app.components.aligned_strips import Row
 from app.text import signed
-from vimpo_core import rule_views, views
 from vimpo_core.rules import RULES
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.service import second_reading
@@ -18,6 +17,7 @@ from vimpo_core.service.second_reading import SecondReading
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.types import CreditTrace
+from vimpo_core.views import credit_view, rules_view
 
 PUSH_HEADING = "What each rule pushes, at the λ it trains with"
 PUSH_NOTE = (
@@ -37,9 +37,9 @@ _KEPT = 64
 def pushes(folder: Path, run_id: str, created: str, step: int, index: int, _config) -> dict[str, np.ndarray]:
     """rule -> its push on each token of a solution, as Inspect's Every rule shows it at the run's own beta and lambda."""
     traces = cache.traces(folder, run_id, created, step)
-    batch = rule_views.batch_of(traces, _config.at(step), ChainTask(_config.operands).max_new_tokens)
-    judged = rule_views.judge(batch, _PUSHED)
-    return {key: rule_views.of_solution(batch, one.push, index) for key, one in judged.items()}
+    batch = rules_view.batch_of(traces, _config.at(step), ChainTask(_config.operands).max_new_tokens)
+    judged = rules_view.judge(batch, _PUSHED)
+    return {key: rules_view.of_solution(batch, one.push, index) for key, one in judged.items()}
 
 
 @st.cache_resource(max_entries=_KEPT, show_spinner=False)
@@ -66,7 +66,7 @@ def reading_rows(folder: Path, run: RunSummary, step: int, index: int) -> list[R
     if (other := second(folder, run.run_id, run.created, step)) and index in other.traces:
         algorithm = next(r.algorithm for r in cache.summaries(folder) if r.run_id == other.run_id)
         read_by[algorithm] = other.traces[index]
-    found = {key: views.credit_of(one, run.config.beta) for key, one in read_by.items()}
+    found = {key: credit_view.credit_of(one, run.config.beta) for key, one in read_by.items()}
     scale = scale_of(found.values(), "reward")
     rows = [
         Row(
@@ -83,7 +83,10 @@ def reading_rows(folder: Path, run: RunSummary, step: int, index: int) -> list[R
 
 def solution(trace: CreditTrace) -> dict:
     """The tokens themselves, as `aligned_strips` takes them."""
-    return {"text": [visible_text(text) for text in trace.text], "line_starts": views.step_starts(trace)}
+    return {
+        "text": [visible_text(text) for text in trace.text],
+        "line_starts": credit_view.step_starts(trace),
+    }
 
 
 def _headed(rows: list[Row], heading: str, note: str, scale: dict) -> list[Row]:
@@ -93,7 +96,7 @@ def _headed(rows: list[Row], heading: str, note: str, scale: dict) -> list[Row]:
 def scale_of(arrays, unit: str) -> dict:
     """One symmetric colour scale for several rows."""
     largest = max(float(abs(values).max(initial=0)) for values in arrays)
-    return {"max": views.round_up(largest), "signed": True, "unit": unit, "decimals": 2}
+    return {"max": credit_view.round_up(largest), "signed": True, "unit": unit, "decimals": 2}
 
 
 def numbers(values: np.ndarray) -> list[float | None]:
@@ -102,7 +105,7 @@ def numbers(values: np.ndarray) -> list[float | None]:
 
 def span(push: np.ndarray) -> str:
     """What a row of pushes amounts to: "−3.71 on every token", or "−0.28 to −0.27 on 20 of 22 tokens"."""
-    if rule_views.is_flat(push):
+    if rules_view.is_flat(push):
         return f"{signed(push[0])} on every token"
     same = push[push < 0] if (push < 0).sum() * 2 >= len(push) else push[push > 0]
     if not len(same):

@@ -11,12 +11,13 @@ import streamlit as st
 from app import cache, inspection, state, waiting
 from app.components.rules_view import LENSES, Slot, rule_diff, rules_view
 from app.text import as_code, as_plain, signed
-from vimpo_core import formula_diff, rule_views
 from vimpo_core.measure.truth import STAGES
-from vimpo_core.rule_views import Batch, Judgement, RuleRow
 from vimpo_core.rules import RULES, SLOTS
 from vimpo_core.service import scoring
 from vimpo_core.tasks.chain import ChainTask
+from vimpo_core.views import rule_diff as formula_diff
+from vimpo_core.views import rules_view as rule_views
+from vimpo_core.views.rules_view import Batch, Judgement, RuleRow
 
 KEY = "rules"
 LIMIT_SECONDS = 120

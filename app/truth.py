@@ -9,11 +9,11 @@ import streamlit as st
 from app import cache, inspection, state, waiting
 from app.components.truth_curves import truth_curves
 from app.text import as_sentence
-from vimpo_core import truth_views
 from vimpo_core.config import flips_text
 from vimpo_core.measure.truth import STAGES
 from vimpo_core.service import scoring
 from vimpo_core.service.scoring import PrefixTruth
+from vimpo_core.views import truth_curves as truth_views
 
 KEY = "truth"
 LIMIT_SECONDS = 120

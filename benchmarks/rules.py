@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from vimpo_core import formula_diff, rule_views
 from vimpo_core.paths import DEMOS
 from vimpo_core.rules import RULES
 from vimpo_core.runs.store import RunStore
 from vimpo_core.tasks.chain import ChainTask
+from vimpo_core.views import rule_diff, rules_view
 
 RUN, STEP, TOKENS = "vimpo-beta-0.3", 100, 24
 
@@ -42,18 +42,18 @@ def read_step():
 
 
 def judged_step(traces, mc_values, config):
-    read = rule_views.settings_at(config, STEP, config.beta, config.gae_lambda)
-    batch = rule_views.batch_of(traces, read, ChainTask(config.operands).max_new_tokens, mc_values=mc_values)
-    return batch, rule_views.judge(batch)
+    read = rules_view.settings_at(config, STEP, config.beta, config.gae_lambda)
+    batch = rules_view.batch_of(traces, read, ChainTask(config.operands).max_new_tokens, mc_values=mc_values)
+    return batch, rules_view.judge(batch)
 
 
 def draw(batch, judged, index: int, token: int) -> None:
-    rule_views.rules_payload(batch, judged, index)
-    rule_views.rule_rows(batch, judged, index, token)
-    rule_views.disputed_tokens(batch, judged, index, list(RULES))
-    rule_views.disputed_solutions(judged, "vimpo", "grpo")
+    rules_view.rules_payload(batch, judged, index)
+    rules_view.rule_rows(batch, judged, index, token)
+    rules_view.disputed_tokens(batch, judged, index, list(RULES))
+    rules_view.disputed_solutions(judged, "vimpo", "grpo")
     for key in ("vimpo", "grpo"):
-        formula_diff.working(batch, judged, key, index, token)
+        rule_diff.working(batch, judged, key, index, token)
 
 
 def main() -> None:

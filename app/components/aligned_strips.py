@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.components.assets import as_data, read_asset, read_assets, read_script
 from app.components.hues import hues_css
-from vimpo_core.views import with_version
+from vimpo_core.views.credit_view import with_version
 
 _mount = st.components.v2.component(
     "aligned_strips",

@@ -7,8 +7,8 @@ from dataclasses import asdict
 import streamlit as st
 
 from app.components.assets import as_data, read_asset, read_assets, read_script
-from vimpo_core.lessons import Anchored
-from vimpo_core.views import with_version
+from vimpo_core.views.credit_view import with_version
+from vimpo_core.views.lessons import Anchored
 
 _mount = st.components.v2.component(
     "anchors_view",

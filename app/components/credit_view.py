@@ -25,7 +25,7 @@ def credit_view(
     """Draw a solution.
 
     Args:
-        payload: from `views.inspector_payload`.
+        payload: from `credit_view.inspector_payload`.
         key: the session-state key; after a selection `st.session_state[key]["view"]` is {"token": int, "lens": str}.
         token, lens: what is selected at first; a later value that differs from what the browser reported is followed.
         name: which policy the first strip is read off.

@@ -24,7 +24,7 @@ def film_strip(
     """Draw a film.
 
     Args:
-        payload: from `views.film_payload`.
+        payload: from `credit_view.film_payload`.
         key: the session-state key; `st.session_state[key]["view"]` is what was changed in the browser, some of
             {"step": int, "token": int, "lens": str}.
         step, token, lens: what is selected; a later value that differs from what the browser reported is followed.

@@ -1,8 +1,8 @@
-"""How a learning rule looks, for the components: `vimpo_core.rule_styles` has the numbers, this gives them to the browser."""
+"""How a learning rule looks, for the components: `vimpo_core.views.rule_styles` has the numbers, this gives them to the browser."""
 
 from __future__ import annotations
 
-from vimpo_core.rule_styles import DARK, DASHES, LIGHT, MARKERS
+from vimpo_core.views.rule_styles import DARK, DASHES, LIGHT, MARKERS
 
 __all__ = ["DASHES", "MARKERS", "SHADES", "SOFT", "hues_css", "style_of"]
 

@@ -15,7 +15,7 @@ def pair_view(payload: dict, *, key: str, on_select: Callable[[], None] | None =
     """Draw a pair.
 
     Args:
-        payload: from `pairs.pair_payload`.
+        payload: from `pair_view.pair_payload`.
         key: the session-state key; after a click on a token `st.session_state[key]["token"]` is
             {"side": 0 | 1, "token": int}.
         on_select: called after that click.

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 import streamlit as st
 
 from app.components.assets import as_data, read_asset, read_script, register_view
-from vimpo_core.rule_views import WHY_NOT
-from vimpo_core.views import with_version
+from vimpo_core.views.credit_view import with_version
+from vimpo_core.views.rules_view import WHY_NOT
 
 _mount = register_view(
     "rules_view", "shared/tokens.css", "credit_view/credit_view.css", "rules_view/rules_view.css"
@@ -37,14 +37,14 @@ LENSES = (
         "unit": "In reward units; one scale for all rules.",
     },
 )
-"""The two readings. Their keys are those of `rule_views.rules_payload`."""
+"""The two readings. Their keys are those of `rules_view.rules_payload`."""
 
 
 def rules_view(payload: dict, *, key: str, token: int, lens: str, on_change: Callable[[], None]) -> None:
     """Draw one solution under every rule.
 
     Args:
-        payload: from `rule_views.rules_payload`.
+        payload: from `rules_view.rules_payload`.
         key: the session-state key; `st.session_state[key]["view"]` is {"token": int, "lens": str} after a selection, with
             "sample": int after a click on another solution of the group.
         token, lens: what is selected; a later value that differs from what the browser reported is followed.

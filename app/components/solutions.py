@@ -11,11 +11,11 @@ import streamlit as st
 from app.components.assets import as_data, read_asset, read_assets, read_script
 from app.components.hues import hues_css
 from app.components.live_curves import ALGORITHM_NAMES
-from vimpo_core import views
 from vimpo_core.config import TrainConfig
 from vimpo_core.solutions import picks
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
+from vimpo_core.views import credit_view
 
 SHOWN_PROBLEMS = 4
 
@@ -68,7 +68,7 @@ def payload(
         "scale": scale_of(steps[0].config.beta, problems),
         "problems": problems,
     }
-    return views.with_version(listed)
+    return credit_view.with_version(listed)
 
 
 def _same_prompt(a: picks.Group, b: picks.Group) -> bool:
@@ -85,7 +85,7 @@ def _problem(steps, groups, link) -> dict[str, Any]:
 
 def _solution(step: StepSolutions, group: picks.Group, link) -> dict[str, Any]:
     trace = step.traces[group.indices[0]]
-    credit = views.credit_of(trace, step.config.beta)
+    credit = credit_view.credit_of(trace, step.config.beta)
     return {
         "name": ALGORITHM_NAMES[step.config.algorithm],
         "style": step.config.algorithm,
@@ -97,7 +97,7 @@ def _solution(step: StepSolutions, group: picks.Group, link) -> dict[str, Any]:
         "strip": {
             "label": f"{ALGORITHM_NAMES[step.config.algorithm]} token credit",
             "text": [visible_text(text) for text in trace.text],
-            "lineStarts": views.step_starts(trace),
+            "lineStarts": credit_view.step_starts(trace),
             "values": None if credit is None else [float(f"{value:.4g}") for value in credit],
             "firstWrong": trace.first_wrong,
             "note": "",
@@ -125,9 +125,9 @@ def scale_of(beta: float, problems: list[dict]) -> dict[str, Any]:
         "token credit δ, reward" if largest else "No token credit yet: policy and reference still agree."
     )
     return {
-        "max": views.round_up(largest),
+        "max": credit_view.round_up(largest),
         "signed": True,
         "unit": "reward",
-        "decimals": 2 if largest >= 0.1 else views.reward_decimals(beta),
+        "decimals": 2 if largest >= 0.1 else credit_view.reward_decimals(beta),
         "caption": caption,
     }

@@ -18,7 +18,7 @@ def truth_curves(payload: dict, *, key: str, token: int, on_change: Callable[[],
     """Draw one solution's implied credit beside its truth.
 
     Args:
-        payload: from `truth_views.truth_payload`.
+        payload: from `truth_curves.truth_payload`.
         key: the session-state key; after a selection `st.session_state[key]["view"]` is {"token": int}.
         token: what is selected; a later value that differs from what the browser reported is followed.
         on_change: called after a selection changed.

@@ -12,10 +12,10 @@ from app.components.scatter import scatter
 from app.course import bundled
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.text import as_code, signed
-from vimpo_core import lessons
 from vimpo_core.measure.telescope import Telescope
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.types import CreditTrace
+from vimpo_core.views import lessons
 
 _SCATTER, _OPENED = "course.anchored.scatter", "course.anchored.opened"
 

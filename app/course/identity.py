@@ -7,8 +7,8 @@ import streamlit as st
 from app import derivation, routes
 from app.course.lesson import Lesson, Option, Plan, Question, symbol
 from vimpo_core import tree_views
-from vimpo_core.lessons import descents, group_end
 from vimpo_core.two_optima import example, two_optima
+from vimpo_core.views.lessons import descents, group_end
 
 DROPPED = Question(
     "dropped",

@@ -10,9 +10,10 @@ import pytest
 from app import training
 from app.course import anchored, bundled, identity, worth
 from tests.pages.opening import again, one, open_page, payload_with, payloads, press, widget, words
-from vimpo_core import lessons, tree_views, verdicts
+from vimpo_core import tree_views, verdicts
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.two_optima import example, two_optima
+from vimpo_core.views import lessons
 
 
 def learn(number, **query):

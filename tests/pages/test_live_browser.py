@@ -9,10 +9,10 @@ from app.components import live_curves
 from app.components.assets import read_asset, read_script
 from tests.support.browser import visiting
 from tests.support.fakes import FakeTrainer
-from vimpo_core import rule_styles
 from vimpo_core.config import TrainConfig
 from vimpo_core.rules import RULES
 from vimpo_core.runs import worker
+from vimpo_core.views import rule_styles
 
 pytestmark = pytest.mark.browser
 

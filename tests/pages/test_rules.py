@@ -19,11 +19,11 @@ from tests.pages.opening import (
 from tests.support.fakes import make_fake_run
 from vimpo_core import rules as family
 from vimpo_core.measure.truth import PrefixValues
-from vimpo_core.rule_views import batch_of, settings_at
 from vimpo_core.rules import RULES, SLOTS
 from vimpo_core.service import scoring
 from vimpo_core.service.scoring import PrefixTruth
 from vimpo_core.tasks.chain import ChainTask
+from vimpo_core.views.rules_view import batch_of, settings_at
 
 
 class FakeService(StubService):

@@ -8,10 +8,11 @@ import pytest
 from app import cache
 from tests.pages.opening import open_app, open_inspect, payload_with, words
 from tests.support.fakes import make_fake_run
-from vimpo_core import rule_views, rules, views
+from vimpo_core import rules
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.solutions import picks
 from vimpo_core.tasks.chain import ChainTask
+from vimpo_core.views import credit_view, rules_view
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_it_shows_the_clearest_wrong_solution_of_the_newest_step_with_honest_cou
         payload["text"] == list(trace.text)
         and payload["token"] == payload["first_wrong"] == trace.first_wrong
     )
-    delta = views.credit_of(trace, 0.3)
+    delta = credit_view.credit_of(trace, 0.3)
     np.testing.assert_allclose(rows_of(at)["δ, VIMPO-trained"]["values"], delta, atol=1e-4)
     said = " ".join(m.value for m in at.markdown)
     assert f"lowest, −{abs(delta.min()):.2f}" in said
@@ -60,7 +61,7 @@ def test_the_pushes_are_the_gradients_that_train_at_the_runs_own_settings_on_one
     run_id = make_fake_run(bundled, beta=0.3, actor_coef=0.1, steps=12)
     store = RunsDir(bundled).open(run_id)
     traces, config = store.traces(12), store.config()
-    batch = rule_views.batch_of(traces, config, ChainTask(config.operands).max_new_tokens)
+    batch = rules_view.batch_of(traces, config, ChainTask(config.operands).max_new_tokens)
     index = picks.clearest_example(traces, 0.3).index
     rows = rows_of(open_app())
     for key, label in (("grpo", "GRPO would push"), ("vimpo", "VIMPO pushes")):

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from tests.vimpo_core.test_truth_views import trace
+from tests.vimpo_core.views.test_truth_curves import trace
 from vimpo_core.findings import findings, over_seeds, seeds_finding
 from vimpo_core.formats.reproduce import truth_command
 from vimpo_core.measure.instructive import KINDS, instructive

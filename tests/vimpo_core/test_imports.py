@@ -14,14 +14,14 @@ WEB = (
     "config",
     "credit",
     "verifier",
-    "store",
-    "runs",
-    "views",
+    "runs.store",
+    "runs.folder",
+    "views.credit_view",
     "metrics",
-    "service",
-    "tabular",
-    "truth",
-    "scorecard",
+    "service.scoring",
+    "tree.tabular",
+    "measure.truth",
+    "measure.scorecard",
 )
 """Modules of vimpo_core that are made for the web process, next to tasks/ and whatever app and pages import."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vimpo_core.intervals import bounds_over_seeds
-from vimpo_core.rule_styles import DARK, DASHES, LIGHT
+from vimpo_core.views.rule_styles import DARK, DASHES, LIGHT
 
 CAPTIONS = {
     "accuracy": "Test accuracy: mean and 95% interval (from 3 seeds on); each dot is a seed.",

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vimpo_core import views
 from vimpo_core.files import write_whole
 from vimpo_core.formats import html_page, reproduce, trace_files
 from vimpo_core.formats.reproduce import Place
@@ -17,6 +16,7 @@ from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions import picks
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace, StopReason
+from vimpo_core.views import credit_view
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Taken:
     beta: float
     gae_lambda: float
     token: int = 0
-    lens: str = views.DEFAULT_LENS
+    lens: str = credit_view.DEFAULT_LENS
 
     @property
     def trace(self) -> CreditTrace:
@@ -92,11 +92,11 @@ def write(taken: Taken, format: str, out: Path) -> int:
 
 
 def _html(taken: Taken) -> bytes:
-    payload = views.inspector_payload(taken.traces, taken.index, taken.beta, taken.gae_lambda)
+    payload = credit_view.inspector_payload(taken.traces, taken.index, taken.beta, taken.gae_lambda)
     payload |= {
         "token": taken.token,
         "lens": taken.lens,
-        "name": views.credit_name(taken.header["algorithm"]),
+        "name": credit_view.credit_name(taken.header["algorithm"]),
     }
     trace = taken.trace
     # `visible_text` cuts what is long: a title is one line.
@@ -160,7 +160,7 @@ def verdict(trace: CreditTrace) -> str:
     parts.append(f"answer {visible_text(trace.answer)}" if trace.answer else "")
     parts.append(f"gold {visible_text(trace.gold)}" if trace.gold else "")
     if trace.first_wrong is not None:
-        note = views.mistake_note(trace)
+        note = credit_view.mistake_note(trace)
         parts.append(
             f"first wrong token #{trace.first_wrong}" + (f": {note}" if note != "first wrong token" else "")
         )

@@ -40,7 +40,7 @@ def solution_page(payload: dict, page: dict) -> str:
     """The page as text.
 
     Args:
-        payload: from `views.inspector_payload`, with "token", "lens" and "name" as the credit view takes them.
+        payload: from `credit_view.inspector_payload`, with "token", "lens" and "name" as the credit view takes them.
         page: what stands around it: {"title": str, "verdict": str, "facts": [[name, text], ...], "code": {name: text}}.
     """
     style = "\n".join([_theme(), *map(_asset, _STYLES)])

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vimpo_core import views
 from vimpo_core.measure.checks import TOKEN_ARRAYS
 from vimpo_core.types import CreditTrace, StopReason, TopK
+from vimpo_core.views import credit_view
 
 _PLAIN = ("step", "group_id", "sample_idx", "prompt_text", "prompt_ids", "gold", "reward", "rewards", "reward_reason",
           "group_mean_reward", "finish_reason", "status", "answer", "first_wrong")  # fmt: skip
@@ -124,7 +124,9 @@ def token_table(
         "group_mean_reward": constant(float(trace.group_mean_reward)),
     }
     return columns | {
-        name: views.lens_values(traces, index, name, beta, gae_lambda) if _is_derivable(trace, name) else None
+        name: credit_view.lens_values(traces, index, name, beta, gae_lambda)
+        if _is_derivable(trace, name)
+        else None
         for name in DERIVED
     }
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vimpo_core import credit, views
+from vimpo_core import credit
 from vimpo_core.types import CreditTrace, StopReason
+from vimpo_core.views import credit_view
 
 CLAIMS: dict[str, str] = {
     "shapes": "Every array has one number a token",
@@ -337,13 +338,13 @@ def end_token(trace: CreditTrace) -> Check:
 # --- what is shown ---------------------------------------------------------------------------------------------------
 
 
-def digits(book: views.Ledger, mask: np.ndarray, beta: float, gae_lambda: float) -> Check:
+def digits(book: credit_view.Ledger, mask: np.ndarray, beta: float, gae_lambda: float) -> Check:
     """The shown whole numbers recombine: rho and kappa from nats, delta = rho - kappa, V, A and the residual from delta."""
     shown = book.arrays
     if shown["td_terms"] is None:
         missing = [_NAMES[name] for name in _CREDIT if shown[name] is None]
         return _open("digits", f"not recorded: {', '.join(missing)}")
-    scale = beta * 10.0 ** (book.reward_decimals - views.NATS_DECIMALS)
+    scale = beta * 10.0 ** (book.reward_decimals - credit_view.NATS_DECIMALS)
     delta, running = shown["td_terms"], np.append(shown["advantages"], 0.0)
     gaps = {
         "ρ": np.abs(shown["rho"] - np.where(mask, scale * (shown["logprob"] - shown["ref_logprob"]), 0)) - 0.5,
@@ -368,7 +369,7 @@ def digits(book: views.Ledger, mask: np.ndarray, beta: float, gae_lambda: float)
 def _digits_of(trace: CreditTrace, beta: float, gae_lambda: float) -> Check:
     if why := _missing(trace, *_CREDIT):
         return _open("digits", why)
-    return digits(views.ledger(trace, beta, gae_lambda), np.asarray(trace.mask, bool), beta, gae_lambda)
+    return digits(credit_view.ledger(trace, beta, gae_lambda), np.asarray(trace.mask, bool), beta, gae_lambda)
 
 
 # --- inside ----------------------------------------------------------------------------------------------------------
@@ -416,7 +417,7 @@ def _judge_worst(name: str, gaps: np.ndarray, tolerance: float, right: str, wron
 
 def _rows(trace: CreditTrace, beta: float) -> tuple[np.ndarray, np.ndarray]:
     """delta and mask as `credit` takes them, [1, T]."""
-    return views.credit_of(trace, beta)[None], np.asarray(trace.mask, bool)[None]
+    return credit_view.credit_of(trace, beta)[None], np.asarray(trace.mask, bool)[None]
 
 
 def _delta_by_hand(trace: CreditTrace, beta: float) -> np.ndarray:

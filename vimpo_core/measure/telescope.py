@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vimpo_core import credit, views
+from vimpo_core import credit
 from vimpo_core.config import TrainConfig
 from vimpo_core.rules import RULES
 from vimpo_core.solutions import picks
 from vimpo_core.types import CreditTrace
+from vimpo_core.views import credit_view
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def reward_against_telescope(traces: Sequence[CreditTrace], beta: float) -> Tele
     """
     points = []
     for index, trace in enumerate(traces):
-        delta = views.credit_of(trace, beta)
+        delta = credit_view.credit_of(trace, beta)
         if delta is None or not math.isfinite(trace.group_mean_reward) or not np.isfinite(delta).all():
             continue
         mask = np.asarray(trace.mask, bool)[None]

@@ -1,4 +1,4 @@
-// What the views of a solution share: reading a lens off a payload of vimpo_core.views, the lens picker, and what stands
+// What the views of a solution share: reading a lens off a payload of vimpo_core.views.credit_view, the lens picker, and what stands
 // around tokens in every drawing. Python puts this text in front of a component's own script.
 //
 // data = a payload, or one frame of a film with the payload's lenses and decimals: whole numbers of the last shown digit.

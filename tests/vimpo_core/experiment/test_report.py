@@ -6,9 +6,9 @@ import re
 import pytest
 
 from tests.support.experiments import SMALL, carried_out, deadly, result_files, written
-from vimpo_core import rule_styles
 from vimpo_core.experiment import command, document, figures, report, tables
 from vimpo_core.experiment.document import Code, Figure, Folded, Heading, Paragraph, Table
+from vimpo_core.views import rule_styles
 
 HOSTILE = "</svg><script>alert(1)</script> $x_1$ | *a* `b`"
 

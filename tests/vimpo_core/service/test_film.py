@@ -7,10 +7,10 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from vimpo_core import views
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service.film import film_solution
 from vimpo_core.service.scoring import ScoringService, load_snapshot, score_solution
+from vimpo_core.views import credit_view
 
 PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
 PATIENCE = 120
@@ -113,16 +113,16 @@ def test_the_service_gives_the_film_of_this_process(real_run):
 
 def test_the_payload_has_the_numbers_of_the_credit_view_in_every_frame(real_run):
     frames = film_solution(real_run, PROMPT, SLIP).frames
-    payload = views.film_payload(frames, 0.2, 0.9)
+    payload = credit_view.film_payload(frames, 0.2, 0.9)
     assert [frame["step"] for frame in payload["frames"]] == [0, 2, 4]
     for frame, drawn in zip(frames, payload["frames"], strict=True):
-        alone = views.inspector_payload([frame], 0, 0.2, 0.9)["arrays"]
-        assert drawn["arrays"] == {name: alone[name] for name in views.FILM_ARRAYS}
+        alone = credit_view.inspector_payload([frame], 0, 0.2, 0.9)["arrays"]
+        assert drawn["arrays"] == {name: alone[name] for name in credit_view.FILM_ARRAYS}
     assert not any(payload["frames"][0]["arrays"]["td_terms"]), "no credit before learning"
 
 
 def test_one_scale_holds_every_credit_of_every_frame(real_run):
-    payload = views.film_payload(film_solution(real_run, PROMPT, SLIP).frames, 0.2, 1.0)
+    payload = credit_view.film_payload(film_solution(real_run, PROMPT, SLIP).frames, 0.2, 1.0)
     unit = 10 ** payload["decimals"]["reward"]
     largest = max(
         abs(value) / unit
@@ -131,14 +131,14 @@ def test_one_scale_holds_every_credit_of_every_frame(real_run):
         for value in frame["arrays"][name]
     )
     assert 0 < largest <= payload["scales"]["reward"] <= 2 * largest
-    assert {lens["key"] for lens in payload["lenses"]} == set(views.FILM_LENSES)
+    assert {lens["key"] for lens in payload["lenses"]} == set(credit_view.FILM_LENSES)
     assert (
         payload["baseline"] is None
         and payload["version"]
-        != views.film_payload(film_solution(real_run, PROMPT, SLIP).frames, 0.3, 1.0)["version"]
+        != credit_view.film_payload(film_solution(real_run, PROMPT, SLIP).frames, 0.3, 1.0)["version"]
     )
 
 
 def test_a_film_at_step_0_alone_has_an_empty_scale_and_no_division_by_it(real_run):
     first = film_solution(real_run, PROMPT, SLIP).frames[:1]
-    assert views.film_payload(first, 0.1, 1.0)["scales"]["reward"] == 0
+    assert credit_view.film_payload(first, 0.1, 1.0)["scales"]["reward"] == 0

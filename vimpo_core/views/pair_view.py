@@ -1,6 +1,6 @@
 """Two solutions of one prompt beside each other, token by token: a branch and what it grew from, an edit and its original.
 
-Numbers are whole ones of the last shown digit, as in `views.inspector_payload`, so shown differences are the differences
+Numbers are whole ones of the last shown digit, as in `credit_view.inspector_payload`, so shown differences are the differences
 of what is shown. NumPy only.
 """
 
@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vimpo_core import views
 from vimpo_core.measure.branches import Tries
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
+from vimpo_core.views import credit_view
 
 SHOWN_ENDINGS = 24
 """Different endings of a set of tries that travel to the page; the rarest are counted only."""
@@ -74,33 +74,36 @@ def pair_payload(
     """
     start = 0.0 if math.isnan(baseline) else baseline
     traces = [t.with_(group_mean_reward=start) for t in (first, second)]
-    books = [views.ledger(t, beta, gae_lambda) for t in traces]
+    books = [credit_view.ledger(t, beta, gae_lambda) for t in traces]
     delta, values = ([book.arrays[name] for book in books] for name in ("td_terms", "values"))
     differences = [_against(*arrays, counterpart) for arrays in (delta, [v[1:] for v in values])]
     digits = books[0].reward_decimals
     shown = [np.abs(a) for a in (*delta, *differences)]
     largest = max((float(np.nanmax(a)) for a in shown if np.isfinite(a).any()), default=0.0)
-    return views.with_version(
+    return credit_view.with_version(
         {
             "sides": [
                 {
                     "name": name,
                     "text": [visible_text(t) for t in trace.text],
-                    "line_starts": views.step_starts(trace),
+                    "line_starts": credit_view.step_starts(trace),
                     "first_wrong": trace.first_wrong,
-                    "note": views.mistake_note(trace),
-                    "td_terms": views.whole(book.arrays["td_terms"]),
-                    "values": views.whole(book.arrays["values"]),
+                    "note": credit_view.mistake_note(trace),
+                    "td_terms": credit_view.whole(book.arrays["td_terms"]),
+                    "values": credit_view.whole(book.arrays["values"]),
                     "reward": book.reward,
                 }
                 for name, trace, book in zip(names, traces, books, strict=True)
             ],
             "counterpart": counterpart.tolist(),
             "fork": first_difference(first.ids.tolist(), second.ids.tolist()),
-            "differences": {"td_terms": views.whole(differences[0]), "values": views.whole(differences[1])},
-            "baseline": None if math.isnan(baseline) else views.whole([books[0].baseline])[0],
+            "differences": {
+                "td_terms": credit_view.whole(differences[0]),
+                "values": credit_view.whole(differences[1]),
+            },
+            "baseline": None if math.isnan(baseline) else credit_view.whole([books[0].baseline])[0],
             "decimals": digits,
-            "scale": views.round_up(largest / 10**digits),
+            "scale": credit_view.round_up(largest / 10**digits),
             "tries": None if tries is None else [_tried(t) for t in tries],
             "is_edit": tries is None,
         }

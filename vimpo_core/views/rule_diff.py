@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vimpo_core import credit, rule_views, rules, views
-from vimpo_core.rule_views import Batch, Judgement
+from vimpo_core import credit, rules
 from vimpo_core.rules import RULES, SLOTS
+from vimpo_core.views import credit_view, rules_view
+from vimpo_core.views.rules_view import Batch, Judgement
 
 DECIMALS = 4
 """Of rewards, means and values that come from no ledger; other numbers are shown with as many significant digits."""
@@ -59,7 +60,7 @@ class Working(NamedTuple):
 
 
 def working(batch: Batch, judged: dict[str, Judgement], key: str, index: int, token: int) -> Working:
-    """What a rule makes of one token, slot by slot. why_not is a key of `rule_views.WHY_NOT`, "" where all is there."""
+    """What a rule makes of one token, slot by slot. why_not is a key of `rules_view.WHY_NOT`, "" where all is there."""
     verdict = judged[key]
     if verdict.no_credit:
         return Working([], None, verdict.no_credit)
@@ -96,7 +97,7 @@ class _Work:
             return float(value)
         if decimals is None:
             return float(f"{value:.{DECIMALS}g}")
-        return float(f"{views.units(value, decimals) / 10.0**decimals:.{decimals}f}")
+        return float(f"{credit_view.units(value, decimals) / 10.0**decimals:.{decimals}f}")
 
     def line(
         self, slot: str, symbol: str, form: str, *parts: float, decimals: int | None = None, says: str = ""
@@ -159,14 +160,14 @@ class _Work:
                 )
         if rms := self.judged[self.key].rms:
             self.line(
-                "weight", "w / rms", "over", found, self.number(rms), decimals=rule_views.PUSH_DECIMALS,
+                "weight", "w / rms", "over", found, self.number(rms), decimals=rules_view.PUSH_DECIMALS,
                 says="relative to the rule's root mean square over the step, as in the strips",
             )  # fmt: skip
         return found
 
     def _of_reward(self) -> float:
         reward = self.number(self.sampled.rewards[self.index], DECIMALS)
-        if not rule_views.needs_group(self.key):
+        if not rules_view.needs_group(self.key):
             return self.line("signal", "A", "is", reward, decimals=DECIMALS, says="the reward R")
         of = credit.leave_one_out_mean if self.key == "rloo" else credit.group_mean
         mean = self.number(of(self.sampled.rewards, self.sampled.group_ids)[self.index], DECIMALS)
@@ -198,7 +199,7 @@ class _Work:
     def _by_critic(self) -> float:
         values = self.sampled.critic_values[self.index, : self.length]
         if not self.is_exact:
-            values = views.units(values, DECIMALS) / 10.0**DECIMALS
+            values = credit_view.units(values, DECIMALS) / 10.0**DECIMALS
         reward = self.number(self.sampled.rewards[self.index], DECIMALS)
         is_last = self.token == self.length - 1
         after, before = reward if is_last else values[self.token + 1], values[self.token]
@@ -223,9 +224,9 @@ class _Work:
         )
 
     def _implied(self) -> float:
-        decimals = None if self.is_exact else views.reward_decimals(self.config.beta)
+        decimals = None if self.is_exact else credit_view.reward_decimals(self.config.beta)
         ours, theirs, kl = (
-            self.number(array[self.index, self.token], views.NATS_DECIMALS)
+            self.number(array[self.index, self.token], credit_view.NATS_DECIMALS)
             for array in (self.sampled.logprobs, self.sampled.ref_logprobs, self.sampled.kl)
         )
         rho = self.line(
@@ -258,12 +259,12 @@ class _Work:
         if self.is_exact:
             return credit.gae(terms[None], mask[None], self.config.gae_lambda)[0]
         unit = 10.0**DECIMALS
-        return views.shown_advantages(np.round(terms * unit), mask, self.config.gae_lambda) / unit
+        return credit_view.shown_advantages(np.round(terms * unit), mask, self.config.gae_lambda) / unit
 
     def _implied_row(self, name: str) -> np.ndarray:
         """td_terms or advantages of this solution, reward units, as this pass has them."""
         if not self.is_exact:
-            book = rule_views.ledger_of(self.batch, self.key, self.index)
+            book = rules_view.ledger_of(self.batch, self.key, self.index)
             return book.arrays[name] / 10.0**book.reward_decimals
         if name == "advantages":
             return self.judged[self.key].credit[self.index]
@@ -303,7 +304,7 @@ class _Work:
         )
 
     def _value(self) -> float:
-        decimals = None if self.is_exact else views.reward_decimals(self.config.beta)
+        decimals = None if self.is_exact else credit_view.reward_decimals(self.config.beta)
         total = self.number(self._implied_row("td_terms").sum(), decimals)
         reward = self.number(self.sampled.rewards[self.index], decimals)
         kind = self.rule.value

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from vimpo_core import views
 from vimpo_core.measure.scorecard import verifier_reward
 from vimpo_core.measure.truth import PrefixValues, soft_curve
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
+from vimpo_core.views import credit_view
 
 TRUTH_DECIMALS = 3
 """Digits shown of what was counted: finer than any interval of 256 tries."""
@@ -24,14 +24,14 @@ def truth_payload(
 ) -> dict:
     """Everything the curves need, ready for JSON.
 
-    Implied numbers are those of the credit view (`views.ledger`): V_t start-anchored where the group mean was recorded,
+    Implied numbers are those of the credit view (`credit_view.ledger`): V_t start-anchored where the group mean was recorded,
     else end-anchored with R added; None where log-probabilities or KL were not. `monte_carlo` is V^pi, `soft` the soft
     optimum's value from the reference's success rate, `difference` Q - V of each token; each as value, low, high, with
     Q - V the difference of the two shown values. `grpo`: R - group mean, None without a group. `critic`: V(s_t) before each
     token by the run's own learned critic, and `critic_steps`, V(next) - V of each token with R after the last one (PPO's
     one-step advantage); None where the run has none.
     """
-    book = views.ledger(trace, beta, gae_lambda=0.0)
+    book = credit_view.ledger(trace, beta, gae_lambda=0.0)
     has_group = math.isfinite(book.baseline)
     unit = 10.0**book.reward_decimals
     values = book.arrays["values" if has_group else "values_from_end"]
@@ -44,7 +44,7 @@ def truth_payload(
     )
     payload = {
         "text": [visible_text(t) for t in trace.text],
-        "line_starts": views.step_starts(trace),
+        "line_starts": credit_view.step_starts(trace),
         "first_wrong": trace.first_wrong,
         "algorithm": algorithm,
         "beta": beta,
@@ -60,7 +60,7 @@ def truth_payload(
         "critic_steps": None if critic is None else _numbers(np.diff(np.append(critic, trace.reward))),
         "grpo": round(trace.reward - trace.group_mean_reward, TRUTH_DECIMALS) if has_group else None,
     }
-    return views.with_version(payload)
+    return credit_view.with_version(payload)
 
 
 def reading(trace: CreditTrace, policy: PrefixValues, beta: float) -> list[str]:
@@ -68,7 +68,7 @@ def reading(trace: CreditTrace, policy: PrefixValues, beta: float) -> list[str]:
 
     In a wrong solution both are asked for the largest drop, in a right one for the largest rise.
     """
-    delta = views.credit_of(trace, beta)
+    delta = credit_view.credit_of(trace, beta)
     if not len(trace.text):
         return ["This solution has no tokens to credit."]
     if delta is None:
@@ -121,7 +121,7 @@ def _mc_alone(trace, policy) -> str:
 
 
 def _how_far_off(trace, policy, beta) -> str:
-    book = views.ledger(trace, beta, gae_lambda=0.0)
+    book = credit_view.ledger(trace, beta, gae_lambda=0.0)
     name, anchor = ("values", "start") if math.isfinite(book.baseline) else ("values_from_end", "end")
     values = book.arrays[name] / 10.0**book.reward_decimals
     low, high = policy.bounds()

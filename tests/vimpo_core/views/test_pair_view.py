@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.support.hostile import hostile_trace
-from vimpo_core import pairs
 from vimpo_core.service.scoring import branch_solution, score_solution
+from vimpo_core.views import pair_view
 
 PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
 
@@ -25,12 +25,12 @@ PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
     ],
 )
 def test_edits_are_aligned_by_place_then_from_the_end(first, second, expected):
-    assert pairs.aligned_by_end(first, second).tolist() == expected
+    assert pair_view.aligned_by_end(first, second).tolist() == expected
 
 
 def test_branches_are_compared_up_to_the_fork():
-    assert pairs.aligned_at_fork("abcd", "abXYZ").tolist() == [0, 1, 2, -1, -1]
-    assert pairs.aligned_at_fork("ab", "abc").tolist() == [0, 1, -1]
+    assert pair_view.aligned_at_fork("abcd", "abXYZ").tolist() == [0, 1, 2, -1, -1]
+    assert pair_view.aligned_at_fork("ab", "abc").tolist() == [0, 1, -1]
 
 
 def edited(real_run, text):
@@ -39,8 +39,8 @@ def edited(real_run, text):
 
 def test_shown_differences_are_those_of_shown_numbers(real_run):
     first, second = edited(real_run, SLIP.replace("10+42", "1+42"))
-    counterpart = pairs.aligned_by_end(first.ids.tolist(), second.ids.tolist())
-    payload = pairs.pair_payload(first, second, ("a", "b"), counterpart, 0.1, 1.0, 0.5)
+    counterpart = pair_view.aligned_by_end(first.ids.tolist(), second.ids.tolist())
+    payload = pair_view.pair_payload(first, second, ("a", "b"), counterpart, 0.1, 1.0, 0.5)
     a, b = payload["sides"]
     for t, c in enumerate(payload["counterpart"]):
         if c < 0:
@@ -55,27 +55,29 @@ def test_shown_differences_are_those_of_shown_numbers(real_run):
 
 def test_without_a_group_the_value_counts_from_zero(real_run):
     first, second = edited(real_run, SLIP.replace("10+42", "20+42"))
-    counterpart = pairs.aligned_by_end(first.ids.tolist(), second.ids.tolist())
-    payload = pairs.pair_payload(first, second, ("a", "b"), counterpart, 0.1, 1.0, float("nan"))
+    counterpart = pair_view.aligned_by_end(first.ids.tolist(), second.ids.tolist())
+    payload = pair_view.pair_payload(first, second, ("a", "b"), counterpart, 0.1, 1.0, float("nan"))
     assert payload["baseline"] is None and [s["values"][0] for s in payload["sides"]] == [0, 0]
 
 
 def test_a_branch_travels_with_its_tries(real_run):
     branch = branch_solution(real_run, 4, PROMPT, SLIP, 17, "20", k=128)
-    counterpart = pairs.aligned_at_fork(branch.solution.ids.tolist(), branch.trace.ids.tolist())
-    tries = pairs.Tried(branch.before, 17), pairs.Tried(branch.after, 17)
-    payload = pairs.pair_payload(
+    counterpart = pair_view.aligned_at_fork(branch.solution.ids.tolist(), branch.trace.ids.tolist())
+    tries = pair_view.Tried(branch.before, 17), pair_view.Tried(branch.after, 17)
+    payload = pair_view.pair_payload(
         branch.solution, branch.trace, ("a", "b"), counterpart, 0.1, 1.0, 0.5, tries
     )  # fmt: skip
     before, after = payload["tries"]
     assert (before["label"], after["label"]) == ("1", "20")
-    assert sum(e["count"] for e in after["endings"]) <= 128 and len(after["endings"]) <= pairs.SHOWN_ENDINGS
+    assert (
+        sum(e["count"] for e in after["endings"]) <= 128 and len(after["endings"]) <= pair_view.SHOWN_ENDINGS
+    )
     assert after["left_out"] == len(branch.after.endings) - len(after["endings"])
     json.dumps(payload, allow_nan=False)
 
 
 def test_hostile_text_and_numbers_that_are_not_finite_travel_harmlessly():
     trace = hostile_trace()
-    payload = pairs.pair_payload(trace, trace, ("a", "b"), np.arange(len(trace.text)), 0.1, 1.0, 0.5)
+    payload = pair_view.pair_payload(trace, trace, ("a", "b"), np.arange(len(trace.text)), 0.1, 1.0, 0.5)
     said = json.dumps(payload, allow_nan=False)
     assert "\\u202e" not in said and payload["sides"][0]["td_terms"][3] is None

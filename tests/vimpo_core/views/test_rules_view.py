@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from tests.support.fakes import make_fake_run
-from vimpo_core import formula_diff, rule_views, rules, views
+from vimpo_core import rules
 from vimpo_core.config import TrainConfig
-from vimpo_core.rule_views import WHY_NOT, batch_of, judge
 from vimpo_core.rules import RULES, SLOTS
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.tasks.chain import ChainTask
+from vimpo_core.views import credit_view, rule_diff, rules_view
+from vimpo_core.views.rules_view import WHY_NOT, batch_of, judge
 
 ALL_RULES = pytest.mark.parametrize("key", RULES)
 STEP, TOKEN_BUDGET = 20, ChainTask(5).max_new_tokens
@@ -63,7 +64,7 @@ def test_the_value_loss_alone_pushes_every_token_alike_while_its_credit_tells_th
     batch, judged = made(traces)
     row = next(
         r
-        for r in rule_views.rules_payload(batch, judged, wrong_one(traces))["rows"]
+        for r in rules_view.rules_payload(batch, judged, wrong_one(traces))["rows"]
         if r["key"] == "vimpo_value"
     )
     assert row["push"]["is_flat"] and not row["credit"]["is_flat"]
@@ -72,9 +73,9 @@ def test_the_value_loss_alone_pushes_every_token_alike_while_its_credit_tells_th
 def test_implied_credit_has_the_digits_of_the_card(traces):
     batch, judged = made(traces)
     index = wrong_one(traces)
-    book = views.ledger(traces[index], 0.3, 0.9)
+    book = credit_view.ledger(traces[index], 0.3, 0.9)
     for key, name in (("vimpo", "advantages"), ("vimpo_value", "td_terms")):
-        shown, decimals = rule_views.shown_credit(batch, judged[key], key, index)
+        shown, decimals = rules_view.shown_credit(batch, judged[key], key, index)
         assert np.array_equal(shown, book.arrays[name]) and decimals == book.reward_decimals
 
 
@@ -89,7 +90,7 @@ def test_what_was_not_measured_says_so_and_is_never_zero(traces):
     for key, why in (("ppo", "critic"), ("vineppo", "monte_carlo")):
         assert judged[key].credit is None and judged[key].push is None
         assert (judged[key].no_credit, judged[key].no_push) == (why, why)
-        row = next(r for r in rule_views.rules_payload(batch, judged, 0)["rows"] if r["key"] == key)
+        row = next(r for r in rules_view.rules_payload(batch, judged, 0)["rows"] if r["key"] == key)
         assert row["push"]["values"] is None and row["push"]["why_not"] == WHY_NOT[why]
 
 
@@ -100,7 +101,7 @@ def test_without_the_sum_of_squares_the_optimal_token_baseline_says_that_it_was_
         "collision",
         "collision",
     )
-    assert formula_diff.working(batch, judged, "otb", 0, 0).why_not == "collision"
+    assert rule_diff.working(batch, judged, "otb", 0, 0).why_not == "collision"
 
 
 def test_without_the_references_rate_a_star_po_shows_its_credit_and_says_why_it_has_no_push(traces):
@@ -108,13 +109,13 @@ def test_without_the_references_rate_a_star_po_shows_its_credit_and_says_why_it_
     found = judged["a_star_po"]
     assert found.push is None and (found.no_credit, found.no_push) == ("", "reference")
     assert np.array_equal(found.credit, RULES["a_star_po"].credit(batch.sampled, batch.config))
-    assert formula_diff.working(batch, judged, "a_star_po", 0, 0).why_not == "reference"
+    assert rule_diff.working(batch, judged, "a_star_po", 0, 0).why_not == "reference"
 
 
 def test_the_shown_credit_of_a_star_po_is_rho_alone(traces):
     batch, judged = made(traces)
     index = wrong_one(traces)
-    shown, decimals = rule_views.shown_credit(batch, judged["a_star_po"], "a_star_po", index)
+    shown, decimals = rules_view.shown_credit(batch, judged["a_star_po"], "a_star_po", index)
     trace = traces[index]
     exact = 0.3 * (trace.logprob.astype(np.float64) - trace.ref_logprob)
     np.testing.assert_allclose(
@@ -146,7 +147,7 @@ def test_a_typed_solution_has_no_push_and_rules_with_a_group_say_that_they_need_
     }  # fmt: skip
     assert judged["vimpo"].credit is not None and judged["vimpo"].no_push == "group"
     assert judged["reinforce"].no_push == "step"
-    assert [line.symbol for line in formula_diff.working(batch, judged, "vimpo", 0, 0).lines] == [
+    assert [line.symbol for line in rule_diff.working(batch, judged, "vimpo", 0, 0).lines] == [
         "ρ",
         "κ",
         "δ",
@@ -159,7 +160,7 @@ def test_a_typed_solution_has_no_push_and_rules_with_a_group_say_that_they_need_
 
 def test_one_scale_covers_every_rule_and_the_group(traces):
     batch, judged = made(traces)
-    payload = rule_views.rules_payload(batch, judged, 0, "vimpo")
+    payload = rules_view.rules_payload(batch, judged, 0, "vimpo")
     for lens, scale in payload["scales"].items():
         rows = payload["rows"] + payload["group"]
         largest = max(abs(v) / 10 ** row[lens]["decimals"] for row in rows for v in row[lens]["values"])
@@ -171,8 +172,8 @@ def test_one_scale_covers_every_rule_and_the_group(traces):
 def test_the_rank_of_the_first_wrong_token_counts_those_blamed_more(traces):
     index = wrong_one(traces)
     batch, judged = made(traces, gae_lambda=0.0)
-    rows = {row.key: row for row in rule_views.rule_rows(batch, judged, index, 0)}
-    delta, wrong = views.credit_of(traces[index], 0.3), traces[index].first_wrong
+    rows = {row.key: row for row in rules_view.rule_rows(batch, judged, index, 0)}
+    delta, wrong = credit_view.credit_of(traces[index], 0.3), traces[index].first_wrong
     assert rows["vimpo_value"].rank == 1 + (delta < delta[wrong]).sum() and rows["vimpo_value"].tied == 1
     assert (rows["grpo"].rank, rows["grpo"].tied) == (1, len(delta))
 
@@ -180,7 +181,7 @@ def test_the_rank_of_the_first_wrong_token_counts_those_blamed_more(traces):
 def test_a_right_solution_has_no_rank(traces):
     batch, judged = made(traces)
     right = next(i for i, t in enumerate(traces) if t.first_wrong is None)
-    assert {row.rank for row in rule_views.rule_rows(batch, judged, right, 0)} == {None}
+    assert {row.rank for row in rules_view.rule_rows(batch, judged, right, 0)} == {None}
 
 
 # ---- where they disagree
@@ -189,17 +190,17 @@ def test_a_right_solution_has_no_rank(traces):
 def test_the_most_disputed_token_has_the_largest_spread(traces):
     index = wrong_one(traces)
     batch, judged = made(traces)
-    first, *rest = rule_views.disputed_tokens(batch, judged, index, ["grpo", "vimpo", "vineppo"])
+    first, *rest = rules_view.disputed_tokens(batch, judged, index, ["grpo", "vimpo", "vineppo"])
     pushes = {key: judged[key].push[index, first.token] for key in ("grpo", "vimpo", "vineppo")}
     assert first.spread == pytest.approx(max(pushes.values()) - min(pushes.values()))
     assert pushes[first.highest] == max(pushes.values()) and pushes[first.lowest] == min(pushes.values())
     assert all(one.spread <= first.spread for one in rest)
-    assert rule_views.disputed_tokens(batch, judged, index, ["grpo"]) == []
+    assert rules_view.disputed_tokens(batch, judged, index, ["grpo"]) == []
 
 
 def test_rules_that_point_the_same_way_do_not_disagree_and_dead_groups_are_left_out(traces):
     _, judged = made(traces)
-    found, left_out = rule_views.disputed_solutions(judged, "reinforce_baseline", "dr_grpo")
+    found, left_out = rules_view.disputed_solutions(judged, "reinforce_baseline", "dr_grpo")
     assert max(one.distance for one in found) < 1e-12
     assert left_out == sum(t.group_mean_reward in (0, 1) for t in traces)
     assert len(found) + left_out == len(traces)
@@ -207,7 +208,7 @@ def test_rules_that_point_the_same_way_do_not_disagree_and_dead_groups_are_left_
 
 def test_solutions_are_ranked_by_the_angle_between_two_pushes(traces):
     _, judged = made(traces)
-    found, _ = rule_views.disputed_solutions(judged, "vineppo", "vimpo")
+    found, _ = rules_view.disputed_solutions(judged, "vineppo", "vimpo")
     distances = [one.distance for one in found]
     assert distances == sorted(distances, reverse=True)
     a, b = (judged[key].push[found[0].index] for key in ("vineppo", "vimpo"))
@@ -230,7 +231,7 @@ def test_the_unrounded_working_ends_at_the_trained_weight(traces, key, settings)
     batch, judged = made(traces, **settings)
     for index in (0, wrong_one(traces)):
         for token in (0, 5, len(traces[index].ids) - 1):
-            found = formula_diff.working(batch, judged, key, index, token)
+            found = rule_diff.working(batch, judged, key, index, token)
             assert found.weight == pytest.approx(judged[key].weights[index, token], rel=1e-9, abs=1e-15)
 
 
@@ -258,7 +259,7 @@ def test_shown_numbers_recombine_to_shown_numbers(traces, key, settings):
     batch, judged = made(traces, **settings)
     index = wrong_one(traces)
     for token in range(len(traces[index].ids)):
-        for line in formula_diff.working(batch, judged, key, index, token).lines:
+        for line in rule_diff.working(batch, judged, key, index, token).lines:
             off = abs(evaluated(line.written) - evaluated(line.result))
             assert off <= 0.5001 * last_digit(line.result), line  # rounded once; .0001 for binary near-halves
 
@@ -267,7 +268,7 @@ def test_shown_numbers_recombine_to_shown_numbers(traces, key, settings):
 def test_the_shown_weight_is_the_unrounded_one_within_its_digits(traces, key):
     batch, judged = made(traces)
     index = wrong_one(traces)
-    found = formula_diff.working(batch, judged, key, index, 3)
+    found = rule_diff.working(batch, judged, key, index, 3)
     *_, weight, relative = [line for line in found.lines if line.slot == "weight"]
     assert evaluated(weight.result) == pytest.approx(found.weight, rel=5e-3, abs=1e-6)
     assert evaluated(relative.result) == pytest.approx(judged[key].push[index, 3], abs=0.02)
@@ -277,7 +278,7 @@ def test_every_number_in_a_line_is_the_result_of_one_before_or_given(traces):
     """The lines are one chain: what a line ends at is what the next one starts from."""
     batch, judged = made(traces)
     index = wrong_one(traces)
-    lines = {line.symbol: line for line in formula_diff.working(batch, judged, "vimpo", index, 3).lines}
+    lines = {line.symbol: line for line in rule_diff.working(batch, judged, "vimpo", index, 3).lines}
     assert lines["δ"].written.startswith(lines["ρ"].result) and lines["κ"].result in lines["δ"].written
     assert lines["A"].written.startswith(lines["δ"].result) and lines["A"].result in lines["Ã"].written
     assert (
@@ -296,15 +297,15 @@ def test_worked_example_of_grpo(traces):
         for i, t in enumerate(traces[:4])
     ]  # fmt: skip
     batch, judged = made(four)
-    found = formula_diff.working(batch, judged, "grpo", 0, 0)
+    found = rule_diff.working(batch, judged, "grpo", 0, 0)
     assert [(line.symbol, line.written, line.result) for line in found.lines[:3]] == [
         ("A", "1 − 0.25", "0.75"), ("Â", "0.75 / 0.5001", "1.5"), ("w", "1.5 / 16", "0.09375"),
     ]  # fmt: skip
 
 
 def test_slots_that_differ_are_marked():
-    assert not any(formula_diff.differing("grpo", "grpo").values())
-    found = formula_diff.differing("grpo", "dr_grpo")
+    assert not any(rule_diff.differing("grpo", "grpo").values())
+    found = rule_diff.differing("grpo", "dr_grpo")
     assert [slot for slot in SLOTS if found[slot]] == ["scale", "average"]
 
 
@@ -321,11 +322,11 @@ def test_slots_that_differ_are_marked():
     ],
 )
 def test_numbers_are_written_with_all_their_digits(value, text):
-    assert formula_diff.digits(value) == text
+    assert rule_diff.digits(value) == text
     assert evaluated(text) == pytest.approx(value)
 
 
 def test_settings_follow_the_schedule_of_the_step_and_the_sliders():
     config = TrainConfig(actor_coef=0.2, actor_schedule="fall", steps=100)
-    found = rule_views.settings_at(config, 50, 0.5, 0.3)
+    found = rules_view.settings_at(config, 50, 0.5, 0.3)
     assert (found.actor_coef, found.beta, found.gae_lambda) == (0.1, 0.5, 0.3)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vimpo_core import credit, tabular, tree_views, views
+from vimpo_core import credit, tabular, tree_views
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.tabular import Levels, Tree
 from vimpo_core.types import CreditTrace
+from vimpo_core.views import credit_view
 
 CLEAR_RESIDUALS = (0.1, 0.4)
 """In reward units: two curves so far apart are told apart at a glance, and their fall is still the larger thing to see."""
@@ -121,11 +122,11 @@ class Anchored:
 
 
 def anchored(trace: CreditTrace, beta: float) -> Anchored:
-    """Both value recurrences of a recorded solution with credit; the shown digits are those of `views.ledger`."""
-    book = views.ledger(trace, beta, gae_lambda=1.0)
-    start, end = (views.whole(book.arrays[name]) for name in ("values", "values_from_end"))
+    """Both value recurrences of a recorded solution with credit; the shown digits are those of `credit_view.ledger`."""
+    book = credit_view.ledger(trace, beta, gae_lambda=1.0)
+    start, end = (credit_view.whole(book.arrays[name]) for name in ("values", "values_from_end"))
     return Anchored(
-        [visible_text(text) for text in trace.text], views.step_starts(trace), book.reward_decimals,
+        [visible_text(text) for text in trace.text], credit_view.step_starts(trace), book.reward_decimals,
         start, end, int(book.reward), int(book.baseline), int(book.residual), trace.first_wrong,
     )  # fmt: skip
 
@@ -150,7 +151,7 @@ def clearest_fall(traces: Sequence[CreditTrace], beta: float) -> int:
     """
 
     def total(trace):
-        delta = views.credit_of(trace, beta)
+        delta = credit_view.credit_of(trace, beta)
         return math.inf if delta is None or trace.first_wrong is None else float(delta.sum())
 
     totals = np.array([total(trace) for trace in traces])
@@ -161,7 +162,7 @@ def clearest_fall(traces: Sequence[CreditTrace], beta: float) -> int:
 
 
 def _residual(trace: CreditTrace, beta: float) -> float:
-    delta = views.credit_of(trace, beta)
+    delta = credit_view.credit_of(trace, beta)
     if delta is None or not math.isfinite(trace.group_mean_reward):
         return 0.0
     mask = np.asarray(trace.mask, bool)[None]
