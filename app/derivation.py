@@ -15,7 +15,7 @@ from app import state
 from app.course.lesson import TEXT_WIDTH, Control
 from app.sums import number
 from app.text import as_sentence
-from vimpo_core.two_optima import TwoOptima, example, two_optima
+from vimpo_core.tree.two_optima import TwoOptima, example, two_optima
 
 CONTROLS = (
     Control(
@@ -63,7 +63,7 @@ def _view(beta: float, vocab: int, depth: int, seed: int) -> None:
     onward = st.container()
     onward.markdown("#### On from the local branch", width=TEXT_WIDTH)
     with above, st.spinner("Writing the steps down"):
-        from vimpo_core import derivation
+        from vimpo_core.tree import derivation
     notes: list[str] = []
     places = iter((shared, local, soft, onward))
     drawn = []
@@ -97,7 +97,7 @@ def _broken(step, notes: list[str]) -> str | None:
 
 def _step(position: int, step, broken: str | None):
     """Draw a step; returns the place of its marks."""
-    from vimpo_core import formulas
+    from vimpo_core.tree import formulas
 
     with st.container(width=TEXT_WIDTH, gap="small"):
         st.markdown(f"##### {position}. {step.title}\n{step.statement}")
@@ -130,7 +130,7 @@ def _equation(before: str, after: str, sign: str) -> str:
 def _marks(step, broken: str | None, proved: bool | None, numeric) -> str:
     lines = [_symbolic_mark(proved), _numeric_mark(numeric)]
     if broken is not None:
-        from vimpo_core import formulas
+        from vimpo_core.tree import formulas
 
         off_by = formulas.latex(step.break_named(broken).off_by)
         lines.insert(
@@ -170,7 +170,7 @@ def _summary(drawn, gaps, seconds: float) -> str:
 @st.cache_data(show_spinner=False, max_entries=1)
 def _proofs() -> tuple[dict[str, bool], float]:
     """step -> whether sympy proves it for every vocabulary, and the seconds it took."""
-    from vimpo_core import derivation
+    from vimpo_core.tree import derivation
 
     start = time.perf_counter()
     proofs = {step.key: _is_proved(step.key, None) for step in derivation.steps()}
@@ -178,7 +178,7 @@ def _proofs() -> tuple[dict[str, bool], float]:
 
 
 def _is_proved(key: str, broken: str | None) -> bool:
-    from vimpo_core import derivation
+    from vimpo_core.tree import derivation
 
     step = derivation.step_named(key)
     return all(derivation.symbolic_check(step, vocab, broken).passed for vocab in derivation.VOCABULARIES)

@@ -10,8 +10,8 @@ from app import state, tree_link
 from app.components.tree_lab import tree_lab
 from app.text import as_sentence
 from app.tree_link import Lab
-from vimpo_core import tree_views
-from vimpo_core.tree_views import TreeSettings
+from vimpo_core.tree import tree_lab as tree_views
+from vimpo_core.tree.tree_lab import TreeSettings
 
 KEY = "tree_lab"
 RESET = "reset"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from vimpo_core import tree_views
-from vimpo_core.tree_views import DESCENTS, MOST_LEAVES, STEPS, TreeSettings
+from vimpo_core.tree import tree_lab
+from vimpo_core.tree.tree_lab import DESCENTS, MOST_LEAVES, STEPS, TreeSettings
 
 VOCABS = (2, 3, 4)
 DEPTHS = (2, 3, 4, 5)
@@ -61,7 +61,7 @@ def read(address: Mapping[str, str]) -> tuple[Lab, str]:
     depth = part("depth", _one_of(DEPTHS, int), usual.depth)
     too_large = ""
     if vocab**depth > MOST_LEAVES:
-        fits = tree_views.most_depth(vocab, DEPTHS)
+        fits = tree_lab.most_depth(vocab, DEPTHS)
         too_large = (
             f"A tree of {vocab} tokens and depth {depth} has {vocab**depth:,} leaves, more than the {MOST_LEAVES} that "
             f"can be drawn: depth {fits} is shown."
@@ -131,7 +131,7 @@ def _edited(lab: Lab, edit: Any) -> Lab:
         if len(weights) != settings.vocab or not 0 <= token < settings.vocab:
             return lab
         kept = tuple((where, percents) for where, percents in settings.edited if where != prefix)
-        edited = (*kept, (prefix, tree_views.rescaled(weights, token, percent)))
+        edited = (*kept, (prefix, tree_lab.rescaled(weights, token, percent)))
         return replace(lab, settings=replace(settings, edited=tuple(sorted(edited))))
     except (KeyError, TypeError, ValueError, OverflowError):
         return lab

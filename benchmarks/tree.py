@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from playwright.sync_api import Browser
 
 from tests.support.browser import CHROMIUM, browsing, serving, visiting
-from vimpo_core import tree_views
-from vimpo_core.tree_views import TreeSettings
+from vimpo_core.tree import tree_lab
+from vimpo_core.tree.tree_lab import TreeSettings
 
 LINK = "tree?depth=4"
 MOVES_A_REPEAT = 6
@@ -92,8 +92,8 @@ def computing_ms(moves: int) -> float:
     for move in range(moves):
         settings = TreeSettings(depth=4, beta=0.1 + 0.01 * move)
         start = time.process_time()
-        tree, reference = tree_views.make_tree(settings)
-        tree_views.tree_payload(tree, reference, settings.beta)
+        tree, reference = tree_lab.make_tree(settings)
+        tree_lab.tree_payload(tree, reference, settings.beta)
         times.append(1000 * (time.process_time() - start))
     return statistics.median(times)
 

@@ -6,8 +6,8 @@ import streamlit as st
 
 from app import derivation, routes
 from app.course.lesson import Lesson, Option, Plan, Question, symbol
-from vimpo_core import tree_views
-from vimpo_core.two_optima import example, two_optima
+from vimpo_core.tree import tree_lab
+from vimpo_core.tree.two_optima import example, two_optima
 from vimpo_core.views.lessons import descents, group_end
 
 DROPPED = Question(
@@ -196,4 +196,4 @@ def _numbers(beta: float, vocab: int, depth: int, seed: int) -> dict[str, str]:
         "local_reward": optima.local.reward, "soft_reward": optima.soft.reward, "soft_value": optima.soft.value,
         "reference_reward": optima.reference_reward,
     }  # fmt: skip
-    return {name: f"{value:.3f}" for name, value in shown.items()} | {"steps": str(tree_views.STEPS)}
+    return {name: f"{value:.3f}" for name, value in shown.items()} | {"steps": str(tree_lab.STEPS)}

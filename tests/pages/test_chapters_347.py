@@ -10,9 +10,10 @@ import pytest
 from app import training
 from app.course import anchored, bundled, identity, worth
 from tests.pages.opening import again, one, open_page, payload_with, payloads, press, widget, words
-from vimpo_core import tree_views, verdicts
+from vimpo_core import verdicts
 from vimpo_core.runs.folder import RunsDir
-from vimpo_core.two_optima import example, two_optima
+from vimpo_core.tree import tree_lab
+from vimpo_core.tree.two_optima import example, two_optima
 from vimpo_core.views import lessons
 
 
@@ -74,7 +75,7 @@ def test_chapter_3_opens_its_own_tree_in_the_tree_lab(vocab, depth, seed):
     asked = dict(parse_qsl(link.query_string))
     query = {name: int(asked[name]) for name in ("vocab", "depth", "seed", "share")}
     tree, reference = example(vocab, depth, seed)
-    opened, opened_reference = tree_views.make_tree(tree_views.TreeSettings(**query))
+    opened, opened_reference = tree_lab.make_tree(tree_lab.TreeSettings(**query))
     assert np.array_equal(opened.rewards, tree.rewards)
     assert all(map(np.array_equal, opened_reference, reference))
 

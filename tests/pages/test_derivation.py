@@ -3,8 +3,8 @@
 from streamlit.testing.v1 import AppTest
 
 from tests.pages.opening import again, one, words
-from vimpo_core import derivation
-from vimpo_core.two_optima import example, two_optima
+from vimpo_core.tree import derivation
+from vimpo_core.tree.two_optima import example, two_optima
 
 STEPS = derivation.steps()
 PROVED, REFUTED = "sympy: the difference is exactly 0", "sympy: the difference is not 0"

@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 from app import tree_lab, tree_link
 from app.tree_link import Lab
 from tests.pages.opening import Address, again, one, open_page, payload_with, words
-from vimpo_core.tree_views import TreeSettings
+from vimpo_core.tree.tree_lab import TreeSettings
 
 FULL = Lab(
     TreeSettings(

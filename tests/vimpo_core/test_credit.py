@@ -11,7 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vimpo_core import credit, tabular
+from vimpo_core import credit
+from vimpo_core.tree import tabular
 
 TOL = 1e-9
 BETAS = [0.05, 0.2, 1.0]

@@ -11,7 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vimpo_core import credit, losses, tabular
+from vimpo_core import credit, losses
+from vimpo_core.tree import tabular
 
 TOL = 1e-9
 NAN, INF = math.nan, math.inf

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from vimpo_core import credit, losses, rules, tabular, two_optima
+from vimpo_core import credit, losses, rules
 from vimpo_core.config import ALGORITHMS, VALUE_LOSS_ALGORITHMS, TrainConfig
 from vimpo_core.learning import objective
 from vimpo_core.learning.objective import Experience
 from vimpo_core.lm.scores import Batch, Scores
 from vimpo_core.paths import ROOT
 from vimpo_core.rules import RULES, SLOTS, Sampled, weights
+from vimpo_core.tree import tabular, two_optima
 
 TOL = 1e-9
 BUDGET = 9

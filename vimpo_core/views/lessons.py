@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vimpo_core import credit, tabular, tree_views
+from vimpo_core import credit
 from vimpo_core.solutions.visible_text import visible_text
-from vimpo_core.tabular import Levels, Tree
+from vimpo_core.tree import tabular, tree_lab
+from vimpo_core.tree.tabular import Levels, Tree
 from vimpo_core.types import CreditTrace
 from vimpo_core.views import credit_view
 
@@ -31,13 +32,13 @@ class Descents:
 
 
 def descents(tree: Tree, reference: Levels, beta: float) -> Descents:
-    """`tree_views.STEPS` steps of each descent, as the Tree lab shows them. beta: reward per nat, > 0."""
+    """`tree_lab.STEPS` steps of each descent, as the Tree lab shows them. beta: reward per nat, > 0."""
     optima = {
         "local": tabular.local_fixed_point(tree, reference, beta),
         "soft": tabular.soft_optimum(tree, reference, beta)[0],
     }
     ends = [
-        tabular.descent(tree, reference, beta, tree_views.STEPS, tree_views.LEARNING_RATE, with_kappa)[-1]
+        tabular.descent(tree, reference, beta, tree_lab.STEPS, tree_lab.LEARNING_RATE, with_kappa)[-1]
         for with_kappa in (True, False)
     ]
     apart = [
@@ -67,14 +68,14 @@ class GroupEnd:
 
 
 def group_end(tree: Tree, reference: Levels, beta: float, size: int) -> GroupEnd:
-    """`tree_views.STEPS` steps of descent on the value loss of groups of `size`, and what the credit is worth there.
+    """`tree_lab.STEPS` steps of descent on the value loss of groups of `size`, and what the credit is worth there.
 
     Over the groups that a solution is drawn in its target R - group mean is (size - 1) / size (R - E[R]) on average, as if
     every reward were smaller by that factor. beta: reward per nat, > 0; size: at least 2.
     """
     share = (size - 1) / size
     smaller = Tree(tree.vocab, tree.depth, share * tree.rewards)
-    end = tabular.descent(smaller, reference, beta, tree_views.STEPS, tree_views.LEARNING_RATE)[-1]
+    end = tabular.descent(smaller, reference, beta, tree_lab.STEPS, tree_lab.LEARNING_RATE)[-1]
     apart = [
         float(tabular.path_total_variation(end, tabular.local_fixed_point(tree, reference, b)))
         for b in (beta / share, beta)

@@ -1,5 +1,5 @@
 // A token tree under one policy or two, its controls, the terms of a path, and both descents. Python puts mounting.js,
-// drawing.js and save_figure.js in front. All numbers are Python's (vimpo_core/tree_views.py): here they are drawn, and
+// drawing.js and save_figure.js in front. All numbers are Python's (vimpo_core/tree/tree_lab.py): here they are drawn, and
 // whole thousandths are subtracted where tree_views says so. A change is asked for at once, one question at a time: what
 // changes while an answer is under way is asked for together afterwards, so a slider never queues up.
 

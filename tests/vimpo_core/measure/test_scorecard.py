@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.real import SMALL, moved
-from vimpo_core import cli, tabular
+from vimpo_core import cli
 from vimpo_core.intervals import bootstrap_bounds
 from vimpo_core.measure import scorecard
 from vimpo_core.measure.scorecard import (
@@ -22,6 +22,7 @@ from vimpo_core.measure.scorecard import (
 )
 from vimpo_core.measure.truth import PrefixValues
 from vimpo_core.tasks.chain import ChainTask, first_wrong, split_of, student_solution, with_drawn_separators
+from vimpo_core.tree import tabular
 from vimpo_core.types import CreditTrace, StopReason
 from vimpo_core.views import credit_view
 

@@ -8,13 +8,13 @@ import math
 import numpy as np
 import pytest
 
-from vimpo_core import tabular
 from vimpo_core.intervals import wilson_bounds
 from vimpo_core.lm import models
 from vimpo_core.measure import truth
 from vimpo_core.measure.truth import State, TokenProcess, monte_carlo_values
 from vimpo_core.service import scoring
 from vimpo_core.tasks.chain import ChainTask, problem_from
+from vimpo_core.tree import tabular
 
 TOL = 1e-9
 DRAWS = 1000

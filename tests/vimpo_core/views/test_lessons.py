@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from vimpo_core import credit, tabular
+from vimpo_core import credit
 from vimpo_core.measure.telescope import reward_against_telescope
 from vimpo_core.paths import DEMOS
 from vimpo_core.runs.folder import RunsDir
-from vimpo_core.two_optima import example, two_optima
+from vimpo_core.tree import tabular
+from vimpo_core.tree.two_optima import example, two_optima
 from vimpo_core.views import lessons
 
 BETA = 0.1

@@ -20,10 +20,10 @@ import numpy as np
 import sympy
 from sympy.polys.rings import ring
 
-from vimpo_core import derivation_worlds as worlds
-from vimpo_core import formulas as f
-from vimpo_core.formulas import plus, times
-from vimpo_core.tabular import Levels, Tree
+from vimpo_core.tree import formulas as f
+from vimpo_core.tree import worlds
+from vimpo_core.tree.formulas import plus, times
+from vimpo_core.tree.tabular import Levels, Tree
 
 VOCABULARIES = (2, 3)
 """What sympy checks."""
@@ -51,7 +51,7 @@ class Step:
     """before = after.
 
     statement: what it says, one or two sentences of markdown; rule: of algebra, or the definition that was used.
-    branch: shared, local or soft; policy: of `derivation_worlds.POLICIES`, those for which it holds.
+    branch: shared, local or soft; policy: of `worlds.POLICIES`, those for which it holds.
     given: a definition (symbol, formula) that the step needs, to be shown beside it.
     """
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vimpo_core import tabular
-from vimpo_core.tabular import Levels, Tree
+from vimpo_core.tree import tabular
+from vimpo_core.tree.tabular import Levels, Tree
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from functools import lru_cache
 import numpy as np
 import sympy
 
-from vimpo_core import formulas as f
-from vimpo_core import tabular
-from vimpo_core.formulas import World
-from vimpo_core.tabular import Levels, Tree
+from vimpo_core.tree import formulas as f
+from vimpo_core.tree import tabular
+from vimpo_core.tree.formulas import World
+from vimpo_core.tree.tabular import Levels, Tree
 
 POLICIES = ("local", "any", "reference")
 _COMPLEX_STEP = 1e-30

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from vimpo_core import tabular
+from vimpo_core.tree import tabular
 
 TOL = 1e-9
 BETAS = [0.05, 0.2, 1.0]

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vimpo_core import tabular
-from vimpo_core.tabular import Levels, Tree
+from vimpo_core.tree import tabular
+from vimpo_core.tree.tabular import Levels, Tree
 
 MOST_LEAVES = 256
 REWARD_UNIT = 1000

@@ -5,8 +5,8 @@ import base64
 import numpy as np
 import pytest
 
-from vimpo_core import tabular, tree_views
-from vimpo_core.tree_views import DESCENTS, FRAME_ARRAYS, REWARD_UNIT, STEPS, TreeSettings
+from vimpo_core.tree import tabular, tree_lab
+from vimpo_core.tree.tree_lab import DESCENTS, FRAME_ARRAYS, REWARD_UNIT, STEPS, TreeSettings
 
 SETTINGS = [
     TreeSettings(),
@@ -19,8 +19,8 @@ HALF = 0.5000001
 
 
 def made(settings):
-    tree, reference = tree_views.make_tree(settings)
-    return tree, reference, tree_views.tree_payload(tree, reference, settings.beta)
+    tree, reference = tree_lab.make_tree(settings)
+    return tree, reference, tree_lab.tree_payload(tree, reference, settings.beta)
 
 
 def flat(levels):
@@ -68,7 +68,7 @@ def test_every_number_is_tabulars_rounded(settings):
     for name, policy in policies_of(tree, reference, beta).items():
         shown = payload["policies"][name]
         exact = {
-            "probability": np.append(1, np.exp(flat(policy))) * tree_views.PROBABILITY_UNIT,
+            "probability": np.append(1, np.exp(flat(policy))) * tree_lab.PROBABILITY_UNIT,
             "plain": flat([*tabular.plain_values(tree, policy)[0], tree.rewards]) * REWARD_UNIT,
             "implied": flat(tabular.implied_values(tree, policy, reference, beta)) * REWARD_UNIT,
             "implied_rho": flat(tabular.implied_values(tree, policy, reference, beta, False)) * REWARD_UNIT,
@@ -106,16 +106,16 @@ def test_the_terms_shown_recombine_exactly_and_are_near_tabulars(settings, with_
 @pytest.mark.parametrize("loss", list(DESCENTS))
 def test_the_frames_are_the_descent_and_the_curves_are_theirs(loss):
     settings = TreeSettings(beta=0.2)
-    tree, reference = tree_views.make_tree(settings)
-    payload = tree_views.tree_payload(tree, reference, 0.2, loss)
+    tree, reference = tree_lab.make_tree(settings)
+    payload = tree_lab.tree_payload(tree, reference, 0.2, loss)
     with_kappa = DESCENTS[loss]
-    policies = tabular.descent(tree, reference, 0.2, STEPS, tree_views.LEARNING_RATE, with_kappa)
+    policies = tabular.descent(tree, reference, 0.2, STEPS, tree_lab.LEARNING_RATE, with_kappa)
     frames, curves = decoded(payload), payload["curves"][loss]
     ends = policies_of(tree, reference, 0.2)
     for step in (0, 1, 17, STEPS):
         policy = policies[step]
         exact = {
-            "probability": np.append(1, np.exp(flat(policy))) * tree_views.PROBABILITY_UNIT,
+            "probability": np.append(1, np.exp(flat(policy))) * tree_lab.PROBABILITY_UNIT,
             "plain": flat([*tabular.plain_values(tree, policy)[0], tree.rewards]) * REWARD_UNIT,
             "implied": flat(tabular.implied_values(tree, policy, reference, 0.2, with_kappa)) * REWARD_UNIT,
             "kappa": np.append(0.2 * flat(tabular.kl(policy, reference)), 0 * tree.rewards) * REWARD_UNIT,
@@ -131,8 +131,8 @@ def test_the_frames_are_the_descent_and_the_curves_are_theirs(loss):
 
 @pytest.mark.parametrize("beta", [0.02, 0.2, 2.0])
 def test_each_curve_ends_at_its_own_optimum_and_away_from_the_other_where_they_differ(beta):
-    tree, reference = tree_views.make_tree(TreeSettings())
-    payload = tree_views.tree_payload(tree, reference, beta)
+    tree, reference = tree_lab.make_tree(TreeSettings())
+    payload = tree_lab.tree_payload(tree, reference, beta)
     for loss, own, other in (("kappa", "local", "soft"), ("rho", "soft", "local")):
         curves = payload["curves"][loss]
         assert curves[own][-1] <= 0.01
@@ -148,13 +148,13 @@ def test_frames_are_made_only_where_they_are_asked_for():
 
 
 def test_more_share_only_adds_rewards_and_edits_change_only_what_they_name():
-    some, reference = tree_views.make_tree(TreeSettings(share=30))
-    more, same = tree_views.make_tree(TreeSettings(share=60))
+    some, reference = tree_lab.make_tree(TreeSettings(share=30))
+    more, same = tree_lab.make_tree(TreeSettings(share=60))
     assert (more.rewards >= some.rewards).all() and more.rewards.sum() > some.rewards.sum()
     np.testing.assert_array_equal(flat(reference), flat(same))
     edited = ((), (20, 50, 30)), ((1, 0), (1, 1, 98))
     rewards = (1,) + (0,) * 26
-    tree, moved = tree_views.make_tree(TreeSettings(share=30, rewards=rewards, edited=edited))
+    tree, moved = tree_lab.make_tree(TreeSettings(share=30, rewards=rewards, edited=edited))
     assert tree.rewards.tolist() == list(rewards)
     np.testing.assert_allclose(np.exp(moved[0][0]), [0.2, 0.5, 0.3])
     np.testing.assert_allclose(np.exp(moved[2][3]), [0.01, 0.01, 0.98])
@@ -180,7 +180,7 @@ def test_equal_rewards_leave_nothing_to_learn():
     ],
 )
 def test_siblings_share_what_is_left_as_before(weights, token, percent, expected):
-    assert tree_views.rescaled(weights, token, percent) == expected
+    assert tree_lab.rescaled(weights, token, percent) == expected
 
 
 def test_rescaled_percentages_always_sum_to_100_and_leave_at_least_1():
@@ -189,16 +189,16 @@ def test_rescaled_percentages_always_sum_to_100_and_leave_at_least_1():
         vocab = int(rng.integers(2, 5))
         weights = tuple(int(w) for w in rng.integers(0, 10_000, vocab))
         token, percent = int(rng.integers(vocab)), int(rng.integers(-10, 120))
-        percents = tree_views.rescaled(weights, token, percent)
+        percents = tree_lab.rescaled(weights, token, percent)
         assert sum(percents) == 100 and min(percents) >= 1
         TreeSettings(vocab=vocab, depth=2, edited=(((), percents),))
 
 
 def test_the_likeliest_leaf_is_rewarded_and_the_references_favourite():
-    tree, reference = tree_views.make_tree(TreeSettings())
-    tokens = tree_views.likeliest_leaf(tree, reference)
+    tree, reference = tree_lab.make_tree(TreeSettings())
+    tokens = tree_lab.likeliest_leaf(tree, reference)
     chances = np.exp(tabular.path_logprobs(reference)) * tree.rewards
-    assert tree_views.row_of(tokens, 3) == np.argmax(chances)
+    assert tree_lab.row_of(tokens, 3) == np.argmax(chances)
 
 
 @pytest.mark.parametrize(

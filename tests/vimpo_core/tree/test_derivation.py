@@ -12,11 +12,17 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vimpo_core import derivation, tabular
-from vimpo_core import derivation_worlds as worlds
-from vimpo_core import formulas as f
-from vimpo_core.derivation import VOCABULARIES, numeric_check, simplified, step_named, steps, symbolic_check
-from vimpo_core.two_optima import example, two_optima
+from vimpo_core.tree import derivation, tabular, worlds
+from vimpo_core.tree import formulas as f
+from vimpo_core.tree.derivation import (
+    VOCABULARIES,
+    numeric_check,
+    simplified,
+    step_named,
+    steps,
+    symbolic_check,
+)
+from vimpo_core.tree.two_optima import example, two_optima
 
 BETAS = [0.05, 0.2, 1.0]
 VISIBLE = 1e-3
