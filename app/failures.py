@@ -12,8 +12,8 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.components.curve_plots import curve_plots
 from app.text import as_plain, as_sentence
-from vimpo_core.failures import FAILURES, Failure, Point
 from vimpo_core.files import in_words
+from vimpo_core.labs.failures import FAILURES, Failure, Point
 from vimpo_core.runs import bases
 from vimpo_core.service.labs import Told, lab_service
 

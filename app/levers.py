@@ -11,7 +11,7 @@ from app import state
 from app.components.aligned_strips import Row, aligned_strips
 from app.course import asking
 from app.text import as_code, signed
-from vimpo_core.levers import LEVERS, MOST_BATCH, MOST_PRESSES, SAMPLES, Levers, Moment, Pressed
+from vimpo_core.labs.levers import LEVERS, MOST_BATCH, MOST_PRESSES, SAMPLES, Levers, Moment, Pressed
 from vimpo_core.runs import bases
 from vimpo_core.service.labs import lab_service
 from vimpo_core.solutions.visible_text import visible_text

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import streamlit as st
 
 from app.components.assets import as_data, read_asset, read_assets, read_script
-from vimpo_core.failures import Plot, Point
+from vimpo_core.labs.failures import Plot, Point
 from vimpo_core.views.credit_view import with_version
 
 _mount = st.components.v2.component(

@@ -6,7 +6,15 @@ import streamlit as st
 
 from app import failures, routes
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
-from vimpo_core.failures import FAILURES, FLAT_BETA, HEALTHY, LARGE_BETA, RUNAWAY_COEF, SEEDS, STABLE_COEF
+from vimpo_core.labs.failures import (
+    FAILURES,
+    FLAT_BETA,
+    HEALTHY,
+    LARGE_BETA,
+    RUNAWAY_COEF,
+    SEEDS,
+    STABLE_COEF,
+)
 
 FLAT = Question(
     "flat",

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import levers, routes
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
-from vimpo_core.levers import ACTOR_COEFS, BETAS, LEARNING_RATES, PROMPTS, SAMPLES
+from vimpo_core.labs.levers import ACTOR_COEFS, BETAS, LEARNING_RATES, PROMPTS, SAMPLES
 
 FIRST = Question(
     "first",

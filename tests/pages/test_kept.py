@@ -115,12 +115,12 @@ def test_the_scoring_process_asks_the_policy_of_the_run_that_is_there(tmp_path):
 
 
 def test_the_levers_forget_another_bundled_model(monkeypatch):
-    from vimpo_core import lever_lab
-    from vimpo_core.levers import Levers
+    from vimpo_core.labs import lever_updates
+    from vimpo_core.labs.levers import Levers
     from vimpo_core.runs import bases
 
     asked = Levers(presses="", batch=0, learning_rate=1e-3, beta=0.1, actor_coef=0.05)
-    first = lever_lab.press(asked).solutions
-    assert lever_lab.press(asked).solutions is first
+    first = lever_updates.press(asked).solutions
+    assert lever_updates.press(asked).solutions is first
     monkeypatch.setattr(bases, "stamp", lambda source: ("other files",))
-    assert lever_lab.press(asked).solutions is not first
+    assert lever_updates.press(asked).solutions is not first

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 
-from vimpo_core.levers import Levers
+from vimpo_core.labs.levers import Levers
 from vimpo_core.service.helper_process import HelperProcess
 
 
@@ -88,18 +88,18 @@ def lab_service() -> LabService:
 
 
 def _press(asked):
-    from vimpo_core import lever_lab
+    from vimpo_core.labs import lever_updates
 
-    return lever_lab.press(asked)
+    return lever_updates.press(asked)
 
 
 def _reproduce(key, seed, told):
-    from vimpo_core import failure_runs
+    from vimpo_core.labs import failure_runs
 
     failure_runs.reproduce(key, seed, told.tell)
 
 
 def _warm_up_failures():
-    from vimpo_core import failure_runs
+    from vimpo_core.labs import failure_runs
 
     failure_runs.warm_up()

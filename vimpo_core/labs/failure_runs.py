@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vimpo_core import credit, losses
-from vimpo_core.failures import FAILURES, HEALTHY, Point
+from vimpo_core.labs.failures import FAILURES, HEALTHY, Point
 from vimpo_core.lm import models, scores
 from vimpo_core.runs.store import StepRecord
 from vimpo_core.trainer import Trainer

@@ -1,6 +1,6 @@
 """Two levers on one small batch: step the value loss, the actor, or both, and see what every token's numbers did.
 
-What is asked and what comes back, without torch; the updates themselves are made by `lever_lab` in a process of its own.
+What is asked and what comes back, without torch; the updates themselves are made by `lever_updates` in a process of its own.
 """
 
 from __future__ import annotations

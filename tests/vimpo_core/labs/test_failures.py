@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from vimpo_core.failures import FAILURES, HEALTHY, TYPICAL_LENGTH, values_of
+from vimpo_core.labs.failures import FAILURES, HEALTHY, TYPICAL_LENGTH, values_of
 from vimpo_core.service.labs import Told
 
 SEED = 0
@@ -14,7 +14,7 @@ SEED = 0
 @pytest.fixture(scope="module")
 def points_of():
     """The points of a demonstration, each run once."""
-    from vimpo_core import failure_runs
+    from vimpo_core.labs import failure_runs
 
     kept = {}
 

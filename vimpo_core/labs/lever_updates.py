@@ -18,7 +18,7 @@ import torch
 
 from vimpo_core import credit, losses
 from vimpo_core.config import TrainConfig
-from vimpo_core.levers import GAE_LAMBDA, OPERANDS, PROMPTS, SAMPLES, Levers, Moment, Pressed
+from vimpo_core.labs.levers import GAE_LAMBDA, OPERANDS, PROMPTS, SAMPLES, Levers, Moment, Pressed
 from vimpo_core.lm import models, sampler, scores
 from vimpo_core.lm.scores import Batch, Scores
 from vimpo_core.lm.traces import trace_of_text

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vimpo_core import credit
-from vimpo_core.levers import MOST_PRESSES, PROMPTS, SAMPLES, Levers, Moment
+from vimpo_core.labs.levers import MOST_PRESSES, PROMPTS, SAMPLES, Levers, Moment
 from vimpo_core.service.labs import LabService, Told
 
 PATIENCE = 120
@@ -15,9 +15,9 @@ PATIENCE = 120
 @pytest.fixture(scope="module")
 def press():
     """Presses in this process: `press("va", beta=0.2)`."""
-    from vimpo_core import lever_lab
+    from vimpo_core.labs import lever_updates
 
-    return lambda presses, **settings: lever_lab.press(Levers(presses=presses, **settings))
+    return lambda presses, **settings: lever_updates.press(Levers(presses=presses, **settings))
 
 
 def mask_of(pressed):
@@ -85,20 +85,20 @@ def test_a_moment_is_what_credit_makes_of_its_log_probabilities(press):
 
 
 def test_a_replayed_list_of_presses_gives_what_pressing_one_by_one_gave(press):
-    from vimpo_core import lever_lab
+    from vimpo_core.labs import lever_updates
 
     one_by_one = [press("vab"[:count]) for count in range(1, 4)][-1]
-    lever_lab._states.clear()
+    lever_updates._states.clear()
     at_once = press("vab")
     assert_same_moment(one_by_one.after, at_once.after)
     assert_same_moment(one_by_one.before, press("va").after)
 
 
 def test_another_visitors_presses_between_change_nothing(press):
-    from vimpo_core import lever_lab
+    from vimpo_core.labs import lever_updates
 
     undisturbed = press("vvv")
-    lever_lab._states.clear()
+    lever_updates._states.clear()
     press("vv")
     press("bba", batch=1, learning_rate=3e-3)
     assert_same_moment(press("vvv").after, undisturbed.after)

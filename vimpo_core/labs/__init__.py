@@ -1,0 +1,1 @@
+"""Short trainings that a reader starts: two levers on one batch, seven failures reproduced."""
