@@ -559,7 +559,7 @@ def _bench(arguments) -> int:
 
 def _make_reference(arguments) -> int:
     from vimpo_core.lm import models
-    from vimpo_core.reference import make_reference
+    from vimpo_core.make.reference import make_reference
 
     usual = _parser().parse_args(["make-reference"])
     asked = ("steps", "seed", "operands", "slip_scale")
@@ -585,7 +585,7 @@ def _make_reference(arguments) -> int:
 
 
 def _make_demos(arguments) -> int:
-    from vimpo_core.demos import keep_reports, keep_second_readings, make_demos
+    from vimpo_core.make.demos import keep_reports, keep_second_readings, make_demos
 
     def with_bar(what: str, make):
         with tqdm(desc=what, file=sys.stderr) as bar:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vimpo_core import reference
+from vimpo_core.make import reference
 from vimpo_core.paths import DEMOS
 from vimpo_core.runs.store import RunStore
 from vimpo_core.tasks import chain

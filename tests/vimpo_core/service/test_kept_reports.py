@@ -8,8 +8,8 @@ import sqlite3
 import pytest
 
 from tests.support.fakes import make_fake_run
-from vimpo_core import demos
-from vimpo_core.demos import DEMOS, REPORT_SIZES
+from vimpo_core.make import demos
+from vimpo_core.make.demos import DEMOS, REPORT_SIZES
 from vimpo_core.measure.scorecard import SETS
 from vimpo_core.paths import BUNDLED_MODEL
 from vimpo_core.paths import DEMOS as BUNDLED

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from vimpo_core.demos import READ_BY
+from vimpo_core.make.demos import READ_BY
 from vimpo_core.measure.scorecard import is_localisable
 from vimpo_core.paths import DEMOS
 from vimpo_core.runs.store import RunStore

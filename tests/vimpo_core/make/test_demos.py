@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.fakes import FakeTrainer, make_fake_run
-from vimpo_core import demos
+from vimpo_core.make import demos
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.types import RunState

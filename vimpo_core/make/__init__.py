@@ -1,0 +1,1 @@
+"""How what is bundled was made: the reference model and the demo runs."""
