@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from vimpo_core import verdicts
+from app.words import verdicts
 from vimpo_core.formats import export
 from vimpo_core.measure import checks
 from vimpo_core.measure.telescope import Telescope, reward_against_telescope

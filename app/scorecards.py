@@ -11,8 +11,8 @@ import streamlit as st
 from app import cache, inspection, state, waiting
 from app.inspection import Source
 from app.text import as_plain
+from app.words.findings import Finding, findings, seeds_finding
 from vimpo_core.config import flips_text
-from vimpo_core.findings import Finding, findings, seeds_finding
 from vimpo_core.formats.reproduce import truth_command
 from vimpo_core.measure.scorecard import SETS
 from vimpo_core.service import kept_reports, scoring

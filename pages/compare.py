@@ -6,7 +6,7 @@ from app import comparison, routes
 from app.components.compare_view import compare_view
 from app.components.link_table import link_table
 from app.text import as_plain, as_sentence
-from vimpo_core import verdicts
+from app.words import verdicts
 
 
 def main():

@@ -114,7 +114,7 @@ def unfilled(words: str) -> str:
 
 def symbol(code_name: str, words: str = "") -> str:
     """A markdown link to a symbol's row on the Notation page: `symbol("rho")` is [ρ](...); `words` stand in its place."""
-    from vimpo_core.glossary import SYMBOLS
+    from app.words.glossary import SYMBOLS
 
     found = SYMBOLS[code_name]
     return f"[{words or found.paper}](notation#{found.anchor})"

@@ -9,10 +9,10 @@ import streamlit as st
 from app.course import blame, bundled
 from app.course.lesson import TEXT_WIDTH, filled
 from app.text import as_plain
-from vimpo_core import verdicts
-from vimpo_core.citation import BIBTEX, VIMPO
-from vimpo_core.differences import differences
-from vimpo_core.glossary import CLAIMS, SYMBOLS, Symbol
+from app.words import verdicts
+from app.words.citation import BIBTEX, VIMPO
+from app.words.differences import differences
+from app.words.glossary import CLAIMS, SYMBOLS, Symbol
 
 
 def notation() -> None:

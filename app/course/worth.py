@@ -8,10 +8,10 @@ from app import routes, training
 from app.course.interval_plot import Interval, interval_plot
 from app.course.lesson import TEXT_WIDTH, Control, Lesson, Option, Plan, Question, symbol
 from app.text import as_plain, as_sentence
-from vimpo_core import verdicts
+from app.words import verdicts
+from app.words.verdicts import SOURCES, Match
 from vimpo_core.config import TrainConfig
 from vimpo_core.files import in_words
-from vimpo_core.verdicts import SOURCES, Match
 
 LIVE_STEPS = 40
 """Of the pair that the chapter trains: it is over within a minute."""

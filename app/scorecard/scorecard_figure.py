@@ -9,7 +9,7 @@ import streamlit as st
 from plotly.subplots import make_subplots
 
 from app.components.hues import SHADES
-from vimpo_core.findings import NAMES, over_seeds
+from app.words.findings import NAMES, over_seeds
 
 MEASURES = {"top1": "top-1", "top3": "top-3", "auc": "AUC"}
 CONCENTRATION = {"gini": ("Gini", 2), "effective_tokens": ("tokens in effect", 1)}

@@ -8,9 +8,9 @@ import pytest
 from app import failures as failures_view
 from app import levers as levers_view
 from app.course import chapters, goes_wrong, worth
+from app.words import verdicts
 from tests.pages.opening import again, open_page, payload_with, press, widget, words
 from tests.support.fakes import make_fake_run
-from vimpo_core import verdicts
 from vimpo_core.labs import failures
 from vimpo_core.labs.levers import Levers, Moment, Pressed
 from vimpo_core.runs.folder import RunsDir

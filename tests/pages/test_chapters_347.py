@@ -9,8 +9,8 @@ import pytest
 
 from app import training
 from app.course import anchored, bundled, identity, worth
+from app.words import verdicts
 from tests.pages.opening import again, one, open_page, payload_with, payloads, press, widget, words
-from vimpo_core import verdicts
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.tree import tree_lab
 from vimpo_core.tree.two_optima import example, two_optima

@@ -1,9 +1,9 @@
 """The Notation page: the lab's numbers are those of the files they come from, what differs is listed, the paper is cited."""
 
+from app.words import verdicts
+from app.words.citation import VIMPO
+from app.words.differences import differences
 from tests.pages.opening import open_page, words
-from vimpo_core import verdicts
-from vimpo_core.citation import VIMPO
-from vimpo_core.differences import differences
 from vimpo_core.paths import DEMOS
 from vimpo_core.runs.folder import RunsDir
 

@@ -4,9 +4,9 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
+from tests.app.words.test_findings import numbers, report
 from tests.pages.opening import StubService, again, open_page, payloads, press, widget, words
 from tests.support.fakes import make_fake_run
-from tests.vimpo_core.test_findings import numbers, report
 from vimpo_core.measure.instructive import KINDS
 from vimpo_core.measure.scorecard import SETS
 from vimpo_core.service import scoring

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from app.words.findings import NAMES
 from vimpo_core import credit
 from vimpo_core.config import TrainConfig, setting
-from vimpo_core.findings import NAMES
 from vimpo_core.measure.scorecard import SIGNALS
 from vimpo_core.paths import DEMOS, ROOT
 from vimpo_core.rules import RULES, Sampled

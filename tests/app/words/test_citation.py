@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-from vimpo_core.citation import BIBTEX, VIMPO
+from app.words.citation import BIBTEX, VIMPO
 from vimpo_core.paths import ROOT
 
 

@@ -5,8 +5,8 @@ import copy
 import numpy as np
 import pytest
 
+from app.words.findings import findings, over_seeds, seeds_finding
 from tests.vimpo_core.views.test_truth_curves import trace
-from vimpo_core.findings import findings, over_seeds, seeds_finding
 from vimpo_core.formats.reproduce import truth_command
 from vimpo_core.measure.instructive import KINDS, instructive
 from vimpo_core.measure.scorecard import SIGNALS, lead_of_implied, localisation

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from vimpo_core import verdicts
+from app.words import verdicts
 from vimpo_core.experiment import estimates, plan, tables
 from vimpo_core.intervals import paired_difference
 from vimpo_core.paths import ROOT

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from vimpo_core.glossary import CLAIMS, SYMBOLS
+from app.words.glossary import CLAIMS, SYMBOLS
 from vimpo_core.paths import ROOT
 from vimpo_core.tree import derivation, formulas
 from vimpo_core.views import credit_view

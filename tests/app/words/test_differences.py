@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from app.words.differences import differences
 from vimpo_core import credit
 from vimpo_core.config import TrainConfig
-from vimpo_core.differences import differences
 from vimpo_core.lm import scores
 from vimpo_core.paths import DEMOS
 from vimpo_core.rules import RULES
