@@ -16,10 +16,11 @@ from urllib.parse import urlencode
 import numpy as np
 import streamlit as st
 
-from app import cache, inspection, state
+from app import cache, state
 from app.components.compare_view import arm_styles, panel
 from app.components.link_table import Piece
-from app.inspection import Source
+from app.inspect import inspection
+from app.inspect.inspection import Source
 from app.text import as_plain, as_sentence, signed
 from vimpo_core.experiment.results import RESULT_NAME
 from vimpo_core.intervals import MIN_SEEDS

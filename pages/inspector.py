@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from app import cache, inspection, routes, sections, state, tours, typed, waiting
+from app import cache, routes, state, tours, waiting
 from app.components.credit_view import credit_view
 from app.course.lesson import symbol
+from app.inspect import inspection, sections, typed
 from app.text import as_sentence
 
 SYMBOLS = ("rho", "kappa", "td_terms", "values", "advantages", "kl", "beta", "gae_lambda")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import streamlit as st
 
-from app import cache, sums
+from app import cache
+from app.inspect import checks as sums
 from tests.pages.opening import StubService, one, open_inspect, payload_with, payloads, press, widget
 from tests.support.fakes import make_fake_run
 from vimpo_core.formats import trace_files
@@ -136,11 +137,11 @@ def test_an_opened_point_goes_to_the_address():
     def script(point):
         import streamlit as st
 
-        from app import scatter
+        from app.inspect import telescope
 
-        st.session_state[scatter.KEY] = {"open": point}
+        st.session_state[telescope.KEY] = {"open": point}
         st.query_params["token"] = "7"
-        scatter._open()
+        telescope._open()
 
     def address(point):
         return AppTest.from_function(script, kwargs={"point": point}).run().query_params

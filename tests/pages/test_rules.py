@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import streamlit as st
 
-from app import cache, rules
+from app import cache
+from app.inspect import rules
 from tests.pages.opening import (
     Address,
     StubService,

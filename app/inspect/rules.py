@@ -8,8 +8,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import cache, inspection, state, waiting
+from app import cache, state, waiting
 from app.components.rules_view import LENSES, Slot, rule_diff, rules_view
+from app.inspect import inspection
 from app.text import as_code, as_plain, signed
 from vimpo_core.measure.truth import STAGES
 from vimpo_core.rules import RULES, SLOTS

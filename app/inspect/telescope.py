@@ -6,8 +6,9 @@ import math
 
 import streamlit as st
 
-from app import cache, inspection, state
+from app import cache, state
 from app.components.scatter import scatter
+from app.inspect import inspection
 from app.text import as_plain
 from vimpo_core.measure.telescope import Telescope, trained_otherwise
 

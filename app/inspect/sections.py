@@ -17,7 +17,11 @@ SECTIONS: dict[str, str] = {
     "scatter": "Reward against telescope",
     "take": "Take it along",
 }
-"""name in the address (its code is app/<name>.py, function `show`) -> what the control calls it."""
+"""name in the address (its code is app/inspect/<name>.py, or as in _MODULES, function `show`) -> what the control calls it."""
+
+
+_MODULES = {"sums": "checks", "scatter": "telescope", "take": "export"}
+"""Names in addresses that people keep; their modules are called as in the core."""
 
 
 def is_open() -> bool:
@@ -37,4 +41,4 @@ def sections(scene, beta: float, gae_lambda: float) -> None:
     for note in notes:
         st.info(note)
     if opened:
-        import_module(f"app.{opened}").show(scene, beta, gae_lambda)
+        import_module(f"app.inspect.{_MODULES.get(opened, opened)}").show(scene, beta, gae_lambda)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import branch_tree, waiting
+from app import waiting
 from app.components.pair_view import pair_view
+from app.inspect import branch_tree
 from app.text import as_code, as_plain
 from vimpo_core.service import scoring
 from vimpo_core.solutions import picks

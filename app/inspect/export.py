@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app import cache, inspection, state
+from app import cache, state
+from app.inspect import inspection
 from vimpo_core.formats import export
 from vimpo_core.formats.export import FORMATS, Taken
 from vimpo_core.formats.reproduce import Place

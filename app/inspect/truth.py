@@ -6,8 +6,9 @@ from functools import partial
 
 import streamlit as st
 
-from app import cache, inspection, state, waiting
+from app import cache, state, waiting
 from app.components.truth_curves import truth_curves
+from app.inspect import inspection
 from app.text import as_sentence
 from vimpo_core.config import flips_text
 from vimpo_core.measure.truth import STAGES

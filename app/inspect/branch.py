@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app import branch_edit, branch_tree, cache, inspection, state, waiting
-from app.branch_tree import Grove
+from app import cache, state, waiting
+from app.inspect import branch_edit, branch_tree, inspection
+from app.inspect.branch_tree import Grove
 from app.text import as_code, as_plain, as_sentence
 from vimpo_core.measure import branches
 from vimpo_core.service import scoring
