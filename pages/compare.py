@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from app import comparison, routes
+from app import routes
+from app.compare import comparison
 from app.components.compare_view import compare_view
 from app.components.link_table import link_table
 from app.text import as_plain, as_sentence

@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from app import routes, run_table, training
+from app import routes
+from app.runs import run_table
 from app.text import as_sentence
+from app.train import training
 from vimpo_core.runs.folder import LONGEST_NAME
 
 TICK_SECONDS = 2.0

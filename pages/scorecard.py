@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from app import cache, routes, scorecards
+from app import cache, routes
 from app.inspect import inspection
+from app.scorecard import scorecards
 from app.scorecard.instructive_list import instructive_list
 from app.scorecard.scorecard_figure import scorecard_figure, table
 from app.text import as_sentence

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from app import example, routes
+from app import routes
 from app.components.aligned_strips import aligned_strips
+from app.start import example
 
 
 def main():

@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from app import routes, settings_form, tours, training
+from app import routes, tours
 from app.components.live_curves import live_curves
 from app.components.solutions import solutions
 from app.text import as_sentence
+from app.train import settings_form, training
 from vimpo_core.types import RunState
 
 TICK_SECONDS = 0.5

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import tree_lab
+from app.tree import tree_lab
 
 
 def main():

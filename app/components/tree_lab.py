@@ -25,7 +25,7 @@ def tree_lab(payload: dict, *, key: str, on_change: Callable[[], None]) -> None:
     """Draw the lab.
 
     Args:
-        payload: from `tree_lab.tree_payload`, with what app/tree_lab.py adds.
+        payload: from `tree_lab.tree_payload`, with what app/tree/tree_lab.py adds.
         key: the session-state key; `st.session_state[key]["view"]` is what the browser asks for: {"n": int, the number
             of the question, "has": the version of the frames it holds, and the names that changed}.
         on_change: called after it asked.

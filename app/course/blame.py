@@ -9,10 +9,11 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from app import example, push_and_reading, routes
+from app import routes
 from app.components.aligned_strips import Row, aligned_strips, chosen_token
 from app.course import asking, bundled
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
+from app.start import example, push_and_reading
 from app.text import as_code, as_plain, signed
 from vimpo_core.measure import scorecard
 from vimpo_core.runs.folder import RunSummary

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import routes, training
+from app import routes
 from app.course.interval_plot import Interval, interval_plot
 from app.course.lesson import TEXT_WIDTH, Control, Lesson, Option, Plan, Question, symbol
 from app.text import as_plain, as_sentence
+from app.train import training
 from app.words import verdicts
 from app.words.verdicts import SOURCES, Match
 from vimpo_core.config import TrainConfig

@@ -9,8 +9,8 @@ import streamlit as st
 
 from app import cache, routes
 from app.inspect.inspection import Source
-from app.settings_form import Field, draw_field, is_read, remarks, show_remark
 from app.text import as_plain, as_sentence
+from app.train.settings_form import Field, draw_field, is_read, remarks, show_remark
 from vimpo_core.config import setting
 from vimpo_core.runs import forks
 from vimpo_core.runs.folder import RunsDir

@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pytest
 
-from app import training
 from app.course import anchored, bundled, identity, worth
+from app.train import training
 from app.words import verdicts
 from tests.pages.opening import again, one, open_page, payload_with, payloads, press, widget, words
 from vimpo_core.runs.folder import RunsDir

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import streamlit as st
 
-from app import cache, comparison
+from app import cache
+from app.compare import comparison
 from app.components.compare_view import arm_styles
 from app.components.hues import DASHES, MARKERS, SHADES
 from tests.pages.opening import again, one, open_inspect, open_page, payload_with, press, widget, words

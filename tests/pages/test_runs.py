@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from app import run_table
+from app.runs import run_table
 from tests.pages.opening import open_page, words
 from tests.support.fakes import make_fake_run
 from vimpo_core.config import TrainConfig

@@ -2,9 +2,10 @@
 
 import pytest
 
-from app import live, training
+from app import live
 from app.live import Sight
-from app.training import Job
+from app.train import training
+from app.train.training import Job
 from tests.pages.opening import open_page, words
 from tests.support.fakes import FakeTrainer, make_fake_run
 from vimpo_core.config import TrainConfig

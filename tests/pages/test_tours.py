@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from app import tours, training
+from app import tours
+from app.train import training
 from tests.pages.opening import again, one, open_inspect, open_page, payload_with, press, widget
 from tests.support.fakes import make_fake_run
 from vimpo_core.types import RunState

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 from playwright.sync_api import expect
 
-from app import cache, training
+from app import cache
 from app.components.solutions import StepSolutions
+from app.train import training
 from tests.pages.opening import open_page, payloads, widget, words
 from tests.support.browser import serving, visiting
 from tests.support.fakes import FakeTrainer, make_fake_run

@@ -4,8 +4,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app import tree_lab, tree_link
-from app.tree_link import Lab
+from app.tree import tree_lab, tree_link
+from app.tree.tree_link import Lab
 from tests.pages.opening import Address, again, one, open_page, payload_with, words
 from vimpo_core.tree.tree_lab import TreeSettings
 
@@ -147,7 +147,7 @@ def test_frames_are_not_sent_again_to_a_browser_that_has_them():
 
 
 def embedded():
-    from app import tree_lab
+    from app.tree import tree_lab
 
     tree_lab.show(locked=frozenset({"seed", "beta", "reset"}))
 

@@ -685,7 +685,7 @@ function select(view, node, index) {
   showTerms(view);
 }
 
-// Four leaves a hexadecimal digit, as app/tree_link.py reads them.
+// Four leaves a hexadecimal digit, as app/tree/tree_link.py reads them.
 function toggle(view, node) {
   const { data } = view;
   const leaf = node - firstLeaf(data);

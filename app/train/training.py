@@ -11,7 +11,7 @@ from app import cache, live
 from app.components.live_curves import ALGORITHM_NAMES
 from app.components.solutions import StepSolutions
 from app.live import Sight
-from app.settings_form import is_read
+from app.train.settings_form import is_read
 from vimpo_core.config import TrainConfig, flips_text
 from vimpo_core.files import in_words
 from vimpo_core.metrics import validation_problems

@@ -9,7 +9,7 @@ import streamlit as st
 from app import cache, live, state
 from app.inspect.inspection import BUNDLED
 from app.live import Sight
-from app.training import RESUMABLE, plain, runs_dir, state_line
+from app.train.training import RESUMABLE, plain, runs_dir, state_line
 from vimpo_core.config import flips_text
 from vimpo_core.files import in_words
 from vimpo_core.measure.comparison import setting_text

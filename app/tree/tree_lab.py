@@ -6,10 +6,11 @@ from functools import lru_cache
 
 import streamlit as st
 
-from app import state, tree_link
+from app import state
 from app.components.tree_lab import tree_lab
 from app.text import as_sentence
-from app.tree_link import Lab
+from app.tree import tree_link
+from app.tree.tree_link import Lab
 from vimpo_core.tree import tree_lab as tree_views
 from vimpo_core.tree.tree_lab import TreeSettings
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from app import cache, push_and_reading
+from app import cache
 from app.components.aligned_strips import Row
+from app.start import push_and_reading
 from app.text import as_code, as_plain, signed
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.solutions import picks

@@ -1,0 +1,1 @@
+"""The Runs page: one entry a run."""

@@ -1,0 +1,1 @@
+"""The Tree lab page: its address, its numbers and its words."""
