@@ -6,7 +6,8 @@ import re
 
 import streamlit as st
 
-from app.course import blame, bundled
+from app.course import bundled
+from app.course.chapters import blame
 from app.course.lesson import TEXT_WIDTH, filled
 from app.text import as_plain
 from app.words import verdicts

@@ -5,9 +5,10 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
-from app import failures as failures_view
-from app import levers as levers_view
-from app.course import chapters, goes_wrong, worth
+from app.course import chapters
+from app.course.chapters import goes_wrong, worth
+from app.course.widgets import failures as failures_view
+from app.course.widgets import levers as levers_view
 from app.words import verdicts
 from tests.pages.opening import again, open_page, payload_with, press, widget, words
 from tests.support.fakes import make_fake_run

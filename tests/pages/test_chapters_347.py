@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pytest
 
-from app.course import anchored, bundled, identity, worth
+from app.course import bundled
+from app.course.chapters import anchored, identity, worth
 from app.train import training
 from app.words import verdicts
 from tests.pages.opening import again, one, open_page, payload_with, payloads, press, widget, words

@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pytest
 
-from app.course import bundled, chapters, pair, progress
+from app.course import bundled, chapters, progress
+from app.course.chapters import pair
 from app.course.lesson import Option, Question, filled, text_of
 from app.course.link import lock_of
 from tests.pages.opening import (
@@ -169,7 +170,7 @@ def test_chapter_1_of_the_grpo_run_says_which_rule_trained_it():
 
 
 def test_chapter_1_says_who_is_ahead_over_the_step_as_counted():
-    from app.course import blame as chapter
+    from app.course.chapters import blame as chapter
 
     at = blame(learn(chapter=1), 0)
     counts = chapter.counts(first_run())
@@ -203,7 +204,7 @@ def test_all_answers_are_forgotten_for_the_next_person():
 
 
 def _trace():
-    from app.course import blame as chapter
+    from app.course.chapters import blame as chapter
 
     return chapter._case(first_run(), 1).trace
 

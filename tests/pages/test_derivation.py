@@ -11,9 +11,9 @@ PROVED, REFUTED = "sympy: the difference is exactly 0", "sympy: the difference i
 
 
 def page():
-    from app import derivation
     from app.course.lesson import Lesson
     from app.course.link import current
+    from app.course.widgets import derivation
 
     lesson = Lesson(None, None, current())
     derivation.show(*[lesson.control(control) for control in derivation.CONTROLS])

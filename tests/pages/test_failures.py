@@ -5,8 +5,8 @@ from concurrent.futures import Future
 
 import pytest
 
-from app import failures as failures_view
 from app.course import chapters
+from app.course.widgets import failures as failures_view
 from tests.pages.opening import again, open_page, press, widget, words
 
 NUMBER = next(chapter.number for chapter in chapters.ALL if chapter.key == "goes_wrong")

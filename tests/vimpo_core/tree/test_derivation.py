@@ -165,7 +165,7 @@ def test_the_derivation_forks_into_both_branches_after_shared_steps():
 
 
 def test_sympy_stays_out_of_the_web_process_until_a_derivation_is_shown():
-    program = "import sys, app.derivation; sys.exit('sympy' in sys.modules)"
+    program = "import sys, app.course.widgets.derivation; sys.exit('sympy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

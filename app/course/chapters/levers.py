@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import levers, routes
+from app import routes
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
+from app.course.widgets import levers
 from vimpo_core.labs.levers import ACTOR_COEFS, BETAS, LEARNING_RATES, PROMPTS, SAMPLES
 
 FIRST = Question(

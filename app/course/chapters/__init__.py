@@ -1,4 +1,4 @@
-"""The seven chapters in order. A chapter's text, questions and widget stand in app/course/<key>.py."""
+"""The seven chapters in order. A chapter's text, questions and widget stand in app/course/chapters/<key>.py."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Chapter:
 
     @property
     def module(self) -> ModuleType:
-        return import_module(f"app.course.{self.key}")
+        return import_module(f"app.course.chapters.{self.key}")
 
     @property
     def questions(self) -> tuple[Question, ...]:
@@ -55,7 +55,7 @@ ALL = (
 
 def chapters() -> tuple[Chapter, ...]:
     """The chapters that are there."""
-    return tuple(chapter for chapter in ALL if find_spec(f"app.course.{chapter.key}"))
+    return tuple(chapter for chapter in ALL if find_spec(f"app.course.chapters.{chapter.key}"))
 
 
 def after(chapter: Chapter) -> Chapter | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import derivation, routes
+from app import routes
 from app.course.lesson import Lesson, Option, Plan, Question, symbol
+from app.course.widgets import derivation
 from vimpo_core.tree import tree_lab
 from vimpo_core.tree.two_optima import example, two_optima
 from vimpo_core.views.lessons import descents, group_end

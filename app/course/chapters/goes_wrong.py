@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import failures, routes
+from app import routes
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
+from app.course.widgets import failures
 from vimpo_core.labs.failures import (
     FAILURES,
     FLAT_BETA,

@@ -1,0 +1,1 @@
+"""What chapters show and work with: the derivation, the two levers, the failures."""
