@@ -36,9 +36,11 @@ from vimpo_core.paths import (
     default_runs_dir,
     whole_model,
 )
+from vimpo_core.runs import snapshots
 from vimpo_core.runs.folder import ACTIVE, RunsDir, left_alone
 from vimpo_core.runs.forks import OPTIMIZERS, steps_to_replay
 from vimpo_core.runs.run_bin import Deleted
+from vimpo_core.service import truth_report
 from vimpo_core.types import RUN_STATE_ADVICE, RunState
 
 _LOOK_SECONDS = 0.5
@@ -376,7 +378,7 @@ def _score(arguments) -> int:
     from vimpo_core.service.scoring import score_solution
 
     store = reports.find_run(arguments.runs_dir, arguments.run_id)
-    step = reports.newest_snapshot(store) if arguments.step is None else arguments.step
+    step = snapshots.newest_snapshot(store) if arguments.step is None else arguments.step
     config = store.config().at(step)
     beta = config.beta if arguments.beta is None else dataclasses.replace(config, beta=arguments.beta).beta
     (trace,) = score_solution(store.run_dir, step, arguments.prompt, arguments.solution)
@@ -404,7 +406,7 @@ def _truth(arguments) -> int:
             bar.total = total
             bar.update(done - bar.n)
 
-        report = reports.truth_report(store, arguments.step, **options, on_progress=show)
+        report = truth_report.truth_report(store, arguments.step, **options, on_progress=show)
     is_usual = arguments.runs_dir == default_runs_dir() or store.run_dir.parent == DEMOS
     report["command"] = truth_command(report, "" if is_usual else str(arguments.runs_dir))
     if arguments.json:

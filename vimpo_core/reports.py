@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 
 from vimpo_core import credit
+from vimpo_core.runs.snapshots import newest_snapshot
 from vimpo_core.runs.store import RunStore
 from vimpo_core.types import CreditTrace
 
@@ -32,7 +32,7 @@ def evaluate_run(
     """
     from vimpo_core.lm import models
     from vimpo_core.measure import evaluate
-    from vimpo_core.service.scoring import load_snapshot
+    from vimpo_core.runs.snapshots import load_snapshot
     from vimpo_core.tasks.chain import ChainTask
 
     if prompts < 1:
@@ -51,14 +51,6 @@ def evaluate_run(
     for how, share in found.items():
         report |= {f"{how}_accuracy": share.mean, f"{how}_low": share.low, f"{how}_high": share.high}
     return report
-
-
-def newest_snapshot(store: RunStore) -> int:
-    """The last step with a stored adapter. Raises ValueError if there is none."""
-    steps = store.snapshot_steps()
-    if not steps:
-        raise ValueError(f"run {store.run_id} has no adapter stored yet. Train it for at least one step.")
-    return steps[-1]
 
 
 def training_report(
@@ -122,89 +114,6 @@ def solution_report(trace: CreditTrace, beta: float, run_id: str) -> dict:
         "first_wrong": trace.first_wrong,
         "tokens": tokens,
     }
-
-
-def truth_report(
-    store: RunStore,
-    step: int | None = None,
-    which: str = "fixed",
-    solutions: int = 64,
-    rollouts: int = 64,
-    seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> dict:
-    """How right a snapshot's credit is on one of `scorecard.SETS`, as JSON. Imports torch.
-
-    Signals look for the first wrong token of `n_solutions` wrong solutions, `mean_tokens` long; `gini` and `effective_tokens`
-    say on how few of their tokens each lies (`scorecard.Concentration`). Pearson and RMSE compare the credit of
-    `n_compared` solutions, right and wrong, with Monte Carlo. Intervals are 95%, by bootstrap over solutions; null where
-    a number is not defined, such as the correlation of credit that is 0 everywhere (step 0). `lead_of_implied`: the
-    implied advantage minus each other signal on the same solutions. `instructive`: see that module.
-
-    Args:
-        step: a snapshot step; None takes the newest.
-        rollouts: tries from every prefix. seed: of the sampled solutions, the rollouts and the bootstrap.
-        on_progress: called with (rollouts done, rollouts).
-
-    Raises:
-        ValueError: no such snapshot (those that exist are named), an unknown set, or a number below 1.
-    """
-    from vimpo_core.measure import instructive, scorecard, solution_sets
-    from vimpo_core.service.scoring import load_snapshot
-    from vimpo_core.tasks.chain import ChainTask
-
-    step = newest_snapshot(store) if step is None else step
-    config = store.config().at(step)
-    policy, task = load_snapshot(store.run_dir, step), ChainTask(config.operands)
-    chosen = solution_sets.solution_set(policy, task, which, solutions, seed, step)
-    truths = solution_sets.policy_values(policy, task, chosen.mixed, rollouts, seed, on_progress)
-    found = scorecard.localisation(chosen.wrong, config.beta, config.gae_lambda, seed)
-    spread = scorecard.concentration(chosen.wrong, config.beta, config.gae_lambda, seed)
-    lead = scorecard.lead_of_implied(chosen.wrong, config.beta, config.gae_lambda, seed)
-    agreed = scorecard.agreement(chosen.mixed, truths, config.beta, seed)
-    report = {
-        "run_id": store.run_id,
-        "algorithm": config.algorithm,
-        "step": step,
-        "set": which,
-        "beta": config.beta,
-        "gae_lambda": config.gae_lambda,
-        "n_solutions": len(chosen.wrong),
-        "n_compared": agreed.solutions,
-        "solutions": solutions,
-        "rollouts": rollouts,
-        "seed": seed,
-        "reward_noise": config.reward_noise,
-        "reward_noise_unit": config.reward_noise_unit,
-        "signals": {
-            name: _with_bounds({k: getattr(signal, k) for k in ("top1", "top3", "auc")} | vars(spread[name]))
-            for name, signal in found.items()
-        },
-        "mean_tokens": mean_length(chosen.wrong),
-        "lead_of_implied": {
-            name: _with_bounds({k: getattr(ahead, k) for k in ("top1", "top3", "auc")})
-            for name, ahead in lead.items()
-        },
-        "instructive": instructive.instructive(chosen.wrong, config.beta, config.gae_lambda, seed),
-    }
-    names = ("pearson_advantage", "value_rmse", "constant_rmse", "start_rmse", "rmse_reduction")
-    report |= _with_bounds({name: getattr(agreed, name) for name in names})
-    return report | {"monte_carlo_rmse": agreed.monte_carlo_rmse}
-
-
-def mean_length(traces: list[CreditTrace]) -> float | None:
-    """Tokens a solution, None where there is no solution."""
-    return sum(len(t.ids) for t in traces) / len(traces) if traces else None
-
-
-def _with_bounds(measured: dict) -> dict:
-    """name, name_low and name_high of each; None where not finite."""
-    flat = {
-        f"{name}{end}": value
-        for name, m in measured.items()
-        for end, value in (("", m.mean), ("_low", m.low), ("_high", m.high))
-    }
-    return {name: value if math.isfinite(value) else None for name, value in flat.items()}
 
 
 def run_line(run) -> dict:

@@ -8,7 +8,6 @@ adapter and the optimizer alone, and a resumed run repeats the undisturbed one b
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 import random
 import time
@@ -21,13 +20,14 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.learning import critic, objective, vine
 from vimpo_core.learning.critic import CriticLearner
 from vimpo_core.learning.objective import Experience
-from vimpo_core.lm import model_trial, models, sampler, scores
+from vimpo_core.lm import model_trial, models, scores
+from vimpo_core.lm.attempts import attempt
 from vimpo_core.lm.traces import make_traces
 from vimpo_core.measure.evaluate import accuracies
 from vimpo_core.rules import RULES
-from vimpo_core.runs.store import StepRecord
+from vimpo_core.seeds import derived_seed
 from vimpo_core.tasks.chain import ChainTask
-from vimpo_core.types import Diverged, Problem, Rollout, Verdict
+from vimpo_core.types import Diverged, Problem, Rollout, StepRecord, Verdict
 
 TOP_K = 3
 """Alternatives of policy and of reference that are recorded with a snapshot step."""
@@ -132,7 +132,21 @@ class Trainer:
 
         self.next_step = step + 1
         keeps_collision = "collision" in self.extras or self._keeps_snapshot(step)
-        traces = make_traces(self.policy, self.task, step, experience, keeps_collision)
+        traces = make_traces(
+            self.policy,
+            self.task,
+            step,
+            (experience.problems, experience.rollouts, experience.verdicts),
+            experience.scores,
+            experience.rewards,
+            experience.group_ids,
+            experience.reference_rate,
+            {
+                "critic_values": experience.critic_values,
+                "mc_values": experience.mc_values,
+                "collision": experience.scores.collision if keeps_collision else None,
+            },
+        )
         resume_state = self._resume_state()
         tokens = int(experience.batch.completion_mask.sum())
         elapsed = time.monotonic() - wall
@@ -241,8 +255,8 @@ class Trainer:
     def _sample_groups(self, model, step, again, count) -> list[Group]:
         config, size = self.config, self.config.group_size
         problems = self.task.problems(f"{config.seed}/train/{step}{again}", "train", count)
-        rollouts, verdicts = self._solutions(
-            model, problems, size, derived_seed(config.seed, step, f"rollouts{again}")
+        rollouts, verdicts = attempt(
+            self.policy, model, self.task, problems, size, derived_seed(config.seed, step, f"rollouts{again}")
         )
         unit = size if config.reward_noise_unit == "group" else 1
         rewards = flipped(
@@ -253,25 +267,6 @@ class Trainer:
             for problem, at in zip(problems, range(0, len(rollouts), size), strict=True)
         ]
 
-    def _solutions(self, model, problems, size, seed) -> tuple[list[Rollout], list[Verdict]]:
-        """`size` solutions to each problem, and what the verifier makes of them."""
-        policy = self.policy
-        rollouts = sampler.sample(
-            model,
-            [models.encode_prompt(policy, p.prompt) for p in problems],
-            size,
-            self.task.max_new_tokens,
-            policy.end_ids,
-            policy.pad_id,
-            seed=seed,
-        )
-        return rollouts, [
-            self.task.verify(
-                problems[i // size], models.completion_text(policy, r.ids, self.task.end), r.finish_reason
-            )
-            for i, r in enumerate(rollouts)
-        ]
-
     def _reference_rates(self, step, groups) -> tuple[list[float], int]:
         """The reference's success rate on each group's problem, and how many tokens were sampled for it.
 
@@ -280,8 +275,10 @@ class Trainer:
         V* is that of the flipped rewards, whose spread lifts it (E exp(R/beta) is convex) above what fits their mean.
         """
         config, size = self.config, self.config.reference_rollouts
-        rollouts, verdicts = self._solutions(
+        rollouts, verdicts = attempt(
+            self.policy,
             models.reference(self.policy),
+            self.task,
             [group.problem for group in groups],
             size,
             derived_seed(config.seed, step, "reference"),
@@ -425,8 +422,3 @@ def flipped(rewards: list[float], share: float, seed: str, unit: int = 1) -> lis
     rng = random.Random(seed)
     draws = [rng.random() < share for _ in range(0, len(rewards), unit)]
     return [1 - r if draws[i // unit] else r for i, r in enumerate(rewards)]
-
-
-def derived_seed(seed: int, step: int, purpose: str) -> int:
-    """A 63-bit seed for one purpose at one step."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{step}/{purpose}".encode()).digest()[:8], "big") >> 1

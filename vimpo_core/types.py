@@ -164,3 +164,21 @@ RUN_STATE_ADVICE: dict[RunState, str] = {
 
 class Diverged(RuntimeError):
     """A loss or gradient stopped being finite. The message says which, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one step leaves behind; record n describes the policy after n updates.
+
+    metrics: deterministic floats, one a name; absent means not measured.
+    timings: cpu_seconds, wall_seconds, tokens_per_second: they differ from run to run.
+    traces: the solutions sampled at this step. resume_state: safetensors blob that step n+1 starts from; only the
+    newest is kept. snapshot: safetensors blob of the adapter, kept for ever, or None.
+    """
+
+    step: int
+    metrics: dict[str, float]
+    timings: dict[str, float]
+    traces: list[CreditTrace]
+    resume_state: bytes
+    snapshot: bytes | None = None

@@ -15,6 +15,7 @@ from app.text import as_code, as_plain, signed
 from vimpo_core.measure.truth import STAGES
 from vimpo_core.rules import RULES, SLOTS
 from vimpo_core.service import scoring
+from vimpo_core.service.progress import Progress
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.views import rule_diff as formula_diff
 from vimpo_core.views import rules_view as rule_views
@@ -185,7 +186,7 @@ def _send(scene: inspection.Scene, tries: int) -> None:
         )  # fmt: skip
         waiting.send(_REQUEST, asked, ask)
         return
-    progress = scoring.Progress()
+    progress = Progress()
     ask = partial(of.step_values, run_dir, scene.step, tries, progress, timeout=LIMIT_SECONDS)
     waiting.send(_REQUEST, asked, ask, share=progress.share)
 

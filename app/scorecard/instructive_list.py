@@ -11,7 +11,7 @@ from vimpo_core.views.credit_view import with_version
 
 
 def instructive_list(kind: str, report: dict, link: Callable[[dict], str], key: str) -> None:
-    """Draw the solutions of one of `KINDS` in a `reports.truth_report`; `link`: address of the page that opens one."""
+    """Draw the solutions of one of `KINDS` in a `truth_report.truth_report`; `link`: address of the page that opens one."""
     beta, entries = report["beta"], report["instructive"][kind]
     problems = [_problem(entry, report["algorithm"], link) for entry in entries]
     listed = {

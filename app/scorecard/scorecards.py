@@ -17,6 +17,7 @@ from vimpo_core.config import flips_text
 from vimpo_core.formats.reproduce import truth_command
 from vimpo_core.measure.scorecard import SETS
 from vimpo_core.service import kept_reports, scoring
+from vimpo_core.service.progress import Progress
 
 LIMIT_SECONDS = 900
 SIZES = (64, 256)
@@ -124,7 +125,7 @@ def _report(asked: Asked, source: Source, number: int) -> dict | None:
         return place[0]
     request = waiting.pending(_REQUEST)
     if request is None or request.asked != key:
-        progress = scoring.Progress()
+        progress = Progress()
         request = waiting.send(
             _REQUEST, key,
             lambda: scoring.scorecard_service().scorecard(run_dir, *options, progress=progress, timeout=LIMIT_SECONDS),

@@ -34,7 +34,7 @@ class Finding:
 
 
 def findings(report: dict) -> list[Finding]:
-    """The sentences for one `reports.truth_report`, warnings first, then where implied credit loses, wins, and neither."""
+    """The sentences for one `truth_report.truth_report`, warnings first, then where implied credit loses, wins, and neither."""
     found = [*_warnings(report)]
     if "implied_advantage" in report["signals"]:
         found += [

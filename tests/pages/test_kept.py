@@ -10,10 +10,10 @@ from app.components import live_curves, solutions
 from tests.support.fakes import make_fake_run
 from tests.support.real import small
 from vimpo_core.config import TrainConfig
-from vimpo_core.runs import worker
+from vimpo_core.runs import snapshots, worker
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.runs.store import RunStore
-from vimpo_core.service import film, rule_needs, scoring
+from vimpo_core.service import film, outcomes, rule_needs, scoring
 from vimpo_core.tasks.chain import ChainTask
 
 PROMPT, SOLUTION = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
@@ -101,7 +101,7 @@ def test_the_scoring_process_asks_the_policy_of_the_run_that_is_there(tmp_path):
         ]
 
     def tries():
-        return scoring.kept_outcomes(scoring.identity(old.run_dir, 4), ChainTask(5), 0)
+        return outcomes.kept_outcomes(snapshots.identity(old.run_dir, 4), ChainTask(5), 0)
 
     before, tried = answers(old.run_dir), tries()
     wanted = answers(new.run_dir)

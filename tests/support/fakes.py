@@ -16,9 +16,8 @@ import numpy as np
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
-from vimpo_core.runs.store import StepRecord
 from vimpo_core.tasks.chain import ALPHABET, ChainTask, student_solution
-from vimpo_core.types import CreditTrace, Diverged, Problem, StopReason, TopK
+from vimpo_core.types import CreditTrace, Diverged, Problem, StepRecord, StopReason, TopK
 
 VOCABULARY = "_" + ALPHABET  # token 0 pads
 TOP_K = 2

@@ -14,7 +14,8 @@ from vimpo_core.learning import objective
 from vimpo_core.lm import models, scores
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
-from vimpo_core.trainer import Trainer, derived_seed, flipped, learning_rate
+from vimpo_core.seeds import derived_seed
+from vimpo_core.trainer import Trainer, flipped, learning_rate
 from vimpo_core.types import Diverged, RunState
 
 TOL = 1e-9
@@ -384,7 +385,7 @@ def poison(monkeypatch, at_call: int):
         value, metrics = real(*arguments)
         return (value * math.nan, metrics) if len(calls) == at_call else (value, metrics)
 
-    monkeypatch.setattr(trainer_module.algorithms, "loss", loss)
+    monkeypatch.setattr(trainer_module.objective, "loss", loss)
 
 
 def test_a_loss_that_is_not_finite_raises_diverged_and_moves_nothing(monkeypatch):

@@ -42,7 +42,7 @@ class Result:
     sampled, greedy: for each problem whether it was solved; the problems are the same for all runs of a task.
     evaluated_step: the snapshot that was measured; the last step, or an earlier one of a run that diverged.
     curves: metric -> [[steps], [values]]; None where a value was not finite.
-    credit: `reports.truth_report` of that snapshot. Seconds are of training alone; `started`, `ended` are seconds since 1970.
+    credit: `truth_report.truth_report` of that snapshot. Seconds are of training alone; `started`, `ended` are seconds since 1970.
     """
 
     run_id: str

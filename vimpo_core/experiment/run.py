@@ -14,9 +14,9 @@ from vimpo_core.experiment import results
 from vimpo_core.experiment.results import Measurement, Result
 from vimpo_core.runs import bases
 from vimpo_core.runs.folder import command_line
-from vimpo_core.runs.store import RunStore, StepRecord
+from vimpo_core.runs.store import RunStore
 from vimpo_core.runs.worker import MakeTrainer, Trains, drive, trainer_of
-from vimpo_core.types import RunState
+from vimpo_core.types import RunState, StepRecord
 
 LONGEST_WAIT = 60.0
 """Seconds for which a run waits until the process of a killed experiment has let go of it (it looks after every step)."""
@@ -169,20 +169,21 @@ def measured(store: RunStore, measurement: Measurement) -> dict:
     Samples, and the solutions whose credit is measured, are drawn with the run's own seed: arms of one seed share their
     draws, seeds do not. So what is averaged over seeds alone holds the noise of its solutions too.
     """
-    from vimpo_core import reports
     from vimpo_core.lm import models
     from vimpo_core.measure import evaluate
-    from vimpo_core.service.scoring import load_snapshot
+    from vimpo_core.runs import snapshots
+    from vimpo_core.runs.snapshots import load_snapshot
+    from vimpo_core.service import truth_report
     from vimpo_core.tasks.chain import ChainTask
 
-    config, step = store.config(), reports.newest_snapshot(store)
+    config, step = store.config(), snapshots.newest_snapshot(store)
     models.single_thread(config.threads)
     policy, task = load_snapshot(store.run_dir, step), ChainTask(config.operands)
     with models.merged(policy) as model:
         found = evaluate.outcomes(policy, model, task, measurement.split, measurement.prompts, config.seed)
     asked = measurement.credit
     credit = (
-        reports.truth_report(store, step, asked.set, asked.solutions, asked.rollouts, config.seed)
+        truth_report.truth_report(store, step, asked.set, asked.solutions, asked.rollouts, config.seed)
         if asked
         else None
     )

@@ -75,7 +75,7 @@ def export_command(
 
 
 def truth_command(report: dict, runs_dir: str = "") -> str:
-    """Measure a scorecard again: `report` as `reports.truth_report` makes it; `runs_dir` if it is not the usual folder."""
+    """Measure a scorecard again: `report` as `truth_report.truth_report` makes it; `runs_dir` if it is not the usual folder."""
     which = f"--set {report['set']} --solutions {report['solutions']} --rollouts {report['rollouts']}"
     place = Place(report["run_id"], report["step"], is_recorded=False, has_snapshot=True, runs_dir=runs_dir)
     return _command("truth", place, which, f"--seed {report['seed']}")

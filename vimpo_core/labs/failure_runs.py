@@ -12,9 +12,8 @@ import torch
 from vimpo_core import credit, losses
 from vimpo_core.labs.failures import FAILURES, HEALTHY, Point
 from vimpo_core.lm import models, scores
-from vimpo_core.runs.store import StepRecord
 from vimpo_core.trainer import Trainer
-from vimpo_core.types import CreditTrace
+from vimpo_core.types import CreditTrace, StepRecord
 
 Tell = Callable[[Point], None]
 

@@ -19,7 +19,8 @@ import torch
 from vimpo_core import credit, losses
 from vimpo_core.config import TrainConfig
 from vimpo_core.labs.levers import GAE_LAMBDA, OPERANDS, PROMPTS, SAMPLES, Levers, Moment, Pressed
-from vimpo_core.lm import models, sampler, scores
+from vimpo_core.lm import models, scores
+from vimpo_core.lm.attempts import attempt
 from vimpo_core.lm.scores import Batch, Scores
 from vimpo_core.lm.traces import trace_of_text
 from vimpo_core.runs import bases
@@ -102,10 +103,9 @@ def sample_batch(number: int) -> _Sampled:
     while len(groups) < PROMPTS:
         groups += _mixed_groups(policy, task, f"levers/{number}/{tries}", seed=1000 * number + tries)
         tries += 1
-    problems, rollouts = zip(*[pair for group in groups[:PROMPTS] for pair in group], strict=True)
+    problems, rollouts, verdicts = zip(*[one for group in groups[:PROMPTS] for one in group], strict=True)
     batch = _batch_of(policy, rollouts)
     measured = scores.score(policy, batch)
-    verdicts = [_verdict(policy, task, p, r) for p, r in zip(problems, rollouts, strict=True)]
     rewards = torch.tensor([v.reward for v in verdicts])
     group_ids = torch.arange(PROMPTS).repeat_interleave(SAMPLES)
     baseline = credit.group_mean(rewards, group_ids).tolist()
@@ -120,29 +120,16 @@ def sample_batch(number: int) -> _Sampled:
 
 
 def _mixed_groups(policy, task, name, seed):
-    """Groups of (problem, rollout) whose rewards are not all the same."""
+    """Groups of (problem, rollout, verdict) whose rewards are not all the same."""
     problems = task.problems(name, "train", _CANDIDATES)
     with models.merged(policy) as model:
-        rollouts = sampler.sample(
-            model,
-            [models.encode_prompt(policy, p.prompt) for p in problems],
-            SAMPLES,
-            task.max_new_tokens,
-            policy.end_ids,
-            policy.pad_id,
-            seed=seed,
-        )
+        rollouts, verdicts = attempt(policy, model, task, problems, SAMPLES, seed)
     groups = []
     for i, problem in enumerate(problems):
-        group = rollouts[i * SAMPLES : (i + 1) * SAMPLES]
-        if len({_verdict(policy, task, problem, r).reward for r in group}) > 1:
-            groups.append([(problem, rollout) for rollout in group])
+        group = slice(i * SAMPLES, (i + 1) * SAMPLES)
+        if len({verdict.reward for verdict in verdicts[group]}) > 1:
+            groups.append([(problem, *one) for one in zip(rollouts[group], verdicts[group], strict=True)])
     return groups
-
-
-def _verdict(policy, task, problem, rollout):
-    written = models.completion_text(policy, rollout.ids, task.end)
-    return task.verify(problem, written, rollout.finish_reason)
 
 
 def _batch_of(policy, rollouts) -> Batch:

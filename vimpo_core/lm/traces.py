@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
 import numpy as np
+import torch
 
 from vimpo_core import credit
 from vimpo_core.lm import models
+from vimpo_core.lm.attempts import finish_of, judge
 from vimpo_core.lm.models import LanguageModel
+from vimpo_core.lm.scores import Scores
 from vimpo_core.tasks import Task
-from vimpo_core.types import CreditTrace, StopReason, TopK
+from vimpo_core.types import CreditTrace, Problem, Rollout, TopK, Verdict
 
 
 def make_traces(
-    policy: LanguageModel, task: Task, step: int, experience, with_collision: bool = False
+    policy: LanguageModel,
+    task: Task,
+    step: int,
+    attempts: tuple[Sequence[Problem], Sequence[Rollout], Sequence[Verdict]],
+    measured: Scores,
+    rewards: torch.Tensor,
+    group_ids: torch.Tensor,
+    reference_rate: torch.Tensor | None = None,
+    extra: Mapping[str, torch.Tensor | None] = MappingProxyType({}),
 ) -> list[CreditTrace]:
-    """One trace a rollout of `experience` (algorithms.Experience), in its order; with sum pi^2 where asked for."""
-    arrays, topk = _arrays(experience.scores)
-    baseline = credit.group_mean(experience.rewards, experience.group_ids).tolist()
-    rewards, group_ids = experience.rewards.tolist(), experience.group_ids.tolist()
+    """One trace a rollout, in order.
+
+    Args:
+        attempts: problems, rollouts and verdicts, one a row; measured: their scores, [B, T].
+        rewards: [B], as the trainer saw them, flips included; group_ids: int [B], rows of a group together.
+        reference_rate: [B], the reference's success rate on each row's problem, where it was tried.
+        extra: further arrays of a trace by name, [B, T] or [B, T+1]; None: not measured.
+    """
+    arrays, topk = _arrays(measured)
+    baseline = credit.group_mean(rewards, group_ids).tolist()
+    rewards, group_ids = rewards.tolist(), group_ids.tolist()
     extra = {
-        name: (array.detach().cpu().numpy().astype(np.float32), more)
-        for name, array, more in (
-            ("critic_values", experience.critic_values, 0),
-            ("mc_values", experience.mc_values, 1),
-            ("collision", experience.scores.collision if with_collision else None, 0),
-        )
+        name: (array.detach().cpu().numpy().astype(np.float32), array.shape[1] - measured.logprobs.shape[1])
+        for name, array in extra.items()
         if array is not None
     }
-    rates = None if experience.reference_rate is None else experience.reference_rate.tolist()
+    rates = None if reference_rate is None else reference_rate.tolist()
     traces = []
-    for row, (problem, rollout, verdict) in enumerate(
-        zip(experience.problems, experience.rollouts, experience.verdicts, strict=True)
-    ):
+    for row, (problem, rollout, verdict) in enumerate(zip(*attempts, strict=True)):
         length, text = len(rollout.ids), models.token_texts(policy, rollout.ids)
         traces.append(
             CreditTrace(
@@ -62,8 +77,8 @@ def trace_of_text(policy: LanguageModel, task: Task, step: int, problem, batch, 
     arrays, topk = _arrays(measured)
     ids = batch.completion_ids[0].tolist()
     text = models.token_texts(policy, ids)
-    finish = StopReason.EOS if ids[-1] in policy.end_ids else StopReason.LENGTH
-    verdict = task.verify(problem, models.completion_text(policy, ids, task.end), finish)
+    finish = finish_of(policy, ids)
+    verdict = judge(policy, task, problem, ids, finish)
     return CreditTrace(
         step=step,
         group_id=0,

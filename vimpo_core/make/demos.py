@@ -8,9 +8,10 @@ from pathlib import Path
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.measure.scorecard import SETS
-from vimpo_core.reports import training_report, truth_report
+from vimpo_core.reports import training_report
 from vimpo_core.runs.store import RunStore, is_run
 from vimpo_core.service import kept_reports, second_reading
+from vimpo_core.service.truth_report import truth_report
 from vimpo_core.types import RunState
 
 SEED = 0

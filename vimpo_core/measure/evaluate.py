@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vimpo_core.intervals import Share, wilson
-from vimpo_core.lm import models, sampler
+from vimpo_core.lm import sampler
+from vimpo_core.lm.attempts import attempt
 from vimpo_core.lm.models import LanguageModel
 from vimpo_core.tasks.chain import ChainTask, held_out
 
@@ -56,21 +57,17 @@ def outcomes(
         found[how] = []
         for start in range(0, len(problems), _ROWS):
             some = problems[start : start + _ROWS]
-            rollouts = sampler.sample(
+            _, verdicts = attempt(
+                policy,
                 model,
-                [models.encode_prompt(policy, p.prompt) for p in some],
+                task,
+                some,
                 1,
-                task.max_new_tokens,
-                policy.end_ids,
-                policy.pad_id,
                 seed,
                 greedy=how == "greedy",
                 uniforms=uniforms[start : start + _ROWS],
             )
-            found[how] += [
-                task.verify(p, models.completion_text(policy, r.ids, task.end), r.finish_reason).reward == 1
-                for p, r in zip(some, rollouts, strict=True)
-            ]
+            found[how] += [verdict.reward == 1 for verdict in verdicts]
             if told is not None:
                 told(sum(map(len, found.values())), 2 * len(problems))
     return found

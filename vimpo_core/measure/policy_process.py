@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from vimpo_core.lm import models, sampler, scores
+from vimpo_core.lm.attempts import judge
 from vimpo_core.lm.models import LanguageModel
 from vimpo_core.measure.truth import State, TokenIds, TokenProcess
 from vimpo_core.tasks import Task
-from vimpo_core.types import Problem, StopReason
+from vimpo_core.types import Problem
 
 _LOGITS = 2**24
 """Numbers of a chunk of logits: bounds memory, changes no result."""
@@ -32,9 +33,7 @@ def process_of(policy: LanguageModel, model, task: Task, problems: Sequence[Prob
     def reward(prompt: TokenIds, ids: TokenIds) -> float:
         # Most rollouts of a prefix end alike: read and verify each completion once.
         if (prompt, ids) not in judged:
-            finish = StopReason.EOS if ids and ids[-1] in policy.end_ids else StopReason.LENGTH
-            text = models.completion_text(policy, ids, task.end)
-            judged[prompt, ids] = task.verify(by_prompt[prompt], text, finish).reward
+            judged[prompt, ids] = judge(policy, task, by_prompt[prompt], ids).reward
         return judged[prompt, ids]
 
     def complete(states: list[State], uniforms: list[np.ndarray]) -> list[list[TokenIds]]:

@@ -18,16 +18,16 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from vimpo_core.learning.objective import Experience
-from vimpo_core.lm import models, sampler, scores
+from vimpo_core.lm import models, scores
+from vimpo_core.lm.attempts import attempt, judge
 from vimpo_core.lm.models import LanguageModel
 from vimpo_core.lm.traces import make_traces
 from vimpo_core.measure.policy_process import process_of
 from vimpo_core.measure.scorecard import SETS, is_localisable
 from vimpo_core.measure.truth import PrefixValues, State, monte_carlo_values
+from vimpo_core.seeds import derived_seed
 from vimpo_core.tasks.chain import held_out, with_drawn_separators
-from vimpo_core.trainer import derived_seed
-from vimpo_core.types import CreditTrace, Problem, Rollout
+from vimpo_core.types import CreditTrace, Problem, Rollout, Verdict
 
 PROBLEMS_PER_SOLUTION = 16
 """How many problems are tried for each wrong solution wanted; a policy that is right more often yields fewer."""
@@ -71,7 +71,7 @@ def solution_set(
         drawn = _draw(policy, models.reference(policy), task, f"reference/{seed}", solutions)
     if which == "style":
         rng = random.Random(f"style/{seed}")
-        drawn = [(problem, _restyled(policy, task, rollout, rng)) for problem, rollout in drawn]
+        drawn = [_restyled(policy, task, problem, rollout, rng) for problem, rollout, _ in drawn]
     traces = _scored(policy, task, step, drawn)
     return SolutionSet([t for t in traces if is_localisable(t)][:solutions], traces[:solutions])
 
@@ -95,61 +95,43 @@ def policy_values(
         )
 
 
-def _draw(policy, model, task, name, solutions) -> list[tuple[Problem, Rollout]]:
+def _draw(policy, model, task, name, solutions) -> list[tuple[Problem, Rollout, Verdict]]:
     """One solution a test problem, in turn, until enough of them are wrong at a known token."""
     problems = held_out(task, "test", PROBLEMS_PER_SOLUTION * solutions)
     drawn, wrong = [], 0
     for start in range(0, len(problems), _DRAWN_TOGETHER):
         some = problems[start : start + _DRAWN_TOGETHER]
-        rollouts = sampler.sample(
-            model,
-            [models.encode_prompt(policy, p.prompt) for p in some],
-            1,
-            task.max_new_tokens,
-            policy.end_ids,
-            policy.pad_id,
-            derived_seed(0, start, name),
-        )
-        drawn += zip(some, rollouts, strict=True)
-        wrong += sum(_is_wrong(policy, task, p, r) for p, r in zip(some, rollouts, strict=True))
+        rollouts, verdicts = attempt(policy, model, task, some, 1, derived_seed(0, start, name))
+        fresh = list(zip(some, rollouts, verdicts, strict=True))
+        drawn += fresh
+        wrong += sum(_is_wrong(policy, task, *one) for one in fresh)
         if wrong >= solutions:
             break
     return drawn
 
 
-def _is_wrong(policy, task, problem, rollout) -> bool:
+def _is_wrong(policy, task, problem, rollout, verdict) -> bool:
     text = models.completion_text(policy, rollout.ids, task.end)
-    is_right = task.verify(problem, text, rollout.finish_reason).reward == 1
-    return not is_right and task.first_wrong(problem, text) is not None
+    return verdict.reward != 1 and task.first_wrong(problem, text) is not None
 
 
-def _restyled(policy, task, rollout, rng) -> Rollout:
+def _restyled(policy, task, problem, rollout, rng) -> tuple[Problem, Rollout, Verdict]:
     text = with_drawn_separators(models.completion_text(policy, rollout.ids, task.end), rng)
-    return replace(rollout, ids=models.encode_completion(policy, text, task.end))
+    ids = models.encode_completion(policy, text, task.end)
+    return problem, replace(rollout, ids=ids), judge(policy, task, problem, ids, rollout.finish_reason)
 
 
 def _scored(policy, task, step, drawn) -> list[CreditTrace]:
-    problems, rollouts = map(list, zip(*drawn, strict=True))
+    problems, rollouts, verdicts = map(list, zip(*drawn, strict=True))
     batch = scores.make_batch(
         [r.prompt_ids for r in rollouts], [r.ids for r in rollouts], policy.pad_id, policy.device
     )
     measured = scores.score_in_chunks(policy, batch, _DRAWN_TOGETHER)
-    texts = [models.completion_text(policy, r.ids, task.end) for r in rollouts]
-    verdicts = [task.verify(p, t, r.finish_reason) for p, t, r in zip(problems, texts, rollouts, strict=True)]
-    experience = Experience(
-        batch=batch,
-        scores=measured,
-        old_logprobs=measured.logprobs,
-        rewards=torch.tensor([v.reward for v in verdicts]),
-        group_ids=torch.arange(len(drawn)),
-        problems=problems,
-        rollouts=rollouts,
-        verdicts=verdicts,
-        token_budget=task.max_new_tokens,
-        tokens_sampled=sum(len(r.ids) for r in rollouts),
+    rewards = torch.tensor([v.reward for v in verdicts])
+    made = make_traces(
+        policy, task, step, (problems, rollouts, verdicts), measured, rewards, torch.arange(len(drawn))
     )
     # A group of one has no mean to speak of, and another policy than this one may have sampled the tokens.
     alone = {"group_mean_reward": float("nan"), "sampler_logprob": None}
     how = dict.fromkeys(("logprob", "ref_logprob", "kl", "entropy"), "recomputed")
-    provenance = {**how, "sampler_logprob": "missing"}
-    return [t.with_(**alone, provenance=provenance) for t in make_traces(policy, task, step, experience)]
+    return [t.with_(**alone, provenance={**how, "sampler_logprob": "missing"}) for t in made]

@@ -21,7 +21,8 @@ from typing import Literal
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import bases
-from vimpo_core.runs.store import RunStore, StepRecord
+from vimpo_core.runs.store import RunStore
+from vimpo_core.types import StepRecord
 
 Optimizer = Literal["replay", "fresh"]
 OPTIMIZERS: dict[str, str] = {

@@ -29,7 +29,7 @@ from vimpo_core import files
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import trace_rows
 from vimpo_core.runs.locks import exclusive, is_held
-from vimpo_core.types import SCHEMA_VERSION, CreditTrace, RunState
+from vimpo_core.types import SCHEMA_VERSION, CreditTrace, RunState, StepRecord
 
 DB_NAME = "run.db"
 LOCK_NAME = "run.lock"
@@ -101,24 +101,6 @@ def is_run(folder: Path) -> bool:
         return False
     is_sqlite, application_id = page.startswith(b"SQLite format 3\0"), int.from_bytes(page[68:72])
     return is_sqlite and (application_id == APPLICATION_ID or _OWN_TABLE in page)
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """What one step leaves behind; record n describes the policy after n updates.
-
-    metrics: deterministic floats, one a name; absent means not measured.
-    timings: cpu_seconds, wall_seconds, tokens_per_second: they differ from run to run.
-    traces: the solutions sampled at this step. resume_state: safetensors blob that step n+1 starts from; only the
-    newest is kept. snapshot: safetensors blob of the adapter, kept for ever, or None.
-    """
-
-    step: int
-    metrics: dict[str, float]
-    timings: dict[str, float]
-    traces: list[CreditTrace]
-    resume_state: bytes
-    snapshot: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from vimpo_core.runs.folder import WORKER_LOCK_NAME, WORKER_LOG_NAME, RunsDir
 from vimpo_core.runs.forks import Deviates, ForkTrainer
 from vimpo_core.runs.locks import LockedError, exclusive
 from vimpo_core.runs.queue import JobSummary
-from vimpo_core.runs.store import RunStore, StepRecord, StoreError, is_disk_full
-from vimpo_core.types import Diverged, RunState
+from vimpo_core.runs.store import RunStore, StoreError, is_disk_full
+from vimpo_core.types import Diverged, RunState, StepRecord
 
 PAUSE_POLL_SECONDS = 0.05
 """How often a paused job looks for its next command."""

@@ -38,7 +38,7 @@ def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...
     """
     from vimpo_core.lm import models, scores
     from vimpo_core.lm.traces import trace_of_text
-    from vimpo_core.service.scoring import read_request
+    from vimpo_core.service.requests import read_request
 
     store = RunStore.open(run_dir)
     steps = store.snapshot_steps()

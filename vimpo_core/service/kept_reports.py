@@ -20,14 +20,14 @@ from vimpo_core.runs.store import RunStore
 FILE = "truth.json"
 
 METHOD = 2
-"""Raise it whenever `reports.truth_report` measures something else, or the same in another way, and make the files again
+"""Raise it whenever `truth_report.truth_report` measures something else, or the same in another way, and make the files again
 (`make-demos --reports-only`). A test measures the small ones afresh and fails where this was forgotten."""
 
 _OPTIONS = ("step", "set", "solutions", "rollouts", "seed")
 
 
 def kept(run_dir: Path, step: int, which: str, solutions: int, rollouts: int, seed: int = 0) -> dict | None:
-    """The report that `reports.truth_report` would give, if it was kept and nothing it rests on has changed; else None."""
+    """The report that `truth_report.truth_report` would give, if it was kept and nothing it rests on has changed; else None."""
     report = _read(run_dir / FILE).get(_name(step, which, solutions, rollouts, seed))
     if report is None:
         return None

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from vimpo_core.measure.truth import State, monte_carlo_values
+from vimpo_core.runs import snapshots
 from vimpo_core.runs.bases import Origin
 from vimpo_core.runs.store import RunStore
-from vimpo_core.service import scoring
-from vimpo_core.service.scoring import Progress
+from vimpo_core.service import outcomes, requests
+from vimpo_core.service.progress import Progress
 from vimpo_core.types import CreditTrace
 
 _KEPT_CRITICS = 4
@@ -25,11 +26,12 @@ def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None 
     from vimpo_core.lm import models
     from vimpo_core.measure.policy_process import process_of
 
-    policy = scoring.load_snapshot(run_dir, step)
+    policy = snapshots.load_snapshot(run_dir, step)
     with RunStore.open(run_dir) as store:
         traces = store.traces(step)
     asked = [
-        scoring.read_request(policy, t.prompt_text, t.completion_text, tuple(map(int, t.ids))) for t in traces
+        requests.read_request(policy, t.prompt_text, t.completion_text, tuple(map(int, t.ids)))
+        for t in traces
     ]
     found: dict[int, np.ndarray] = {}
     with models.merged(policy) as model:
@@ -40,7 +42,7 @@ def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None 
                 process,
                 [State(tuple(asked[i][2]), tuple(asked[i][3])) for i in rows],
                 tries,
-                outcomes=scoring.kept_outcomes(scoring.identity(run_dir, step), task, 0),
+                outcomes=outcomes.kept_outcomes(snapshots.identity(run_dir, step), task, 0),
                 on_progress=progress and progress.tell,
             )
             found |= {i: one.value for i, one in zip(rows, values, strict=True)}
@@ -49,13 +51,13 @@ def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None 
 
 def with_critic(trace: CreditTrace, run_dir: Path | None, step: int) -> CreditTrace:
     """A scored trace with V_t by the run's own critic at that step; as it is where the run has none."""
-    critic = None if run_dir is None else _critic(*scoring.identity(run_dir, step))
+    critic = None if run_dir is None else _critic(*snapshots.identity(run_dir, step))
     if critic is None:
         return trace
     from vimpo_core.learning import critic as critics
     from vimpo_core.lm import scores
 
-    policy = scoring.load_snapshot(run_dir, step)
+    policy = snapshots.load_snapshot(run_dir, step)
     ids = [list(map(int, trace.ids))]
     batch = scores.make_batch([list(trace.prompt_ids)], ids, policy.pad_id, policy.device)
     values = critics.values_of(critic, critics.states_of(policy, batch), batch.completion_mask)
@@ -76,6 +78,6 @@ def _critic(run_dir: Path, step: int, origin: Origin):
         seed = store.config().seed
     if not state:
         return None
-    critic = critics.make_critic(scoring.load_snapshot(run_dir, step), seed)
+    critic = critics.make_critic(snapshots.load_snapshot(run_dir, step), seed)
     critics.load_critic(critic, state)
     return critic.eval()

@@ -6,37 +6,27 @@ it loaded. A request that outlives its time limit is killed with its process, an
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import os
-import tempfile
 from concurrent.futures import Future
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from vimpo_core.config import TrainConfig
-from vimpo_core.lm.model_files import context_length
 from vimpo_core.measure import branches
 from vimpo_core.measure.branches import Branch
 from vimpo_core.measure.checks import ExpectedDeltas
-from vimpo_core.measure.truth import Outcomes, PrefixValues, State, monte_carlo_values
+from vimpo_core.measure.truth import PrefixValues, State, monte_carlo_values
 from vimpo_core.runs import bases
+from vimpo_core.runs.snapshots import identity, load_snapshot
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service.helper_process import HelperProcess
-from vimpo_core.types import CreditTrace, StopReason
-
-MAX_SOLUTION_CHARACTERS = 2000
-"""Longer typed solutions are refused before anything is computed."""
+from vimpo_core.service.outcomes import kept_outcomes
+from vimpo_core.service.progress import Progress
+from vimpo_core.service.requests import read_request
+from vimpo_core.types import CreditTrace
 
 TOP_K = 5
 """Alternatives of policy and of reference that a scored branch keeps at each position."""
 
-_KEPT_POLICIES = 4
-_KEPT_OUTCOMES = 64
-"""Policies whose rollout outcomes are kept: more than the snapshots of a film strip."""
-_KEPT_PREFIXES = 5_000
-"""Prefixes of a policy whose outcomes are kept: some 3 MB at 256 rollouts."""
 _KEPT_SCORECARDS = 64
 
 
@@ -189,38 +179,13 @@ class ScoringService:
         """Measure how right a snapshot's credit is on a set of solutions; `progress` is told and tidied away.
 
         Returns:
-            A future of what `reports.truth_report` gives; arguments and errors as there, `cancel()` as in `score`.
+            A future of what `truth_report.truth_report` gives; arguments and errors as there, `cancel()` as in `score`.
         """
         request = (str(run_dir), step, which, solutions, rollouts, seed)
         return _tidied(self._pool.schedule(_scorecard, args=(request, progress), timeout=timeout), progress)
 
     def close(self) -> None:
         self._pool.close()
-
-
-class Progress:
-    """How far a request is, told by the service process and read in this one: a small file, gone when closed."""
-
-    def __init__(self):
-        handle, self._path = tempfile.mkstemp(prefix="vimpo-progress-")
-        os.close(handle)
-
-    def tell(self, done: int, total: int) -> None:
-        # "r+" makes no new file where nobody waits any more, and a reader never finds it empty.
-        with suppress(OSError), open(self._path, "r+", encoding="ascii") as file:
-            file.write(f"{done} {total}")
-            file.truncate()
-
-    def share(self) -> float:
-        """Share done, 0 to 1; 0 before anything was told."""
-        try:
-            done, total = map(int, Path(self._path).read_text(encoding="ascii").split())
-        except (OSError, ValueError):
-            return 0.0
-        return min(1.0, done / max(total, 1))
-
-    def close(self) -> None:
-        Path(self._path).unlink(missing_ok=True)
 
 
 def _tidied(future: Future, progress: Progress | None) -> Future:
@@ -336,11 +301,11 @@ def _scored(policy, task, step, problem, prompt_ids, ids, top_k) -> CreditTrace:
 
 def _judged(policy, task, problem, ids) -> branches.Judged:
     from vimpo_core.lm import models
+    from vimpo_core.lm.attempts import judge
     from vimpo_core.lm.traces import token_of_character
 
     written, text = models.completion_text(policy, ids, task.end), models.token_texts(policy, ids)
-    finish = StopReason.EOS if ids[-1] in policy.end_ids else StopReason.LENGTH
-    verdict = task.verify(problem, written, finish)
+    verdict = judge(policy, task, problem, ids)
     wrong = token_of_character(text, task.first_wrong(problem, written))
     return branches.Judged(text, verdict.reward, str(verdict.status), verdict.answer, wrong)
 
@@ -397,35 +362,6 @@ def _asked(run_dir, step, prompt, solution, ids=None):
     return policy, *read_request(policy, prompt, solution, ids)
 
 
-def read_request(policy, prompt: str, solution: str, ids: tuple[int, ...] | None = None):
-    """The task, problem, prompt ids and solution ids that a request means for a policy.
-
-    `ids`: the tokens of a solution that was sampled, which encoding its text might cut otherwise.
-    Raises ValueError, one sentence, if the request is a bad one. Imports torch.
-    """
-    from vimpo_core.lm.models import encode_completion, encode_prompt
-    from vimpo_core.tasks.chain import ChainTask, parse, problem_from
-
-    if not solution:
-        raise ValueError(
-            "the solution is empty: got 0 characters. Type at least one, ending with the end mark."
-        )
-    if len(solution) > MAX_SOLUTION_CHARACTERS:
-        raise ValueError(
-            f"the solution has {len(solution)} characters, the limit is {MAX_SOLUTION_CHARACTERS}. Shorten it."
-        )
-    problem = problem_from(prompt)
-    prompt_ids = encode_prompt(policy, problem.prompt, "problem")
-    ids = ids or encode_completion(policy, solution, ChainTask.end)
-    longest = context_length(policy.bare.config)
-    if longest is not None and len(prompt_ids) + len(ids) > longest:
-        raise ValueError(
-            f"problem and solution are {len(prompt_ids) + len(ids)} tokens, the model reads {longest}. Shorten the solution."
-        )
-    task = ChainTask(min(max(len(parse(problem.prompt[:-1])[0]), 3), 8))
-    return task, problem, prompt_ids, ids
-
-
 def _score(run_dir, step, prompt, solution, top_k, ids):
     return score_solution(run_dir and Path(run_dir), step, prompt, solution, top_k, ids)
 
@@ -459,7 +395,7 @@ _scorecards: dict[tuple, dict] = {}
 
 
 def _scorecard(request, progress):
-    from vimpo_core import reports
+    from vimpo_core.service import truth_report
 
     run_dir, *rest = request
     with RunStore.open(Path(run_dir)) as store:
@@ -468,56 +404,9 @@ def _scorecard(request, progress):
             if len(_scorecards) >= _KEPT_SCORECARDS:
                 _scorecards.clear()
             tell = progress.tell if progress else None
-            _scorecards[key] = reports.truth_report(store, *rest, on_progress=tell)
+            _scorecards[key] = truth_report.truth_report(store, *rest, on_progress=tell)
     return _scorecards[key]
-
-
-def kept_outcomes(who, task, seed) -> Outcomes:
-    """Where the outcomes of a policy's rollouts are kept, emptied when they have become too many."""
-    kept = _outcomes(who, task, seed)
-    if len(kept) > _KEPT_PREFIXES:
-        kept.clear()
-    return kept
-
-
-@functools.lru_cache(maxsize=_KEPT_OUTCOMES)
-def _outcomes(who, task, seed) -> Outcomes:
-    """Outcomes kept for one policy: a run's snapshot by its `identity`, or a reference by its source and that one's files."""
-    return {}
 
 
 def _warm_up():
     load_snapshot(None, 0)
-
-
-def identity(run_dir: Path | None, step: int) -> tuple:
-    """What a policy may be kept by: its run's folder and step, and where that run comes from (`bases.origin`)."""
-    if run_dir is None:
-        return None, step, bases.stamp("bundled")
-    return run_dir, step, bases.origin(RunStore.open(run_dir))
-
-
-def load_snapshot(run_dir: Path | None, step: int):
-    """The run's policy at a snapshot step; the untrained bundled one for None. Kept: a snapshot never changes.
-
-    Raises ValueError if the step has no snapshot, it is damaged, or the run was trained with another model than is there
-    now. Imports torch.
-    """
-    return _snapshot(*identity(run_dir, step))
-
-
-@functools.lru_cache(maxsize=_KEPT_POLICIES)
-def _snapshot(run_dir: Path | None, step: int, origin: tuple):
-    from vimpo_core.lm import models
-
-    models.single_thread()
-    if run_dir is None:
-        return models.load_policy(TrainConfig())
-    store = RunStore.open(run_dir)
-    policy = bases.load_policy(store)
-    tensors = models.from_bytes(store.snapshot(step))
-    models.set_policy(policy, tensors)
-    if models.part(tensors, models.REFERENCE):  # its own: what is known of p_ref elsewhere does not hold
-        source = f"reference of {run_dir} at step {step}, made {origin.created}"
-        return dataclasses.replace(policy, source=source)
-    return policy

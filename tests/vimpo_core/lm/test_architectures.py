@@ -14,9 +14,8 @@ from tests.support.tiny import REFUSED, RIGHT, save
 from vimpo_core.cli import main
 from vimpo_core.learning import critic
 from vimpo_core.lm import model_files, models, sampler, scores
-from vimpo_core.runs import worker
+from vimpo_core.runs import snapshots, worker
 from vimpo_core.runs.folder import RunsDir
-from vimpo_core.service import scoring
 from vimpo_core.service.scoring import score_solution
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.trainer import Trainer
@@ -169,7 +168,7 @@ def test_a_head_that_is_tied_is_not_missed_and_scores_stay(byte_level_model, tmp
     worker.main(runs.path)
     found = []
     for _ in range(2):
-        scoring._snapshot.cache_clear()  # as another process would load it
+        snapshots._snapshot.cache_clear()  # as another process would load it
         (trace,) = score_solution(runs.path / "vimpo-1", 1, PROMPTS[0], "9+2+9+42;11+9+42.")
         found.append((trace.logprob.tolist(), trace.ref_logprob.tolist()))
     assert found[0] == found[1]

@@ -18,7 +18,8 @@ from vimpo_core.lm.traces import token_of_character, trace_of_text
 from vimpo_core.reports import evaluate_run, solution_report
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
-from vimpo_core.service.scoring import load_snapshot, score_solution
+from vimpo_core.runs.snapshots import load_snapshot
+from vimpo_core.service.scoring import score_solution
 from vimpo_core.tasks.chain import ChainTask, problem_from
 from vimpo_core.trainer import Trainer
 from vimpo_core.types import RunState, StopReason

@@ -12,7 +12,8 @@ from vimpo_core.intervals import wilson_bounds
 from vimpo_core.lm import models
 from vimpo_core.measure import truth
 from vimpo_core.measure.truth import State, TokenProcess, monte_carlo_values
-from vimpo_core.service import scoring
+from vimpo_core.runs import snapshots
+from vimpo_core.service import outcomes, scoring
 from vimpo_core.tasks.chain import ChainTask, problem_from
 from vimpo_core.tree import tabular
 
@@ -422,7 +423,7 @@ def test_a_later_stage_keeps_the_rollouts_of_the_earlier_one(real_run):
         early, late = getattr(first, name), getattr(second, name)
         assert (early.rollouts, late.rollouts) == (16, 64)
         np.testing.assert_array_equal(early.outcomes, late.outcomes[:, :16])
-    kept = scoring.kept_outcomes(scoring.identity(real_run, 4), ChainTask(4), 0)
+    kept = outcomes.kept_outcomes(snapshots.identity(real_run, 4), ChainTask(4), 0)
     assert {len(o) for o in kept.values()} == {64}
     assert len(kept) == len(ANSWER)
     branch = scoring.solution_truth(real_run, 4, QUESTION, ANSWER[:7] + "19", 64)

@@ -14,10 +14,10 @@ from vimpo_core import cli, reports
 from vimpo_core.experiment import run as experiment_run
 from vimpo_core.experiment.results import Measurement
 from vimpo_core.paths import BUNDLED_MODEL, DEMOS
-from vimpo_core.runs import bases, worker
+from vimpo_core.runs import bases, snapshots, worker
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.runs.store import RunStore
-from vimpo_core.service import film, rule_needs, scoring
+from vimpo_core.service import film, rule_needs, scoring, truth_report
 from vimpo_core.types import RunState
 
 PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
@@ -77,7 +77,7 @@ USES = {
     "every rule": lambda run: rule_needs.step_values(run, STEP, 2),
     "film": lambda run: film.film_solution(run, PROMPT, SLIP),
     "eval": lambda run: reports.evaluate_run(RunStore.open(run), prompts=8),
-    "truth": lambda run: reports.truth_report(RunStore.open(run), solutions=2, rollouts=2),
+    "truth": lambda run: truth_report.truth_report(RunStore.open(run), solutions=2, rollouts=2),
 }
 
 
@@ -91,7 +91,7 @@ def test_the_sentence_has_both_fingerprints_and_says_what_to_do(runs):
     store = runs.open(RUN)
     was = store.header()["model"]["sha256"][:12]
     with pytest.raises(ValueError, match=rf"sha256 {was} then, [0-9a-f]{{12}} now.*Put the old model back"):
-        scoring.load_snapshot(store.run_dir, STEP)
+        snapshots.load_snapshot(store.run_dir, STEP)
 
 
 def test_what_was_recorded_can_still_be_read(runs):
@@ -133,11 +133,11 @@ def test_another_tokenizer_is_refused_even_with_the_same_weights(tmp_path):
 def test_a_policy_in_memory_does_not_outlive_its_base(tmp_path):
     base = shutil.copytree(BUNDLED_MODEL, tmp_path / "base")
     store = begun(RunsDir(tmp_path / "runs"), model=str(base))
-    kept = scoring.load_snapshot(store.run_dir, STEP)
-    assert scoring.load_snapshot(store.run_dir, STEP) is kept
+    kept = snapshots.load_snapshot(store.run_dir, STEP)
+    assert snapshots.load_snapshot(store.run_dir, STEP) is kept
     change_weights(base)
     with pytest.raises(ValueError, match="other base weights"):
-        scoring.load_snapshot(store.run_dir, STEP)
+        snapshots.load_snapshot(store.run_dir, STEP)
 
 
 def test_a_copy_of_the_base_under_another_time_stamp_is_the_same_base(tmp_path):
@@ -145,7 +145,7 @@ def test_a_copy_of_the_base_under_another_time_stamp_is_the_same_base(tmp_path):
     store = begun(RunsDir(tmp_path / "runs"), model=str(base))
     shutil.rmtree(base)
     shutil.copytree(BUNDLED_MODEL, base, copy_function=shutil.copy)
-    scoring.load_snapshot(store.run_dir, STEP)
+    snapshots.load_snapshot(store.run_dir, STEP)
 
 
 def test_an_experiment_is_not_mixed_from_two_networks(tmp_path):
@@ -184,14 +184,14 @@ def test_a_refreshed_reference_is_not_taken_for_the_base(tmp_path):
         == noted
         == RunStore.open(DEMOS / "grpo").header()["model"]["sha256"]
     )
-    scoring.load_snapshot(store.run_dir, 4)
+    snapshots.load_snapshot(store.run_dir, 4)
 
 
 def test_the_refreshed_fingerprint_of_an_older_run_is_no_reason_to_refuse_it(tmp_path):
     store = begun(RunsDir(tmp_path), refresh_every=1)
     with RunStore.open(store.run_dir, writable=True) as writable:
         writable.update_header({"model": {"id": "bundled", "sha256": "0" * 64, "lora_rank": 8}})
-    scoring.load_snapshot(store.run_dir, STEP)
+    snapshots.load_snapshot(store.run_dir, STEP)
     runs = RunsDir(tmp_path)
     config = dataclasses.replace(store.config(), refresh_every=0)
     worker.main(runs.path, only_job=runs.fork(store.run_id, STEP, config, "fresh"))

@@ -15,8 +15,8 @@ import pytest
 from tests.support.fakes import FakeTrainer, make_fake_run
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs.folder import RunsDir
-from vimpo_core.runs.store import RunStore, StepRecord, StoreError
-from vimpo_core.types import CreditTrace, RunState, StopReason
+from vimpo_core.runs.store import RunStore, StoreError
+from vimpo_core.types import CreditTrace, RunState, StepRecord, StopReason
 
 SMALL = TrainConfig(steps=4, prompts_per_step=2, group_size=4, snapshot_every=2)
 

@@ -7,9 +7,10 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from vimpo_core.runs.snapshots import load_snapshot
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service.film import film_solution
-from vimpo_core.service.scoring import ScoringService, load_snapshot, score_solution
+from vimpo_core.service.scoring import ScoringService, score_solution
 from vimpo_core.views import credit_view
 
 PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."

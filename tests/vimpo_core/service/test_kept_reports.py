@@ -13,9 +13,10 @@ from vimpo_core.make.demos import DEMOS, REPORT_SIZES
 from vimpo_core.measure.scorecard import SETS
 from vimpo_core.paths import BUNDLED_MODEL
 from vimpo_core.paths import DEMOS as BUNDLED
-from vimpo_core.reports import newest_snapshot, truth_report
+from vimpo_core.runs.snapshots import newest_snapshot
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service import kept_reports
+from vimpo_core.service.truth_report import truth_report
 
 ASKED = (10, "own", 256, 64, 0)
 REPORT = {"step": 10, "set": "own", "solutions": 256, "rollouts": 64, "seed": 0, "pearson_advantage": 0.25}

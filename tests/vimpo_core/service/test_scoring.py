@@ -13,13 +13,9 @@ import pytest
 
 from vimpo_core.paths import ROOT
 from vimpo_core.runs.store import RunStore
-from vimpo_core.service.scoring import (
-    MAX_SOLUTION_CHARACTERS,
-    Progress,
-    ScoringService,
-    score_solution,
-    scoring_service,
-)
+from vimpo_core.service.progress import Progress
+from vimpo_core.service.requests import MAX_SOLUTION_CHARACTERS
+from vimpo_core.service.scoring import ScoringService, score_solution, scoring_service
 
 PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
 
@@ -237,13 +233,13 @@ def test_progress_that_is_told_after_its_end_leaves_no_file_behind():
 
 
 def test_a_scorecard_in_the_process_is_the_command_line_one_with_progress(service, real_run):
-    from vimpo_core import reports
     from vimpo_core.runs.store import RunStore
+    from vimpo_core.service import truth_report
 
     progress = Progress()
     found = service.scorecard(real_run, 2, "fixed", 4, 4, progress=progress).result(timeout=120)
     with RunStore.open(real_run) as store:
-        assert found == reports.truth_report(store, 2, "fixed", 4, 4)
+        assert found == truth_report.truth_report(store, 2, "fixed", 4, 4)
     assert progress.share() == 0.0  # its file is gone
 
 

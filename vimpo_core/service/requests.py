@@ -1,0 +1,37 @@
+"""What a request means for a policy: its task, its problem and its tokens, or a sentence that says why not. torch is imported late."""
+
+from __future__ import annotations
+
+from vimpo_core.lm.model_files import context_length
+
+MAX_SOLUTION_CHARACTERS = 2000
+"""Longer typed solutions are refused before anything is computed."""
+
+
+def read_request(policy, prompt: str, solution: str, ids: tuple[int, ...] | None = None):
+    """The task, problem, prompt ids and solution ids that a request means for a policy.
+
+    `ids`: the tokens of a solution that was sampled, which encoding its text might cut otherwise.
+    Raises ValueError, one sentence, if the request is a bad one. Imports torch.
+    """
+    from vimpo_core.lm.models import encode_completion, encode_prompt
+    from vimpo_core.tasks.chain import ChainTask, parse, problem_from
+
+    if not solution:
+        raise ValueError(
+            "the solution is empty: got 0 characters. Type at least one, ending with the end mark."
+        )
+    if len(solution) > MAX_SOLUTION_CHARACTERS:
+        raise ValueError(
+            f"the solution has {len(solution)} characters, the limit is {MAX_SOLUTION_CHARACTERS}. Shorten it."
+        )
+    problem = problem_from(prompt)
+    prompt_ids = encode_prompt(policy, problem.prompt, "problem")
+    ids = ids or encode_completion(policy, solution, ChainTask.end)
+    longest = context_length(policy.bare.config)
+    if longest is not None and len(prompt_ids) + len(ids) > longest:
+        raise ValueError(
+            f"problem and solution are {len(prompt_ids) + len(ids)} tokens, the model reads {longest}. Shorten the solution."
+        )
+    task = ChainTask(min(max(len(parse(problem.prompt[:-1])[0]), 3), 8))
+    return task, problem, prompt_ids, ids
