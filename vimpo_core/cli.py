@@ -280,9 +280,9 @@ def _add_setting(parser, f, **changes) -> None:
 
 def _train(arguments) -> int:
     config = TrainConfig(**{f.name: getattr(arguments, f.name) for f in dataclasses.fields(TrainConfig)})
-    from vimpo_core.tasks.chain import typical_length
+    from vimpo_core.tasks.registry import task_of
 
-    for remark in advice(config, typical_length(config.operands)):
+    for remark in advice(config, task_of(config).typical_length):
         print(f"{remark.level}: {remark.text}", file=sys.stderr)
     from vimpo_core.lm import model_trial
 

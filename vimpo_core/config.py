@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from vimpo_core.tasks.registry import TASKS
+
 ALGORITHMS = (
     "vimpo",
     "grpo",
@@ -203,6 +205,9 @@ class TrainConfig:
         safe=(1, 4),
     )
     lora_rank: int = _setting(8, "Rank of the LoRA adapter that is trained.", low=1, high=64, safe=(4, 16))
+    task: str = _setting(
+        "chain", "What the model is asked: chain, arithmetic written step by step.", choices=tuple(TASKS)
+    )
     operands: int = _setting(
         5,
         "Numbers in each problem: more operands, longer solutions. The bundled reference knows 3 to 6.",

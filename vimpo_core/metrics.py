@@ -13,7 +13,7 @@ from typing import Literal
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.rules import RULES
-from vimpo_core.tasks.chain import ChainTask, held_out
+from vimpo_core.tasks.registry import held_out, task_of
 
 Row = Mapping[str, float | None]
 """One step as `RunStore.metrics` returns it: {"step": n, name: value}. Absent: not measured; None: not finite."""
@@ -167,7 +167,7 @@ def _early(config: TrainConfig, history: Sequence[Row]) -> bool:
 
 def validation_problems(config: TrainConfig) -> int:
     """How many held-out problems a measurement has: those asked for, or all there are."""
-    return len(held_out(ChainTask(config.operands), "validation", config.eval_prompts))
+    return len(held_out(task_of(config), "validation", config.eval_prompts))
 
 
 def _noise(share: float, count: int) -> float:

@@ -33,12 +33,12 @@ def evaluate_run(
     from vimpo_core.lm import models
     from vimpo_core.measure import evaluate
     from vimpo_core.runs.snapshots import load_snapshot
-    from vimpo_core.tasks.chain import ChainTask
+    from vimpo_core.tasks.registry import task_of
 
     if prompts < 1:
         raise ValueError(f"prompts must be at least 1, got {prompts}. Default: {TEST_PROMPTS}.")
     step = newest_snapshot(store) if step is None else step
-    policy, task = load_snapshot(store.run_dir, step), ChainTask(store.config().operands)
+    policy, task = load_snapshot(store.run_dir, step), task_of(store.config())
     with models.merged(policy) as model:
         found = evaluate.accuracies(policy, model, task, "test", prompts, seed, told)
     report = {

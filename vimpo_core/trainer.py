@@ -26,7 +26,7 @@ from vimpo_core.lm.traces import make_traces
 from vimpo_core.measure.evaluate import accuracies
 from vimpo_core.rules import RULES
 from vimpo_core.seeds import derived_seed
-from vimpo_core.tasks.chain import ChainTask
+from vimpo_core.tasks.registry import task_of
 from vimpo_core.types import Diverged, Problem, Rollout, StepRecord, Verdict
 
 TOP_K = 3
@@ -82,7 +82,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, resume_state: bytes | None = None):
         models.single_thread(config.threads)
         self.config = config
-        self.task = ChainTask(config.operands)
+        self.task = task_of(config)
         self.policy = models.load_policy(config)
         # Before anything else is put in: a refreshed reference takes the place of the base weights.
         self._base_sha256 = models.fingerprint(self.policy)

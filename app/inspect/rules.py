@@ -16,7 +16,7 @@ from vimpo_core.measure.truth import STAGES
 from vimpo_core.rules import RULES, SLOTS
 from vimpo_core.service import scoring
 from vimpo_core.service.progress import Progress
-from vimpo_core.tasks.chain import ChainTask
+from vimpo_core.tasks.registry import task_of
 from vimpo_core.views import rule_diff as formula_diff
 from vimpo_core.views import rules_view as rule_views
 from vimpo_core.views.rules_view import Batch, Judgement, RuleRow
@@ -95,7 +95,7 @@ def _judge(
     config, traces, step, beta, gae_lambda, values, is_typed=False
 ) -> tuple[Batch, dict[str, Judgement]]:
     read = rule_views.settings_at(config, step, beta, gae_lambda)
-    batch = rule_views.batch_of(traces, read, ChainTask(config.operands).max_new_tokens, is_typed, values)
+    batch = rule_views.batch_of(traces, read, task_of(config).max_new_tokens, is_typed, values)
     return batch, rule_views.judge(batch)
 
 

@@ -15,7 +15,7 @@ from vimpo_core.runs.folder import RunSummary
 from vimpo_core.service import second_reading
 from vimpo_core.service.second_reading import SecondReading
 from vimpo_core.solutions.visible_text import visible_text
-from vimpo_core.tasks.chain import ChainTask
+from vimpo_core.tasks.registry import task_of
 from vimpo_core.types import CreditTrace
 from vimpo_core.views import credit_view, rules_view
 
@@ -37,7 +37,7 @@ _KEPT = 64
 def pushes(folder: Path, run_id: str, created: str, step: int, index: int, _config) -> dict[str, np.ndarray]:
     """rule -> its push on each token of a solution, as Inspect's Every rule shows it at the run's own beta and lambda."""
     traces = cache.traces(folder, run_id, created, step)
-    batch = rules_view.batch_of(traces, _config.at(step), ChainTask(_config.operands).max_new_tokens)
+    batch = rules_view.batch_of(traces, _config.at(step), task_of(_config).max_new_tokens)
     judged = rules_view.judge(batch, _PUSHED)
     return {key: rules_view.of_solution(batch, one.push, index) for key, one in judged.items()}
 

@@ -11,7 +11,7 @@ import streamlit as st
 from app.text import as_plain, as_sentence
 from vimpo_core.config import Advice, TrainConfig, advice, setting
 from vimpo_core.rules import RULES
-from vimpo_core.tasks.chain import typical_length
+from vimpo_core.tasks.registry import task_of
 
 FIRST_CHOICE = ["vimpo", "grpo"]
 MOST_AT_ONCE = 4
@@ -250,8 +250,8 @@ def remarks(configs: list[TrainConfig], measured_lengths: Mapping[int, float]) -
     """Advice for all configs, each remark once, on settings that the form shows."""
     found: dict[tuple[str, str], Advice] = {}
     for config in configs:
-        length = measured_lengths.get(config.operands) or typical_length(config.operands)
-        for remark in advice(config, length if math.isfinite(length) else typical_length(config.operands)):
+        length = measured_lengths.get(config.operands) or task_of(config).typical_length
+        for remark in advice(config, length if math.isfinite(length) else task_of(config).typical_length):
             found.setdefault((remark.setting, remark.text), remark)
     return list(found.values())
 

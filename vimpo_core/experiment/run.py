@@ -174,11 +174,11 @@ def measured(store: RunStore, measurement: Measurement) -> dict:
     from vimpo_core.runs import snapshots
     from vimpo_core.runs.snapshots import load_snapshot
     from vimpo_core.service import truth_report
-    from vimpo_core.tasks.chain import ChainTask
+    from vimpo_core.tasks.registry import task_of
 
     config, step = store.config(), snapshots.newest_snapshot(store)
     models.single_thread(config.threads)
-    policy, task = load_snapshot(store.run_dir, step), ChainTask(config.operands)
+    policy, task = load_snapshot(store.run_dir, step), task_of(config)
     with models.merged(policy) as model:
         found = evaluate.outcomes(policy, model, task, measurement.split, measurement.prompts, config.seed)
     asked = measurement.credit

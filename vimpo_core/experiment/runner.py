@@ -25,7 +25,7 @@ from vimpo_core.runs import worker
 from vimpo_core.runs.locks import exclusive
 from vimpo_core.runs.store import RunStore
 from vimpo_core.runs.worker import MakeTrainer
-from vimpo_core.tasks.chain import typical_length
+from vimpo_core.tasks.registry import task_of
 
 LOCK_NAME = "experiment.lock"
 RUNS_NAME = "runs"
@@ -305,7 +305,7 @@ def _price(job: Job, prices: dict[str, list[float]]) -> float:
     known = prices.get(job.config.algorithm)
     if known:
         return job.config.steps * sum(known) / len(known)
-    config, length = job.config, typical_length(job.config.operands)
+    config, length = job.config, task_of(job.config).typical_length
     # From every prefix of a solution, on average half of it is left to sample.
     tries = config.vine_rollouts * length / 2 if config.algorithm == "vineppo" else 0
     if config.algorithm == "a_star_po":

@@ -24,7 +24,7 @@ from vimpo_core.lm.attempts import attempt
 from vimpo_core.lm.scores import Batch, Scores
 from vimpo_core.lm.traces import trace_of_text
 from vimpo_core.runs import bases
-from vimpo_core.tasks.chain import ChainTask
+from vimpo_core.tasks.registry import task_of
 from vimpo_core.types import CreditTrace
 
 MAX_GRAD_NORM = TrainConfig().max_grad_norm
@@ -97,7 +97,7 @@ def _parameters() -> list[torch.nn.Parameter]:
 @functools.lru_cache(maxsize=_KEPT_BATCHES)
 def sample_batch(number: int) -> _Sampled:
     """PROMPTS prompts with SAMPLES solutions each by the reference: the first ones whose solutions do not all agree."""
-    policy, task = _policy(), ChainTask(OPERANDS)
+    policy, task = _policy(), task_of(TrainConfig(operands=OPERANDS))
     _put(_untrained())
     groups, tries = [], 0
     while len(groups) < PROMPTS:

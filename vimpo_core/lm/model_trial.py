@@ -12,7 +12,8 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.lm import decoding, models, scores
 from vimpo_core.lm.model_files import INSTEAD, context_length, too_long
 from vimpo_core.lm.models import LanguageModel
-from vimpo_core.tasks.chain import ChainTask
+from vimpo_core.tasks import Task
+from vimpo_core.tasks.registry import task_of
 
 _PROBLEMS = 64
 _TOLERANCE = 1e-2
@@ -54,7 +55,7 @@ def refusal(model, pad_id: int) -> str:
     )
 
 
-def check_task(policy: LanguageModel, task: ChainTask) -> None:
+def check_task(policy: LanguageModel, task: Task) -> None:
     """Raises ValueError if the model cannot say the task's problems, or reads too little for its solutions."""
     prompts = [p.prompt for p in task.problems("trial", "train", _PROBLEMS)]
     for prompt in prompts:
@@ -71,7 +72,7 @@ def check_run(config: TrainConfig) -> list[str]:
     Raises ValueError as `models.load` and `check_task`.
     """
     found = models.load(config.model, config.device)
-    check_task(found, ChainTask(config.operands))
+    check_task(found, task_of(config))
     if models.adapts_attention_alone(found.model):
         return [
             "the model is a mixture of experts: the adapter sits on its attention alone, experts and router stay as they are."

@@ -8,7 +8,8 @@ from vimpo_core.intervals import Share, wilson
 from vimpo_core.lm import sampler
 from vimpo_core.lm.attempts import attempt
 from vimpo_core.lm.models import LanguageModel
-from vimpo_core.tasks.chain import ChainTask, held_out
+from vimpo_core.tasks import Task
+from vimpo_core.tasks.registry import held_out
 
 _ROWS = 128
 """Problems that are sampled together: bounds memory, changes no result."""
@@ -20,7 +21,7 @@ Told = Callable[[int, int], None]
 def accuracies(
     policy: LanguageModel,
     model,
-    task: ChainTask,
+    task: Task,
     split: str,
     prompts: int,
     seed: int,
@@ -37,7 +38,7 @@ def accuracies(
 def outcomes(
     policy: LanguageModel,
     model,
-    task: ChainTask,
+    task: Task,
     split: str,
     prompts: int,
     seed: int,

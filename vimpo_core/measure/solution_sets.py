@@ -26,7 +26,7 @@ from vimpo_core.measure.policy_process import process_of
 from vimpo_core.measure.scorecard import SETS, is_localisable
 from vimpo_core.measure.truth import PrefixValues, State, monte_carlo_values
 from vimpo_core.seeds import derived_seed
-from vimpo_core.tasks.chain import held_out, with_drawn_separators
+from vimpo_core.tasks.registry import held_out
 from vimpo_core.types import CreditTrace, Problem, Rollout, Verdict
 
 PROBLEMS_PER_SOLUTION = 16
@@ -116,7 +116,7 @@ def _is_wrong(policy, task, problem, rollout, verdict) -> bool:
 
 
 def _restyled(policy, task, problem, rollout, rng) -> tuple[Problem, Rollout, Verdict]:
-    text = with_drawn_separators(models.completion_text(policy, rollout.ids, task.end), rng)
+    text = task.restyled(models.completion_text(policy, rollout.ids, task.end), rng)
     ids = models.encode_completion(policy, text, task.end)
     return problem, replace(rollout, ids=ids), judge(policy, task, problem, ids, rollout.finish_reason)
 

@@ -15,7 +15,7 @@ def read_request(policy, prompt: str, solution: str, ids: tuple[int, ...] | None
     Raises ValueError, one sentence, if the request is a bad one. Imports torch.
     """
     from vimpo_core.lm.models import encode_completion, encode_prompt
-    from vimpo_core.tasks.chain import ChainTask, parse, problem_from
+    from vimpo_core.tasks.registry import read_problem
 
     if not solution:
         raise ValueError(
@@ -25,13 +25,12 @@ def read_request(policy, prompt: str, solution: str, ids: tuple[int, ...] | None
         raise ValueError(
             f"the solution has {len(solution)} characters, the limit is {MAX_SOLUTION_CHARACTERS}. Shorten it."
         )
-    problem = problem_from(prompt)
+    task, problem = read_problem(prompt)
     prompt_ids = encode_prompt(policy, problem.prompt, "problem")
-    ids = ids or encode_completion(policy, solution, ChainTask.end)
+    ids = ids or encode_completion(policy, solution, task.end)
     longest = context_length(policy.bare.config)
     if longest is not None and len(prompt_ids) + len(ids) > longest:
         raise ValueError(
             f"problem and solution are {len(prompt_ids) + len(ids)} tokens, the model reads {longest}. Shorten the solution."
         )
-    task = ChainTask(min(max(len(parse(problem.prompt[:-1])[0]), 3), 8))
     return task, problem, prompt_ids, ids

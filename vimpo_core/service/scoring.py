@@ -256,11 +256,12 @@ def branch_solution(
     """
     from vimpo_core.lm import models
     from vimpo_core.measure.policy_process import process_of
-    from vimpo_core.tasks.chain import ChainTask
+    from vimpo_core.tasks.registry import read_problem
 
     policy = load_snapshot(run_dir, step)
     is_text = isinstance(solution, str)
-    text = solution if is_text else models.completion_text(policy, solution, ChainTask.end)
+    end = read_problem(prompt)[0].end
+    text = solution if is_text else models.completion_text(policy, solution, end)
     task, problem, prompt_ids, ids = read_request(policy, prompt, text, None if is_text else solution)
     if isinstance(forced, str):
         forced = models.encode_completion(policy, forced, task.end, "text to force")

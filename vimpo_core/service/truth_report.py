@@ -37,11 +37,11 @@ def truth_report(
     """
     from vimpo_core.measure import instructive, scorecard, solution_sets
     from vimpo_core.runs.snapshots import load_snapshot
-    from vimpo_core.tasks.chain import ChainTask
+    from vimpo_core.tasks.registry import task_of
 
     step = newest_snapshot(store) if step is None else step
     config = store.config().at(step)
-    policy, task = load_snapshot(store.run_dir, step), ChainTask(config.operands)
+    policy, task = load_snapshot(store.run_dir, step), task_of(config)
     chosen = solution_sets.solution_set(policy, task, which, solutions, seed, step)
     truths = solution_sets.policy_values(policy, task, chosen.mixed, rollouts, seed, on_progress)
     found = scorecard.localisation(chosen.wrong, config.beta, config.gae_lambda, seed)

@@ -34,12 +34,17 @@ END = "."
 SEPARATORS = ";,/"
 SEPARATOR_SHARES = (0.60, 0.25, 0.15)
 LARGEST = 99
+LONGEST = 8
+"""Numbers in the longest problem."""
 
 PRECEDENCE_SLIP, CARRY_SLIP, TABLE_SLIP = 0.35, 0.35, 0.20
 """Chance of each misconception at each occasion for it."""
 
 Expression = tuple[tuple[int, ...], str]
 """Numbers and the operators between them: `2+3*4` is ((2, 3, 4), "+*")."""
+
+_TYPICAL_LENGTH = {3: 7.0, 4: 14.0, 5: 23.0, 6: 35.0, 7: 49.0, 8: 65.0}
+"""Mean tokens of a right solution by its number of operands, measured on student solutions."""
 
 _MARK = re.compile(f"[{SEPARATORS}{END}]")
 _EXPRESSION = re.compile(r"[0-9]{1,4}(?:[-+*][0-9]{1,4}){0,7}", re.ASCII)
@@ -62,9 +67,9 @@ class ChainTask:
     end = END
 
     def __post_init__(self):
-        if not 3 <= self.operands <= 8:
+        if not 3 <= self.operands <= LONGEST:
             raise ValueError(
-                f"operands must be between 3 and 8, got {self.operands}. Longer solutions outgrow the reference."
+                f"operands must be between 3 and {LONGEST}, got {self.operands}. Longer solutions outgrow the reference."
             )
 
     @property
@@ -72,6 +77,10 @@ class ChainTask:
         """Token budget of a solution: the longest right one (every number two digits) with its end mark."""
         longest_steps = (3 * k - 1 for k in range(1, self.operands))
         return sum(longest_steps) + self.operands - 1
+
+    @property
+    def typical_length(self) -> float:
+        return _TYPICAL_LENGTH[self.operands]
 
     def problem(self, rng: random.Random, split: str) -> Problem:
         """One random problem of the split; which split a prompt is in depends on its text alone."""
@@ -115,11 +124,20 @@ class ChainTask:
     def first_wrong(self, problem: Problem, completion: str) -> int | None:
         return first_wrong(problem.prompt, completion)
 
+    def step_starts(self, completion: str) -> list[int]:
+        return [mark.end() for mark in re.finditer(f"[{SEPARATORS}]", completion)]
 
-@lru_cache(maxsize=16)
-def held_out(task: ChainTask, split: str, prompts: int) -> tuple[Problem, ...]:
-    """The first `prompts` problems of a held-out split, the same on every machine; fewer where the split holds fewer."""
-    return tuple(task.problems(f"held out/{split}", split, prompts))
+    def mistake(self, problem: Problem, completion: str) -> str:
+        return name_of_slip(problem.prompt, completion)
+
+    def restyled(self, completion: str, rng: random.Random) -> str:
+        return with_drawn_separators(completion, rng)
+
+
+def task_that_asks(prompt: str) -> ChainTask | None:
+    """The task whose problem a prompt is, by its number of operands; None where it is no problem of this kind."""
+    expression = parse(prompt.removesuffix("="))
+    return None if expression is None else ChainTask(min(max(len(expression[0]), 3), LONGEST))
 
 
 def problem_from(prompt: str) -> Problem:
@@ -130,9 +148,9 @@ def problem_from(prompt: str) -> Problem:
     """
     typed, prompt = prompt, _SPACE.sub("", prompt).translate(_TYPED)
     expression = parse(prompt.removesuffix("="))
-    if expression is None or not prompt.endswith("=") or not 2 <= len(expression[0]) <= 8:
+    if expression is None or not prompt.endswith("=") or not 2 <= len(expression[0]) <= LONGEST:
         raise ValueError(
-            f"a problem is 2 to 8 numbers joined by + - * and closed by =, got {typed[:40]!r}. Try 9+2+9+7*6=."
+            f"a problem is 2 to {LONGEST} numbers joined by + - * and closed by =, got {typed[:40]!r}. Try 9+2+9+7*6=."
         )
     steps = right_steps(expression) if _in_range(expression) else None
     if steps is None:
@@ -286,11 +304,6 @@ def name_of_slip(prompt: str, completion: str) -> str:
             if apply(previous, index, written[0][index]) == written:
                 return f"{previous[0][index]}{operator}{previous[0][index + 1]} became {written[0][index]}"
     return f"{write(previous)} became {step}"
-
-
-def typical_length(operands: int) -> float:
-    """Mean tokens of a right solution, end mark included: the T of the balance c_A / (0.4 T beta)."""
-    return {3: 7.0, 4: 14.0, 5: 23.0, 6: 35.0, 7: 49.0, 8: 65.0}[operands]
 
 
 def _student_steps(expression: Expression, rng: random.Random, slip_scale: float) -> list[Expression] | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -19,8 +18,8 @@ import numpy as np
 from vimpo_core import credit
 from vimpo_core.rules import RULES
 from vimpo_core.solutions.visible_text import visible_text
-from vimpo_core.tasks import chain
-from vimpo_core.types import CreditTrace, StopReason
+from vimpo_core.tasks.registry import task_that_asks
+from vimpo_core.types import CreditTrace, Problem, StopReason
 
 NATS_DECIMALS = 3
 """Nats are shown, and enter the shown sums, with this many digits; scoring noise is far below."""
@@ -371,7 +370,7 @@ def reward_decimals(beta: float) -> int:
 
 
 def step_starts(trace: CreditTrace) -> list[int]:
-    """Index of the first token of each step: lines where the solution has some, else the chain task's separators.
+    """Index of the first token of each step: lines where the solution has some, else what its task takes for steps.
 
     A step begins with the token that holds its first character, be it ";1".
     """
@@ -380,11 +379,11 @@ def step_starts(trace: CreditTrace) -> list[int]:
     last = len(trace.text) - 1
     if any("\n" in t for t in trace.text):
         return [0, *(i + 1 for i, t in enumerate(trace.text) if i < last and "\n" in t)]
-    if chain.parse(trace.prompt_text.removesuffix("=")) is None:
+    if (task := task_that_asks(trace.prompt_text)) is None:
         return [0]
     # The end token is no separator, whatever its own text: "</s>".
     body = trace.text[:last] if trace.finish_reason == StopReason.EOS else trace.text
-    after = [m.end() for m in re.finditer(f"[{chain.SEPARATORS}]", "".join(body))]
+    after = task.step_starts("".join(body))
     ends = np.cumsum([len(t) for t in trace.text])
     return sorted({0, *(int(i) for i in np.searchsorted(ends, after, side="right") if i <= last)})
 
@@ -393,8 +392,8 @@ def mistake_note(trace: CreditTrace) -> str:
     """What happened at the first wrong token, as far as the task can tell; "" when nothing is wrong."""
     if trace.first_wrong is None:
         return ""
-    is_chain = chain.parse(trace.prompt_text.removesuffix("=")) is not None
-    slip = chain.name_of_slip(trace.prompt_text, trace.written(chain.END)) if is_chain else ""
+    task = task_that_asks(trace.prompt_text)
+    slip = task and task.mistake(Problem(trace.prompt_text, trace.gold), trace.written(task.end))
     note = visible_text(slip) if slip else "first wrong token"
     return note if len(note) <= _LONGEST_NOTE else note[: _LONGEST_NOTE - 1] + "…"
 

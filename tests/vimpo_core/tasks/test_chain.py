@@ -10,7 +10,8 @@ from vimpo_core.make import reference
 from vimpo_core.paths import DEMOS
 from vimpo_core.runs.store import RunStore
 from vimpo_core.tasks import chain
-from vimpo_core.tasks.chain import ALPHABET, END, LARGEST, SEPARATORS, ChainTask, held_out
+from vimpo_core.tasks.chain import ALPHABET, END, LARGEST, SEPARATORS, ChainTask
+from vimpo_core.tasks.registry import held_out
 from vimpo_core.types import StopReason
 from vimpo_core.verifier import verify
 

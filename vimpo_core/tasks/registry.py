@@ -1,0 +1,62 @@
+"""The tasks there are: the one place that knows them by name. A further task is a file beside this one and an entry in `TASKS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from vimpo_core.tasks import Task, chain
+from vimpo_core.types import Problem
+
+if TYPE_CHECKING:
+    from vimpo_core.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of task.
+
+    make: the task of a run, from its settings. asks: the task whose problem a recorded prompt is, None for another kind's.
+    states: the problem that a typed prompt states; raises ValueError, one sentence, where it states none.
+    """
+
+    make: Callable[[TrainConfig], Task]
+    asks: Callable[[str], Task | None]
+    states: Callable[[str], Problem]
+
+
+TASKS: dict[str, Kind] = {
+    "chain": Kind(lambda config: chain.ChainTask(config.operands), chain.task_that_asks, chain.problem_from),
+}
+"""name in the settings -> kind. The first one says what is wrong with a prompt that states no problem."""
+
+
+def task_of(config: TrainConfig) -> Task:
+    """The task that a run trains on."""
+    return TASKS[config.task].make(config)
+
+
+def task_that_asks(prompt: str) -> Task | None:
+    """The task whose problem a recorded prompt is; None where it is none's."""
+    return next((task for kind in TASKS.values() if (task := kind.asks(prompt)) is not None), None)
+
+
+def read_problem(prompt: str) -> tuple[Task, Problem]:
+    """The task and the problem that a typed prompt states. Raises ValueError, one sentence, where it states none."""
+    first_refusal = None
+    for kind in TASKS.values():
+        try:
+            problem = kind.states(prompt)
+        except ValueError as refusal:
+            first_refusal = first_refusal or refusal
+        else:
+            return kind.asks(problem.prompt), problem
+    raise first_refusal
+
+
+@lru_cache(maxsize=16)
+def held_out(task: Task, split: str, prompts: int) -> tuple[Problem, ...]:
+    """The first `prompts` problems of a held-out split, the same on every machine; fewer where the split holds fewer."""
+    return tuple(task.problems(f"held out/{split}", split, prompts))
