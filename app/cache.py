@@ -14,6 +14,7 @@ from vimpo_core.formats import export
 from vimpo_core.measure import checks
 from vimpo_core.measure.telescope import Telescope, reward_against_telescope
 from vimpo_core.paths import DEMOS, default_runs_dir
+from vimpo_core.runs import bases
 from vimpo_core.runs.folder import RunsDir, RunSummary
 from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions import picks
@@ -64,6 +65,12 @@ def summaries(folder: Path) -> list[RunSummary]:
 @st.cache_data(ttl=PUBLISHED_SECONDS, max_entries=16, show_spinner=False)
 def _published(folder: Path) -> list[RunSummary]:
     return RunsDir(folder, read_only=True).list()
+
+
+def origin(folder: Path, run: RunSummary) -> tuple:
+    """What every answer of the scoring process about a run is kept by: the run, and where its numbers come from now. What was
+    recorded needs no more than `run.created`, as no file of the base model changes it."""
+    return str(folder), run.run_id, bases.Origin(run.created, bases.stamp(run.config.model))
 
 
 def steps(folder: Path, run_id: str) -> tuple[list[int], list[int]]:

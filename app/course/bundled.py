@@ -33,6 +33,11 @@ def folder_of(run: RunSummary) -> Path:
     return cache.bundled_folder() / run.run_id
 
 
+def origin(run: RunSummary) -> tuple:
+    """What answers about the run are kept by."""
+    return cache.origin(cache.bundled_folder(), run)
+
+
 def steps(run: RunSummary) -> tuple[list[int], list[int]]:
     """Steps with recorded solutions, and steps with a saved adapter."""
     return cache.steps(cache.bundled_folder(), run.run_id)

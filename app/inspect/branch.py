@@ -47,14 +47,7 @@ class Place:
     @property
     def key(self) -> str:
         run, trace = self.scene.source.run, self.scene.trace
-        named = (
-            str(self.scene.source.folder),
-            run.run_id,
-            run.created,
-            self.step,
-            trace.prompt_text,
-            self.ids,
-        )
+        named = (*cache.origin(self.scene.source.folder, run), self.step, trace.prompt_text, self.ids)
         return hashlib.sha256(repr(named).encode()).hexdigest()[:16]
 
     @property

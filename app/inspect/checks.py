@@ -45,7 +45,7 @@ def _expectation(scene: inspection.Scene) -> tuple[checks.ExpectedDeltas | None,
         kept = ", ".join(map(str, snapshots)) or "none"
         return None, f"needs the model, but no adapter of step {scene.step} was kept (kept: {kept})"
     ids = tuple(trace.ids.tolist())
-    asked = (str(source.folder), source.run.run_id, source.run.created, scene.step, trace.prompt_text, ids)
+    asked = (*cache.origin(source.folder, source.run), scene.step, trace.prompt_text, ids)
     request = waiting.pending(_KEY)
     if request is None or request.asked != asked:
 

@@ -54,8 +54,8 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
 def _key(scene: inspection.Scene, snapshots: list[int]) -> tuple:
     run, trace = scene.source.run, scene.trace
     ids = None if scene.is_typed else tuple(int(i) for i in trace.ids)
-    where = (str(scene.source.folder), run.run_id, run.created, tuple(snapshots))
-    return (*where, trace.prompt_text, trace.completion_text, ids)
+    where = cache.origin(scene.source.folder, run)
+    return (*where, tuple(snapshots), trace.prompt_text, trace.completion_text, ids)
 
 
 @st.cache_resource(max_entries=_KEPT_FILMS, show_spinner=False)

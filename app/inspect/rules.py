@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from pathlib import Path
 
 import streamlit as st
 
@@ -69,26 +68,15 @@ def _judged_solutions(scene, beta, gae_lambda, values, tries) -> tuple[Batch, di
         return _judge(
             scene.source.run.config, scene.traces, scene.step, beta, gae_lambda, values, is_typed=True
         )
-    run = scene.source.run
-    return _judged_step(
-        scene.source.folder, run.run_id, run.created, scene.step, beta, gae_lambda, tries, run.config, values
-    )
+    return _judged_step(_key(scene), beta, gae_lambda, tries, scene, values)
 
 
 @st.cache_resource(max_entries=_KEPT_STEPS, show_spinner=False)
 def _judged_step(
-    folder: Path,
-    run_id: str,
-    created: str,
-    step: int,
-    beta: float,
-    gae_lambda: float,
-    tries: int,
-    _config,
-    _values,
+    key: tuple, beta: float, gae_lambda: float, tries: int, _scene: inspection.Scene, _values
 ) -> tuple[Batch, dict[str, Judgement]]:
     """A step by every rule, once for all browsers; `tries` tells the Monte Carlo values apart."""
-    return _judge(_config, cache.traces(folder, run_id, created, step), step, beta, gae_lambda, _values)
+    return _judge(_scene.source.run.config, _scene.traces, _scene.step, beta, gae_lambda, _values)
 
 
 def _judge(
@@ -109,9 +97,8 @@ def _kept(key: tuple) -> dict[int, list]:
 
 
 def _key(scene: inspection.Scene) -> tuple:
-    run = scene.source.run
     typed = (scene.trace.prompt_text, scene.trace.completion_text) if scene.is_typed else ()
-    return (str(scene.source.folder), run.run_id, run.created, scene.step, *typed)
+    return (*cache.origin(scene.source.folder, scene.source.run), scene.step, *typed)
 
 
 def _monte_carlo(scene: inspection.Scene) -> tuple[list | None, int]:

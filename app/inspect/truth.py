@@ -61,8 +61,8 @@ def _curves(scene: inspection.Scene, key: tuple, beta: float, was_going_on: bool
 
 def _key(scene: inspection.Scene) -> tuple:
     run, trace = scene.source.run, scene.trace
-    where = (str(scene.source.folder), run.run_id, run.created, scene.step)
-    return (*where, trace.prompt_text, trace.completion_text, tuple(trace.ids.tolist()))
+    where = cache.origin(scene.source.folder, run)
+    return (*where, scene.step, trace.prompt_text, trace.completion_text, tuple(trace.ids.tolist()))
 
 
 @st.cache_resource(max_entries=_KEPT_SOLUTIONS, show_spinner=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import state, waiting
+from app import cache, state, waiting
 from app.inspect.inspection import Scene, Source
 from vimpo_core.service import scoring as service
 
@@ -20,7 +20,7 @@ def typed_solution(source: Source, step: int, example: tuple[str, str]) -> Scene
     `example`: problem and solution that the empty form starts with.
     """
     problem, solution = _form(example)
-    asked = (str(source.folder), source.run.run_id, source.run.created, step, problem, solution)
+    asked = (*cache.origin(source.folder, source.run), step, problem, solution)
     scoring = waiting.pending(_KEY)
     if scoring is None or scoring.asked != asked:
         if not st.session_state.pop("typed.go", False) and not _is_first_look(asked):

@@ -119,7 +119,7 @@ def _report(asked: Asked, source: Source, number: int) -> dict | None:
     options = (asked.step, asked.which, asked.solutions, asked.rollouts, _SEED)
     if kept := kept_reports.kept(run_dir, *options):
         return kept
-    key = (str(run_dir), source.run.created, *options)
+    key = (*cache.origin(source.folder, source.run), *options)
     place = _kept(key)
     if place:
         return place[0]

@@ -101,7 +101,7 @@ def _read_off(p: Picture) -> str:
 
 def _other_reading(p: Picture, delta: np.ndarray) -> str:
     """How alike the other run's policy reads these tokens."""
-    other = push_and_reading.second(p.folder, p.run.run_id, p.run.created, p.step)
+    other = push_and_reading.second(p.folder, p.run, p.step)
     if other is None or p.found.index not in other.traces:
         return ""
     read = credit_view.credit_of(other.traces[p.found.index], p.run.config.beta)

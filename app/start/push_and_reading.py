@@ -42,10 +42,19 @@ def pushes(folder: Path, run_id: str, created: str, step: int, index: int, _conf
     return {key: rules_view.of_solution(batch, one.push, index) for key, one in judged.items()}
 
 
-@st.cache_resource(max_entries=_KEPT, show_spinner=False)
-def second(folder: Path, run_id: str, created: str, step: int) -> SecondReading | None:
+def second(folder: Path, run: RunSummary, step: int) -> SecondReading | None:
     """The step's wrong solutions under the policy of another bundled run, where that was kept."""
-    return second_reading.read(folder / run_id, cache.traces(folder, run_id, created, step))
+    others = tuple((other.run_id, other.created) for other in cache.summaries(folder))
+    file = folder / run.run_id / second_reading.FILE
+    written = (file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else None
+    return _second((*cache.origin(folder, run), others, written), folder, run, step)
+
+
+@st.cache_resource(max_entries=_KEPT, show_spinner=False)
+def _second(origin: tuple, _folder: Path, _run: RunSummary, step: int) -> SecondReading | None:
+    """Kept by the run, the base model's files, the folder's other runs and the file that was kept."""
+    traces = cache.traces(_folder, _run.run_id, _run.created, step)
+    return second_reading.read(_folder / _run.run_id, traces)
 
 
 def push_rows(folder: Path, run: RunSummary, step: int, index: int) -> list[Row]:
@@ -63,7 +72,7 @@ def reading_rows(folder: Path, run: RunSummary, step: int, index: int) -> list[R
     """delta_t read off the run's policy and, on the same tokens, off that of another bundled run; at this run's beta."""
     trace = cache.traces(folder, run.run_id, run.created, step)[index]
     read_by = {run.algorithm: trace}
-    if (other := second(folder, run.run_id, run.created, step)) and index in other.traces:
+    if (other := second(folder, run, step)) and index in other.traces:
         algorithm = next(r.algorithm for r in cache.summaries(folder) if r.run_id == other.run_id)
         read_by[algorithm] = other.traces[index]
     found = {key: credit_view.credit_of(one, run.config.beta) for key, one in read_by.items()}

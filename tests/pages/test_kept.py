@@ -4,16 +4,20 @@ import shutil
 
 import numpy as np
 import pytest
+import streamlit as st
 
 from app import cache, live
 from app.components import live_curves, solutions
+from app.start import push_and_reading
+from tests.pages.opening import StubService, again, open_inspect, open_page, payload_with, press
 from tests.support.fakes import make_fake_run
 from tests.support.real import small
 from vimpo_core.config import TrainConfig
+from vimpo_core.paths import BUNDLED_MODEL
 from vimpo_core.runs import snapshots, worker
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.runs.store import RunStore
-from vimpo_core.service import film, outcomes, rule_needs, scoring
+from vimpo_core.service import film, outcomes, rule_needs, scoring, second_reading
 from vimpo_core.tasks.chain import ChainTask
 
 PROMPT, SOLUTION = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
@@ -124,3 +128,93 @@ def test_the_levers_forget_another_bundled_model(monkeypatch):
     assert lever_updates.press(asked).solutions is first
     monkeypatch.setattr(bases, "stamp", lambda source: ("other files",))
     assert lever_updates.press(asked).solutions is not first
+
+
+# ---- the base model's files
+
+
+class Unanswered(StubService):
+    """Counts what it is asked, whatever that is."""
+
+    def __getattr__(self, request):
+        return lambda *asked, **more: self.ask(request, *asked)
+
+
+@pytest.fixture
+def asking(monkeypatch):
+    fake = Unanswered()
+    for name in ("scoring_service", "scorecard_service"):
+        monkeypatch.setattr(scoring, name, lambda: fake)
+    return fake
+
+
+@pytest.fixture
+def base(runs):
+    """The files of a base model with a run of one's own on it and two bundled ones."""
+    folder = shutil.copytree(BUNDLED_MODEL, runs.path.parent / "base")
+    for path in (runs.path, cache.DEMOS):
+        make_fake_run(path, steps=10, model=str(folder))
+    make_fake_run(cache.DEMOS, algorithm="grpo", steps=10, model=str(folder))
+    return folder
+
+
+def write_again(base):
+    shutil.copy(BUNDLED_MODEL / "model.safetensors", base)
+
+
+TYPED = {"mode": "typed", "problem": PROMPT, "solution": SOLUTION, "step": 10}
+ASKS = {
+    "a typed solution": lambda: open_inspect(**TYPED),
+    "is it right": lambda: open_inspect(more="truth", step=10),
+    "what if": lambda: open_inspect(more="branch", step=10),
+    "film": lambda: open_inspect(more="film", step=10),
+    "sums": lambda: open_inspect(more="sums", step=10),
+    "scorecard": lambda: open_page("scorecard"),
+    "chapter 1": lambda: open_page("learn", chapter=1),
+    "chapter 2": lambda: open_page("learn", chapter=2),
+}
+
+
+@pytest.mark.parametrize("page", ASKS)
+def test_an_answer_is_asked_for_anew_once_the_base_model_has_other_files(base, asking, page):
+    at = ASKS[page]()
+    (first,) = asking.asked
+    again(at)
+    assert asking.asked == [first]
+    write_again(base)
+    again(at)
+    assert asking.asked == [first, first]
+
+
+def test_every_rule_forgets_monte_carlo_values_of_another_base_model(runs, base, asking):
+    at = press(open_inspect(more="rules", step=10), "Measure Monte Carlo values")
+    traces = runs.open("vimpo-1").traces(10)
+    asking.future.set_result([np.linspace(0, t.reward, len(t.ids) + 1) for t in traces])
+
+    def vineppo():
+        return next(row for row in payload_with(again(at), "rows")["rows"] if row["key"] == "vineppo")["push"]
+
+    assert vineppo()["values"]
+    write_again(base)
+    assert "not measured" in vineppo()["why_not"]
+    assert any(button.label == "Measure Monte Carlo values" for button in at.button)
+
+
+def test_the_other_runs_reading_is_read_anew_once_what_it_rests_on_has_changed(runs, base, monkeypatch):
+    readings = []
+    monkeypatch.setattr(second_reading, "read", lambda *asked: readings.append(asked))
+
+    def read():
+        st.cache_data.clear()  # the list of runs, kept for a second
+        run = next(run for run in cache.summaries(cache.DEMOS) if run.algorithm == "vimpo")
+        push_and_reading.second(cache.DEMOS, run, 10)
+        push_and_reading.second(cache.DEMOS, run, 10)
+        return len(readings)
+
+    assert read() == 1
+    write_again(base)
+    assert read() == 2
+    (cache.DEMOS / "vimpo-1" / second_reading.FILE).write_text("{}")
+    assert read() == 3
+    make_fake_run(cache.DEMOS, algorithm="grpo", steps=10)
+    assert read() == 4

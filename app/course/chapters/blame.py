@@ -354,7 +354,7 @@ def _request(case: Case) -> tuple:
     run, trace = case.run, case.trace
     folder, ids = bundled.folder_of(run), tuple(trace.ids.tolist())
     ask = partial(_try, folder, case.step, trace.prompt_text, trace.completion_text, ids)
-    return (str(folder), run.created, case.step, trace.prompt_text, ids), ask
+    return (*bundled.origin(run), case.step, trace.prompt_text, ids), ask
 
 
 def _try(folder, step, prompt, solution, ids):

@@ -281,7 +281,7 @@ def _request(run: RunSummary, trace: CreditTrace) -> tuple:
     """Key and sender of the film."""
     folder, ids = bundled.folder_of(run), tuple(trace.ids.tolist())
     ask = partial(_ask, folder, trace.prompt_text, trace.completion_text, ids)
-    return (str(folder), run.created, trace.prompt_text, ids), ask
+    return (*bundled.origin(run), trace.prompt_text, ids), ask
 
 
 def _ask(folder, prompt, solution, ids):
