@@ -107,7 +107,8 @@ class Trainer:
         return {
             "model": {**reference, "lora_rank": self.config.lora_rank},
             "ref": {**reference, "adapter": "off"},
-            "tokenizer_sha256": models.tokenizer_fingerprint(self.policy),
+            "tokenizer_sha256": models.vocabulary_fingerprint(self.policy),
+            "tokenization_sha256": models.tokenizer_fingerprint(self.policy),
             "begin_ids": list(models.begin_ids(self.policy, "0")),
             "end_ids": list(self.policy.end_ids),
             "temperature": 1.0,

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -372,10 +373,43 @@ def fingerprint(language_model: LanguageModel) -> str:
     return digest.hexdigest()
 
 
+def vocabulary_fingerprint(language_model: LanguageModel) -> str:
+    """sha256 of the vocabulary in id order: all that runs noted of their tokenizer at first."""
+    return hashlib.sha256(repr(_vocabulary(language_model.tokenizer)).encode()).hexdigest()
+
+
 def tokenizer_fingerprint(language_model: LanguageModel) -> str:
-    """sha256 of the vocabulary in id order."""
-    vocab = sorted(language_model.tokenizer.get_vocab().items(), key=lambda item: item[1])
-    return hashlib.sha256(repr(vocab).encode()).hexdigest()
+    """sha256 of all that decides how text is cut into tokens and put together again: vocabulary, merges, normalizer,
+    pre-tokenizer, post-processor, decoder, added tokens. Of a tokenizer in Python: its kind, vocabulary and the files that it
+    saves, with its merges."""
+    tokenizer = language_model.tokenizer
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        told = {"kind": type(tokenizer).__name__, "vocab": _vocabulary(tokenizer), "files": _saved(tokenizer)}
+    else:
+        told = json.loads(backend.to_str())
+        for part in ("truncation", "padding"):  # of the last call, not of the tokenizer
+            told.pop(part, None)
+    return hashlib.sha256(json.dumps(_without_absent(told), sort_keys=True).encode()).hexdigest()
+
+
+def _vocabulary(tokenizer) -> list[tuple[str, int]]:
+    return sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+
+
+def _saved(tokenizer) -> dict[str, str]:
+    """name -> sha256 of each file of a vocabulary."""
+    with tempfile.TemporaryDirectory() as folder:
+        with contextlib.suppress(NotImplementedError):
+            tokenizer.save_vocabulary(folder)
+        return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in Path(folder).iterdir()}
+
+
+def _without_absent(told):
+    """Without what is null or false: a switch that a later version adds, and leaves off, changes nothing."""
+    if isinstance(told, dict):
+        return {name: _without_absent(part) for name, part in told.items() if part not in (None, False)}
+    return [_without_absent(part) for part in told] if isinstance(told, list) else told
 
 
 def single_thread(threads: int = 1) -> None:

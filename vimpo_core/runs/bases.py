@@ -19,9 +19,11 @@ _CHARACTERS = 12
 
 
 class Fingerprints(NamedTuple):
-    """sha256 of frozen weights and of vocabulary; None where they were never taken."""
+    """sha256 of frozen weights, of the vocabulary, and of all that decides how text is cut into tokens; None where they were
+    never taken: older runs noted no more of their tokenizer than its vocabulary."""
 
     weights: str | None
+    vocabulary: str | None
     tokenizer: str | None
 
 
@@ -56,7 +58,8 @@ def recorded(header: dict, config: TrainConfig) -> Fingerprints:
     """
     model = header["model"]
     is_known = not config.refresh_every or model.get("is_base")
-    return Fingerprints(model.get("sha256") if is_known else None, header["tokenizer_sha256"])
+    weights = model.get("sha256") if is_known else None
+    return Fingerprints(weights, header["tokenizer_sha256"], header.get("tokenization_sha256"))
 
 
 def refuse_other(expected: Fingerprints, found: Fingerprints, who: str, source: str) -> None:
@@ -64,7 +67,11 @@ def refuse_other(expected: Fingerprints, found: Fingerprints, who: str, source: 
 
     What one of the two does not know is not compared.
     """
-    pairs = zip(("other base weights", "another tokenizer"), expected, found, strict=True)
+    pairs = [("other base weights", expected.weights, found.weights)]
+    if expected.tokenizer and found.tokenizer:
+        pairs.append(("another tokenizer", expected.tokenizer, found.tokenizer))
+    else:
+        pairs.append(("another tokenizer", expected.vocabulary, found.vocabulary))
     differing = [(what, old, new) for what, old, new in pairs if old and new and old != new]
     if not differing:
         return
@@ -128,5 +135,9 @@ def _fingerprints(at: tuple, policy) -> Fingerprints:
     from vimpo_core.lm import models
 
     if at not in _taken:
-        _taken[at] = Fingerprints(models.fingerprint(policy), models.tokenizer_fingerprint(policy))
+        _taken[at] = Fingerprints(
+            models.fingerprint(policy),
+            models.vocabulary_fingerprint(policy),
+            models.tokenizer_fingerprint(policy),
+        )
     return _taken[at]

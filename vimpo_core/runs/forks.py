@@ -79,7 +79,8 @@ def base_of(parent: RunStore) -> dict:
     header = parent.header()
     weights = bases.recorded(header, parent.config()).weights
     model = header["model"] | {"sha256": weights, "is_base": weights is not None}
-    return {"model": model, "ref": header["ref"], "tokenizer_sha256": header["tokenizer_sha256"]}
+    taken = {name: header[name] for name in ("tokenizer_sha256", "tokenization_sha256") if name in header}
+    return {"model": model, "ref": header["ref"], **taken}
 
 
 def phases_of(store: RunStore) -> list[dict]:

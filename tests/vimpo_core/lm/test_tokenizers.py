@@ -1,12 +1,14 @@
 """Whatever the tokenizer: a completion is a text that goes on. What it reads as, how it is typed again, where it goes wrong."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
 from tokenizers import models as kinds
-from transformers import PreTrainedTokenizerFast
+from transformers import CTRLTokenizer, PreTrainedTokenizerFast
 
 from tests.support.real import small, solutions
 from tests.support.tiny import save
@@ -280,3 +282,63 @@ def test_a_tokenizer_that_changes_texts_is_told_so():
 def test_a_task_that_the_tokenizer_cannot_say_is_refused_before_a_run():
     with pytest.raises(ValueError, match="the model's tokenizer changes the problem"):
         model_trial.check_task(language_model("word piece"), ChainTask(4))
+
+
+# ---- the fingerprint
+
+
+def fingerprints(tokenizer):
+    policy = models.LanguageModel(None, None, tokenizer, "")
+    return models.vocabulary_fingerprint(policy), models.tokenizer_fingerprint(policy)
+
+
+def wrapped(tokenizer):
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="</s>")
+
+
+def changed(part, settings):
+    """The Llama-like tokenizer with another part."""
+    told = json.loads(llama_like().to_str())
+    if part in told["model"]:
+        told["model"][part] = settings
+    else:
+        told[part] = settings
+    return Tokenizer.from_str(json.dumps(told))
+
+
+@pytest.mark.parametrize(
+    ("part", "settings"),
+    [
+        ("merges", [[";", "1"], ["1", "2"]]),
+        ("merges", [["1", "2"], [";", "1"], ["▁", "9"]]),
+        ("normalizer", None),
+        ("pre_tokenizer", {"type": "Digits", "individual_digits": True}),
+        ("post_processor", None),
+        ("decoder", {"type": "Fuse"}),
+    ],
+)
+def test_the_fingerprint_tells_what_cuts_text_otherwise_over_one_vocabulary(part, settings):
+    vocabulary, whole = fingerprints(wrapped(llama_like()))
+    other_vocabulary, other = fingerprints(wrapped(changed(part, settings)))
+    assert other_vocabulary == vocabulary and other != whole
+
+
+def test_the_fingerprint_of_a_tokenizer_does_not_depend_on_what_was_asked_of_it():
+    tokenizer = wrapped(llama_like())
+    tokenizer.add_special_tokens({"pad_token": "<s>"})
+    before = fingerprints(tokenizer)
+    tokenizer(["9+2=", "9="], padding=True, truncation=True, max_length=2)
+    assert fingerprints(tokenizer) == before == fingerprints(tokenizer)
+
+
+def test_merges_of_a_tokenizer_in_python_are_told_too(tmp_path):
+    tokens = ["<unk>", "</s>", "1", "2", "1@@", "2@@", "1</w>", "12", "2</w>"]
+    (tmp_path / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
+
+    def made(merges):
+        (tmp_path / "merges.txt").write_text("#version\n" + "".join(f"{merge}\n" for merge in merges))
+        return CTRLTokenizer(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt"))
+
+    one, other = (fingerprints(made(merges)) for merges in (["1 2</w>"], ["2 1</w>"]))
+    assert one[0] == other[0] and one[1] != other[1]
+    assert fingerprints(made(["1 2</w>"])) == one

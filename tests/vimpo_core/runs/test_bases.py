@@ -130,6 +130,37 @@ def test_another_tokenizer_is_refused_even_with_the_same_weights(tmp_path):
         scoring.score_solution(store.run_dir, STEP, PROMPT, SLIP)
 
 
+def change_cutting(folder):
+    """The vocabulary stays; text is cut in other places."""
+    told = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    told["normalizer"] = {"type": "Replace", "pattern": {"String": "88888"}, "content": "8"}
+    (folder / "tokenizer.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def test_a_tokenizer_that_cuts_otherwise_over_the_same_vocabulary_is_another_one(tmp_path):
+    base = shutil.copytree(BUNDLED_MODEL, tmp_path / "base")
+    store = begun(RunsDir(tmp_path / "runs"), model=str(base))
+    fork = RunsDir(tmp_path / "runs").fork(RUN, STEP, store.config(), "fresh")
+    change_cutting(base)
+    with pytest.raises(ValueError, match=f"run {RUN} was trained with another tokenizer than"):
+        scoring.score_solution(store.run_dir, STEP, PROMPT, SLIP)
+    worker.main(tmp_path / "runs", only_job=fork)
+    assert "was trained with another tokenizer" in RunStore.open(tmp_path / "runs" / "vimpo-2").message()
+
+
+def test_an_older_run_that_noted_its_vocabulary_alone_is_compared_by_that(tmp_path):
+    base = shutil.copytree(BUNDLED_MODEL, tmp_path / "base")
+    store = begun(RunsDir(tmp_path / "runs"), model=str(base))
+    with RunStore.open(store.run_dir, writable=True) as writable:
+        writable.update_header({"tokenization_sha256": None})
+    snapshots.load_snapshot(store.run_dir, STEP)
+    change_cutting(base)
+    snapshots.load_snapshot(store.run_dir, STEP)
+    change_tokenizer(base)
+    with pytest.raises(ValueError, match="another tokenizer"):
+        snapshots.load_snapshot(store.run_dir, STEP)
+
+
 def test_a_policy_in_memory_does_not_outlive_its_base(tmp_path):
     base = shutil.copytree(BUNDLED_MODEL, tmp_path / "base")
     store = begun(RunsDir(tmp_path / "runs"), model=str(base))
