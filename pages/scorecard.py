@@ -88,11 +88,13 @@ def show(asked, reports):
         st.caption(scorecards.CONCENTRATION)
     st.markdown("**Reproduce** these numbers")
     st.code(scorecards.commands(reports, asked), language="bash", wrap_lines=True)
+    st.markdown("#### The most instructive solutions")
+    if len(reports) > 1:
+        st.caption(scorecards.whose(asked.sources[0]))
     instructive(asked, reports[0])
 
 
 def instructive(asked, report):
-    st.markdown("#### The most instructive solutions")
     kinds = [kind for kind in KINDS if report["instructive"][kind]]
     if not kinds:
         st.caption("None: there is no wrong solution whose credit could be compared.")

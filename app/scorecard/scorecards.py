@@ -195,6 +195,13 @@ def what_was_measured(reports: Sequence[dict]) -> str:
     )
 
 
+def whose(source: Source) -> str:
+    """Which of several runs wrote the solutions that are listed."""
+    return as_plain(
+        f"Of run {source.run.run_id} (seed {source.run.config.seed}) alone, not of all seeds. Choose another run above for its own."
+    )
+
+
 def commands(reports: Sequence[dict], asked: Asked) -> str:
     return "\n".join(
         truth_command(report, _folder(source)) for report, source in zip(reports, asked.sources, strict=True)

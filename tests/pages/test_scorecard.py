@@ -126,6 +126,7 @@ def test_runs_that_differ_in_the_seed_alone_are_offered_together(runs, measuring
     assert [asked[0] for asked in measuring.asked] == [second, first]
     answered(at, measuring)
     assert "Over 2 seeds the AUC of implied credit" in words(at) and "lowest and highest seed" in words(at)
+    assert f"Of run {second} (seed 1) alone, not of all seeds" in words(at)
     assert f"Run {second} alone: " in words(at)  # what is said of one run is not taken for that of both
     assert at.code[0].value.count("python -m vimpo_core truth") == 2
     assert open_card(run=second, seeds="all").code[0].value.count("truth") == 2
