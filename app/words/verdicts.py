@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vimpo_core.experiment import estimates
+from vimpo_core.files import read_text
 from vimpo_core.paths import ROOT
 
 RESULTS = ROOT / "docs" / "results"
@@ -254,7 +255,7 @@ def _verdict(found: Match, gap: Gap) -> str:
 @lru_cache(maxsize=8)
 def _read(path: Path, changed: int) -> Any:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_text(path))
     except ValueError:
         raise ValueError(
             f"{path.parent.name}/results.json is damaged: it is not JSON. Write the report again."

@@ -40,7 +40,14 @@ def rewrite(out: Path) -> None:
     Raises:
         OSError, ValueError: there is no results.json, it is no JSON, or a file cannot be written.
     """
-    _write(estimates.with_intervals(json.loads(read_text(out / "results.json"))), out)
+    path = out / "results.json"
+    try:
+        found = json.loads(read_text(path))
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: this is not JSON in UTF-8. Run the experiment again, or put the old file back."
+        ) from error
+    _write(estimates.with_intervals(found), out)
 
 
 def _write(found: dict, out: Path) -> None:

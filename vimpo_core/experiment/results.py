@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.experiment.plan import Credit
-from vimpo_core.files import write_whole
+from vimpo_core.files import read_text, write_whole
 from vimpo_core.paths import ROOT
 from vimpo_core.runs.store import RunStore
 
@@ -91,13 +91,8 @@ def run_id(config: TrainConfig) -> str:
 def load(run_dir: Path, measurement: Measurement) -> Result | None:
     """The result of a run if it was measured in just this way, else None."""
     try:
-        raw = json.loads((run_dir / RESULT_NAME).read_text(encoding="utf-8"))
-        result = Result(**raw)
-    except (
-        FileNotFoundError,
-        json.JSONDecodeError,
-        TypeError,
-    ):  # a format of another version is measured again
+        result = Result(**json.loads(read_text(run_dir / RESULT_NAME)))
+    except (FileNotFoundError, ValueError, TypeError):  # none, damaged or of another version: measured again
         return None
     return result if result.measurement == asdict(measurement) else None
 

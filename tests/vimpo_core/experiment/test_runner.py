@@ -1,6 +1,5 @@
 """Which runs are made, and that none is made twice. Training and measuring are made up; the processes are real."""
 
-import json
 import os
 
 import pytest
@@ -207,10 +206,20 @@ def test_a_damaged_result_is_measured_again(tmp_path):
     job = runner.final_jobs(written(tmp_path, UNTUNED), tmp_path)[0]
     run.carry_out(tmp_path, job, FakeTrainer, made_up)
     file = tmp_path / job.run_id / results.RESULT_NAME
-    for damage in ("{", json.dumps({"run_id": "x"})):
-        file.write_text(damage)
+    whole = file.read_bytes()
+    for damage in (
+        b"{",
+        b"",
+        b"\xff\xfe{",
+        whole[:-9] + b"\xe4" + whole[-8:],
+        b'["a list"]',
+        b'{"run_id": "x"}',
+    ):
+        file.write_bytes(damage)
         assert results.load(file.parent, job.measurement) is None
     run.carry_out(tmp_path, job, None, made_up)
+    assert results.load(file.parent, job.measurement).run_id == job.run_id
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())  # an editor's mark is no damage
     assert results.load(file.parent, job.measurement).run_id == job.run_id
 
 
