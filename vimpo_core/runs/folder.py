@@ -35,7 +35,7 @@ from vimpo_core.runs import forks
 from vimpo_core.runs.locks import is_held
 from vimpo_core.runs.queue import COMMANDS, Command, JobQueue, JobSummary
 from vimpo_core.runs.run_bin import KEPT, Deleted, RunBin
-from vimpo_core.runs.store import DB_NAME, RunStore, StoreError, is_run, lost_log_sentence
+from vimpo_core.runs.store import DB_NAME, RunStore, StoreError, is_run, lost_log_sentence, remove_leftovers
 from vimpo_core.types import RunState
 
 QUEUE_NAME = "app.db"
@@ -131,7 +131,8 @@ class RunsDir:
         if job := self._active_job_of(run_id):
             raise ValueError(f"run {run_id} is {job.state} and cannot be deleted. Stop it first.")
         deleted = self.bin.put(run_id)
-        self.tidy_bin()
+        self._move_name(run_id, deleted.entry)
+        self.tidy()
         return deleted
 
     def restore(self, wanted: str) -> str:
@@ -147,20 +148,24 @@ class RunsDir:
             raise ValueError(
                 f"no deleted run {wanted!r} in {self.path.name}. {f'There is {there}.' if there else 'Its bin is empty.'}"
             )
-        return self.bin.restore(found)
+        run_id = self.bin.restore(found)
+        self._move_name(found.entry, run_id)
+        return run_id
 
     def deleted_name(self, entry: Deleted) -> str:
         """What a run in the bin is called; its id where that cannot be read."""
         with contextlib.suppress(ValueError, StoreError):
-            if name := self.queue.names().get(entry.run_id):
+            names = self.queue.names()
+            if name := names.get(entry.entry) or names.get(entry.run_id):
                 return name
         with contextlib.suppress(ValueError, OSError):
             return RunStore.open(self.bin.path / entry.entry).header()["name"]
         return entry.run_id
 
-    def tidy_bin(self) -> None:
-        """Remove for good what was deleted more than a week ago."""
+    def tidy(self) -> None:
+        """Remove for good what was deleted more than a week ago, and what killed starts left."""
         self._forget(self.bin.empty(datetime.now(UTC) - KEPT))
+        remove_leftovers(self.path)
 
     def empty_bin(self) -> list[Deleted]:
         """Remove for good everything that was deleted; returns what that was."""
@@ -339,8 +344,15 @@ class RunsDir:
         """Names of runs that are gone for good. A queue that cannot be written keeps them: ids are not given out twice."""
         left = {*self._run_ids(), *(entry.run_id for entry in self.bin.entries())}
         with contextlib.suppress(ValueError, StoreError):
-            for run_id in {entry.run_id for entry in removed} - left:
-                self.queue.forget_name(run_id)
+            for name in {name for entry in removed for name in (entry.entry, entry.run_id)} - left:
+                self.queue.forget_name(name)
+
+    def _move_name(self, old: str, new: str) -> None:
+        """What was kept as the name of `old` is that of `new` from now on. A queue that cannot be written keeps it as it is."""
+        with contextlib.suppress(ValueError, StoreError):
+            if name := self.queue.names().get(old):
+                self.queue.set_name(new, name)
+                self.queue.forget_name(old)
 
     def _summary(self, run_id: str, names: dict[str, str], job: JobSummary | None) -> RunSummary:
         try:

@@ -73,6 +73,9 @@ _SQLITE_WORDS = {
     "database is locked": "another process kept it busy for seconds. Try again.",
 }
 """What SQLite's errors mean to a person, by what they say."""
+_HIDDEN = ".new-"
+"""Prefix of the folder in which a run is made."""
+_LEFT_AFTER_SECONDS = 3600
 _FIRST_PAGE = 4096
 _OWN_TABLE = b"CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
 
@@ -89,8 +92,8 @@ class StoreError(OSError):
 
 
 def is_run(folder: Path) -> bool:
-    """Whether the lab made this folder, readable or damaged: its `run.db` bears the lab's mark. Follows no link, opens no
-    database, never raises."""
+    """Whether the lab made this folder, readable or damaged: its `run.db` bears the lab's mark, or is no database any more and
+    has the lab's lock file beside it. Follows no link, opens no database, never raises."""
     db = folder / DB_NAME
     try:
         if folder.is_symlink() or db.is_symlink() or not db.is_file():
@@ -99,8 +102,24 @@ def is_run(folder: Path) -> bool:
             page = file.read(_FIRST_PAGE)
     except OSError:
         return False
-    is_sqlite, application_id = page.startswith(b"SQLite format 3\0"), int.from_bytes(page[68:72])
-    return is_sqlite and (application_id == APPLICATION_ID or _OWN_TABLE in page)
+    if not page.startswith(b"SQLite format 3\0"):
+        lock = folder / LOCK_NAME
+        return lock.is_file() and not lock.is_symlink()
+    return int.from_bytes(page[68:72]) == APPLICATION_ID or _OWN_TABLE in page
+
+
+def remove_leftovers(runs_dir: Path) -> None:
+    """Remove the hidden folders of runs whose making was killed: those that hold nothing else than making a run writes, and
+    nothing younger than an hour, as somebody may be at it. What cannot be removed stays."""
+    written = {DB_NAME, *(DB_NAME + log for log in ("-journal", "-wal", "-shm")), LOCK_NAME}
+    for folder in runs_dir.glob(f"{_HIDDEN}*"):
+        with suppress(OSError):
+            inside = list(folder.iterdir())
+            is_old = all(time.time() - at.stat().st_mtime > _LEFT_AFTER_SECONDS for at in (folder, *inside))
+            if is_old and not folder.is_symlink() and {file.name for file in inside} <= written:
+                for file in inside:
+                    file.unlink()
+                folder.rmdir()
 
 
 @dataclass(frozen=True)
@@ -151,7 +170,7 @@ class RunStore:
             )
         try:
             run_dir.parent.mkdir(parents=True, exist_ok=True)
-            hidden = Path(tempfile.mkdtemp(prefix=".new-", dir=run_dir.parent))
+            hidden = Path(tempfile.mkdtemp(prefix=_HIDDEN, dir=run_dir.parent))
         except OSError as error:
             raise _write_error(f"The folder for run {run_dir.name}", error) from error
         try:
@@ -219,8 +238,9 @@ class RunStore:
 
     def header(self) -> dict:
         """schema_version, run_id, algorithm, model, ref, tokenizer_sha256, beta, gae_lambda, temperature, kl_estimator,
-        job_id, name, created (ISO) and command. Hashes are None until the worker has loaded the model. `remark`, where there
-        is one, is what always has to be said of the run: its message ends with it."""
+        job_id, name, created (ISO) and command. Hashes are None until the worker has loaded the model. `tokenizer_sha256` is of
+        the vocabulary alone; `tokenization_sha256`, which older runs lack, of all that decides how text is cut. `remark`, where
+        there is one, is what always has to be said of the run: its message ends with it."""
         with self._reading() as connection:
             return self._get(connection, "header")
 

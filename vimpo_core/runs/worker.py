@@ -74,7 +74,7 @@ def main(
                 while job := runs.queue.take(only_job):
                     state = run_job(runs, job, make_trainer, on_record)
                     runs.queue.move(job.job_id, RunState.RUNNING, state)
-                runs.tidy_bin()
+                runs.tidy()
         except LockedError:
             return False
         except StoreError:  # the queue cannot be written: its job shows as interrupted once the lock is gone

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.runs import run_bin
 from vimpo_core.runs.folder import RunsDir, left_alone
 from vimpo_core.runs.locks import exclusive
-from vimpo_core.runs.store import is_run
+from vimpo_core.runs.store import LOCK_NAME, is_run
 from vimpo_core.types import RunState
 
 SMALL = {"steps": 1, "prompts_per_step": 1, "group_size": 2}
@@ -185,7 +186,7 @@ def test_what_a_removal_that_was_cut_short_left_is_removed_by_the_next(runs):
     entry = runs.delete("vimpo-1").entry
     (runs.bin.path / entry).rename(runs.bin.path / f"emptying-{entry}")
     assert runs.bin.entries() == []
-    runs.tidy_bin()
+    runs.tidy()
     assert list(runs.bin.path.iterdir()) == []
 
 
@@ -332,3 +333,78 @@ def test_a_run_is_not_deleted_into_a_link_from_where_nothing_would_be_brought_ba
     with pytest.raises(ValueError, match="is a link, and deleted runs are kept"):
         runs.delete("vimpo-1")
     assert ids(runs) == ["vimpo-1"] and not list((tmp_path / "elsewhere").iterdir())
+
+
+# ---- names, damage and what killed starts leave
+
+
+def test_a_run_that_comes_back_under_another_id_keeps_the_name_that_it_was_given(runs):
+    runs.rename("vimpo-1", "the good one")
+    copy = shutil.copytree(runs.path / "vimpo-1", runs.path.parent / "copy")
+    deleted = runs.delete("vimpo-1")
+    shutil.copytree(copy, runs.path / "vimpo-1")
+    own = runs.list()[0].name
+    assert own != "the good one" and runs.deleted_name(deleted) == "the good one"
+    runs.rename("vimpo-1", "another one")
+    assert runs.restore(deleted.entry) == "vimpo-1-restored-1"
+    assert {run.run_id: run.name for run in runs.list()} == {
+        "vimpo-1": "another one",
+        "vimpo-1-restored-1": "the good one",
+    }
+
+
+def test_a_name_is_forgotten_with_the_run_that_is_gone_for_good(runs):
+    runs.rename("vimpo-1", "the good one")
+    runs.delete("vimpo-1")
+    assert "the good one" in runs.queue.names().values()
+    runs.empty_bin()
+    assert runs.queue.names() == {}
+
+
+@pytest.mark.parametrize("left", [0, 100, 4096])
+def test_a_run_whose_database_lost_its_first_page_is_listed_as_damaged_and_can_be_deleted(runs, left):
+    db = runs.path / "vimpo-1" / "run.db"
+    db.write_bytes(bytes(left))
+    assert runs.others() == [] and is_run(runs.path / "vimpo-1")
+    (listed,) = runs.list()
+    assert listed.state == RunState.INTERRUPTED and "vimpo-1" in listed.message
+    runs.delete("vimpo-1")
+    assert ids(runs) == []
+
+
+def test_another_programs_database_beside_a_lock_file_stays_its_own(runs):
+    foreign_database(runs.path / "mine")
+    (runs.path / "mine" / LOCK_NAME).touch()
+    assert runs.others() == ["mine"]
+
+
+def left_by_a_kill(runs, name, age):
+    folder = runs.path / name
+    folder.mkdir()
+    for file in ("run.db", "run.db-journal", LOCK_NAME):
+        (folder / file).write_bytes(b"half")
+    for at in (*folder.iterdir(), folder):
+        os.utime(at, (time.time() - age,) * 2)
+    return folder
+
+
+def test_what_a_killed_start_left_is_removed_and_one_that_goes_on_is_not(runs):
+    old, young = left_by_a_kill(runs, ".new-abc", 7200), left_by_a_kill(runs, ".new-def", 60)
+    runs.tidy()
+    assert not old.exists() and len(list(young.iterdir())) == 3
+
+
+def test_nothing_else_in_a_hidden_folder_of_that_name_is_removed(runs, tmp_path):
+    folder = left_by_a_kill(runs, ".new-thesis", 7200)
+    (folder / "thesis.txt").write_text("ten years of work")
+    os.utime(folder / "thesis.txt", (0, 0))
+    os.utime(folder, (0, 0))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "run.db").touch()
+    os.utime(elsewhere / "run.db", (0, 0))
+    os.utime(elsewhere, (0, 0))
+    (runs.path / ".new-link").symlink_to(elsewhere)
+    runs.tidy()
+    assert (folder / "thesis.txt").read_text() == "ten years of work" and len(list(folder.iterdir())) == 4
+    assert (elsewhere / "run.db").exists()
