@@ -66,7 +66,7 @@ class TrainConfig:
         "Reward per nat of log-ratio: sets the scale of V. Small: values look flat; large: the policy may hardly move.",
         low=1e-6,
         high=10.0,
-        safe=(0.02, 0.5),
+        safe=(0.02, 0.3),
         symbol="beta",
     )
     beta_end: float = _setting(
@@ -339,6 +339,21 @@ class Advice:
     text: str
 
 
+HIGHEST_TRIED_RATE = 6e-3
+"""The largest learning rate that the tuning of an experiment here tried."""
+STABLE_BALANCE, SMALL_BETA_EDGE, EDGE = 0.1, 0.3, 1.0
+"""Balances that the experiment "levers" tried: at the first nothing broke, at the second runs with a small beta had collapsed, at
+the third all had."""
+READABLE_BETA = (0.1, 0.3)
+"""Betas of the bundled runs, where V_t moves far enough to be looked at."""
+
+
+def safe_text(name: str) -> str:
+    """The recommended range of a setting in words: "0.02 to 0.3"."""
+    low, high = setting(name)["safe"]
+    return f"{low:g} to {high:g}"
+
+
 def balance(config: TrainConfig, mean_length: float) -> float:
     """b = c_A / (0.4 T beta): the actor's pull relative to the value loss, T = mean solution length in tokens. No unit."""
     return config.actor_coef / (0.4 * mean_length * config.beta)
@@ -347,33 +362,34 @@ def balance(config: TrainConfig, mean_length: float) -> float:
 def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
     """Remarks on settings that are known to fail (DESIGN.md section 2). `mean_length`: tokens a solution, > 0."""
     remarks = []
-    if config.learning_rate >= 5e-3:
+    if config.learning_rate > HIGHEST_TRIED_RATE:
         remarks.append(
             Advice(
                 "learning_rate",
                 "danger",
-                f"Learning rate {config.learning_rate:g}: 1e-2 destroyed both algorithms here. Use 3e-4 to 3e-3.",
+                f"Learning rate {config.learning_rate:g}: no experiment here went above {HIGHEST_TRIED_RATE:g}, and 1e-2 destroyed "
+                f"VIMPO and GRPO. Use {safe_text('learning_rate')}.",
             )
         )
     if config.algorithm in VALUE_LOSS_ALGORITHMS:
         b = 0.0 if config.algorithm in ACTORLESS_ALGORITHMS else balance(config, mean_length)
         facts = f"c_A {config.actor_coef:g} at beta {config.beta:g} and {mean_length:.0f} tokens gives balance {b:.2g}"
-        stable = 0.1 * 0.4 * mean_length * config.beta
+        stable = STABLE_BALANCE * config.actor_coef / b if b else 0.0
         way_out = f"Use c_A {stable:.2g} or less, or raise beta."
-        if b > 0.3:
+        if b > SMALL_BETA_EDGE:
             remarks.append(
                 Advice(
                     "actor_coef",
                     "danger",
-                    f"{facts}: such runs have run away (collapsed above 1, at small beta from 0.3). {way_out}",
+                    f"{facts}: such runs have run away (collapsed at {EDGE:g}, at small beta at {SMALL_BETA_EDGE:g}). {way_out}",
                 )
             )
-        elif b > 0.1:
+        elif b > STABLE_BALANCE:
             remarks.append(
                 Advice(
                     "actor_coef",
                     "caution",
-                    f"{facts}: below 0.1 runs were stable, above it small beta degraded. {way_out}",
+                    f"{facts}: up to {STABLE_BALANCE:g} runs were stable, at {SMALL_BETA_EDGE:g} those with a small beta collapsed. {way_out}",
                 )
             )
         if config.beta < 5e-3:
@@ -382,7 +398,7 @@ def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
                     "beta",
                     "note",
                     f"Beta {config.beta:g}: values will look flat. It learns as well, but V_t moves by beta times a few nats; "
-                    "use 0.1 to 0.3 to read it.",
+                    f"use {READABLE_BETA[0]:g} to {READABLE_BETA[1]:g} to read it.",
                 )
             )
         if config.beta > 1.0:
@@ -398,8 +414,8 @@ def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
             Advice(
                 "reward_noise",
                 "danger",
-                "Half of the rewards flipped: a reward then says nothing about right or wrong, and nothing can be learned. Use 0.4 or "
-                "less.",
+                "Half of the rewards flipped: a reward then says nothing about right or wrong, and nothing can be learned. Use "
+                f"{setting('reward_noise')['safe'][1]:g} or less.",
             )
         )
     if config.updates_per_batch > 1 and config.algorithm in WITHOUT_RATIO:

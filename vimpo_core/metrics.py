@@ -603,7 +603,7 @@ METRICS: dict[str, Metric] = {
             "Gradient norm",
             "",
             "Length of the adapter's gradient before it is shortened, mean over the step's updates.",
-            "0.1 to 0.4 with the defaults, without a trend upwards.",
+            "Mostly 0.1 to 0.4 with the defaults, without a trend upwards.",
             "neither",
             _grad_norm,
         ),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.text import as_plain, as_sentence
-from vimpo_core.config import Advice, TrainConfig, advice, setting
+from vimpo_core.config import Advice, TrainConfig, advice, safe_text, setting
 from vimpo_core.rules import RULES
 from vimpo_core.tasks.registry import task_of
 
@@ -213,7 +213,7 @@ def draw_field(field: Field, key: str, default, disabled: bool = False):
 def _help(field: Field, known: Mapping) -> str:
     parts = [known["help"].replace("*", r"\*")]
     if known["safe"]:
-        parts.append(f"Safe: {known['safe'][0]:g} to {known['safe'][1]:g}.")
+        parts.append(f"Safe: {safe_text(field.name)}.")
     if known["low"] is not None:
         parts.append(f"Allowed: {known['low']:g} to {known['high']:g}.")
     if field.name in _RULE_SETTINGS:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.words.citation import PAPER_CLEAN, PAPER_MODEL, PAPER_NOISY
+
 
 @dataclass(frozen=True)
 class Symbol:
@@ -80,14 +82,18 @@ class Claim:
     lab: str
 
 
+def _listed(numbers: dict[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in numbers.items())
+
+
 CLAIMS: tuple[Claim, ...] = (
     Claim(
-        "Accuracy (Qwen3-4B, competition mathematics): VIMPO 39.5, GRPO 37.4, naive GRPO 36.6.",
+        f"Accuracy ({PAPER_MODEL}, competition mathematics): {_listed(PAPER_CLEAN)}.",
         "A tiny model on sums. {clean} The bundled runs ({steps} steps, one seed: an illustration, not evidence) end, on the {problems} "
         "validation problems that a run measures itself by, at a sampled accuracy of {vimpo} for VIMPO and {grpo} for GRPO.",
     ),
     Claim(
-        "With noisy rewards, flipped for whole prompt groups: VIMPO 35.9, GRPO 32.2.",
+        f"With noisy rewards, flipped for whole prompt groups: {_listed(PAPER_NOISY)}.",
         "{noisy} Flips of single solutions and of whole groups are [different questions](#differences).",
     ),
     Claim(

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from vimpo_core.config import TrainConfig, balance
+from vimpo_core.config import READABLE_BETA, STABLE_BALANCE, TrainConfig, balance
 
 UPDATES = 24
 """Of a training in a demonstration; record n describes the policy after n updates."""
@@ -235,7 +235,7 @@ _ALL = (
     Failure(
         "flat_values",
         "Beta too small: flat values",
-        "The same training at a beta 200 times smaller: what happens to V_t, and what to learning?",
+        f"The same training at a beta {HEALTHY.beta / FLAT_BETA:g} times smaller: what happens to V_t, and what to learning?",
         (_FLAT, HEALTHY),
         (f"beta {FLAT_BETA:g}", f"beta {HEALTHY.beta:g}"),
         (
@@ -245,12 +245,12 @@ _ALL = (
         _flat_values,
         "V_t adds up beta times log-ratios. At a small beta the value loss cannot explain the reward with ratios of a sensible "
         "size, so its gradient stays that of REINFORCE: it learns, but beta times a few tenths of a nat is nothing to read.",
-        "To look at V_t, use beta 0.1 to 0.3.",
+        f"To look at V_t, use beta {READABLE_BETA[0]:g} to {READABLE_BETA[1]:g}.",
     ),
     Failure(
         "no_learning",
         "Beta too large: no learning",
-        "The same training at a beta 50 times larger: will the policy move further, or less far?",
+        f"The same training at a beta {LARGE_BETA / HEALTHY.beta:g} times larger: will the policy move further, or less far?",
         (_LARGE, HEALTHY),
         (f"beta {LARGE_BETA:g}", f"beta {HEALTHY.beta:g}"),
         (
@@ -259,7 +259,7 @@ _ALL = (
             Plot("Residual / target", "", _pair(f"beta {LARGE_BETA:g}", f"beta {HEALTHY.beta:g}")),
         ),
         _no_learning,
-        "A log-ratio of 0.1 nats is already worth half a reward. Every small move overshoots the reward that it should "
+        f"A log-ratio of {0.5 / LARGE_BETA:g} nats is already worth half a reward. Every small move overshoots the reward that it should "
         "explain, and the loss pulls it back: its steps go into undoing the ones before.",
         "Lower beta. Above 1 hardly anything moves.",
     ),
@@ -276,7 +276,7 @@ _ALL = (
         _runaway,
         "The actor holds no reward: it pushes on in the direction in which the policy has moved already, right or wrong. Too "
         "strong, it amplifies its own last step faster than the value loss can correct it.",
-        "Keep the balance c_A / (0.4 T beta) below 0.1, T being the tokens of a solution.",
+        f"Keep the balance c_A / (0.4 T beta) at {STABLE_BALANCE:g} or below, T being the tokens of a solution.",
     ),
     Failure(
         "k1_cancels",

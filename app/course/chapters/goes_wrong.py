@@ -7,6 +7,7 @@ import streamlit as st
 from app import routes
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.course.widgets import failures
+from vimpo_core.config import STABLE_BALANCE, safe_text
 from vimpo_core.labs.failures import (
     FAILURES,
     FLAT_BETA,
@@ -63,7 +64,7 @@ PLAN = Plan(
     aims=(
         "Recognise a failed run from two curves, and name the setting that did it.",
         "Tell a loss that says nothing from a gradient that is 0.",
-        "Know the safe ranges: beta {low_beta} to {high_beta}, balance c_A / (0.4 T beta) below 0.1.",
+        "Know the safe ranges: beta {safe_beta}, balance c_A / (0.4 T beta) at most {stable_balance}.",
     ),
     timings=(
         (1, "Predict what a tiny beta does."),
@@ -93,7 +94,8 @@ def numbers() -> dict[str, str]:
     """The settings that the failures compare."""
     return {
         "beta": f"{HEALTHY.beta:g}", "flat": f"{FLAT_BETA:g}", "large": f"{LARGE_BETA:g}", "times": f"{HEALTHY.beta / FLAT_BETA:.0f}",
-        "runaway": f"{RUNAWAY_COEF:g}", "stable": f"{STABLE_COEF:g}", "low_beta": "0.1", "high_beta": "0.3",
+        "runaway": f"{RUNAWAY_COEF:g}", "stable": f"{STABLE_COEF:g}", "safe_beta": safe_text("beta"),
+        "stable_balance": f"{STABLE_BALANCE:g}",
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from app.course.lesson import TEXT_WIDTH, Control, Lesson, Option, Plan, Questio
 from app.text import as_plain, as_sentence
 from app.train import training
 from app.words import verdicts
+from app.words.citation import PAPER_NOISY, PAPER_PARAMETERS
 from app.words.verdicts import SOURCES, Match
 from vimpo_core.config import TrainConfig
 from vimpo_core.files import in_words
@@ -27,7 +28,7 @@ AHEAD = Question(
     (
         Option(
             "vimpo", "VIMPO: its credit averages over noisy rewards",
-            "{noisy} The paper does find VIMPO ahead on noisy rewards, 35.9 against 32.2, for a model of 4 billion parameters and with "
+            "{noisy} The paper does find VIMPO ahead on noisy rewards, {paper}, for a model of {paper_size} parameters and with "
             "the rewards of whole groups flipped together.",
             is_right=verdicts.who_leads(0.25) == "first",
         ),
@@ -78,7 +79,7 @@ PLAN = Plan(
         ),
     ),
     misconceptions=(
-        ("The paper shows it, so it is so here.", "The paper trained a model of 4 billion parameters. Here it is 143,000; a small world can differ, and says so."),
+        ("The paper shows it, so it is so here.", "The paper trained a model of {paper_size} parameters. Here it is 143,000; a small world can differ, and says so."),
         ("One good run proves it.", "Seeds differ by several points. That is why there are at least five, and an interval."),
     ),
 )  # fmt: skip
@@ -86,7 +87,10 @@ PLAN = Plan(
 
 def numbers() -> dict[str, str]:
     """The measured differences in words."""
-    return {"clean": _said(0.0), "noisy": _said(0.25)}
+    return {
+        "clean": _said(0.0), "noisy": _said(0.25), "paper": f"{PAPER_NOISY['VIMPO']} against {PAPER_NOISY['GRPO']}",
+        "paper_size": PAPER_PARAMETERS,
+    }  # fmt: skip
 
 
 def show(lesson: Lesson) -> None:
