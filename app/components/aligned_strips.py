@@ -7,19 +7,10 @@ from dataclasses import asdict, dataclass, replace
 
 import streamlit as st
 
-from app.components.assets import as_data, read_asset, read_assets, read_script
-from app.components.hues import hues_css
+from app.components.assets import as_data, register
 from vimpo_core.views.credit_view import with_version
 
-_mount = st.components.v2.component(
-    "aligned_strips",
-    html=read_asset("aligned_strips/aligned_strips.html"),
-    css=hues_css(".aligned") + read_assets("shared/tokens.css", "aligned_strips/aligned_strips.css"),
-    js=read_script(
-        "shared/mounting.js", "shared/drawing.js", "shared/token_strip.js", "aligned_strips/aligned_strips.js"
-    ),
-    isolate_styles=True,
-)
+_mount = register("aligned_strips", "tokens", hues=".aligned")
 
 
 @dataclass(frozen=True)

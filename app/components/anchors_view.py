@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-import streamlit as st
-
-from app.components.assets import as_data, read_asset, read_assets, read_script
+from app.components.assets import as_data, register
 from vimpo_core.views.credit_view import with_version
 from vimpo_core.views.lessons import Anchored
 
-_mount = st.components.v2.component(
-    "anchors_view",
-    html=read_asset("anchors_view/anchors_view.html"),
-    css=read_assets("shared/views.css", "anchors_view/anchors_view.css"),
-    js=read_script("shared/mounting.js", "shared/drawing.js", "anchors_view/anchors_view.js"),
-    isolate_styles=True,
-)
+_mount = register("anchors_view", "views")
 
 
 def anchors_view(found: Anchored, anchor: str, *, key: str, at: int) -> None:

@@ -1,61 +1,40 @@
-"""What the components share: their fixed html, css and js, read once when one is registered, and how their data is sent."""
+"""What the components share: how one is registered, from the html, css and js of its folder, and how its data is sent."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from vimpo_core.paths import ASSETS
+from app.components.hues import hues_css
+from vimpo_core.formats.es_modules import join_modules, read_asset
 
-_VIEW_SCRIPTS = (
-    "shared/mounting.js",
-    "shared/drawing.js",
-    "shared/token_strip.js",
-    "shared/lenses.js",
-    "shared/save_figure.js",
-)
-"""What stands before the script of a view of a solution, in every component and in `formats.html_page`."""
+_GUARDED = """
+import {{ guarded }} from "./shared/guard.js";
+import draw from "./{name}/{name}.js";
+export default guarded(draw);
+"""
 
 
-def read_asset(name: str) -> str:
-    """Text of a file in assets/components. Raises FileNotFoundError naming the file and what to do."""
-    path = ASSETS / "components" / name
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"the page needs assets/components/{name}, which is missing. Restore it from the repository."
-        )
-    return path.read_text(encoding="utf-8")
-
-
-def read_assets(*names: str) -> str:
-    """The texts of files in assets/components, one after the other."""
-    return "".join(map(read_asset, names))
-
-
-def read_script(*names: str) -> str:
-    """A component's script of several files; the last one's `export default function` draws it, guarded by guard.js."""
-    script = read_assets("shared/guard.js", *names)
-    exported = "export default function ("
-    if script.count(exported) != 1:
-        raise ValueError(
-            f"assets/components/{names[-1]} must have one `{exported}`, got {script.count(exported)}. Write it so."
-        )
-    return script.replace(exported, "function drawComponent(") + "\nexport default guarded(drawComponent);\n"
-
-
-def register_view(name: str, *styles: str):
-    """Register a view of a solution: its own html and script, and the css and scripts that all views share.
+def register(name: str, *styles: str, hues: str = ""):
+    """Register the component whose html, css and js lie in assets/components/<name>.
 
     Args:
-        name: of the component and its files.
-        styles: its css files after the shared one, in order.
+        name: of the component, its folder and its files. The default export of its script draws it.
+        styles: of assets/components/shared, in front of its own css.
+        hues: selector of its root element, where the rules' hues are wanted in its css (`hues_css`).
     """
+    sheets = [*(f"shared/{style}.css" for style in styles), f"{name}/{name}.css"]
     return st.components.v2.component(
         name,
         html=read_asset(f"{name}/{name}.html"),
-        css=read_assets("shared/views.css", *styles),
-        js=read_script(*_VIEW_SCRIPTS, f"{name}/{name}.js"),
+        css=(hues_css(hues) if hues else "") + "".join(map(read_asset, sheets)),
+        js=component_script(name),
         isolate_styles=True,
     )
+
+
+def component_script(name: str) -> str:
+    """A component's script with all that it imports. An error in it is said in the component's place (guard.js)."""
+    return join_modules(_GUARDED.format(name=name))
 
 
 def as_data(payload: dict) -> list[dict]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.assets import as_data, read_script
+from app.components.assets import as_data, component_script
 
-_mount = st.components.v2.component("browser_store", js=read_script("browser_store/browser_store.js"))
+_mount = st.components.v2.component("browser_store", js=component_script("browser_store"))
 
 
 def browser_store(changes: dict[str, Any], *, is_known: bool, key: str) -> dict[str, Any] | None:

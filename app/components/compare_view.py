@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import streamlit as st
-
-from app.components.assets import as_data, read_asset, read_assets, read_script
+from app.components.assets import as_data, register
 from app.components.hues import DASHES, MARKERS, SHADES
 from vimpo_core.metrics import Metric
 
@@ -19,15 +17,7 @@ _SPARE_MARKERS = (
 )  # fmt: skip
 """For a further arm of an algorithm: those that are hardest to mistake first."""
 
-_mount = st.components.v2.component(
-    "compare_view",
-    html=read_asset("compare_view/compare_view.html"),
-    css=read_assets("shared/views.css", "compare_view/compare_view.css"),
-    js=read_script(
-        "shared/mounting.js", "shared/drawing.js", "shared/save_figure.js", "compare_view/compare_view.js"
-    ),
-    isolate_styles=True,
-)
+_mount = register("compare_view", "views")
 
 
 def compare_view(figure: dict[str, Any], key: str) -> None:

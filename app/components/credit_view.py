@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from app.components.assets import as_data, register_view
+from app.components.assets import as_data, register
 
-_mount = register_view("credit_view", "shared/tokens.css", "credit_view/credit_view.css")
+_mount = register("credit_view", "views", "tokens", "solution")
 
 
 def credit_view(

@@ -7,17 +7,11 @@ from dataclasses import asdict
 
 import streamlit as st
 
-from app.components.assets import as_data, read_asset, read_assets, read_script
+from app.components.assets import as_data, register
 from vimpo_core.labs.failures import Plot, Point
 from vimpo_core.views.credit_view import with_version
 
-_mount = st.components.v2.component(
-    "curve_plots",
-    html=read_asset("curve_plots/curve_plots.html"),
-    css=read_assets("shared/views.css", "curve_plots/curve_plots.css"),
-    js=read_script("shared/mounting.js", "shared/drawing.js", "curve_plots/curve_plots.js"),
-    isolate_styles=True,
-)
+_mount = register("curve_plots", "views")
 
 
 def curve_plots(plots: Sequence[Plot], points: Sequence[Point], *, key: str) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from app.components.assets import as_data, register_view
+from app.components.assets import as_data, register
 
-_mount = register_view(
-    "film_strip", "shared/tokens.css", "credit_view/credit_view.css", "film_strip/film_strip.css"
-)
+_mount = register("film_strip", "views", "tokens", "solution")
 
 
 def film_strip(

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-import streamlit as st
+from app.components.assets import as_data, register
 
-from app.components.assets import as_data, read_asset, read_script
-
-_mount = st.components.v2.component(
-    "link_table",
-    html=read_asset("link_table/link_table.html"),
-    css=read_asset("link_table/link_table.css"),
-    js=read_script("link_table/link_table.js"),
-    isolate_styles=True,
-)
+_mount = register("link_table")
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import streamlit as st
-
-from app.components.assets import as_data, read_asset, read_script
-from app.components.hues import hues_css, style_of
+from app.components.assets import as_data, register
+from app.components.hues import style_of
 from vimpo_core.config import TrainConfig
 from vimpo_core.metrics import METRICS, Row, series, thin
 from vimpo_core.rules import RULES
@@ -53,12 +51,7 @@ CHARTS = (
 SPARSE = ("sampled_accuracy", "greedy_accuracy")
 """Measured only now and then: every point is drawn."""
 
-_mount = st.components.v2.component(
-    "vimpo_live_curves",
-    html=read_asset("live_curves/live_curves.html"),
-    css=hues_css(".curves") + read_asset("live_curves/live_curves.css"),
-    js=read_script("live_curves/live_curves.js"),
-)
+_mount = register("live_curves", hues=".curves")
 
 
 def run_payload(run_id: str, config: TrainConfig, rows: Sequence[Row]) -> dict[str, Any]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from app.components.assets import as_data, register_view
+from app.components.assets import as_data, register
 
-_mount = register_view(
-    "pair_view", "shared/tokens.css", "credit_view/credit_view.css", "pair_view/pair_view.css"
-)
+_mount = register("pair_view", "views", "tokens", "solution")
 
 
 def pair_view(payload: dict, *, key: str, on_select: Callable[[], None] | None = None) -> None:

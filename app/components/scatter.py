@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import streamlit as st
-
-from app.components.assets import as_data, read_asset, read_assets, read_script
+from app.components.assets import as_data, register
 from app.text import signed
 from vimpo_core.measure.telescope import Telescope
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
 
-_mount = st.components.v2.component(
-    "scatter",
-    html=read_asset("scatter/scatter.html"),
-    css=read_assets("shared/views.css", "scatter/scatter.css"),
-    js=read_script("shared/mounting.js", "shared/drawing.js", "shared/save_figure.js", "scatter/scatter.js"),
-    isolate_styles=True,
-)
+_mount = register("scatter", "views")
 
 
 def scatter(

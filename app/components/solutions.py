@@ -6,10 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import streamlit as st
-
-from app.components.assets import as_data, read_asset, read_assets, read_script
-from app.components.hues import hues_css
+from app.components.assets import as_data, register
 from app.components.live_curves import ALGORITHM_NAMES
 from vimpo_core.config import TrainConfig
 from vimpo_core.solutions import picks
@@ -20,12 +17,7 @@ from vimpo_core.views import credit_view
 SHOWN_PROBLEMS = 4
 
 
-_mount = st.components.v2.component(
-    "vimpo_solutions",
-    html=read_asset("solutions/solutions.html"),
-    css=hues_css(".solutions") + read_assets("shared/tokens.css", "solutions/solutions.css"),
-    js=read_script("shared/token_strip.js", "solutions/solutions.js"),
-)
+_mount = register("solutions", "tokens", hues=".solutions")
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import streamlit as st
+from app.components.assets import as_data, register
 
-from app.components.assets import as_data, read_asset, read_script
-
-_mount = st.components.v2.component(
-    "vimpo_tour",
-    html=read_asset("tour/tour.html"),
-    css=read_asset("tour/tour.css"),
-    js=read_script("tour/tour.js"),
-)
+_mount = register("tour")
 
 
 def tour(step: dict, *, key: str, on_go: Callable[[], None], on_done: Callable[[], None]) -> None:

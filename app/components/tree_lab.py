@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import streamlit as st
-
-from app.components.assets import as_data, read_asset, read_assets, read_script
+from app.components.assets import as_data, register
 from app.components.hues import SHADES, SOFT
 
-_mount = st.components.v2.component(
-    "tree_lab",
-    html=read_asset("tree_lab/tree_lab.html"),
-    css=read_assets("shared/views.css", "tree_lab/tree_lab.css"),
-    js=read_script(
-        "shared/mounting.js", "shared/drawing.js", "shared/save_figure.js", "tree_lab/tree_lab.js"
-    ),
-    isolate_styles=True,
-)
+_mount = register("tree_lab", "views")
 _HUES = {theme: {"vimpo": SHADES[theme]["vimpo"][0], "soft": SOFT[theme]} for theme in SHADES}
 
 

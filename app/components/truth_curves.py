@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from app.components.assets import as_data, register_view
+from app.components.assets import as_data, register
 from app.components.hues import SHADES, SOFT
 
-_mount = register_view("truth_curves", "credit_view/credit_view.css", "truth_curves/truth_curves.css")
+_mount = register("truth_curves", "views", "solution")
 _HUES = {
     theme: {name: shades[name][0] for name in ("vimpo", "grpo", "ppo")} | {"soft": SOFT[theme]}
     for theme, shades in SHADES.items()

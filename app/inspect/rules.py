@@ -8,7 +8,8 @@ from functools import partial
 import streamlit as st
 
 from app import cache, state, waiting
-from app.components.rules_view import LENSES, Slot, rule_diff, rules_view
+from app.components.rule_diff import Slot, rule_diff
+from app.components.rules_view import LENSES, rules_view
 from app.inspect import inspection
 from app.text import as_code, as_plain, signed
 from vimpo_core.measure.truth import STAGES

@@ -6,10 +6,11 @@ import re
 import pytest
 
 from app.components import live_curves
-from app.components.assets import read_asset, read_script
+from app.components.assets import component_script
 from tests.support.browser import visiting
 from tests.support.fakes import FakeTrainer
 from vimpo_core.config import TrainConfig
+from vimpo_core.formats.es_modules import read_asset
 from vimpo_core.rules import RULES
 from vimpo_core.runs import worker
 from vimpo_core.views import rule_styles
@@ -65,7 +66,7 @@ def test_a_rule_without_a_style_is_painted_in_the_colour_of_the_text(visitor):
         "runs": [run],
         "charts": [live_curves._chart(live_curves.CHARTS[1])],
     }
-    script = read_script("live_curves/live_curves.js").replace("export default ", "const mount = ")
+    script = component_script("live_curves").replace("export default ", "const mount = ")
     page = visitor.new_page()
     page.set_content(
         f"<style>{read_asset('live_curves/live_curves.css')}</style><div id=place>{read_asset('live_curves/live_curves.html')}</div>"

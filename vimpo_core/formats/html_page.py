@@ -12,22 +12,15 @@ import json
 import re
 import tomllib
 
-from vimpo_core.paths import ASSETS, ROOT
+from vimpo_core.formats.es_modules import join_modules, read_asset
+from vimpo_core.paths import ROOT
 
 _STYLES = (
     "solution_page/solution_page.css",
     "shared/views.css",
     "shared/tokens.css",
+    "shared/solution.css",
     "credit_view/credit_view.css",
-)
-_SCRIPTS = (
-    "shared/mounting.js",
-    "shared/drawing.js",
-    "shared/token_strip.js",
-    "shared/lenses.js",
-    "shared/save_figure.js",
-    "credit_view/credit_view.js",
-    "solution_page/solution_page.js",
 )
 _FONTS = {
     "font": '"Source Sans 3", "Source Sans Pro", system-ui, sans-serif',
@@ -43,10 +36,9 @@ def solution_page(payload: dict, page: dict) -> str:
         payload: from `credit_view.inspector_payload`, with "token", "lens" and "name" as the credit view takes them.
         page: what stands around it: {"title": str, "verdict": str, "facts": [[name, text], ...], "code": {name: text}}.
     """
-    style = "\n".join([_theme(), *map(_asset, _STYLES)])
-    script = "\n".join(map(_asset, _SCRIPTS))
-    script, mounts = re.subn(r"export default function \(", "function mountCreditView(", script)
-    if mounts != 1 or "</script" in script.lower() or "</style" in style.lower():
+    style = "\n".join([_theme(), *map(read_asset, _STYLES)])
+    script = join_modules(read_asset("solution_page/solution_page.js"), "solution_page")
+    if "</script" in script.lower() or "</style" in style.lower():
         raise ValueError("the component files cannot be put into one page: check assets/components.")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
@@ -56,11 +48,13 @@ def solution_page(payload: dict, page: dict) -> str:
         "policy": policy,
         "style": style,
         "script": script,
-        "view": _asset("credit_view/credit_view.html"),
+        "view": read_asset("credit_view/credit_view.html"),
         "data": safe_json({"payload": payload, "page": page}),
     }
     # One pass, so that nothing inside a part is taken for a place to fill.
-    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _asset("solution_page/solution_page.html"))
+    return re.sub(
+        r"\{\{(\w+)\}\}", lambda place: parts[place[1]], read_asset("solution_page/solution_page.html")
+    )
 
 
 def safe_json(value) -> str:
@@ -85,10 +79,6 @@ def _theme() -> str:
 
 def _kebab(name: str) -> str:
     return re.sub(r"[A-Z]", lambda letter: "-" + letter[0].lower(), name)
-
-
-def _asset(name: str) -> str:
-    return (ASSETS / "components" / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

@@ -1,6 +1,11 @@
 // One solution, a row for everybody who judges it. Python sends the rows (app/components/aligned_strips.py) with the sentences
 // beside them; here they are drawn, and the top row lets one choose a token with the pointer or the keys.
 
+import { element } from "../shared/elements.js";
+import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
+import { signed } from "../shared/numbers.js";
+import { paintToken, tokenOf } from "../shared/token_strip.js";
+
 export default function (component) {
   return mountView(component, ".aligned", createAligned, updateAligned, (value) => component.setStateValue("view", value));
 }

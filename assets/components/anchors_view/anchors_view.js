@@ -1,5 +1,9 @@
 // A solution's value by both anchors. Python sends whole numbers of the last shown digit (vimpo_core/views/lessons.py), so that the
-// gap between the curves is the same at every position to the last digit. Python puts mounting.js and drawing.js in front.
+// gap between the curves is the same at every position to the last digit.
+
+import { apart, path, yAxis } from "../shared/drawing.js";
+import { label, shape } from "../shared/elements.js";
+import { mountView, watchWidth } from "../shared/mounting.js";
 
 const ROOM = { left: 64, right: 118, top: 14, bottom: 44, height: 290 };
 

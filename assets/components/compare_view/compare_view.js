@@ -1,6 +1,11 @@
-// Arms laid over each other. Python puts mounting.js, drawing.js and save_figure.js in front. A panel is a "curve" along an axis
+// Arms laid over each other. A panel is a "curve" along an axis
 // that all curve panels share (one crosshair in all of them), a "path" of one metric against another as training goes on, or
 // "points". Hover, arrow keys and the legend work on what was sent; nothing goes to the server.
+
+import { niceStep } from "../shared/drawing.js";
+import { SVG, element, label, shape } from "../shared/elements.js";
+import { mountView, watchWidth } from "../shared/mounting.js";
+import { offerToSave, picture, plainColour } from "../shared/save_figure.js";
 
 const PLOT = { left: 64, right: 18, top: 10, bottom: 48, height: 300 };
 const DENSE = 60; // more points than these and a curve gets a marker only here and there

@@ -4,6 +4,14 @@
 // and changing the lens happen here and update everything at once. Python only hears, 150 ms later, which token and
 // lens are selected, to put them in the address bar (mounting.js). No credit is computed here; reading a lens is in lenses.js.
 
+import { apart, path, yAxis } from "../shared/drawing.js";
+import { element, label, shape } from "../shared/elements.js";
+import { decimalsOf, fillPicker, hasGroup, legendScale, lensOf, minus, seriesOf, stepMarks, tokenAt, tokenNames, tokenTitle } from "../shared/lenses.js";
+import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
+import { signed } from "../shared/numbers.js";
+import { offerToSave, picture, pictureOfStrips } from "../shared/save_figure.js";
+import { keepNoteInside, renderStrip, selectToken, tokenOf } from "../shared/token_strip.js";
+
 export default function (component) {
   return mountView(component, ".credit-view", createView, update, (value) => component.setStateValue("view", value));
 }

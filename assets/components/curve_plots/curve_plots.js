@@ -1,5 +1,9 @@
 // Plots of two lines each that grow while they are measured; the same axes from the first point to the last, so nothing
-// jumps. Pointer or arrow keys read the values. Python puts mounting.js and drawing.js in front.
+// jumps. Pointer or arrow keys read the values.
+
+import { niceStep, yAxis } from "../shared/drawing.js";
+import { element, label, shape } from "../shared/elements.js";
+import { mountView, watchWidth } from "../shared/mounting.js";
 
 const ROOM = { left: 62, right: 12, top: 38, bottom: 44, height: 220 };
 const LEAST_SPAN = 1e-9;

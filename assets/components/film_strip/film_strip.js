@@ -3,6 +3,14 @@
 // Python sends all numbers once (views.film_payload); scrubbing, playing and changing the lens happen here. Python hears,
 // 150 ms later and never while it plays, what was selected: {step, token, lens}, only what was changed here.
 
+import { path, yAxis } from "../shared/drawing.js";
+import { element, label, shape } from "../shared/elements.js";
+import { decimalsOf, fillPicker, legendScale, lensOf, seriesOf, tokenNames } from "../shared/lenses.js";
+import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
+import { signed } from "../shared/numbers.js";
+import { offerToSave, picture } from "../shared/save_figure.js";
+import { renderStrip, signOf } from "../shared/token_strip.js";
+
 const WHOLE_FILM_MS = 6000;
 const BESIDE = { left: 52, right: 14, top: 10, bottom: 34 };
 const ROWS = { height: 330, least: 4, most: 26 };

@@ -1,5 +1,6 @@
 // A table with links. Text goes through textContent only; addresses come from Python, relative to the app.
 
+
 export default function ({ data, parentElement }) {
   const content = data?.[0];
   const table = parentElement.querySelector("table");

@@ -1,6 +1,7 @@
 // Small-multiple training curves on canvas. One view per mount: zoom, hover and open notes live in it, so new data changes the
 // lines and nothing else. Text goes through textContent only.
 
+
 const views = new WeakMap();
 
 export default function ({ data: [data], parentElement }) {

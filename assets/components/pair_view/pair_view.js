@@ -1,6 +1,14 @@
 // Two solutions of one prompt: a branch and what it grew from, or an edit and its original. Python sends all numbers once
 // (pairs.pair_payload: whole numbers of the last shown digit) and hears {side, token} when a token was clicked.
 
+import { apart, path, yAxis } from "../shared/drawing.js";
+import { element, label, shape } from "../shared/elements.js";
+import { legendScale } from "../shared/lenses.js";
+import { mountView, watchWidth } from "../shared/mounting.js";
+import { signed } from "../shared/numbers.js";
+import { offerToSave, picture } from "../shared/save_figure.js";
+import { keepNoteInside, renderStrip, selectToken, tokenOf } from "../shared/token_strip.js";
+
 const PAIR_CURVE = { height: 300, left: 44, right: 132, top: 16, bottom: 30 };
 
 export default function (component) {

@@ -1,5 +1,7 @@
-// Two rules slot by slot with one token's numbers. Python sends words and numbers ready to be read (app/components/rules_view.py);
+// Two rules slot by slot with one token's numbers. Python sends words and numbers ready to be read (app/components/rule_diff.py);
 // nothing is computed here.
+
+import { element } from "../shared/elements.js";
 
 const DRAWN = new WeakMap();
 

@@ -5,6 +5,13 @@
 // data = { text, line_starts, first_wrong, rows, group, group_rule, scales, lenses, token, lens }; a row has for each reading
 // whole numbers of its last digit ("values"), how many digits, whether all are the same, or why there are none.
 
+import { element } from "../shared/elements.js";
+import { legendScale } from "../shared/lenses.js";
+import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
+import { signed } from "../shared/numbers.js";
+import { offerToSave, pictureOfStrips } from "../shared/save_figure.js";
+import { paintToken } from "../shared/token_strip.js";
+
 export default function (component) {
   return mountView(component, ".rules-view", createRules, updateRules, (value) => component.setStateValue("view", value));
 }

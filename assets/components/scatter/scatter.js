@@ -1,5 +1,9 @@
-// Reward against telescope: one mark a solution, circle for right and cross for wrong. Python puts mounting.js, drawing.js
-// and save_figure.js in front. A click or Enter reports which solution to open; nothing is computed here.
+// Reward against telescope: one mark a solution, circle for right and cross for wrong. A click or Enter reports
+// which solution to open; nothing is computed here.
+
+import { element, label, shape } from "../shared/elements.js";
+import { mountView } from "../shared/mounting.js";
+import { offerToSave, picture } from "../shared/save_figure.js";
 
 const MARGIN = { left: 62, right: 16, top: 12, bottom: 50 };
 const LARGEST = 520; // px; both axes have one scale, so the line is at 45 degrees and the plot is square

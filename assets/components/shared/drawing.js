@@ -1,7 +1,8 @@
-// Small drawing helpers: elements, shapes, axes, lines, labels that keep apart. Python puts this text in front of a component's
-// own script.
+// What drawings share: the axis at the left, a line through values, labels that keep apart.
 
-function yAxis(x, y, low, high, count) {
+import { label, shape } from "./elements.js";
+
+export function yAxis(x, y, low, high, count) {
   const step = niceStep((high - low) / 4);
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   const marks = [];
@@ -14,12 +15,12 @@ function yAxis(x, y, low, high, count) {
   return marks;
 }
 
-function niceStep(rough) {
+export function niceStep(rough) {
   const power = 10 ** Math.floor(Math.log10(rough));
   return [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.999);
 }
 
-function path(x, y, values) {
+export function path(x, y, values) {
   let isDown = false;
   return values.map((u, t) => {
     if (u === null) {
@@ -32,29 +33,8 @@ function path(x, y, values) {
   }).join("");
 }
 
-const SVG = "http://www.w3.org/2000/svg";
-
-function element(tag, className, ...children) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  node.append(...children);
-  return node;
-}
-
-function shape(tag, attributes) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-}
-
-function label(x, y, text, className, anchor) {
-  const node = shape("text", { x, y, class: className, "text-anchor": anchor });
-  node.textContent = text;
-  return node;
-}
-
 // Labels that would overlap are pushed apart, in order, without going below `floor`.
-function apart(labels, gap, floor = Infinity) {
+export function apart(labels, gap, floor = Infinity) {
   const sorted = [...labels].sort((a, b) => a.y - b.y);
   sorted.forEach((l, i) => { if (i) l.y = Math.max(l.y, sorted[i - 1].y + gap); });
   for (let i = sorted.length - 1; i >= 0; i--) {

@@ -9,7 +9,7 @@ window.addEventListener("error", (event) => {
   for (const parent of GUARDED) sayError(parent, event.error);
 });
 
-function guarded(draw) {
+export function guarded(draw) {
   return (component) => {
     const parent = component.parentElement;
     GUARDED.add(parent);

@@ -1,20 +1,22 @@
-// What the views of a solution share: reading a lens off a payload of vimpo_core.views.credit_view, the lens picker, and what stands
-// around tokens in every drawing. Python puts this text in front of a component's own script.
+// What the views of a solution share: reading a lens off a payload of vimpo_core/views, the lens picker, and what stands
+// around tokens in every drawing.
 //
 // data = a payload, or one frame of a film with the payload's lenses and decimals: whole numbers of the last shown digit.
 // No credit is computed here: arrays are looked up, and three readings of one measured number are spelt out (log-ratio =
 // difference, surprisal = minus, probability = exp).
 
-function lensOf(data, key) {
+import { element, label, shape } from "./elements.js";
+
+export function lensOf(data, key) {
   return data.lenses.find((lens) => lens.key === key) ?? data.lenses[0];
 }
 
-function decimalsOf(data, lens) {
+export function decimalsOf(data, lens) {
   return data.decimals[lens.scale] ?? 3;
 }
 
 // One number a token, in the lens's unit; null instead of the list where it was not recorded, null inside: not finite.
-function seriesOf(data, key) {
+export function seriesOf(data, key) {
   const { arrays, decimals } = data;
   const lens = lensOf(data, key);
   const scaled = (list, digits) => list.map((v) => (v === null ? null : v / 10 ** digits));
@@ -33,11 +35,11 @@ function seriesOf(data, key) {
 }
 
 // A solution on its own has no group mean to start from: then V is anchored at the end alone.
-function hasGroup(data) {
+export function hasGroup(data) {
   return data.baseline !== null;
 }
 
-function minus(a, b) {
+export function minus(a, b) {
   return a === null || b === null ? null : a - b;
 }
 
@@ -51,7 +53,7 @@ const SCALE_NAMES = {
 };
 
 // The lenses of `data` as options, grouped by the scale they share.
-function fillPicker(select, data) {
+export function fillPicker(select, data) {
   const groups = Object.entries(SCALE_NAMES).map(([scale, label]) => {
     const group = document.createElement("optgroup");
     group.label = label;
@@ -68,14 +70,14 @@ function fillPicker(select, data) {
 
 // --- tokens in drawings ----------------------------------------------------------------------------------------------
 
-function tokenTitle(data, t) {
+export function tokenTitle(data, t) {
   const parts = [element("span", "token-number", `token #${t}`), element("span", "token-text", data.text[t])];
   if (t === data.first_wrong) parts.push(element("span", "token-wrong", "first wrong"));
   return element("p", "token-title", ...parts);
 }
 
 // The tokens below their columns, as much of each as has room; with none, the first and the last number.
-function tokenNames(data, x, y) {
+export function tokenNames(data, x, y) {
   const width = x(1) - x(0);
   const count = data.text.length;
   if (width < 9) return [label(x(0), y, "token 0", "tick", "start"), label(x(count), y, `${count}`, "tick", "end")];
@@ -85,19 +87,19 @@ function tokenNames(data, x, y) {
   );
 }
 
-function stepMarks(data, x, y1, y2) {
+export function stepMarks(data, x, y1, y2) {
   if (data.line_starts.length > 40) return [];
   return data.line_starts.slice(1).map((t) => shape("line", { class: "step-mark", x1: x(t), x2: x(t), y1, y2 }));
 }
 
 // The token whose column is under the pointer; null beside the plot.
-function tokenAt(event, plot, x, count) {
+export function tokenAt(event, plot, x, count) {
   const at = event.clientX - plot.getBoundingClientRect().left;
   const t = Math.floor((at - x(0)) / (x(1) - x(0)));
   return t < 0 || t >= count ? null : t;
 }
 
-function legendScale(ends, isSigned) {
+export function legendScale(ends, isSigned) {
   const bar = element("span", `legend-bar ${isSigned ? "legend-signed" : "legend-amount"}`);
   return element("span", "legend-scale", bar, element("span", "legend-ends", ...ends.map((e) => element("span", "", e))));
 }

@@ -5,9 +5,9 @@
 // leave(), where there is one, ends what else goes on.
 
 const VIEWS = new WeakMap();
-const REPORT_AFTER_MS = 150;
+export const REPORT_AFTER_MS = 150;
 
-function mountView(component, selector, create, update, report) {
+export function mountView(component, selector, create, update, report) {
   const data = component.data?.[0];
   const root = component.parentElement.querySelector(selector);
   if (!root || !data) return undefined;
@@ -24,7 +24,7 @@ function mountView(component, selector, create, update, report) {
 }
 
 // Draws again when the plot has another width than `view.width`, the one it was drawn for.
-function watchWidth(view, plot, redraw) {
+export function watchWidth(view, plot, redraw) {
   view.resize = new ResizeObserver(() => {
     if (view.data && plot.clientWidth !== view.width) redraw();
   });
@@ -32,7 +32,7 @@ function watchWidth(view, plot, redraw) {
 }
 
 // `selection`: what is selected when the time comes.
-function reportSoon(view, selection) {
+export function reportSoon(view, selection) {
   clearTimeout(view.timer);
   view.timer = setTimeout(() => {
     view.reported = selection();
@@ -41,7 +41,7 @@ function reportSoon(view, selection) {
 }
 
 // Follows Python only when it says something new.
-function followPython(view, name, value, isNew) {
+export function followPython(view, name, value, isNew) {
   const isNews = isNew || view.fromPython[name] !== value && view.reported[name] !== value;
   view.fromPython[name] = value;
   return isNews ? value : view[name];

@@ -1,10 +1,12 @@
 // Figures as files, made in the browser from what it shows: SVG for slides, PNG for everything else. Colours and fonts are
-// written out, so that a figure looks the same outside the page. drawing.js stands before this text.
+// written out, so that a figure looks the same outside the page.
 //
 //   offerToSave(place, around, figureOf)       the two buttons; figureOf(): [svg, name], or null when nothing is drawn
 //   saveFigure(svg, name, kind, around)       download name.svg or name.png; `around`: an element whose background it gets
 //   picture(svg)                              a copy of an SVG on the page that needs none of its style sheets
 //   pictureOfStrips(box, legend, caption)     the strips in a box as an SVG, their titles above, the caption in legend's type
+
+import { SVG, element, shape } from "./elements.js";
 
 const WRITTEN_OUT = [
   "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "font-family", "font-size", "font-weight",
@@ -12,7 +14,7 @@ const WRITTEN_OUT = [
 ];
 const PNG_SCALE = 2; // sharp on a projector
 
-function offerToSave(place, around, figureOf) {
+export function offerToSave(place, around, figureOf) {
   const button = (kind) => {
     const save = element("button", "", kind.toUpperCase());
     save.type = "button";
@@ -49,7 +51,7 @@ function offer(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-function picture(svg) {
+export function picture(svg) {
   const copy = svg.cloneNode(true);
   const originals = [svg, ...svg.querySelectorAll("*")];
   [copy, ...copy.querySelectorAll("*")].forEach((node, index) => writeOut(node, getComputedStyle(originals[index])));
@@ -74,7 +76,7 @@ function paint(node, name, colour) {
   return undefined;
 }
 
-function plainColour(colour) {
+export function plainColour(colour) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [1, 1];
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -94,7 +96,7 @@ function putPaper(figure, around) {
   figure.prepend(paper);
 }
 
-function pictureOfStrips(box, legend, caption) {
+export function pictureOfStrips(box, legend, caption) {
   const [top, left] = [box.scrollTop, box.scrollLeft];
   box.scrollTo(0, 0); // titles stick to the top while it is scrolled
   const frame = box.getBoundingClientRect();
@@ -135,7 +137,7 @@ function pictureOfToken(token, { x, y, width, height }) {
   return [paper, line, words(token, { x: x + 2, y: y + 1, height: height - 4 }, token.textContent)];
 }
 
-function words(node, { x, y, height }, text) {
+export function words(node, { x, y, height }, text) {
   const style = getComputedStyle(node);
   const size = parseFloat(style.fontSize);
   const written = shape("text", {

@@ -1,9 +1,8 @@
-// Coloured tokens, shared by every component that shows a solution: Python puts this text in front of the component's
-// own script. Nothing here knows Streamlit, runs or the mathematics: it gets readable text and numbers and draws them.
+// Coloured tokens, shared by every component that shows a solution. Nothing here knows Streamlit, runs or the mathematics: it
+// gets readable text and numbers and draws them.
 //
 //   renderStrip(container, strip, scale)      draw, or repaint in place when only numbers changed (1 ms for 60 tokens)
 //   selectToken(container, index, focus)      mark one token as selected; focus = true moves the keyboard there
-//   signed(value, decimals)                   "+0.12", "−0.61", "0.00"; null is "not recorded"
 //
 // strip = {
 //   label: "VIMPO token credit",   accessible name of the strip
@@ -22,10 +21,12 @@
 // scale = { max: 0.8, signed: true, unit: "reward", decimals: 4 }
 //   signed: blue/solid above zero, orange/dashed below, nothing near zero; not signed: grey by amount.
 
+import { signed } from "./numbers.js";
+
 const STRIPS = new WeakMap();
 const NEAR_ZERO = 0.02; // of the scale: below this neither colour nor underline claims a sign
 
-function renderStrip(container, strip, scale) {
+export function renderStrip(container, strip, scale) {
   const shape = JSON.stringify([
     strip.text, strip.lineStarts, strip.firstWrong, strip.note, strip.layout, strip.interactive, strip.small,
   ]);
@@ -40,7 +41,7 @@ function renderStrip(container, strip, scale) {
   return drawn.tokens;
 }
 
-function selectToken(container, index, focus) {
+export function selectToken(container, index, focus) {
   const drawn = STRIPS.get(container);
   if (!drawn) return;
   const previous = drawn.tokens[drawn.selected];
@@ -64,13 +65,6 @@ function bringIntoSight(token) {
   const [inner, outer] = [token.getBoundingClientRect(), box.getBoundingClientRect()];
   if (inner.top < outer.top) box.scrollTop += inner.top - outer.top - 8;
   if (inner.bottom > outer.bottom) box.scrollTop += inner.bottom - outer.bottom + 8;
-}
-
-function signed(value, decimals) {
-  if (value === null || value === undefined) return "not recorded";
-  const digits = Math.abs(value).toFixed(decimals);
-  if (Number(digits) === 0) return digits;
-  return (value < 0 ? "−" : "+") + digits;
 }
 
 function buildTokens(container, strip) {
@@ -122,7 +116,7 @@ function withWrongMark(step, token, note) {
   return anchor;
 }
 
-function paintToken(token, index, strip, scale) {
+export function paintToken(token, index, strip, scale) {
   const value = strip.values ? strip.values[index] : null;
   const share = value === null || !scale.max ? 0 : Math.min(1, Math.abs(value) / scale.max);
   token.style.setProperty("--m", share.toFixed(3));
@@ -134,7 +128,7 @@ function paintToken(token, index, strip, scale) {
   token.setAttribute("aria-label", `token ${index} of ${strip.text.length}, "${strip.text[index]}", ${number}${unit}${wrong}`);
 }
 
-function signOf(value, share, isSigned) {
+export function signOf(value, share, isSigned) {
   if (value === null) return "none";
   if (!isSigned) return "amount";
   if (share < NEAR_ZERO) return "0";
@@ -142,12 +136,12 @@ function signOf(value, share, isSigned) {
 }
 
 // The number of the token that an event happened on; null beside the tokens.
-function tokenOf(event) {
+export function tokenOf(event) {
   const token = event.target.closest?.(".token");
   return token ? Number(token.dataset.index) : null;
 }
 
-function keepNoteInside(container) {
+export function keepNoteInside(container) {
   const note = container.querySelector(".wrong-note");
   if (!note) return;
   note.style.transform = "";

@@ -1,5 +1,8 @@
 // A page of its own around the credit view: fills in what stands beside it and keeps the selection in the address.
 
+import mountCreditView from "../credit_view/credit_view.js";
+import { element } from "../shared/elements.js";
+
 const solution = JSON.parse(document.getElementById("solution").textContent);
 const lastToken = solution.payload.text.length - 1;
 

@@ -1,5 +1,7 @@
-// The newest solutions beside the training curves. Python puts token_strip.js in front of this text (renderStrip).
+// The newest solutions beside the training curves.
 // Elements are kept and refilled, so that a link keeps its keyboard focus while solutions stream in.
+
+import { renderStrip } from "../shared/token_strip.js";
 
 const lists = new WeakMap();
 

@@ -1,7 +1,12 @@
-// A token tree under one policy or two, its controls, the terms of a path, and both descents. Python puts mounting.js,
-// drawing.js and save_figure.js in front. All numbers are Python's (vimpo_core/tree/tree_lab.py): here they are drawn, and
-// whole thousandths are subtracted where tree_views says so. A change is asked for at once, one question at a time: what
+// A token tree under one policy or two, its controls, the terms of a path, and both descents.
+// All numbers are Python's (vimpo_core/tree/tree_lab.py): here they are drawn, and
+// whole thousandths are subtracted where it says so. A change is asked for at once, one question at a time: what
 // changes while an answer is under way is asked for together afterwards, so a slider never queues up.
+
+import { path, yAxis } from "../shared/drawing.js";
+import { element, label, shape } from "../shared/elements.js";
+import { REPORT_AFTER_MS, mountView, watchWidth } from "../shared/mounting.js";
+import { offerToSave, picture } from "../shared/save_figure.js";
 
 const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
 const FRAME_MS = { moving: 100, calm: 500 };

@@ -5,6 +5,13 @@
 // solution never shrink meanwhile, selection and focus stay. Hovering and selecting happen here; Python hears which token
 // is selected, to put it in the address. Nothing is computed here but places on the screen.
 
+import { apart, path, yAxis } from "../shared/drawing.js";
+import { element, label, shape } from "../shared/elements.js";
+import { stepMarks, tokenAt, tokenNames, tokenTitle } from "../shared/lenses.js";
+import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
+import { signed } from "../shared/numbers.js";
+import { offerToSave, picture, plainColour } from "../shared/save_figure.js";
+
 const PLOT = { left: 48, right: 124, top: 24, values: 250, labels: 40, gap: 22, credits: 170, bottom: 14 };
 const MISSING = "not recorded";
 

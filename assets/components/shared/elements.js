@@ -1,0 +1,22 @@
+// Elements and shapes, made in one call. Text reaches the page as text nodes, never as HTML.
+
+export const SVG = "http://www.w3.org/2000/svg";
+
+export function element(tag, className, ...children) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  node.append(...children);
+  return node;
+}
+
+export function shape(tag, attributes) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+}
+
+export function label(x, y, text, className, anchor) {
+  const node = shape("text", { x, y, class: className, "text-anchor": anchor });
+  node.textContent = text;
+  return node;
+}
