@@ -31,5 +31,5 @@ const rules = {
 
 export default [
   { files: ["assets/components/**/*.js"], languageOptions: { globals: globals.browser }, rules },
-  { files: ["assets/*.js", "tests/js/*.js"], languageOptions: { globals: globals.node }, rules },
+  { files: ["assets/*.js", "tests/js/*.mjs"], languageOptions: { globals: globals.node }, rules },
 ];

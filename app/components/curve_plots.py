@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-import streamlit as st
-
 from app.components.assets import as_data, register
 from vimpo_core.labs.failures import Plot, Point
 from vimpo_core.views.credit_view import with_version
@@ -16,9 +14,8 @@ _mount = register("curve_plots", "views")
 
 def curve_plots(plots: Sequence[Plot], points: Sequence[Point], *, key: str) -> None:
     """Draw what has been measured so far; points: as `failures.Point`."""
-    theme = "dark" if st.context.theme.type == "dark" else "light"
     drawn = [_drawn(plot, [point for point in points if point["plot"] == i]) for i, plot in enumerate(plots)]
-    _mount(key=key, data=as_data(with_version({"plots": drawn}) | {"theme": theme}))
+    _mount(key=key, data=as_data(with_version({"plots": drawn})))
 
 
 def _drawn(plot: Plot, points: Sequence[Point]) -> dict:

@@ -9,12 +9,13 @@ __all__ = ["DASHES", "MARKERS", "SHADES", "SOFT", "hues_css", "style_of"]
 SHADES = {"light": LIGHT, "dark": DARK}
 """theme -> rule -> shades."""
 
-SOFT = {"light": "#8a6a00", "dark": "#d9bf57"}
-"""The soft optimum's value, by theme: the hue of the algorithm that goes there. What was found by trying has the colour of the text."""
+SOFT = "vimpo_soft"
+"""The rule that goes to the soft optimum: what is said of that optimum is drawn like it. What was found by trying has the colour of
+the text."""
 
 
 def style_of(rule: str) -> dict:
-    """Hue by theme and dash of a rule, for what a browser draws by itself."""
+    """Hue by theme and dash of a rule, for what a browser draws by itself (`markTheme` of colours.js puts it into css)."""
     return {"hues": {theme: of[rule][0] for theme, of in SHADES.items()}, "dash": list(DASHES[rule])}
 
 

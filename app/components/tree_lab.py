@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from app.components.assets import as_data, register
-from app.components.hues import SHADES, SOFT
+from app.components.hues import SOFT, style_of
 
 _mount = register("tree_lab", "views")
-_HUES = {theme: {"vimpo": SHADES[theme]["vimpo"][0], "soft": SOFT[theme]} for theme in SHADES}
+_STYLES = {"local": style_of("vimpo"), "soft": style_of(SOFT)}
 
 
 def tree_lab(payload: dict, *, key: str, on_change: Callable[[], None]) -> None:
@@ -20,4 +20,4 @@ def tree_lab(payload: dict, *, key: str, on_change: Callable[[], None]) -> None:
             of the question, "has": the version of the frames it holds, and the names that changed}.
         on_change: called after it asked.
     """
-    _mount(key=key, data=as_data({**payload, "hues": _HUES}), on_view_change=on_change)
+    _mount(key=key, data=as_data({**payload, "styles": _STYLES}), on_view_change=on_change)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from app.components.assets import as_data, register
-from app.components.hues import SHADES, SOFT
+from app.components.hues import SOFT, style_of
 
 _mount = register("truth_curves", "views", "solution")
-_HUES = {
-    theme: {name: shades[name][0] for name in ("vimpo", "grpo", "ppo")} | {"soft": SOFT[theme]}
-    for theme, shades in SHADES.items()
-}
+_STYLES = {"soft": style_of(SOFT), "critic": style_of("ppo"), "flat": style_of("grpo")}
 
 
 def truth_curves(payload: dict, *, key: str, token: int, on_change: Callable[[], None]) -> None:
@@ -23,4 +20,5 @@ def truth_curves(payload: dict, *, key: str, token: int, on_change: Callable[[],
         token: what is selected; a later value that differs from what the browser reported is followed.
         on_change: called after a selection changed.
     """
-    _mount(key=key, data=as_data({**payload, "token": token, "hues": _HUES}), on_view_change=on_change)
+    styles = _STYLES | {"implied": style_of(payload["algorithm"])}
+    _mount(key=key, data=as_data({**payload, "token": token, "styles": styles}), on_view_change=on_change)

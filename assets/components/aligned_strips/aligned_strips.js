@@ -1,21 +1,20 @@
 // One solution, a row for everybody who judges it. Python sends the rows (app/components/aligned_strips.py) with the sentences
 // beside them; here they are drawn, and the top row lets one choose a token with the pointer or the keys.
 
-import { element } from "../shared/elements.js";
-import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
-import { signed } from "../shared/numbers.js";
-import { paintToken, tokenOf } from "../shared/token_strip.js";
+import { markTheme, paintSign } from "../shared/colours.js";
+import { element, setAll } from "../shared/elements.js";
+import { followPython, mountView, reportSoon } from "../shared/mounting.js";
+import { fixed, signed } from "../shared/numbers.js";
+import { placeInLine } from "../shared/scales.js";
+import { tokenOf } from "../shared/token_strip.js";
 
 export default function (component) {
-  return mountView(component, ".aligned", createAligned, updateAligned, (value) => component.setStateValue("view", value));
+  return mountView(component, ".aligned", createAligned, updateAligned);
 }
 
-function createAligned(root) {
-  const at = (selector) => root.querySelector(selector);
-  const view = { root, at, data: null, version: null, token: null, timer: 0, report: () => {}, fromPython: {}, reported: {}, width: 0 };
-  listenToTop(view, at(".rows"));
-  watchWidth(view, at(".scroller"), () => { view.width = at(".scroller").clientWidth; });
-  return view;
+function createAligned(view) {
+  view.token = null;
+  listenToTop(view, view.at(".rows"));
 }
 
 function updateAligned(view, data) {
@@ -25,7 +24,7 @@ function updateAligned(view, data) {
   if (!isNew && token === view.token) return;
   view.version = data.version;
   view.token = token;
-  showTheme(view.root);
+  markTheme(view.root);
   if (isNew) drawRows(view);
   showChoice(view, false);
 }
@@ -43,17 +42,13 @@ function drawRows(view) {
 function topRow(view) {
   const { data } = view;
   const cells = element("div", "cells", ...data.text.map((text, t) => option(data, text, t)));
-  cells.setAttribute("role", "listbox");
-  cells.setAttribute("aria-orientation", "horizontal");
-  cells.setAttribute("aria-label", data.label);
+  setAll(cells, { role: "listbox", "aria-orientation": "horizontal", "aria-label": data.label });
   return element("div", "row", rowLabel(data.title, data.says), cells);
 }
 
 function option(data, text, t) {
-  const token = cell(data, text, t);
-  token.setAttribute("role", "option");
-  token.setAttribute("aria-label", `token ${t} of ${data.text.length}, "${text}"${t === data.first_wrong ? ", first wrong token" : ""}`);
-  return token;
+  const says = `token ${t} of ${data.text.length}, "${text}"${t === data.first_wrong ? ", first wrong token" : ""}`;
+  return setAll(cell(data, text, t), { role: "option", "aria-label": says });
 }
 
 function cell(data, text, t) {
@@ -69,12 +64,10 @@ function drawnRow(data, row) {
   const cells = data.text.map((text, t) => {
     const token = cell(data, row.values || picks.has(t) ? text : "·", t);
     token.classList.toggle("pick", picks.has(t));
-    if (row.values) paintToken(token, t, { values: row.values, interactive: false }, row.scale);
+    if (row.values) paintSign(token, row.values[t], row.scale);
     return token;
   });
-  const box = element("div", "cells", ...cells);
-  box.setAttribute("role", "img");
-  box.setAttribute("aria-label", `${row.label}: ${row.says}`);
+  const box = setAll(element("div", "cells", ...cells), { role: "img", "aria-label": `${row.label}: ${row.says}` });
   return element("div", "row", rowLabel(row.label, row.says), box);
 }
 
@@ -96,15 +89,15 @@ function listenToTop(view, rows) {
   rows.addEventListener("keydown", (event) => {
     const from = tokenOf(event);
     if (from === null) return;
-    const to = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: Infinity, Enter: from, " ": from }[event.key];
-    if (to === undefined) return;
+    const to = placeInLine(event.key, from, view.data.text.length);
+    if (to === null) return;
     event.preventDefault();
     chooseColumn(view, to, true);
   });
 }
 
 function chooseColumn(view, index, focus) {
-  view.token = Math.max(0, Math.min(index, view.data.text.length - 1));
+  view.token = index;
   showChoice(view, focus);
   reportSoon(view, () => ({ token: view.token }));
 }
@@ -132,13 +125,15 @@ function readoutOf(data, token) {
 
 function amountOf(row, token) {
   const value = row.values[token];
-  if (value === null) return "not finite";
-  const number = row.scale.signed ? signed(value, row.scale.decimals) : value.toFixed(row.scale.decimals);
-  return row.scale.unit ? `${number} ${row.scale.unit}` : number;
+  const number = (row.scale.signed ? signed : fixed)(value, row.scale.decimals);
+  return row.scale.unit && value !== null ? `${number} ${row.scale.unit}` : number;
 }
 
 function drawBars(box, bars) {
-  if (!bars) return box.replaceChildren();
+  if (!bars) {
+    box.replaceChildren();
+    return;
+  }
   const keys = JSON.stringify(bars.map((bar) => [bar.label, bar.style]));
   if (box.dataset.keys !== keys) {
     box.dataset.keys = keys;
@@ -155,11 +150,4 @@ function drawBars(box, bars) {
     track.setAttribute("aria-label", `${bar.label}: ${bar.says}`);
     said.textContent = bar.says;
   });
-  return undefined;
-}
-
-// Streamlit tells a component no theme: the paper it stands on does.
-function showTheme(root) {
-  const [r, g, b] = getComputedStyle(root).color.match(/\d+(\.\d+)?/g).map(Number);
-  root.dataset.theme = 0.299 * r + 0.587 * g + 0.114 * b > 128 ? "dark" : "light";
 }

@@ -1,45 +1,45 @@
 // A solution's value by both anchors. Python sends whole numbers of the last shown digit (vimpo_core/views/lessons.py), so that the
 // gap between the curves is the same at every position to the last digit.
 
-import { apart, path, yAxis } from "../shared/drawing.js";
-import { label, shape } from "../shared/elements.js";
+import { apart, path, valueScale, yAxis } from "../shared/drawing.js";
+import { label, setAll, shape } from "../shared/elements.js";
 import { mountView, watchWidth } from "../shared/mounting.js";
+import { fixed, fromWhole, short } from "../shared/numbers.js";
+import { clamp, placeOfKey, scale } from "../shared/scales.js";
 
 const ROOM = { left: 64, right: 118, top: 14, bottom: 44, height: 290 };
 
 export default function (component) {
-  return mountView(component, ".anchors", createAnchors, updateAnchors, () => {});
+  return mountView(component, ".anchors", createAnchors, updateAnchors);
 }
 
-function createAnchors(root) {
-  const plot = root.querySelector(".plot");
-  const view = { root, plot, data: null, version: null, at: 0, width: 0, timer: 0 };
+function createAnchors(view) {
+  const plot = view.at(".plot");
+  Object.assign(view, { plot, position: 0 });
   plot.addEventListener("pointermove", (event) => go(view, positionOf(view, event)));
   plot.addEventListener("pointerdown", (event) => go(view, positionOf(view, event)));
   plot.addEventListener("keydown", (event) => {
-    const last = view.data.start.length - 1;
-    const moves = { ArrowLeft: view.at - 1, ArrowDown: view.at - 1, ArrowRight: view.at + 1, ArrowUp: view.at + 1, Home: 0, End: last };
-    if (!(event.key in moves)) return;
+    const to = placeOfKey(event.key, view.position, view.data.start.length);
+    if (to === null) return;
     event.preventDefault();
-    go(view, moves[event.key]);
+    go(view, to);
   });
   watchWidth(view, plot, () => drawAnchors(view));
-  return view;
 }
 
 function updateAnchors(view, data) {
   if (view.version === data.version) return;
   // The position stays where the reader put it while only the anchor changes.
-  if (view.data?.text.join() !== data.text.join()) view.at = data.at;
+  if (view.data?.text.join() !== data.text.join()) view.position = data.at;
   view.version = data.version;
   view.data = data;
   drawAnchors(view);
 }
 
 function go(view, position) {
-  const at = Math.max(0, Math.min(view.data.start.length - 1, position));
-  if (at === view.at) return;
-  view.at = at;
+  const at = clamp(position, 0, view.data.start.length - 1);
+  if (at === view.position) return;
+  view.position = at;
   mark(view);
 }
 
@@ -54,17 +54,15 @@ function drawAnchors(view) {
   const { data, plot } = view;
   view.width = plot.clientWidth;
   const count = data.start.length - 1;
-  const unit = 10 ** data.decimals;
-  const curves = { start: data.start.map((v) => v / unit), end: data.end.map((v) => v / unit) };
+  const real = (v) => fromWhole(v, data.decimals);
+  const curves = { start: data.start.map(real), end: data.end.map(real) };
   const shown = data.anchor === "both" ? ["start", "end"] : [data.anchor];
-  const all = [...curves.start, ...curves.end, 0, 1, data.baseline / unit];
-  const [low, high] = [Math.min(...all) - 0.06, Math.max(...all) + 0.06];
   const { left, right, top, height } = ROOM;
-  const x = (t) => left + ((view.width - left - right) * t) / Math.max(1, count);
-  const y = (v) => top + (height * (high - v)) / (high - low);
+  const x = scale(0, Math.max(1, count), left, view.width - right);
+  const y = valueScale([...curves.start, ...curves.end, 0, 1, real(data.baseline)], top + height, top);
   Object.assign(view, { x, y, curves, shown });
   const svg = shape("svg", { width: view.width, height: top + height + ROOM.bottom, "aria-hidden": "true" });
-  svg.append(...yAxis(x, y, low, high, count), ...levels(view, unit), ...tokens(view, count));
+  svg.append(...yAxis(x, y, y.low, y.high, count), ...levels(view, real), ...tokens(view, count));
   view.marks = shape("g", {});
   svg.append(view.marks, ...shown.map((name) => shape("path", { class: `curve ${name}`, d: path(x, y, curves[name]) })));
   plot.replaceChildren(svg);
@@ -73,11 +71,11 @@ function drawAnchors(view) {
 }
 
 // The two fixed ends and, on the right, what is what.
-function levels(view, unit) {
+function levels(view, real) {
   const { data, x, y, curves, shown } = view;
   const count = data.start.length - 1;
   const names = { start: "from the start", end: "from the end" };
-  const lines = [[data.baseline / unit, "group mean"], [data.reward / unit, `reward ${data.reward / unit}`]];
+  const lines = [[real(data.baseline), "group mean"], [real(data.reward), `reward ${short(real(data.reward), 3)}`]];
   const labels = [
     ...lines.map(([value, text]) => ({ y: y(value) + 5, text, className: "" })),
     ...shown.map((name) => ({ y: y(curves[name][count]) + 5, text: names[name], className: name })),
@@ -101,16 +99,15 @@ function tokens(view, count) {
 }
 
 function mark(view) {
-  const { data, at, x, y, curves, shown, marks } = view;
+  const { data, position: at, x, y, curves, shown, marks } = view;
   const line = shape("line", { class: "here", x1: x(at), x2: x(at), y1: ROOM.top, y2: ROOM.top + ROOM.height });
   const gap = shape("line", { class: "gap", x1: x(at), x2: x(at), y1: y(curves.start[at]), y2: y(curves.end[at]) });
   marks.replaceChildren(line, ...(shown.length === 2 ? [gap] : []));
-  const digits = (units) => (units / 10 ** data.decimals).toFixed(data.decimals).replace("-", "−");
+  const digits = (units) => fixed(fromWhole(units, data.decimals), data.decimals);
   const where = at === data.text.length ? "After the last token" : `Before token #${at} “${data.text[at]}”`;
   const parts = shown.map((name) => `V ${digits(data[name][at])} counted from the ${name}`);
   const difference = shown.length === 2 ? `; they differ by ${digits(data.start[at] - data.end[at])}` : "";
   const said = `${where}: ${parts.join(", ")}${difference}`;
-  view.root.querySelector(".readout").textContent = said;
-  view.plot.setAttribute("aria-valuenow", at);
-  view.plot.setAttribute("aria-valuetext", said);
+  view.at(".readout").textContent = said;
+  setAll(view.plot, { "aria-valuenow": at, "aria-valuetext": said });
 }

@@ -2,28 +2,31 @@
 // that all curve panels share (one crosshair in all of them), a "path" of one metric against another as training goes on, or
 // "points". Hover, arrow keys and the legend work on what was sent; nothing goes to the server.
 
-import { niceStep } from "../shared/drawing.js";
-import { SVG, element, label, shape } from "../shared/elements.js";
+import { faint, markTheme, plainColour } from "../shared/colours.js";
+import { path } from "../shared/drawing.js";
+import { SVG, element, label, setAll, shape } from "../shared/elements.js";
 import { mountView, watchWidth } from "../shared/mounting.js";
-import { offerToSave, picture, plainColour } from "../shared/save_figure.js";
+import { readable, tickText, whole } from "../shared/numbers.js";
+import { offerToSave, picture } from "../shared/save_figure.js";
+import { extent, indexAt, nearestIn, placeOfKey, scale, ticksWithin } from "../shared/scales.js";
 
 const PLOT = { left: 64, right: 18, top: 10, bottom: 48, height: 300 };
 const DENSE = 60; // more points than these and a curve gets a marker only here and there
 const TITLE = 30;
 
 export default function (component) {
-  return mountView(component, ".compare", createView, update, () => {});
+  return mountView(component, ".compare", createView, update);
 }
 
-function createView(root) {
-  const view = { root, data: null, panels: [], chosen: null, pinned: null, theme: "", timer: 0, width: 0 };
-  offerToSave(root.querySelector(".save"), root, () => view.panels.some((p) => p.svg) && [wholeFigure(view), "comparison"]);
-  watchWidth(view, root.querySelector(".panels"), () => draw(view));
-  return view;
+function createView(view) {
+  Object.assign(view, { panels: [], pinned: null, theme: "" });
+  offerToSave(view.at(".save"), view.root, () => view.panels.some((p) => p.svg) && [wholeFigure(view), "comparison"]);
+  watchWidth(view, view.at(".panels"), () => draw(view));
 }
 
 function update(view, data) {
-  const theme = isDark(view.root) ? "dark" : "light";
+  markTheme(view.root);
+  const { theme } = view.root.dataset;
   const isNew = view.data?.version !== data.version;
   if (!isNew && view.theme === theme) return;
   if (isNew && view.data?.arms.length !== data.arms.length) view.pinned = null;
@@ -31,12 +34,6 @@ function update(view, data) {
   Object.assign(view, { data, theme, paper });
   fillLegend(view);
   draw(view);
-}
-
-function isDark(root) {
-  const [hex] = plainColour(getComputedStyle(root).color);
-  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-  return 0.299 * red + 0.587 * green + 0.114 * blue > 128;
 }
 
 // --- legend ----------------------------------------------------------------------------------------------------------
@@ -55,7 +52,7 @@ function fillLegend(view) {
     button.addEventListener("pointerleave", () => emphasise(view, view.pinned));
     return element("li", "", button);
   });
-  view.root.querySelector(".legend").replaceChildren(...items);
+  view.at(".legend").replaceChildren(...items);
 }
 
 function count(arm) {
@@ -68,9 +65,7 @@ function fillPressed(view) {
 }
 
 function swatch(view, arm) {
-  const svg = shape("svg", { width: 46, height: 16, "aria-hidden": "true" });
-  svg.append(...swatchShapes(view, arm, 8));
-  return svg;
+  return shape("svg", { width: 46, height: 16, "aria-hidden": "true" }, ...swatchShapes(view, arm, 8));
 }
 
 function swatchShapes(view, arm, y) {
@@ -116,7 +111,7 @@ function mark(view, arm, x, y, size = 1, isSmall = false) {
 // --- panels ----------------------------------------------------------------------------------------------------------
 
 function draw(view) {
-  const box = view.root.querySelector(".panels");
+  const box = view.at(".panels");
   view.width = box.clientWidth;
   if (!view.width) return;
   box.classList.toggle("several", view.data.panels.length > 1);
@@ -161,22 +156,17 @@ function fillPanel(view, panel, node, width) {
 function spoken(view, panel) {
   const last = panel.lines.map((line, number) => {
     const at = line.mean.length - 1;
-    return `${view.data.arms[number].label} ${at < 0 ? "not recorded" : valueText(line.mean[at], panel.y.percent)}`;
+    return `${view.data.arms[number].label} ${at < 0 ? "not recorded" : readable(line.mean[at], panel.y.percent)}`;
   });
   return `${panel.title}, at the end: ${last.join("; ")}. Arrow keys read values.`;
 }
 
 function frameOf(panel, width) {
   const [xs, ys] = [[], []];
-  const add = (list, values) => { for (const u of values ?? []) if (u !== null) list.push(u); };
   for (const line of panel.lines) {
-    for (const seed of line.seeds) {
-      if (!seed) continue;
-      add(xs, seed.x ?? line.x);
-      add(ys, seed.y);
-    }
-    add(xs, line.x);
-    for (const part of [line.mean, line.low, line.high]) add(ys, part);
+    const seeds = line.seeds.filter(Boolean);
+    xs.push(...line.x, ...seeds.flatMap((seed) => seed.x ?? []));
+    ys.push(...line.mean, ...(line.low ?? []), ...(line.high ?? []), ...seeds.flatMap((seed) => seed.y));
   }
   let [left, right] = extent(xs);
   if (panel.kind === "curve" || left >= 0 && left < 0.25 * right) left = panel.kind === "points" ? left : Math.min(left, 0);
@@ -187,26 +177,17 @@ function frameOf(panel, width) {
   [left, right] = [left - (left === 0 ? 0 : padX), right + padX || 1];
   [low, high] = [low - (low === 0 ? 0 : padY), high + padY];
   if (left === right) right = left + 1;
-  const [bottom, room] = [PLOT.top + PLOT.height, width - PLOT.left - PLOT.right];
+  const bottom = PLOT.top + PLOT.height;
   return {
     width, height: bottom + PLOT.bottom, bottom, left, right, low, high,
-    x: (u) => PLOT.left + (room * (u - left)) / (right - left),
-    y: (u) => bottom - (PLOT.height * (u - low)) / (high - low),
-    xOf: (place) => left + ((place - PLOT.left) / room) * (right - left),
+    x: scale(left, right, PLOT.left, width - PLOT.right),
+    y: scale(low, high, bottom, PLOT.top),
+    xOf: scale(PLOT.left, width - PLOT.right, left, right),
   };
 }
 
-function extent(values) {
-  let [low, high] = [Infinity, -Infinity];
-  for (const u of values) {
-    if (u < low) low = u;
-    if (u > high) high = u;
-  }
-  return [low, high];
-}
-
 function yMarks(frame, panel) {
-  const ticks = ticksOf(frame.low, frame.high, 5);
+  const ticks = ticksWithin(frame.low, frame.high, 5);
   const nodes = ticks.flatMap((u) => [
     shape("line", { class: "grid", x1: PLOT.left, x2: frame.width - PLOT.right, y1: frame.y(u), y2: frame.y(u) }),
     label(PLOT.left - 8, frame.y(u) + 5, tickText(u, ticks, panel.y.percent), "", "end"),
@@ -218,7 +199,7 @@ function yMarks(frame, panel) {
 }
 
 function xMarks(frame, panel) {
-  const ticks = ticksOf(frame.left, frame.right, frame.width < 500 ? 4 : 6);
+  const ticks = ticksWithin(frame.left, frame.right, frame.width < 500 ? 4 : 6);
   const nodes = ticks.map((u) => label(frame.x(u), frame.bottom + 20, tickText(u, ticks, panel.x.percent), "", "middle"));
   const middle = (PLOT.left + frame.width - PLOT.right) / 2;
   nodes.push(label(middle, frame.bottom + 42, panel.x.title, "axis", "middle"));
@@ -226,33 +207,6 @@ function xMarks(frame, panel) {
     nodes.push(shape("line", { class: "chance", x1: frame.x(0.5), x2: frame.x(0.5), y1: PLOT.top, y2: frame.bottom }));
   }
   return nodes;
-}
-
-function ticksOf(low, high, count) {
-  const step = niceStep((high - low) / count);
-  const ticks = [];
-  for (let n = Math.ceil(low / step - 1e-9); n * step <= high + 1e-9 * step; n++) ticks.push(n * step);
-  return ticks;
-}
-
-function tickText(tick, ticks, percent) {
-  const step = ticks.length > 1 ? ticks[1] - ticks[0] : Math.abs(tick) || 1;
-  const scale = percent ? 100 : 1;
-  if (tick === 0 && !percent) return "0";
-  const largest = Math.max(...ticks.map(Math.abs));
-  if (!percent && largest >= 1e6) return `${trimmed(tick / 1e6, step / 1e6)} M`;
-  if (!percent && largest >= 1e4) return `${trimmed(tick / 1e3, step / 1e3)} k`;
-  if (!percent && largest < 1e-3) return withMinus(tick.toExponential(0));
-  return trimmed(tick * scale, step * scale) + (percent ? " %" : "");
-}
-
-// As many decimals as tell two ticks apart.
-function trimmed(value, step) {
-  return withMinus(value.toFixed(Math.max(0, -Math.floor(Math.log10(step) + 1e-9)))).replace(/^−(0\.?0*)$/, "$1");
-}
-
-function withMinus(text) {
-  return text.replace("-", "−");
 }
 
 function armNode(view, panel, line, number, frame) {
@@ -267,35 +221,14 @@ function armNode(view, panel, line, number, frame) {
   }
   if (line.low) node.append(shape("path", { class: "band", d: band(line, frame), fill: faint(hue, 0.17) }));
   if (line.seeds.length > 1) {
-    const d = line.seeds.map((seed) => (seed ? trace(seed.x ?? line.x, seed.y, frame) : "")).join("");
+    const d = line.seeds.map((seed) => (seed ? path(frame.x, frame.y, seed.y, seed.x ?? line.x) : "")).join("");
     node.append(shape("path", { class: "seed", d, stroke: faint(hue, view.data.arms.length > 3 ? 0.24 : 0.38) }));
   }
   node.append(
-    shape("path", { class: "mean", d: trace(line.x, line.mean, frame), stroke: hue, "stroke-dasharray": arm.dash.join(" ") || "none" }),
+    shape("path", { class: "mean", d: path(frame.x, frame.y, line.mean, line.x), stroke: hue, "stroke-dasharray": arm.dash.join(" ") || "none" }),
     ...marks(view, arm, number, panel, line, frame),
   );
   return node;
-}
-
-// #rrggbb with an opacity: cheaper to draw than the opacity of a whole shape, and saved pictures keep it.
-function faint(hue, share) {
-  return hue + Math.round(255 * share).toString(16).padStart(2, "0");
-}
-
-function trace(xs, ys, frame) {
-  let [d, isDown] = ["", false];
-  for (let i = 0; i < xs.length; i++) {
-    if (ys[i] === null) isDown = false;
-    else {
-      d += (isDown ? "L" : "M") + tenth(frame.x(xs[i])) + "," + tenth(frame.y(ys[i]));
-      isDown = true;
-    }
-  }
-  return d;
-}
-
-function tenth(pixels) {
-  return Math.round(10 * pixels) / 10;
 }
 
 // A closed area for every stretch in which both bounds are known.
@@ -305,7 +238,7 @@ function band(line, frame) {
     if (line.low[from] === null || line.high[from] === null) continue;
     let to = from;
     while (to + 1 < line.x.length && line.low[to + 1] !== null && line.high[to + 1] !== null) to++;
-    const side = (values, order) => order.map((i) => tenth(frame.x(line.x[i])) + "," + tenth(frame.y(values[i]))).join("L");
+    const side = (values, order) => order.map((i) => `${frame.x(line.x[i]).toFixed(1)},${frame.y(values[i]).toFixed(1)}`).join("L");
     const order = Array.from({ length: to - from + 1 }, (_, i) => from + i);
     d += `M${side(line.high, order)}L${side(line.low, order.reverse())}Z`;
     from = to;
@@ -339,13 +272,12 @@ function listen(view, drawn) {
   svg.addEventListener("blur", () => hideTip(view));
   svg.addEventListener("keydown", (event) => {
     const many = (drawn.grid ?? drawn.spots).length;
-    const jump = event.shiftKey ? 10 : 1;
     const now = drawn.at ?? (event.key === "ArrowLeft" || event.key === "ArrowDown" ? many : -1);
-    const moves = { ArrowLeft: now - jump, ArrowDown: now - jump, ArrowRight: now + jump, ArrowUp: now + jump, Home: 0, End: many - 1 };
-    if (event.key === "Escape") return hideTip(view);
-    if (!(event.key in moves)) return undefined;
+    const to = placeOfKey(event.key, now, many, event.shiftKey ? 10 : 1);
+    if (event.key === "Escape") hideTip(view);
+    if (to === null) return;
     event.preventDefault();
-    return show(view, drawn, Math.max(0, Math.min(many - 1, moves[event.key])));
+    show(view, drawn, to);
   });
 }
 
@@ -357,16 +289,6 @@ function nearest(drawn, px, py) {
     if (distance < least) [best, least] = [number, distance];
   });
   return best;
-}
-
-function nearestIn(sorted, value) {
-  let [low, high] = [0, sorted.length - 1];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (sorted[middle] < value) low = middle + 1;
-    else high = middle;
-  }
-  return low > 0 && value - sorted[low - 1] < sorted[low] - value ? low - 1 : low;
 }
 
 // Everything that can be pointed at in a path or among points, from left to right.
@@ -399,49 +321,46 @@ function showCurve(view, drawn, x) {
   }
   const { panel } = drawn;
   const rows = panel.lines.map((line, number) => [line, view.data.arms[number]]).filter(([line]) => line.x.length).map(([line, arm]) => {
-    const i = at(line.x, x);
+    const i = measuredAt(line.x, x);
     const value = i === null ? null : line.mean[i];
     const bounds = i === null || !line.low || line.low[i] === null ? "" :
-      `${valueText(line.low[i], panel.y.percent)} to ${valueText(line.high[i], panel.y.percent)}`;
+      `${readable(line.low[i], panel.y.percent)} to ${readable(line.high[i], panel.y.percent)}`;
     return { arm, value, bounds };
   });
   rows.sort((a, b) => (b.value ?? -Infinity) - (a.value ?? -Infinity));
   const table = element("table", "", ...rows.map(({ arm, value, bounds }) => {
     const cells = [element("td", "", swatch(view, arm)), element("td", "", arm.label),
-      element("td", "value", value === null ? "–" : valueText(value, panel.y.percent)), element("td", "interval", bounds)];
+      element("td", "value", value === null ? "–" : readable(value, panel.y.percent)), element("td", "interval", bounds)];
     return element("tr", "", ...cells);
   }));
-  place(view, drawn, drawn.frame.x(x), PLOT.top, [element("p", "head", `${panel.x.title} ${plainNumber(x)}`), table]);
+  place(view, drawn, drawn.frame.x(x), PLOT.top, [element("p", "head", `${panel.x.title} ${whole(x)}`), table]);
 }
 
 // The newest measurement at or before x; none beyond the arm's last one.
-function at(xs, x) {
-  if (x > xs.at(-1) || x < xs[0]) return null;
-  const i = nearestIn(xs, x);
-  return xs[i] > x ? i - 1 : i;
+function measuredAt(xs, x) {
+  return x > xs.at(-1) || x < xs[0] ? null : indexAt(xs, x);
 }
 
 function showSpot(view, drawn, spot) {
   hideMarks(view);
   const { panel } = drawn;
   const arm = view.data.arms[spot.arm];
-  drawn.halo.setAttribute("cx", spot.px);
-  drawn.halo.setAttribute("cy", spot.py);
+  setAll(drawn.halo, { cx: spot.px, cy: spot.py });
   drawn.halo.style.visibility = "visible";
   const whose = spot.seed !== undefined ? arm.seeds[spot.seed] : arm.seeds.length > 1 ? `mean of ${arm.seeds.length} seeds` : arm.seeds[0];
   const step = spot.step === undefined ? "" : `, step ${spot.step}`;
   const lines = [
     element("p", "head", swatch(view, arm), ` ${arm.label}`),
     element("p", "", `${whose}${step}`),
-    element("p", "", `${panel.y.title} ${valueText(spot.y, panel.y.percent)}`),
-    element("p", "", `${panel.x.title} ${valueText(spot.x, panel.x.percent)}`),
+    element("p", "", `${panel.y.title} ${readable(spot.y, panel.y.percent)}`),
+    element("p", "", `${panel.x.title} ${readable(spot.x, panel.x.percent)}`),
   ];
   if (spot.solutions) lines.push(element("p", "", `on ${spot.solutions} wrong solutions`));
   place(view, drawn, spot.px, spot.py, lines);
 }
 
 function place(view, drawn, px, py, content) {
-  const tip = view.root.querySelector(".tip");
+  const tip = view.at(".tip");
   tip.replaceChildren(...content);
   tip.hidden = false;
   const frame = view.root.getBoundingClientRect();
@@ -453,7 +372,7 @@ function place(view, drawn, px, py, content) {
 }
 
 function hideTip(view) {
-  view.root.querySelector(".tip").hidden = true;
+  view.at(".tip").hidden = true;
   hideMarks(view);
   for (const drawn of view.panels) drawn.at = null;
 }
@@ -464,29 +383,16 @@ function hideMarks(view) {
   }
 }
 
-function valueText(value, percent) {
-  if (percent) return `${withMinus((100 * value).toFixed(1))} %`;
-  const size = Math.abs(value);
-  if (size !== 0 && size < 1e-6) return "≈ 0";
-  if (size !== 0 && size < 1e-3) return withMinus(value.toExponential(1));
-  if (size >= 100) return plainNumber(value);
-  return withMinus(value.toFixed(size >= 10 ? 1 : size >= 1 ? 2 : 3));
-}
-
-function plainNumber(value) {
-  return withMinus(value.toFixed(0)).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
-}
-
 // --- the figure as a file --------------------------------------------------------------------------------------------
 
 // Legend, titles and panels in one picture, as they lie on the page.
 function wholeFigure(view) {
   const drawn = view.panels.filter((p) => p.svg);
-  const origin = view.root.querySelector(".panels").getBoundingClientRect();
+  const origin = view.at(".panels").getBoundingClientRect();
   const legend = 26 * view.data.arms.length + 14;
   const height = legend + Math.max(...drawn.map((p) => p.svg.getBoundingClientRect().bottom)) - origin.top + 8;
   hideTip(view);
-  const whole = shape("svg", { xmlns: SVG, width: view.width, height, role: "none" });
+  const figure = shape("svg", { xmlns: SVG, width: view.width, height, role: "none" });
   const style = getComputedStyle(view.root);
   const words = { fill: plainColour(style.color)[0], "font-family": style.fontFamily };
   view.data.arms.forEach((arm, number) => {
@@ -499,7 +405,7 @@ function wholeFigure(view) {
     const text = label(58, 15, `${arm.label}, ${count(arm).textContent}`, "", "start");
     setAll(text, { ...words, "font-size": 16 });
     row.append(text);
-    whole.append(row);
+    figure.append(row);
   });
   for (const { svg, panel } of drawn) {
     const box = svg.getBoundingClientRect();
@@ -507,11 +413,7 @@ function wholeFigure(view) {
     setAll(copy, { x: box.left - origin.left, y: legend + box.top - origin.top });
     const title = label(box.left - origin.left, legend + box.top - origin.top - TITLE / 3, panel.title, "", "start");
     setAll(title, { ...words, "font-size": 17, "font-weight": 600 });
-    whole.append(title, copy);
+    figure.append(title, copy);
   }
-  return whole;
-}
-
-function setAll(node, attributes) {
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return figure;
 }

@@ -4,26 +4,25 @@
 // and changing the lens happen here and update everything at once. Python only hears, 150 ms later, which token and
 // lens are selected, to put them in the address bar (mounting.js). No credit is computed here; reading a lens is in lenses.js.
 
-import { apart, path, yAxis } from "../shared/drawing.js";
-import { element, label, shape } from "../shared/elements.js";
-import { decimalsOf, fillPicker, hasGroup, legendScale, lensOf, minus, seriesOf, stepMarks, tokenAt, tokenNames, tokenTitle } from "../shared/lenses.js";
+import { apart, path, valueScale, yAxis } from "../shared/drawing.js";
+import { element, label, setAll, shape } from "../shared/elements.js";
+import {
+  decimalsOf, fillPicker, hasGroup, legendScale, lensOf, minus, seriesOf, stepMarks, tokenAt, tokenNames, tokenTitle,
+} from "../shared/lenses.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
-import { signed } from "../shared/numbers.js";
+import { fixed, fromWhole, probability, short, signed } from "../shared/numbers.js";
 import { offerToSave, picture, pictureOfStrips } from "../shared/save_figure.js";
+import { clamp, placeInLine, scale } from "../shared/scales.js";
 import { keepNoteInside, renderStrip, selectToken, tokenOf } from "../shared/token_strip.js";
 
 export default function (component) {
-  return mountView(component, ".credit-view", createView, update, (value) => component.setStateValue("view", value));
+  return mountView(component, ".credit-view", createView, update);
 }
 
 // --- state ---------------------------------------------------------------------------------------------------------
 
-function createView(root) {
-  const at = (selector) => root.querySelector(selector);
-  const view = {
-    root, at, data: null, version: null, token: 0, lens: null, hovered: null, timer: 0, report: () => {},
-    fromPython: {}, reported: {}, width: 0,
-  };
+function createView(view) {
+  const { root, at } = view;
   at("select").addEventListener("change", (event) => chooseLens(view, event.target.value, true));
   for (const host of root.querySelectorAll(".strip-host")) listenToStrip(view, host);
   listenToCurve(view, at(".plot"));
@@ -38,7 +37,6 @@ function createView(root) {
     drawCurve(view);
     for (const host of root.querySelectorAll(".strip-host")) keepNoteInside(host);
   });
-  return view;
 }
 
 function update(view, data) {
@@ -48,7 +46,7 @@ function update(view, data) {
   const lens = followPython(view, "lens", data.lens, isNew);
   if (!isNew && token === view.token && lens === view.lens) return;
   view.version = data.version;
-  view.token = Math.max(0, Math.min(token, data.text.length - 1));
+  view.token = clamp(token, 0, data.text.length - 1);
   view.lens = lens;
   if (isNew) fillPicker(view.at("select"), view.data);
   showLens(view);
@@ -61,7 +59,7 @@ function reportSelection(view) {
 
 function chooseToken(view, index, focusIn) {
   const last = view.data.text.length - 1;
-  const token = Math.max(0, Math.min(index, last));
+  const token = clamp(index, 0, last);
   if (last < 0) return;
   if (token !== view.token) {
     view.token = token;
@@ -79,22 +77,15 @@ function chooseLens(view, lens, isReported) {
 
 // --- what a token's numbers are -------------------------------------------------------------------------------------
 
-// A whole number of last digits as text: (−3861, 4) is "−0.3861".
-function fixed(units, digits) {
-  if (units === null || units === undefined) return "not finite";
-  return (units < 0 ? "−" : "") + (Math.abs(units) / 10 ** digits).toFixed(digits);
-}
+const units = (value, decimals) => fixed(fromWhole(value, decimals), decimals);
 
 function bracketed(text) {
   return text.startsWith("−") ? `(${text})` : text;
 }
 
-function chance(logprob, digits) {
-  if (logprob === null || logprob === undefined) return "not finite";
-  const p = Math.exp(logprob / 10 ** digits);
-  if (p >= 0.0005) return p.toFixed(3);
-  const [mantissa, exponent] = p.toExponential(1).split("e");
-  return p === 0 ? "0" : `${mantissa}·10${[...exponent].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)] ?? "").join("")}`;
+function chance(logprob, decimals) {
+  const log = fromWhole(logprob, decimals);
+  return log === null ? "not finite" : probability(Math.exp(log));
 }
 
 const MISSING = "not recorded";
@@ -102,9 +93,9 @@ const MISSING = "not recorded";
 // [lens key or null, label, symbol, text, part]: what the card's table and the hover card list.
 function quantities(view, t) {
   const { arrays, decimals } = view.data;
-  const reward = (name, at = t) => (arrays[name] ? fixed(arrays[name][at], decimals.reward) : MISSING);
-  const nats = (name) => (arrays[name] ? fixed(arrays[name][t], decimals.nats) : MISSING);
-  const plain = (name) => (arrays[name] ? fixed(arrays[name][t], decimals.grpo) : MISSING);
+  const reward = (name, at = t) => (arrays[name] ? units(arrays[name][at], decimals.reward) : MISSING);
+  const nats = (name) => (arrays[name] ? units(arrays[name][t], decimals.nats) : MISSING);
+  const plain = (name) => (arrays[name] ? units(arrays[name][t], decimals.grpo) : MISSING);
   const odds = (name) => (arrays[name] ? chance(arrays[name][t], decimals.nats) : MISSING);
   const pair = arrays.logprob && arrays.ref_logprob;
   return [
@@ -121,8 +112,8 @@ function quantities(view, t) {
     [null, "Reference", "π ref", odds("ref_logprob"), "policy"],
     ["logprob", "Log-probability", "", nats("logprob"), "policy"],
     ["ref_logprob", "Reference log-prob.", "", nats("ref_logprob"), "policy"],
-    ["log_ratio", "Log-ratio", "", pair ? fixed(minus(arrays.logprob[t], arrays.ref_logprob[t]), decimals.nats) : MISSING, "policy"],
-    ["surprisal", "Surprisal", "", arrays.logprob ? fixed(minus(0, arrays.logprob[t]), decimals.nats) : MISSING, "policy"],
+    ["log_ratio", "Log-ratio", "", pair ? units(minus(arrays.logprob[t], arrays.ref_logprob[t]), decimals.nats) : MISSING, "policy"],
+    ["surprisal", "Surprisal", "", arrays.logprob ? units(minus(0, arrays.logprob[t]), decimals.nats) : MISSING, "policy"],
     ["kl", "KL at this position", "", nats("kl"), "policy"],
     ["entropy", "Entropy", "H", nats("entropy"), "policy"],
   ];
@@ -155,10 +146,7 @@ function showLens(view) {
 }
 
 function title(view, which, label, detail) {
-  const small = document.createElement("span");
-  small.className = "detail";
-  small.textContent = detail;
-  view.at(`h3[data-strip="${which}"]`).replaceChildren(label, " ", small);
+  view.at(`h3[data-strip="${which}"]`).replaceChildren(label, " ", element("span", "detail", detail));
 }
 
 function drawStrip(view, which, lens, note) {
@@ -170,7 +158,7 @@ function drawStrip(view, which, lens, note) {
     label: `${which === "lens" ? data.name : "GRPO"}, ${lens.label}${series ? "" : ", not recorded"}`,
     text: data.text,
     lineStarts: data.line_starts,
-    values: series && series.map((v) => (v === null ? null : v - around)),
+    values: series && series.map((v) => minus(v, around)),
     shown: series,
     firstWrong: data.first_wrong,
     note,
@@ -238,17 +226,9 @@ function listenToStrip(view, host) {
 function targetOfKey(view, key, from) {
   const starts = view.data.line_starts;
   const line = starts.findLastIndex((start) => start <= from);
-  const moves = {
-    ArrowLeft: () => from - 1,
-    ArrowRight: () => from + 1,
-    Home: () => 0,
-    End: () => view.data.text.length - 1,
-    Enter: () => from,
-    " ": () => from,
-    ArrowUp: () => lineTarget(view, line - 1, from - starts[line]),
-    ArrowDown: () => lineTarget(view, line + 1, from - starts[line]),
-  };
-  return moves[key] ? moves[key]() : null;
+  if (key === "ArrowUp") return lineTarget(view, line - 1, from - starts[line]);
+  if (key === "ArrowDown") return lineTarget(view, line + 1, from - starts[line]);
+  return placeInLine(key, from, view.data.text.length);
 }
 
 function lineTarget(view, line, column) {
@@ -332,8 +312,8 @@ function formulas(view, t) {
     const missing = Object.keys(names).filter((name) => !arrays[name]).map((name) => names[name]);
     return [element("p", "missing", `Not recorded at this step: ${missing.join(", ")}. Without them there is no credit.`)];
   }
-  const nat = (name) => fixed(arrays[name][t], decimals.nats);
-  const unit = (name, at = t) => fixed(arrays[name][at], digits);
+  const nat = (name) => units(arrays[name][t], decimals.nats);
+  const unit = (name, at = t) => units(arrays[name][at], digits);
   const value = hasGroup(view.data) ? "values" : "values_from_end";
   const next = t + 1 < arrays.advantages.length ? unit("advantages", t + 1) : "0";
   return [
@@ -373,7 +353,7 @@ function alternatives(view, t) {
   }
   const cell = (logprob) => {
     const bar = element("span", "bar");
-    bar.style.width = `${logprob === null ? 0 : 100 * Math.exp(logprob / 10 ** decimals.nats)}%`;
+    bar.style.width = `${logprob === null ? 0 : 100 * Math.exp(fromWhole(logprob, decimals.nats))}%`;
     return element("td", "", element("span", "bar-track", bar), element("span", "", chance(logprob, decimals.nats)));
   };
   const head = element("tr", "", ...["token", "policy π", "reference"].map((name) => element("th", "", name)));
@@ -433,26 +413,21 @@ function drawCurve(view) {
 
 function buildCurve(view, key) {
   const { data } = view;
-  const unit = 10 ** data.decimals.reward;
-  const scaled = (name) => data.arrays[name].map((u) => (u === null ? null : u / unit));
-  const values = scaled(hasGroup(view.data) ? "values" : "values_from_end");
-  const fromEnd = scaled("values_from_end");
-  const [reward, baseline] = [data.reward / unit, data.baseline === null ? null : data.baseline / unit];
-  const finite = [...values, ...fromEnd, reward, baseline, 0, 1].filter((u) => u !== null);
-  const [low, high] = [Math.min(...finite), Math.max(...finite)];
-  const pad = 0.06 * (high - low);
+  const real = (u) => fromWhole(u, data.decimals.reward);
+  const values = data.arrays[hasGroup(view.data) ? "values" : "values_from_end"].map(real);
+  const fromEnd = data.arrays.values_from_end.map(real);
+  const [reward, baseline] = [real(data.reward), real(data.baseline)];
   const count = Math.max(1, values.length - 1);
-  const plotWidth = view.width - CURVE.left - CURVE.right;
-  const x = (t) => CURVE.left + (plotWidth * t) / count;
-  const y = (u) => CURVE.top + (CURVE.height - CURVE.top - CURVE.bottom) * (1 - (u - low + pad) / (high - low + 2 * pad));
-  const svg = shape("svg", { width: view.width, height: CURVE.height, role: "img" });
-  svg.setAttribute("aria-label", curveSummary(values, reward, baseline, data));
+  const x = scale(0, count, CURVE.left, view.width - CURVE.right);
+  const y = valueScale([...values, ...fromEnd, reward, baseline, 0, 1], CURVE.height - CURVE.bottom, CURVE.top);
+  const said = curveSummary(values, reward, baseline, data);
+  const svg = shape("svg", { width: view.width, height: CURVE.height, role: "img", "aria-label": said });
   const curve = { key, svg, x, y, values, count };
   curve.selection = band("selection");
   curve.ghost = band("ghost");
   curve.selectedSegment = shape("path", { class: "segment" });
   svg.append(
-    ...yAxis(x, y, low - pad, high + pad, count),
+    ...yAxis(x, y, y.low, y.high, count),
     curve.ghost, curve.selection,
     ...(baseline === null ? [] : area(x, y, values, baseline, count)),
     ...stepMarks(data, x, CURVE.top, CURVE.height - CURVE.bottom),
@@ -468,10 +443,9 @@ function buildCurve(view, key) {
 
 function curveSummary(values, reward, baseline, data) {
   const last = values[values.length - 1];
-  const start = baseline === null ? "an unknown baseline" : `the group mean ${baseline.toFixed(2)}`;
-  return `Value curve over ${data.text.length} tokens: from ${start} to ${
-    last === null ? "a value that is not finite" : last.toFixed(2)
-  }; the reward was ${reward}.`;
+  const start = baseline === null ? "an unknown baseline" : `the group mean ${fixed(baseline, 2)}`;
+  const end = last === null ? "a value that is not finite" : fixed(last, 2);
+  return `Value curve over ${data.text.length} tokens: from ${start} to ${end}; the reward was ${reward}.`;
 }
 
 // Blue where the value lies above the group's mean, orange below: the same picture cut at the baseline.
@@ -481,9 +455,8 @@ function area(x, y, values, baseline, count) {
   if (part.length < 2) return [];
   const d = `${path(x, y, part)}L${x(part.length - 1)},${y(baseline)}L${x(0)},${y(baseline)}Z`;
   const half = (name, top, bottom) => {
-    const clip = shape("clipPath", { id: `credit-${name}` });
-    clip.append(shape("rect", { x: x(0), width: x(count) - x(0), y: top, height: Math.max(0, bottom - top) }));
-    return [clip, shape("path", { class: `area area-${name}`, d, "clip-path": `url(#credit-${name})` })];
+    const window = shape("rect", { x: x(0), width: x(count) - x(0), y: top, height: Math.max(0, bottom - top) });
+    return [shape("clipPath", { id: `credit-${name}` }, window), shape("path", { class: `area area-${name}`, d, "clip-path": `url(#credit-${name})` })];
   };
   return [...half("above", 0, y(baseline)), ...half("below", y(baseline), CURVE.height)];
 }
@@ -492,13 +465,13 @@ function ending(x, y, values, reward, baseline, data, count) {
   const last = values[values.length - 1];
   const at = x(count);
   const marks = [shape("circle", { class: "reward", cx: at, cy: y(reward), r: 6 })];
-  const labels = [{ y: y(reward), text: `reward R = ${Number(reward.toFixed(3))}`, kind: "strong" }];
+  const labels = [{ y: y(reward), text: `reward R = ${short(reward, 3)}`, kind: "strong" }];
   if (last !== null && baseline !== null) {
     marks.unshift(shape("line", { class: "gap", x1: at, x2: at, y1: y(last), y2: y(reward) }));
     marks.push(shape("circle", { class: "last", cx: at, cy: y(last), r: 4 }));
-    labels.push({ y: y(last), text: `residual ${signed(data.residual / 10 ** data.decimals.reward, 3)}`, kind: "" });
+    labels.push({ y: y(last), text: `residual ${signed(fromWhole(data.residual, data.decimals.reward), 3)}`, kind: "" });
   }
-  if (baseline !== null) labels.push({ y: y(baseline), text: `group mean ${Number(baseline.toFixed(3))}`, kind: "faint" });
+  if (baseline !== null) labels.push({ y: y(baseline), text: `group mean ${short(baseline, 3)}`, kind: "faint" });
   return [...marks, ...endLabels(labels, at)];
 }
 
@@ -523,8 +496,7 @@ function band(name) {
 
 function moveBand(curve, rect, t) {
   const width = Math.max(3, curve.x(t + 1) - curve.x(t));
-  rect.setAttribute("x", (curve.x(t) + curve.x(t + 1) - width) / 2);
-  rect.setAttribute("width", width);
+  setAll(rect, { x: (curve.x(t) + curve.x(t + 1) - width) / 2, width });
 }
 
 function moveGhost(view) {

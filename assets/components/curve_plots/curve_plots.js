@@ -1,25 +1,27 @@
 // Plots of two lines each that grow while they are measured; the same axes from the first point to the last, so nothing
 // jumps. Pointer or arrow keys read the values.
 
-import { niceStep, yAxis } from "../shared/drawing.js";
-import { element, label, shape } from "../shared/elements.js";
+import { markTheme } from "../shared/colours.js";
+import { path, yAxis } from "../shared/drawing.js";
+import { element, label, setAll, shape } from "../shared/elements.js";
 import { mountView, watchWidth } from "../shared/mounting.js";
+import { significant, withMinus } from "../shared/numbers.js";
+import { clamp, placeOfKey, scale, ticksWithin } from "../shared/scales.js";
 
 const ROOM = { left: 62, right: 12, top: 38, bottom: 44, height: 220 };
 const LEAST_SPAN = 1e-9;
 
 export default function (component) {
-  return mountView(component, ".curve-plots", createPlots, updatePlots, () => {});
+  return mountView(component, ".curve-plots", createPlots, updatePlots);
 }
 
-function createPlots(root) {
-  const view = { root, data: null, version: null, at: [], width: 0, timer: 0, plots: [] };
-  watchWidth(view, root, () => drawPlots(view));
-  return view;
+function createPlots(view) {
+  view.plots = [];
+  watchWidth(view, view.root, () => drawPlots(view));
 }
 
 function updatePlots(view, data) {
-  view.root.dataset.theme = data.theme;
+  markTheme(view.root);
   if (view.version === data.version) return;
   view.version = data.version;
   view.data = data;
@@ -29,31 +31,30 @@ function updatePlots(view, data) {
 function drawPlots(view) {
   view.width = view.root.clientWidth;
   if (view.plots.length !== view.data.plots.length) {
-    view.plots = view.data.plots.map((_, i) => createPlot(view, i));
+    view.plots = view.data.plots.map(createPlot);
     view.root.replaceChildren(...view.plots.map((plot) => plot.figure));
   }
   view.plots.forEach((plot, i) => drawPlot(view, plot, view.data.plots[i]));
 }
 
-function createPlot(view, index) {
+function createPlot() {
   const caption = element("figcaption", "");
   const area = element("div", "plot");
   const readout = element("p", "readout");
-  Object.entries({ role: "slider", tabindex: "0", "aria-valuemin": "0" }).forEach(([name, value]) => area.setAttribute(name, value));
-  const plot = { figure: element("figure", "", caption, area, readout), caption, area, readout, at: null, index };
+  setAll(area, { role: "slider", tabindex: 0, "aria-valuemin": 0 });
+  const plot = { figure: element("figure", "", caption, area, readout), caption, area, readout, at: null };
   const go = (at) => {
-    plot.at = Math.max(0, Math.min(plot.data.points.length - 1, at));
+    plot.at = clamp(at, 0, plot.data.points.length - 1);
     readAt(plot);
   };
   area.addEventListener("pointermove", (event) => go(nearest(plot, event)));
   area.addEventListener("pointerleave", () => { plot.at = null; readAt(plot); });
   area.addEventListener("keydown", (event) => {
-    const last = plot.data.points.length - 1;
-    const at = plot.at ?? last;
-    const moves = { ArrowLeft: at - 1, ArrowRight: at + 1, ArrowDown: at - 1, ArrowUp: at + 1, Home: 0, End: last };
-    if (!(event.key in moves)) return;
+    const count = plot.data.points.length;
+    const to = placeOfKey(event.key, plot.at ?? count - 1, count);
+    if (to === null) return;
     event.preventDefault();
-    go(moves[event.key]);
+    go(to);
   });
   return plot;
 }
@@ -68,8 +69,8 @@ function drawPlot(view, plot, data) {
   let [low, high] = data.domain ?? [Math.min(0, ...numbers), Math.max(LEAST_SPAN, ...numbers) * 1.05];
   if (data.is_log) [low, high] = [Math.floor(Math.min(-4, ...numbers)), Math.ceil(Math.max(0, ...numbers))];
   const { left, right, top, height } = ROOM;
-  const x = (u) => left + ((width - left - right) * u) / data.x_max;
-  const y = (v) => top + (height * (high - v)) / (high - low);
+  const x = scale(0, data.x_max, left, width - right);
+  const y = scale(low, high, top + height, top);
   Object.assign(plot, { x, y, value });
   const svg = shape("svg", { width, height: top + height + ROOM.bottom, "aria-hidden": "true" });
   svg.append(...(data.is_log ? decades(x, y, low, high, data.x_max) : yAxis(x, y, low, high, data.x_max)));
@@ -87,28 +88,20 @@ function drawPlot(view, plot, data) {
 function decades(x, y, low, high, x_max) {
   const marks = [];
   for (let d = low; d <= high; d++) {
-    marks.push(shape("line", { class: "grid", x1: x(0), x2: x(x_max), y1: y(d), y2: y(d) }), label(x(0) - 8, y(d) + 5, `1e${d}`.replace("-", "−"), "tick", "end"));
+    marks.push(shape("line", { class: "grid", x1: x(0), x2: x(x_max), y1: y(d), y2: y(d) }), label(x(0) - 8, y(d) + 5, withMinus(`1e${d}`), "tick", "end"));
   }
   return marks;
 }
 
 function xMarks(plot, data) {
-  const step = Math.max(1, niceStep(data.x_max / 4));
   const below = ROOM.top + ROOM.height + 18;
-  const marks = [];
-  for (let u = 0; u <= data.x_max; u += step) marks.push(label(plot.x(u), below, `${u}`, "tick", "middle"));
-  return [...marks, label(plot.x(data.x_max / 2), below + 19, data.x_label, "", "middle")];
+  const ticks = ticksWithin(0, data.x_max, 4).filter(Number.isInteger);
+  return [...ticks.map((u) => label(plot.x(u), below, `${u}`, "tick", "middle")), label(plot.x(data.x_max / 2), below + 19, data.x_label, "", "middle")];
 }
 
-function curve(plot, i) {
-  let isDown = false;
-  return plot.data.points.map((point) => {
-    const v = point.y[i] === null ? null : plot.value(point.y[i]);
-    if (v === null) { isDown = false; return ""; }
-    const command = isDown ? "L" : "M";
-    isDown = true;
-    return `${command}${plot.x(point.x).toFixed(1)},${plot.y(v).toFixed(1)}`;
-  }).join("");
+function curve({ data, x, y, value }, i) {
+  const known = data.points.map((point) => (point.y[i] === null ? null : value(point.y[i])));
+  return path(x, y, known, data.points.map((point) => point.x));
 }
 
 function lastDot(plot, line, i) {
@@ -131,9 +124,8 @@ function readAt(plot) {
     return;
   }
   if (plot.at !== null) marks.append(shape("line", { class: "here", x1: plot.x(point.x), x2: plot.x(point.x), y1: ROOM.top, y2: ROOM.top + ROOM.height }));
-  const number = (v) => (v === null ? "not a number" : Number(v.toPrecision(3)).toString().replace("-", "−"));
+  const number = (v) => (v === null ? "not a number" : significant(v, 3));
   const said = `${data.x_label} ${point.x}: ${data.lines.map((line, i) => `${line.label} ${number(point.y[i])}`).join(", ")}`;
   plot.readout.textContent = said;
-  plot.area.setAttribute("aria-valuenow", data.points.indexOf(point));
-  plot.area.setAttribute("aria-valuetext", said);
+  setAll(plot.area, { "aria-valuenow": data.points.indexOf(point), "aria-valuetext": said });
 }

@@ -3,13 +3,15 @@
 // Python sends all numbers once (views.film_payload); scrubbing, playing and changing the lens happen here. Python hears,
 // 150 ms later and never while it plays, what was selected: {step, token, lens}, only what was changed here.
 
-import { path, yAxis } from "../shared/drawing.js";
+import { paintSign } from "../shared/colours.js";
+import { path, valueScale, yAxis } from "../shared/drawing.js";
 import { element, label, shape } from "../shared/elements.js";
-import { decimalsOf, fillPicker, legendScale, lensOf, seriesOf, tokenNames } from "../shared/lenses.js";
+import { decimalsOf, fillPicker, legendScale, lensOf, minus, seriesOf, stepMarks, tokenNames } from "../shared/lenses.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
-import { signed } from "../shared/numbers.js";
+import { fromWhole, short, signed } from "../shared/numbers.js";
 import { offerToSave, picture } from "../shared/save_figure.js";
-import { renderStrip, signOf } from "../shared/token_strip.js";
+import { clamp, scale } from "../shared/scales.js";
+import { renderStrip } from "../shared/token_strip.js";
 
 const WHOLE_FILM_MS = 6000;
 const BESIDE = { left: 52, right: 14, top: 10, bottom: 34 };
@@ -19,17 +21,14 @@ const CURVE_HEIGHT = 250;
 const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 export default function (component) {
-  return mountView(component, ".film-strip", createFilm, updateFilm, (value) => component.setStateValue("view", value));
+  return mountView(component, ".film-strip", createFilm, updateFilm);
 }
 
 // --- state ---------------------------------------------------------------------------------------------------------
 
-function createFilm(root) {
-  const at = (selector) => root.querySelector(selector);
-  const view = {
-    root, at, data: null, version: null, step: 0, token: 0, lens: null, hovered: null, timer: 0, playing: 0,
-    report: () => {}, fromPython: {}, reported: {}, changed: new Set(), width: 0,
-  };
+function createFilm(view) {
+  const { root, at } = view;
+  Object.assign(view, { playing: 0, changed: new Set() });
   at("select").addEventListener("change", (event) => choose(view, { lens: event.target.value }));
   at("input").addEventListener("input", (event) => {
     pause(view);
@@ -46,7 +45,6 @@ function createFilm(root) {
   }
   watchWidth(view, at(".map .plot"), () => drawFilm(view));
   view.leave = () => clearInterval(view.playing);
-  return view;
 }
 
 function updateFilm(view, data) {
@@ -56,13 +54,16 @@ function updateFilm(view, data) {
   for (const name of ["step", "token", "lens"]) chosen[name] = followPython(view, name, data[name], isNew);
   if (!isNew && Object.entries(chosen).every(([name, value]) => view[name] === value)) return;
   Object.assign(view, chosen);
-  view.token = Math.max(0, Math.min(view.token, data.text.length - 1));
-  if (!isNew) return showFilm(view, true);
+  view.token = clamp(view.token, 0, data.text.length - 1);
+  if (!isNew) {
+    showFilm(view, true);
+    return;
+  }
   pause(view);
   view.version = data.version;
   view.at("input").max = data.frames.length - 1;
   fillPicker(view.at("select"), frameData(view, 0));
-  return drawFilm(view);
+  drawFilm(view);
 }
 
 function choose(view, changes) {
@@ -83,7 +84,7 @@ function reportFilm(view) {
 function play(view) {
   const { frames } = view.data;
   if (frameOf(view) === frames.length - 1) choose(view, { step: frames[0].step });
-  const pause_ms = CALM.matches ? 1200 : Math.max(180, Math.min(700, WHOLE_FILM_MS / frames.length));
+  const pause_ms = CALM.matches ? 1200 : clamp(WHOLE_FILM_MS / frames.length, 180, 700);
   clearTimeout(view.timer);
   view.playing = setInterval(() => {
     const next = frameOf(view) + 1;
@@ -120,7 +121,7 @@ function frameData(view, index) {
 }
 
 function rewardOf(data) {
-  return data.reward / 10 ** data.decimals.reward;
+  return fromWhole(data.reward, data.decimals.reward);
 }
 
 // V is coloured by its distance from R: without credit it is R everywhere.
@@ -150,14 +151,13 @@ function drawFilm(view) {
 }
 
 function columnsOf(data, width) {
-  const inner = width - BESIDE.left - BESIDE.right;
-  return (t) => BESIDE.left + (inner * t) / Math.max(1, data.text.length);
+  return scale(0, Math.max(1, data.text.length), BESIDE.left, width - BESIDE.right);
 }
 
 function buildMap(view, width) {
   const { data } = view;
   const count = data.frames.length;
-  const rowHeight = Math.max(ROWS.least, Math.min(ROWS.most, ROWS.height / count));
+  const rowHeight = clamp(ROWS.height / count, ROWS.least, ROWS.most);
   const x = columnsOf(data, width);
   const y = (row) => BESIDE.top + rowHeight * row;
   const [right, bottom] = [x(data.text.length), y(count)];
@@ -177,7 +177,7 @@ function buildMap(view, width) {
   svg.append(
     ...cells.flat(), ...marks,
     shape("rect", { class: "map-frame", x: x(0), y: y(0), width: right - x(0), height: bottom - y(0) }),
-    ...data.line_starts.slice(1).map((t) => shape("line", { class: "step-mark", x1: x(t), x2: x(t), y1: y(0), y2: bottom })),
+    ...stepMarks(data, x, y(0), bottom),
     columnNow, rowNow, ...names.values(), ...wrong, ...tokenNames(data, x, bottom + 20),
   );
   return { svg, x, y, rowHeight, cells, marks, rowNow, columnNow, names };
@@ -197,26 +197,22 @@ function stepNames(data, rowHeight, y) {
 
 function buildFilmCurve(view, width) {
   const { data } = view;
-  const unit = 10 ** data.decimals.reward;
-  const values = data.frames.map((frame) => frame.arrays.values_from_end?.map((u) => (u === null ? null : u / unit)) ?? []);
+  const values = data.frames.map((frame) => frame.arrays.values_from_end?.map((u) => fromWhole(u, data.decimals.reward)) ?? []);
   const reward = rewardOf(data);
-  const finite = [...values.flat(), reward, 0, 1].filter((u) => u !== null);
-  const [low, high] = [Math.min(...finite), Math.max(...finite)];
-  const pad = 0.06 * (high - low);
   const height = Math.max(CURVE_HEIGHT, Number(view.map.svg.getAttribute("height")));
   const x = columnsOf(data, width);
   const count = data.text.length;
-  const y = (u) => BESIDE.top + (height - BESIDE.top - BESIDE.bottom) * (1 - (u - low + pad) / (high - low + 2 * pad));
+  const y = valueScale([...values.flat(), reward, 0, 1], height - BESIDE.bottom, BESIDE.top);
   const svg = shape("svg", { width, height, role: "img" });
   const now = shape("path", { class: "now-line" });
   const band = shape("rect", {
     class: "band selection", y: BESIDE.top, width: Math.max(3, x(1) - x(0)), height: height - BESIDE.top - BESIDE.bottom, rx: 3,
   });
   svg.append(
-    ...yAxis(x, y, low - pad, high + pad, count), band,
-    ...data.line_starts.slice(1).map((t) => shape("line", { class: "step-mark", x1: x(t), x2: x(t), y1: BESIDE.top, y2: height - BESIDE.bottom })),
+    ...yAxis(x, y, y.low, y.high, count), band,
+    ...stepMarks(data, x, BESIDE.top, height - BESIDE.bottom),
     shape("line", { class: "baseline", x1: x(0), x2: x(count), y1: y(reward), y2: y(reward) }),
-    label(x(0) + 6, y(reward) + (reward < 0.5 ? -7 : 18), `reward R = ${Number(reward.toFixed(3))}`, "tick", "start"),
+    label(x(0) + 6, y(reward) + (reward < 0.5 ? -7 : 18), `reward R = ${short(reward, 3)}`, "tick", "start"),
     ...values.map((line) => shape("path", { class: "ghost-line", d: path(x, y, line) })),
     now, ...tokenNames(data, x, height - BESIDE.bottom + 20),
   );
@@ -252,11 +248,7 @@ function paintMap(view, lens) {
   data.frames.forEach((_, row) => {
     const series = seriesOf(frameData(view, row), lens.key);
     map.cells[row].forEach((cell, t) => {
-      const value = series === null || series[t] === null ? null : series[t] - centre;
-      const share = value === null || !max ? 0 : Math.min(1, Math.abs(value) / max);
-      const sign = signOf(value, share, lens.signed);
-      cell.style.setProperty("--m", share.toFixed(3));
-      cell.dataset.sign = sign;
+      const sign = paintSign(cell, series && minus(series[t], centre), { max, signed: lens.signed });
       if (isMarked && sign in feet) feet[sign] += `M${map.x(t) + 2},${map.y(row + 1) - 2}H${map.x(t + 1) - 2}`;
     });
   });
@@ -275,7 +267,7 @@ function showStrip(view, lens, row) {
   const centre = centreOf(data, lens);
   renderStrip(view.at(".strip-host"), {
     label: `Step ${view.step}, ${lens.label}`, text: data.text, lineStarts: data.line_starts,
-    values: series && series.map((v) => (v === null ? null : v - centre)), shown: series, firstWrong: data.first_wrong,
+    values: series && series.map((v) => minus(v, centre)), shown: series, firstWrong: data.first_wrong,
     note: data.note, layout: "flow", interactive: false, small: false,
   }, { max: data.scales[lens.scale], signed: lens.signed, unit: lens.unit, decimals: decimalsOf(data, lens) });
 }
@@ -340,8 +332,7 @@ function listenToMap(view, plot) {
     event.preventDefault();
     pause(view);
     view.hovered = null;
-    const within = (value, count) => Math.max(0, Math.min(value, count - 1));
-    const row = within(frameOf(view) + move[0], view.data.frames.length);
-    choose(view, { step: view.data.frames[row].step, token: within(view.token + move[1], view.data.text.length) });
+    const row = clamp(frameOf(view) + move[0], 0, view.data.frames.length - 1);
+    choose(view, { step: view.data.frames[row].step, token: clamp(view.token + move[1], 0, view.data.text.length - 1) });
   });
 }

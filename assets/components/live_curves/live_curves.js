@@ -1,51 +1,35 @@
 // Small-multiple training curves on canvas. One view per mount: zoom, hover and open notes live in it, so new data changes the
 // lines and nothing else. Text goes through textContent only.
 
+import { markTheme } from "../shared/colours.js";
+import { element, setAll, shape } from "../shared/elements.js";
+import { mountView } from "../shared/mounting.js";
+import { readable, tickText } from "../shared/numbers.js";
+import { clamp, extent, indexAt, scale, ticksAround } from "../shared/scales.js";
 
-const views = new WeakMap();
-
-export default function ({ data: [data], parentElement }) {
-  const root = parentElement.querySelector(".curves");
-  let view = views.get(root);
-  if (!view) {
-    view = createView(root);
-    views.set(root, view);
-  }
-  view.update(data);
-  return view.destroy;
+export default function (component) {
+  return mountView(component, ".curves", createCurves, update);
 }
 
 const MARGIN = { left: 46, right: 10, top: 8, bottom: 22 };
-const SVG = "http://www.w3.org/2000/svg";
 
-function createView(root) {
-  const view = {
-    root,
-    grid: root.querySelector(".grid"),
-    legend: root.querySelector(".legend"),
-    status: root.querySelector(".status"),
-    reset: root.querySelector(".reset"),
+function createCurves(view) {
+  Object.assign(view, {
+    grid: view.at(".grid"),
     tiles: [],
-    data: null,
     zoom: null, // [from, to] in steps, null = all
-    hover: null, // step under the crosshair, null = none
-    hoverTile: null,
+    hovered: null, // step under the crosshair, null = none
+    hoveredTile: null,
     drag: null, // [from, to] in steps while the pointer is down
     frame: 0,
-  };
+  });
   view.draw = () => {
     if (!view.frame) view.frame = requestAnimationFrame(() => paint(view));
   };
-  view.reset.onclick = () => setZoom(view, null);
-  const observer = new ResizeObserver(view.draw);
-  observer.observe(view.grid);
-  view.update = (data) => update(view, data);
-  view.destroy = () => {
-    observer.disconnect();
-    cancelAnimationFrame(view.frame);
-    views.delete(root);
-  };
-  return view;
+  view.at(".reset").onclick = () => setZoom(view, null);
+  view.resize = new ResizeObserver(view.draw);
+  view.resize.observe(view.grid);
+  view.leave = () => cancelAnimationFrame(view.frame);
 }
 
 function update(view, data) {
@@ -66,42 +50,25 @@ function update(view, data) {
 
 function setZoom(view, zoom) {
   view.zoom = zoom;
-  view.reset.hidden = !zoom;
+  view.at(".reset").hidden = !zoom;
   view.draw();
 }
 
 // --- elements --------------------------------------------------------------------------------------------------------
 
-function element(tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
+function buildLegend(view) {
+  view.at(".legend").replaceChildren(...view.data.runs.map((run) => styled(run, element("li", "", swatch(run), element("span", "", run.name)))));
+}
+
+// In the hue of the run's rule.
+function styled(run, node) {
+  node.dataset.style = run.style;
   return node;
 }
 
-function buildLegend(view) {
-  view.legend.replaceChildren(
-    ...view.data.runs.map((run) => {
-      const item = element("li");
-      item.dataset.style = run.style;
-      item.append(swatch(run), element("span", "", run.name));
-      return item;
-    }),
-  );
-}
-
 function swatch(run) {
-  const icon = document.createElementNS(SVG, "svg");
-  icon.setAttribute("class", "swatch");
-  icon.setAttribute("viewBox", "0 0 40 4");
-  icon.setAttribute("aria-hidden", "true");
-  const line = document.createElementNS(SVG, "path");
-  line.setAttribute("d", "M0 2H40");
-  line.setAttribute("stroke", "currentColor");
-  line.setAttribute("stroke-width", "3");
-  line.setAttribute("stroke-dasharray", (run.dash ?? []).join(" "));
-  icon.append(line);
-  return icon;
+  const line = shape("path", { d: "M0 2H40", stroke: "currentColor", "stroke-width": 3, "stroke-dasharray": (run.dash ?? []).join(" ") });
+  return shape("svg", { class: "swatch", viewBox: "0 0 40 4", "aria-hidden": "true" }, line);
 }
 
 // A rule that Python sent no hue for is drawn in the colour of the text.
@@ -116,41 +83,24 @@ function buildTiles(view) {
 }
 
 function buildTile(view, chart) {
-  const tile = { chart, node: element("article", "tile"), values: [] };
-  const title = element("div", "title");
-  tile.info = infoButton(chart.title);
+  const tile = { chart, values: [], info: infoButton(chart.title) };
   const unit = chart.unit ? element("span", "unit", chart.unit) : "";
-  title.append(element("h3", "", chart.title), unit, tile.info, valueGroups(view, tile));
-  tile.canvas = element("canvas", "plot");
-  tile.canvas.tabIndex = 0;
-  tile.canvas.setAttribute("role", "img");
-  tile.note = element("div", "note");
-  tile.note.hidden = true;
-  tile.note.setAttribute("role", "region");
-  tile.note.setAttribute("aria-label", `About ${chart.title}`);
-  tile.node.append(title, tile.canvas, tile.note);
+  const title = element("div", "title", element("h3", "", chart.title), unit, tile.info, valueGroups(view, tile));
+  tile.canvas = setAll(element("canvas", "plot"), { tabindex: 0, role: "img" });
+  tile.note = setAll(element("div", "note"), { hidden: "", role: "region", "aria-label": `About ${chart.title}` });
+  tile.node = element("article", "tile", title, tile.canvas, tile.note);
   listenToInfo(view, tile);
   listenToCanvas(view, tile);
   return tile;
 }
 
 function infoButton(title) {
-  const button = element("button", "info");
-  button.type = "button";
-  button.setAttribute("aria-label", `What ${title} means`);
-  button.setAttribute("aria-expanded", "false");
-  const icon = document.createElementNS(SVG, "svg");
-  icon.setAttribute("viewBox", "0 0 16 16");
-  icon.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS(SVG, "path");
-  path.setAttribute("d", "M8 1.2a6.8 6.8 0 1 1 0 13.6A6.8 6.8 0 0 1 8 1.2M8 7.2v4.2M8 4.4v.4");
-  path.setAttribute("fill", "none");
-  path.setAttribute("stroke", "currentColor");
-  path.setAttribute("stroke-width", "1.5");
-  path.setAttribute("stroke-linecap", "round");
-  icon.append(path);
-  button.append(icon);
-  return button;
+  const mark = shape("path", {
+    d: "M8 1.2a6.8 6.8 0 1 1 0 13.6A6.8 6.8 0 0 1 8 1.2M8 7.2v4.2M8 4.4v.4", fill: "none", stroke: "currentColor",
+    "stroke-width": 1.5, "stroke-linecap": "round",
+  });
+  const button = element("button", "info", shape("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, mark));
+  return setAll(button, { type: "button", "aria-label": `What ${title} means`, "aria-expanded": "false" });
 }
 
 // One group a metric ("sampled 71 % 69 %"), one coloured number a run.
@@ -161,8 +111,7 @@ function valueGroups(view, tile) {
     const group = element("span", "group");
     if (metric.short) group.append(element("span", "group-label", `${metric.open ? "○" : "●"} ${metric.short}`));
     for (const run of view.data.runs) {
-      const value = element("span", "value");
-      value.dataset.style = run.style;
+      const value = styled(run, element("span", "value"));
       group.append(value);
       tile.values.push({ node: value, metric, run: run.id });
     }
@@ -190,12 +139,8 @@ function noteOf(view, metric) {
 function noteElements(part) {
   const remarks = sameRemarks(part.now).map((runs) => {
     const line = element("p", "now");
-    for (const run of runs) {
-      const head = element("strong", "", `${run.name} ${run.value}${run === runs.at(-1) ? ": " : ", "}`);
-      head.dataset.style = run.style;
-      line.append(head);
-    }
-    line.append(runs[0].remark);
+    const heads = runs.map((run) => styled(run, element("strong", "", `${run.name} ${run.value}${run === runs.at(-1) ? ": " : ", "}`)));
+    line.append(...heads, runs[0].remark);
     return line;
   });
   const expected = element("p", "expected", `Expected: ${part.expected}`);
@@ -210,9 +155,7 @@ function sameRemarks(now) {
 }
 
 function closeButton(view, tile) {
-  const close = element("button", "close", "×");
-  close.type = "button";
-  close.setAttribute("aria-label", "Close");
+  const close = setAll(element("button", "close", "×"), { type: "button", "aria-label": "Close" });
   close.onclick = () => toggleNote(view, tile, false);
   return close;
 }
@@ -232,7 +175,10 @@ function toggleNote(view, tile, show) {
     other.note.hidden = true;
     other.info.setAttribute("aria-expanded", "false");
   }
-  if (!show) return tile.info.focus();
+  if (!show) {
+    tile.info.focus();
+    return;
+  }
   tile.note.hidden = false;
   tile.info.setAttribute("aria-expanded", "true");
   tile.note.classList.remove("from-right", "above");
@@ -248,8 +194,8 @@ function listenToCanvas(view, tile) {
   const { canvas } = tile;
   canvas.onpointermove = (event) => {
     const step = stepAt(view, canvas, event);
-    view.hover = step;
-    view.hoverTile = tile;
+    view.hovered = step;
+    view.hoveredTile = tile;
     if (view.drag) view.drag[1] = step;
     view.draw();
   };
@@ -271,7 +217,7 @@ function listenToCanvas(view, tile) {
   };
   canvas.onpointerleave = () => {
     if (view.drag) return;
-    view.hover = null;
+    view.hovered = null;
     view.draw();
   };
   canvas.ondblclick = () => setZoom(view, null);
@@ -282,14 +228,14 @@ function listenToCanvas(view, tile) {
 function moveByKey(view, tile, event) {
   const [low, high] = range(view);
   const last = Math.min(high, lastStep(view));
-  const current = view.hover ?? last;
+  const current = view.hovered ?? last;
   const moves = { ArrowLeft: current - 1, ArrowRight: current + 1, Home: low, End: last };
   if (event.key === "Escape") {
-    view.hover = null;
+    view.hovered = null;
     setZoom(view, null);
   } else if (event.key in moves) {
-    view.hover = Math.max(low, Math.min(high, moves[event.key]));
-    view.hoverTile = tile;
+    view.hovered = clamp(moves[event.key], low, high);
+    view.hoveredTile = tile;
     view.draw();
   } else return;
   event.preventDefault();
@@ -307,7 +253,7 @@ function stepAt(view, canvas, event) {
   const box = canvas.getBoundingClientRect();
   const [low, high] = range(view);
   const share = (event.clientX - box.left - MARGIN.left) / (box.width - MARGIN.left - MARGIN.right);
-  return Math.round(low + Math.min(1, Math.max(0, share)) * (high - low));
+  return Math.round(low + clamp(share, 0, 1) * (high - low));
 }
 
 // --- drawing ---------------------------------------------------------------------------------------------------------
@@ -319,10 +265,9 @@ function readTheme(root) {
     probe.style.color = `var(${name})`;
     return getComputedStyle(probe).color;
   };
-  const paper = resolve("--paper");
-  root.dataset.theme = isDark(paper) ? "dark" : "light";
+  markTheme(root);
   const theme = {
-    paper,
+    paper: resolve("--paper"),
     ink: resolve("--ink"),
     muted: resolve("--muted"),
     rule: resolve("--rule"),
@@ -331,11 +276,6 @@ function readTheme(root) {
   probe.remove();
   theme.id = Object.values(theme).join();
   return theme;
-}
-
-function isDark(colour) {
-  const [r, g, b] = colour.match(/[\d.]+/g).map(Number);
-  return 0.299 * r + 0.587 * g + 0.114 * b < 128;
 }
 
 function paint(view) {
@@ -350,10 +290,10 @@ function paint(view) {
 }
 
 function showStatus(view) {
-  const { root, status, hover, zoom } = view;
+  const { hovered, zoom } = view;
   const where = zoom ? `Steps ${zoom[0]} to ${zoom[1]}` : "Drag over a chart to zoom, double-click to see all";
-  status.textContent = hover === null ? where : `Step ${hover}`;
-  root.dataset.hover = hover === null ? "" : "yes";
+  view.at(".status").textContent = hovered === null ? where : `Step ${hovered}`;
+  view.root.dataset.hover = hovered === null ? "" : "yes"; // a tour waits for it
 }
 
 function linesOf(view, tile) {
@@ -385,7 +325,7 @@ function paintTile(view, tile) {
   if (view.drag) paintDrag(context, view, frame);
   for (const line of lines) paintLine(context, view, frame, line);
   context.restore();
-  if (view.hover !== null) paintCrosshair(context, view, tile, frame, lines);
+  if (view.hovered !== null) paintCrosshair(context, view, tile, frame, lines);
 }
 
 // Plot area, x and y scales. The y range covers what is visible, widened to round ticks so that it seldom moves.
@@ -393,40 +333,25 @@ function frameOf(view, tile, lines, width, height) {
   const [low, high] = range(view);
   const area = { left: MARGIN.left, right: width - MARGIN.right, top: MARGIN.top, bottom: height - MARGIN.bottom };
   const ticks = yTicks(tile.chart, lines, low, high);
-  const [min, max] = [ticks[0], ticks.at(-1)];
   return {
     ...area,
     low,
     high,
     ticks,
-    x: (step) => area.left + ((step - low) / (high - low)) * (area.right - area.left),
-    y: (value) => area.bottom - ((value - min) / (max - min)) * (area.bottom - area.top),
+    x: scale(low, high, area.left, area.right),
+    y: scale(ticks[0], ticks.at(-1), area.bottom, area.top),
   };
 }
 
 function yTicks(chart, lines, low, high) {
-  if (chart.domain) return roundTicks(...chart.domain);
-  let [min, max] = chart.from_zero ? [0, 0] : [Infinity, -Infinity];
-  for (const { steps, values } of lines)
-    for (let i = 0; i < steps.length; i++)
-      if (steps[i] >= low && steps[i] <= high && values[i] !== null) {
-        min = Math.min(min, values[i]);
-        max = Math.max(max, values[i]);
-      }
+  if (chart.domain) return ticksAround(...chart.domain);
+  const seen = lines.flatMap(({ steps, values }) => values.filter((_, i) => steps[i] >= low && steps[i] <= high));
+  let [min, max] = extent(chart.from_zero ? [0, ...seen] : seen);
   if (min > max) return [0, 1];
   const centre = (min + max) / 2;
   const least = Math.max(chart.least_span ?? 0, Math.abs(centre) * 1e-6, 1e-9);
   if (max - min < least) [min, max] = min >= 0 && min < least ? [0, least] : [centre - least / 2, centre + least / 2];
-  return roundTicks(min, max);
-}
-
-function roundTicks(min, max) {
-  const raw = (max - min) / 2.6;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = power * [1, 2, 2.5, 5, 10].find((factor) => factor * power >= raw * 0.999);
-  const first = Math.floor(min / step + 1e-9);
-  const last = Math.ceil(max / step - 1e-9);
-  return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
+  return ticksAround(min, max);
 }
 
 function paintAxes(context, view, tile, frame) {
@@ -443,7 +368,7 @@ function paintAxes(context, view, tile, frame) {
     context.moveTo(frame.left, y);
     context.lineTo(frame.right, y);
     context.stroke();
-    context.fillText(withMinus(axisText(tick, tile.chart.metrics[0].percent, frame.ticks)), frame.left - 6, y);
+    context.fillText(tickText(tick, frame.ticks, tile.chart.metrics[0].percent), frame.left - 6, y);
   }
   context.textBaseline = "alphabetic";
   const baseline = frame.bottom + 17;
@@ -497,7 +422,7 @@ function paintDrag(context, view, frame) {
 }
 
 function paintCrosshair(context, view, tile, frame, lines) {
-  const x = Math.round(frame.x(view.hover)) + 0.5;
+  const x = Math.round(frame.x(view.hovered)) + 0.5;
   if (x < frame.left - 1 || x > frame.right + 1) return;
   context.strokeStyle = view.theme.muted;
   context.lineWidth = 1;
@@ -506,18 +431,18 @@ function paintCrosshair(context, view, tile, frame, lines) {
   context.lineTo(x, frame.bottom);
   context.stroke();
   for (const { metric, run, steps, values } of lines) {
-    const at = indexAt(steps, view.hover);
+    const at = indexAt(steps, view.hovered);
     if (at < 0 || values[at] === null || steps[at] < frame.low) continue;
     paintDot(context, view, frame, hueOf(view, run), steps[at], values[at], metric.open, 4.5);
   }
-  if (tile === view.hoverTile) paintStepLabel(context, view, frame, x);
+  if (tile === view.hoveredTile) paintStepLabel(context, view, frame, x);
 }
 
 function paintStepLabel(context, view, frame, x) {
-  const text = String(view.hover);
+  const text = String(view.hovered);
   context.font = `600 13px ${view.theme.font}`;
   const half = context.measureText(text).width / 2 + 6;
-  const centre = Math.min(frame.right - half + MARGIN.right, Math.max(frame.left + half - 8, x));
+  const centre = clamp(x, frame.left + half - 8, frame.right - half + MARGIN.right);
   context.fillStyle = view.theme.ink;
   context.beginPath();
   context.roundRect(centre - half, frame.bottom + 3, 2 * half, 19, 4);
@@ -527,53 +452,14 @@ function paintStepLabel(context, view, frame, x) {
   context.fillText(text, centre, frame.bottom + 17);
 }
 
-// Index of the newest measurement at or before a step, -1 when there is none.
-function indexAt(steps, step) {
-  let low = 0;
-  let high = steps.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (steps[middle] <= step) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
-}
-
 function showValues(view, tile) {
   const spoken = [];
   for (const { node, metric, run: id } of tile.values) {
     const run = view.data.runs.find((candidate) => candidate.id === id);
     const { steps, values } = run.series[metric.name] ?? { steps: [], values: [] };
-    const at = view.hover === null ? steps.length - 1 : indexAt(steps, view.hover);
-    node.textContent = at < 0 || values[at] === null ? "–" : withMinus(valueText(values[at], metric.percent));
+    const at = view.hovered === null ? steps.length - 1 : indexAt(steps, view.hovered);
+    node.textContent = at < 0 || values[at] === null ? "–" : readable(values[at], metric.percent, 0);
     spoken.push(`${run.name} ${metric.label} ${node.textContent}`);
   }
   tile.canvas.setAttribute("aria-label", `${tile.chart.title}: ${spoken.join(", ")}`);
-}
-
-function withMinus(text) {
-  return text.replaceAll("-", "−");
-}
-
-function valueText(value, percent) {
-  if (percent) return `${(100 * value).toFixed(0)} %`;
-  const size = Math.abs(value);
-  if (size !== 0 && size < 1e-6) return "≈ 0";
-  if (size >= 1e6 || (size !== 0 && size < 1e-3)) return value.toExponential(1);
-  if (size >= 100) return value.toFixed(0).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
-  return value.toFixed(size >= 10 ? 1 : size >= 1 ? 2 : 3);
-}
-
-// Ticks of one axis share their number of decimals, only as many as tell them apart.
-function axisText(tick, percent, ticks) {
-  if (percent) return `${Math.round(100 * tick)} %`;
-  const span = Math.abs(ticks.at(-1) - ticks[0]);
-  const largest = Math.max(...ticks.map(Math.abs));
-  if (tick === 0) return "0";
-  if (largest >= 10_000) return `${+(tick / 1000).toFixed(1)}k`;
-  if (span < 1e-3) return tick.toExponential(0);
-  const step = ticks[1] - ticks[0];
-  const decimals = Math.max(0, Math.min(6, Math.ceil(-Math.log10(step) - 1e-9)));
-  const exact = Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6 ? decimals + 1 : decimals;
-  return tick.toFixed(exact);
 }

@@ -1,31 +1,32 @@
 // Two solutions of one prompt: a branch and what it grew from, or an edit and its original. Python sends all numbers once
 // (pairs.pair_payload: whole numbers of the last shown digit) and hears {side, token} when a token was clicked.
 
-import { apart, path, yAxis } from "../shared/drawing.js";
-import { element, label, shape } from "../shared/elements.js";
+import { apart, path, valueScale, yAxis } from "../shared/drawing.js";
+import { element, label, setAll, shape } from "../shared/elements.js";
 import { legendScale } from "../shared/lenses.js";
 import { mountView, watchWidth } from "../shared/mounting.js";
-import { signed } from "../shared/numbers.js";
+import { fixed, fromWhole, short, signed } from "../shared/numbers.js";
 import { offerToSave, picture } from "../shared/save_figure.js";
+import { clamp, placeInLine, scale } from "../shared/scales.js";
 import { keepNoteInside, renderStrip, selectToken, tokenOf } from "../shared/token_strip.js";
 
 const PAIR_CURVE = { height: 300, left: 44, right: 132, top: 16, bottom: 30 };
 
 export default function (component) {
-  return mountView(component, ".pair-view", createPair, updatePair, (value) => component.setStateValue("token", value));
+  return mountView(component, ".pair-view", createPair, updatePair, "token");
 }
 
 function updatePair(view, data) {
   if (view.version === data.version) return;
   view.version = data.version;
   view.data = data;
-  view.chosen = { side: 1, token: Math.min(data.fork, Math.max(0, data.sides[1].text.length - 1)) };
+  view.chosen = { side: 1, token: clamp(data.fork, 0, data.sides[1].text.length - 1) };
   drawPair(view);
 }
 
-function createPair(root) {
-  const at = (selector) => root.querySelector(selector);
-  const view = { root, at, data: null, version: null, chosen: null, hovered: null, width: 0, report: () => {} };
+function createPair(view) {
+  const { root, at } = view;
+  view.chosen = null;
   view.hosts = [...root.querySelectorAll(".strip-host")];
   view.titles = [...root.querySelectorAll(".strip-title")];
   view.hosts.forEach((host, side) => listenToPair(view, host, side));
@@ -35,7 +36,6 @@ function createPair(root) {
     drawPairCurve(view);
     view.hosts.forEach(keepNoteInside);
   });
-  return view;
 }
 
 function drawPair(view) {
@@ -58,7 +58,7 @@ function drawPair(view) {
 // --- numbers -------------------------------------------------------------------------------------------------------
 
 function scaledBy(data, list) {
-  return list.map((v) => (v === null ? null : v / 10 ** data.decimals));
+  return list.map((v) => fromWhole(v, data.decimals));
 }
 
 function scaleOf(data) {
@@ -69,16 +69,12 @@ function verdictOf(side) {
   return side.reward > 0 ? "✓ right" : side.first_wrong === null ? "✕ not right" : `✕ wrong from #${side.first_wrong}`;
 }
 
-function percent(share) {
-  return `${Math.round(100 * share)}`;
-}
+const percent = (share) => fixed(100 * share, 0);
 
 // --- rates ---------------------------------------------------------------------------------------------------------
 
 function drawRates(view) {
-  const { tries } = view.data;
-  if (!tries) return view.at(".rates").replaceChildren();
-  return view.at(".rates").replaceChildren(...tries.flatMap((tried, side) => {
+  view.at(".rates").replaceChildren(...(view.data.tries ?? []).flatMap((tried, side) => {
     const quiet = side === 0 ? "quiet" : "";
     const bar = element("span", `rate-bar ${quiet}`, element("i"), element("b"));
     bar.firstChild.style.width = `${100 * tried.rate}%`;
@@ -137,19 +133,17 @@ function drawPairCurve(view) {
   const plot = view.at(".plot");
   view.width = plot.clientWidth;
   if (!view.width) return;
-  const sides = data.sides.map((side) => ({ ...side, values: scaledBy(data, side.values), reward: side.reward / 10 ** data.decimals }));
-  const baseline = data.baseline === null ? null : data.baseline / 10 ** data.decimals;
-  const finite = [...sides.flatMap((s) => s.values), 0, 1, baseline].filter((u) => u !== null);
-  const [low, high] = [Math.min(...finite), Math.max(...finite)];
-  const pad = 0.06 * (high - low);
+  const sides = data.sides.map((side) => (
+    { ...side, values: scaledBy(data, side.values), reward: fromWhole(side.reward, data.decimals) }));
+  const baseline = fromWhole(data.baseline, data.decimals);
   const { left, right, top, bottom, height } = PAIR_CURVE;
   const count = Math.max(1, ...sides.map((s) => s.text.length));
-  const x = (t) => left + ((view.width - left - right) * t) / count;
-  const y = (u) => top + (height - top - bottom) * (1 - (u - low + pad) / (high - low + 2 * pad));
+  const x = scale(0, count, left, view.width - right);
+  const y = valueScale([...sides.flatMap((s) => s.values), 0, 1, baseline], height - bottom, top);
   const svg = shape("svg", { width: view.width, height, role: "img", "aria-label": curveWords(sides) });
   view.band = shape("rect", { class: "band selection", y: top, height: height - top - bottom, rx: 3 });
   svg.append(
-    ...yAxis(x, y, low - pad, high + pad, count), view.band,
+    ...yAxis(x, y, y.low, y.high, count), view.band,
     ...(baseline === null ? [] : [shape("line", { class: "baseline", x1: x(0), x2: x(count), y1: y(baseline), y2: y(baseline) })]),
     shape("line", { class: "fork-line", x1: x(data.fork), x2: x(data.fork), y1: top, y2: height - bottom }),
     label(x(data.fork), height - bottom + 20, `${data.is_edit ? "first difference" : "fork"} #${data.fork}`, "tick", x(data.fork) < 110 ? "start" : "middle"),
@@ -170,7 +164,7 @@ function drawPairCurve(view) {
 }
 
 function curveWords(sides) {
-  return sides.map((s) => `${s.name}: implied value from ${s.values[0]?.toFixed(2)} to ${s.values.at(-1)?.toFixed(2)}, reward ${s.reward}`).join("; ");
+  return sides.map((s) => `${s.name}: implied value from ${fixed(s.values[0], 2)} to ${fixed(s.values.at(-1), 2)}, reward ${s.reward}`).join("; ");
 }
 
 // What the tries found, on the same axis as what the policy implies: V^pi after the token that was given.
@@ -188,7 +182,7 @@ function lineEnds(view, sides, baseline, x, y, count) {
     const last = s.values.at(-1);
     return last === null ? [] : [{ y: y(last), text: `${side ? "new" : "before"} ${signed(last, 2)}`, kind: side ? "strong" : "faint" }];
   });
-  if (baseline !== null) labels.push({ y: y(baseline), text: `group mean ${Number(baseline.toFixed(2))}`, kind: "faint" });
+  if (baseline !== null) labels.push({ y: y(baseline), text: `group mean ${short(baseline, 2)}`, kind: "faint" });
   const marks = sides.flatMap((s, side) => (s.values.at(-1) === null ? [] : [
     shape("line", { class: "gap", x1: x(s.text.length), x2: x(s.text.length), y1: y(s.values.at(-1)), y2: y(s.reward) }),
     shape("circle", { class: `reward ${side ? "" : "quiet"}`, cx: x(s.text.length), cy: y(s.reward), r: 5 }),
@@ -200,8 +194,7 @@ function lineEnds(view, sides, baseline, x, y, count) {
 
 function drawEndings(view) {
   const { tries, sides } = view.data;
-  if (!tries) return view.at(".endings").replaceChildren();
-  return view.at(".endings").replaceChildren(...[1, 0].map((side) => {
+  view.at(".endings").replaceChildren(...(tries ? [1, 0] : []).map((side) => {
     const tried = tries[side];
     const rows = tried.endings.map((ending) => element("tr", "",
       element("td", "count", tried.exact ? "always" : `${ending.count} ×`), endingText(ending, tried.position, tried.given), saidOf(ending)));
@@ -239,7 +232,7 @@ function saidOf(ending) {
 function drawNumbers(view) {
   const { data } = view;
   const digits = Math.min(4, data.decimals);
-  const number = (value) => (value === null || value === undefined ? "–" : signed(value / 10 ** data.decimals, digits));
+  const number = (value) => (value === null || value === undefined ? "–" : signed(fromWhole(value, data.decimals), digits));
   const head = ["#", data.sides[0].name, data.sides[1].name, "δ before", "δ new", "difference", "V before", "V new", "difference"];
   const rows = data.sides[1].text.map((text, t) => {
     const c = data.counterpart[t];
@@ -260,8 +253,7 @@ function drawNumbers(view) {
 function listenToPair(view, host, index) {
   const side = Math.min(index, 1);
   const choose = (token, focus) => {
-    const last = view.data.sides[side].text.length - 1;
-    view.chosen = { side, token: Math.max(0, Math.min(token, last)) };
+    view.chosen = { side, token };
     showPair(view, focus ? host : null);
     view.report({ ...view.chosen });
   };
@@ -278,8 +270,8 @@ function listenToPair(view, host, index) {
   });
   host.addEventListener("keydown", (event) => {
     const from = tokenOf(event) ?? 0;
-    const to = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: Infinity, Enter: from, " ": from }[event.key];
-    if (to === undefined) return;
+    const to = placeInLine(event.key, from, view.data.sides[side].text.length);
+    if (to === null) return;
     event.preventDefault();
     choose(to, true);
   });
@@ -301,8 +293,7 @@ function showPair(view, focus) {
 function showBand(view) {
   if (!view.curve || !view.chosen) return;
   const { x } = view.curve;
-  view.band.setAttribute("x", x(view.chosen.token));
-  view.band.setAttribute("width", Math.max(3, x(1) - x(0)));
+  setAll(view.band, { x: x(view.chosen.token), width: Math.max(3, x(1) - x(0)) });
 }
 
 function showReadoutOfPair(view) {
@@ -327,5 +318,5 @@ function tokenWords(data, side, token) {
 }
 
 function amount(data, value) {
-  return value === null || value === undefined ? "not finite" : signed(value / 10 ** data.decimals, Math.min(3, data.decimals));
+  return signed(fromWhole(value, data.decimals), Math.min(3, data.decimals));
 }

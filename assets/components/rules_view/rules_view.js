@@ -5,30 +5,25 @@
 // data = { text, line_starts, first_wrong, rows, group, group_rule, scales, lenses, token, lens }; a row has for each reading
 // whole numbers of its last digit ("values"), how many digits, whether all are the same, or why there are none.
 
-import { element } from "../shared/elements.js";
+import { paintSign } from "../shared/colours.js";
+import { element, setAll } from "../shared/elements.js";
 import { legendScale } from "../shared/lenses.js";
-import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
-import { signed } from "../shared/numbers.js";
+import { followPython, mountView, reportSoon } from "../shared/mounting.js";
+import { fromWhole, signed } from "../shared/numbers.js";
 import { offerToSave, pictureOfStrips } from "../shared/save_figure.js";
-import { paintToken } from "../shared/token_strip.js";
+import { clamp } from "../shared/scales.js";
 
 export default function (component) {
-  return mountView(component, ".rules-view", createRules, updateRules, (value) => component.setStateValue("view", value));
+  return mountView(component, ".rules-view", createRules, updateRules);
 }
 
-function createRules(root) {
-  const at = (selector) => root.querySelector(selector);
-  const view = {
-    root, at, data: null, version: null, token: 0, lens: null, row: 0, hovered: null, timer: 0, report: () => {}, fromPython: {},
-    reported: {}, width: 0,
-  };
+function createRules(view) {
+  const { root, at } = view;
   listenToLenses(view);
   listenToRows(view, at(".strips-box"));
   offerToSave(at(".save"), root, () => view.data && [
     pictureOfStrips(at(".strips-box"), at(".legend"), legendWords(view)), `every-rule-${view.lens}`,
   ]);
-  watchWidth(view, at(".strips-box"), () => { view.width = at(".strips-box").clientWidth; });
-  return view;
 }
 
 function updateRules(view, data) {
@@ -38,7 +33,7 @@ function updateRules(view, data) {
   const lens = followPython(view, "lens", data.lens, isNew);
   if (!isNew && token === view.token && lens === view.lens) return;
   view.version = data.version;
-  view.token = Math.max(0, Math.min(token, data.text.length - 1));
+  view.token = clamp(token, 0, data.text.length - 1);
   view.lens = lens;
   if (isNew) view.row = firstRow(view);
   drawRules(view);
@@ -87,15 +82,13 @@ function rowOf(view, solution, row, place, index, isOpen) {
     drawn.lastChild.setAttribute("role", "gridcell");
     return drawn;
   }
-  const values = valuesOf(reading);
-  const scale = { max: view.data.scales[view.lens], signed: true };
+  const values = reading.values.map((v) => fromWhole(v, reading.decimals));
+  const colours = { max: view.data.scales[view.lens], signed: true };
   solution.text.forEach((text, t) => {
     const token = element("span", `token${t && solution.line_starts.includes(t) ? " starts-step" : ""}`, text);
     Object.assign(token.dataset, { place, row: index, index: t });
-    token.setAttribute("role", "gridcell");
-    token.tabIndex = -1;
-    paintToken(token, t, { values, interactive: false }, scale);
-    token.setAttribute("aria-label", spokenCell(view, solution, row, place, t));
+    setAll(token, { role: "gridcell", tabindex: -1, "aria-label": spokenCell(view, solution, row, place, t) });
+    paintSign(token, values[t], colours);
     drawn.append(t === solution.first_wrong ? wrongAround(token) : token);
   });
   drawn.append(numberCell());
@@ -110,9 +103,7 @@ function numberCell() {
 }
 
 function wrongAround(token) {
-  const around = element("span", "wrong", token);
-  around.setAttribute("role", "presentation");
-  return around;
+  return setAll(element("span", "wrong", token), { role: "presentation" });
 }
 
 // What one must know to read the row: whether its tokens can differ at all, and where its two readings part.
@@ -125,13 +116,8 @@ function detailOf(view, row, place) {
   return view.lens === "push" ? "pushes every token alike" : "credits every token alike";
 }
 
-function valuesOf(reading) {
-  return reading.values.map((v) => (v === null ? null : v / 10 ** reading.decimals));
-}
-
 function numberOf(reading, t) {
-  if (!reading.values || t >= reading.values.length) return "";
-  return signed(reading.values[t] === null ? null : reading.values[t] / 10 ** reading.decimals, reading.decimals);
+  return t < (reading.values?.length ?? 0) ? signed(fromWhole(reading.values[t], reading.decimals), reading.decimals) : "";
 }
 
 function spokenCell(view, solution, row, place, t) {
@@ -199,7 +185,7 @@ function listenToLenses(view) {
 
 function showColumn(view, focus) {
   for (const token of view.root.querySelectorAll(".token")) token.tabIndex = -1;
-  const of = (place, row) => view.root.querySelector(`.token[data-place="${place}"][data-row="${row}"][data-index="${view.token}"]`);
+  const of = (place, row) => view.at(`.token[data-place="${place}"][data-row="${row}"][data-index="${view.token}"]`);
   const current = of("rules", view.row);
   for (const start of [current, of("group", chosenRow(view))]) if (start) start.tabIndex = 0;
   if (focus) current?.focus({ preventScroll: true });
@@ -288,7 +274,7 @@ function moveInRules(view, { row, t }, [down, right]) {
   let next = row;
   do next += down; while (rows[next] && !rows[next][view.lens].values);
   view.row = down && rows[next] ? next : row;
-  view.token = Math.max(0, Math.min(t + right, text.length - 1));
+  view.token = clamp(t + right, 0, text.length - 1);
   showColumn(view, true);
   reportRules(view);
 }
@@ -296,28 +282,29 @@ function moveInRules(view, { row, t }, [down, right]) {
 // The keys move over the group's tokens; Enter opens a solution.
 function moveInGroup(view, { row, t }, [down, right], isOpening) {
   const { group } = view.data;
-  const to = Math.max(0, Math.min(row + down, group.length - 1));
-  const at = Math.max(0, Math.min(t + right, group[to].text.length - 1));
-  if (isOpening) return takeCell(view, { place: "group", row, t });
-  const token = view.root.querySelector(`.token[data-place="group"][data-row="${to}"][data-index="${at}"]`);
-  if (!token) return undefined;
+  const to = clamp(row + down, 0, group.length - 1);
+  const at = clamp(t + right, 0, group[to].text.length - 1);
+  const token = view.at(`.token[data-place="group"][data-row="${to}"][data-index="${at}"]`);
+  if (isOpening) takeCell(view, { place: "group", row, t });
+  if (isOpening || !token) return;
   for (const other of view.root.querySelectorAll('.token[data-place="group"]')) other.tabIndex = -1;
   token.tabIndex = 0;
   token.focus({ preventScroll: true });
   view.hovered = { place: "group", row: to, t: at };
   markColumns(view);
-  return showNumbers(view);
+  showNumbers(view);
 }
 
 function takeCell(view, { place, row, t }) {
   view.token = t;
   if (place === "group" && !view.data.group[row].is_chosen) {
     view.at(".live").textContent = `opening solution ${view.data.group[row].sample + 1}`;
-    return reportSoon(view, () => ({ token: t, lens: view.lens, sample: view.data.group[row].sample }));
+    reportSoon(view, () => ({ token: t, lens: view.lens, sample: view.data.group[row].sample }));
+    return;
   }
   if (place === "rules") view.row = row;
   showColumn(view, place === "rules");
-  return reportRules(view);
+  reportRules(view);
 }
 
 function reportRules(view) {

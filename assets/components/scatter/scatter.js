@@ -3,7 +3,9 @@
 
 import { element, label, shape } from "../shared/elements.js";
 import { mountView } from "../shared/mounting.js";
+import { decimalsFor, fixed } from "../shared/numbers.js";
 import { offerToSave, picture } from "../shared/save_figure.js";
+import { extent, placeOfKey, scale, ticksWithin } from "../shared/scales.js";
 
 const MARGIN = { left: 62, right: 16, top: 12, bottom: 50 };
 const LARGEST = 520; // px; both axes have one scale, so the line is at 45 degrees and the plot is square
@@ -20,9 +22,9 @@ function update(chart, data) {
   mark(chart);
 }
 
-function createChart(root) {
-  const chart = { root, data: null, nodes: [], order: [], size: 0, report: () => {} };
-  const plot = root.querySelector(".plot");
+function createChart(chart) {
+  Object.assign(chart, { nodes: [], order: [], size: 0 });
+  const plot = chart.at(".plot");
   const indexOf = (event) => {
     const node = event.target.closest?.(".point");
     return node ? Number(node.dataset.index) : null;
@@ -35,32 +37,29 @@ function createChart(root) {
   plot.addEventListener("focusin", (event) => tell(chart, indexOf(event)));
   plot.addEventListener("focusout", () => tell(chart, null));
   plot.addEventListener("keydown", (event) => onKey(chart, event, indexOf(event)));
-  offerToSave(root.querySelector(".save"), root, () => [picture(chart.svg), "reward-against-telescope"]);
+  offerToSave(chart.at(".save"), chart.root, () => [picture(chart.svg), "reward-against-telescope"]);
   chart.resize = new ResizeObserver(() => {
     if (chart.data && sizeOf(chart) !== chart.size) {
       draw(chart);
       mark(chart);
     }
   });
-  chart.resize.observe(root);
-  return chart;
+  chart.resize.observe(chart.root);
 }
 
 function onKey(chart, event, index) {
   if (index === null) return;
-  const at = chart.order.indexOf(index);
-  const last = chart.order.length - 1;
-  const moves = { ArrowLeft: at - 1, ArrowDown: at - 1, ArrowRight: at + 1, ArrowUp: at + 1, Home: 0, End: last };
-  if (event.key === "Escape") return tell(chart, null);
-  if (event.key === "Enter" || event.key === " ") {
-    event.preventDefault();
-    return chart.report(chart.data.points[index]);
-  }
-  if (!(event.key in moves)) return undefined;
+  if (event.key === "Escape") tell(chart, null);
+  const isOpening = event.key === "Enter" || event.key === " ";
+  const to = placeOfKey(event.key, chart.order.indexOf(index), chart.order.length);
+  if (!isOpening && to === null) return;
   event.preventDefault();
-  const next = chart.order[Math.max(0, Math.min(last, moves[event.key]))];
-  rove(chart, next);
-  return chart.nodes[next].focus({ preventScroll: true });
+  if (isOpening) {
+    chart.report(chart.data.points[index]);
+    return;
+  }
+  rove(chart, chart.order[to]);
+  chart.nodes[chart.order[to]].focus({ preventScroll: true });
 }
 
 function rove(chart, index) {
@@ -77,13 +76,12 @@ function sizeOf(chart) {
 function draw(chart) {
   const { points } = chart.data;
   const size = (chart.size = sizeOf(chart));
-  const all = [...points.flatMap((p) => [p.x, p.y]), 0];
-  const [low, high] = [Math.min(...all), Math.max(...all)];
+  const [low, high] = extent([...points.flatMap((p) => [p.x, p.y]), 0]);
   const pad = 0.08 * (high - low || 1);
   const [from, to] = [low - pad, high + pad];
   const room = size - MARGIN.left - MARGIN.right;
-  const x = (u) => MARGIN.left + (room * (u - from)) / (to - from);
-  const y = (u) => MARGIN.top + room * (1 - (u - from) / (to - from));
+  const x = scale(from, to, MARGIN.left, MARGIN.left + room);
+  const y = scale(from, to, MARGIN.top + room, MARGIN.top);
   const svg = shape("svg", { width: size, height: MARGIN.top + room + MARGIN.bottom, role: "none" });
   svg.append(...axes(x, y, from, to, room), ...fitLine(x, y, from, to));
   if (chart.data.residuals) svg.append(...points.map((p) => way(x, y, p)));
@@ -93,24 +91,21 @@ function draw(chart) {
   const onTop = [...chart.nodes].sort((a, b) => points[a.dataset.index].own - points[b.dataset.index].own);
   svg.append(...onTop);
   chart.svg = svg;
-  chart.root.querySelector(".plot").replaceChildren(svg);
+  chart.at(".plot").replaceChildren(svg);
 }
 
 function axes(x, y, from, to, room) {
-  const step = [0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10].find((s) => (to - from) / s <= 7) ?? (to - from) / 5;
-  const digits = step >= 0.1 && step !== 0.25 ? 1 : 2;
-  const nodes = [];
-  for (let n = Math.ceil(from / step); n * step <= to; n++) {
-    const u = n * step;
-    const kind = n === 0 ? "zero" : "grid";
-    const text = `${u < 0 ? "−" : ""}${Math.abs(u).toFixed(digits)}`;
-    nodes.push(
+  const ticks = ticksWithin(from, to, 7);
+  const decimals = Math.max(1, decimalsFor(ticks[1] - ticks[0]));
+  const nodes = ticks.flatMap((u) => {
+    const kind = u === 0 ? "zero" : "grid";
+    return [
       shape("line", { class: kind, x1: x(u), x2: x(u), y1: y(from), y2: y(to) }),
       shape("line", { class: kind, x1: x(from), x2: x(to), y1: y(u), y2: y(u) }),
-      label(x(u), y(from) + 20, text, "", "middle"),
-      label(x(from) - 8, y(u) + 5, text, "", "end"),
-    );
-  }
+      label(x(u), y(from) + 20, fixed(u, decimals), "", "middle"),
+      label(x(from) - 8, y(u) + 5, fixed(u, decimals), "", "end"),
+    ];
+  });
   const side = label(16, y(from) - room / 2, "reward − group mean", "axis", "middle");
   side.setAttribute("transform", `rotate(-90 16 ${y(from) - room / 2})`);
   return [...nodes, label(x(from) + room / 2, y(from) + 43, "sum of the token credits δ, in reward", "axis", "middle"), side];
@@ -157,7 +152,7 @@ function mark(chart) {
 }
 
 function tell(chart, index) {
-  const tip = chart.root.querySelector(".tip");
+  const tip = chart.at(".tip");
   for (const node of chart.nodes) node.classList.toggle("active", Number(node.dataset.index) === index);
   tip.hidden = index === null;
   if (index === null) return;

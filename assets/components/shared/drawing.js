@@ -1,36 +1,30 @@
 // What drawings share: the axis at the left, a line through values, labels that keep apart.
 
 import { label, shape } from "./elements.js";
+import { decimalsFor, fixed } from "./numbers.js";
+import { extent, niceStep, scale, ticksWithin } from "./scales.js";
 
 export function yAxis(x, y, low, high, count) {
-  const step = niceStep((high - low) / 4);
-  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  const marks = [];
-  for (let u = Math.ceil(low / step) * step; u <= high; u += step) {
-    marks.push(
-      shape("line", { class: "grid", x1: x(0), x2: x(count), y1: y(u), y2: y(u) }),
-      label(x(0) - 8, y(u) + 5, u.toFixed(digits).replace("-", "−").replace(/^−(0\.?0*)$/, "$1"), "tick", "end"),
-    );
-  }
-  return marks;
+  const decimals = decimalsFor(niceStep((high - low) / 4));
+  return ticksWithin(low, high, 4).flatMap((u) => [
+    shape("line", { class: "grid", x1: x(0), x2: x(count), y1: y(u), y2: y(u) }),
+    label(x(0) - 8, y(u) + 5, fixed(u, decimals), "tick", "end"),
+  ]);
 }
 
-export function niceStep(rough) {
-  const power = 10 ** Math.floor(Math.log10(rough));
-  return [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.999);
-}
-
-export function path(x, y, values) {
-  let isDown = false;
+// A line through `values`, broken where one is null; `xs`: where each lies, without them one after the other.
+export function path(x, y, values, xs) {
   return values.map((u, t) => {
-    if (u === null) {
-      isDown = false;
-      return "";
-    }
-    const command = isDown ? "L" : "M";
-    isDown = true;
-    return `${command}${x(t).toFixed(1)},${y(u).toFixed(1)}`;
+    if (u === null) return "";
+    return `${t && values[t - 1] !== null ? "L" : "M"}${x(xs ? xs[t] : t).toFixed(1)},${y(u).toFixed(1)}`;
   }).join("");
+}
+
+// A scale from what is known of `values` to pixels, lowest at the bottom, with a little room at both ends.
+export function valueScale(values, bottom, top) {
+  const [low, high] = extent(values);
+  const pad = 0.06 * (high - low);
+  return Object.assign(scale(low - pad, high + pad, bottom, top), { low: low - pad, high: high + pad });
 }
 
 // Labels that would overlap are pushed apart, in order, without going below `floor`.

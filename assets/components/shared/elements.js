@@ -9,14 +9,17 @@ export function element(tag, className, ...children) {
   return node;
 }
 
-export function shape(tag, attributes) {
-  const node = document.createElementNS(SVG, tag);
+export function setAll(node, attributes) {
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   return node;
 }
 
-export function label(x, y, text, className, anchor) {
-  const node = shape("text", { x, y, class: className, "text-anchor": anchor });
-  node.textContent = text;
+export function shape(tag, attributes, ...children) {
+  const node = setAll(document.createElementNS(SVG, tag), attributes);
+  node.append(...children);
   return node;
+}
+
+export function label(x, y, text, className, anchor) {
+  return shape("text", { x, y, class: className, "text-anchor": anchor }, text);
 }

@@ -6,6 +6,7 @@
 // difference, surprisal = minus, probability = exp).
 
 import { element, label, shape } from "./elements.js";
+import { fromWhole } from "./numbers.js";
 
 export function lensOf(data, key) {
   return data.lenses.find((lens) => lens.key === key) ?? data.lenses[0];
@@ -19,9 +20,9 @@ export function decimalsOf(data, lens) {
 export function seriesOf(data, key) {
   const { arrays, decimals } = data;
   const lens = lensOf(data, key);
-  const scaled = (list, digits) => list.map((v) => (v === null ? null : v / 10 ** digits));
+  const scaled = (list, digits) => list.map((v) => fromWhole(v, digits));
   const nats = (name, read) =>
-    arrays[name] && scaled(arrays[name], decimals.nats).map((v) => (v === null ? null : read(v)));
+    (arrays[name] ? scaled(arrays[name], decimals.nats).map((v) => (v === null ? null : read(v))) : null);
   if (key === "probability") return nats("logprob", Math.exp);
   if (key === "surprisal") return nats("logprob", (v) => (v === 0 ? 0 : -v));
   if (key === "log_ratio") {

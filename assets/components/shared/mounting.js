@@ -1,24 +1,32 @@
 // How a view lives on the page: made once for its element, given Python's data whenever it comes, taken off again. Selecting
 // happens in the browser; Python hears of it a little later, and its answer to an older click must not pull it back.
 //
-// view = { root, data, report, resize, timer, fromPython, reported, width, leave, ... }: report(value) tells Python;
-// leave(), where there is one, ends what else goes on.
+// view = { root, at, data, version, width, hovered, report, leave, ... }: at(selector) finds in it, width is what it was last drawn
+// for, report(value) tells Python; leave(), where there is one, ends what else goes on.
 
 const VIEWS = new WeakMap();
 export const REPORT_AFTER_MS = 150;
 
-export function mountView(component, selector, create, update, report) {
+// create(view) is called once, update(view, data) whenever data comes; `report`: how Python is told, or the name of the state.
+export function mountView(component, selector, create, update, report = "view") {
   const data = component.data?.[0];
   const root = component.parentElement.querySelector(selector);
   if (!root || !data) return undefined;
   let view = VIEWS.get(root);
-  if (!view) VIEWS.set(root, (view = create(root)));
-  view.report = report;
+  if (!view) {
+    view = {
+      root, at: (inside) => root.querySelector(inside), data: null, version: null, width: 0, hovered: null, timer: 0,
+      fromPython: {}, reported: {},
+    };
+    VIEWS.set(root, view);
+    create(view);
+  }
+  view.report = typeof report === "string" ? (value) => component.setStateValue(report, value) : report;
   update(view, data);
   return () => {
     clearTimeout(view.timer);
+    view.resize?.disconnect();
     view.leave?.();
-    view.resize.disconnect();
     VIEWS.delete(root);
   };
 }

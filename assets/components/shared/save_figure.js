@@ -6,6 +6,7 @@
 //   picture(svg)                              a copy of an SVG on the page that needs none of its style sheets
 //   pictureOfStrips(box, legend, caption)     the strips in a box as an SVG, their titles above, the caption in legend's type
 
+import { plainColour } from "./colours.js";
 import { SVG, element, shape } from "./elements.js";
 
 const WRITTEN_OUT = [
@@ -40,7 +41,6 @@ function saveFigure(figure, name, kind, around) {
     canvas.toBlob((blob) => offer(blob, `${name}.png`), "image/png");
   };
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
-  return undefined;
 }
 
 function offer(blob, name) {
@@ -67,23 +67,11 @@ function writeOut(node, style) {
   node.removeAttribute("class");
 }
 
-// As #rrggbb and an opacity: programs that read SVG know neither oklab() nor color-mix().
 function paint(node, name, colour) {
   if (!colour || colour === "none") return node.setAttribute(name, "none");
   const [hex, opacity] = plainColour(colour);
   node.setAttribute(name, hex);
   if (opacity < 1) node.setAttribute(`${name}-opacity`, opacity.toFixed(3));
-  return undefined;
-}
-
-export function plainColour(colour) {
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [1, 1];
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.fillStyle = colour;
-  context.fillRect(0, 0, 1, 1);
-  const [red, green, blue, alpha] = context.getImageData(0, 0, 1, 1).data;
-  return [`#${[red, green, blue].map((part) => part.toString(16).padStart(2, "0")).join("")}`, alpha / 255];
 }
 
 function putPaper(figure, around) {

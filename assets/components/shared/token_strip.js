@@ -21,10 +21,11 @@
 // scale = { max: 0.8, signed: true, unit: "reward", decimals: 4 }
 //   signed: blue/solid above zero, orange/dashed below, nothing near zero; not signed: grey by amount.
 
+import { paintSign } from "./colours.js";
+import { element, setAll } from "./elements.js";
 import { signed } from "./numbers.js";
 
 const STRIPS = new WeakMap();
-const NEAR_ZERO = 0.02; // of the scale: below this neither colour nor underline claims a sign
 
 export function renderStrip(container, strip, scale) {
   const shape = JSON.stringify([
@@ -74,43 +75,23 @@ function buildTokens(container, strip) {
   container.setAttribute("role", strip.interactive ? "listbox" : "img");
   if (strip.interactive) container.setAttribute("aria-orientation", "horizontal");
   const starts = new Set(strip.lineStarts);
-  const tokens = [];
-  let step = null;
-  const lines = document.createDocumentFragment();
+  const [lines, tokens] = [[], []];
   strip.text.forEach((text, index) => {
-    if (step === null || starts.has(index)) {
-      step = document.createElement("div");
-      step.className = "step";
-      step.setAttribute("role", "none");
-      lines.append(step);
-    }
-    const token = document.createElement("span");
-    token.className = "token";
-    token.textContent = text;
+    if (!index || starts.has(index)) lines.push(setAll(element("div", "step"), { role: "none" }));
+    const token = element("span", "token", text);
     token.dataset.index = index;
-    if (strip.interactive) {
-      token.setAttribute("role", "option");
-      token.setAttribute("aria-selected", "false");
-      token.tabIndex = index === 0 ? 0 : -1;
-    }
+    if (strip.interactive) setAll(token, { role: "option", "aria-selected": "false", tabindex: index ? -1 : 0 });
     tokens.push(token);
-    step.append(index === strip.firstWrong ? withWrongMark(step, token, strip.note) : token);
+    lines.at(-1).append(index === strip.firstWrong ? withWrongMark(lines.at(-1), token, strip.note) : token);
   });
-  container.replaceChildren(lines);
+  container.replaceChildren(...lines);
   return tokens;
 }
 
 function withWrongMark(step, token, note) {
-  const anchor = document.createElement("span");
-  anchor.className = "wrong";
-  anchor.setAttribute("role", "none");
-  anchor.append(token);
+  const anchor = setAll(element("span", "wrong", token), { role: "none" });
   if (note) {
-    const text = document.createElement("span");
-    text.className = "wrong-note";
-    text.setAttribute("aria-hidden", "true");
-    text.textContent = `↑ ${note}`;
-    anchor.append(text);
+    anchor.append(setAll(element("span", "wrong-note", `↑ ${note}`), { "aria-hidden": "true" }));
     step.classList.add("has-note");
   }
   return anchor;
@@ -118,21 +99,12 @@ function withWrongMark(step, token, note) {
 
 export function paintToken(token, index, strip, scale) {
   const value = strip.values ? strip.values[index] : null;
-  const share = value === null || !scale.max ? 0 : Math.min(1, Math.abs(value) / scale.max);
-  token.style.setProperty("--m", share.toFixed(3));
-  token.dataset.sign = signOf(value, share, scale.signed);
+  paintSign(token, value, scale);
   if (!strip.interactive) return;
   const wrong = index === strip.firstWrong ? ", first wrong token" : "";
-  const number = signed(strip.shown ? strip.shown[index] : value, scale.decimals);
+  const number = strip.values ? signed(strip.shown ? strip.shown[index] : value, scale.decimals) : "not recorded";
   const unit = value === null || !scale.unit ? "" : ` ${scale.unit}`;
   token.setAttribute("aria-label", `token ${index} of ${strip.text.length}, "${strip.text[index]}", ${number}${unit}${wrong}`);
-}
-
-export function signOf(value, share, isSigned) {
-  if (value === null) return "none";
-  if (!isSigned) return "amount";
-  if (share < NEAR_ZERO) return "0";
-  return value > 0 ? "+" : "-";
 }
 
 // The number of the token that an event happened on; null beside the tokens.

@@ -1,60 +1,47 @@
 // The newest solutions beside the training curves.
 // Elements are kept and refilled, so that a link keeps its keyboard focus while solutions stream in.
 
+import { markTheme } from "../shared/colours.js";
+import { element, setAll } from "../shared/elements.js";
+import { mountView } from "../shared/mounting.js";
 import { renderStrip } from "../shared/token_strip.js";
 
-const lists = new WeakMap();
+export default function (component) {
+  return mountView(component, ".solutions", () => {}, update);
+}
 
-export default function ({ data: [data], parentElement }) {
-  const root = parentElement.querySelector(".solutions");
+function update(view, data) {
   const layout = data.problems.map((problem) => problem.solutions.length).join();
-  let view = lists.get(root);
-  if (view?.layout !== layout) {
-    view = { layout, problems: data.problems.map((problem) => buildProblem(problem.solutions.length)) };
-    lists.set(root, view);
-    root.querySelector(".list").replaceChildren(...view.problems.map((problem) => problem.node));
+  if (view.layout !== layout) {
+    Object.assign(view, { layout, version: null, problems: data.problems.map((problem) => buildProblem(problem.solutions.length)) });
+    view.at(".list").replaceChildren(...view.problems.map((problem) => problem.node));
   }
-  markTheme(root);
+  markTheme(view.root);
   if (view.version === data.version) return;
   view.version = data.version;
-  root.querySelector(".heading").textContent = data.heading;
-  fillScale(root.querySelector(".scale"), data.scale);
+  view.at(".heading").textContent = data.heading;
+  fillScale(view.at(".scale"), data.scale);
   data.problems.forEach((problem, i) => fillProblem(view.problems[i], problem, data.scale));
 }
 
-function make(tag, className) {
-  const node = document.createElement(tag);
-  node.className = className;
-  return node;
-}
-
 function buildProblem(count) {
-  const node = make("li", "problem");
-  const head = make("p", "prompt");
-  const prompt = document.createElement("code");
-  const gold = make("span", "muted");
-  head.append(prompt, gold);
+  const [prompt, gold] = [element("code"), element("span", "muted")];
   const solutions = Array.from({ length: count }, buildSolution);
-  node.append(head, ...solutions.map((solution) => solution.node));
+  const node = element("li", "problem", element("p", "prompt", prompt, gold), ...solutions.map((solution) => solution.node));
   return { node, prompt, gold, solutions };
 }
 
 function buildSolution() {
   const parts = {
-    node: make("div", "solution"),
-    name: document.createElement("strong"),
-    verdict: make("span", "verdict"),
-    reward: make("span", "muted"),
-    group: make("span", "muted"),
-    closer: make("a", "closer"),
-    strip: document.createElement("div"),
+    name: element("strong"),
+    verdict: element("span", "verdict"),
+    reward: element("span", "muted"),
+    group: element("span", "muted"),
+    closer: setAll(element("a", "closer"), { target: "_blank" }), // this tab goes on showing the run
+    strip: element("div"),
   };
-  // A new tab: this one goes on showing the run.
-  parts.closer.target = "_blank";
-  const facts = make("p", "facts");
-  facts.append(parts.name, parts.verdict, parts.reward, parts.group, parts.closer);
-  parts.node.append(facts, parts.strip);
-  return parts;
+  const { name, verdict, reward, group, closer, strip } = parts;
+  return { ...parts, node: element("div", "solution", element("p", "facts", name, verdict, reward, group, closer), strip) };
 }
 
 function fillProblem(parts, problem, scale) {
@@ -82,9 +69,4 @@ function fillScale(node, scale) {
   node.querySelector(".high").textContent = `+${scale.max}`;
   node.querySelector(".unit").textContent = scale.caption;
   node.setAttribute("aria-label", `Colour scale: ${scale.caption}, from minus ${scale.max} to plus ${scale.max}`);
-}
-
-function markTheme(root) {
-  const [r, g, b] = getComputedStyle(root).color.match(/[\d.]+/g).map(Number);
-  root.dataset.theme = 0.299 * r + 0.587 * g + 0.114 * b > 128 ? "dark" : "light";
 }

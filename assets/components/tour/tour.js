@@ -2,29 +2,25 @@
 // note beside it. Python says which step it is and whether it is done; here only `until` is watched, a selector that matches
 // once something has happened that never leaves the browser.
 
-const VIEWS = new WeakMap();
+import { mountView } from "../shared/mounting.js";
+
 const LOOK_MS = 120; // between two searches for the element; the ring itself follows every frame
 const MISSING_MS = 1500; // what a rerun redraws may be away for a moment
 const GAP = 14; // px between ring and note
 const AROUND = 6; // px between element and ring
 
-export default function ({ data: [data], parentElement, setTriggerValue }) {
-  const root = parentElement.querySelector(".tour");
-  let view = VIEWS.get(root);
-  if (!view) VIEWS.set(root, (view = createView(root)));
-  view.report = setTriggerValue;
-  update(view, data);
-  return view.leave;
+export default function (component) {
+  return mountView(component, ".tour", createView, update, component.setTriggerValue);
 }
 
-function createView(root) {
-  const at = (name) => root.querySelector(`.${name}`);
-  const view = { root, at, data: null, target: null, asked: 0, lookedAt: 0, foundAt: 0, side: null, reported: 0, frame: 0 };
-  at("back").onclick = () => go(view, view.data.number - 1);
-  at("next").onclick = () => go(view, view.data.number < view.data.count ? view.data.number + 1 : 0);
-  at("end").onclick = () => go(view, 0);
+function createView(view) {
+  Object.assign(view, { target: null, asked: 0, lookedAt: 0, foundAt: 0, side: null, told: 0, frame: 0 });
+  const { at } = view;
+  at(".back").onclick = () => go(view, view.data.number - 1);
+  at(".next").onclick = () => go(view, view.data.number < view.data.count ? view.data.number + 1 : 0);
+  at(".end").onclick = () => go(view, 0);
   const onKey = (event) => {
-    if (event.key === "F6") return moveFocus(view, event);
+    if (event.key === "F6") moveFocus(view, event);
     // An open list, dialog or note closes first.
     if (event.key === "Escape" && !event.defaultPrevented && !document.querySelector(OPEN)) go(view, 0);
   };
@@ -37,10 +33,8 @@ function createView(root) {
   view.leave = () => {
     cancelAnimationFrame(view.frame);
     document.removeEventListener("keydown", onKey);
-    VIEWS.delete(root);
     if (view.hasEnded) setTimeout(() => document.querySelector(view.data.button)?.focus({ preventScroll: true }));
   };
-  return view;
 }
 
 const OPEN = '[role="dialog"], [data-testid="stSelectboxVirtualDropdown"], [aria-expanded="true"][aria-haspopup]';
@@ -58,7 +52,7 @@ function update(view, data) {
   view.data = data;
   fillNote(view);
   if (isNew) {
-    Object.assign(view, { target: null, lookedAt: 0, foundAt: performance.now(), side: null, isShown: false, reported: 0 });
+    Object.assign(view, { target: null, lookedAt: 0, foundAt: performance.now(), side: null, isShown: false, told: 0 });
     say(view, `Tour, step ${data.number} of ${data.count}. ${data.title}. ${data.text}`);
   }
   if (isNewlyDone) say(view, `Done. ${data.said}`);
@@ -69,17 +63,17 @@ function update(view, data) {
 function fillNote(view) {
   const { at, data } = view;
   const isLast = data.number === data.count;
-  at("note").classList.toggle("is-done", data.done);
-  at("progress").textContent = `${data.number} of ${data.count}`;
-  view.root.querySelector("h2").textContent = data.title;
-  at("text").textContent = data.text;
-  at("said").textContent = data.done ? `✓ ${data.said}` : "";
-  at("back").disabled = data.number === 1;
-  at("next").textContent = data.done ? (isLast ? "Finish" : "Next") : isLast ? "End" : "Skip";
+  at(".note").classList.toggle("is-done", data.done);
+  at(".progress").textContent = `${data.number} of ${data.count}`;
+  at("h2").textContent = data.title;
+  at(".text").textContent = data.text;
+  at(".said").textContent = data.done ? `✓ ${data.said}` : "";
+  at(".back").disabled = data.number === 1;
+  at(".next").textContent = data.done ? (isLast ? "Finish" : "Next") : isLast ? "End" : "Skip";
 }
 
 function say(view, text) {
-  view.at("spoken").textContent = text;
+  view.at(".spoken").textContent = text;
 }
 
 // Between the note and what can be used inside the ring.
@@ -87,7 +81,7 @@ function moveFocus(view, event) {
   event.preventDefault();
   const isInNote = view.root.getRootNode().activeElement?.closest(".note");
   if (isInNote && view.target) usableIn(view.target)?.focus();
-  else view.at("note").focus({ preventScroll: true });
+  else view.at(".note").focus({ preventScroll: true });
 }
 
 const USABLE = 'button:enabled, input:enabled, select, canvas[tabindex="0"], a[href], [tabindex="0"]';
@@ -109,11 +103,11 @@ function followTarget(view, now) {
   const isThere = isVisible(view.target);
   if (isThere) view.foundAt = now;
   if (isThere && !view.isShown) bringIntoSight(view);
-  view.at("missing").hidden = isThere || view.data.done || now - view.foundAt < MISSING_MS;
+  view.at(".missing").hidden = isThere || view.data.done || now - view.foundAt < MISSING_MS;
   place(view, isThere ? view.target.getBoundingClientRect() : null);
   if (view.wantsFocus) {
     view.wantsFocus = false;
-    view.at("note").focus({ preventScroll: true });
+    view.at(".note").focus({ preventScroll: true });
   }
 }
 
@@ -134,9 +128,9 @@ function find(selector, scope) {
 
 function watch(view) {
   const { number, until, done } = view.data;
-  if (!until || done || view.reported === number || !view.target) return;
+  if (!until || done || view.told === number || !view.target) return;
   if (!view.target.getRootNode().querySelector(until)) return;
-  view.reported = number;
+  view.told = number;
   view.report("done", number);
 }
 
@@ -151,7 +145,7 @@ function bringIntoSight(view) {
 }
 
 function place(view, box) {
-  const [ring, note] = [view.at("ring"), view.at("note")];
+  const [ring, note] = [view.at(".ring"), view.at(".note")];
   note.hidden = false;
   ring.hidden = !box;
   const size = { width: note.offsetWidth, height: note.offsetHeight };

@@ -3,10 +3,13 @@
 // whole thousandths are subtracted where it says so. A change is asked for at once, one question at a time: what
 // changes while an answer is under way is asked for together afterwards, so a slider never queues up.
 
+import { markTheme, paintSign, ramp } from "../shared/colours.js";
 import { path, yAxis } from "../shared/drawing.js";
-import { element, label, shape } from "../shared/elements.js";
+import { element, label, setAll, shape } from "../shared/elements.js";
 import { REPORT_AFTER_MS, mountView, watchWidth } from "../shared/mounting.js";
+import { fixed, signed, significant } from "../shared/numbers.js";
 import { offerToSave, picture } from "../shared/save_figure.js";
+import { clamp, scale } from "../shared/scales.js";
 
 const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
 const FRAME_MS = { moving: 100, calm: 500 };
@@ -18,7 +21,6 @@ const EDGE = { top: 24, side: 6, bottom: 26 };
 const ROOM = { pill: 50, letter: 13, chance: 52, digit: 13, below: 42 };
 // px a node needs for its value, its token, token and probability, its reward, a value below it
 const CHART = { height: 168, left: 46, right: 10, top: 10, bottom: 26 };
-const NEAR_ZERO = 0.02;
 const NAMES = {
   policy: { reference: "Reference", local: "Local fixed point", soft: "Soft optimum", both: "Both optima", descent: "Descent" },
   values: { plain: "V of the policy", soft: "V soft", implied: "V implied" },
@@ -38,17 +40,17 @@ const HELP = {
 const OWN_TREE = ["vocab", "depth", "seed"];
 
 export default function (component) {
-  return mountView(component, ".tree-lab", createLab, updateLab, (value) => component.setStateValue("view", value));
+  return mountView(component, ".tree-lab", createLab, updateLab);
 }
 
 // --- state ---------------------------------------------------------------------------------------------------------
 
-function createLab(root) {
-  const at = (selector) => root.querySelector(selector);
-  const view = {
-    root, at, data: null, state: {}, pending: {}, sent: {}, n: 0, waiting: 0, timer: 0, playing: 0, isPlayWanted: false,
-    frames: null, framesVersion: "", trees: [], hovered: null, lookedAt: 0, weights: null, report: () => {}, width: 0,
-  };
+function createLab(view) {
+  const { root, at } = view;
+  Object.assign(view, {
+    state: {}, pending: {}, sent: {}, n: 0, waiting: 0, playing: 0, isPlayWanted: false, frames: null, framesVersion: "",
+    trees: [], lookedAt: 0, weights: null,
+  });
   at(".play").addEventListener("click", () => (view.playing ? pause(view) : play(view)));
   at(".step").addEventListener("click", () => goTo(view, view.state.at + 1));
   at(".rewind").addEventListener("click", () => goTo(view, 0));
@@ -65,7 +67,6 @@ function createLab(root) {
     clearInterval(view.playing);
     clearTimeout(view.waiting);
   };
-  return view;
 }
 
 function updateLab(view, data) {
@@ -82,7 +83,7 @@ function updateLab(view, data) {
   // What was changed here since Python's question stays as it was changed.
   view.state = { ...data.state, ...plain(view.sent), ...plain(view.pending) };
   if (data.frames) [view.frames, view.framesVersion] = [decodeFrames(data), data.version];
-  setTheme(view);
+  markTheme(view.root, data.styles);
   drawAll(view);
   view.root.dataset.answered = data.n;
   if (view.state.policy === "descent" && view.framesVersion !== data.version && !view.waiting) change(view, { at: view.state.at });
@@ -118,15 +119,6 @@ function ask(view) {
   view.report({ n: view.n, has: view.framesVersion, ...view.sent });
 }
 
-function setTheme(view) {
-  const [red, green, blue] = (getComputedStyle(view.root).color.match(/[\d.]+/g) ?? [0, 0, 0]).map(Number);
-  const theme = 0.299 * red + 0.587 * green + 0.114 * blue > 128 ? "dark" : "light";
-  if (view.theme === theme) return; // writing a property anew restyles every node below it
-  view.theme = theme;
-  const hues = view.data.hues[theme];
-  for (const [name, hue] of Object.entries(hues)) view.root.style.setProperty(`--${name}`, hue);
-}
-
 // Writes only what is new: most of what a step or a slider leaves as it was need not be laid out again.
 function put(node, text) {
   if (node.firstChild?.data !== text) node.textContent = text;
@@ -140,7 +132,7 @@ function say(node, text) {
 
 // Nodes are numbered depth by depth, so that the children of node i are vocab * i + 1 + token.
 const parentOf = (i, vocab) => Math.floor((i - 1) / vocab);
-const tokenOf = (i, vocab) => LETTERS[(i - 1) % vocab];
+const letterOf = (i, vocab) => LETTERS[(i - 1) % vocab];
 
 function pathTo(i, vocab) {
   const nodes = [];
@@ -152,7 +144,7 @@ function nodeOf(letters, vocab) {
   return [...letters].reduce((i, letter) => vocab * i + 1 + LETTERS.indexOf(letter), 0);
 }
 
-const lettersOf = (i, vocab) => pathTo(i, vocab).map((node) => tokenOf(node, vocab)).join("");
+const lettersOf = (i, vocab) => pathTo(i, vocab).map((node) => letterOf(node, vocab)).join("");
 
 function firstLeaf(data) {
   return (data.vocab ** data.depth - 1) / (data.vocab - 1);
@@ -191,16 +183,10 @@ function valuesOf(view, numbers) {
 
 const policiesDrawn = (view) => (view.state.policy === "both" ? ["local", "soft"] : [view.state.policy]);
 
-function fixed(thousandths, decimals = 3) {
-  const digits = (Math.abs(thousandths) / 1000).toFixed(decimals);
-  return (thousandths < 0 && Number(digits) ? "−" : "") + digits;
-}
-
-function withSign(thousandths) {
-  return (thousandths > 0 ? "+" : "") + fixed(thousandths);
-}
-
-const chance = (data, whole, decimals = 2) => (whole / data.probability_unit).toFixed(decimals);
+// Values are whole thousandths.
+const valueText = (thousandths, decimals = 3) => fixed(thousandths / 1000, decimals);
+const withSign = (thousandths) => signed(thousandths / 1000, 3);
+const chance = (data, whole, decimals = 2) => fixed(whole / data.probability_unit, decimals);
 
 // --- controls ------------------------------------------------------------------------------------------------------
 
@@ -213,7 +199,7 @@ function buildControls(view, data) {
     seed: () => seedControl(view, options.most_seed),
     share: () => slider(view, "share", "Rewarded", { min: 0, max: 100, step: 5 }, Number, (share) => `${share}%`, Number),
     beta: () => slider(view, "beta", "β", { min: 0, max: BETA_STEPS, step: 1 }, (k) => betaAt(options.beta, k),
-      (beta) => String(Number(beta.toPrecision(3))), (beta) => betaPosition(options.beta, beta)),
+      (beta) => significant(beta, 3), (beta) => betaPosition(options.beta, beta)),
     policy: () => choice(view, "policy", "Policy", Object.entries(NAMES.policy)),
     values: () => choice(view, "values", "Nodes show", Object.entries(NAMES.values)),
     loss: () => choice(view, "loss", "Loss", Object.entries(NAMES.loss)),
@@ -313,7 +299,7 @@ function seedControl(view, most) {
     change(view, { seed });
   };
   input.addEventListener("change", () => {
-    const seed = Math.max(0, Math.min(most, Math.round(Number(input.value)) || 0));
+    const seed = clamp(Math.round(Number(input.value)) || 0, 0, most);
     input.value = seed;
     set(seed);
   });
@@ -360,7 +346,7 @@ function buildEditor(view) {
       if (node === 0) return;
       const before = lettersOf(parentOf(node, data.vocab), data.vocab);
       const percent = Math.round((100 * data.policies.reference.probability[node]) / data.probability_unit);
-      name.textContent = `Reference: ${tokenOf(node, data.vocab)} ${before ? `after ${before}` : "at the start"}`;
+      name.textContent = `Reference: ${letterOf(node, data.vocab)} ${before ? `after ${before}` : "at the start"}`;
       input.max = 101 - data.vocab;
       input.setAttribute("aria-label", `${name.textContent}, probability in percent`);
       if (view.sent.edit || view.pending.edit) return;
@@ -458,7 +444,7 @@ function buildNode(i, { x, y, room, d, vocab, depth, position, parent }) {
     node.edge = shape("path", { class: "edge", d: line });
     group.append(shape("path", { class: "reach", d: line }), shape("path", { class: "glow", d: line }), node.edge);
     if (room >= ROOM.letter) {
-      node.name = label(x, to - 9, tokenOf(i, vocab), "edge-name", "middle");
+      node.name = label(x, to - 9, letterOf(i, vocab), "edge-name", "middle");
       const wide = room >= ROOM.chance ? 42 : 13; // the edge stops behind its name
       const paper = shape("rect", { class: "under-name", x: x - wide / 2, y: to - 24, width: wide, height: 19 });
       group.append(paper, node.name);
@@ -498,19 +484,18 @@ function paintTree(view, tree) {
       node.edge.style.strokeWidth = (1 + Math.min(10, node.room * 0.55) * probability).toFixed(2);
       node.edge.style.opacity = (0.25 + 0.75 * probability).toFixed(3);
       const shown = chance(data, numbers.probability[i]).replace(/^0/, "");
-      if (node.room >= ROOM.chance) put(node.name, `${tokenOf(i, data.vocab)} ${shown}`);
+      if (node.room >= ROOM.chance) put(node.name, `${letterOf(i, data.vocab)} ${shown}`);
     }
     const away = (values[i] - values[0]) / data.reward_unit;
-    const sign = Math.abs(away) < NEAR_ZERO ? "0" : away > 0 ? "+" : "-";
+    const { sign } = ramp(away, 1, true);
     if (node.isLeaf) {
       const reward = data.rewards[i - first];
       node.group.dataset.reward = reward;
       if (node.text) put(node.text, String(reward));
-      if (node.below) put(node.below, state.values === "implied" ? fixed(values[i], 2) : "");
+      if (node.below) put(node.below, state.values === "implied" ? valueText(values[i], 2) : "");
     } else {
-      node.mark.dataset.sign = sign;
-      node.mark.style.setProperty("--m", Math.min(1, Math.abs(away)).toFixed(3));
-      if (node.text) put(node.text, fixed(values[i], 2));
+      paintSign(node.mark, away, { max: 1, signed: true });
+      if (node.text) put(node.text, valueText(values[i], 2));
     }
     say(node.group, spoken(view, i, numbers, values, sign));
   });
@@ -518,13 +503,13 @@ function paintTree(view, tree) {
 
 function spoken(view, i, numbers, values, sign) {
   const { data } = view;
-  const value = `value ${fixed(values[i])}`;
+  const value = `value ${valueText(values[i])}`;
   if (i === 0) return `Start, ${value}`;
   const before = lettersOf(parentOf(i, data.vocab), data.vocab);
   const side = { "+": ", above the start", "-": ", below the start", 0: "" }[sign];
   const isLeaf = i >= firstLeaf(data);
   const reward = isLeaf ? `, reward ${data.rewards[i - firstLeaf(data)]}` : "";
-  const name = `${tokenOf(i, data.vocab)} after ${before || "the start"}`;
+  const name = `${letterOf(i, data.vocab)} after ${before || "the start"}`;
   return `${name}, probability ${chance(data, numbers.probability[i])}, ${value}${side}${reward}`;
 }
 
@@ -536,9 +521,9 @@ function hueOf(view, policy) {
 function captionOf(view, policy, numbers) {
   const name = element("b", "", NAMES.policy[policy]);
   name.className = "hue";
-  const parts = [name, element("span", "", `mean reward ${fixed(numbers.plain[0])}`)];
+  const parts = [name, element("span", "", `mean reward ${valueText(numbers.plain[0])}`)];
   const goal = view.data.policies[policy]?.implied_rho[0];
-  if (goal !== undefined) parts.push(element("span", "", `mean reward − β KL ${fixed(goal)}`));
+  if (goal !== undefined) parts.push(element("span", "", `mean reward − β KL ${valueText(goal)}`));
   if (policy === "descent") parts.push(element("span", "", `step ${view.state.at}`));
   return parts;
 }
@@ -556,7 +541,7 @@ function drawLegend(view) {
   ];
   const words = data.is_flat
     ? "Every leaf has the same reward: there is nothing to learn, and both optima are the reference."
-    : `The two optima differ by ${data.apart.toFixed(3)} in path total variation.`;
+    : `The two optima differ by ${fixed(data.apart, 3)} in path total variation.`;
   parts.push(element("span", "legend-words", words));
   view.at(".legend").replaceChildren(...parts);
 }
@@ -594,17 +579,17 @@ function showTerms(view) {
     totals.kappa += kappa;
     totals.delta += delta;
     const reference = data.policies.reference.probability[i];
-    const terms = hasKappa ? [withSign(rho), fixed(kappa), withSign(delta)] : [withSign(rho)];
+    const terms = hasKappa ? [withSign(rho), valueText(kappa), withSign(delta)] : [withSign(rho)];
     const chances = [numbers.probability[i], reference].map((whole) => chance(data, whole, 3));
-    return [tokenOf(i, data.vocab), ...chances, ...terms, fixed(numbers.implied[i])];
+    return [letterOf(i, data.vocab), ...chances, ...terms, valueText(numbers.implied[i])];
   });
-  const sums = hasKappa ? [withSign(totals.rho), fixed(totals.kappa), withSign(totals.delta)] : [withSign(totals.rho)];
+  const sums = hasKappa ? [withSign(totals.rho), valueText(totals.kappa), withSign(totals.delta)] : [withSign(totals.rho)];
   const head = ["token", "π", "π ref", ...(hasKappa ? ["ρ", "κ", "δ = ρ − κ"] : ["δ = ρ"]), "V implied"];
   const blank = Array(head.length - 2).fill("");
   const letters = element("b", "", lettersOf(node, data.vocab) || "not begun");
   view.at(".terms h4").replaceChildren("Path ", letters, `, ${NAMES.policy[policy].toLowerCase()}`);
   view.at(".terms table").replaceChildren(
-    tableRow("thead", "th", head), tableRow("tbody", "td", ["start", ...blank, fixed(numbers.implied[0])], ...rows),
+    tableRow("thead", "th", head), tableRow("tbody", "td", ["start", ...blank, valueText(numbers.implied[0])], ...rows),
     tableRow("tfoot", "td", ["sum", "", "", ...sums, ""]),
   );
   view.at(".terms .sum").replaceChildren(...sumInWords(view, node, numbers, totals.delta));
@@ -623,7 +608,7 @@ function sumInWords(view, node, numbers, sum) {
   const start = numbers.implied[0];
   const residual = element("b", "", `residual ${withSign(sum - (reward - start))}`);
   const anchor = view.state.loss === "kappa" ? "mean reward" : "(mean reward − β KL)";
-  const difference = `reward − ${anchor} = ${fixed(reward, 0)} − ${fixed(start)} = ${withSign(reward - start)}`;
+  const difference = `reward − ${anchor} = ${valueText(reward, 0)} − ${valueText(start)} = ${withSign(reward - start)}`;
   return [`The terms add up to ${withSign(sum)}; ${difference}: `, residual, "."];
 }
 
@@ -670,13 +655,11 @@ function onKey(view, event, node, index) {
     ArrowRight: () => (node + 1 < view.trees[index].nodes.length ? beside(1) : node),
     Home: () => 0,
   };
-  if (event.key === "Enter" || event.key === " ") {
-    event.preventDefault();
-    return toggle(view, node);
-  }
-  if (!(event.key in moves)) return undefined;
+  const isChange = event.key === "Enter" || event.key === " ";
+  if (!isChange && !(event.key in moves)) return;
   event.preventDefault();
-  return select(view, moves[event.key](), index);
+  if (isChange) toggle(view, node);
+  else select(view, moves[event.key](), index);
 }
 
 function select(view, node, index) {
@@ -710,9 +693,10 @@ function play(view) {
   view.isPlayWanted = true;
   if (view.state.policy !== "descent") {
     change(view, { policy: "descent", at: view.state.at >= steps ? 0 : view.state.at });
-    return drawAll(view);
+    drawAll(view);
+    return;
   }
-  if (!framesNow(view)) return undefined;
+  if (!framesNow(view)) return;
   view.isPlayWanted = false;
   if (view.state.at >= steps) change(view, { at: 0 }, true);
   clearTimeout(view.timer);
@@ -722,7 +706,7 @@ function play(view) {
     refresh(view);
     if (view.state.at >= steps) pause(view);
   }, CALM.matches ? FRAME_MS.calm : FRAME_MS.moving);
-  return showStep(view);
+  showStep(view);
 }
 
 function pause(view) {
@@ -737,10 +721,10 @@ function pause(view) {
 
 function goTo(view, step) {
   pause(view);
-  const at = Math.max(0, Math.min(view.data.options.steps, step));
+  const at = clamp(step, 0, view.data.options.steps);
   const isNew = view.state.policy !== "descent";
   change(view, isNew ? { policy: "descent", at } : { at }, !isNew);
-  return isNew ? drawAll(view) : refresh(view);
+  (isNew ? drawAll : refresh)(view);
 }
 
 function showStep(view) {
@@ -752,12 +736,9 @@ function showStep(view) {
   view.at(".at-step").textContent = `step ${at} of ${data.options.steps}`;
   const where = view.at(".where");
   where.setAttribute("aria-live", view.playing ? "off" : "polite");
-  where.textContent = `${NAMES.loss[state.loss]}: loss ${curves.loss[at].toFixed(4)}, ` +
-    `path total variation ${curves.local[at].toFixed(3)} to the local fixed point, ${curves.soft[at].toFixed(3)} to the soft optimum.`;
-  for (const chart of view.charts ?? []) {
-    chart.cursor.setAttribute("x1", chart.x(at));
-    chart.cursor.setAttribute("x2", chart.x(at));
-  }
+  where.textContent = `${NAMES.loss[state.loss]}: loss ${fixed(curves.loss[at], 4)}, ` +
+    `path total variation ${fixed(curves.local[at], 3)} to the local fixed point, ${fixed(curves.soft[at], 3)} to the soft optimum.`;
+  for (const chart of view.charts ?? []) setAll(chart.cursor, { x1: chart.x(at), x2: chart.x(at) });
 }
 
 function drawCharts(view) {
@@ -781,9 +762,9 @@ function drawCharts(view) {
 
 function buildChart(view, width, title, lines, most, loss) {
   const { steps } = view.data.options;
-  const x = (step) => CHART.left + ((width - CHART.left - CHART.right) * step) / steps;
-  const y = (value) => CHART.top + (CHART.height - CHART.top - CHART.bottom) * (1 - value / (1.05 * most));
-  const ends = lines.map(({ name, values }) => `${name} from ${values[0].toFixed(3)} to ${values.at(-1).toFixed(3)}`);
+  const x = scale(0, steps, CHART.left, width - CHART.right);
+  const y = scale(0, 1.05 * most, CHART.height - CHART.bottom, CHART.top);
+  const ends = lines.map(({ name, values }) => `${name} from ${fixed(values[0], 3)} to ${fixed(values.at(-1), 3)}`);
   const svg = shape("svg", { width, height: CHART.height, role: "img", "aria-label": `${title} by step: ${ends.join(", ")}` });
   const cursor = shape("line", { class: "cursor", y1: CHART.top, y2: y(0) });
   svg.append(

@@ -5,29 +5,27 @@
 // solution never shrink meanwhile, selection and focus stay. Hovering and selecting happen here; Python hears which token
 // is selected, to put it in the address. Nothing is computed here but places on the screen.
 
+import { markTheme } from "../shared/colours.js";
 import { apart, path, yAxis } from "../shared/drawing.js";
-import { element, label, shape } from "../shared/elements.js";
+import { element, label, setAll, shape } from "../shared/elements.js";
 import { stepMarks, tokenAt, tokenNames, tokenTitle } from "../shared/lenses.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
-import { signed } from "../shared/numbers.js";
-import { offerToSave, picture, plainColour } from "../shared/save_figure.js";
+import { fixed, signed } from "../shared/numbers.js";
+import { offerToSave, picture } from "../shared/save_figure.js";
+import { clamp, placeOfKey, scale } from "../shared/scales.js";
 
 const PLOT = { left: 48, right: 124, top: 24, values: 250, labels: 40, gap: 22, credits: 170, bottom: 14 };
 const MISSING = "not recorded";
 
 export default function (component) {
-  return mountView(component, ".truth", createView, update, (value) => component.setStateValue("view", value));
+  return mountView(component, ".truth", createView, update);
 }
 
-function createView(root) {
-  const view = {
-    root, at: (selector) => root.querySelector(selector), data: null, token: 0, hovered: null, timer: 0, report: () => {},
-    fromPython: {}, reported: {}, width: 0, scale: { key: "", low: 0, high: 1, most: 0 },
-  };
+function createView(view) {
+  view.scale = { key: "", low: 0, high: 1, most: 0 };
   listen(view, view.at(".plot"));
-  offerToSave(view.at(".save"), root, () => view.svg && [picture(view.svg), "is-it-right"]);
+  offerToSave(view.at(".save"), view.root, () => view.svg && [picture(view.svg), "is-it-right"]);
   watchWidth(view, view.at(".plot"), () => draw(view));
-  return view;
 }
 
 function update(view, data) {
@@ -35,23 +33,10 @@ function update(view, data) {
   const isOther = view.data?.text.join("\u0000") !== data.text.join("\u0000");
   const token = followPython(view, "token", data.token, isOther);
   view.data = data;
-  view.token = Math.max(0, Math.min(token, data.text.length - 1));
-  paintHues(view);
+  view.token = clamp(token, 0, data.text.length - 1);
+  markTheme(view.root, data.styles);
   if (isNew || !view.svg) draw(view);
   else show(view);
-}
-
-function paintHues(view) {
-  const { root, data } = view;
-  const [red, green, blue] = plainChannels(getComputedStyle(root).color);
-  const hues = data.hues[0.299 * red + 0.587 * green + 0.114 * blue > 128 ? "dark" : "light"];
-  for (const [name, hue] of Object.entries(hues)) root.style.setProperty(`--${name}`, hue);
-  root.dataset.algorithm = data.algorithm;
-}
-
-function plainChannels(colour) {
-  const [hex] = plainColour(colour);
-  return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 }
 
 // --- drawing ---------------------------------------------------------------------------------------------------------
@@ -100,31 +85,29 @@ function draw(view) {
 }
 
 // Grows with what has to be shown and never shrinks for the same solution and beta, so that refining does not move the axes.
-function keepScale(view) {
-  const { data, scale } = view;
+function keepScale({ data, scale: kept }) {
   const key = `${data.beta} ${data.text.join("\u0000")} ${data.monte_carlo.value.at(-1)}`;
-  if (scale.key !== key) Object.assign(scale, { key, low: 0, high: 1, most: 0 });
+  if (kept.key !== key) Object.assign(kept, { key, low: 0, high: 1, most: 0 });
   const known = (list) => (list ?? []).filter((u) => u !== null);
   const values = [...known(data.values), ...known(data.critic)];
-  scale.low = Math.min(scale.low, ...values) - (Math.min(...values) < scale.low ? 0.05 : 0);
-  scale.high = Math.max(scale.high, ...values);
+  kept.low = Math.min(kept.low, ...values) - (Math.min(...values) < kept.low ? 0.05 : 0);
+  kept.high = Math.max(kept.high, ...values);
   const { value, low, high } = data.difference;
   const credits = [...known(data.advantages), ...known(data.critic_steps), ...known(value), ...known(low), ...known(high), data.grpo ?? 0];
   const most = Math.max(...credits.map(Math.abs), 0.05);
-  if (most > scale.most) scale.most = Math.ceil(most * 8) / 8;
+  if (most > kept.most) kept.most = Math.ceil(most * 8) / 8;
 }
 
 function axesOf(view) {
-  const { data, scale, width } = view;
+  const { data, scale: kept, width } = view;
   const count = data.text.length;
-  const room = width - PLOT.left - PLOT.right;
   const labels = PLOT.top + PLOT.values + 22;
   const credits = PLOT.top + PLOT.values + PLOT.labels + PLOT.gap;
   const height = credits + PLOT.credits + PLOT.bottom;
-  const pad = 0.03 * (scale.high - scale.low);
-  const x = (t) => PLOT.left + (room * t) / count;
-  const y = (u) => PLOT.top + PLOT.values * (1 - (u - scale.low + pad) / (scale.high - scale.low + 2 * pad));
-  const c = (u) => credits + (PLOT.credits * (1 - u / scale.most)) / 2;
+  const pad = 0.03 * (kept.high - kept.low);
+  const x = scale(0, count, PLOT.left, width - PLOT.right);
+  const y = scale(kept.low - pad, kept.high + pad, PLOT.top + PLOT.values, PLOT.top);
+  const c = scale(-kept.most, kept.most, credits + PLOT.credits, credits);
   const svg = shape("svg", { width, height, role: "none" });
   return { svg, x, y, c, count, labels, credits, height };
 }
@@ -197,10 +180,7 @@ function drawKeys(view) {
 }
 
 function key(...shapes) {
-  if (!shapes.length) return "";
-  const svg = shape("svg", { viewBox: "0 0 28 12" });
-  svg.append(...shapes);
-  return element("i", "", svg);
+  return shapes.length ? element("i", "", shape("svg", { viewBox: "0 0 28 12" }, ...shapes)) : "";
 }
 
 // --- the selected and the hovered token ------------------------------------------------------------------------------
@@ -213,18 +193,13 @@ function show(view) {
   if (view.hovered !== null) place(chart, chart.ghost, view.hovered);
   const t = view.hovered ?? token;
   view.at(".readout").replaceChildren(...readout(data, t));
-  const plot = view.at(".plot");
-  plot.setAttribute("aria-valuemax", data.text.length - 1);
-  plot.setAttribute("aria-valuenow", token);
-  plot.setAttribute("aria-valuetext", spoken(data, token));
+  const said = { "aria-valuemax": data.text.length - 1, "aria-valuenow": token, "aria-valuetext": spoken(data, token) };
+  setAll(view.at(".plot"), said);
 }
 
 function place(chart, rect, t) {
   const width = Math.max(3, chart.x(t + 1) - chart.x(t));
-  rect.setAttribute("x", chart.x(t));
-  rect.setAttribute("width", width);
-  rect.setAttribute("y", PLOT.top);
-  rect.setAttribute("height", chart.height - PLOT.top - PLOT.bottom);
+  setAll(rect, { x: chart.x(t), width, y: PLOT.top, height: chart.height - PLOT.top - PLOT.bottom });
 }
 
 function readout(data, t) {
@@ -237,11 +212,11 @@ function readout(data, t) {
   ];
   const number = (list, at, format) => (list ? format(list[at], implied) : MISSING);
   const values = [
-    ["implied V", [number(data.values, t, plain)], [number(data.values, t + 1, plain)]],
-    ["Monte Carlo", within(data.monte_carlo, t, plain), within(data.monte_carlo, t + 1, plain)],
-    ["soft optimum", within(data.soft, t, plain), within(data.soft, t + 1, plain)],
+    ["implied V", [number(data.values, t, fixed)], [number(data.values, t + 1, fixed)]],
+    ["Monte Carlo", within(data.monte_carlo, t, fixed), within(data.monte_carlo, t + 1, fixed)],
+    ["soft optimum", within(data.soft, t, fixed), within(data.soft, t + 1, fixed)],
   ];
-  if (data.critic) values.splice(1, 0, ["learned critic", [plain(data.critic[t], truth)], [criticAfter(data, t)]]);
+  if (data.critic) values.splice(1, 0, ["learned critic", [fixed(data.critic[t], truth)], [criticAfter(data, t)]]);
   const credits = [
     ["implied δ", [number(data.advantages, t, signed)]],
     ["Monte Carlo Q − V", within(data.difference, t, signed)],
@@ -258,19 +233,13 @@ function readout(data, t) {
 
 // The critic judges what is still to be written: after the last token the reward itself takes its place.
 function criticAfter(data, t) {
-  return t + 1 < data.critic.length ? plain(data.critic[t + 1], data.decimals.truth) : "reward";
+  return t + 1 < data.critic.length ? fixed(data.critic[t + 1], data.decimals.truth) : "reward";
 }
 
 function table(caption, heads, rows) {
   const line = (cells, tag) => element("tr", "", ...cells.map((cell, i) => element(i && tag === "td" ? "td" : "th", "", ...cell)));
   const top = heads ? [line(heads.map((h) => [h]), "th")] : [];
   return element("table", "", element("caption", "", caption), element("tbody", "", ...top, ...rows.map((row) => line(row, "td"))));
-}
-
-function plain(value, digits) {
-  if (value === null || value === undefined) return "not finite";
-  const text = Math.abs(value).toFixed(digits);
-  return (value < 0 && Number(text) ? "−" : "") + text;
 }
 
 function spoken(data, t) {
@@ -296,12 +265,11 @@ function listen(view, plot) {
     if (under(event) !== null) choose(view, under(event));
   });
   plot.addEventListener("keydown", (event) => {
-    const last = view.data.text.length - 1;
-    const to = { ArrowLeft: view.token - 1, ArrowDown: view.token - 1, ArrowRight: view.token + 1, ArrowUp: view.token + 1, Home: 0, End: last }[event.key];
-    if (to === undefined) return;
+    const to = placeOfKey(event.key, view.token, view.data.text.length);
+    if (to === null) return;
     event.preventDefault();
     view.hovered = null;
-    choose(view, Math.max(0, Math.min(to, last)));
+    choose(view, to);
   });
 }
 

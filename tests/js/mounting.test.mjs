@@ -1,0 +1,108 @@
+// Selection between browser and Python, and a script that fails.
+
+import assert from "node:assert/strict";
+import { mock, test } from "node:test";
+
+import { followPython, mountView, reportSoon } from "../../assets/components/shared/mounting.js";
+
+test("Python is followed when it says something new, not when it answers an older click", () => {
+  const view = { token: 2, fromPython: {}, reported: {} };
+  const follow = (value, isNew = false) => (view.token = followPython(view, "token", value, isNew));
+  assert.equal(follow(5, true), 5);
+  view.token = 7;
+  assert.equal(follow(5), 7); // the same again: chosen in the browser meanwhile
+  view.reported = { token: 7 };
+  view.token = 9;
+  assert.equal(follow(7), 9); // the answer to what was reported before
+  assert.equal(follow(3), 3); // a link
+  assert.equal(follow(3, true), 3); // other data: whatever it says
+});
+
+test("only the last selection is reported, as it is when the time comes", () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const told = [];
+  const view = { timer: 0, reported: {}, token: 1, report: (value) => told.push(value) };
+  for (const token of [2, 3]) {
+    view.token = token;
+    reportSoon(view, () => ({ token: view.token }));
+    mock.timers.tick(100);
+  }
+  view.token = 4;
+  mock.timers.tick(49);
+  assert.deepEqual(told, []);
+  mock.timers.tick(1);
+  mock.timers.reset();
+  assert.deepEqual([told, view.reported], [[{ token: 4 }], { token: 4 }]);
+});
+
+test("a view is made once for its element, given data whenever it comes, and made anew after it left", () => {
+  const root = { querySelector: (inside) => `found ${inside}` };
+  const said = [];
+  const create = (view) => said.push(["create", view.at(".plot")]);
+  const update = (view, data) => {
+    said.push(["update", data]);
+    view.leave = () => said.push(["leave"]);
+    view.report("chosen");
+  };
+  const component = (data) => ({
+    data: data && [data], parentElement: { querySelector: (selector) => (selector === ".it" ? root : null) },
+    setStateValue: (...told) => said.push(told),
+  });
+  const mount = (data, report) => mountView(component(data), ".it", create, update, report);
+  assert.equal(mount(undefined), undefined);
+  mount("a");
+  const leave = mount("b", "token");
+  leave();
+  mount("c", (value) => said.push(["own", value]));
+  assert.deepEqual(said, [
+    ["create", "found .plot"], ["update", "a"], ["view", "chosen"], ["update", "b"], ["token", "chosen"], ["leave"],
+    ["create", "found .plot"], ["update", "c"], ["own", "chosen"],
+  ]);
+});
+
+function fakePage() {
+  const page = { listeners: {}, reported: [] };
+  const node = () => ({ style: {}, setAttribute() {}, remove() { this.parent.children.splice(this.parent.children.indexOf(this), 1); } });
+  page.parent = () => ({
+    children: [],
+    prepend(child) {
+      child.parent = this;
+      this.children.unshift(child);
+    },
+  });
+  Object.assign(globalThis, {
+    window: { addEventListener: (name, listener) => { page.listeners[name] = listener; } },
+    document: { createElement: node }, reportError: (error) => page.reported.push(error),
+  });
+  return page;
+}
+
+test("a script that fails says so in its place, once, and the page hears of it; when it works again the words go", async () => {
+  const page = fakePage();
+  const { guarded } = await import("../../assets/components/shared/guard.js");
+  const [parent, other] = [page.parent(), page.parent()];
+  let isBroken = true;
+  const draw = guarded(() => {
+    if (isBroken) throw new Error("broken on purpose");
+  });
+  draw({ parentElement: parent });
+  draw({ parentElement: parent });
+  assert.deepEqual(parent.children.map((box) => box.textContent), ["This could not be drawn: broken on purpose. The numbers are safe; reload the page."]);
+  assert.equal(page.reported.length, 2);
+  assert.deepEqual(other.children, []);
+  isBroken = false;
+  const leave = draw({ parentElement: parent });
+  assert.deepEqual(parent.children, []);
+  const late = new Error("in a frame");
+  late.stack = "Error: in a frame\n    at https://elsewhere.example/page.js:1:1";
+  page.listeners.error({ error: late });
+  assert.deepEqual(parent.children, []); // the page's own
+  const own = new Error("in a frame");
+  own.stack = `Error: in a frame\n    at ${new URL("../../assets/components/shared/guard.js", import.meta.url).href}:9:9`;
+  page.listeners.error({ error: own });
+  assert.equal(parent.children.length, 1);
+  leave();
+  parent.children.length = 0;
+  page.listeners.error({ error: own });
+  assert.deepEqual(parent.children, []);
+});
