@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.components.hues import SHADES
+from app.text import as_plain
+
+WIDTH = 780
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,17 @@ class Interval:
 
 
 def interval_plot(intervals: Sequence[Interval], *, key: str, title: str) -> None:
-    """Draw the intervals, first on top."""
+    """Draw the intervals, first on top. The words stand outside of the plot, whose own would be cut on a narrow window."""
     theme = "dark" if st.context.theme.type == "dark" else "light"
+    st.markdown(f"**{as_plain(title)}**", width=WIDTH)
     st.plotly_chart(
-        figure(intervals, theme, title),
-        key=key,
-        width=780,
+        figure(intervals, theme), key=key, width=WIDTH, alt=_spoken(intervals, title),
         config={"displaylogo": False, "displayModeBar": False},
-    )
+    )  # fmt: skip
+    st.caption(_legend(intervals), width=WIDTH)
 
 
-def figure(intervals: Sequence[Interval], theme: str, title: str):
+def figure(intervals: Sequence[Interval], theme: str):
     import plotly.graph_objects as go  # costs a sixth of a second: not before there is something to draw
 
     chart = go.Figure()
@@ -49,12 +52,11 @@ def figure(intervals: Sequence[Interval], theme: str, title: str):
             marker={"color": colour, "size": 7, "symbol": "circle-open"},
             hovertemplate="one seed: %{x:.1%}<extra></extra>",
         )  # fmt: skip
-    chart.update_xaxes(tickformat=".0%", title_text=_axis(intervals))
+    chart.update_xaxes(tickformat=".0%")
     chart.update_yaxes(tickfont_size=17, ticksuffix="  ")
     chart.update_layout(
-        height=110 + 70 * len(intervals), margin={"l": 8, "r": 16, "t": 44, "b": 8}, font_size=15,
-        title={"text": title, "font_size": 16},
-    )  # fmt: skip
+        height=44 + 70 * len(intervals), margin={"l": 8, "r": 16, "t": 8, "b": 8}, font_size=15
+    )
     return chart
 
 
@@ -73,6 +75,11 @@ def _bounds(one: Interval) -> str:
     return "" if one.low is None else f" ({one.low:.1%} to {one.high:.1%})"
 
 
-def _axis(intervals: Sequence[Interval]) -> str:
-    seeds = "small circles are single seeds"
-    return seeds if any(one.low is None for one in intervals) else f"95 % interval; {seeds}"
+def _spoken(intervals: Sequence[Interval], title: str) -> str:
+    return f"{title}: {', '.join(f'{one.name} {one.mean:.1%}{_bounds(one)}' for one in intervals)}"
+
+
+def _legend(intervals: Sequence[Interval]) -> str:
+    seeds = "small circles: single seeds"
+    is_bare = any(one.low is None for one in intervals)
+    return f"Large: the mean{'' if is_bare else ' with its 95 % interval'}; {seeds}."
