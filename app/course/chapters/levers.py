@@ -95,8 +95,9 @@ def show(lesson: Lesson) -> None:
         actor=symbol("actor_loss", "actor's loss"),
     )  # fmt: skip
     st.latex(
-        r"L = \underbrace{\tfrac12\,\mathrm{mean}\bigl(\textstyle\sum_t \delta_t - (R - \bar R)\bigr)^2}_{L_V}"
-        r" + c_A \underbrace{\mathrm{mean}_t\Bigl(-\tilde A_t \, \tfrac{\pi(y_t)}{\pi_{\text{old}}(y_t)}\Bigr)}_{L_A\text{, clipped}}",
+        r"\begin{aligned} L &= L_V + c_A L_A \\"
+        r" L_V &= \tfrac12\,\mathrm{mean}\bigl(\textstyle\sum_t \delta_t - (R - \bar R)\bigr)^2 \\"
+        r" L_A &= \mathrm{mean}_t\Bigl(-\tilde A_t \, \tfrac{\pi(y_t)}{\pi_{\text{old}}(y_t)}\Bigr)\text{, clipped} \end{aligned}",
         width=780,
     )
     lesson.text(

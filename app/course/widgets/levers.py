@@ -299,7 +299,7 @@ def _sampled(pressed, trace, row, count, before: Moment):
     )
     scale = {"max": 1.0, "signed": False, "unit": "", "decimals": 3}
     return said, [
-        Row("probability π", f"lowest {chance.min():.2f}", [round(float(p), 5) for p in chance], scale)
+        Row("probability π", f"lowest {chance.min():.2g}", [round(float(p), 5) for p in chance], scale)
     ]
 
 
