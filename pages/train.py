@@ -49,11 +49,15 @@ def drawer(lengths):
 def show_job(job):
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(training.headline(job))
-        if job.is_active:
-            tours.button(first=tours.FIRST_OF_A_RUN)
-        if st.button("New run", icon=":material/tune:", help="Settings of the next run. This one goes on."):
-            settings_form.fill_untouched(job.sights[0].config, job.algorithms)
-            drawer(training.measured_lengths(job.sights))
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            if job.is_active:
+                tours.button(first=tours.FIRST_OF_A_RUN)
+            wants_new = st.button(
+                "New run", icon=":material/tune:", help="Settings of the next run. This one goes on."
+            )
+    if wants_new:
+        settings_form.fill_untouched(job.sights[0].config, job.algorithms)
+        drawer(training.measured_lengths(job.sights))
     st.fragment(watch, run_every=TICK_SECONDS if job.is_active else None)(job.job_id, job.is_active)
 
 
