@@ -83,7 +83,7 @@ def test_page_opens_without_an_error_and_never_scrolls_sideways(browser, address
         expect(page.get_by_text(PAGES[path], exact=True)).to_be_visible(timeout=30_000)
         paper = page.locator(".stApp").evaluate("(app) => getComputedStyle(app).backgroundColor")
         assert (paper == "rgb(255, 255, 255)") == (theme == "light")
-        for width in (1440, 800):
+        for width in (1440, 800, 390):
             page.set_viewport_size({"width": width, "height": 1000})
             page.wait_for_timeout(SETTLED_MS)
             assert not scrolls_sideways(page), width
