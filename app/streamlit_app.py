@@ -9,9 +9,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main():
-    # Streamlit puts only this folder on the path; nobody else touches sys.path.
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
+    # Streamlit puts this folder on the path, where `inspect` would hide Python's own from the processes that are started
+    # here; nobody else touches sys.path.
+    sys.path[:] = [str(ROOT), *(place for place in sys.path if place not in (str(ROOT), str(ROOT / "app")))]
     from app import state
     from app.routes import navigation
     from app.text import as_plain, as_sentence

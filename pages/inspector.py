@@ -6,7 +6,8 @@ from app import cache, routes, state, tours, waiting
 from app.components.credit_view import credit_view
 from app.course.lesson import symbol
 from app.inspect import inspection, sections, typed
-from app.text import as_sentence
+from app.text import as_plain, as_sentence
+from vimpo_core.solutions import reading
 
 SYMBOLS = ("rho", "kappa", "td_terms", "values", "advantages", "kl", "beta", "gae_lambda")
 MODES = {"sampled": "Sampled in training", "typed": "Type your own"}
@@ -80,6 +81,8 @@ def look(scene, beta, gae_lambda):
         st.caption(
             "Step 0 is untrained: policy and reference are the same, so every credit is exactly 0. Move the step slider."
         )
+    if note := reading.note(scene.trace):
+        st.caption(as_plain(note))
     st.fragment(view)(scene, beta, gae_lambda)
     sections.sections(scene, beta, gae_lambda)
 

@@ -282,6 +282,11 @@ class TrainConfig:
     def batch_size(self) -> int:
         return self.prompts_per_step * self.group_size
 
+    @property
+    def kl_tokens(self) -> int:
+        """Tokens that kappa's KL counts one by one where it is the top-k estimate, else 0."""
+        return self.kl_top_k if self.kl_estimator == "top-k" else 0
+
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 

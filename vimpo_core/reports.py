@@ -8,6 +8,7 @@ from pathlib import Path
 from vimpo_core import credit
 from vimpo_core.runs.snapshots import newest_snapshot
 from vimpo_core.runs.store import RunStore
+from vimpo_core.solutions import reading
 from vimpo_core.types import CreditTrace
 
 TEST_PROMPTS = 512
@@ -79,11 +80,11 @@ def training_report(
 
 
 def solution_report(trace: CreditTrace, beta: float, run_id: str) -> dict:
-    """A scored solution token by token: what was measured, and rho, kappa, delta and V_t relative to V_0."""
+    """A scored solution token by token: what was measured, and rho, kappa (None where the run's loss has none), delta
+    and V_t relative to V_0, as the run's own loss reads them."""
     mask, row = trace.mask[None], lambda a: a[None].astype("float64")
-    logprob, ref_logprob, kl = row(trace.logprob), row(trace.ref_logprob), row(trace.kl)
-    rho, kappa = credit.rho(logprob, ref_logprob, mask, beta), credit.kappa(kl, mask, beta)
-    terms = credit.td_terms(logprob, ref_logprob, kl, mask, beta)
+    rho = credit.rho(row(trace.logprob), row(trace.ref_logprob), mask, beta)
+    kappa, terms = reading.kappa(trace, beta), reading.td_terms(trace, beta)[None]
     values = credit.implied_values(terms, mask, terms.sum(axis=1) * 0)
     tokens = [
         {
@@ -94,7 +95,7 @@ def solution_report(trace: CreditTrace, beta: float, run_id: str) -> dict:
             "kl": float(trace.kl[t]),
             "entropy": float(trace.entropy[t]),
             "rho": float(rho[0, t]),
-            "kappa": float(kappa[0, t]),
+            "kappa": None if kappa is None else float(kappa[t]),
             "td_term": float(terms[0, t]),
             "value_after_minus_start": float(values[0, t + 1]),
         }

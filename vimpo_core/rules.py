@@ -16,8 +16,9 @@ each token's log-probability is at the policy that sampled it. Symbols as in DES
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -433,16 +434,29 @@ def average_of(rule: Rule, config: TrainConfig) -> str:
     return config.loss_average if "loss_average" in rule.settings else rule.average
 
 
+@functools.lru_cache(maxsize=512)
+def read_by(config: TrainConfig | None, beta: float) -> tuple[Rule, TrainConfig]:
+    """The rule with a value loss by which the solutions of a run are read, and its settings at this beta: the run's own where it
+    has such a loss, else VIMPO as published (None: no run is known)."""
+    if config is None or not RULES[config.algorithm].value:
+        return RULES["vimpo"], TrainConfig(beta=beta)
+    return RULES[config.algorithm], replace(config, beta=beta)
+
+
 def kappa_kl(config: TrainConfig, logprobs, ref_logprobs, kl, top_k_kl=None):
     """The KL that kappa uses by `config.kl_estimator`: nats, [B, T].
 
     Args:
-        kl: exact; top_k_kl: over the most probable tokens, where it was measured; without it the exact one stands in, which
-            it never exceeds.
+        kl: exact; top_k_kl: over the most probable tokens, needed where the estimate is "top-k".
     """
     if config.kl_estimator in ("k2", "k3"):
         return credit.sampled_kl(logprobs, ref_logprobs, config.kl_estimator)
-    return top_k_kl if config.kl_estimator == "top-k" and top_k_kl is not None else kl
+    return top_k_kl if config.kl_estimator == "top-k" else kl
+
+
+def value_terms(rule: Rule, sampled: Sampled, config: TrainConfig):
+    """What the rule's value loss sums over a solution: rho - kappa, or rho alone; float [B, T], reward units."""
+    return (_implied_terms if rule.value == "plain" else _soft_terms)(sampled, config)
 
 
 def value_baseline(rule: Rule, sampled: Sampled, config: TrainConfig):
@@ -456,6 +470,34 @@ def value_baseline(rule: Rule, sampled: Sampled, config: TrainConfig):
     return credit.prompt_baseline(sampled.rewards, sampled.group_ids, config.baseline, config.cap_v0)
 
 
+def baseline_name(rule: Rule, config: TrainConfig) -> str:
+    """What `value_baseline` is, in words."""
+    if rule.value == "optimal":
+        return "V*"
+    mean = "mean of the others" if config.baseline == "leave_one_out" else "group mean"
+    capped = f", capped at {config.cap_v0:g}" if config.cap_v0 else ""
+    return ("soft baseline" if rule.value == "soft" else mean) + capped
+
+
+def terms_of(rule: Rule, config: TrainConfig) -> dict[str, str]:
+    """`Rule.terms` with its value loss as these settings have it."""
+    if not rule.value:
+        return rule.terms
+    of = baseline_name(rule, replace(config, cap_v0=0.0))
+    if config.cap_v0 and rule.value != "optimal":
+        of = f"min({of}, {config.cap_v0:g})"
+    terms = "Σ (ρ − κ)" if rule.value == "plain" else "Σ ρ"
+    residual = f"{terms} − (R − {of})"
+    value = {
+        "squared": f"½ ({residual})²",
+        "huber": f"huber({residual}), linear beyond {config.huber_delta:g}",
+        "normalised": f"½ ({residual})² / mean (R − {of})²",
+    }[config.value_loss]
+    if rule.value == "plain" and config.kl_estimator != "exact":
+        value += f", κ by {config.kl_estimator}"
+    return rule.terms | {"value": value}
+
+
 def residual(rule: Rule, sampled: Sampled, config: TrainConfig):
     """Terminal residual of each solution that the rule's value loss punishes, and its target: float [B], reward units.
 
@@ -464,7 +506,7 @@ def residual(rule: Rule, sampled: Sampled, config: TrainConfig):
     """
     if not rule.value:
         raise ValueError(f"{rule.name} has no value loss, so no residual. Choose a VIMPO rule.")
-    terms = (_implied_terms if rule.value == "plain" else _soft_terms)(sampled, config)
+    terms = value_terms(rule, sampled, config)
     baseline = value_baseline(rule, sampled, config)
     found = credit.terminal_residual(terms, sampled.completion_mask, sampled.rewards, baseline)
     return found, sampled.rewards - baseline

@@ -146,7 +146,9 @@ class Trainer:
                 "critic_values": experience.critic_values,
                 "mc_values": experience.mc_values,
                 "collision": experience.scores.collision if keeps_collision else None,
+                "top_k_kl": experience.scores.top_k_kl,
             },
+            self.config,
         )
         resume_state = self._resume_state()
         tokens = int(experience.batch.completion_mask.sum())
@@ -360,7 +362,7 @@ class Trainer:
         return metrics
 
     def _score(self, batch, top_k=0, with_grad=True) -> scores.Scores:
-        kl_top_k = self.config.kl_top_k if self.config.kl_estimator == "top-k" else 0
+        kl_top_k = self.config.kl_tokens
         if self._rows >= len(batch):
             return scores.score(self.policy, batch, with_grad=with_grad, top_k=top_k, kl_top_k=kl_top_k)
         return scores.score_in_chunks(self.policy, batch, self._rows, top_k=top_k, kl_top_k=kl_top_k)

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:  # settings name a task, and tasks speak in these types
+    from vimpo_core.config import TrainConfig
 
 SCHEMA_VERSION = 1
 
@@ -117,6 +121,12 @@ class CreditTrace:
     """sum_v pi^2 where each token was drawn, float32 [T]: at snapshot steps, and at every step of a rule that reads it."""
     reference_rate: float | None = None
     """The reference's success rate on the prompt as the run's own rollouts found it (A*-PO), flips included."""
+    top_k_kl: np.ndarray | None = None
+    """KL with all but the policy's most probable tokens as one lump, nats, float32 [T]: of a run whose kappa uses it."""
+    group_rewards: tuple[float, ...] = ()
+    """Rewards of all solutions to the prompt at its step, its own included, as the trainer saw them; () where it stands alone."""
+    config: TrainConfig | None = None
+    """Settings of the run it belongs to: its loss says how credit and V_0 are read (`reading`). None: as VIMPO is published."""
     rewards: dict[str, float] = field(default_factory=dict)
     reward_reason: str = ""
     status: str = ""

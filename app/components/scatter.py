@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from app.components.assets import as_data, register
 from app.text import signed
 from vimpo_core.measure.telescope import Telescope
+from vimpo_core.solutions import reading
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
 
@@ -49,6 +50,8 @@ def scatter(
         "sample": chosen.sample_idx,
         "version": version,
         "residuals": with_residuals,
+        "anchor": reading.anchor_name(chosen),
+        "symbol": "δ = ρ − κ" if reading.has_kappa(chosen) else "δ = ρ",
     }
     _mount(key=key, data=as_data(data), on_open_change=on_open)
 
@@ -59,6 +62,6 @@ def _lines(point, trace) -> list[str]:
         f"{visible_text(trace.prompt_text)} {answer} {'✓ right' if point.is_correct else '✕ wrong'}",
         f"solution {trace.sample_idx + 1} of prompt {trace.group_id}",
         f"credits add up to {signed(point.x, 3)}",
-        f"reward − group mean {signed(point.y, 3)}",
+        f"reward − {reading.anchor_name(trace)} {signed(point.y, 3)}",
         f"residual {signed(point.x - point.y, 3)}",
     ]

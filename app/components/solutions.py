@@ -77,7 +77,7 @@ def _problem(steps, groups, link) -> dict[str, Any]:
 
 def _solution(step: StepSolutions, group: picks.Group, link) -> dict[str, Any]:
     trace = step.traces[group.indices[0]]
-    credit = credit_view.credit_of(trace, step.config.beta)
+    credit = credit_view.credit_of(trace, step.config.at(step.step).beta)
     return {
         "name": ALGORITHM_NAMES[step.config.algorithm],
         "style": step.config.algorithm,

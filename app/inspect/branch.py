@@ -14,6 +14,7 @@ from app.inspect.branch_tree import Grove
 from app.text import as_code, as_plain, as_sentence
 from vimpo_core.measure import branches
 from vimpo_core.service import scoring
+from vimpo_core.solutions import reading
 from vimpo_core.types import CreditTrace, StopReason
 from vimpo_core.views import credit_view
 
@@ -50,10 +51,9 @@ class Place:
         named = (*cache.origin(self.scene.source.folder, run), self.step, trace.prompt_text, self.ids)
         return hashlib.sha256(repr(named).encode()).hexdigest()[:16]
 
-    @property
-    def baseline(self) -> float:
-        """Mean reward of the solution's group, V_0 of everything here; nan for a typed solution."""
-        return self.scene.trace.group_mean_reward
+    def baseline(self, beta: float) -> float:
+        """V_0 of everything here, as the run's value loss has it for the solution; nan for a typed one."""
+        return reading.anchor(self.scene.trace, beta)
 
 
 def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:

@@ -66,7 +66,13 @@ def _draw(place, root: CreditTrace, edited: CreditTrace, beta: float, gae_lambda
         return
     st.markdown(_said(root, edited, pairs.first_difference(*ids)))
     payload = pairs.pair_payload(
-        root, edited, ("Original", "Edited"), pairs.aligned_by_end(*ids), beta, gae_lambda, place.baseline
+        root,
+        edited,
+        ("Original", "Edited"),
+        pairs.aligned_by_end(*ids),
+        beta,
+        gae_lambda,
+        place.baseline(beta),
     )
     pair_view(payload, key=VIEW)
     st.button(

@@ -161,7 +161,9 @@ def _written(place, grove: Grove, root: CreditTrace, beta: float, gae_lambda: fl
 
     def write() -> bytes:
         header = cache.export_header(source.folder, source.run.run_id, source.run.created, place.step)
-        return branches.as_json(branches.export(grove.tree, header, root, beta, gae_lambda, place.baseline))
+        return branches.as_json(
+            branches.export(grove.tree, header, root, beta, gae_lambda, place.baseline(beta))
+        )
 
     return write
 
@@ -186,7 +188,7 @@ def _draw(place, grove: Grove, token: int, beta: float, gae_lambda: float) -> No
         st.markdown(_said(branch, difference, beta))
     counterpart = pairs.aligned_at_fork(first.ids.tolist(), branch.trace.ids.tolist())
     payload = pairs.pair_payload(
-        first, branch.trace, names, counterpart, beta, gae_lambda, place.baseline,
+        first, branch.trace, names, counterpart, beta, gae_lambda, place.baseline(beta),
         (pairs.Tried(first_tries, first_at), pairs.Tried(branch.after, branch.position)),
     )  # fmt: skip
     pair_view(payload, key=VIEW, on_select=lambda: _fork_at(grove, owners, token))

@@ -12,6 +12,7 @@ from app.components.rule_diff import Slot, rule_diff
 from app.components.rules_view import LENSES, rules_view
 from app.inspect import inspection
 from app.text import as_code, as_plain, signed
+from vimpo_core import rules
 from vimpo_core.measure.truth import STAGES
 from vimpo_core.rules import RULES, SLOTS
 from vimpo_core.service import scoring
@@ -24,7 +25,11 @@ from vimpo_core.views.rules_view import Batch, Judgement, RuleRow
 KEY = "rules"
 LIMIT_SECONDS = 120
 TRIES = STAGES[:2]
-"""Tries a prefix that are offered for Monte Carlo credit."""
+"""Tries a prefix, or a prompt, that are offered."""
+MONTE_CARLO, V_STAR = "mc_values", "reference_rate"
+"""What can be measured here, by the array of a trace that it takes the place of."""
+_NAMES = {MONTE_CARLO: "Monte Carlo values", V_STAR: "V*"}
+_WERE = {MONTE_CARLO: "were", V_STAR: "was"}
 _REQUEST = "rules.trying"
 _SHOWN = 5
 _KEPT_STEPS = 16
@@ -46,13 +51,14 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
     notes: list[str] = []
     strips = st.container()
     with st.container():
-        values, tries = _monte_carlo(scene)
-    batch, judged = _judged_solutions(scene, beta, gae_lambda, values, tries)
+        measured = _measured(scene)
+    values, tries = ({what: one[i] for what, one in measured.items()} for i in (0, 1))
+    batch, judged = _judged_solutions(scene, beta, gae_lambda, values, tuple(tries.values()))
     token = inspection.selected_token(scene.trace, [])
     with strips:
         _strips(scene, batch, judged, token, notes)
     st.markdown(_table(batch, judged, scene, token))
-    st.caption(_what_it_is(scene, batch, tries))
+    st.caption(_what_it_is(scene, batch, any(tries.values())))
     a, b = _two_rules(scene, notes)
     if not scene.is_typed:
         _disagreements(scene, batch, judged, (a, b), notes)
@@ -69,14 +75,14 @@ def _judged_solutions(scene, beta, gae_lambda, values, tries) -> tuple[Batch, di
         return _judge(
             scene.source.run.config, scene.traces, scene.step, beta, gae_lambda, values, is_typed=True
         )
-    return _judged_step(_key(scene), beta, gae_lambda, tries, scene, values)
+    return _judged_step(_key(scene, "judged"), beta, gae_lambda, tries, scene, values)
 
 
 @st.cache_resource(max_entries=_KEPT_STEPS, show_spinner=False)
 def _judged_step(
-    key: tuple, beta: float, gae_lambda: float, tries: int, _scene: inspection.Scene, _values
+    key: tuple, beta: float, gae_lambda: float, tries: tuple[int, ...], _scene: inspection.Scene, _values
 ) -> tuple[Batch, dict[str, Judgement]]:
-    """A step by every rule, once for all browsers; `tries` tells the Monte Carlo values apart."""
+    """A step by every rule, once for all browsers; `tries` tells what was measured apart."""
     return _judge(_scene.source.run.config, _scene.traces, _scene.step, beta, gae_lambda, _values)
 
 
@@ -84,88 +90,114 @@ def _judge(
     config, traces, step, beta, gae_lambda, values, is_typed=False
 ) -> tuple[Batch, dict[str, Judgement]]:
     read = rule_views.settings_at(config, step, beta, gae_lambda)
-    batch = rule_views.batch_of(traces, read, task_of(config).max_new_tokens, is_typed, values)
+    budget = task_of(config).max_new_tokens
+    batch = rule_views.batch_of(traces, read, budget, is_typed, values[MONTE_CARLO], values[V_STAR])
     return batch, rule_views.judge(batch)
 
 
-# --- Monte Carlo values ----------------------------------------------------------------------------------------------
+# --- what is measured on demand ---------------------------------------------------------------------------------------
 
 
-@st.cache_resource(max_entries=_KEPT_STEPS, show_spinner=False)
+@st.cache_resource(max_entries=2 * _KEPT_STEPS, show_spinner=False)
 def _kept(key: tuple) -> dict[int, list]:
-    """tries a prefix -> what they found for each solution of the step, for all browsers; filled when it is measured."""
+    """tries -> what they found for each solution of the step, for all browsers; filled when it is measured."""
     return {}
 
 
-def _key(scene: inspection.Scene) -> tuple:
+def _key(scene: inspection.Scene, what: str) -> tuple:
     typed = (scene.trace.prompt_text, scene.trace.completion_text) if scene.is_typed else ()
-    return (*cache.origin(scene.source.folder, scene.source.run), scene.step, *typed)
+    return (*cache.origin(scene.source.folder, scene.source.run), scene.step, what, *typed)
 
 
-def _monte_carlo(scene: inspection.Scene) -> tuple[list | None, int]:
-    """Success rate from every prefix of each solution and how many tries found it; None where the run's own are to be read,
-    or none were measured. Draws the way to them."""
-    if all(trace.mc_values is not None for trace in scene.traces):
-        tries = scene.source.run.config.vine_rollouts
-        st.caption(f"Monte Carlo values are those that the run recorded: {tries} tries from every prefix.")
-        return None, 0
-    found = _kept(_key(scene))
-    is_waiting = _take(scene, found)
-    done = max(found, default=0)
-    if not is_waiting:
-        _offer(scene, done)
-    return found.get(done), done
+def _measured(scene: inspection.Scene) -> dict[str, tuple[list | None, int]]:
+    """MONTE_CARLO and V_STAR -> what was found for each solution and by how many tries; None where the run's own are to be
+    read, or none were measured. Draws the way to them."""
+    # V* compares a solution's whole log-ratio with others' in its step, so a typed one has no use for it.
+    wanted = (MONTE_CARLO,) if scene.is_typed else (MONTE_CARLO, V_STAR)
+    found = dict.fromkeys((MONTE_CARLO, V_STAR), (None, 0))
+    is_waiting = [_take(scene, what) for what in wanted]
+    for what in wanted:
+        if all(getattr(trace, what) is not None for trace in scene.traces):
+            st.caption(_recorded(scene, what))
+            continue
+        kept = _kept(_key(scene, what))
+        done = max(kept, default=0)
+        found[what] = kept.get(done), done
+        if not any(is_waiting):
+            _offer(scene, what, done)
+    return found
 
 
-def _take(scene: inspection.Scene, found: dict[int, list]) -> bool:
-    """Put what is done into `found`; True while something is still being measured, with progress and Cancel on the page."""
+def _recorded(scene: inspection.Scene, what: str) -> str:
+    config = scene.source.run.config
+    if what == V_STAR:
+        return (
+            f"V* is from the success rates that the run recorded: {config.reference_rollouts} solutions of the reference to every "
+            "prompt, judged by the trainer's own grader."
+        )
+    return (
+        f"Monte Carlo values are those that the run recorded: {config.vine_rollouts} tries from every prefix."
+    )
+
+
+def _take(scene: inspection.Scene, what: str) -> bool:
+    """Keep what is done; True while it is still being measured, with progress and Cancel on the page."""
     request = waiting.pending(_REQUEST)
-    if request is None or request.asked[:-1] != _key(scene):
+    if request is None or request.asked[:-1] != _key(scene, what):
         return False
     tries = request.asked[-1]
     if not request.future.done():
-        waiting.wait(request, f"Finishing every prefix {tries} times", LIMIT_SECONDS)
+        doing = "Finishing every prefix" if what == MONTE_CARLO else "The reference answers every prompt"
+        waiting.wait(request, f"{doing} {tries} times", LIMIT_SECONDS)
         return True
     measured = waiting.result(
         request,
-        cancelled="Cancelled: Monte Carlo values were not measured.",
+        cancelled=f"Cancelled: {_NAMES[what]} {_WERE[what]} not measured.",
         too_long=f"{tries} tries took longer than {LIMIT_SECONDS} s and were ended.",
         ended="The scoring process ended unexpectedly.",
     )
     waiting.forget(_REQUEST)
     if measured is not None:
-        found[tries] = [measured.policy.value] if scene.is_typed else measured
+        _kept(_key(scene, what))[tries] = [measured.policy.value] if scene.is_typed else measured
     return False
 
 
-def _offer(scene: inspection.Scene, done: int) -> None:
+def _offer(scene: inspection.Scene, what: str, done: int) -> None:
     snapshots = cache.steps(scene.source.folder, scene.source.run.run_id)[1]
-    what = "this solution" if scene.is_typed else f"each of the {len(scene.traces)} solutions of this step"
+    solutions = (
+        "this solution" if scene.is_typed else f"each of the {len(scene.traces)} solutions of this step"
+    )
     if scene.step not in snapshots:
         kept = ", ".join(map(str, snapshots)) or "none"
-        st.caption(
-            f"Monte Carlo credit needs the policy, but no adapter of step {scene.step} was kept (kept: {kept})."
+        who, needs = (
+            ("Monte Carlo credit", "the policy")
+            if what == MONTE_CARLO
+            else ("V*", "the model as it was then")
         )
+        st.caption(f"{who} needs {needs}, but no adapter of step {scene.step} was kept (kept: {kept}).")
         return
+    doing, found = (
+        (f"The policy of step {scene.step} finishes every prefix of {solutions}", f"tries from every prefix of {solutions}")
+        if what == MONTE_CARLO
+        else ("The reference answers every prompt of this step", "solutions of the reference to every prompt")
+    )  # fmt: skip
     coming = next((tries for tries in TRIES if tries > done), None)
     with st.container(horizontal=True, vertical_alignment="center"):
         if coming is not None:
             st.button(
-                f"Refine Monte Carlo values to {coming} tries" if done else "Measure Monte Carlo values",
-                help=f"The policy of step {scene.step} finishes every prefix of {what} {coming} times: a few seconds.",
+                f"Refine {_NAMES[what]} to {coming} tries" if done else f"Measure {_NAMES[what]}",
+                help=f"{doing} {coming} times: a few seconds.",
                 icon=":material/casino:",
                 on_click=_send,
-                args=(scene, coming),
+                args=(scene, what, coming),
             )
         if done:
-            st.caption(
-                f"Monte Carlo values: {done} tries from every prefix of {what}, by the verifier's own verdicts."
-            )
+            st.caption(f"{as_plain(_NAMES[what])}: {done} {found}, by the verifier's own verdicts.")
 
 
-def _send(scene: inspection.Scene, tries: int) -> None:
+def _send(scene: inspection.Scene, what: str, tries: int) -> None:
     run_dir, of = scene.source.folder / scene.source.run.run_id, scoring.scoring_service()
-    asked = (*_key(scene), tries)
+    asked = (*_key(scene, what), tries)
     if scene.is_typed:
         ids = tuple(map(int, scene.trace.ids))
         ask = partial(
@@ -175,7 +207,8 @@ def _send(scene: inspection.Scene, tries: int) -> None:
         waiting.send(_REQUEST, asked, ask)
         return
     progress = Progress()
-    ask = partial(of.step_values, run_dir, scene.step, tries, progress, timeout=LIMIT_SECONDS)
+    measure = of.step_values if what == MONTE_CARLO else of.reference_rates
+    ask = partial(measure, run_dir, scene.step, tries, progress, timeout=LIMIT_SECONDS)
     waiting.send(_REQUEST, asked, ask, share=progress.share)
 
 
@@ -245,7 +278,7 @@ def _own_rule(scene: inspection.Scene) -> str:
     return scene.source.run.algorithm if scene.source.run.algorithm in RULES else "vimpo"
 
 
-def _what_it_is(scene, batch, tries: int) -> str:
+def _what_it_is(scene, batch, is_measured: bool) -> str:
     parts = [
         "Push is minus the gradient of the rule's loss in this token's log-probability, at the policy that sampled it (PPO's "
         "ratio is 1, nothing is clipped), over the rule's root mean square on all tokens of the step. Settings that this run did "
@@ -253,11 +286,10 @@ def _what_it_is(scene, batch, tries: int) -> str:
     ]
     if (beta := batch.config.beta) != (own := scene.source.run.config.at(scene.step).beta):
         parts.append(f"Read at beta {beta:g}; the run had {own:g} at this step.")
-    if batch.config.kl_estimator == "top-k":
-        parts.append("The run's top-k KL was not recorded: the exact one, which it never exceeds, stands in.")
-    if scene.source.run.config.reward_noise and tries:
+    if scene.source.run.config.reward_noise and is_measured:
         parts.append(
-            "Rewards are as the trainer saw them, flips included; measured Monte Carlo values are without flips."
+            "Rewards are as the trainer saw them, flips included; Monte Carlo values and V* that were measured here are without "
+            "flips."
         )
     return " ".join(parts)
 
@@ -410,7 +442,7 @@ def _formulas(scene, batch, judged, pair, token: int) -> None:
     slots = [
         Slot(
             title,
-            [RULES[key].terms[slot] for key in pair],
+            [rules.terms_of(RULES[key], batch.config)[slot] for key in pair],
             [_lines(one, slot) for one in worked],
             differs[slot],
         )

@@ -10,7 +10,9 @@ from app import cache, state
 from app.components.scatter import scatter
 from app.inspect import inspection
 from app.text import as_plain
+from vimpo_core import rules
 from vimpo_core.measure.telescope import Telescope, trained_otherwise
+from vimpo_core.solutions import reading
 
 KEY = "telescope"
 
@@ -18,7 +20,7 @@ KEY = "telescope"
 def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
     if scene.is_typed:
         st.info(
-            "A typed solution stands alone: there is no group mean to compare its reward with. Choose a sampled one."
+            "A typed solution stands alone: there is no V₀ to compare its reward with. Choose a sampled one."
         )
         return
     run = scene.source.run
@@ -50,8 +52,9 @@ def _reading(scene: inspection.Scene, found: Telescope) -> str:
     parts = [
         f"**{len(found.points)} solutions of step {scene.step}.** :blue[○] right, :red[✕] wrong; large: this prompt's; "
         "ringed: the one above. Click a point, or press Enter on it, to open that solution.",
-        "Every reward enters VIMPO only through this picture: the value loss pulls each point sideways onto the line, "
-        "where the credits add up to the reward beyond the group mean and no residual is left.",
+        f"Every reward enters {as_plain(rules.read_by(scene.source.run.config, 1.0)[0].name)} only through this picture: the value "
+        "loss pulls each point sideways onto the line, where the credits add up to the reward beyond the "
+        f"{as_plain(reading.anchor_name(scene.trace))} and no residual is left.",
         _how_far(found),
     ]
     if other := trained_otherwise(scene.source.run.config):

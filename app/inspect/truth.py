@@ -52,7 +52,11 @@ def _curves(scene: inspection.Scene, key: tuple, beta: float, was_going_on: bool
             token=inspection.selected_token(scene.trace, []),
             on_change=_remember,
         )
-        st.markdown("  \n".join(map(as_sentence, truth_views.reading(scene.trace, truth.policy, beta))))
+        st.markdown(
+            "  \n".join(
+                map(as_sentence, truth_views.reading(scene.trace, truth.policy, beta, truth.reference))
+            )
+        )
     _status(scene, key, is_going_on)
 
 

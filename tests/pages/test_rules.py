@@ -31,6 +31,9 @@ class FakeService(StubService):
     def step_values(self, run_dir, step, tries, progress, timeout):
         return self.ask(run_dir.name, step, tries)
 
+    def reference_rates(self, run_dir, step, tries, progress, timeout):
+        return self.ask("V*", run_dir.name, step, tries)
+
     def prefix_values(self, run_dir, step, prompt, solution, tries, ids, timeout):
         return self.ask(run_dir.name, step, prompt, solution, tries)
 
@@ -112,6 +115,33 @@ def test_monte_carlo_values_are_measured_once_for_everybody_and_refined(runs, ru
     )
     press(open_rules(step=10), "Refine Monte Carlo values to 64 tries")
     assert measuring.asked[1:] == [(run, 10, 64)]
+
+
+def test_v_star_is_measured_on_demand_with_its_provenance(runs, run, measuring):
+    at = open_rules(step=10)
+    assert "success rate on the prompt was not measured" in row(at, "a_star_po")["push"]["why_not"]
+    press(at, "Measure V*")
+    assert measuring.asked == [("V*", run, 10, 16)] and widget(at.button, "Cancel")
+    measuring.future.set_result([0.25] * 32)
+    again(at)
+    assert row(at, "a_star_po")["push"]["values"]
+    assert "16 solutions of the reference to every prompt, by the verifier's own verdicts" in words(at)
+    # What is measured is kept for everybody, and Monte Carlo values stay to be measured.
+    assert row(open_rules(step=10), "a_star_po")["push"]["values"]
+    assert any(b.label == "Measure Monte Carlo values" for b in at.button)
+    press(at, "Refine V* to 64 tries")
+    press(at, "Cancel")
+    assert "Cancelled: V* was not measured." in words(at)
+
+
+def test_v_star_that_the_run_recorded_is_not_measured_again(runs, run, measuring, monkeypatch):
+    recorded = [t.with_(reference_rate=0.5) for t in runs.open(run).traces(10)]
+    monkeypatch.setattr(cache, "traces", lambda *_: recorded)
+    at = open_rules(step=10)
+    assert row(at, "a_star_po")["push"][
+        "values"
+    ] and "V* is from the success rates that the run recorded" in words(at)
+    assert not any("V*" in b.label for b in at.button)
 
 
 def test_what_the_run_recorded_itself_is_not_measured_again(runs, run, measuring, monkeypatch):

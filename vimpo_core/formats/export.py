@@ -13,7 +13,7 @@ from vimpo_core.files import write_whole
 from vimpo_core.formats import html_page, reproduce, trace_files
 from vimpo_core.formats.reproduce import Place
 from vimpo_core.runs.store import RunStore
-from vimpo_core.solutions import picks
+from vimpo_core.solutions import picks, reading
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace, StopReason
 from vimpo_core.views import credit_view
@@ -51,13 +51,14 @@ class Format:
 
 
 def header_of(store: RunStore, step: int) -> dict:
-    """The run's header with the fingerprint of the step's adapter, None where it was not kept or is damaged."""
+    """The run's header with its settings and the fingerprint of the step's adapter, None where it was not kept or is damaged."""
     header = store.header()
     try:
         adapter = hashlib.sha256(store.snapshot(step)).hexdigest()
     except ValueError:
         adapter = None
-    return header | {"model": header["model"] | {"adapter_sha256": adapter}, "writer": {"name": "VIMPO Lab"}}
+    more = {"config": store.config().to_dict(), "writer": {"name": "VIMPO Lab"}}
+    return header | {"model": header["model"] | {"adapter_sha256": adapter}} | more
 
 
 def recorded(store: RunStore, step: int, group_id: int, sample_idx: int, beta: float, gae_lambda: float, runs_dir: str = "") -> Taken:  # fmt: skip
@@ -174,8 +175,8 @@ def facts(taken: Taken) -> list[list[str]]:
     where = "typed by hand"
     if taken.place.is_recorded:
         where = f"prompt {trace.group_id}, solution {trace.sample_idx} of step {trace.step} (counted from 0)"
-    alone = "none: it stands alone"
-    mean = f"{trace.group_mean_reward:.4g}" if math.isfinite(trace.group_mean_reward) else alone
+    start = reading.anchor(trace, taken.beta)
+    v0 = f"{start:.4g}" if math.isfinite(start) else f"none: {reading.why_no_anchor(trace)}"
     said = trace_files.provenance(trace)
     how = "; ".join(
         f"{word}: {', '.join(n for n in said if said[n] == word)}" for word in dict.fromkeys(said.values())
@@ -185,10 +186,11 @@ def facts(taken: Taken) -> list[list[str]]:
         ["policy", f"after {taken.place.step} updates, adapter {_short(header['model'].get('adapter_sha256'))}"],
         ["model", f"{header['model'].get('id')}, {_short(header['model'].get('sha256'))}; reference: the same without the adapter"],
         ["solution", where],
-        ["reward, group mean", f"{trace.reward:g}, {mean}"],
+        [f"reward, {reading.anchor_name(trace)}", f"{trace.reward:g}, {v0}"],
         ["beta, lambda", f"{taken.beta:g} reward per nat, {taken.gae_lambda:g}"],
         ["log-probabilities", f"natural logarithm, temperature {header.get('temperature', 1):g}, KL {header.get('kl_estimator', 'exact')}"],
         ["arrays", how],
+        *([["how it is read", note]] if (note := reading.note(trace)) else []),
     ]  # fmt: skip
 
 

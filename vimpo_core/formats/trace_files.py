@@ -2,7 +2,8 @@
 
 Measured float32 numbers are written with the fewest digits that read back to the same bits. An array that was not recorded
 is null or an empty column, never zeros. rho, kappa and what follows from them are in the tables for the beta that is named
-beside them; JSON holds only what was measured.
+beside them, as the run's own value loss reads them, from `v0`; JSON holds only what was measured, and in its header the
+settings of the run ("config") that say how it is read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vimpo_core.measure.checks import TOKEN_ARRAYS
+from vimpo_core.solutions import reading
 from vimpo_core.types import CreditTrace, StopReason, TopK
 from vimpo_core.views import credit_view
 
@@ -50,8 +52,19 @@ def record(trace: CreditTrace) -> dict:
         "mask": np.asarray(trace.mask, bool).tolist(),
         **arrays,
         "topk": topk,
+        **_for_v0(trace),
         "provenance": provenance(trace),
     }
+
+
+def _for_v0(trace: CreditTrace) -> dict:
+    """What V_0 and kappa of some rules are made of, where it was recorded."""
+    found = {
+        "group_rewards": list(trace.group_rewards) or None,
+        "reference_rate": trace.reference_rate,
+        "top_k_kl": _short(trace.top_k_kl),
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def trace_of(record: dict) -> CreditTrace:
@@ -78,6 +91,9 @@ def trace_of(record: dict) -> CreditTrace:
         mask=np.asarray(record["mask"], np.bool_),
         topk=topk,
         provenance=record["provenance"],
+        group_rewards=tuple(record.get("group_rewards", ())),
+        reference_rate=record.get("reference_rate"),
+        top_k_kl=_float32(record["top_k_kl"]) if "top_k_kl" in record else None,
         **{name: None if record[name] is None else _float32(record[name]) for name in TOKEN_ARRAYS},
     )
 
@@ -122,6 +138,7 @@ def token_table(
         "gae_lambda": constant(gae_lambda),
         "reward": constant(float(trace.reward)),
         "group_mean_reward": constant(float(trace.group_mean_reward)),
+        "v0": constant(reading.anchor(trace, beta)),
     }
     return columns | {
         name: credit_view.lens_values(traces, index, name, beta, gae_lambda)
@@ -177,8 +194,8 @@ def to_parquet(
 
 
 def _is_derivable(trace: CreditTrace, name: str) -> bool:
-    """A solution on its own has no group mean to anchor `values` at: the column is empty then, not nan."""
-    return name != "values" or math.isfinite(trace.group_mean_reward)
+    """A solution on its own has no V_0 to anchor `values` at: the column is empty then, not nan."""
+    return name != "values" or not reading.why_no_anchor(trace)
 
 
 def _dumps(value) -> str:

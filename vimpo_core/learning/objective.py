@@ -123,12 +123,8 @@ KEPT = ("reward_mean", "dead_group_share")
 
 def _described(config, experience):
     mask, measured = experience.batch.completion_mask, experience.scores
-    rule = RULES[config.algorithm]
-    residual, target = rules.residual(
-        rule if rule.value else RULES["vimpo"],
-        experience.sampled(config, measured, measured.logprobs),
-        config,
-    )
+    rule, read = rules.read_by(config, config.beta)
+    residual, target = rules.residual(rule, experience.sampled(read, measured, measured.logprobs), read)
     tokens = mask.sum().clamp(min=1)
     metrics = {
         "reward_mean": experience.rewards.mean(),

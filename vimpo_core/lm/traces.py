@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from vimpo_core import credit
+from vimpo_core.config import TrainConfig
 from vimpo_core.lm import models
 from vimpo_core.lm.attempts import finish_of, judge
 from vimpo_core.lm.models import LanguageModel
@@ -27,6 +28,7 @@ def make_traces(
     group_ids: torch.Tensor,
     reference_rate: torch.Tensor | None = None,
     extra: Mapping[str, torch.Tensor | None] = MappingProxyType({}),
+    config: TrainConfig | None = None,
 ) -> list[CreditTrace]:
     """One trace a rollout, in order.
 
@@ -35,6 +37,7 @@ def make_traces(
         rewards: [B], as the trainer saw them, flips included; group_ids: int [B], rows of a group together.
         reference_rate: [B], the reference's success rate on each row's problem, where it was tried.
         extra: further arrays of a trace by name, [B, T] or [B, T+1]; None: not measured.
+        config: of the run that they belong to.
     """
     arrays, topk = _arrays(measured)
     baseline = credit.group_mean(rewards, group_ids).tolist()
@@ -45,6 +48,9 @@ def make_traces(
         if array is not None
     }
     rates = None if reference_rate is None else reference_rate.tolist()
+    of_group = {
+        g: tuple(r for r, h in zip(rewards, group_ids, strict=True) if h == g) for g in set(group_ids)
+    }
     traces = []
     for row, (problem, rollout, verdict) in enumerate(zip(*attempts, strict=True)):
         length, text = len(rollout.ids), models.token_texts(policy, rollout.ids)
@@ -55,6 +61,8 @@ def make_traces(
                 sample_idx=row - group_ids.index(group_ids[row]),
                 reward=rewards[row],
                 group_mean_reward=baseline[row],
+                group_rewards=of_group[group_ids[row]],
+                config=config,
                 reference_rate=rates and rates[row],
                 prompt_ids=rollout.prompt_ids,
                 ids=np.asarray(rollout.ids, dtype=np.int32),
@@ -69,12 +77,16 @@ def make_traces(
     return traces
 
 
-def trace_of_text(policy: LanguageModel, task: Task, step: int, problem, batch, measured) -> CreditTrace:
+def trace_of_text(
+    policy: LanguageModel, task: Task, step: int, problem, batch, measured, config: TrainConfig | None = None
+) -> CreditTrace:
     """The trace of one typed completion, scored as a batch of one row. It belongs to no group: its baseline is missing.
 
-    `group_mean_reward` is nan, and the sampler's logprobs are missing, since nothing was sampled.
+    `group_mean_reward` is nan, and the sampler's logprobs are missing, since nothing was sampled. config: of the policy's run.
     """
     arrays, topk = _arrays(measured)
+    if measured.top_k_kl is not None:
+        arrays["top_k_kl"] = measured.top_k_kl.detach().cpu().numpy().astype(np.float32)
     ids = batch.completion_ids[0].tolist()
     text = models.token_texts(policy, ids)
     finish = finish_of(policy, ids)
@@ -85,6 +97,7 @@ def trace_of_text(policy: LanguageModel, task: Task, step: int, problem, batch, 
         sample_idx=0,
         reward=verdict.reward,
         group_mean_reward=float("nan"),
+        config=config,
         prompt_ids=tuple(batch.prompts[0].tolist()),
         ids=np.asarray(ids, dtype=np.int32),
         topk=topk and _top_k(policy, topk, 0, len(ids)),

@@ -320,7 +320,7 @@ def export(
     Args:
         header: of the run, as `formats.export.header_of` gives it.
         root: the solution that the tree grew from.
-        baseline: mean reward of its group, V_0; nan where it has none.
+        baseline: its V_0, as the value loss of its run has it (`reading.anchor`); nan where it has none.
 
     Returns:
         {schema: "vimpo-lab-branches", schema_version: 1, header, step (of the policy), prompt, gold, beta, gae_lambda,

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vimpo_core import credit
+from vimpo_core import credit, rules
+from vimpo_core.solutions import reading
 from vimpo_core.types import CreditTrace, StopReason
 from vimpo_core.views import credit_view
 
@@ -43,7 +44,7 @@ _PAIR = ("logprob", "ref_logprob")
 _CREDIT = (*_PAIR, "kl")
 _NAMES = {
     "logprob": "log-probabilities", "ref_logprob": "reference log-probabilities", "kl": "KL", "entropy": "entropy",
-    "sampler_logprob": "the sampler's log-probabilities", "topk": "alternatives",
+    "sampler_logprob": "the sampler's log-probabilities", "topk": "alternatives", "top_k_kl": "top-k KL",
 }  # fmt: skip
 
 FLOAT32_NATS = 1e-5
@@ -137,7 +138,7 @@ def step_checks(traces: Sequence[CreditTrace], beta: float, gae_lambda: float) -
 @_QUIET
 def telescope(trace: CreditTrace, beta: float) -> Check:
     """sum_t delta_t = R - V_0 + residual, the left side added up term by term, the right side by `credit`."""
-    if why := _missing(trace, *_CREDIT) or _no_group(trace):
+    if why := _missing(trace, *reading.needs(trace)) or reading.why_no_anchor(trace):
         return _open("telescope", why)
     terms = _delta_by_hand(trace, beta)
     if (bad := _first(~np.isfinite(terms))) is not None:
@@ -149,14 +150,15 @@ def telescope(trace: CreditTrace, beta: float) -> Check:
             "reward",
         )
     total = math.fsum(terms)
-    residual = float(credit.terminal_residual(*_rows(trace, beta), _one(trace.reward), _baseline(trace))[0])
-    values = credit.implied_values(*_rows(trace, beta), _baseline(trace))[0]
+    start = reading.anchor(trace, beta)
+    residual = reading.residual(trace, beta)
+    values = credit.implied_values(*_rows(trace, beta), _one(start))[0]
     gap = max(
-        abs(total - (trace.reward - trace.group_mean_reward + residual)),
+        abs(total - (trace.reward - start + residual)),
         abs(total - float(values[-1] - values[0])),
     )
     # The shown residual is what is left between the other shown digits, so that the line itself adds up.
-    shown, mean = round(total, 4), round(trace.group_mean_reward, 4)
+    shown, mean = round(total, 4), round(start, 4)
     left = _signed(shown - trace.reward + mean, spaced=True)
     right = f"{_signed(shown)} = {trace.reward:g} − {mean:g} {left}"
     return _judge("telescope", gap, FLOAT64_REWARD, right, "the terms and the curve were not made from the same numbers",
@@ -165,14 +167,14 @@ def telescope(trace: CreditTrace, beta: float) -> Check:
 
 @_QUIET
 def anchors(trace: CreditTrace, beta: float) -> Check:
-    """V counted up from the group mean minus V counted back from R is the terminal residual, at every t."""
-    if why := _missing(trace, *_CREDIT) or _no_group(trace):
+    """V counted up from V_0 minus V counted back from R is the terminal residual, at every t."""
+    if why := _missing(trace, *reading.needs(trace)) or reading.why_no_anchor(trace):
         return _open("anchors", why)
-    residual = credit.terminal_residual(*_rows(trace, beta), _one(trace.reward), _baseline(trace))
-    start = credit.implied_values(*_rows(trace, beta), _baseline(trace))[0]
+    residual = reading.residual(trace, beta)
+    start = credit.implied_values(*_rows(trace, beta), _one(reading.anchor(trace, beta)))[0]
     end = credit.implied_values_from_end(*_rows(trace, beta))[0] + trace.reward
     gaps = np.abs(start - end - residual)
-    return _judge_worst("anchors", gaps, FLOAT64_REWARD, f"residual {_signed(float(residual[0]))} everywhere",
+    return _judge_worst("anchors", gaps, FLOAT64_REWARD, f"residual {_signed(residual)} everywhere",
                         "the two curves are not the same curve shifted", "reward")  # fmt: skip
 
 
@@ -181,7 +183,7 @@ def expectation(
     trace: CreditTrace, expected: ExpectedDeltas | None, beta: float, why_not: str = "needs the model"
 ) -> Check:
     """E_{a ~ pi}[delta(s_t, a)] = 0: beta times the expected log-ratio equals beta times the KL that the trace holds."""
-    if why := _missing(trace, "kl"):
+    if why := _missing(trace, "kl") or _not_on_average(trace):
         return _open("expectation", why)
     if expected is None:
         return _open("expectation", why_not)
@@ -198,7 +200,7 @@ def untrained(trace: CreditTrace, beta: float, gae_lambda: float) -> Check:
     """A_t = 0 at step 0, where the policy is the reference."""
     if trace.step != 0:
         return _open("untrained", f"this is step {trace.step}; only at step 0 is the policy the reference")
-    if why := _missing(trace, *_CREDIT):
+    if why := _missing(trace, *reading.needs(trace)):
         return _open("untrained", why)
     gaps = np.abs(credit.gae(*_rows(trace, beta), gae_lambda)[0])
     tolerance = beta * FLOAT32_NATS * max(1, len(trace.ids))
@@ -257,7 +259,9 @@ def kl_exact(trace: CreditTrace) -> Check:
     same = moved & (np.abs(log_ratio - _masked(trace, "kl")) <= FLOAT32_NATS)
     # An exact KL can meet the sampled log-ratio at a token or two by chance, never at all of them.
     value = float(same.sum() / moved.sum())
-    return _judge("kl_exact", value, 0.5, "share of tokens whose KL equals their own log-ratio, which happens by chance",
+    used = reading.kl_name(trace)
+    other = "" if used == "KL" else f"; that KL is for looking at, credit takes {used}" if used else "; that KL is for looking at, credit takes none"  # fmt: skip
+    return _judge("kl_exact", value, 0.5, f"share of tokens whose KL equals their own log-ratio, which happens by chance{other}",
                   "KL was estimated from the sampled token (k1): with it every credit is 0", "of tokens")  # fmt: skip
 
 
@@ -339,21 +343,22 @@ def end_token(trace: CreditTrace) -> Check:
 
 
 def digits(book: credit_view.Ledger, mask: np.ndarray, beta: float, gae_lambda: float) -> Check:
-    """The shown whole numbers recombine: rho and kappa from nats, delta = rho - kappa, V, A and the residual from delta."""
+    """The shown whole numbers recombine: rho and kappa from nats, delta = rho - kappa (rho where the loss has no KL), V, A and
+    the residual from delta."""
     shown = book.arrays
     if shown["td_terms"] is None:
-        missing = [_NAMES[name] for name in _CREDIT if shown[name] is None]
-        return _open("digits", f"not recorded: {', '.join(missing)}")
+        return _open("digits", "there is no credit here")
     scale = beta * 10.0 ** (book.reward_decimals - credit_view.NATS_DECIMALS)
     delta, running = shown["td_terms"], np.append(shown["advantages"], 0.0)
     gaps = {
         "ρ": np.abs(shown["rho"] - np.where(mask, scale * (shown["logprob"] - shown["ref_logprob"]), 0)) - 0.5,
-        "κ": np.abs(shown["kappa"] - np.where(mask, scale * shown["kl"], 0)) - 0.5,
-        "δ": np.abs(delta - (shown["rho"] - shown["kappa"])),
+        "δ": np.abs(delta - (shown["rho"] - (0 if shown["kappa"] is None else shown["kappa"]))),
         "A": np.where(mask, np.abs(running[:-1] - (delta + gae_lambda * running[1:])) - 0.5, 0),
         "V from the end": np.abs(np.diff(shown["values_from_end"]) - delta),
         "V at the end": np.abs(shown["values_from_end"][-1:] - book.reward),
     }  # fmt: skip
+    if shown["kappa"] is not None:
+        gaps["κ"] = np.abs(shown["kappa"] - np.where(mask, scale * shown["kappa_kl"], 0)) - 0.5
     if math.isfinite(book.baseline):
         gaps["V"] = np.abs(np.diff(shown["values"]) - delta)
         gaps["V₀"] = np.abs(shown["values"][:1] - book.baseline)
@@ -367,7 +372,7 @@ def digits(book: credit_view.Ledger, mask: np.ndarray, beta: float, gae_lambda: 
 
 @_QUIET
 def _digits_of(trace: CreditTrace, beta: float, gae_lambda: float) -> Check:
-    if why := _missing(trace, *_CREDIT):
+    if why := _missing(trace, *reading.needs(trace)):
         return _open("digits", why)
     return digits(credit_view.ledger(trace, beta, gae_lambda), np.asarray(trace.mask, bool), beta, gae_lambda)
 
@@ -390,6 +395,14 @@ def _missing(trace: CreditTrace, *names: str) -> str:
 
 def _no_group(trace: CreditTrace) -> str:
     return "" if math.isfinite(trace.group_mean_reward) else "it stands alone: there is no group mean V₀"
+
+
+def _not_on_average(trace: CreditTrace) -> str:
+    """Why the credit of this trace does not average to 0 by what is recorded here; "" where it has to."""
+    if not reading.has_kappa(trace):
+        return "this run's rule subtracts no KL: its credit ρ averages to β KL, not to 0"
+    how = reading.kl_name(trace)
+    return "" if how == "KL" else f"this run's κ is β {how}: what averages to 0 is credit with the exact KL"
 
 
 def _open(name: str, why: str) -> Check:
@@ -421,7 +434,17 @@ def _rows(trace: CreditTrace, beta: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _delta_by_hand(trace: CreditTrace, beta: float) -> np.ndarray:
-    lp, ref, kl = (np.asarray(getattr(trace, name), np.float64) for name in _CREDIT)
+    lp, ref = (np.asarray(getattr(trace, name), np.float64) for name in _PAIR)
+    kl = 0.0
+    if reading.has_kappa(trace):
+        how = rules.read_by(trace.config, beta)[1].kl_estimator
+        ratio = lp - ref
+        kl = {
+            "exact": lambda: np.asarray(trace.kl, np.float64),
+            "k2": lambda: 0.5 * ratio * ratio,
+            "k3": lambda: np.exp(-ratio) - 1 + ratio,
+            "top-k": lambda: np.asarray(trace.top_k_kl, np.float64),
+        }[how]()
     return np.where(trace.mask, beta * lp - beta * ref - beta * kl, 0.0)
 
 
@@ -436,10 +459,6 @@ def _below(values, trace: CreditTrace) -> np.ndarray:
 
 def _one(value: float) -> np.ndarray:
     return np.array([value], dtype=np.float64)
-
-
-def _baseline(trace: CreditTrace) -> np.ndarray:
-    return _one(trace.group_mean_reward)
 
 
 def _first(flags: np.ndarray) -> int | None:

@@ -18,6 +18,7 @@ from pathlib import PurePath
 
 import numpy as np
 
+from vimpo_core import rules
 from vimpo_core.config import TrainConfig
 from vimpo_core.intervals import MIN_SEEDS, bounds_over_seeds
 from vimpo_core.measure import scorecard
@@ -472,24 +473,27 @@ def own_mistakes_auc(
         rule: a key of RULES; "vimpo_value" reads the credit that the log-ratios imply, whatever trained them.
     """
     wrong = [place for place, trace in enumerate(traces) if scorecard.is_localisable(trace)]
-    needed = ("logprob", "ref_logprob", "kl", *RULES[rule].needs)
+    read = config if rule == config.algorithm else dataclasses.replace(config, kl_estimator="exact")
+    by_top_k = read.kl_estimator == "top-k" and RULES[rule].value == "plain"
+    needed = ("logprob", "ref_logprob", "top_k_kl" if by_top_k else "kl", *RULES[rule].needs)
     if not wrong or any(getattr(trace, name) is None for trace in traces for name in needed):
         return None
     found = RULES[rule].credit(
-        _sampled(traces, RULES[rule].needs), dataclasses.replace(config, gae_lambda=0.0)
+        _sampled(traces, RULES[rule].needs, read, needed[2]), dataclasses.replace(config, gae_lambda=0.0)
     )
     aucs = [scorecard.localise(-found[i][: len(traces[i].ids)], traces[i].first_wrong)[2] for i in wrong]
     return float(np.mean(aucs)), len(aucs)
 
 
-def _sampled(traces, needs) -> Sampled:
-    """The solutions as one padded batch, float64."""
+def _sampled(traces, needs, config, kl) -> Sampled:
+    """The solutions as one padded batch, float64, with kappa's KL; `kl` names the measured one."""
     mask = np.arange(max(len(t.ids) for t in traces)) < np.array([len(t.ids) for t in traces])[:, None]
     prompts = {trace.group_id: place for place, trace in enumerate(traces)}
+    pair = [_padded([getattr(t, name) for t in traces], mask.shape[1]) for name in ("logprob", "ref_logprob")]
+    measured = _padded([getattr(t, kl) for t in traces], mask.shape[1])
     return Sampled(
-        logprobs=_padded([t.logprob for t in traces], mask.shape[1]),
-        ref_logprobs=_padded([t.ref_logprob for t in traces], mask.shape[1]),
-        kl=_padded([t.kl for t in traces], mask.shape[1]),
+        *pair,
+        kl=rules.kappa_kl(config, *pair, measured, measured),
         completion_mask=mask,
         rewards=np.array([t.reward for t in traces], dtype=np.float64),
         group_ids=np.array([prompts[t.group_id] for t in traces]),

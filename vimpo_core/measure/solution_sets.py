@@ -132,6 +132,6 @@ def _scored(policy, task, step, drawn) -> list[CreditTrace]:
         policy, task, step, (problems, rollouts, verdicts), measured, rewards, torch.arange(len(drawn))
     )
     # A group of one has no mean to speak of, and another policy than this one may have sampled the tokens.
-    alone = {"group_mean_reward": float("nan"), "sampler_logprob": None}
+    alone = {"group_mean_reward": float("nan"), "group_rewards": (), "sampler_logprob": None}
     how = dict.fromkeys(("logprob", "ref_logprob", "kl", "entropy"), "recomputed")
     return [t.with_(**alone, provenance={**how, "sampler_logprob": "missing"}) for t in made]

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vimpo_core import credit
 from vimpo_core.config import TrainConfig
 from vimpo_core.rules import RULES
-from vimpo_core.solutions import picks
+from vimpo_core.solutions import picks, reading
 from vimpo_core.types import CreditTrace
-from vimpo_core.views import credit_view
 
 
 @dataclass(frozen=True)
 class Point:
-    """One solution: x = sum_t delta_t, y = R - group mean, reward units. Their difference is the terminal residual."""
+    """One solution: x = sum_t delta_t, y = R - V_0, reward units. Their difference is the terminal residual."""
 
     index: int
     x: float
@@ -47,21 +45,19 @@ class Telescope:
 def reward_against_telescope(traces: Sequence[CreditTrace], beta: float) -> Telescope:
     """The scatter of a step. On the line y = x the policy's own values explain the reward completely: L_V = 0.
 
+    What is summed and what V_0 is are those of the run's own value loss (`reading`), VIMPO's where it has none.
+
     Args:
-        traces: the solutions of a step; one without a group mean, or without an array that credit needs, is left out.
+        traces: the solutions of a step; one without V_0, or without an array that credit needs, is left out.
         beta: reward per nat, > 0.
     """
     points = []
     for index, trace in enumerate(traces):
-        delta = credit_view.credit_of(trace, beta)
-        if delta is None or not math.isfinite(trace.group_mean_reward) or not np.isfinite(delta).all():
+        residual = reading.residual(trace, beta)
+        if not math.isfinite(residual):
             continue
-        mask = np.asarray(trace.mask, bool)[None]
-        baseline = np.array([trace.group_mean_reward], np.float64)
-        reward = np.array([trace.reward], np.float64)
-        residual = credit.terminal_residual(delta[None], mask, reward, baseline)
-        y = float(trace.reward - trace.group_mean_reward)
-        points.append(Point(index, float(residual[0]) + y, y, picks.is_correct(trace)))
+        y = float(trace.reward - reading.anchor(trace, beta))
+        points.append(Point(index, residual + y, y, picks.is_correct(trace)))
     if not points:
         return Telescope([], len(traces), math.nan, math.nan)
     x, y = np.array([[p.x, p.y] for p in points]).T
@@ -71,22 +67,15 @@ def reward_against_telescope(traces: Sequence[CreditTrace], beta: float) -> Tele
 
 
 def trained_otherwise(config: TrainConfig) -> str:
-    """One sentence where a run did not descend on the loss of this picture (its square, R - group mean, the exact KL); else ""."""
-    rule, usual = RULES[config.algorithm], TrainConfig()
+    """One sentence where a run did not descend on the loss of this picture, half the mean square of its residuals; else ""."""
+    rule = RULES[config.algorithm]
     if not rule.value:
         return f"{rule.name} does not train on it: the picture shows what could be read off its policy."
-    if rule.value != "plain":
-        return f"{rule.name} trains on another sum and another target, {rule.terms['value']}: the numbers here are VIMPO's."
-    switches = ("value_loss", "baseline", "kl_estimator")
-    changed = [
-        f"{name} {getattr(config, name)}"
-        for name in switches
-        if getattr(config, name) != getattr(usual, name)
-    ]
-    if config.cap_v0:
-        changed.append(f"cap_v0 {config.cap_v0:g}")
-    return (
-        f"This run trained with {', '.join(changed)}, so its own value loss is another number."
-        if changed
-        else ""
-    )
+    if config.value_loss == "huber":
+        return (
+            f"This run's own loss grows linearly where a residual is beyond {config.huber_delta:g} (huber), so it is another number "
+            "than this."
+        )
+    if config.value_loss == "normalised":
+        return "This run's own loss is this one over the mean square of its targets (normalised), so it is another number."
+    return ""

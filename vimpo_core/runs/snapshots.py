@@ -20,6 +20,11 @@ def identity(run_dir: Path | None, step: int) -> tuple:
     return run_dir, step, bases.origin(RunStore.open(run_dir))
 
 
+def reference_identity(policy) -> tuple:
+    """What the reference of a loaded policy may be kept by: its source and that one's files."""
+    return policy.source, bases.stamp(policy.source)
+
+
 def load_snapshot(run_dir: Path | None, step: int):
     """The run's policy at a snapshot step; the untrained bundled one for None. Kept: a snapshot never changes.
 

@@ -461,21 +461,30 @@ class RunStore:
             raise ValueError(
                 f"run {self.run_id} holds no solutions of step {step}. {_which(self.trace_steps())}"
             )
-        return [trace_rows.from_row(row) for row in rows]
+        return self._of_this_run([trace_rows.from_row(row) for row in rows])
 
     def trace(self, step: int, group_id: int, sample_idx: int) -> CreditTrace:
         """One solution. Raises ValueError naming what the step has."""
-        query = f"{_SELECT_TRACES} WHERE step = ? AND group_id = ? AND sample_idx = ?"
+        query = f"{_SELECT_TRACES} WHERE step = ? AND group_id = ? ORDER BY sample_idx"
         with self._reading() as connection:
-            row = connection.execute(query, (step, group_id, sample_idx)).fetchone()
-        if row is None:
+            rows = connection.execute(query, (step, group_id)).fetchall()
+        group = self._of_this_run([trace_rows.from_row(row) for row in rows])
+        found = next((trace for trace in group if trace.sample_idx == sample_idx), None)
+        if found is None:
             traces = self.traces(step)
             raise ValueError(
                 f"step {step} of run {self.run_id} has no solution {sample_idx} of prompt {group_id}. It has prompts "
                 f"{traces[0].group_id} to {traces[-1].group_id}, solutions {min(t.sample_idx for t in traces)} to "
                 f"{max(t.sample_idx for t in traces)}."
             )
-        return trace_rows.from_row(row)
+        return found
+
+    def _of_this_run(self, traces: list[CreditTrace]) -> list[CreditTrace]:
+        """The traces of whole groups with what the others of their group earned and the run's settings."""
+        rewards: dict[int, list[float]] = {}
+        for trace in traces:
+            rewards.setdefault(trace.group_id, []).append(trace.reward)
+        return [t.with_(group_rewards=tuple(rewards[t.group_id]), config=self._config) for t in traces]
 
     def snapshot_steps(self) -> list[int]:
         """The steps whose adapter is stored, ascending."""

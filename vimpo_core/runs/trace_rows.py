@@ -20,7 +20,7 @@ _RECORD_FIELDS = (
     "reward_reason", "status", "answer", "first_wrong", "provenance",
 )  # fmt: skip
 
-_RARE_ARRAYS = {"critic_values": 0, "mc_values": 1, "collision": 0}
+_RARE_ARRAYS = {"critic_values": 0, "mc_values": 1, "collision": 0, "top_k_kl": 0}
 """name -> how many numbers it has beyond one a token."""
 
 COLUMNS = (

@@ -49,14 +49,15 @@ def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...
     policy = _policy(run_dir, bases.origin(store))
     task, problem, prompt_ids, ids = read_request(policy, prompt, solution, ids)
     batch = scores.make_batch([prompt_ids], [list(ids)], policy.pad_id, policy.device)
-    film = Film([], {})
+    film, config = Film([], {}), store.config()
     for step in steps:
         try:
             models.set_policy(policy, models.from_bytes(store.snapshot(step)))
         except ValueError as error:
             film.problems[step] = str(error)
             continue
-        film.frames.append(trace_of_text(policy, task, step, problem, batch, scores.score(policy, batch)))
+        measured = scores.score(policy, batch, kl_top_k=config.kl_tokens)
+        film.frames.append(trace_of_text(policy, task, step, problem, batch, measured, config))
     if not film.frames:
         raise ValueError(next(iter(film.problems.values())))
     return film

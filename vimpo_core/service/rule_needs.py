@@ -49,6 +49,32 @@ def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None 
     return [found[i] for i in range(len(traces))]
 
 
+def reference_rates(run_dir: Path, step: int, tries: int, progress: Progress | None = None) -> list[float]:
+    """The reference's success rate on the prompt of every solution of a step; arguments and errors as
+    `ScoringService.reference_rates`."""
+    from vimpo_core.lm import models
+    from vimpo_core.measure.policy_process import process_of
+
+    policy = snapshots.load_snapshot(run_dir, step)
+    with RunStore.open(run_dir) as store:
+        prompts = [trace.prompt_text for trace in store.traces(step)]
+    # The solution is not looked at: one character stands for it.
+    asked = {prompt: requests.read_request(policy, prompt, prompt[0])[:3] for prompt in prompts}
+    found: dict[str, float] = {}
+    for task in dict.fromkeys(task for task, *_ in asked.values()):
+        rows = [prompt for prompt, (of, *_) in asked.items() if of == task]
+        process = process_of(policy, models.reference(policy), task, [asked[prompt][1] for prompt in rows])
+        values = monte_carlo_values(
+            process,
+            [State(tuple(asked[prompt][2]), ()) for prompt in rows],
+            tries,
+            outcomes=outcomes.kept_outcomes(snapshots.reference_identity(policy), task, 0),
+            on_progress=progress and progress.tell,
+        )
+        found |= {prompt: float(one.value[0]) for prompt, one in zip(rows, values, strict=True)}
+    return [found[prompt] for prompt in prompts]
+
+
 def with_critic(trace: CreditTrace, run_dir: Path | None, step: int) -> CreditTrace:
     """A scored trace with V_t by the run's own critic at that step; as it is where the run has none."""
     critic = None if run_dir is None else _critic(*snapshots.identity(run_dir, step))

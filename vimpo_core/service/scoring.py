@@ -11,12 +11,13 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
 
+from vimpo_core.config import TrainConfig
 from vimpo_core.measure import branches
 from vimpo_core.measure.branches import Branch
 from vimpo_core.measure.checks import ExpectedDeltas
 from vimpo_core.measure.truth import PrefixValues, State, monte_carlo_values
 from vimpo_core.runs import bases
-from vimpo_core.runs.snapshots import identity, load_snapshot
+from vimpo_core.runs.snapshots import identity, load_snapshot, reference_identity
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service.helper_process import HelperProcess
 from vimpo_core.service.outcomes import kept_outcomes
@@ -133,6 +134,22 @@ class ScoringService:
         request = (str(run_dir), step, tries, progress)
         return _tidied(self._pool.schedule(_step_values, args=request, timeout=timeout), progress)
 
+    def reference_rates(
+        self, run_dir: Path, step: int, tries: int, progress: Progress | None = None, timeout: float = 120
+    ) -> Future:
+        """Success rate of the reference on the prompt of every solution that a run recorded at a step: what A*-PO's V* needs.
+
+        Args:
+            tries: solutions of the reference to each prompt; those that `prefix_values` made already are not made again.
+            progress: is told how far it is, and tidied away.
+
+        Returns:
+            A future of a list of floats in [0, 1], one a solution in the recorded order: the verifier's own verdicts, without
+            reward noise. Errors and `cancel()` as in `score`.
+        """
+        request = (str(run_dir), step, tries, progress)
+        return _tidied(self._pool.schedule(_reference_rates, args=request, timeout=timeout), progress)
+
     def film(
         self,
         run_dir: Path,
@@ -222,7 +239,7 @@ def score_solution(
 
     policy = load_snapshot(run_dir, step)
     task, problem, prompt_ids, ids = read_request(policy, prompt, solution, ids)
-    trace = _scored(policy, task, step, problem, prompt_ids, ids, top_k)
+    trace = _scored(policy, _config(run_dir), task, step, problem, prompt_ids, ids, top_k)
     return [rule_needs.with_critic(trace, run_dir, step)]
 
 
@@ -277,7 +294,11 @@ def branch_solution(
                 starts, branches.try_starts(process, prompt_ids, starts, k, seed), strict=True
             )
         )
-    scored = [_scored(policy, task, step, problem, prompt_ids, i, TOP_K) for i in (ids, after.endings[0].ids)]
+    config = _config(run_dir)
+    scored = [
+        _scored(policy, config, task, step, problem, prompt_ids, i, TOP_K)
+        for i in (ids, after.endings[0].ids)
+    ]
     return Branch(
         parent,
         step,
@@ -292,12 +313,21 @@ def branch_solution(
     )
 
 
-def _scored(policy, task, step, problem, prompt_ids, ids, top_k) -> CreditTrace:
+def _config(run_dir: Path | None) -> TrainConfig | None:
+    """The run's settings; None for the untrained bundled model."""
+    if run_dir is None:
+        return None
+    with RunStore.open(run_dir) as store:
+        return store.config()
+
+
+def _scored(policy, config, task, step, problem, prompt_ids, ids, top_k) -> CreditTrace:
     from vimpo_core.lm import scores
     from vimpo_core.lm.traces import trace_of_text
 
     batch = scores.make_batch([prompt_ids], [list(ids)], policy.pad_id, policy.device)
-    return trace_of_text(policy, task, step, problem, batch, scores.score(policy, batch, top_k=top_k))
+    measured = scores.score(policy, batch, top_k=top_k, kl_top_k=config.kl_tokens if config else 0)
+    return trace_of_text(policy, task, step, problem, batch, measured, config)
 
 
 def _judged(policy, task, problem, ids) -> branches.Judged:
@@ -353,8 +383,7 @@ def solution_truth(
 
     with models.merged(policy) as model:
         by_policy = tried(model, identity(run_dir, step))
-    reference = (policy.source, bases.stamp(policy.source))
-    return PrefixTruth(by_policy, tried(models.reference(policy), reference))
+    return PrefixTruth(by_policy, tried(models.reference(policy), reference_identity(policy)))
 
 
 def _asked(run_dir, step, prompt, solution, ids=None):
@@ -385,6 +414,12 @@ def _step_values(run_dir, step, tries, progress):
     from vimpo_core.service import rule_needs
 
     return rule_needs.step_values(Path(run_dir), step, tries, progress)
+
+
+def _reference_rates(run_dir, step, tries, progress):
+    from vimpo_core.service import rule_needs
+
+    return rule_needs.reference_rates(Path(run_dir), step, tries, progress)
 
 
 def _prefix_values(run_dir, step, prompt, solution, rollouts, seed, ids):

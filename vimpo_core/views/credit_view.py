@@ -17,6 +17,7 @@ import numpy as np
 
 from vimpo_core import credit
 from vimpo_core.rules import RULES
+from vimpo_core.solutions import reading
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.tasks.registry import task_that_asks
 from vimpo_core.types import CreditTrace, Problem, StopReason
@@ -203,7 +204,7 @@ def lens_values(
     if lens not in LENSES:
         raise ValueError(f"unknown lens {lens!r}. Known: {', '.join(LENSES)}.")
     trace = traces[index]
-    if any(getattr(trace, name) is None for name in LENSES[lens].needs):
+    if any(getattr(trace, name) is None for name in _needs(trace, lens)):
         return None
     if lens == "grpo":
         return _grpo(traces, index)
@@ -213,12 +214,9 @@ def lens_values(
 
 
 def credit_of(trace: CreditTrace, beta: float) -> np.ndarray | None:
-    """delta_t of one solution, float64 [T], reward units; None where an array it needs was not recorded."""
-    if any(getattr(trace, name) is None for name in _CREDIT):
-        return None
-    return credit.td_terms(_row(trace.logprob), _row(trace.ref_logprob), _row(trace.kl), _mask(trace), beta)[
-        0
-    ]
+    """delta_t of one solution as its run's loss sums it, float64 [T], reward units; None where an array it needs was not
+    recorded."""
+    return reading.td_terms(trace, beta)
 
 
 def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, gae_lambda: float) -> dict:
@@ -251,8 +249,11 @@ def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, ga
         "reward": whole([book.reward])[0],
         "baseline": whole([book.baseline])[0],
         "residual": whole([book.residual])[0],
+        "anchor": reading.anchor_name(trace),
+        "kl_name": reading.kl_name(trace),
+        "missing": reading.missing(trace),
         "arrays": arrays,
-        "lenses": [{"key": key, **_lens_card(lens)} for key, lens in LENSES.items()],
+        "lenses": [{"key": key, **_lens_card(trace, key)} for key in LENSES],
         "scales": _scales(arrays, book, whole([book.baseline])[0]),
         "topk": _topk(trace),
     }
@@ -289,7 +290,9 @@ def film_payload(frames: Sequence[CreditTrace], beta: float, gae_lambda: float) 
     trace = frames[0]
     books = [inspector_payload([frame], 0, beta, gae_lambda) for frame in frames]
     first = books[0]
-    shared = ("text", "line_starts", "first_wrong", "note", "beta", "gae_lambda", "decimals", "reward")
+    shared = (
+        "text", "line_starts", "first_wrong", "note", "beta", "gae_lambda", "decimals", "reward", "anchor", "kl_name", "missing",
+    )  # fmt: skip
     reward_names = ("td_terms", "advantages", "rho", "kappa")
     largest = max((_largest_credit(book, reward_names) for book in books), default=0)
     scales = {name: max(book["scales"][name] for book in books) for name in first["scales"]}
@@ -297,7 +300,7 @@ def film_payload(frames: Sequence[CreditTrace], beta: float, gae_lambda: float) 
         **{name: first[name] for name in shared},
         "prompt": visible_text(trace.prompt_text),
         "baseline": None,
-        "lenses": [{"key": key, **_lens_card(LENSES[key])} for key in FILM_LENSES],
+        "lenses": [{"key": key, **_lens_card(trace, key)} for key in FILM_LENSES],
         "scales": scales | {"reward": round_up(largest / 10 ** first["decimals"]["reward"])},
         "frames": [
             {"step": frame.step, "arrays": {name: book["arrays"][name] for name in FILM_ARRAYS}}
@@ -322,8 +325,9 @@ class Ledger:
     shown for delta_t, V_{t+1} and A_t therefore are the digits one gets by recombining what stands beside them. The
     price: V_t may differ from the unrounded one by about beta x 10^-3 x sqrt(T) / 2.
 
+    baseline: V_0 as the run's value loss has it (`reading.anchor`).
     arrays: float64 holding whole numbers (nan where not finite), or None where not recorded. logprob, ref_logprob, kl
-    in 10^-NATS_DECIMALS nats [T]; rho, kappa, td_terms, advantages [T] and values, values_from_end [T+1] (R added) in
+    (exact) and kappa_kl (what kappa takes; None, as kappa, where the loss has none) in 10^-NATS_DECIMALS nats [T]; rho, kappa, td_terms, advantages [T] and values, values_from_end [T+1] (R added) in
     10^-reward_decimals reward.
     """
 
@@ -334,22 +338,26 @@ class Ledger:
     arrays: dict[str, np.ndarray | None]
 
 
-def ledger(trace: CreditTrace, beta: float, gae_lambda: float) -> Ledger:
-    """The shown numbers of one solution; see `Ledger`."""
+def ledger(trace: CreditTrace, beta: float, gae_lambda: float, anchor: float | None = None) -> Ledger:
+    """The shown numbers of one solution; see `Ledger`. anchor: V_0 to start from, where it is not the solution's own."""
     digits = reward_decimals(beta)
     mask = _mask(trace)
     nats = {
         name: None if getattr(trace, name) is None else np.round(units(getattr(trace, name), NATS_DECIMALS))
         for name in _CREDIT
     }
-    lp, ref, kl = (None if nats[name] is None else nats[name][None] / 10**NATS_DECIMALS for name in _CREDIT)
+    nats["kappa_kl"] = _shown_kappa_kl(trace)
+    lp, ref, kl = (
+        None if nats[name] is None else nats[name][None] / 10**NATS_DECIMALS for name in (*_PAIR, "kappa_kl")
+    )
     rho = None if lp is None or ref is None else units(credit.rho(lp, ref, mask, beta), digits)
     kappa = None if kl is None else units(credit.kappa(kl, mask, beta), digits)
-    reward, baseline = units([trace.reward], digits), units([trace.group_mean_reward], digits)
+    start = reading.anchor(trace, beta) if anchor is None else anchor
+    reward, baseline = units([trace.reward], digits), units([start], digits)
     arrays = dict.fromkeys(("td_terms", "advantages", *VALUE_LENSES))
     residual = math.nan
-    if rho is not None and kappa is not None:
-        delta = rho - kappa
+    if not reading.missing(trace):
+        delta = rho - kappa if reading.has_kappa(trace) else rho
         arrays = {
             "td_terms": delta[0],
             "advantages": shown_advantages(delta[0], mask[0], gae_lambda),
@@ -359,6 +367,17 @@ def ledger(trace: CreditTrace, beta: float, gae_lambda: float) -> Ledger:
         residual = float(credit.terminal_residual(delta, mask, reward, baseline)[0])
     arrays |= {"rho": None if rho is None else rho[0], "kappa": None if kappa is None else kappa[0]}
     return Ledger(digits, float(reward[0]), float(baseline[0]), residual, nats | arrays)
+
+
+def _shown_kappa_kl(trace: CreditTrace) -> np.ndarray | None:
+    """kappa's KL in last shown digits, an estimate worked out from the shown log-probabilities."""
+    arrays = {name: getattr(trace, name) for name in (*_CREDIT, "top_k_kl")}
+    rounded = {
+        name: None if values is None else np.round(units(values, NATS_DECIMALS)) / 10**NATS_DECIMALS
+        for name, values in arrays.items()
+    }
+    kl = reading.kappa_kl(trace, **rounded)
+    return None if kl is None else np.round(units(kl, NATS_DECIMALS))
 
 
 def reward_decimals(beta: float) -> int:
@@ -418,7 +437,7 @@ def _advantages(trace, beta, gae_lambda):
 
 
 def _values(trace, beta, gae_lambda):
-    baseline = np.array([trace.group_mean_reward], dtype=np.float64)
+    baseline = np.array([reading.anchor(trace, beta)], dtype=np.float64)
     return credit.implied_values(credit_of(trace, beta)[None], _mask(trace), baseline)[0, 1:]
 
 
@@ -442,7 +461,7 @@ _DERIVE: dict[str, Callable] = {
     "values": _values,
     "values_from_end": _values_from_end,
     "rho": _rho,
-    "kappa": lambda trace, beta, gae_lambda: credit.kappa(_row(trace.kl), _mask(trace), beta)[0],
+    "kappa": lambda trace, beta, gae_lambda: reading.kappa(trace, beta),
     "log_ratio": lambda trace, beta, gae_lambda: _rho(trace, 1.0),
     "logprob": _measured("logprob"),
     "ref_logprob": _measured("ref_logprob"),
@@ -505,9 +524,33 @@ def with_version(payload: dict) -> dict:
     return payload | {"version": hashlib.sha256(content.encode()).hexdigest()[:16]}
 
 
-def _lens_card(lens: Lens) -> dict:
-    card = asdict(lens)
+def _needs(trace: CreditTrace, lens: str) -> tuple[str, ...]:
+    """Arrays that a lens reads of this trace: what credit and kappa are made of depends on the run's loss."""
+    found = LENSES[lens].needs
+    if "kl" not in found or lens == "kl":
+        return found
+    return reading.kappa_needs(trace) if lens == "kappa" else reading.needs(trace)
+
+
+def _lens_card(trace: CreditTrace, key: str) -> dict:
+    """What the view says of a lens, in the words of the run's own loss. `absent`: why it has no number, in a word or two."""
+    card = asdict(LENSES[key]) | {"absent": "not recorded"}
     del card["needs"]
+    if key == "values":
+        card["help"] = (
+            f"V after this token, counted up from V₀, the {reading.anchor_name(trace)}; blue above it, orange below."
+        )
+    if not reading.has_kappa(trace):
+        if key == "td_terms":
+            card["help"] = (
+                "One-step credit β (log π − log π ref): what this token alone changed. This rule subtracts no KL."
+            )
+        if key == "kappa":
+            card |= {"help": "This run's rule subtracts no KL, so there is no κ.", "absent": "none here"}
+    elif (name := reading.kl_name(trace)) != "KL" and key in ("td_terms", "kappa"):
+        card["help"] = (
+            card["help"].replace("KL", name) if key == "td_terms" else f"β {name}: what training subtracted."
+        )
     return card
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vimpo_core import credit
+from vimpo_core.solutions import reading
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.tree import tabular, tree_lab
 from vimpo_core.tree.tabular import Levels, Tree
@@ -116,6 +116,7 @@ class Anchored:
     baseline: int
     residual: int
     first_wrong: int | None
+    anchor_name: str = "group mean"
 
     def amount(self, units: int) -> float:
         """`units` of the last shown digit in reward units."""
@@ -129,6 +130,7 @@ def anchored(trace: CreditTrace, beta: float) -> Anchored:
     return Anchored(
         [visible_text(text) for text in trace.text], credit_view.step_starts(trace), book.reward_decimals,
         start, end, int(book.reward), int(book.baseline), int(book.residual), trace.first_wrong,
+        reading.anchor_name(trace),
     )  # fmt: skip
 
 
@@ -163,9 +165,5 @@ def clearest_fall(traces: Sequence[CreditTrace], beta: float) -> int:
 
 
 def _residual(trace: CreditTrace, beta: float) -> float:
-    delta = credit_view.credit_of(trace, beta)
-    if delta is None or not math.isfinite(trace.group_mean_reward):
-        return 0.0
-    mask = np.asarray(trace.mask, bool)[None]
-    reward, baseline = (np.array([value], np.float64) for value in (trace.reward, trace.group_mean_reward))
-    return float(credit.terminal_residual(delta[None], mask, reward, baseline)[0])
+    found = reading.residual(trace, beta)
+    return found if math.isfinite(found) else 0.0

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vimpo_core.measure.branches import Tries
+from vimpo_core.solutions.reading import anchor_name
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
 from vimpo_core.views import credit_view
@@ -69,12 +70,12 @@ def pair_payload(
         first, second: scored solutions of one prompt; `second` is the new one.
         names: of each, for headings.
         counterpart: from `aligned_by_end` or `aligned_at_fork`.
-        baseline: V_0, the prompt's group mean for both; nan where the prompt was never sampled: V then counts from 0.
+        baseline: V_0 for both, as the value loss of `first`'s run has it; nan where the prompt was never sampled: V then counts from 0.
         tries: those of each; None for an edit.
     """
     start = 0.0 if math.isnan(baseline) else baseline
-    traces = [t.with_(group_mean_reward=start) for t in (first, second)]
-    books = [credit_view.ledger(t, beta, gae_lambda) for t in traces]
+    traces = (first, second)
+    books = [credit_view.ledger(t, beta, gae_lambda, anchor=start) for t in traces]
     delta, values = ([book.arrays[name] for book in books] for name in ("td_terms", "values"))
     differences = [_against(*arrays, counterpart) for arrays in (delta, [v[1:] for v in values])]
     digits = books[0].reward_decimals
@@ -102,6 +103,7 @@ def pair_payload(
                 "values": credit_view.whole(differences[1]),
             },
             "baseline": None if math.isnan(baseline) else credit_view.whole([books[0].baseline])[0],
+            "anchor": anchor_name(first),
             "decimals": digits,
             "scale": credit_view.round_up(largest / 10**digits),
             "tries": None if tries is None else [_tried(t) for t in tries],

@@ -225,9 +225,9 @@ class _Work:
 
     def _implied(self) -> float:
         decimals = None if self.is_exact else credit_view.reward_decimals(self.config.beta)
-        ours, theirs, kl = (
+        ours, theirs = (
             self.number(array[self.index, self.token], credit_view.NATS_DECIMALS)
-            for array in (self.sampled.logprobs, self.sampled.ref_logprobs, self.sampled.kl)
+            for array in (self.sampled.logprobs, self.sampled.ref_logprobs)
         )
         rho = self.line(
             "signal",
@@ -241,11 +241,21 @@ class _Work:
         )
         delta = rho
         if self.rule.value == "plain":
-            kappa = self.line("signal", "κ", "times", self.config.beta, kl, decimals=decimals, says="β KL")
+            kl, estimate = self._kappa_kl(), self.config.kl_estimator
+            says = "β KL" if estimate == "exact" else f"β KL ({estimate})"
+            kappa = self.line("signal", "κ", "times", self.config.beta, kl, decimals=decimals, says=says)
             delta = self.line("signal", "δ", "minus", rho, kappa, decimals=decimals)
         if self.rule.advantages is None:
             return delta
         return self._to_the_end(delta, self._implied_row("advantages"), decimals)
+
+    def _kappa_kl(self) -> float:
+        if self.is_exact:
+            return float(self.sampled.kl[self.index, self.token])
+        book = rules_view.ledger_of(self.batch, self.key, self.index)
+        return self.number(
+            book.arrays["kappa_kl"][self.token] / 10**credit_view.NATS_DECIMALS, credit_view.NATS_DECIMALS
+        )
 
     def _to_the_end(self, delta: float, advantages: np.ndarray, decimals: int | None) -> float:
         following = float(advantages[self.token + 1]) if self.token + 1 < self.length else 0.0
@@ -311,7 +321,7 @@ class _Work:
         baseline = rules.value_baseline(self.rule, self.sampled, self.config)
         residual = self.line(
             "value", "ξ", "minus minus", total, reward, self.number(baseline[self.index], decimals), decimals=decimals,
-            says=f"Σ {'(ρ − κ)' if kind == 'plain' else 'ρ'} − (R − {_called(kind, self.config)})",
+            says=f"Σ {'(ρ − κ)' if kind == 'plain' else 'ρ'} − (R − {rules.baseline_name(self.rule, self.config)})",
         )  # fmt: skip
         if self.config.value_loss == "huber":
             held = float(np.clip(residual, -self.config.huber_delta, self.config.huber_delta))
@@ -353,14 +363,6 @@ class _Work:
             "weight", "c_A", "times over", self.config.actor_coef, *map(self.number, pulls),
             says="adaptive: c_A times the value loss's pull over the actor's",
         )  # fmt: skip
-
-
-def _called(kind: str, config) -> str:
-    """What the value loss of a kind subtracts from R, in words."""
-    if kind == "optimal":
-        return "V*"
-    mean = "mean of the others" if config.baseline == "leave_one_out" else "group mean"
-    return ("soft baseline" if kind == "soft" else mean) + (", capped" if config.cap_v0 else "")
 
 
 def _group_spread(sampled, index) -> float:

@@ -17,7 +17,7 @@ import numpy as np
 from vimpo_core import rules
 from vimpo_core.config import TrainConfig
 from vimpo_core.measure.scorecard import verifier_reward
-from vimpo_core.rules import RULES, Sampled
+from vimpo_core.rules import RULES, Rule, Sampled
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
 from vimpo_core.views import credit_view
@@ -31,7 +31,7 @@ WHY_NOT = {
     "critic": "There is no learned critic here: train with PPO to get one.",
     "monte_carlo": "Monte Carlo values were not measured yet.",
     "collision": "Σ π² of each token's distribution was not recorded at this step.",
-    "reference": "The reference's success rate on the prompt was not measured: train with A*-PO to have it.",
+    "reference": "The reference's success rate on the prompt was not measured yet.",
     "group": "Needs the other solutions of the prompt, and a typed one stands alone.",
     "step": "The push is scaled over the solutions of a step, and a typed one stands alone.",
 }
@@ -40,7 +40,7 @@ WHY_NOT = {
 _PAIR = ("logprob", "ref_logprob", "kl")
 _RARE = {
     "critic_values": "critic", "mc_values": "monte_carlo", "entropy": "recorded", "collision": "collision",
-    "reference_rate": "reference",
+    "reference_rate": "reference", "top_k_kl": "recorded",
 }  # fmt: skip
 """Array of a trace -> the key of WHY_NOT where it is missing."""
 _SAME = 1e-9
@@ -88,12 +88,14 @@ def batch_of(
     token_budget: int,
     is_typed: bool = False,
     mc_values: Sequence[np.ndarray] | None = None,
+    reference_rates: Sequence[float] | None = None,
 ) -> Batch:
     """The traces of a step as one padded batch.
 
     Args:
         config: the run's settings as they are to be read, beta and gae_lambda included.
         mc_values: success rate from every prefix of each solution, [T+1] each; None: those that the run recorded.
+        reference_rates: the reference's success rate on each solution's prompt; None: those that the run recorded.
     """
     mask = (
         np.arange(max((len(t.ids) for t in traces), default=0))
@@ -102,6 +104,8 @@ def batch_of(
     recorded = {name: [getattr(t, name) for t in traces] for name in (*_PAIR, *_RARE)}
     if mc_values is not None:
         recorded["mc_values"] = list(mc_values)
+    if reference_rates is not None:
+        recorded["reference_rate"] = list(reference_rates)
     missing = frozenset(name for name, rows in recorded.items() if any(row is None for row in rows))
     padded = {
         name: None if name in missing else _padded(rows, mask.shape[1] + (name == "mc_values"))
@@ -111,10 +115,11 @@ def batch_of(
     logprobs, ref_logprobs, kl = (
         np.full(mask.shape, np.nan) if padded[name] is None else padded[name] for name in _PAIR
     )
+    top_k_kl = np.full(mask.shape, np.nan) if padded["top_k_kl"] is None else padded["top_k_kl"]
     sampled = Sampled(
         logprobs,
         ref_logprobs,
-        rules.kappa_kl(config, logprobs, ref_logprobs, kl),
+        rules.kappa_kl(config, logprobs, ref_logprobs, kl, top_k_kl),
         mask,
         np.array([t.reward for t in traces], dtype=np.float64),
         np.array([t.group_id for t in traces]),
@@ -153,11 +158,16 @@ def _why_no_credit(batch: Batch, key: str) -> str:
     if batch.is_typed and needs_group(key):
         return "group"
     rule = RULES[key]
-    if batch.missing.intersection(
-        _PAIR if rule.value else ("logprob",) if "collision" in rule.extras else ()
-    ):
+    if batch.missing.intersection(_needs(batch, rule)):
         return "recorded"
     return "" if rule.value else _first_missing(batch, key)
+
+
+def _needs(batch: Batch, rule: Rule) -> tuple[str, ...]:
+    if not rule.value:
+        return ("logprob",) if "collision" in rule.extras else ()
+    is_top_k = rule.value == "plain" and batch.config.kl_estimator == "top-k"
+    return (*_PAIR, "top_k_kl") if is_top_k else _PAIR
 
 
 def _why_no_push(batch: Batch, key: str) -> str:
@@ -208,9 +218,7 @@ def shown_credit(batch: Batch, judged: Judgement, key: str, index: int) -> tuple
 
 def ledger_of(batch: Batch, key: str, index: int) -> credit_view.Ledger:
     """The shown numbers of a solution as a rule with a value loss reads them: with its KL, and without one where it is soft."""
-    length = len(batch.traces[index].ids)
-    kl = batch.sampled.kl if RULES[key].value == "plain" else 0 * batch.sampled.kl
-    trace = batch.traces[index].with_(kl=kl[index, :length])
+    trace = batch.traces[index].with_(config=dataclasses.replace(batch.config, algorithm=key))
     return credit_view.ledger(trace, batch.config.beta, batch.config.gae_lambda)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from vimpo_core.measure.scorecard import verifier_reward
 from vimpo_core.measure.truth import PrefixValues, soft_curve
+from vimpo_core.solutions.reading import anchor_name, has_kappa
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
 from vimpo_core.views import credit_view
@@ -24,7 +25,7 @@ def truth_payload(
 ) -> dict:
     """Everything the curves need, ready for JSON.
 
-    Implied numbers are those of the credit view (`credit_view.ledger`): V_t start-anchored where the group mean was recorded,
+    Implied numbers are those of the credit view (`credit_view.ledger`): V_t start-anchored where there is a V_0 (`anchor_name`),
     else end-anchored with R added; None where log-probabilities or KL were not. `monte_carlo` is V^pi, `soft` the soft
     optimum's value from the reference's success rate, `difference` Q - V of each token; each as value, low, high, with
     Q - V the difference of the two shown values. `grpo`: R - group mean, None without a group. `critic`: V(s_t) before each
@@ -32,9 +33,9 @@ def truth_payload(
     one-step advantage); None where the run has none.
     """
     book = credit_view.ledger(trace, beta, gae_lambda=0.0)
-    has_group = math.isfinite(book.baseline)
+    has_anchor, has_group = math.isfinite(book.baseline), math.isfinite(trace.group_mean_reward)
     unit = 10.0**book.reward_decimals
-    values = book.arrays["values" if has_group else "values_from_end"]
+    values = book.arrays["values" if has_anchor else "values_from_end"]
     monte_carlo, soft = _band(policy.value, *policy.bounds()), _band(*soft_curve(reference, beta))
     shown = np.round(policy.value, TRUTH_DECIMALS)
     critic = (
@@ -50,7 +51,8 @@ def truth_payload(
         "beta": beta,
         "rollouts": policy.rollouts,
         "decimals": {"implied": book.reward_decimals, "truth": TRUTH_DECIMALS},
-        "anchor": "start" if has_group else "end",
+        "anchor": "start" if has_anchor else "end",
+        "anchor_name": anchor_name(trace),
         "values": _numbers(values, unit),
         "advantages": _numbers(book.arrays["td_terms"], unit),
         "monte_carlo": monte_carlo,
@@ -63,8 +65,11 @@ def truth_payload(
     return credit_view.with_version(payload)
 
 
-def reading(trace: CreditTrace, policy: PrefixValues, beta: float) -> list[str]:
-    """What the curves say, in plain sentences: where credit and Monte Carlo point, and whether V_t agrees with V^pi.
+def reading(
+    trace: CreditTrace, policy: PrefixValues, beta: float, reference: PrefixValues | None = None
+) -> list[str]:
+    """What the curves say, in plain sentences: where credit and Monte Carlo point, and whether V_t agrees with V^pi, or, of a
+    rule whose values are soft ones, with the soft optimum's by the reference's tries.
 
     In a wrong solution both are asked for the largest drop, in a right one for the largest rise.
     """
@@ -76,7 +81,7 @@ def reading(trace: CreditTrace, policy: PrefixValues, beta: float) -> list[str]:
             "Implied credit was not recorded at this step, so only the truth is drawn.",
             _mc_alone(trace, policy),
         ]
-    return [_where_they_point(trace, policy, delta), _how_far_off(trace, policy, beta)]
+    return [_where_they_point(trace, policy, delta), _how_far_off(trace, policy, reference, beta)]
 
 
 def _where_they_point(trace, policy, delta) -> str:
@@ -120,18 +125,26 @@ def _mc_alone(trace, policy) -> str:
     )
 
 
-def _how_far_off(trace, policy, beta) -> str:
+def _how_far_off(trace, policy, reference, beta) -> str:
     book = credit_view.ledger(trace, beta, gae_lambda=0.0)
     name, anchor = ("values", "start") if math.isfinite(book.baseline) else ("values_from_end", "end")
     values = book.arrays[name] / 10.0**book.reward_decimals
-    low, high = policy.bounds()
-    tried = ~policy.is_exact & np.isfinite(values)
+    found, whose = policy, "Monte Carlo's interval"
+    truth, low, high = policy.value, *policy.bounds()
+    if not has_kappa(trace):
+        if reference is None:
+            return (
+                "Implied V stands for the soft optimum's value here, not for the success rate of this policy."
+            )
+        found, whose = reference, "the soft optimum's interval, whose value it stands for,"
+        truth, low, high = soft_curve(reference, beta)
+    tried = ~found.is_exact & np.isfinite(values)
     if not tried.any():
         return "No prefix of this solution leaves the policy a choice, so there is nothing to try."
     inside = ((low <= values) & (values <= high))[tried].sum()
-    off = float(np.sqrt(((values - policy.value)[tried] ** 2).mean()))
+    off = float(np.sqrt(((values - truth)[tried] ** 2).mean()))
     return (
-        f"Implied V, {anchor}-anchored, lies within Monte Carlo's interval at {inside} of {tried.sum()} prefixes; "
+        f"Implied V, {anchor}-anchored, lies within {whose} at {inside} of {tried.sum()} prefixes; "
         f"it is off by {off:.2f} (root mean square)."
     )
 

@@ -75,7 +75,7 @@ function levels(view, real) {
   const { data, x, y, curves, shown } = view;
   const count = data.start.length - 1;
   const names = { start: "from the start", end: "from the end" };
-  const lines = [[real(data.baseline), "group mean"], [real(data.reward), `reward ${short(real(data.reward), 3)}`]];
+  const lines = [[real(data.baseline), data.anchor_name], [real(data.reward), `reward ${short(real(data.reward), 3)}`]];
   const labels = [
     ...lines.map(([value, text]) => ({ y: y(value) + 5, text, className: "" })),
     ...shown.map((name) => ({ y: y(curves[name][count]) + 5, text: names[name], className: name })),

@@ -7,7 +7,8 @@
 import { apart, path, valueScale, yAxis } from "../shared/drawing.js";
 import { element, label, setAll, shape } from "../shared/elements.js";
 import {
-  decimalsOf, fillPicker, hasGroup, legendScale, lensOf, minus, seriesOf, stepMarks, tokenAt, tokenNames, tokenTitle,
+  decimalsOf, fillPicker, hasGroup, legendScale, lensOf, minus, seriesOf, shortAnchor, stepMarks, tokenAt, tokenNames,
+  tokenTitle,
 } from "../shared/lenses.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
 import { fixed, fromWhole, probability, short, signed } from "../shared/numbers.js";
@@ -90,6 +91,11 @@ function chance(logprob, decimals) {
 
 const MISSING = "not recorded";
 
+// What stands where a lens has no number: not recorded, or not there by this run's rule.
+function absent(data, key) {
+  return lensOf(data, key).absent ?? MISSING;
+}
+
 // [lens key or null, label, symbol, text, part]: what the card's table and the hover card list.
 function quantities(view, t) {
   const { arrays, decimals } = view.data;
@@ -105,7 +111,7 @@ function quantities(view, t) {
     ["values", "Value after", "V", hasGroup(view.data) ? reward("values", t + 1) : MISSING, "credit"],
     ["values_from_end", "Value from the end", "V", reward("values_from_end", t + 1), "credit"],
     ["rho", "Scaled log-ratio", "ρ", reward("rho"), "credit"],
-    ["kappa", "Scaled KL", "κ", reward("kappa"), "credit"],
+    ["kappa", "Scaled KL", "κ", arrays.kappa ? reward("kappa") : absent(view.data, "kappa"), "credit"],
     ["advantages_whitened", "Whitened advantage", "", plain("advantages_whitened"), "credit"],
     ["grpo", "GRPO advantage", "", plain("grpo"), "credit"],
     ["probability", "Probability", "π", odds("logprob"), "policy"],
@@ -136,7 +142,7 @@ function showLens(view) {
   const lens = lensOf(view.data, view.lens);
   view.at("select").value = lens.key;
   const isMissing = seriesOf(view.data, lens.key) === null;
-  view.at(".lens-help").textContent = isMissing ? `Not recorded at this step. ${lens.help}` : lens.help;
+  view.at(".lens-help").textContent = isMissing && lens.absent === MISSING ? `Not recorded at this step. ${lens.help}` : lens.help;
   const grpo = seriesOf(view.data, "grpo") ? "what GRPO pushes: the same for every token" : "not recorded: needs a group";
   title(view, "lens", `${lens.label} ${lens.symbol}`, PUSHES[lens.key] ?? data.name);
   title(view, "grpo", "GRPO advantage", grpo);
@@ -155,7 +161,7 @@ function drawStrip(view, which, lens, note) {
   const series = seriesOf(view.data, lens.key);
   const around = lens.key === "values" || lens.key === "values_from_end" ? (data.baseline ?? 0) / 10 ** data.decimals.reward : 0;
   const strip = {
-    label: `${which === "lens" ? data.name : "GRPO"}, ${lens.label}${series ? "" : ", not recorded"}`,
+    label: `${which === "lens" ? data.name : "GRPO"}, ${lens.label}${series ? "" : `, ${absent(data, lens.key)}`}`,
     text: data.text,
     lineStarts: data.line_starts,
     values: series && series.map((v) => minus(v, around)),
@@ -177,12 +183,13 @@ function drawLegend(view, lens) {
   const legend = view.at(".legend");
   const isValue = hasGroup(view.data) && (lens.key === "values" || lens.key === "values_from_end");
   const unit = lens.unit ? ` ${lens.unit}` : "";
-  const ends = lens.signed ? [`−${max}`, isValue ? "group mean" : "0", `+${max}`] : ["0", `${max}`];
+  const ends = lens.signed ? [`−${max}`, isValue ? shortAnchor(data) : "0", `+${max}`] : ["0", `${max}`];
   const parts = seriesOf(view.data, lens.key) ? [legendScale(ends, lens.signed)] : [];
   if (!parts.length) {
-    parts.push(element("span", "", "Not recorded: no colours."));
+    const why = absent(data, lens.key);
+    parts.push(element("span", "", `${why[0].toUpperCase()}${why.slice(1)}: no colours.`));
   } else if (lens.signed) {
-    const above = isValue ? "above the group's mean" : "positive";
+    const above = isValue ? `above the ${data.anchor}` : "positive";
     const below = isValue ? "below it" : "negative";
     parts.push(element("span", "", element("span", "sample sample-plus", above), " ", element("span", "sample sample-minus", below)));
   } else {
@@ -247,7 +254,7 @@ function showToken(view, focusIn) {
   drawCard(view);
   const lens = lensOf(view.data, view.lens);
   const series = seriesOf(view.data, view.lens);
-  const number = series ? signed(series[view.token], decimalsOf(view.data, lens)) : MISSING;
+  const number = series ? signed(series[view.token], decimalsOf(view.data, lens)) : absent(view.data, view.lens);
   view.at(".live").textContent = `Token ${view.token}, ${view.data.text[view.token]}: ${lens.label} ${number} ${lens.unit}`;
 }
 
@@ -308,19 +315,19 @@ function formulas(view, t) {
   const { arrays, decimals, beta, gae_lambda } = view.data;
   const digits = decimals.reward;
   if (!arrays.td_terms) {
-    const names = { logprob: "log-probabilities", ref_logprob: "reference log-probabilities", kl: "KL" };
-    const missing = Object.keys(names).filter((name) => !arrays[name]).map((name) => names[name]);
-    return [element("p", "missing", `Not recorded at this step: ${missing.join(", ")}. Without them there is no credit.`)];
+    return [element("p", "missing", `Not recorded at this step: ${view.data.missing.join(", ")}. Without them there is no credit.`)];
   }
   const nat = (name) => units(arrays[name][t], decimals.nats);
   const unit = (name, at = t) => units(arrays[name][at], digits);
   const value = hasGroup(view.data) ? "values" : "values_from_end";
   const next = t + 1 < arrays.advantages.length ? unit("advantages", t + 1) : "0";
+  const kl = view.data.kl_name; // "": the run's loss subtracts none
+  const ratio = `${beta} × (${nat("logprob")} − ${bracketed(nat("ref_logprob"))})`;
   return [
     element("div", "formulas",
-      ...line([v("δ", t)], [v("β"), " (log ", v("π"), " − log ", v("π", "ref"), ") − ", v("β"), " KL"]),
-      ...line([], [`${beta} × (${nat("logprob")} − ${bracketed(nat("ref_logprob"))}) − ${beta} × ${nat("kl")}`]),
-      ...line([], [`${unit("rho")} − ${unit("kappa")}`]),
+      ...line([v("δ", t)], [v("β"), " (log ", v("π"), " − log ", v("π", "ref"), ")", ...(kl ? [" − ", v("β"), ` ${kl}`] : [])]),
+      ...line([], [kl ? `${ratio} − ${beta} × ${nat("kappa_kl")}` : ratio]),
+      ...(kl ? line([], [`${unit("rho")} − ${unit("kappa")}`]) : []),
       ...line([], [element("b", "result", unit("td_terms"))]),
       ...line([v("V", t + 1)], [v("V", t), " + ", v("δ", t)], "first"),
       ...line([], [`${unit(value)} + ${bracketed(unit("td_terms"))} = `, element("b", "", unit(value, t + 1))]),
@@ -392,12 +399,12 @@ function drawCurve(view) {
   if (!view.width) return;
   if (!data.arrays.values) {
     view.at("figcaption").textContent = "Value of each prefix";
-    plot.replaceChildren(element("p", "missing", "Not recorded at this step: the value needs log-probabilities of both models and KL."));
+    plot.replaceChildren(element("p", "missing", `Not recorded at this step: the value needs ${data.missing.join(", ")}.`));
     view.curve = null;
     return;
   }
   const keys = hasGroup(view.data)
-    ? [element("span", "key key-start", "start-anchored"), " ", element("span", "key key-end", "end-anchored, R added")]
+    ? [element("span", "key key-start", `start-anchored at the ${data.anchor}`), " ", element("span", "key key-end", "end-anchored, R added")]
     : [element("span", "key key-start", "end-anchored, R added; no group, so no start-anchored value")];
   view.at("figcaption").replaceChildren("Value ", v("V", "t"), " of each prefix: ", ...keys);
   const key = `${data.version} ${view.width}`;
@@ -443,12 +450,12 @@ function buildCurve(view, key) {
 
 function curveSummary(values, reward, baseline, data) {
   const last = values[values.length - 1];
-  const start = baseline === null ? "an unknown baseline" : `the group mean ${fixed(baseline, 2)}`;
+  const start = baseline === null ? "an unknown baseline" : `the ${data.anchor} ${fixed(baseline, 2)}`;
   const end = last === null ? "a value that is not finite" : fixed(last, 2);
   return `Value curve over ${data.text.length} tokens: from ${start} to ${end}; the reward was ${reward}.`;
 }
 
-// Blue where the value lies above the group's mean, orange below: the same picture cut at the baseline.
+// Blue where the value lies above V_0, orange below: the same picture cut at the baseline.
 function area(x, y, values, baseline, count) {
   const known = values.findIndex((u) => u === null);
   const part = known === -1 ? values : values.slice(0, known);
@@ -471,7 +478,7 @@ function ending(x, y, values, reward, baseline, data, count) {
     marks.push(shape("circle", { class: "last", cx: at, cy: y(last), r: 4 }));
     labels.push({ y: y(last), text: `residual ${signed(fromWhole(data.residual, data.decimals.reward), 3)}`, kind: "" });
   }
-  if (baseline !== null) labels.push({ y: y(baseline), text: `group mean ${short(baseline, 3)}`, kind: "faint" });
+  if (baseline !== null) labels.push({ y: y(baseline), text: `${shortAnchor(data)} ${short(baseline, 3)}`, kind: "faint" });
   return [...marks, ...endLabels(labels, at)];
 }
 

@@ -3,7 +3,7 @@
 
 import { apart, path, valueScale, yAxis } from "../shared/drawing.js";
 import { element, label, setAll, shape } from "../shared/elements.js";
-import { legendScale } from "../shared/lenses.js";
+import { legendScale, shortAnchor } from "../shared/lenses.js";
 import { mountView, watchWidth } from "../shared/mounting.js";
 import { fixed, fromWhole, short, signed } from "../shared/numbers.js";
 import { offerToSave, picture } from "../shared/save_figure.js";
@@ -155,7 +155,7 @@ function drawPairCurve(view) {
   view.curve = { svg, x, y };
   plot.replaceChildren(svg);
   view.at("figcaption").replaceChildren(
-    "Implied value ", element("i", "", "V"), element("sub", "", "t"), ` of each prefix, ${baseline === null ? "counted from 0 (no group mean)" : "from the group mean"}`,
+    "Implied value ", element("i", "", "V"), element("sub", "", "t"), ` of each prefix, ${baseline === null ? "counted from 0 (no V₀)" : `from the ${data.anchor}`}`,
     element("br"), element("span", "key key-first", sides[0].name), " ", element("span", "key key-second", sides[1].name), " ",
     ...(data.tries ? [element("span", "key key-tried", "share of tries that succeed, 95 %")] : []),
     element("span", "key key-reward", "reward R"),
@@ -182,7 +182,7 @@ function lineEnds(view, sides, baseline, x, y, count) {
     const last = s.values.at(-1);
     return last === null ? [] : [{ y: y(last), text: `${side ? "new" : "before"} ${signed(last, 2)}`, kind: side ? "strong" : "faint" }];
   });
-  if (baseline !== null) labels.push({ y: y(baseline), text: `group mean ${short(baseline, 2)}`, kind: "faint" });
+  if (baseline !== null) labels.push({ y: y(baseline), text: `${shortAnchor(view.data)} ${short(baseline, 2)}`, kind: "faint" });
   const marks = sides.flatMap((s, side) => (s.values.at(-1) === null ? [] : [
     shape("line", { class: "gap", x1: x(s.text.length), x2: x(s.text.length), y1: y(s.values.at(-1)), y2: y(s.reward) }),
     shape("circle", { class: `reward ${side ? "" : "quiet"}`, cx: x(s.text.length), cy: y(s.reward), r: 5 }),

@@ -83,7 +83,7 @@ function draw(chart) {
   const x = scale(from, to, MARGIN.left, MARGIN.left + room);
   const y = scale(from, to, MARGIN.top + room, MARGIN.top);
   const svg = shape("svg", { width: size, height: MARGIN.top + room + MARGIN.bottom, role: "none" });
-  svg.append(...axes(x, y, from, to, room), ...fitLine(x, y, from, to));
+  svg.append(...axes(chart.data, x, y, from, to, room), ...fitLine(x, y, from, to));
   if (chart.data.residuals) svg.append(...points.map((p) => way(x, y, p)));
   chart.nodes = points.map((point, index) => pointNode(point, index, x(point.x), y(point.y)));
   chart.order = points.map((_, index) => index).sort((a, b) => points[a].x - points[b].x || points[a].y - points[b].y);
@@ -94,7 +94,7 @@ function draw(chart) {
   chart.at(".plot").replaceChildren(svg);
 }
 
-function axes(x, y, from, to, room) {
+function axes(data, x, y, from, to, room) {
   const ticks = ticksWithin(from, to, 7);
   const decimals = Math.max(1, decimalsFor(ticks[1] - ticks[0]));
   const nodes = ticks.flatMap((u) => {
@@ -106,9 +106,9 @@ function axes(x, y, from, to, room) {
       label(x(from) - 8, y(u) + 5, fixed(u, decimals), "", "end"),
     ];
   });
-  const side = label(16, y(from) - room / 2, "reward − group mean", "axis", "middle");
+  const side = label(16, y(from) - room / 2, `reward − ${data.anchor}`, "axis", "middle");
   side.setAttribute("transform", `rotate(-90 16 ${y(from) - room / 2})`);
-  return [...nodes, label(x(from) + room / 2, y(from) + 43, "sum of the token credits δ, in reward", "axis", "middle"), side];
+  return [...nodes, label(x(from) + room / 2, y(from) + 43, `sum of the token credits ${data.symbol}, in reward`, "axis", "middle"), side];
 }
 
 function fitLine(x, y, from, to) {

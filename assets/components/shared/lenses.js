@@ -35,9 +35,14 @@ export function seriesOf(data, key) {
   return scaled(list, decimalsOf(data, lens));
 }
 
-// A solution on its own has no group mean to start from: then V is anchored at the end alone.
+// A solution on its own has no V_0 to start from: then V is anchored at the end alone.
 export function hasGroup(data) {
   return data.baseline !== null;
+}
+
+// What V_0 is called where there is little room.
+export function shortAnchor(data) {
+  return data.anchor.length > 14 ? "V₀" : data.anchor;
 }
 
 export function minus(a, b) {
@@ -59,7 +64,7 @@ export function fillPicker(select, data) {
     const group = document.createElement("optgroup");
     group.label = label;
     for (const lens of data.lenses.filter((l) => l.scale === scale)) {
-      const missing = seriesOf(data, lens.key) === null ? " (not recorded)" : "";
+      const missing = seriesOf(data, lens.key) === null ? ` (${lens.absent})` : "";
       group.append(Object.assign(document.createElement("option"), {
         value: lens.key, textContent: `${lens.label}  ${lens.symbol}${missing}`,
       }));

@@ -161,7 +161,7 @@ function drawKeys(view) {
   const { data } = view;
   const line = (className) => key(shape("line", { class: className, x1: 1, x2: 27, y1: 6, y2: 6 }));
   const band = (className) => shape("rect", { class: `${className}-band`, x: 0, y: 0, width: 28, height: 12 });
-  const anchor = data.anchor === "start" ? "start-anchored at the group mean" : "end-anchored, R added";
+  const anchor = data.anchor === "start" ? `start-anchored at the ${data.anchor_name}` : "end-anchored, R added";
   const entries = [
     [data.values ? line("implied") : key(), `implied V, ${data.values ? anchor : MISSING}`],
     [key(band("tried"), shape("line", { class: "tried", x1: 2, x2: 27, y1: 6, y2: 6 })), "Monte Carlo success rate of the policy, 95% interval"],

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from tests.support.real import small
+from vimpo_core import credit
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service import rule_needs, scoring
+from vimpo_core.views import rules_view
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,33 @@ def test_a_steps_values_are_those_of_each_solution_and_share_their_rollouts(real
     told.clear()
     rule_needs.step_values(real_run, 2, 16, Told())
     assert not told, "nothing is tried twice"
+
+
+def test_the_references_success_rate_is_that_of_the_value_curves(real_run):
+    traces = RunStore.open(real_run).traces(2)
+    found = rule_needs.reference_rates(real_run, 2, 16)
+    for trace, rate in zip(traces, found, strict=True):
+        truth = scoring.solution_truth(
+            real_run, 2, trace.prompt_text, trace.completion_text, 16, ids=tuple(map(int, trace.ids))
+        )
+        assert rate == truth.reference.value[0]
+    assert len(set(found)) > 1  # the prompts differ
+
+
+def test_v_star_of_a_run_that_did_not_train_on_it_is_what_a_star_po_would_have(real_run):
+    store = RunStore.open(real_run)
+    traces, config = store.traces(2), store.config().at(2)
+    rates = rule_needs.reference_rates(real_run, 2, 16)
+    batch = rules_view.batch_of(traces, config, 40, reference_rates=rates)
+    judged = rules_view.judge(batch, ["a_star_po"])["a_star_po"]
+    assert not judged.no_push
+    v_star = credit.soft_value(np.array(rates), config.beta)
+    rho = np.array([config.beta * (t.logprob - t.ref_logprob).astype(np.float64).sum() for t in traces])
+    residual = rho - (np.array([t.reward for t in traces]) - v_star)
+    for row in range(len(traces)):
+        np.testing.assert_allclose(
+            judged.weights[row, 0], -config.beta * residual[row] / len(traces), rtol=1e-6
+        )
 
 
 def test_a_step_without_a_snapshot_is_one_sentence(real_run):
