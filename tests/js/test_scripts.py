@@ -1,14 +1,18 @@
 """The scripts of the components: their unit tests (node's own runner), lint, and what each module must have."""
 
 import os
+import re
 import shutil
 import subprocess
 
 import pytest
 
+from app.components import tree_lab, truth_curves
 from app.components.assets import component_script
 from vimpo_core.formats.es_modules import read_asset
 from vimpo_core.paths import ASSETS, ROOT
+from vimpo_core.rules import RULES
+from vimpo_core.views import rule_styles
 
 FOLDERS = sorted(path.name for path in (ASSETS / "components").iterdir() if path.is_dir())
 COMPONENTS = [name for name in FOLDERS if name not in ("shared", "solution_page")]
@@ -74,3 +78,44 @@ def test_every_shared_file_is_used():
     for path in (ASSETS / "components" / "shared").iterdir():
         used = f'/{path.name}"' if path.suffix == ".js" else f'"{path.stem}"'
         assert any(used in text for text in texts), path.name
+
+
+# --- the style of a rule comes from one place --------------------------------------------------------------------------
+
+
+def test_no_hue_of_a_rule_is_written_anywhere_but_in_rule_styles():
+    hues = {
+        hue
+        for styles in (rule_styles.LIGHT, rule_styles.DARK)
+        for shades in styles.values()
+        for hue in shades
+    }
+    for folder in ("app", "pages", "vimpo_core", "assets/components"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in (".py", ".js", ".css", ".html") and path.name != "rule_styles.py":
+                written = set(re.findall(r"#[0-9a-f]{6}\b", path.read_text("utf-8").lower())) & hues
+                assert not written, (path, written)
+
+
+def test_no_script_and_no_style_sheet_knows_a_rule_by_its_style():
+    for path in (ASSETS / "components").rglob("*"):
+        if path.suffix in (".js", ".css"):
+            text = path.read_text("utf-8")
+            known = [key for key in RULES if f"var(--{key})" in text or f'data-style="{key}"' in text]
+            assert not known, (path, known)
+
+
+def test_what_the_truth_is_compared_with_is_drawn_like_the_rules_own():
+    assert truth_curves._STYLES["critic"]["dash"] == list(rule_styles.DASHES["ppo"])
+    assert truth_curves._STYLES["flat"]["hues"]["dark"] == rule_styles.DARK["grpo"][0]
+    assert tree_lab._STYLES["soft"]["hues"]["light"] == rule_styles.LIGHT["vimpo_soft"][0]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_implied_values_are_drawn_like_the_rule_that_the_run_trained_with(rule, monkeypatch):
+    sent = {}
+    monkeypatch.setattr(truth_curves, "_mount", lambda **given: sent.update(given))
+    truth_curves.truth_curves({"algorithm": rule}, key="truth", token=0, on_change=lambda: None)
+    implied = sent["data"][0]["styles"]["implied"]
+    assert implied["hues"] == {"light": rule_styles.LIGHT[rule][0], "dark": rule_styles.DARK[rule][0]}
+    assert implied["dash"] == list(rule_styles.DASHES[rule])

@@ -1,4 +1,7 @@
-"""Live curves in a real browser: every rule's curve is painted in its own hue, and a script that fails says so in its place."""
+"""Live curves in a real browser: every rule's curve is painted in its own hue, and a script that fails says so in its place.
+
+A server trains a few rules; every rule, alone and beside VIMPO, is given to the component alone, which takes a moment.
+"""
 
 import json
 import re
@@ -7,10 +10,13 @@ import pytest
 
 from app.components import live_curves
 from app.components.assets import component_script
+from app.components.hues import hues_css
+from tests.js.test_scripts import COMPONENTS
 from tests.support.browser import visiting
 from tests.support.fakes import FakeTrainer
 from vimpo_core.config import TrainConfig
 from vimpo_core.formats.es_modules import read_asset
+from vimpo_core.paths import ROOT
 from vimpo_core.rules import RULES
 from vimpo_core.runs import worker
 from vimpo_core.views import rule_styles
@@ -45,35 +51,71 @@ def played(served, algorithms) -> str:
     return job_id
 
 
-@pytest.mark.parametrize("algorithms", JOBS, ids="+".join)
-def test_the_curve_of_every_rule_is_painted_alone_and_beside_vimpo(served, address, page, algorithms):
-    page.goto(f"{address}/train?job={played(served, algorithms)}")
+def mounted(page, name, data, root_css=""):
+    """A component alone on a page, as Streamlit mounts it; `data`: JavaScript."""
+    script = component_script(name).replace("export default ", "const mount = ")
+    style = root_css + read_asset(f"{name}/{name}.css") if name != "browser_store" else ""
+    html = read_asset(f"{name}/{name}.html") if name != "browser_store" else ""
+    page.set_content(
+        f"<style>{style}</style><div id=place>{html}</div><script type=module>{script}; "
+        f"mount({{ data: {data}, parentElement: place, setStateValue() {{}}, setTriggerValue() {{}} }});</script>"
+    )
+    return page
+
+
+def curves(page, runs):
+    data = {"version": "1", "x_max": 11, "runs": runs, "charts": [live_curves._chart(live_curves.CHARTS[1])]}
+    mounted(page, "live_curves", json.dumps([data]), hues_css(".curves"))
     page.locator(".curves[data-drawn]").wait_for()
+
+
+def run_of(key, height):
+    rows = [{"step": step, "reward_mean": height + 0.02 * step} for step in range(12)]
+    return live_curves.run_payload(key, TrainConfig(algorithm=key), rows)
+
+
+def expect_painted(page, algorithms, tiles):
     for key in algorithms:
         hue, dash = rule_styles.LIGHT[key][0], " ".join(map(str, rule_styles.DASHES[key]))
-        page.wait_for_function(f"(asked) => ({PAINTED})(asked).every((n) => n > 20)", arg=[hue, 3])
+        page.wait_for_function(f"(asked) => ({PAINTED})(asked).every((n) => n > 20)", arg=[hue, tiles])
         swatch = page.locator(f'.curves [data-style="{key}"] .swatch path')
         assert swatch.get_attribute("stroke-dasharray") == dash
     assert page.locator(".script-error").count() == 0
 
 
-def test_a_rule_without_a_style_is_painted_in_the_colour_of_the_text(visitor):
-    rows = [{"step": step, "reward_mean": 0.1 * step} for step in range(8)]
-    run = live_curves.run_payload("of-tomorrow", TrainConfig(), rows) | {"hues": None, "dash": None}
-    data = {
-        "version": "1",
-        "x_max": 7,
-        "runs": [run],
-        "charts": [live_curves._chart(live_curves.CHARTS[1])],
-    }
-    script = component_script("live_curves").replace("export default ", "const mount = ")
-    page = visitor.new_page()
-    page.set_content(
-        f"<style>{read_asset('live_curves/live_curves.css')}</style><div id=place>{read_asset('live_curves/live_curves.html')}</div>"
-        f"<script type=module>{script}; mount({{ data: {json.dumps([data])}, parentElement: place }});</script>"
-    )
+@pytest.mark.parametrize("algorithms", [("rloo",), ("vimpo", "ppo", "dapo")], ids="+".join)
+def test_curves_of_trained_runs_are_painted(served, address, page, algorithms):
+    page.goto(f"{address}/train?job={played(served, algorithms)}")
     page.locator(".curves[data-drawn]").wait_for()
+    expect_painted(page, algorithms, 3)
+
+
+@pytest.mark.parametrize("algorithms", JOBS, ids="+".join)
+def test_the_curve_of_every_rule_is_painted_alone_and_beside_vimpo(page, algorithms):
+    curves(page, [run_of(key, 0.5 * place) for place, key in enumerate(algorithms)])
+    expect_painted(page, algorithms, 1)
+
+
+def test_a_rule_without_a_style_is_painted_in_the_colour_of_the_text(page):
+    curves(page, [run_of("vimpo", 0.1) | {"hues": None, "dash": None}])
     page.wait_for_function(f"(asked) => ({PAINTED})(asked)[0] > 20", arg=["#1c2430", 1])
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_an_error_in_any_script_is_said_in_its_place_and_fails_the_browser_tests(browser, name):
+    broken = "[new Proxy({}, { get() { throw new Error('broken on purpose'); } })]"
+    with pytest.raises(AssertionError, match="broken on purpose"), visiting(browser) as visitor:
+        said = mounted(visitor.new_page(), name, broken).locator("#place > .script-error")
+        said.wait_for()
+        assert said.inner_text().startswith("This could not be drawn: broken on purpose.")
+
+
+def test_every_page_of_a_browser_test_is_watched_for_errors():
+    sources = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    makers = [
+        path.name for path in sources if re.search(r"\.new_context\(|\.launch\(", path.read_text("utf-8"))
+    ]
+    assert makers == ["browser.py"]  # whose `visiting` listens to every tab
 
 
 @pytest.mark.parametrize(
