@@ -43,16 +43,16 @@ def browser():
         yield chromium
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def served(tmp_path_factory):
-    """The runs folder of the server at `address`, empty at first."""
+    """The runs folder of the server at `address`: what one test leaves there the next one sees."""
     return RunsDir(tmp_path_factory.mktemp("runs"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(served):
-    """A server for the whole file: real training, real scoring."""
-    with serving(served.path) as server:
+    """One server for all tests: real training, real scoring, by processes that import torch once."""
+    with serving(served.path, program="tests.support.patient_app") as server:
         yield server.address
 
 
@@ -64,16 +64,11 @@ def visitor(browser):
 
 @pytest.fixture
 def page(visitor):
-    return _patient(visitor.new_page())
+    return visitor.new_page()
 
 
 @pytest.fixture(params=["light", "dark"])
 def themed_page(request, browser):
     """A page for somebody who prefers each theme in turn."""
     with visiting(browser, theme=request.param) as context:
-        yield _patient(context.new_page())
-
-
-def _patient(page):
-    page.set_default_timeout(60_000)
-    return page
+        yield context.new_page()

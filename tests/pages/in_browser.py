@@ -1,17 +1,29 @@
-"""What the browser tests look at, and how long they wait for it."""
+"""What the browser tests look at, and how they watch it."""
 
-from tests.support.browser import scrolls_sideways
+from playwright.sync_api import Locator, Page
+
+from tests.support.browser import scrolls_sideways, settle
 
 BUNDLED = "vimpo-beta-0.3"
-SETTLED_MS = 400
-"""A selection is reported 150 ms after it was made: after this time a frame would have been sent."""
 
 
-def expect_no_sideways_scrolling(page, height=1000):
+def expect_no_sideways_scrolling(page: Page, height: int = 1000) -> None:
     for width in (1440, 800, 390):
         page.set_viewport_size({"width": width, "height": height})
-        page.wait_for_timeout(SETTLED_MS)
+        settle(page)
         assert not scrolls_sideways(page), width
+
+
+def every_text(page: Page, node: Locator, sent: list) -> dict[str, int]:
+    """A dictionary that every text of a node goes to from now on, with the number of frames that were `sent` when it was
+    first shown: on a busy machine some may be too brief to be caught by looking."""
+    shown: dict[str, int] = {}
+    page.expose_function("shown", lambda text: shown.setdefault(text, len(sent)))
+    node.evaluate(
+        """(node) => new MutationObserver(() => window.shown(node.textContent))
+            .observe(node, { childList: true, characterData: true, subtree: true })"""
+    )
+    return shown
 
 
 def cut_words(page):

@@ -2,9 +2,12 @@
 
 import json
 from concurrent.futures import Future
+from unittest import mock
 
+from streamlit.navigation.page import StreamlitPage
 from streamlit.testing.v1 import AppTest
 
+from tests.support.waiting import PATIENCE
 from vimpo_core.paths import ROOT
 
 
@@ -35,14 +38,15 @@ class Address(dict):
 
 def open_app():
     """The app at its first page."""
-    at = AppTest.from_file(ROOT / "app" / "streamlit_app.py", default_timeout=30).run()
+    at = AppTest.from_file(ROOT / "app" / "streamlit_app.py", default_timeout=PATIENCE).run()
     assert not at.exception
     return at
 
 
 def open_page(name, **query):
-    """The page of pages/`name`.py, opened by a link with this query."""
-    at = open_app()
+    """The page of pages/`name`.py, opened by a link with this query. The first page is registered on the way, not drawn."""
+    with mock.patch.object(StreamlitPage, "run", lambda page: None):
+        at = open_app()
     for key, value in query.items():
         at.query_params[key] = str(value)
     at.switch_page(f"../pages/{name}.py")

@@ -13,9 +13,9 @@ from playwright.sync_api import expect
 from app import routes
 from app.course.chapters import chapters
 from app.inspect.sections import SECTIONS
-from tests.pages.in_browser import BUNDLED, SETTLED_MS
-from tests.support.accessibility import grave_violations, settle
-from tests.support.browser import visiting
+from tests.pages.in_browser import BUNDLED
+from tests.support.accessibility import grave_violations
+from tests.support.browser import settle, visiting
 from vimpo_core.paths import ASSETS, ROOT
 
 THEMES = ("light", "dark")
@@ -58,9 +58,7 @@ VIEWS = [
 def reader(browser, address):
     """One tab for the whole file: its caches stay warm."""
     with visiting(browser) as context:
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        yield page
+        yield context.new_page()
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +236,7 @@ def test_train_by_keyboard_alone(page, address):
         expect(button).to_be_enabled()
         tab_to(page, button)
         page.keyboard.press("Space")
-        expect(page.get_by_text(said).first).to_be_visible(timeout=30_000)
+        expect(page.get_by_text(said).first).to_be_visible()
         if said != "Running.":
             expect_none_grave(page, said)
     tab_to(page, page.get_by_role("button", name="New run"))
@@ -260,7 +258,7 @@ def test_sign_and_algorithm_can_be_told_without_colour(reader, address):
     for telling, sign, style in (("Most positive", "+", "solid"), ("Most negative", "-", "dashed")):
         reader.get_by_role("button", name=telling).click()
         tokens = reader.locator(f'.token[data-sign="{sign}"]')
-        reader.wait_for_timeout(SETTLED_MS)  # the step may change and with it the tokens
+        settle(reader)  # the step may change and with it the tokens
         expect(tokens.first).to_have_css("border-bottom-style", style)
         assert tokens.evaluate_all(line) == [style]
     show(reader, address, "train")

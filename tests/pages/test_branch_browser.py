@@ -17,7 +17,7 @@ def open_branch(page, address, query=""):
 
 def force_first(page):
     page.locator('[class*="st-key-branch-force"] button').first.click()
-    expect(page.locator(".pair-view .second-line")).to_be_visible(timeout=60_000)
+    expect(page.locator(".pair-view .second-line")).to_be_visible()
 
 
 def strip(page, side):

@@ -2,14 +2,14 @@
 
 import dataclasses
 import re
-import time
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.pages.in_browser import BUNDLED, SETTLED_MS
-from tests.support.browser import count_sent, scrolls_sideways, visiting
+from tests.pages.in_browser import BUNDLED, expect_no_sideways_scrolling
+from tests.support.browser import count_sent, scrolls_sideways, settle, visiting
 from tests.support.fakes import FakeTrainer
+from tests.support.waiting import eventually
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import DEMOS
 from vimpo_core.runs import worker
@@ -63,14 +63,6 @@ def expect_selected(page: Page, token: int) -> None:
     expect(page).to_have_url(re.compile(rf"[?&]token={token}(&|$)"))
 
 
-def wait_for(condition, seconds: float = 30) -> None:
-    """For what happens outside the browser."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not so within {seconds} s"
-        time.sleep(0.05)
-
-
 # --- every page ------------------------------------------------------------------------------------------------------
 
 
@@ -80,13 +72,10 @@ def test_page_opens_without_an_error_and_never_scrolls_sideways(browser, address
     with visiting(browser, theme=theme) as context:
         page = context.new_page()
         page.goto(f"{address}/{path}")
-        expect(page.get_by_text(PAGES[path], exact=True)).to_be_visible(timeout=30_000)
+        expect(page.get_by_text(PAGES[path], exact=True)).to_be_visible()
         paper = page.locator(".stApp").evaluate("(app) => getComputedStyle(app).backgroundColor")
         assert (paper == "rgb(255, 255, 255)") == (theme == "light")
-        for width in (1440, 800, 390):
-            page.set_viewport_size({"width": width, "height": 1000})
-            page.wait_for_timeout(SETTLED_MS)
-            assert not scrolls_sideways(page), width
+        expect_no_sideways_scrolling(page)
         expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
@@ -142,7 +131,7 @@ def test_three_steps_from_the_form_finish_and_a_second_tab_shows_the_same_run(vi
     expect(page).to_have_url(re.compile("job=job-"))
     second.goto(page.url)
     for tab in (page, second):
-        expect(tab.get_by_text("Finished.")).to_be_visible(timeout=60_000)
+        expect(tab.get_by_text("Finished.")).to_be_visible()
         expect(tab.get_by_text("step 3/3")).to_be_visible()
         expect(tab.get_by_role("heading", name="Solutions of step 3")).to_be_visible()
         expect(tab.locator(".solution .strip")).to_have_count(4)  # two prompts, by VIMPO and by GRPO
@@ -159,9 +148,9 @@ def test_closing_the_tab_does_not_stop_the_run(browser, address, served):
     with visiting(browser) as context:
         page = context.new_page()
         page.goto(f"{address}/train?job={job_id}")  # wakes the worker
-        expect(page.get_by_text(re.compile(r"step \d+/40"))).to_be_visible(timeout=60_000)
+        expect(page.get_by_text(re.compile(r"step \d+/40"))).to_be_visible()
     with served.open(run_id) as store:
-        wait_for(lambda: store.state() == RunState.FINISHED)
+        eventually(lambda: store.state() == RunState.FINISHED)
         assert store.last_step() == 40
 
 
@@ -196,7 +185,7 @@ def test_arrow_keys_home_and_end_move_the_selection(page, address):
 def test_hover_shows_at_least_eight_quantities_without_a_server_round_trip(page, address):
     sent = count_sent(page)
     open_inspect(page, address)
-    page.wait_for_timeout(SETTLED_MS)
+    settle(page)
     assert sent, "the websocket is being watched"
     before = len(sent)
     for token in (3, 7, 11):
@@ -205,7 +194,7 @@ def test_hover_shows_at_least_eight_quantities_without_a_server_round_trip(page,
         expect(page.locator(".hover-card")).to_be_visible()
         numbers = page.locator(".hover-card dd").all_inner_texts()
         assert len(numbers) >= 8 and all(re.search(r"\d", number) for number in numbers)
-    page.wait_for_timeout(SETTLED_MS)
+    settle(page)
     assert len(sent) == before
 
 
@@ -227,7 +216,7 @@ def test_a_typed_solution_is_scored_and_an_unknown_character_is_named_with_the_t
     page.get_by_label("Problem", exact=True).fill("2+3*4=")
     page.get_by_label("Solution", exact=True).fill("2+12;14.")
     page.get_by_role("button", name="Score").click()
-    expect(tokens(page)).to_have_text(list("2+12;14."), timeout=60_000)
+    expect(tokens(page)).to_have_text(list("2+12;14."))
     expect(page.get_by_text(re.compile("right · answer"))).to_be_visible()
     page.get_by_label("Solution", exact=True).fill("2+x;14.")
     page.get_by_role("button", name="Score").click()

@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.in_browser import SETTLED_MS, expect_no_sideways_scrolling
-from tests.support.browser import count_sent
+from tests.pages.in_browser import expect_no_sideways_scrolling
+from tests.support.browser import count_sent, settle
 from tests.support.fakes import make_fake_run
 
 pytestmark = pytest.mark.browser
@@ -25,13 +25,13 @@ def link(served, address):
 
 def open_compare(page, link):
     page.goto(link)
-    expect(page.locator(".compare[data-drawn] .panel svg")).to_have_count(4, timeout=60_000)
+    expect(page.locator(".compare[data-drawn] .panel svg")).to_have_count(4)
 
 
 def test_pointing_and_arrow_keys_read_values_without_the_server(page, link):
     sent = count_sent(page)
     open_compare(page, link)
-    page.wait_for_timeout(SETTLED_MS)
+    settle(page)
     before = len(sent)
     first = page.locator(".compare .panel svg").first
     first.hover()
@@ -46,7 +46,7 @@ def test_pointing_and_arrow_keys_read_values_without_the_server(page, link):
     expect(tip).to_contain_text("mean of 3 seeds, step 0")
     page.keyboard.press("Escape")
     expect(tip).to_be_hidden()
-    page.wait_for_timeout(SETTLED_MS)
+    settle(page)
     assert len(sent) == before
 
 
@@ -74,7 +74,7 @@ def test_a_number_leads_to_its_runs(page, link):
     row = page.locator(".link-table tbody tr").filter(has_text="GRPO").first
     with page.context.expect_page() as opened:
         row.locator("td").nth(1).get_by_role("link").click()
-    expect(opened.value.get_by_text("Show all")).to_be_visible(timeout=60_000)
+    expect(opened.value.get_by_text("Show all")).to_be_visible()
     expect(opened.value.get_by_role("checkbox", name=re.compile("GRPO, seed [012]"))).to_have_count(3)
 
 

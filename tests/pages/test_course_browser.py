@@ -36,7 +36,7 @@ def tab_to(page, role, name=""):
 
 def test_chapter_1_by_keyboard_alone_and_the_browser_remembers_it(page, address):
     page.goto(f"{address}/learn?chapter=1")
-    expect(page.get_by_role("option").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("option").first).to_be_visible()
     tab_to(page, "option")
     for _ in range(5):
         page.keyboard.press("ArrowRight")
@@ -46,7 +46,7 @@ def test_chapter_1_by_keyboard_alone_and_the_browser_remembers_it(page, address)
     page.keyboard.press("Enter")
     for row in ("You", "GRPO would push", "VIMPO pushes", "δ, VIMPO-trained", "δ, GRPO-trained", "Surprisal"):
         expect(page.get_by_role("img", name=re.compile(f"^{row}: "))).to_be_visible()
-    expect(page.get_by_role("img", name=re.compile("^The truth"))).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("img", name=re.compile("^The truth"))).to_be_visible()
     tab_to(page, "option")
     page.keyboard.press("End")
     expect(page.locator(".readout")).to_contain_text(
@@ -73,7 +73,7 @@ def test_chapter_2_a_wrong_answer_is_explained_and_the_bars_part_as_training_goe
     before = [bar.get_attribute("aria-label").split(": ")[1] for bar in (policy, reference)]
     assert before[0] == before[1]
     page.get_by_role("slider", name="Training step").press("End")
-    expect(page.get_by_text("After 100 updates")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("After 100 updates")).to_be_visible()
     expect(policy).not_to_have_attribute("aria-label", f"policy π: {before[0]}")
     expect(reference).to_have_attribute("aria-label", f"reference π_ref: {before[1]}")
     assert "step=100" in page.url
@@ -86,7 +86,7 @@ def test_a_teachers_link_hides_and_locks_and_the_word_opens(page, address):
     page.get_by_role("button", name="Commit and see").click()
     page.get_by_label("Word", exact=True).fill("wombat")
     page.get_by_label("Word", exact=True).press("Enter")
-    expect(page.get_by_text("After 100 updates")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("After 100 updates")).to_be_visible()
     for role, name in (
         ("slider", "Training step"),
         ("combobox", "Run"),

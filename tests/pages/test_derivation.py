@@ -3,6 +3,7 @@
 from streamlit.testing.v1 import AppTest
 
 from tests.pages.opening import again, one, words
+from tests.support.waiting import PATIENCE
 from vimpo_core.tree import derivation
 from vimpo_core.tree.two_optima import example, two_optima
 
@@ -20,7 +21,7 @@ def page():
 
 
 def opened(**query):
-    at = AppTest.from_function(page, default_timeout=60)
+    at = AppTest.from_function(page, default_timeout=PATIENCE)
     for name, value in query.items():
         at.query_params[name] = str(value)
     return again(at)

@@ -5,15 +5,15 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.in_browser import BUNDLED, SETTLED_MS, expect_no_sideways_scrolling
-from tests.support.browser import count_sent, visiting
+from tests.pages.in_browser import BUNDLED, every_text, expect_no_sideways_scrolling
+from tests.support.browser import count_sent, settle, visiting
 
 pytestmark = pytest.mark.browser
 
 
 def open_film(page, address, query=""):
     page.goto(f"{address}/inspect?run={BUNDLED}&more=film{query}")
-    expect(page.locator(".film-strip .map svg")).to_be_visible(timeout=60_000)
+    expect(page.locator(".film-strip .map svg")).to_be_visible()
 
 
 def at_step(page):
@@ -33,15 +33,13 @@ def test_every_step_and_token_is_a_cell_and_the_first_wrong_token_is_red(page, a
 def test_play_runs_to_the_last_step_without_a_server_round_trip(page, address):
     sent = count_sent(page)
     open_film(page, address, "&film=80")
-    page.wait_for_timeout(SETTLED_MS)
+    settle(page)
     before = len(sent)
+    shown = every_text(page, at_step(page), sent)
     page.locator(".film-strip .play").click()
-    expect(page.locator(".film-strip .play")).to_contain_text("Pause")
-    expect(at_step(page)).to_have_text("step 90 of 100")
-    assert len(sent) == before
-    expect(at_step(page)).to_have_text("step 100 of 100")
-    expect(page.locator(".film-strip .play")).to_contain_text("Play")
     expect(page).to_have_url(re.compile(r"film=100"))
+    expect(page.locator(".film-strip .play")).to_contain_text("Play")
+    assert shown == {"step 90 of 100": before, "step 100 of 100": before}
 
 
 def test_arrow_keys_move_over_steps_and_tokens_and_the_credit_view_follows(page, address):
@@ -90,9 +88,16 @@ def test_with_reduced_motion_nothing_slides_and_a_frame_stays_longer(browser, ad
             "(line) => getComputedStyle(line).transitionDuration"
         )
         assert duration == "0s"
+        page.evaluate(
+            """() => {
+                window.pauses = [];
+                const real = setInterval;
+                window.setInterval = (act, pause_ms) => { window.pauses.push(pause_ms); return real(act, pause_ms); };
+            }"""
+        )
         page.locator(".film-strip .play").click()
-        page.wait_for_timeout(900)
-        expect(at_step(page)).to_have_text("step 80 of 100")
+        expect(at_step(page)).to_have_text("step 100 of 100")
+        assert page.evaluate("window.pauses") == [1200], "without it at most 700"
 
 
 def test_a_fork_from_the_form_trains_on_under_train(page, address):
@@ -104,5 +109,5 @@ def test_a_fork_from_the_form_trains_on_under_train(page, address):
     page.get_by_text("New: starts at once").click()
     page.get_by_role("button", name="Train on from step 0").click()
     expect(page).to_have_url(re.compile("/train"))
-    expect(page.get_by_text("Finished.")).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("Finished.")).to_be_visible()
     expect(page.get_by_text("step 2/2")).to_be_visible()

@@ -9,22 +9,21 @@ from tests.pages.in_browser import BUNDLED
 
 pytestmark = pytest.mark.browser
 
-LIMIT_MS = 30_000
 HERE = f"inspect?run={BUNDLED}&step=100&group=8&sample=2"
 
 
 def open_inspect(page, address):
     page.goto(f"{address}/{HERE}")
-    expect(page.get_by_text("Alternatives here")).to_be_visible(timeout=LIMIT_MS)
+    expect(page.get_by_text("Alternatives here")).to_be_visible()
 
 
 def test_back_from_a_quick_pick_is_the_solution_that_was_left(page, address):
     open_inspect(page, address)
     page.get_by_role("button", name="First wrong one").click()
-    expect(page).to_have_url(re.compile("group=0"), timeout=LIMIT_MS)
+    expect(page).to_have_url(re.compile("group=0"))
     page.go_back()
-    expect(page).to_have_url(f"{address}/{HERE}", timeout=LIMIT_MS)
-    expect(page.get_by_text("Alternatives here")).to_be_visible(timeout=LIMIT_MS)
+    expect(page).to_have_url(f"{address}/{HERE}")
+    expect(page.get_by_text("Alternatives here")).to_be_visible()
 
 
 def test_back_from_inspect_leads_to_the_chapter_that_opened_it(page, address):
@@ -32,22 +31,20 @@ def test_back_from_inspect_leads_to_the_chapter_that_opened_it(page, address):
     page.get_by_role("option").nth(5).click()
     page.get_by_role("button", name="Blame #5").click()
     page.get_by_role("link", name="Open this solution in Inspect").click()
-    expect(page.get_by_text("Alternatives here")).to_be_visible(timeout=LIMIT_MS)
+    expect(page.get_by_text("Alternatives here")).to_be_visible()
     page.go_back()
     expect(page).to_have_url(re.compile(r"/learn\?chapter=1$"))
-    expect(page.get_by_role("heading", name="Who gets the blame?")).to_be_visible(timeout=LIMIT_MS)
+    expect(page.get_by_role("heading", name="Who gets the blame?")).to_be_visible()
 
 
 def test_the_menu_leads_back_to_the_same_step_and_solution_and_back_goes_on_from_there(page, address):
     open_inspect(page, address)
     page.get_by_role("link", name="Runs", exact=True).click()
-    expect(page.get_by_role("heading", name="Runs")).to_be_visible(timeout=LIMIT_MS)
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
     page.get_by_role("link", name="Inspect", exact=True).first.click()
-    expect(page).to_have_url(f"{address}/{HERE}", timeout=LIMIT_MS)
-    expect(page.get_by_text("Alternatives here")).to_be_visible(timeout=LIMIT_MS)
+    expect(page).to_have_url(f"{address}/{HERE}")
+    expect(page.get_by_text("Alternatives here")).to_be_visible()
     page.go_back()
-    expect(page).to_have_url(
-        f"{address}/{HERE}", timeout=LIMIT_MS
-    )  # the address that the menu dropped shows the same
+    expect(page).to_have_url(f"{address}/{HERE}")  # the address that the menu dropped shows the same
     page.go_back()
     expect(page).to_have_url(f"{address}/runs")

@@ -8,8 +8,6 @@ from playwright.sync_api import expect
 from tests.pages.in_browser import expect_no_sideways_scrolling
 
 pytestmark = pytest.mark.browser
-PATIENCE_MS = 90_000
-"""On a busy machine the lab's process imports torch for most of it."""
 
 
 def commit(page, option):
@@ -20,16 +18,14 @@ def commit(page, option):
 def test_the_actor_moves_nothing_until_the_value_loss_has(page, address):
     page.goto(f"{address}/learn?chapter=5")
     commit(page, "None: nothing moves at all")
-    expect(page.get_by_text("Before any press policy and reference are one network")).to_be_visible(
-        timeout=PATIENCE_MS
-    )
+    expect(page.get_by_text("Before any press policy and reference are one network")).to_be_visible()
     for lever, says in (
         ("Step the actor", "The actor moved nothing."),
         ("Step the value loss", "In its gradient every token of a solution is pushed alike"),
         ("Step the actor", "It looked at no reward"),
     ):
         page.get_by_role("button", name=lever).click()
-        expect(page.get_by_text(says)).to_be_visible(timeout=PATIENCE_MS)
+        expect(page.get_by_text(says)).to_be_visible()
     expect(page).to_have_url(re.compile("press=ava"))
     expect(page.get_by_role("img", name=re.compile("^log π, this press: up to"))).not_to_have_count(0)
     expect_no_sideways_scrolling(page)
@@ -40,6 +36,6 @@ def test_a_failure_is_trained_live_to_its_verdict(page, address):
     commit(page, "V becomes flat, and it learns as well as before")
     page.get_by_role("button", name="Show it").click()
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
-    expect(page.get_by_text("The actor's loss never left 0")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("The actor's loss never left 0")).to_be_visible()
     expect(page.get_by_text("Way out.")).to_be_visible()
     expect_no_sideways_scrolling(page)

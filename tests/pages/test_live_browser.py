@@ -141,6 +141,6 @@ def test_a_script_that_fails_says_so_in_its_place_and_fails_the_browser_tests(
         page = visitor.new_page()
         page.goto(f"{address}/train?job={job}")
         said = page.locator(".script-error").first
-        said.wait_for(timeout=60_000)
+        said.wait_for()
         assert re.search("could not be drawn: broken on purpose", said.inner_text())
         assert page.locator(".script-error").count() == 1

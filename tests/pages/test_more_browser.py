@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 def open_section(page, address, more, query=""):
     page.goto(f"{address}/inspect?run={BUNDLED}&more={more}{query}")
-    expect(page.get_by_text("Alternatives here")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Alternatives here")).to_be_visible()
 
 
 def points(page):
@@ -22,7 +22,7 @@ def points(page):
 def test_all_checks_of_a_bundled_solution_hold_once_the_model_has_answered(page, address):
     open_section(page, address, "sums")
     line = page.get_by_role("row").filter(has_text="Averaged over the vocabulary")
-    expect(line).to_contain_text("holds", timeout=60_000)
+    expect(line).to_contain_text("holds")
     expect(page.get_by_text("does not hold")).to_have_count(0)
     expect(page.get_by_text("hold for all 128 solutions")).to_be_visible()
 

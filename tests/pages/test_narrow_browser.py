@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from app.course.chapters import ALL
-from tests.pages.in_browser import BUNDLED, SETTLED_MS, cut_words
-from tests.support.browser import scrolls_sideways, visiting
+from tests.pages.in_browser import BUNDLED, cut_words
+from tests.support.browser import scrolls_sideways, settle, visiting
 
 pytestmark = pytest.mark.browser
 
@@ -54,9 +54,8 @@ def phone(browser, address):
 def test_on_a_phone_no_page_scrolls_sideways_and_no_word_of_a_plot_is_cut(phone, address, path):
     page = phone.new_page()
     page.goto(f"{address}/{path}")
-    expect(page.get_by_text(PAGES[path]).first).to_be_visible(timeout=60_000)
-    page.wait_for_timeout(SETTLED_MS)
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    expect(page.get_by_text(PAGES[path]).first).to_be_visible()
+    settle(page)
     assert not scrolls_sideways(page)
     assert cut_words(page) == []
     page.close()

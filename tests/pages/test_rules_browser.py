@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.in_browser import BUNDLED, SETTLED_MS, expect_no_sideways_scrolling
-from tests.support.browser import count_sent
+from tests.pages.in_browser import BUNDLED, expect_no_sideways_scrolling
+from tests.support.browser import count_sent, settle
 from vimpo_core.rules import RULES
 
 pytestmark = pytest.mark.browser
@@ -20,8 +20,8 @@ ROW = list(RULES).index("grpo")
 
 def open_rules(page, address, query=""):
     page.goto(f"{address}/inspect?run={BUNDLED}&step=100&more=rules{query}")
-    expect(page.locator(".rules-view .token").first).to_be_visible(timeout=60_000)
-    expect(page.locator(".rule-diff tbody tr")).to_have_count(8, timeout=60_000)
+    expect(page.locator(".rules-view .token").first).to_be_visible()
+    expect(page.locator(".rule-diff tbody tr")).to_have_count(8)
 
 
 def cell(page, rule, token):
@@ -41,12 +41,12 @@ def test_a_token_stands_in_the_same_column_under_every_rule(page, address):
 def test_hovering_shows_every_rules_number_without_the_server(page, address):
     sent = count_sent(page)
     open_rules(page, address)
-    page.wait_for_timeout(SETTLED_MS)
+    settle(page)
     before = len(sent)
     cell(page, ROW, 5).hover()
     expect(page.locator(f"{ROWS}.head .number")).to_contain_text("#5")
     expect(page.locator(f"{ROWS} .number").nth(ROW + 1)).to_have_text(re.compile(r"[−+]?\d+\.\d\d"))
-    page.wait_for_timeout(SETTLED_MS)
+    settle(page)
     assert len(sent) == before
 
 
@@ -67,7 +67,7 @@ def test_a_token_chosen_here_is_chosen_everywhere_and_keys_go_on(page, address):
 def test_monte_carlo_credit_is_measured_and_a_solution_of_the_prompt_opens(page, address):
     open_rules(page, address, "&whole=group")
     page.get_by_role("button", name="Measure Monte Carlo values").click()
-    expect(page.get_by_text(re.compile("16 tries from every prefix"))).to_be_visible(timeout=90_000)
+    expect(page.get_by_text(re.compile("16 tries from every prefix"))).to_be_visible()
     expect(page.locator(".rules-view .rule-rows .absent")).to_have_count(len(RULES) - SHOWN - 1)
     page.locator('.rules-view .token[data-place="group"][data-row="0"][data-index="2"]').click()
     expect(page).to_have_url(re.compile("sample=0"))

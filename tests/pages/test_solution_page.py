@@ -97,9 +97,8 @@ def test_every_lens_is_there_and_a_link_opens_at_token_and_lens(page, file):
 def test_it_never_scrolls_sideways(page):
     for width in (1440, 800, 390):
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(100)
-        assert not page.evaluate(
-            "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        page.wait_for_function(
+            "document.documentElement.clientWidth <= innerWidth && document.documentElement.scrollWidth <= document.documentElement.clientWidth"
         )
 
 

@@ -7,8 +7,8 @@ from playwright.sync_api import expect
 
 from app import tours
 from tests.pages.in_browser import BUNDLED
-from tests.support.accessibility import grave_violations, settle
-from tests.support.browser import scrolls_sideways
+from tests.support.accessibility import grave_violations
+from tests.support.browser import scrolls_sideways, settle
 
 pytestmark = pytest.mark.browser
 

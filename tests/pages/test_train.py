@@ -13,6 +13,7 @@ from app.train import training
 from tests.pages.opening import open_page, payloads, widget, words
 from tests.support.browser import serving, visiting
 from tests.support.fakes import FakeTrainer, make_fake_run
+from tests.support.waiting import PATIENCE
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import worker
 from vimpo_core.types import RunState
@@ -27,19 +28,19 @@ def working(runs, job_id, steps):
         def step(self):
             if self.next_step == steps:
                 reached.set()
-                assert go_on.wait(30)
+                assert go_on.wait(PATIENCE)
             return super().step()
 
     thread = threading.Thread(target=worker.main, args=(runs.path, Held), kwargs={"only_job": job_id})
     thread.start()
-    assert reached.wait(30)
+    assert reached.wait(PATIENCE)
     try:
         yield go_on
     finally:
         if not go_on.is_set():
             runs.command(job_id, "stop")
         go_on.set()
-        thread.join(30)
+        thread.join()
 
 
 def open_train(**query):
@@ -199,7 +200,7 @@ def test_zoom_hover_and_open_note_survive_new_steps(runs, browser):
     ):
         page = visitor.new_page()
         page.goto(f"{server.address}/train?job={job_id}")
-        box = page.get_by_role("img", name="Mean reward").bounding_box(timeout=30_000)
+        box = page.get_by_role("img", name="Mean reward").bounding_box()
         page.mouse.move(box["x"] + 60, box["y"] + 60)
         page.mouse.down()
         page.mouse.move(box["x"] + 110, box["y"] + 60, steps=4)
@@ -209,7 +210,7 @@ def test_zoom_hover_and_open_note_survive_new_steps(runs, browser):
         hovered = page.locator(".status").inner_text()
         assert hovered.startswith("Step ")
         go_on.set()
-        expect(page.get_by_text("Finished.")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("Finished.")).to_be_visible()
         assert page.locator(".status").inner_text() == hovered
         expect(page.get_by_role("button", name="Show all steps")).to_be_visible()
         expect(page.get_by_role("region", name="About Value loss")).to_be_visible()

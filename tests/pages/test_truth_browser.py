@@ -13,12 +13,12 @@ pytestmark = pytest.mark.browser
 
 def open_truth(page, address, query=""):
     page.goto(f"{address}/inspect?run={BUNDLED}&step=100&more=truth{query}")
-    expect(page.locator(".truth .plot svg")).to_be_visible(timeout=60_000)
+    expect(page.locator(".truth .plot svg")).to_be_visible()
 
 
 def test_the_truth_is_refined_by_itself_without_losing_the_drawing(page, address):
     open_truth(page, address)
-    expect(page.get_by_text(re.compile("256 tries from each of"))).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(re.compile("256 tries from each of"))).to_be_visible()
     expect(page.locator(".truth .readout")).to_contain_text("256 tries from each prefix")
     assert (
         page.locator(".truth .dot").count() == page.locator(".truth .curve-token").count() + 1
@@ -31,7 +31,7 @@ def test_the_truth_is_refined_by_itself_without_losing_the_drawing(page, address
 
 def test_a_token_selected_here_is_selected_above_and_in_the_address(page, address):
     open_truth(page, address, "&token=2")
-    expect(page.get_by_text(re.compile("256 tries from each of"))).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(re.compile("256 tries from each of"))).to_be_visible()
     plot = page.locator(".truth .plot")
     expect(plot).to_have_attribute("aria-valuenow", "2")
     plot.focus()
@@ -51,12 +51,12 @@ def test_a_narrow_window_needs_no_sideways_scrolling(browser, address):
 
 def test_a_scorecard_is_measured_and_leads_to_a_solution_with_its_truth(page, address):
     page.goto(f"{address}/scorecard?run={BUNDLED}&step=50&solutions=64")
-    expect(page.get_by_text("The most instructive solutions")).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("The most instructive solutions")).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_be_visible()
     assert not scrolls_sideways(page)
     with page.context.expect_page() as opened:
         page.locator(".solutions .closer").first.click()
     inspect = opened.value
     expect(inspect).to_have_url(re.compile("mode=typed"))
-    expect(inspect.locator(".truth .plot svg")).to_be_visible(timeout=60_000)
+    expect(inspect.locator(".truth .plot svg")).to_be_visible()
     expect(inspect.locator(".truth .token-wrong")).to_have_text("first wrong")

@@ -13,11 +13,6 @@ from importlib.resources import files
 from playwright.sync_api import Page
 
 GRAVE = ("serious", "critical")
-_READY = """() => {
-    const app = document.querySelector('[data-testid="stApp"]');
-    const busy = ['stSkeleton', 'stSpinner', 'stAppSkeleton'].map((id) => `[data-testid="${id}"]`).join();
-    return app?.dataset.testScriptState === 'notRunning' && !app.querySelector(busy) && !document.querySelector(busy);
-}"""
 _RUN = """([without, rules]) => axe.run(
     without ? {exclude: [without]} : document,
     {resultTypes: ['violations'], ...(rules.length ? {runOnly: rules} : {})},
@@ -36,13 +31,6 @@ class Violation:
 
     def __str__(self) -> str:
         return f"{self.rule} ({self.impact}) at {self.target}\n    {self.html}\n    {self.why}"
-
-
-def settle(page: Page, milliseconds: float = 400) -> None:
-    """Wait until Streamlit has nothing more to draw, then `milliseconds` for what components draw after it."""
-    page.wait_for_function(_READY, timeout=60_000)
-    page.wait_for_timeout(milliseconds)
-    page.wait_for_function(_READY, timeout=60_000)
 
 
 def grave_violations(page: Page, without: str = "", rules: Sequence[str] = ()) -> list[Violation]:

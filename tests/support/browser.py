@@ -16,12 +16,13 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
+from tests.support.waiting import PATIENCE_MS, eventually
 from vimpo_core.paths import ROOT
 
 CHROMIUM = shutil.which("chromium")
-START_SECONDS = 120
-# Tests wait for states, not for times: a busy machine takes longer, and what never comes is still said.
-expect.set_options(timeout=60_000)
+STILL_MS = 400
+"""A page that was still for so long has drawn what it was told: a selection is sent 150 ms after it was made."""
+expect.set_options(timeout=PATIENCE_MS)
 _ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -43,13 +44,13 @@ class Server:
 
 
 @contextmanager
-def serving(runs_dir: Path, port: int = 0) -> Iterator[Server]:
+def serving(runs_dir: Path, port: int = 0, program: str = "streamlit") -> Iterator[Server]:
     """The app on a port (0: a free one) with `runs_dir` as its runs folder; at the end no process of it is left.
 
-    Raises TimeoutError when it does not listen within 30 s.
+    program: the module that serves; tests take tests.support.patient_app. Raises AssertionError when it does not listen.
     """
     port = port or free_port()
-    command = ["-m", "streamlit", "run", "app", f"--server.port={port}", "--server.headless=true"]
+    command = ["-m", program, "run", "app", f"--server.port={port}", "--server.headless=true"]
     spawned = time.time()
     process = psutil.Popen(
         [sys.executable, *command],
@@ -59,7 +60,8 @@ def serving(runs_dir: Path, port: int = 0) -> Iterator[Server]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait_until_listening(port)
+        eventually(lambda: _listens(port) or not process.is_running(), lambda: "The server does not listen.")
+        assert process.poll() is None, f"the server ended with exit code {process.poll()}"
         yield Server(f"http://127.0.0.1:{port}", process, spawned)
     finally:
         _end(process)
@@ -84,6 +86,7 @@ def visiting(
 ) -> Iterator[BrowserContext]:
     """Somebody with empty caches, whose tabs may report no error: AssertionError at the end if one did."""
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
+    context.set_default_timeout(PATIENCE_MS)
     errors: list[str] = []
     context.on("weberror", lambda error: errors.append(str(error.error)))
     context.on("console", lambda message: errors.extend(_complaint(message)))
@@ -99,6 +102,29 @@ def count_sent(page: Page) -> list[str | bytes]:
     sent: list[str | bytes] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
     return sent
+
+
+def settle(page: Page, still_ms: float = STILL_MS) -> None:
+    """Wait until Streamlit has had nothing to do for `still_ms` by the page's own clock, however slow the machine is."""
+    page.evaluate("() => { delete window.stillSince; }")
+    page.wait_for_function(_IS_STILL, arg=still_ms)
+
+
+_IS_STILL = """(stillFor) => {
+    const app = document.querySelector('[data-testid="stApp"]');
+    const busy = ['stSkeleton', 'stSpinner', 'stAppSkeleton'].map((id) => `[data-testid="${id}"]`).join();
+    const isReady = app?.dataset.testScriptState === 'notRunning' && !document.querySelector(busy);
+    if (!isReady || !window.stillSince) window.stillSince = {at: performance.now(), frames: 0};
+    return ++window.stillSince.frames > 5 && performance.now() - window.stillSince.at >= stillFor;
+}"""
+
+
+def expect_no_sideways_scrolling(page: Page, *widths: int, height: int = 1000) -> None:
+    """Once the page has taken each of the widths (1440 and 800 when none is named)."""
+    for width in widths or (1440, 800):
+        page.set_viewport_size({"width": width, "height": height})
+        settle(page)
+        assert not scrolls_sideways(page), width
 
 
 def scrolls_sideways(page: Page) -> bool:
@@ -121,16 +147,12 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def _wait_until_listening(port: int) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.01)
-        else:
-            return
-    raise TimeoutError(f"the server did not start within {START_SECONDS} s")
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def _end(process: psutil.Popen) -> None:

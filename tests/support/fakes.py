@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import random
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +176,23 @@ class FakeTrainer:
                 "greedy_accuracy": 0.8 + 0.1 * learned + noise,
             }
         return metrics
+
+
+class SlowTrainer(FakeTrainer):
+    """Slow enough that a kill lands anywhere: in a step, in a commit, between them."""
+
+    def step(self):
+        time.sleep(0.004)
+        return super().step()
+
+
+def fake_worker(runs_dir: Path) -> list[str]:
+    """The command of a worker process that trains with the fake."""
+    script = (
+        "import sys; from pathlib import Path; from vimpo_core.runs import worker; "
+        "from tests.support.fakes import SlowTrainer; worker.main(Path(sys.argv[1]), SlowTrainer)"
+    )
+    return [sys.executable, "-c", script, str(runs_dir)]
 
 
 def make_fake_run(runs_dir: Path, algorithm: str = "vimpo", steps: int = 20, seed: int = 0, **config) -> str:

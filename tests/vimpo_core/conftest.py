@@ -1,19 +1,15 @@
-"""Hypothesis without a time limit an example (the machine may be busy) and with the same examples every time; loaded
-models that many tests share.
+"""Loaded models, a run and a scoring process that many tests share.
 
 A session's policy is read, never changed: a test that trains or casts one loads its own (`load_policy` takes 0.1 s).
 torch is imported by the fixtures that need it, so tests of the torch-free half start fast.
 """
 
 import pytest
-from hypothesis import settings
 
 from tests.support.real import SMALL, moved, save_byte_level_model
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
-
-settings.register_profile("steady", deadline=None, derandomize=True)
-settings.load_profile("steady")
+from vimpo_core.service.scoring import ScoringService
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +42,11 @@ def real_run(tmp_path_factory):
     runs.submit([SMALL])
     worker.main(runs.path)
     return runs.path / "vimpo-1"
+
+
+@pytest.fixture(scope="session")
+def scoring_process():
+    """A scoring process that imports torch once for all tests that ask it."""
+    service = ScoringService()
+    yield service
+    service.close()

@@ -6,12 +6,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from tests.support.fakes import make_fake_run
 from tests.support.kills import assert_same_run
+from tests.support.waiting import eventually, never_returns
 from vimpo_core import cli
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import ROOT
@@ -49,7 +49,6 @@ SETTINGS = {
     "--reward-noise": "0.25", "--learning-rate": "0.001", "--prompts-per-step": "8", "--group-size": "8",
     "--eval-prompts": "8", "--snapshot-every": "5",
 }  # fmt: skip
-"""Two seconds of steps: long enough for a Ctrl-C to land between two of them."""
 
 
 def command(*arguments) -> list[str]:
@@ -176,24 +175,48 @@ def test_advice_is_given_on_settings_known_to_fail(tmp_path, capsys):
 # ---- Ctrl-C and resume
 
 
+@pytest.fixture
+def listening_to_ctrl_c():
+    """As in a terminal, here and in processes started here: a shell that runs tests in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+HELD_IN_STEP_3 = """
+import pathlib, sys
+from tests.support.waiting import never_returns
+from vimpo_core import cli, trainer
+
+def step(self, real=trainer.Trainer.step):
+    if self.next_step == 3:
+        pathlib.Path(sys.argv[1]).touch()
+        never_returns()
+    return real(self)
+
+trainer.Trainer.step = step
+sys.exit(cli.main(sys.argv[2:]))
+"""
+"""The command line in a process that never gets through step 3."""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT is a Unix word")
-def test_ctrl_c_stops_after_a_whole_step_and_resume_finishes_bit_for_bit(undisturbed, tmp_path):
+def test_ctrl_c_stops_after_a_whole_step_and_resume_finishes_bit_for_bit(
+    undisturbed, tmp_path, listening_to_ctrl_c
+):
+    in_step = tmp_path / "in step 3"
     process = subprocess.Popen(
-        command(*train_arguments(tmp_path)),
+        [sys.executable, "-c", HELD_IN_STEP_3, in_step, *train_arguments(tmp_path)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    runs = RunsDir(tmp_path)
-    while process.poll() is None and (
-        not (tmp_path / "vimpo-1").exists() or (runs.open("vimpo-1").last_step() or 0) < 2
-    ):
-        time.sleep(0.005)
+    eventually(lambda: in_step.exists() or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
-    store = runs.open("vimpo-1")
-    assert 2 <= store.last_step() < 15, "the signal came too late to show anything"
+    store = RunsDir(tmp_path).open("vimpo-1")
+    assert store.last_step() == 2
     assert (process.returncode, store.state()) == (cli.UNFINISHED, RunState.STOPPED)
     report = last_line(out)
     assert (report["status"], report["last_step"]) == ("stopped", store.last_step())
@@ -212,13 +235,13 @@ def test_ctrl_c_stops_after_a_whole_step_and_resume_finishes_bit_for_bit(undistu
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT is a Unix word")
 def test_ctrl_c_while_the_model_loads_is_no_traceback_and_the_run_can_be_resumed(
-    tmp_path, monkeypatch, capsys
+    tmp_path, monkeypatch, capsys, listening_to_ctrl_c
 ):
     from vimpo_core import trainer
 
     def load(*_):
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(5)
+        never_returns()
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer.models, "load_policy", load)

@@ -5,11 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from tests.support.experiments import result_files
+from tests.support.waiting import PATIENCE, eventually
 from vimpo_core.paths import ROOT
 from vimpo_core.runs.store import RunStore
 
@@ -55,18 +55,14 @@ def killed(tmp_path_factory):
     file.write_text(TINY, encoding="utf-8")
     out = file.with_suffix("")
     process = _start(file, "--jobs", "1")
-    deadline = time.monotonic() + 240
     # The first run is done and the second has begun: some of what is there must stay, some must go on.
-    while not (
-        result_files(out) and len(_last_steps(out)) > 1 and list(_last_steps(out).values()).count(12) < 2
-    ):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.02)
+    eventually(lambda: process.poll() is not None or (result_files(out) and len(_last_steps(out)) > 1))
+    assert process.poll() is None
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     before, steps = result_files(out), _last_steps(out)
     again = _start(file, "--jobs", "2", "--json")
-    printed, errors = again.communicate(timeout=240)
+    printed, errors = again.communicate(timeout=PATIENCE)
     return out, before, steps, (again.returncode, printed, errors)
 
 

@@ -27,6 +27,7 @@ def points_of():
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", FAILURES)
 def test_every_plot_gets_points_of_its_lines_within_its_axis_and_a_verdict_without_gaps(points_of, key):
     failure, points = FAILURES[key], points_of(key)
@@ -38,6 +39,7 @@ def test_every_plot_gets_points_of_its_lines_within_its_axis_and_a_verdict_witho
     assert said.endswith(".") and "nan" not in said and "inf" not in said
 
 
+@pytest.mark.slow
 def test_flat_values_are_flat_and_learn_all_the_same(points_of):
     points = points_of("flat_values")
     assert max(values_of(points, 0, "ill")) < 0.002 < 0.02 < np.mean(values_of(points, 0, "well")[-10:])
@@ -49,6 +51,7 @@ def test_flat_values_are_flat_and_learn_all_the_same(points_of):
     assert FAILURES["flat_values"].verdict(points).count("rose from") == 2
 
 
+@pytest.mark.slow
 def test_a_large_beta_keeps_the_policy_at_its_reference_with_more_left_to_explain_than_at_the_start(
     points_of,
 ):
@@ -69,17 +72,20 @@ def test_a_verdict_does_not_say_that_a_run_learned_when_it_did_not():
     assert "fell from 0.60 to 0.35" in said and "did not change beyond the noise" in said
 
 
+@pytest.mark.slow
 def test_the_refusal_of_k1_is_quoted_with_its_way_out(points_of):
     said = FAILURES["k1_cancels"].verdict(points_of("k1_cancels"))
     assert "\n\n> kl_estimator must not be k1" in said and "Use exact" in said
 
 
+@pytest.mark.slow
 def test_a_large_c_a_destroys_what_a_small_one_keeps(points_of):
     points = points_of("runaway")
     assert values_of(points, 0, "ill")[-1] <= 0.05 and values_of(points, 0, "well")[-1] > 0.5
     assert "after **" in FAILURES["runaway"].verdict(points)
 
 
+@pytest.mark.slow
 def test_k1_makes_every_delta_exactly_0_on_tokens_where_the_exact_kl_does_not(points_of):
     points = points_of("k1_cancels")
     for plot in (0, 1):
@@ -107,6 +113,7 @@ def test_with_k1_the_value_loss_still_pushes_as_reinforce_does():
     torch.testing.assert_close(gradient, (-0.1 * target / 2)[:, None].expand(2, 2))
 
 
+@pytest.mark.slow
 def test_dead_groups_are_more_where_groups_are_tiny_and_give_grpo_exactly_no_gradient(points_of):
     points = points_of("dead_groups")
     assert np.mean(values_of(points, 0, "ill")) > np.mean(values_of(points, 0, "well")) + 0.2
@@ -115,6 +122,7 @@ def test_dead_groups_are_more_where_groups_are_tiny_and_give_grpo_exactly_no_gra
     assert by_value[0] == 0 and max(by_value) > 0
 
 
+@pytest.mark.slow
 def test_the_actors_loss_is_0_at_every_update_and_its_gradient_only_before_the_first(points_of):
     points = points_of("loss_zero")
     assert (
@@ -125,6 +133,7 @@ def test_the_actors_loss_is_0_at_every_update_and_its_gradient_only_before_the_f
     assert min(values_of(points, 0, "well")) > 0.001
 
 
+@pytest.mark.slow
 def test_the_first_update_is_within_the_noise_of_bf16_and_the_last_far_above(points_of):
     points = points_of("bf16_noise")
     noise, signal = values_of(points, 0, "ill"), values_of(points, 0, "well")

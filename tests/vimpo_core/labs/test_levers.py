@@ -5,11 +5,10 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from tests.support.waiting import PATIENCE
 from vimpo_core import credit
 from vimpo_core.labs.levers import MOST_PRESSES, PROMPTS, SAMPLES, Levers, Moment
 from vimpo_core.service.labs import LabService, Told
-
-PATIENCE = 120
 
 
 @pytest.fixture(scope="module")

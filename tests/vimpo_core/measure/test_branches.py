@@ -9,17 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.support.waiting import PATIENCE
 from vimpo_core.intervals import phi_of_pairs
 from vimpo_core.measure import branches
 from vimpo_core.measure.branches import Ending, Judged, Tries
-from vimpo_core.service.scoring import ScoringService, branch_solution, score_solution, solution_truth
+from vimpo_core.service.scoring import branch_solution, score_solution, solution_truth
 from vimpo_core.tasks.chain import ChainTask, first_wrong, problem_from
 from vimpo_core.types import StopReason
 from vimpo_core.views import credit_view
 
 PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
 SLIPPED = 17
-PATIENCE = 120
 
 
 @pytest.fixture(scope="module")
@@ -161,13 +161,11 @@ def test_a_run_without_the_snapshot_and_a_damaged_one_say_so(real_run, tmp_path)
     assert branch_solution(copied, 0, PROMPT, SLIP, SLIPPED, "2", k=8).k == 8
 
 
-def test_the_child_process_gives_the_same_branch(real_run, branch):
-    service = ScoringService()
+def test_the_child_process_gives_the_same_branch(real_run, branch, scoring_process):
     request = (real_run, 4, PROMPT, SLIP, SLIPPED, "2", 32, 3)
-    assert same(branch, service.branch(*request, timeout=PATIENCE).result(PATIENCE))
+    assert same(branch, scoring_process.branch(*request, timeout=PATIENCE).result(PATIENCE))
     with pytest.raises(ValueError, match="outside the model's vocabulary"):
-        service.branch(real_run, 4, PROMPT, SLIP, SLIPPED, "é", timeout=PATIENCE).result(PATIENCE)
-    service.close()
+        scoring_process.branch(real_run, 4, PROMPT, SLIP, SLIPPED, "é", timeout=PATIENCE).result(PATIENCE)
 
 
 # ---- alternatives and differences

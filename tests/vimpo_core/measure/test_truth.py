@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from tests.support.waiting import PATIENCE
 from vimpo_core.intervals import wilson_bounds
 from vimpo_core.lm import models
 from vimpo_core.measure import truth
@@ -455,14 +456,13 @@ def test_a_solution_that_never_ends_is_worth_nothing_from_its_budget_on(real_run
     assert (found.value[budget:] == 0).all()
 
 
-def test_the_child_process_answers_in_stages(real_run):
-    pool = scoring.ScoringService()
-    try:
-        first, second = (
-            pool.prefix_values(real_run, 4, QUESTION, ANSWER, rollouts).result() for rollouts in (16, 64)
+def test_the_child_process_answers_in_stages(real_run, scoring_process):
+    first, second = (
+        scoring_process.prefix_values(real_run, 4, QUESTION, ANSWER, rollouts, timeout=PATIENCE).result(
+            PATIENCE
         )
-        np.testing.assert_array_equal(first.policy.outcomes, second.policy.outcomes[:, :16])
-        with pytest.raises(ValueError, match="rollouts must be >= 1"):
-            pool.prefix_values(real_run, 4, QUESTION, ANSWER, 0).result()
-    finally:
-        pool.close()
+        for rollouts in (16, 64)
+    )
+    np.testing.assert_array_equal(first.policy.outcomes, second.policy.outcomes[:, :16])
+    with pytest.raises(ValueError, match="rollouts must be >= 1"):
+        scoring_process.prefix_values(real_run, 4, QUESTION, ANSWER, 0, timeout=PATIENCE).result(PATIENCE)

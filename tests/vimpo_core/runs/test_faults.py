@@ -1,21 +1,22 @@
 """Whatever dies, fills up or is half-written: no committed step is lost, and what is wrong is said in a sentence."""
 
 import functools
+import math
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tests.support.fakes import FakeTrainer, make_fake_run
+from tests.support.fakes import FakeTrainer, fake_worker, make_fake_run
 from tests.support.kills import assert_same_run, kill_and_resume
+from tests.support.waiting import eventually
 from vimpo_core import cli
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import ROOT, child_environment
@@ -26,23 +27,6 @@ from vimpo_core.runs.store import _write_error
 from vimpo_core.types import RunState
 
 CONFIG = TrainConfig(steps=6, prompts_per_step=1, group_size=4, snapshot_every=2)
-
-
-class SlowTrainer(FakeTrainer):
-    """Slow enough that a kill lands anywhere: in a step, in a commit, between them."""
-
-    def step(self):
-        time.sleep(0.004)
-        return super().step()
-
-
-def fake_worker(runs_dir: Path) -> list[str]:
-    """The command of a worker process that trains with the fake."""
-    script = (
-        "import sys; from pathlib import Path; from vimpo_core import worker; "
-        "from tests.vimpo_core.runs.test_faults import SlowTrainer; worker.main(Path(sys.argv[1]), SlowTrainer)"
-    )
-    return [sys.executable, "-c", script, str(runs_dir)]
 
 
 def start_fake_worker(runs_dir: Path) -> subprocess.Popen:
@@ -74,8 +58,7 @@ def test_a_killed_worker_does_not_block_the_queue(tmp_path):
     runs.submit([TrainConfig(steps=10_000, prompts_per_step=1, group_size=2)])
     second = runs.submit([CONFIG])
     process = subprocess.Popen(fake_worker(tmp_path), cwd=ROOT)
-    while runs.open("vimpo-1").last_step() is None:
-        time.sleep(0.01)
+    eventually(lambda: runs.open("vimpo-1").last_step() is not None)
     process.kill()
     process.wait()
     run = next(r for r in runs.list() if r.run_id == "vimpo-1")
@@ -262,21 +245,17 @@ def killed(tmp_path, monkeypatch):
     runs.submit([TrainConfig(steps=10_000, prompts_per_step=1, group_size=2)])
     runs.submit([CONFIG])
     process = subprocess.Popen(fake_worker(tmp_path), cwd=ROOT)
-    while runs.open("vimpo-1").last_step() is None:
-        time.sleep(0.01)
+    eventually(lambda: runs.open("vimpo-1").last_step() is not None)
     process.kill()
     process.wait()
     yield runs
-    while runs.has_worker():
-        time.sleep(0.01)
+    eventually(lambda: not runs.has_worker())
 
 
-def ended(runs, run_id, seconds=60):
-    deadline = time.monotonic() + seconds
-    while (state := runs.open(run_id).state()) in (RunState.QUEUED, RunState.RUNNING):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return state
+def ended(runs, run_id):
+    store = runs.open(run_id)
+    eventually(lambda: store.state() not in (RunState.QUEUED, RunState.RUNNING))
+    return store.state()
 
 
 def test_who_waits_wakes_a_worker_after_the_one_at_work_was_killed(killed):
@@ -286,6 +265,7 @@ def test_who_waits_wakes_a_worker_after_the_one_at_work_was_killed(killed):
 
 
 def test_many_looks_start_one_worker(killed, monkeypatch):
+    monkeypatch.setattr(runs_module, "WAKE_SECONDS", math.inf)
     started = []
     popen = subprocess.Popen
     monkeypatch.setattr(
@@ -298,17 +278,15 @@ def test_many_looks_start_one_worker(killed, monkeypatch):
 
 
 def test_a_worker_that_dies_at_once_is_said_and_tried_again(killed, monkeypatch):
-    monkeypatch.setattr(runs_module, "WAKE_SECONDS", 0.2)
     monkeypatch.setattr(
         runs_module, "_worker_command", lambda _: [sys.executable, "-c", "raise SystemExit(7)"]
     )
     assert killed.waking_words() == "the training process is starting."
     killed.wake_worker()
-    while "exit code 7" not in killed.waking_words():
-        time.sleep(0.01)
+    eventually(lambda: "exit code 7" in killed.waking_words())
     assert "worker.log in the runs folder says why. It is tried again" in killed.waking_words()
     monkeypatch.setattr(runs_module, "_worker_command", fake_worker)
-    time.sleep(0.2)
+    monkeypatch.setattr(runs_module, "WAKE_SECONDS", 0.0)
     killed.wake_worker()
     assert ended(killed, "vimpo-2") == RunState.FINISHED
 
@@ -320,8 +298,7 @@ def test_a_command_that_waits_trains_by_itself_once_the_worker_was_killed(tmp_pa
     runs = RunsDir(tmp_path)
     runs.submit([TrainConfig(steps=10_000, prompts_per_step=1, group_size=2)])
     process = subprocess.Popen(fake_worker(tmp_path), cwd=ROOT)
-    while runs.open("vimpo-1").last_step() is None:
-        time.sleep(0.01)
+    eventually(lambda: runs.open("vimpo-1").last_step() is not None)
     second = runs.submit([CONFIG])
     monkeypatch.setattr(cli, "_LOOK_SECONDS", 0.05)
     monkeypatch.setattr(worker, "main", functools.partial(worker.main, make_trainer=FakeTrainer))

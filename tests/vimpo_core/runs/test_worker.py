@@ -2,13 +2,13 @@
 
 import shutil
 import threading
-import time
 from contextlib import ExitStack, suppress
 
 import psutil
 import pytest
 
 from tests.support.fakes import FakeTrainer
+from tests.support.waiting import eventually
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import BUNDLED_MODEL
 from vimpo_core.runs import worker
@@ -44,14 +44,6 @@ def drive_with(runs, commands, configs=PAIR):
             pairs, lambda: next(answers), lambda store, r: order.append((store.run_id, r.step))
         )
         return outcome, order
-
-
-def until(condition, seconds=10.0):
-    """Wait for something that another thread does; the limit only keeps a broken test from hanging."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -176,30 +168,30 @@ def test_pause_step_play_and_stop_while_it_runs(runs, background):
     runs.command(job_id, "pause")
     background()
     run = runs.open("vimpo-1")
-    until(lambda: run.state() == RunState.PAUSED)
+    eventually(lambda: run.state() == RunState.PAUSED)
     assert run.last_step() is None
     assert runs.jobs()[0].state == RunState.PAUSED
     for step in range(2):
         runs.command(job_id, "step")
-        until(lambda step=step: run.last_step() == step and run.state() == RunState.PAUSED)
+        eventually(lambda step=step: run.last_step() == step and run.state() == RunState.PAUSED)
     runs.command(job_id, "play")
-    until(lambda: run.last_step() > 3)
+    eventually(lambda: run.last_step() > 3)
     assert run.state() == RunState.RUNNING
     with pytest.raises(ValueError, match="already running"):
         runs.resume(["vimpo-1"])
     with pytest.raises(ValueError, match="cannot be deleted"):
         runs.delete("vimpo-1")
     runs.command(job_id, "pause")
-    until(lambda: run.state() == RunState.PAUSED)
+    eventually(lambda: run.state() == RunState.PAUSED)
     runs.command(job_id, "stop")
-    until(lambda: runs.jobs()[0].state == RunState.STOPPED)
+    eventually(lambda: runs.jobs()[0].state == RunState.STOPPED)
     assert run.state() == RunState.STOPPED
 
 
 def test_a_second_worker_in_the_same_folder_leaves(runs, background):
     job_id = runs.submit([small(steps=5000)])
     background()
-    until(lambda: runs.open("vimpo-1").last_step() is not None)
+    eventually(lambda: runs.open("vimpo-1").last_step() is not None)
     assert worker.main(runs.path, FakeTrainer) is False
     runs.command(job_id, "stop")
 
@@ -244,8 +236,8 @@ def test_ensure_worker_starts_a_process_of_its_own_that_a_job_without_a_model_ca
     before = set(psutil.Process().children())  # other tests may have left helpers of multiprocessing
     runs.ensure_worker()
     children = [child for child in psutil.Process().children() if child not in before]
-    until(lambda: runs.jobs()[0].state == RunState.STOPPED, seconds=60)
+    eventually(lambda: runs.jobs()[0].state == RunState.STOPPED)
     assert "It could not start" in runs.open("vimpo-1").message()
     assert "Traceback" not in runs.open("vimpo-1").message()
     assert len(children) == 1
-    until(lambda: not psutil.pid_exists(children[0].pid))  # collected, no zombie
+    eventually(lambda: not psutil.pid_exists(children[0].pid))  # collected, no zombie

@@ -7,14 +7,14 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from tests.support.waiting import PATIENCE
 from vimpo_core.runs.snapshots import load_snapshot
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service.film import film_solution
-from vimpo_core.service.scoring import ScoringService, score_solution
+from vimpo_core.service.scoring import score_solution
 from vimpo_core.views import credit_view
 
 PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
-PATIENCE = 120
 ARRAYS = ("ids", "logprob", "ref_logprob", "kl", "entropy")
 
 
@@ -96,17 +96,13 @@ def test_a_bad_request_is_refused_as_in_scoring(real_run, prompt, solution, said
         film_solution(real_run, prompt, solution)
 
 
-def test_the_service_gives_the_film_of_this_process(real_run):
-    service = ScoringService()
-    try:
-        film = service.film(real_run, PROMPT, SLIP, timeout=PATIENCE).result(PATIENCE)
-        here = film_solution(real_run, PROMPT, SLIP)
-        for a, b in zip(film.frames, here.frames, strict=True):
-            np.testing.assert_array_equal(a.logprob, b.logprob)
-        with pytest.raises(ValueError, match="the solution is empty"):
-            service.film(real_run, PROMPT, "", timeout=PATIENCE).result(PATIENCE)
-    finally:
-        service.close()
+def test_the_service_gives_the_film_of_this_process(real_run, scoring_process):
+    film = scoring_process.film(real_run, PROMPT, SLIP, timeout=PATIENCE).result(PATIENCE)
+    here = film_solution(real_run, PROMPT, SLIP)
+    for a, b in zip(film.frames, here.frames, strict=True):
+        np.testing.assert_array_equal(a.logprob, b.logprob)
+    with pytest.raises(ValueError, match="the solution is empty"):
+        scoring_process.film(real_run, PROMPT, "", timeout=PATIENCE).result(PATIENCE)
 
 
 # ---- what is drawn

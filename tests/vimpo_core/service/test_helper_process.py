@@ -2,11 +2,11 @@
 
 import os
 import signal
-import time
 
 import pytest
 from pebble import ProcessExpired
 
+from tests.support.waiting import PATIENCE, eventually, never_returns
 from vimpo_core.service.helper_process import HelperProcess
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kill -9 is a Unix word")
@@ -21,28 +21,24 @@ def helper():
 
 def alive(helper):
     """The process that answers a new request."""
-    return helper.schedule(os.getpid, timeout=30).result(60)
+    return helper.schedule(os.getpid, timeout=PATIENCE).result(PATIENCE)
 
 
 def test_a_process_killed_while_idle_is_replaced(helper):
     first = alive(helper)
     os.kill(first, signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while helper._pool.active:  # until the death is noticed
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: not helper._pool.active)  # until the death is noticed
     assert alive(helper) not in (first, os.getpid())
     assert alive(helper) == alive(helper)
 
 
 def test_a_process_killed_at_work_fails_that_request_alone(helper):
-    working = helper.schedule(time.sleep, (60,), timeout=60)
-    while not working.running():
-        time.sleep(0.05)
+    working = helper.schedule(never_returns, timeout=PATIENCE)
+    eventually(working.running)
     (process,) = helper._pool._pool_manager.worker_manager.workers.values()
     os.kill(process.pid, signal.SIGKILL)
     with pytest.raises(ProcessExpired):
-        working.result(60)
+        working.result(PATIENCE)
     assert alive(helper) != process.pid
 
 

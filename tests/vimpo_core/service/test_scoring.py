@@ -11,23 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.waiting import NO_TIME, PATIENCE, never_returns
 from vimpo_core.paths import ROOT
 from vimpo_core.runs.store import RunStore
+from vimpo_core.service import scoring
 from vimpo_core.service.progress import Progress
 from vimpo_core.service.requests import MAX_SOLUTION_CHARACTERS
-from vimpo_core.service.scoring import ScoringService, score_solution, scoring_service
+from vimpo_core.service.scoring import score_solution, scoring_service
 
 PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
-
-PATIENCE = 120
-"""Seconds a request of these tests may take: on a busy machine the child imports torch for many of them."""
-
-
-@pytest.fixture(scope="module")
-def service():
-    service = ScoringService()
-    yield service
-    service.close()
 
 
 def assert_same_trace(a, b):
@@ -39,31 +31,38 @@ def assert_same_trace(a, b):
 
 
 def test_a_request_over_its_time_is_killed_and_the_next_one_gets_the_numbers_of_this_process(
-    service, real_run
+    scoring_process, real_run, monkeypatch
 ):
-    """The first request has to import torch, which takes seconds: half a second is never enough."""
-    with pytest.raises(TimeoutError):
-        service.score(real_run, 4, PROMPT, SLIP, timeout=0.5).result(PATIENCE)
-    (from_child,) = service.score(real_run, 4, PROMPT, SLIP, timeout=PATIENCE).result(PATIENCE)
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring, "_score", never_returns)
+        with pytest.raises(TimeoutError):
+            scoring_process.score(real_run, 4, PROMPT, SLIP, timeout=NO_TIME).result(PATIENCE)
+    (from_child,) = scoring_process.score(real_run, 4, PROMPT, SLIP, timeout=PATIENCE).result(PATIENCE)
     (from_here,) = score_solution(real_run, 4, PROMPT, SLIP)
     assert_same_trace(from_child, from_here)
     assert from_child.kl.any()  # a trained policy, not the reference
 
 
-def test_errors_come_out_of_the_child_as_they_are(service, real_run):
+def test_errors_come_out_of_the_child_as_they_are(scoring_process, real_run):
     with pytest.raises(ValueError, match=r"^the solution is empty: got 0 characters\."):
-        service.score(real_run, 4, PROMPT, "", timeout=PATIENCE).result(PATIENCE)
-    (trace,) = service.score(real_run, 4, PROMPT, SLIP, timeout=PATIENCE).result(PATIENCE)
+        scoring_process.score(real_run, 4, PROMPT, "", timeout=PATIENCE).result(PATIENCE)
+    (trace,) = scoring_process.score(real_run, 4, PROMPT, SLIP, timeout=PATIENCE).result(PATIENCE)
     assert trace.first_wrong == 17
 
 
-def test_a_cancelled_request_leaves_the_service_at_work(service, real_run):
-    service.score(real_run, 0, PROMPT, SLIP, timeout=PATIENCE)
-    waiting = service.score(real_run, 2, PROMPT, SLIP, timeout=PATIENCE)
-    waiting.cancel()
-    with pytest.raises(CancelledError):
-        waiting.result(PATIENCE)
-    assert service.score(real_run, 4, PROMPT, "62.", timeout=PATIENCE).result(PATIENCE)[0].reward == 1.0
+def test_a_cancelled_request_leaves_the_service_at_work(scoring_process, real_run, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring, "_score", never_returns)
+        running, waiting = (
+            scoring_process.score(real_run, step, PROMPT, SLIP, timeout=PATIENCE) for step in (0, 2)
+        )
+    for request in (waiting, running):
+        request.cancel()
+        with pytest.raises(CancelledError):
+            request.result(PATIENCE)
+    assert (
+        scoring_process.score(real_run, 4, PROMPT, "62.", timeout=PATIENCE).result(PATIENCE)[0].reward == 1.0
+    )
 
 
 def test_the_service_is_one_a_process():
@@ -232,18 +231,20 @@ def test_progress_that_is_told_after_its_end_leaves_no_file_behind():
     assert progress.share() == 0 and not Path(progress._path).exists()
 
 
-def test_a_scorecard_in_the_process_is_the_command_line_one_with_progress(service, real_run):
+def test_a_scorecard_in_the_process_is_the_command_line_one_with_progress(scoring_process, real_run):
     from vimpo_core.runs.store import RunStore
     from vimpo_core.service import truth_report
 
     progress = Progress()
-    found = service.scorecard(real_run, 2, "fixed", 4, 4, progress=progress).result(timeout=120)
+    found = scoring_process.scorecard(real_run, 2, "fixed", 4, 4, progress=progress, timeout=PATIENCE).result(
+        PATIENCE
+    )
     with RunStore.open(real_run) as store:
         assert found == truth_report.truth_report(store, 2, "fixed", 4, 4)
     assert progress.share() == 0.0  # its file is gone
 
 
-def test_a_sampled_solution_is_tried_by_its_own_tokens(service, real_run):
+def test_a_sampled_solution_is_tried_by_its_own_tokens(scoring_process, real_run):
     from vimpo_core.runs.store import RunStore
     from vimpo_core.service.scoring import solution_truth
 
@@ -251,6 +252,6 @@ def test_a_sampled_solution_is_tried_by_its_own_tokens(service, real_run):
         trace = store.trace(2, 0, 0)
     ids = tuple(trace.ids.tolist())
     request = (real_run, 2, trace.prompt_text, trace.completion_text, 4)
-    found = service.prefix_values(*request, ids=ids).result(timeout=120)
+    found = scoring_process.prefix_values(*request, ids=ids, timeout=PATIENCE).result(PATIENCE)
     assert found.policy.outcomes.shape == (len(ids) + 1, 4)
     assert (found.policy.outcomes == solution_truth(*request).policy.outcomes).all()
