@@ -39,7 +39,7 @@ def test_play_runs_to_the_last_step_without_a_server_round_trip(page, address):
     page.locator(".film-strip .play").click()
     expect(page).to_have_url(re.compile(r"film=100"))
     expect(page.locator(".film-strip .play")).to_contain_text("Play")
-    assert shown == {"step 90 of 100": before, "step 100 of 100": before}
+    assert shown.items() >= {"step 90 of 100": before, "step 100 of 100": before}.items()
 
 
 def test_arrow_keys_move_over_steps_and_tokens_and_the_credit_view_follows(page, address):

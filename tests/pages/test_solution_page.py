@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from tests.support.browser import visiting
 from tests.support.hostile import HEADER, TEXTS, hostile_trace
+from tests.support.waiting import eventually
 from vimpo_core.formats import export
 from vimpo_core.formats.export import Taken
 from vimpo_core.formats.reproduce import Place
@@ -97,8 +98,10 @@ def test_every_lens_is_there_and_a_link_opens_at_token_and_lens(page, file):
 def test_it_never_scrolls_sideways(page):
     for width in (1440, 800, 390):
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_function(
-            "document.documentElement.clientWidth <= innerWidth && document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        eventually(
+            lambda: page.evaluate(
+                "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+            )
         )
 
 

@@ -126,7 +126,7 @@ def test_the_descent_plays_to_its_own_optimum_without_asking_the_server(
     page.locator(".tree-lab .play").click()
     expect(page).to_have_url(re.compile("at=60"))
     expect(page.locator(".tree-lab .play")).to_contain_text("Play")
-    assert shown == {f"step {step} of 60": before for step in range(36, 61)}
+    assert shown.items() >= {f"step {step} of 60": before for step in range(36, 61)}.items()
     names = {"local": "the local fixed point", "soft": "the soft optimum"}
     said = page.locator(".tree-lab .where").inner_text()
     assert f"0.000 to {names[goes_to]}" in said and f"0.000 to {names[keeps_off]}" not in said
