@@ -9,6 +9,7 @@ import pytest
 
 from app.components import tree_lab, truth_curves
 from app.components.assets import component_script
+from tests.support.waiting import PATIENCE
 from vimpo_core.formats.es_modules import read_asset
 from vimpo_core.paths import ASSETS, ROOT
 from vimpo_core.rules import RULES
@@ -27,7 +28,7 @@ def missing(what):
 def said_by(*command):
     if shutil.which("node") is None:
         missing("there is no node on this machine")
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -52,7 +53,7 @@ def test_lint_finds_what_a_browser_would_only_tell_on_the_page(tmp_path):
     source = 'import { element } from "./elements.js";\nexport const a = (b) => b == undefinedName;\nnode.innerHTML = a;\n'
     done = subprocess.run(
         [ESLINT, "--config", "assets/eslint.config.js", "--stdin", "--stdin-filename", faulty],
-        cwd=ROOT, input=source, capture_output=True, text=True, timeout=120,
+        cwd=ROOT, input=source, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     for rule in ("no-undef", "no-unused-vars", "eqeqeq", "no-restricted-properties"):
         assert rule in done.stdout, done.stdout

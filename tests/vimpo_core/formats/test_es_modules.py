@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from tests.support.waiting import PATIENCE
 from vimpo_core.formats import es_modules
 from vimpo_core.formats.es_modules import join_modules
 
@@ -30,7 +31,7 @@ def run(script):
     if node is None:
         pytest.skip("there is no node on this machine")
     done = subprocess.run(
-        [node, "--input-type=module", "-"], input=script, capture_output=True, text=True, timeout=60
+        [node, "--input-type=module", "-"], input=script, capture_output=True, text=True, timeout=PATIENCE
     )
     assert not done.returncode, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

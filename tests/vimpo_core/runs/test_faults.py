@@ -338,7 +338,7 @@ def test_a_worker_starts_where_python_keeps_the_current_folder_out(tmp_path, mon
 def cut_off(tmp_path):
     """A run whose process died with its newest steps still in the write-ahead log; `last` is the newest of them."""
     script = (
-        "import os, sys; from pathlib import Path; from vimpo_core import worker; from tests.support.fakes import FakeTrainer\n"
+        "import os, sys; from pathlib import Path; from vimpo_core.runs import worker; from tests.support.fakes import FakeTrainer\n"
         "def die(store, record):\n    if record.step == 3: os._exit(9)\n"
         "worker.main(Path(sys.argv[1]), FakeTrainer, die)"
     )

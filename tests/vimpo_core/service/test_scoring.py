@@ -79,7 +79,7 @@ from vimpo_core.service.scoring import ScoringService
 
 if __name__ == "__main__":
     service = ScoringService()
-    service.warm_up().result({PATIENCE})
+    service.warm_up()
     (trace,) = service.score(Path({str(real_run)!r}), 4, {PROMPT!r}, {SLIP!r}, timeout={PATIENCE}).result({PATIENCE})
     service.close()
     heavy = [name for name in ("torch", "transformers", "peft") if name in sys.modules]
