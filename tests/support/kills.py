@@ -2,6 +2,7 @@
 uses it too.
 """
 
+import multiprocessing
 import random
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vimpo_core.config import TrainConfig
+from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.runs.store import RunStore
 from vimpo_core.types import RunState
@@ -21,6 +23,26 @@ class Process(Protocol):
     def poll(self) -> int | None: ...
     def kill(self) -> None: ...
     def wait(self) -> int: ...
+
+
+class RealWorker:
+    """`worker.main` in a process of its own, forked where torch is imported already: kills land in steps, not in imports."""
+
+    def __init__(self, runs_dir: Path):
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["vimpo_core.trainer"])
+        self._process = context.Process(target=worker.main, args=(runs_dir,))
+        self._process.start()
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def wait(self) -> int:
+        self._process.join()
+        return self._process.exitcode
 
 
 @dataclass(frozen=True)
@@ -69,6 +91,29 @@ def kill_and_resume(
     if (code := start_worker(runs_dir).wait()) != 0:
         raise RuntimeError(f"the last worker ended with exit code {code}, see worker.log in {runs_dir}.")
     return Killed(run_ids, lost, landed)
+
+
+def measure(folder: Path, configs: list[TrainConfig], kills: int, longest_life: float, seed: int = 0) -> dict:
+    """kills, landed (those between first and last step), lost_steps, equal (bit for bit) and seconds."""
+    start = time.monotonic()
+    killed, undisturbed = RunsDir(folder / "killed"), RunsDir(folder / "undisturbed")
+    result = kill_and_resume(killed.path, configs, RealWorker, kills, longest_life, seed)
+    undisturbed.submit(configs)
+    worker.main(undisturbed.path)
+    try:
+        for run_id in result.run_ids:
+            assert_same_run(killed.open(run_id), undisturbed.open(run_id))
+        difference = ""
+    except AssertionError as error:
+        difference = str(error)
+    return {
+        "kills": kills,
+        "landed": result.landed,
+        "lost_steps": result.lost_steps,
+        "equal": not difference,
+        "difference": difference,
+        "seconds": time.monotonic() - start,
+    }
 
 
 def _missing(store: RunStore, seen: int | None) -> int:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from benchmarks.kill import measure
+from tests.support.kills import measure
 from tests.support.real import small
 
 
