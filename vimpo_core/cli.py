@@ -2,7 +2,8 @@
 make-demos
 
 Progress goes to stderr, results to stdout; with --json stdout ends with one JSON object. A mistake is one sentence on
-stderr and exit code 2; a run that did not finish is exit code 3. torch is imported by the commands that need it.
+stderr and exit code 2; a run that did not finish is exit code 3. A command imports what it needs when it is carried out:
+`--help` is there at once.
 """
 
 from __future__ import annotations
@@ -18,15 +19,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
-from vimpo_core import files, reports
+from vimpo_core import __version__
 from vimpo_core.config import TrainConfig, advice, setting
-from vimpo_core.formats import export as exporting
-from vimpo_core.formats.export import FORMATS
-from vimpo_core.formats.reproduce import truth_command
-from vimpo_core.measure.scorecard import SETS
 from vimpo_core.paths import (
     BUNDLED_MODEL,
     DEMOS,
@@ -36,12 +32,10 @@ from vimpo_core.paths import (
     default_runs_dir,
     whole_model,
 )
-from vimpo_core.runs import snapshots
-from vimpo_core.runs.folder import ACTIVE, RunsDir, left_alone
-from vimpo_core.runs.forks import OPTIMIZERS, steps_to_replay
-from vimpo_core.runs.run_bin import Deleted
-from vimpo_core.service import truth_report
-from vimpo_core.types import RUN_STATE_ADVICE, RunState
+
+if TYPE_CHECKING:
+    from vimpo_core.runs.folder import RunsDir
+    from vimpo_core.runs.run_bin import Deleted
 
 _LOOK_SECONDS = 0.5
 UNFINISHED = 3
@@ -50,20 +44,22 @@ INTERRUPTED = 130
 """What a shell reports of a program that wrote to nobody, and of one that Ctrl-C ended."""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+def main(arguments: list[str] | None = None, prog: str = "python -m vimpo_core") -> int:
+    """Run one command; returns the exit code. prog: what the reader typed before it."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(
             stream, "reconfigure"
-        ):  # a name that the terminal cannot write must not end the list it stands in
+        ):  # a name that the terminal cannot write does not end the list it stands in
             stream.reconfigure(errors="backslashreplace")
     try:
-        parsed = _parser().parse_args(arguments)
+        parsed = _parser(prog).parse_args(arguments)
         return parsed.run(parsed)
     except BrokenPipeError:  # who read our output has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except (ValueError, OSError) as error:
+        from vimpo_core import files
+
         print(f"error: {files.in_words(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # outside the steps, where the worker turns it into "stop"
@@ -78,173 +74,45 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}. See {self.prog} --help.\n")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m vimpo_core", description="Train, score and inspect token-level credit.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+class _CommandParser(_Parser):
+    """A command's parser: its options are declared once it is the chosen command."""
 
-    def command(name, run, help, json_too=True):
+    declare: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args=None, namespace=None):
+        if self.declare:
+            declare, self.declare = self.declare, None
+            declare(self)
+        return super().parse_known_args(args, namespace)
+
+
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = _Parser(prog=prog, description="Train, score and inspect token-level credit.")
+    parser.add_argument("--version", action="version", version=f"VIMPO Lab {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_CommandParser)
+    for name, (run, options, help) in _COMMANDS.items():
         added = commands.add_parser(name, help=help.replace("%", "%%"), description=help, allow_abbrev=False)
         added.set_defaults(run=run)
-        if json_too:
-            added.add_argument("--json", action="store_true", help="End stdout with one JSON object.")
-        return added
-
-    def with_runs_dir(added):
-        added.add_argument(
-            "--runs-dir", type=_folder, default=default_runs_dir(), help="Folder of runs (default: runs/)."
-        )
-
-    def with_final_problems(added):
-        added.add_argument(
-            "--final-problems",
-            type=_count,
-            default=reports.TEST_PROMPTS,
-            help=f"Test problems it is measured on at the end, 0 for none (default: {reports.TEST_PROMPTS}).",
-        )
-
-    train = command("train", _train, "Train one run and measure it on the test problems.")
-    for f in dataclasses.fields(TrainConfig):
-        _add_setting(train, f)
-    train.add_argument("--name", default="", help="What to call the run.")
-    with_final_problems(train)
-    with_runs_dir(train)
-
-    resume = command("resume", _resume, "Go on with a stopped or interrupted run, bit for bit.")
-    resume.add_argument("run_id", metavar="RUN_ID")
-    with_final_problems(resume)
-    with_runs_dir(resume)
-
-    fork = command("fork", _fork, "Go on from an earlier step of a run with other settings, as a new run.")
-    fork.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
-    fork.add_argument("--step", type=int, required=True, help="Last step that is taken over from the run.")
-    fork.add_argument(
-        "--optimizer",
-        choices=tuple(OPTIMIZERS),
-        default="replay",
-        help=" ".join(f"{name}: {what}." for name, what in OPTIMIZERS.items()) + " Default: replay.",
-    )
-    for f in dataclasses.fields(TrainConfig):
-        _add_setting(fork, f, default=None)
-    fork.add_argument("--name", default="", help="What to call the fork.")
-    with_final_problems(fork)
-    with_runs_dir(fork)
-
-    evaluate = command(
-        "eval", _eval, "Accuracy of a run's snapshot on the test problems, with 95% intervals."
-    )
-    evaluate.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
-    evaluate.add_argument("--step", type=int, help="Snapshot step (default: the newest).")
-    evaluate.add_argument(
-        "--prompts", type=int, default=reports.TEST_PROMPTS, help="Test problems (default: 512)."
-    )
-    evaluate.add_argument("--seed", type=int, default=0, help="Seed of the sampled solutions (default: 0).")
-    with_runs_dir(evaluate)
-
-    score = command("score", _score, "Token-level credit of a solution of your own under a run's snapshot.")
-    score.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
-    score.add_argument("--prompt", required=True, help="The problem, such as 9+2+9+7*6=")
-    score.add_argument("--solution", required=True, help='The solution, such as "9+2+9+42;11+9+42;20+42;62."')
-    score.add_argument("--step", type=int, help="Snapshot step (default: the newest).")
-    score.add_argument("--beta", type=float, help="Reward per nat (default: the run's).")
-    with_runs_dir(score)
-
-    truth = command(
-        "truth", _truth, "How right a snapshot's token credit is: first wrong tokens, and Monte Carlo values."
-    )
-    truth.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
-    truth.add_argument("--step", type=int, help="Snapshot step (default: the newest).")
-    truth.add_argument(
-        "--set",
-        dest="which",
-        choices=tuple(SETS),
-        default="fixed",
-        help=" ".join(f"{name}: {what}" for name, what in SETS.items()),
-    )
-    truth.add_argument("--solutions", type=int, default=64, help="Solutions of each kind (default: 64).")
-    truth.add_argument("--rollouts", type=int, default=64, help="Tries from every prefix (default: 64).")
-    truth.add_argument("--seed", type=int, default=0, help="Seed of solutions and tries (default: 0).")
-    with_runs_dir(truth)
-
-    experiment = command(
-        "experiment", _experiment, "Carry out the experiment that a file declares, and report it."
-    )
-    experiment.add_argument(
-        "file", type=_path, metavar="FILE", help="What to run, such as experiments/quick.toml."
-    )
-    experiment.add_argument(
-        "--out", type=_path, help="Folder of its runs and report (default: FILE without .toml)."
-    )
-    experiment.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, help="Runs at a time (default: the number of cores)."
-    )
-    only = experiment.add_mutually_exclusive_group()
-    only.add_argument("--dry-run", action="store_true", help="Only count the runs and estimate their time.")
-    only.add_argument("--report-only", action="store_true", help="Only write the report of what is done.")
-
-    export = command("export", _export, "A recorded solution as a file: a page of its own, or its numbers.")
-    export.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
-    export.add_argument("--step", type=int, help="Step whose solutions were recorded (default: the newest).")
-    export.add_argument(
-        "--group", type=int, default=0, help="Prompt of the step, counted from 0 (default: 0)."
-    )
-    export.add_argument("--sample", type=int, default=0, help="Solution of it, counted from 0 (default: 0).")
-    export.add_argument(
-        "--format",
-        choices=tuple(FORMATS),
-        default="html",
-        help=" ".join(f"{name}: {f.help}" for name, f in FORMATS.items()),
-    )
-    export.add_argument("--out", type=_path, help="File to write (default: named after the solution, here).")
-    export.add_argument("--beta", type=float, help="Reward per nat (default: the run's).")
-    export.add_argument("--gae-lambda", type=float, help="Reach of a token's credit (default: the run's).")
-    with_runs_dir(export)
-
-    listing = command("runs", _runs, "List the runs of a folder; delete some, undo that for a week.")
-    listing.add_argument(
-        "what",
-        nargs="?",
-        choices=tuple(_ON_RUNS),
-        default="list",
-        help=" ".join(f"{name}: {what}." for name, (_, what) in _ON_RUNS.items()) + " Default: list.",
-    )
-    listing.add_argument("run_ids", nargs="*", metavar="RUN_ID", help="Runs to delete or restore.")
-    with_runs_dir(listing)
-
-    bench = command(
-        "bench",
-        _bench,
-        "Measure: speed and memory against peers as ratios from one process; coverage of the intervals; parity with peers' functions.",
-    )
-    bench.add_argument("what", choices=sorted(p.stem for p in (ROOT / "benchmarks").glob("[a-z]*.py")))
-    bench.add_argument("--repeats", type=int, help="Measured repetitions.")
-
-    reference = command(
-        "make-reference", _make_reference, "Train the bundled reference model again (about 4 minutes)."
-    )
-    reference.add_argument(
-        "--out", type=_path, default=BUNDLED_MODEL, help="Folder to write (default: the bundled one)."
-    )
-    reference.add_argument("--steps", type=int, default=1600, help="Supervised updates (default: 1600).")
-    reference.add_argument("--seed", type=int, default=0, help="Seed (default: 0).")
-    reference.add_argument(
-        "--operands",
-        type=int,
-        default=6,
-        help="Largest number of operands that it learns, 3 to 8 (default: 6).",
-    )
-    reference.add_argument(
-        "--slip-scale", type=float, default=1.0,
-        help="How often its teacher slips, as a multiple of the bundled one's (default: 1; at 2 it is seldom right).",
-    )  # fmt: skip
-
-    demos = command("make-demos", _make_demos, "Train the bundled demo runs again (about 3 minutes).")
-    demos.add_argument("--out", type=_path, default=DEMOS, help="Folder to write (default: the bundled one).")
-    demos.add_argument("--steps", type=int, help="Steps of each run (default: as bundled).")
-    demos.add_argument(
-        "--reports-only", action="store_true",
-        help="Keep the runs as they are and measure only what is kept beside them again: scorecards, and second readings (about 5 minutes).",
-    )  # fmt: skip
+        added.add_argument("--json", action="store_true", help="End stdout with one JSON object.")
+        added.declare = options
     return parser
+
+
+def _add_runs_dir(parser) -> None:
+    parser.add_argument(
+        "--runs-dir", type=_folder, default=default_runs_dir(), help="Folder of runs (default: runs/)."
+    )
+
+
+def _add_final_problems(parser) -> None:
+    from vimpo_core.reports import TEST_PROMPTS
+
+    parser.add_argument(
+        "--final-problems",
+        type=_count,
+        default=TEST_PROMPTS,
+        help=f"Test problems it is measured on at the end, 0 for none (default: {TEST_PROMPTS}).",
+    )
 
 
 def _path(typed: str) -> Path:
@@ -278,13 +146,22 @@ def _add_setting(parser, f, **changes) -> None:
     )
 
 
+def _train_options(parser) -> None:
+    for f in dataclasses.fields(TrainConfig):
+        _add_setting(parser, f)
+    parser.add_argument("--name", default="", help="What to call the run.")
+    _add_final_problems(parser)
+    _add_runs_dir(parser)
+
+
 def _train(arguments) -> int:
-    config = TrainConfig(**{f.name: getattr(arguments, f.name) for f in dataclasses.fields(TrainConfig)})
+    from vimpo_core.runs.folder import RunsDir
     from vimpo_core.tasks.registry import task_of
 
+    config = TrainConfig(**{f.name: getattr(arguments, f.name) for f in dataclasses.fields(TrainConfig)})
     for remark in advice(config, task_of(config).typical_length):
         print(f"{remark.level}: {remark.text}", file=sys.stderr)
-    from vimpo_core.lm import model_trial
+    from vimpo_core.lm import model_trial  # not before the remarks, for its torch
 
     config = dataclasses.replace(config, model=whole_model(config.model))
     if config.model != "bundled" or config.device != "cpu":  # before anything is written
@@ -295,12 +172,41 @@ def _train(arguments) -> int:
     return _work_on(runs, job_id, arguments)
 
 
+def _resume_options(parser) -> None:
+    parser.add_argument("run_id", metavar="RUN_ID")
+    _add_final_problems(parser)
+    _add_runs_dir(parser)
+
+
 def _resume(arguments) -> int:
+    from vimpo_core.runs.folder import RunsDir
+
     runs = RunsDir(arguments.runs_dir)
     return _work_on(runs, runs.resume([arguments.run_id]), arguments)
 
 
+def _fork_options(parser) -> None:
+    from vimpo_core.runs.forks import OPTIMIZERS
+
+    parser.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
+    parser.add_argument("--step", type=int, required=True, help="Last step that is taken over from the run.")
+    parser.add_argument(
+        "--optimizer",
+        choices=tuple(OPTIMIZERS),
+        default="replay",
+        help=" ".join(f"{name}: {what}." for name, what in OPTIMIZERS.items()) + " Default: replay.",
+    )
+    for f in dataclasses.fields(TrainConfig):
+        _add_setting(parser, f, default=None)
+    parser.add_argument("--name", default="", help="What to call the fork.")
+    _add_final_problems(parser)
+    _add_runs_dir(parser)
+
+
 def _fork(arguments) -> int:
+    from vimpo_core import reports
+    from vimpo_core.runs.folder import RunsDir
+
     runs, parent = RunsDir(arguments.runs_dir), reports.find_run(arguments.runs_dir, arguments.run_id)
     changes = {
         f.name: getattr(arguments, f.name)
@@ -317,6 +223,9 @@ def _fork(arguments) -> int:
 
 def _work_on(runs: RunsDir, job_id: str, arguments) -> int:
     """Train a job here, or, when another worker is busy in this folder, wait for its turn; then report."""
+    from tqdm import tqdm
+
+    from vimpo_core import reports
     from vimpo_core.runs import worker
 
     (run_id,) = next(job.run_ids for job in runs.jobs() if job.job_id == job_id)
@@ -345,6 +254,9 @@ def _show_share(bar, done: int, total: int) -> None:
 
 def _follow(runs: RunsDir, store, bar, train: Callable[[], bool]) -> None:
     """Wait for the worker that is at work; train here once it has died."""
+    from vimpo_core.runs.folder import ACTIVE
+    from vimpo_core.types import RunState
+
     print(f"another run is training in this folder; {store.run_id} waits for its turn.", file=sys.stderr)
     while (state := store.state()) in ACTIVE:
         bar.update(_reached(store) - bar.n)
@@ -355,12 +267,16 @@ def _follow(runs: RunsDir, store, bar, train: Callable[[], bool]) -> None:
 
 def _reached(store) -> int:
     """The step that a run is at; of a fork that makes its parent's steps again, the last of those."""
+    from vimpo_core.runs.forks import steps_to_replay
+
     seen = store.overview()
     made = seen.replayed and seen.replayed[0]
     return max(0, (seen.last_step or 0) - steps_to_replay(seen.header, seen.last_step, made))
 
 
 def _exit_code(store) -> int:
+    from vimpo_core.types import RUN_STATE_ADVICE, RunState
+
     state = store.state()
     if state == RunState.FINISHED:
         return 0
@@ -368,13 +284,40 @@ def _exit_code(store) -> int:
     return UNFINISHED
 
 
+def _eval_options(parser) -> None:
+    from vimpo_core import reports
+
+    parser.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
+    parser.add_argument("--step", type=int, help="Snapshot step (default: the newest).")
+    parser.add_argument(
+        "--prompts", type=int, default=reports.TEST_PROMPTS, help="Test problems (default: 512)."
+    )
+    parser.add_argument("--seed", type=int, default=0, help="Seed of the sampled solutions (default: 0).")
+    _add_runs_dir(parser)
+
+
 def _eval(arguments) -> int:
+    from vimpo_core import reports
+
     store = reports.find_run(arguments.runs_dir, arguments.run_id)
     _print(reports.evaluate_run(store, arguments.step, arguments.prompts, arguments.seed), arguments.json)
     return 0
 
 
+def _score_options(parser) -> None:
+    parser.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
+    parser.add_argument("--prompt", required=True, help="The problem, such as 9+2+9+7*6=")
+    parser.add_argument(
+        "--solution", required=True, help='The solution, such as "9+2+9+42;11+9+42;20+42;62."'
+    )
+    parser.add_argument("--step", type=int, help="Snapshot step (default: the newest).")
+    parser.add_argument("--beta", type=float, help="Reward per nat (default: the run's).")
+    _add_runs_dir(parser)
+
+
 def _score(arguments) -> int:
+    from vimpo_core import reports
+    from vimpo_core.runs import snapshots
     from vimpo_core.service.scoring import score_solution
 
     store = reports.find_run(arguments.runs_dir, arguments.run_id)
@@ -397,7 +340,31 @@ def _score(arguments) -> int:
     return 0
 
 
+def _truth_options(parser) -> None:
+    from vimpo_core.measure.scorecard import SETS
+
+    parser.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
+    parser.add_argument("--step", type=int, help="Snapshot step (default: the newest).")
+    parser.add_argument(
+        "--set",
+        dest="which",
+        choices=tuple(SETS),
+        default="fixed",
+        help=" ".join(f"{name}: {what}" for name, what in SETS.items()),
+    )
+    parser.add_argument("--solutions", type=int, default=64, help="Solutions of each kind (default: 64).")
+    parser.add_argument("--rollouts", type=int, default=64, help="Tries from every prefix (default: 64).")
+    parser.add_argument("--seed", type=int, default=0, help="Seed of solutions and tries (default: 0).")
+    _add_runs_dir(parser)
+
+
 def _truth(arguments) -> int:
+    from tqdm import tqdm
+
+    from vimpo_core import reports
+    from vimpo_core.formats.reproduce import truth_command
+    from vimpo_core.service import truth_report
+
     store = reports.find_run(arguments.runs_dir, arguments.run_id)
     options = {name: getattr(arguments, name) for name in ("which", "solutions", "rollouts", "seed")}
     with tqdm(desc="rollouts", file=sys.stderr, delay=0.1) as bar:
@@ -436,6 +403,21 @@ def _concentration(found: dict) -> str:
     return f"{found['gini']:>13.2f}{found['effective_tokens']:>19.1f}"
 
 
+def _experiment_options(parser) -> None:
+    parser.add_argument(
+        "file", type=_path, metavar="FILE", help="What to run, such as experiments/quick.toml."
+    )
+    parser.add_argument(
+        "--out", type=_path, help="Folder of its runs and report (default: FILE without .toml)."
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="Runs at a time (default: the number of cores)."
+    )
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--dry-run", action="store_true", help="Only count the runs and estimate their time.")
+    only.add_argument("--report-only", action="store_true", help="Only write the report of what is done.")
+
+
 def _experiment(arguments) -> int:
     from vimpo_core.experiment import command
 
@@ -451,7 +433,31 @@ def _experiment(arguments) -> int:
     return UNFINISHED if failed else 0
 
 
+def _export_options(parser) -> None:
+    from vimpo_core.formats.export import FORMATS
+
+    parser.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
+    parser.add_argument("--step", type=int, help="Step whose solutions were recorded (default: the newest).")
+    parser.add_argument(
+        "--group", type=int, default=0, help="Prompt of the step, counted from 0 (default: 0)."
+    )
+    parser.add_argument("--sample", type=int, default=0, help="Solution of it, counted from 0 (default: 0).")
+    parser.add_argument(
+        "--format",
+        choices=tuple(FORMATS),
+        default="html",
+        help=" ".join(f"{name}: {f.help}" for name, f in FORMATS.items()),
+    )
+    parser.add_argument("--out", type=_path, help="File to write (default: named after the solution, here).")
+    parser.add_argument("--beta", type=float, help="Reward per nat (default: the run's).")
+    parser.add_argument("--gae-lambda", type=float, help="Reach of a token's credit (default: the run's).")
+    _add_runs_dir(parser)
+
+
 def _export(arguments) -> int:
+    from vimpo_core import reports
+    from vimpo_core.formats import export as exporting
+
     store = reports.find_run(arguments.runs_dir, arguments.run_id)
     asked = {"beta": arguments.beta, "gae_lambda": arguments.gae_lambda}
     recorded = store.trace_steps()
@@ -468,7 +474,21 @@ def _export(arguments) -> int:
     return 0
 
 
+def _runs_options(parser) -> None:
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=tuple(_ON_RUNS),
+        default="list",
+        help=" ".join(f"{name}: {what}." for name, (_, what) in _ON_RUNS.items()) + " Default: list.",
+    )
+    parser.add_argument("run_ids", nargs="*", metavar="RUN_ID", help="Runs to delete or restore.")
+    _add_runs_dir(parser)
+
+
 def _runs(arguments) -> int:
+    from vimpo_core.runs.folder import RunsDir
+
     act, _ = _ON_RUNS[arguments.what]
     if bool(arguments.run_ids) != (act in (_delete, _restore)):
         needs = "takes no run" if arguments.run_ids else "needs at least one run, got none"
@@ -477,6 +497,9 @@ def _runs(arguments) -> int:
 
 
 def _list(runs: RunsDir, arguments) -> int:
+    from vimpo_core import reports
+    from vimpo_core.runs.folder import left_alone
+
     lines = [reports.run_line(run) for run in runs.list()]
     if arguments.json:
         _print({"runs": lines, "other_folders": runs.others()}, True)
@@ -545,7 +568,12 @@ _ON_RUNS = {
     "bin": (_bin, "what was deleted in the last week"),
     "empty": (_empty, "remove for good what is in the bin"),
 }
-"""What `folder` does -> how, and in words."""
+"""What `runs` does -> how, and in words."""
+
+
+def _bench_options(parser) -> None:
+    parser.add_argument("what", choices=sorted(p.stem for p in (ROOT / "benchmarks").glob("[a-z]*.py")))
+    parser.add_argument("--repeats", type=int, help="Measured repetitions.")
 
 
 def _bench(arguments) -> int:
@@ -559,11 +587,31 @@ def _bench(arguments) -> int:
     ).returncode
 
 
+def _make_reference_options(parser) -> None:
+    parser.add_argument(
+        "--out", type=_path, default=BUNDLED_MODEL, help="Folder to write (default: the bundled one)."
+    )
+    parser.add_argument("--steps", type=int, default=1600, help="Supervised updates (default: 1600).")
+    parser.add_argument("--seed", type=int, default=0, help="Seed (default: 0).")
+    parser.add_argument(
+        "--operands",
+        type=int,
+        default=6,
+        help="Largest number of operands that it learns, 3 to 8 (default: 6).",
+    )
+    parser.add_argument(
+        "--slip-scale", type=float, default=1.0,
+        help="How often its teacher slips, as a multiple of the bundled one's (default: 1; at 2 it is seldom right).",
+    )  # fmt: skip
+
+
 def _make_reference(arguments) -> int:
+    from tqdm import tqdm
+
     from vimpo_core.lm import models
     from vimpo_core.make.reference import make_reference
 
-    usual = _parser().parse_args(["make-reference"])
+    usual = _parser("").parse_args(["make-reference"])
     asked = ("steps", "seed", "operands", "slip_scale")
     changed = next((name for name in asked if getattr(arguments, name) != getattr(usual, name)), None)
     if changed and arguments.out.resolve() == BUNDLED_MODEL.resolve():
@@ -586,7 +634,20 @@ def _make_reference(arguments) -> int:
     return 0
 
 
+def _make_demos_options(parser) -> None:
+    parser.add_argument(
+        "--out", type=_path, default=DEMOS, help="Folder to write (default: the bundled one)."
+    )
+    parser.add_argument("--steps", type=int, help="Steps of each run (default: as bundled).")
+    parser.add_argument(
+        "--reports-only", action="store_true",
+        help="Keep the runs as they are and measure only what is kept beside them again: scorecards, and second readings (about 5 minutes).",
+    )  # fmt: skip
+
+
 def _make_demos(arguments) -> int:
+    from tqdm import tqdm
+
     from vimpo_core.make.demos import keep_reports, keep_second_readings, make_demos
 
     def with_bar(what: str, make):
@@ -613,3 +674,37 @@ def _print(report: dict, as_json: bool) -> None:
         return
     for name, value in report.items():
         print(f"{name:<18} {value:.4g}" if isinstance(value, float) else f"{name:<18} {value}")
+
+
+_COMMANDS = {
+    "train": (_train, _train_options, "Train one run and measure it on the test problems."),
+    "resume": (_resume, _resume_options, "Go on with a stopped or interrupted run, bit for bit."),
+    "fork": (_fork, _fork_options, "Go on from an earlier step of a run with other settings, as a new run."),
+    "eval": (_eval, _eval_options, "Accuracy of a run's snapshot on the test problems, with 95% intervals."),
+    "score": (_score, _score_options, "Token-level credit of a solution of your own under a run's snapshot."),
+    "truth": (
+        _truth,
+        _truth_options,
+        "How right a snapshot's token credit is: first wrong tokens, and Monte Carlo values.",
+    ),
+    "experiment": (
+        _experiment,
+        _experiment_options,
+        "Carry out the experiment that a file declares, and report it.",
+    ),
+    "export": (_export, _export_options, "A recorded solution as a file: a page of its own, or its numbers."),
+    "runs": (_runs, _runs_options, "List the runs of a folder; delete some, undo that for a week."),
+    "bench": (
+        _bench,
+        _bench_options,
+        "Measure: speed and memory against peers as ratios from one process; coverage of the intervals; parity with peers' functions.",
+    ),
+    "make-reference": (
+        _make_reference,
+        _make_reference_options,
+        "Train the bundled reference model again (about 4 minutes).",
+    ),
+    "make-demos": (_make_demos, _make_demos_options, "Train the bundled demo runs again (about 3 minutes)."),
+}
+"""Command -> how it is carried out, what declares its options, and what it does. Only the chosen one's options are declared,
+so the list of commands loads nothing for the others."""

@@ -105,6 +105,24 @@ def test_the_app_loads_no_torch():
     assert heavy_loads(modules, ROOT, heavy=("torch", "transformers", "peft")) == []
 
 
+def test_the_help_of_the_command_line_loads_nothing_heavy():
+    program = """
+import runpy, sys
+sys.argv = ["vimpo_core", "--help"]
+try:
+    runpy.run_module("vimpo_core", run_name="__main__", alter_sys=True)
+except SystemExit as ended:
+    assert ended.code == 0
+heavy = {"torch", "transformers", "peft", "streamlit", "plotly", "pandas", "numpy", "tqdm"}
+print(sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert "make-demos" in done.stdout
+    assert done.stderr == "[]\n"
+
+
 def test_imports_point_one_way():
     assert forbidden_imports(ROOT) == []
 
