@@ -18,6 +18,7 @@ import streamlit as st
 
 from app.course import progress
 from app.course.progress import Answer
+from vimpo_core import __version__
 from vimpo_core.files import text_of
 
 FORMAT, VERSION = "vimpo-lab-hand-in", 1
@@ -25,6 +26,7 @@ MOST_FILES = 200
 MOST_BYTES = 10_000
 _DEEPEST = 3
 _ID = re.compile(r"[0-9a-f]{16}")
+_LAB = re.compile(r"[0-9][0-9a-z.]{0,20}")
 _NOT_OURS = "is not a hand-in of this course"
 
 
@@ -64,8 +66,13 @@ def written(answers: dict[str, dict[str, Answer]], there) -> bytes:
     }
     # A number drawn for this file alone: two students with the same answers are two, one file uploaded twice is one.
     content = {
-        "format": FORMAT, "version": VERSION, "course": fingerprint(there), "id": secrets.token_hex(8), "answers": given,
-    }  # fmt: skip
+        "format": FORMAT,
+        "version": VERSION,
+        "lab": __version__,
+        "course": fingerprint(there),
+        "id": secrets.token_hex(8),
+        "answers": given,
+    }
     return json.dumps(content, indent=1).encode()
 
 
@@ -132,7 +139,10 @@ def _answers(content: bytes, there) -> dict[tuple[str, str], str]:
         for chapter, of in _pairs(read.get("answers"))
         for question, choice in _pairs(of)
     }
-    is_ours = set(read) == {"format", "version", "course", "id", "answers"} and _ID.fullmatch(str(read["id"]))
+    # Hand-ins of before do not say which lab wrote them.
+    is_ours = set(read) - {"lab"} == {"format", "version", "course", "id", "answers"} and (
+        _ID.fullmatch(str(read["id"])) and _LAB.fullmatch(str(read.get("lab", "0")))
+    )
     if not is_ours or any(
         not isinstance(choice, str) or choice not in offered.get(place, ()) for place, choice in given.items()
     ):

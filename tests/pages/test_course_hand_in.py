@@ -8,6 +8,7 @@ import pytest
 from app.course import chapters, hand_in
 from app.course.progress import Answer
 from tests.pages.opening import open_page, words
+from vimpo_core import __version__
 
 THERE = chapters.chapters()
 ANSWERS = {"blame": {"blame": Answer("before", (0, 1, 3))}, "pair": {"zero": Answer("zero")}}
@@ -42,7 +43,14 @@ def test_what_was_written_is_counted_and_holds_no_details():
     assert found.files == 2 and not found.problems
     assert found.answers[("pair", "zero")] == {"zero": 1, "flat": 1}
     assert found.answers[("blame", "blame")] == {"before": 1}
-    assert set(json.loads(written)) == {"format", "version", "course", "id", "answers"}
+    assert set(json.loads(written)) == {"format", "version", "lab", "course", "id", "answers"}
+    assert json.loads(written)["lab"] == __version__
+
+
+def test_a_hand_in_of_before_which_does_not_say_its_lab_is_counted():
+    of_before = json.loads(hand_in.written(ANSWERS, THERE))
+    del of_before["lab"]
+    assert count(json.dumps(of_before).encode()).files == 1
 
 
 def test_two_students_with_the_same_answers_count_twice_and_one_file_twice_counts_once():
@@ -77,6 +85,8 @@ HOSTILE = {
     "another course": ours(course="00000000"),
     "an id that is text": ours(id="<b>x</b>"),
     "an id that is long": ours(id="0" * 5_000),
+    "a lab that is text": ours(lab="<b>x</b>"),
+    "a lab that is a list": ours(lab=["0.2.0"]),
 }
 
 

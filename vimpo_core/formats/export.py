@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vimpo_core import __version__
 from vimpo_core.files import write_whole
 from vimpo_core.formats import html_page, reproduce, trace_files
 from vimpo_core.formats.reproduce import Place
@@ -57,7 +58,7 @@ def header_of(store: RunStore, step: int) -> dict:
         adapter = hashlib.sha256(store.snapshot(step)).hexdigest()
     except ValueError:
         adapter = None
-    more = {"config": store.config().to_dict(), "writer": {"name": "VIMPO Lab"}}
+    more = {"config": store.config().to_dict(), "writer": {"name": "VIMPO Lab", "version": __version__}}
     return header | {"model": header["model"] | {"adapter_sha256": adapter}} | more
 
 
