@@ -365,7 +365,7 @@ def balance(config: TrainConfig, mean_length: float) -> float:
 
 
 def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
-    """Remarks on settings that are known to fail (DESIGN.md section 2). `mean_length`: tokens a solution, > 0."""
+    """Remarks on settings that are known to fail. `mean_length`: tokens a solution, > 0."""
     remarks = []
     if config.learning_rate > HIGHEST_TRIED_RATE:
         remarks.append(

@@ -6,7 +6,7 @@ pi proportional to pi_ref exp(Q/beta) the identity
     beta log(pi/pi_ref)(a|s) - beta KL(pi, pi_ref)(s) = r + V(s') - V(s)
 
 holds for the plain values of pi itself, so summing the left side along a solution gives V up to one anchor.
-Symbols, units and the two anchors are those of DESIGN.md section 2 (README, "Symbols").
+Symbols, units and the two anchors are those of README.md, "Symbols".
 
 Every function takes NumPy arrays or torch tensors and returns the same kind and precision (Array API). kappa and the
 reference are constants to the optimizer: gradients flow through `logprobs` alone. Rows are padded at the right;

@@ -1,7 +1,7 @@
 """What each number of a training step means, and what to make of its current value.
 
 A registry of words, not of computations: the trainer measures, this module explains. `remark` answers as a colleague
-would who looks over your shoulder; the facts behind it are those of DESIGN.md section 2 ("Facts the product must teach").
+would who looks over your shoulder.
 """
 
 from __future__ import annotations

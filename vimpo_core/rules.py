@@ -11,7 +11,7 @@ A rule answers "which number does this token's log-probability get pushed by?". 
                 the scores the rule reads beside log-probabilities and KL: "entropy", "collision"
 
 `objective` trains with these lines (torch), the pages read them (NumPy), and `weights` says what the loss's gradient in
-each token's log-probability is at the policy that sampled it. Symbols as in DESIGN.md section 2.
+each token's log-probability is at the policy that sampled it. Symbols as in README.md, "Symbols".
 """
 
 from __future__ import annotations

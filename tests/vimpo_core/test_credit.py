@@ -81,7 +81,7 @@ def test_at_the_soft_optimum_rho_alone_is_the_soft_advantage_and_a_kl_term_break
     advantages = tabular.along_paths(tree, [q - v[:, None] for v, q in zip(values, q_values, strict=True)])
     rho, kappa, td_terms, _ = tree_terms(tree, policy, reference, beta)
     close(rho, advantages)
-    # DESIGN.md section 2: adding + beta KL to the soft identity is wrong by 0.08 to 0.46 on such a tree.
+    # Adding + beta KL to the soft identity is wrong by 0.08 to 0.46 on such a tree.
     assert 0.08 < np.abs(rho - (advantages + kappa)).max() < 0.5
     close(td_terms, advantages - kappa)  # so VIMPO's delta is not the soft advantage
 

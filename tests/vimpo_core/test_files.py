@@ -68,10 +68,10 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path, full_di
 
 
 def test_a_link_is_written_through_and_a_pipe_written_to(tmp_path):
-    (tmp_path / "real.md").write_text(OLD)
-    (tmp_path / "link.md").symlink_to(tmp_path / "real.md")
-    files.write_whole(tmp_path / "link.md", "new")
-    assert (tmp_path / "link.md").is_symlink() and (tmp_path / "real.md").read_text() == "new"
+    (tmp_path / "real.txt").write_text(OLD)
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
+    files.write_whole(tmp_path / "link.txt", "new")
+    assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "real.txt").read_text() == "new"
     script = "from pathlib import Path; from vimpo_core.files import write_whole; write_whole(Path('/dev/stdout'), 'x')"
     if os.path.exists("/dev/stdout"):
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, cwd=ROOT)

@@ -31,7 +31,7 @@ DERIVED = ("rho", "kappa", "td_terms", "values", "values_from_end", "advantages"
 
 
 def to_json(trace: CreditTrace, header: dict) -> str:
-    """{"header": ..., "records": [one record]}: DESIGN.md section 6. ASCII, so that half a surrogate pair survives."""
+    """{"header": ..., "records": [one record]}. ASCII, so that half a surrogate pair survives."""
     fields = ",\n".join(f"  {json.dumps(k)}: {_dumps(v)}" for k, v in record(trace).items())
     return f'{{"header": {_dumps(header)},\n"records": [{{\n{fields}\n}}]}}\n'
 

@@ -4,7 +4,7 @@ A step is an equation `before = after` in the symbols of `formulas`. sympy prove
 simplifying to exactly 0, and a tree that is enumerated gives both sides in float64. A break drops or flips one term; it says
 what it then is off by, and both checks fail.
 
-The derivation forks after the third step, at the question whose Q stands in pi ~ pi_ref exp(Q / beta) (DESIGN.md section 2):
+The derivation forks after the third step, at the question whose Q stands in pi ~ pi_ref exp(Q / beta):
 
     local   the plain values of pi itself: the identity has + beta KL; VIMPO's
     soft    values that count the KL later tokens cost: the identity has no KL term

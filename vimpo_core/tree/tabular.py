@@ -6,7 +6,7 @@ ordered as numbers written in base `vocab`, so that the children of prefix s are
 A policy is such a list of log-probabilities, [vocab^d, vocab]. Many policies at once (the steps of a descent) are one list
 whose arrays have a leading axis; functions that say "each depth" or a shape then put that axis in front of it.
 
-Two optima live here and must be kept apart (DESIGN.md section 2):
+Two optima live here and must be kept apart:
 
     local fixed point   pi(a|s) ~ pi_ref(a|s) exp(Q^pi(s,a) / beta)        plain values of pi itself
                         beta log(pi/pi_ref) = Q^pi - V^pi + beta KL(s)     VIMPO's identity

@@ -161,7 +161,7 @@ def test_a_character_belongs_to_the_token_that_holds_it(text, character, token):
 
 
 def test_the_first_wrong_token_holds_the_first_wrong_character(policy):
-    """Character 17 of DESIGN.md's example, wherever the merges happen to cut."""
+    """Character 17 of the example, wherever the merges happen to cut."""
     trace = typed_trace(policy, SLIP)
     before = "".join(trace.text[: trace.first_wrong])
     assert len(before) <= 17 < len(before) + len(trace.text[trace.first_wrong])

@@ -117,7 +117,7 @@ def test_a_break_is_off_by_exactly_what_it_says(key, broken, tree_and_reference)
 
 
 def test_the_kl_in_the_soft_identity_is_wrong_by_the_margin_that_design_names():
-    # DESIGN.md section 2: 0.08 to 0.46 on a tree of 3 tokens and depth 4.
+    # 0.08 to 0.46 on a tree of 3 tokens and depth 4.
     tree = tabular.random_tree(3, 4, np.random.default_rng(0))
     reference = tabular.random_policy(tree, np.random.default_rng(1))
     for beta in BETAS:

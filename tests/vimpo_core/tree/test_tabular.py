@@ -144,7 +144,7 @@ def test_each_identity_closes_at_its_own_optimum_and_not_at_the_other(tree, refe
 
     close(worst(local, *tabular.plain_values(tree, local), kl_sign=1), 0)
     close(worst(soft, soft_values, soft_q, kl_sign=0), 0)
-    # The wrong ones. 0.08 to 0.46 is the margin DESIGN.md names for a KL term in the soft identity.
+    # The wrong ones. 0.08 to 0.46 is the margin of a KL term in the soft identity.
     assert 0.08 < worst(soft, soft_values, soft_q, kl_sign=1) < 0.5
     assert worst(local, *tabular.plain_values(tree, local), kl_sign=0) > 0.08
     assert worst(soft, *tabular.plain_values(tree, soft), kl_sign=1) > 0.02
@@ -197,7 +197,7 @@ def test_plain_gradient_descent_goes_to_the_same_place_only_slower(tree, referen
     for _ in range(1500):
         gradient = tabular.value_loss_gradient(tree, policy, reference, beta)
         policy = [tabular.log_softmax(p - g) for p, g in zip(policy, gradient, strict=True)]
-    # 0.003 is what DESIGN.md names; at beta 1 the soft optimum is about 0.01 away.
+    # At beta 1 the soft optimum is about 0.01 away.
     assert tabular.path_total_variation(policy, tabular.local_fixed_point(tree, reference, beta)) <= 0.003
     assert tabular.path_total_variation(policy, tabular.soft_optimum(tree, reference, beta)[0]) > 0.005
 
