@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vimpo_core import __version__
-from vimpo_core.config import TrainConfig, advice, setting
 from vimpo_core.paths import (
     BUNDLED_MODEL,
     DEMOS,
@@ -134,6 +133,8 @@ def _folder(typed: str) -> Path:
 
 def _add_setting(parser, f, **changes) -> None:
     """The option of a setting; with default=None it says the run's own value is kept."""
+    from vimpo_core.config import setting
+
     known = setting(f.name) | changes
     default = "as in the run" if known["default"] is None else known["default"]
     limits = "" if known["low"] is None else f" {known['low']:g} to {known['high']:g}."
@@ -147,6 +148,8 @@ def _add_setting(parser, f, **changes) -> None:
 
 
 def _train_options(parser) -> None:
+    from vimpo_core.config import TrainConfig
+
     for f in dataclasses.fields(TrainConfig):
         _add_setting(parser, f)
     parser.add_argument("--name", default="", help="What to call the run.")
@@ -155,6 +158,7 @@ def _train_options(parser) -> None:
 
 
 def _train(arguments) -> int:
+    from vimpo_core.config import TrainConfig, advice
     from vimpo_core.runs.folder import RunsDir
     from vimpo_core.tasks.registry import task_of
 
@@ -186,6 +190,7 @@ def _resume(arguments) -> int:
 
 
 def _fork_options(parser) -> None:
+    from vimpo_core.config import TrainConfig
     from vimpo_core.runs.forks import OPTIMIZERS
 
     parser.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
@@ -205,6 +210,7 @@ def _fork_options(parser) -> None:
 
 def _fork(arguments) -> int:
     from vimpo_core import reports
+    from vimpo_core.config import TrainConfig
     from vimpo_core.runs.folder import RunsDir
 
     runs, parent = RunsDir(arguments.runs_dir), reports.find_run(arguments.runs_dir, arguments.run_id)
