@@ -2,14 +2,28 @@
 marked `browser`.
 """
 
+import functools
 import os
+from unittest import mock
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 
 from app import cache, live, waiting
 from tests.support.browser import CHROMIUM, browsing, serving, visiting
 from vimpo_core.runs.folder import RunsDir
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_look_at_what_is_installed():
+    """Each AppTest would read the metadata of every installed package in search of components, most of what it costs."""
+    with mock.patch.object(
+        manifest_scanner,
+        "scan_component_manifests",
+        functools.cache(manifest_scanner.scan_component_manifests),
+    ):
+        yield
 
 
 @pytest.fixture(autouse=True)
