@@ -22,12 +22,14 @@ ALGORITHM_NAMES = {key: rule.name for key, rule in RULES.items()}
 class Chart:
     """One tile. `domain` fixes the y axis, `least_span` keeps rounding noise from filling it.
 
-    The second metric of a tile is drawn with hollow points, and `short` names both.
+    The second metric of a tile is drawn thinner, with hollow points, and `short` names both. beside: a second metric that is
+    drawn only where a run has it and it differs from the first.
     """
 
     title: str
     metrics: tuple[str, ...]
     short: tuple[str, ...] = ()
+    beside: str = ""
     unit: str = ""
     domain: tuple[float, float] | None = None
     from_zero: bool = True
@@ -36,16 +38,16 @@ class Chart:
 
 CHARTS = (
     Chart("Accuracy", ("sampled_accuracy", "greedy_accuracy"), short=("sampled", "greedy"), domain=(0, 1)),
-    Chart("Mean reward", ("reward_mean",), domain=(0, 1)),
+    Chart("Mean reward", ("reward_mean",), ("sampled", "kept"), "reward_mean_kept", domain=(0, 1)),
     Chart("KL", ("kl_mean",), unit="nats", least_span=0.01),
     Chart("Value loss", ("value_loss",), least_span=0.01),
     Chart("Residual", ("residual_ratio",), unit="/ target", least_span=1.0),
     Chart("Entropy", ("entropy_mean",), unit="nats", least_span=0.1),
-    Chart("Dead groups", ("dead_group_share",), domain=(0, 1)),
+    Chart("Dead groups", ("dead_group_share",), ("sampled", "kept"), "dead_group_share_kept", domain=(0, 1)),
     Chart("Length", ("length_mean",), unit="tokens", from_zero=False, least_span=4.0),
     Chart("Actor loss", ("actor_loss",), from_zero=False, least_span=0.01),
-    Chart("Clip fraction", ("clip_fraction",), least_span=0.1),
-    Chart("Gradient", ("grad_norm",), least_span=0.1),
+    Chart("Clip fraction", ("clip_fraction",), ("mean", "last"), "clip_fraction_last", least_span=0.1),
+    Chart("Gradient", ("grad_norm",), ("mean", "last"), "grad_norm_last", least_span=0.1),
     Chart("Speed", ("tokens_per_second",), unit="tokens/s", least_span=100.0),
 )
 SPARSE = ("sampled_accuracy", "greedy_accuracy")
@@ -60,14 +62,15 @@ def run_payload(run_id: str, config: TrainConfig, rows: Sequence[Row]) -> dict[s
     Args:
         rows: the run's metrics, ascending (`RunStore.metrics`).
     """
+    names = [name for chart in CHARTS for name in _drawn(chart, rows)]
     return {
         "id": run_id,
         "name": ALGORITHM_NAMES[config.algorithm],
         "style": config.algorithm,
         **style_of(config.algorithm),
         "last_step": rows[-1]["step"] if rows else None,
-        "series": {name: _points(rows, name) for chart in CHARTS for name in chart.metrics},
-        "notes": {name: _note(name, config, rows) for chart in CHARTS for name in chart.metrics},
+        "series": {name: _points(rows, name) for name in names},
+        "notes": {name: _note(name, config, rows) for name in names},
     }
 
 
@@ -86,9 +89,15 @@ def live_curves(runs: Sequence[dict[str, Any]], x_max: int, key: str) -> None:
         "version": f"{newest} {x_max}",
         "x_max": x_max,
         "runs": list(runs),
-        "charts": [_chart(chart) for chart in CHARTS],
+        "charts": [_chart(chart, runs) for chart in CHARTS],
     }
     _mount(key=key, data=as_data(data), height="content")
+
+
+def _drawn(chart: Chart, rows: Sequence[Row]) -> tuple[str, ...]:
+    """The metrics that a tile shows of one run."""
+    differs = any(chart.beside in row and row[chart.beside] != row.get(chart.metrics[0]) for row in rows)
+    return (*chart.metrics, chart.beside) if differs else chart.metrics
 
 
 def _points(rows, name) -> dict[str, list]:
@@ -104,8 +113,10 @@ def _note(name, config, rows) -> dict[str, str]:
     return {"value": METRICS[name].text(value), "remark": METRICS[name].remark(value, config, history)}
 
 
-def _chart(chart: Chart) -> dict[str, Any]:
-    shorts = chart.short or ("",) * len(chart.metrics)
+def _chart(chart: Chart, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    has_beside = any(chart.beside in run["series"] for run in runs)
+    names = (*chart.metrics, chart.beside) if has_beside else chart.metrics
+    shorts = chart.short if len(names) > 1 else ("",)
     return {
         "id": chart.metrics[0],
         "title": chart.title,
@@ -115,7 +126,7 @@ def _chart(chart: Chart) -> dict[str, Any]:
         "least_span": chart.least_span,
         "metrics": [
             _metric(name, short, is_open=position > 0)
-            for position, (name, short) in enumerate(zip(chart.metrics, shorts, strict=True))
+            for position, (name, short) in enumerate(zip(names, shorts, strict=True))
         ],
     }
 

@@ -63,8 +63,9 @@ def mounted(page, name, data, root_css=""):
     return page
 
 
-def curves(page, runs):
-    data = {"version": "1", "x_max": 11, "runs": runs, "charts": [live_curves._chart(live_curves.CHARTS[1])]}
+def curves(page, runs, title="Mean reward"):
+    charts = [live_curves._chart(chart, runs) for chart in live_curves.CHARTS if chart.title == title]
+    data = {"version": "1", "x_max": 11, "runs": runs, "charts": charts}
     mounted(page, "live_curves", json.dumps([data]), hues_css(".curves"))
     page.locator(".curves[data-drawn]").wait_for()
 
@@ -99,6 +100,31 @@ def test_the_curve_of_every_rule_is_painted_alone_and_beside_vimpo(page, algorit
 def test_a_rule_without_a_style_is_painted_in_the_colour_of_the_text(page):
     curves(page, [run_of("vimpo", 0.1) | {"hues": None, "dash": None}])
     page.wait_for_function(f"(asked) => ({PAINTED})(asked)[0] > 20", arg=["#1c2430", 1])
+
+
+def test_the_last_update_is_painted_beside_the_mean_and_named(page):
+    rows = [{"step": step, "clip_fraction": 0.0, "clip_fraction_last": 0.1} for step in range(8)]
+    several = live_curves.run_payload("several", TrainConfig(algorithm="grpo"), rows)
+    one = live_curves.run_payload(
+        "one", TrainConfig(), [{"step": step, "clip_fraction": 0.0} for step in range(8)]
+    )
+    thin = PAINTED.replace("> 200", "> 60"), [rule_styles.LIGHT["grpo"][0], 1]
+    mean = {"clip_fraction": several["series"]["clip_fraction"]}
+    curves(page, [several | {"series": mean}, one], "Clip fraction")
+    alone = page.evaluate(*thin)[0]
+    curves(page, [several, one], "Clip fraction")
+    assert page.evaluate(*thin)[0] > alone + 50
+    groups = page.locator(".group").all_inner_texts()
+    assert [group.split() for group in groups] == [
+        ["●", "mean", "0", "%", "0", "%"],
+        ["○", "last", "10", "%"],
+    ]
+    said = page.locator("canvas").get_attribute("aria-label")
+    assert said == (
+        "Clip fraction: GRPO Clip fraction 0 %, VIMPO Clip fraction 0 %, GRPO Clip fraction, last update 10 %"
+    )
+    page.locator(".info").click()
+    assert "last update on the step's batch" in page.locator(".note").inner_text()
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

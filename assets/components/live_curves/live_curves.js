@@ -33,7 +33,10 @@ function createCurves(view) {
 }
 
 function update(view, data) {
-  const layout = data.charts.map((chart) => chart.id).join() + data.runs.map((run) => run.id).join();
+  const layout = JSON.stringify([
+    data.charts.map((chart) => chart.metrics.map((metric) => [metric.name, runsWith(data, metric).length])),
+    data.runs.map((run) => run.id),
+  ]);
   const theme = readTheme(view.root);
   if (view.layout === layout && view.version === data.version && view.theme?.id === theme.id) return;
   view.data = data;
@@ -103,6 +106,11 @@ function infoButton(title) {
   return setAll(button, { type: "button", "aria-label": `What ${title} means`, "aria-expanded": "false" });
 }
 
+// The runs that have a metric: what was kept and the last update stand only where they differ from all and the mean.
+function runsWith(data, metric) {
+  return data.runs.filter((run) => metric.name in run.series);
+}
+
 // One group a metric ("sampled 71 % 69 %"), one coloured number a run.
 function valueGroups(view, tile) {
   const { chart } = tile;
@@ -110,7 +118,7 @@ function valueGroups(view, tile) {
   for (const metric of chart.metrics) {
     const group = element("span", "group");
     if (metric.short) group.append(element("span", "group-label", `${metric.open ? "○" : "●"} ${metric.short}`));
-    for (const run of view.data.runs) {
+    for (const run of runsWith(view.data, metric)) {
       const value = styled(run, element("span", "value"));
       group.append(value);
       tile.values.push({ node: value, metric, run: run.id });
@@ -132,7 +140,7 @@ function fillNotes(view) {
 }
 
 function noteOf(view, metric) {
-  const now = view.data.runs.map((run) => ({ style: run.style, name: run.name, ...run.notes[metric.name] }));
+  const now = runsWith(view.data, metric).map((run) => ({ style: run.style, name: run.name, ...run.notes[metric.name] }));
   return { label: metric.label, definition: metric.definition, expected: metric.expected, now };
 }
 
@@ -298,7 +306,7 @@ function showStatus(view) {
 
 function linesOf(view, tile) {
   return tile.chart.metrics.flatMap((metric) =>
-    view.data.runs.map((run) => ({ metric, run, ...(run.series[metric.name] ?? { steps: [], values: [] }) })),
+    runsWith(view.data, metric).map((run) => ({ metric, run, ...run.series[metric.name] })),
   );
 }
 
@@ -456,7 +464,7 @@ function showValues(view, tile) {
   const spoken = [];
   for (const { node, metric, run: id } of tile.values) {
     const run = view.data.runs.find((candidate) => candidate.id === id);
-    const { steps, values } = run.series[metric.name] ?? { steps: [], values: [] };
+    const { steps, values } = run.series[metric.name];
     const at = view.hovered === null ? steps.length - 1 : indexAt(steps, view.hovered);
     node.textContent = at < 0 || values[at] === null ? "–" : readable(values[at], metric.percent, 0);
     spoken.push(`${run.name} ${metric.label} ${node.textContent}`);
