@@ -4,11 +4,8 @@ A rule answers "which number does this token's log-probability get pushed by?". 
 
     credit      what a token is credited with, in reward units: for looking at
     advantages  what enters the actor's surrogate, scaled as the rule scales it; None where the actor has no part
-    surrogate   "plain" (A log pi) or "clip" (the PPO ratio); average: what each token counts
-    value       "plain": VIMPO's value loss with its residual; "soft": without KL, on our soft baseline; "optimal": without KL,
-                on V* of the reference; "" without
-    extras      what must be measured beside the rollouts: "critic", "monte_carlo", "resample", "reference_rate"; and what of
-                the scores the rule reads beside log-probabilities and KL: "entropy", "collision"
+    signal, reach, scale, surrogate, average, value, extras
+                choices that carry their words: code asks which one it is, a reader sees what it says
 
 `objective` trains with these lines (torch), the pages read them (NumPy), and `weights` says what the loss's gradient in
 each token's log-probability is at the policy that sampled it. Symbols as in README.md, "Symbols".
@@ -19,6 +16,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -52,18 +50,114 @@ class Sampled:
     reference_rate: Array | None = None
 
 
+class Choice(StrEnum):
+    """What a rule can have in a slot: a key, and the words that a reader sees."""
+
+    words: str
+
+    def __new__(cls, key: str, words: str):
+        choice = str.__new__(cls, key)
+        choice._value_, choice.words = key, words
+        return choice
+
+
+class Signal(Choice):
+    """What the token is judged by."""
+
+    REWARD = "reward", "R"
+    ABOVE_GROUP = "above_group", "R − group mean"
+    ABOVE_OTHERS = "above_others", "R − mean of the others"
+    ABOVE_PLACE = "above_place", "R − weighted mean of the group"
+    CRITIC = "critic", "V(next) − V, by a learned critic"
+    TRYING = "trying", "V(next) − V, by trying"
+    IMPLIED = "implied", "ρ − κ, implied"
+    IMPLIED_SOFT = "implied_soft", "ρ, implied"
+
+    @property
+    def compares_group(self) -> bool:
+        """Whether a solution's credit depends on the other solutions of its prompt."""
+        return self in (Signal.ABOVE_GROUP, Signal.ABOVE_OTHERS, Signal.ABOVE_PLACE)
+
+
+class Reach(Choice):
+    """Which tokens a signal credits."""
+
+    EVERY_TOKEN = "every_token", "every token alike"
+    THIS_TOKEN = "this_token", "this token alone"
+    THIS_PLACE = "this_place", "every token, each against its own place's baseline"
+    UNDECIDED = "undecided", "every token of high entropy alike, no other"
+    TO_THE_END = "to_the_end", "this token and, times λ, all after it"
+
+
+class Scale(Choice):
+    """How the signal is scaled for the actor."""
+
+    NONE = "none", "as it is"
+    GROUP_SPREAD = "group_spread", "over the group's spread"
+    WHITENED = "whitened", "whitened over all tokens of the batch"
+
+
+class Surrogate(Choice):
+    """How the actor pushes log pi."""
+
+    NONE = "", "not at all"
+    PLAIN = "plain", "A × log π"
+    CLIP = "clip", "A × ratio, clipped"
+
+
+class Average(Choice):
+    """What a token counts: over what the loss is averaged. Keys as in `credit.average_weights`."""
+
+    TOKENS = "tokens", "all tokens of the batch"
+    SOLUTIONS = "solutions", "(solutions × tokens of each)"
+    SUM = "sum", "solutions"
+    BUDGET = "budget", "(solutions × token budget)"
+
+
+class ValueLoss(Choice):
+    """The residual of the whole solution that the policy's log-ratios are trained on."""
+
+    NONE = "", "none"
+    PLAIN = "plain", "½ (Σ (ρ − κ) − (R − group mean))²"
+    SOFT = "soft", "½ (Σ ρ − (R − soft baseline))²"
+    OPTIMAL = "optimal", "½ (Σ ρ − (R − V*))²"
+
+
+class Extra(Choice):
+    """What must be measured beside the rollouts, or what of the scores is read beside log-probabilities and KL."""
+
+    CRITIC = "critic", "a value head on the policy's own trunk"
+    MONTE_CARLO = "monte_carlo", "rollouts from every prefix"
+    RESAMPLE = "resample", "other problems for groups that agree"
+    REFERENCE_RATE = "reference_rate", "its success rate on every prompt"
+    ENTROPY = "entropy", "the policy's entropy at each token"
+    COLLISION = "collision", "Σ π² over the vocabulary at each token"
+
+
 _ARRAYS = {
-    "critic": "critic_values", "monte_carlo": "mc_values", "entropy": "entropy", "collision": "collision",
-    "reference_rate": "reference_rate",
+    Extra.CRITIC: "critic_values", Extra.MONTE_CARLO: "mc_values", Extra.ENTROPY: "entropy",
+    Extra.COLLISION: "collision", Extra.REFERENCE_RATE: "reference_rate",
 }  # fmt: skip
 """extra -> the array of `Sampled` that it is."""
+_CRITIC_LOSS = "½ (V − return)², clipped, for the critic alone"
+
+SLOTS = {
+    "signal": "What the token is judged by",
+    "reach": "How far it reaches",
+    "scale": "How it is scaled",
+    "surrogate": "How it pushes log π",
+    "average": "What a token counts",
+    "value": "Value loss",
+    "extra": "What it needs besides",
+}
+"""slot of `Rule.terms` -> what it is about."""
 
 PerToken = Callable[[Sampled, TrainConfig], Array]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One algorithm as data. `terms`: slot -> what stands there, the same slots for all, so that two rules can be compared.
+    """One algorithm as data.
 
     paper: arXiv id, or where it was published; formula: this token's credit in one line of plain text; latex: the same;
     differs: one sentence; settings: names in `TrainConfig` that it reads beyond those that all rules read.
@@ -74,14 +168,16 @@ class Rule:
     formula: str
     latex: str
     differs: str
-    terms: dict[str, str]
+    signal: Signal
+    reach: Reach
     credit: PerToken
     advantages: PerToken | None
+    scale: Scale = Scale.NONE
     settings: tuple[str, ...] = ()
-    surrogate: str = "clip"
-    average: str = "tokens"
-    value: str = ""
-    extras: frozenset[str] = field(default_factory=frozenset)
+    surrogate: Surrogate = Surrogate.CLIP
+    average: Average = Average.TOKENS
+    value: ValueLoss = ValueLoss.NONE
+    extras: frozenset[Extra] = field(default_factory=frozenset)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -89,9 +185,22 @@ class Rule:
         return tuple(array for name, array in _ARRAYS.items() if name in self.extras)
 
     @property
-    def is_token_level(self) -> bool:
-        """Whether two tokens of one solution can be credited differently."""
-        return self.terms["reach"] != EVERY_TOKEN
+    def terms(self) -> dict[str, str]:
+        """slot of SLOTS -> what stands there in words, the same slots for all, so that two rules can be compared."""
+        weight = "c_A" if self.value and self.advantages is not None else "1"
+        besides = ["the reference"] * bool(self.value) + [
+            extra.words for extra in Extra if extra in self.extras
+        ]
+        found = (
+            self.signal.words,
+            self.reach.words,
+            self.scale.words,
+            self.surrogate.words,
+            f"{weight} / {self.average.words}",
+            _CRITIC_LOSS if Extra.CRITIC in self.extras else self.value.words,
+            ", and ".join(besides) or "nothing",
+        )
+        return dict(zip(SLOTS, found, strict=True))
 
 
 # ---- what a token is credited with, reward units
@@ -168,34 +277,6 @@ def _whitened(of: PerToken) -> PerToken:
 
 # ---- the rules
 
-EVERY_TOKEN = "every token alike"
-THIS_TOKEN = "this token alone"
-THIS_PLACE = "every token, each against its own place's baseline"
-UNDECIDED = "every token of high entropy alike, no other"
-TO_THE_END = "this token and, times λ, all after it"
-SLOTS = {
-    "signal": "What the token is judged by",
-    "reach": "How far it reaches",
-    "scale": "How it is scaled",
-    "surrogate": "How it pushes log π",
-    "average": "What a token counts",
-    "value": "Value loss",
-    "extra": "What it needs besides",
-}
-"""slot of `Rule.terms` -> what it is about."""
-
-_CLIPPED, _PLAIN, _NO_ACTOR = "A × ratio, clipped", "A × log π", "not at all"
-_ALL_TOKENS, _BY_SOLUTION, _BY_BUDGET = (
-    "1 / all tokens of the batch",
-    "1 / solutions",
-    "1 / (solutions × token budget)",
-)
-_UNSCALED, _SPREAD, _WHITENED = (
-    "as it is",
-    "over the group's spread",
-    "whitened over all tokens of the batch",
-)
-_RESIDUAL = "½ (Σ (ρ − κ) − (R − group mean))²"
 _ONE_RULE = (
     "With one update a batch, REINFORCE with the group baseline, RLOO and Dr. GRPO are one rule: their gradients differ by a "
     "factor (1, G / (G − 1), 1 / token budget), which Adam does not see; only max_grad_norm does."
@@ -206,10 +287,6 @@ _KL_SETTINGS = ("kl_estimator", "kl_top_k")
 _ACTOR_SETTINGS = ("actor_coef", "actor_schedule", "actor_coef_rule", "gae_lambda", *_CLIP_SETTINGS)
 
 
-def _terms(signal, reach, scale, surrogate, average, value="none", extra="nothing"):
-    return dict(zip(SLOTS, (signal, reach, scale, surrogate, average, value, extra), strict=True))
-
-
 RULES: dict[str, Rule] = {
     "reinforce": Rule(
         "REINFORCE",
@@ -217,11 +294,12 @@ RULES: dict[str, Rule] = {
         "A = R",
         r"A_t = R",
         "The plain policy gradient: a right solution is made more likely, a wrong one is left alone.",
-        _terms("R", EVERY_TOKEN, _UNSCALED, _PLAIN, _BY_SOLUTION),
+        Signal.REWARD,
+        Reach.EVERY_TOKEN,
         _reward,
         _reward,
-        surrogate="plain",
-        average="sum",
+        surrogate=Surrogate.PLAIN,
+        average=Average.SUM,
     ),
     "reinforce_baseline": Rule(
         "REINFORCE, group baseline",
@@ -229,11 +307,12 @@ RULES: dict[str, Rule] = {
         "A = R − group mean",
         r"A_t = R - \bar R",
         "REINFORCE minus the mean reward of the solutions to the same prompt: wrong solutions are pushed down too. " + _ONE_RULE,
-        _terms("R − group mean", EVERY_TOKEN, _UNSCALED, _PLAIN, _BY_SOLUTION),
+        Signal.ABOVE_GROUP,
+        Reach.EVERY_TOKEN,
         _above_group,
         _above_group,
-        surrogate="plain",
-        average="sum",
+        surrogate=Surrogate.PLAIN,
+        average=Average.SUM,
     ),
     "rloo": Rule(
         "RLOO",
@@ -242,11 +321,12 @@ RULES: dict[str, Rule] = {
         r"A_t = R - \frac{1}{G-1}\sum_{j \ne i} R_j",
         "REINFORCE with the mean of the other solutions as baseline, so that no solution is compared with itself. "
         + _ONE_RULE,
-        _terms("R − mean of the others", EVERY_TOKEN, _UNSCALED, _PLAIN, _BY_SOLUTION),
+        Signal.ABOVE_OTHERS,
+        Reach.EVERY_TOKEN,
         _above_others,
         _above_others,
-        surrogate="plain",
-        average="sum",
+        surrogate=Surrogate.PLAIN,
+        average=Average.SUM,
     ),
     "otb": Rule(
         "Optimal token baseline",
@@ -256,14 +336,12 @@ RULES: dict[str, Rule] = {
         "Each place in the solution has its own baseline: the group's rewards, weighted by how much each solution has stirred "
         "the gradient so far, which makes the gradient's variance small. As verl 0.9.1 has it, on the clipped ratio; where one "
         "solution alone is left its baseline is 0.",
-        _terms(
-            "R − weighted mean of the group", THIS_PLACE, _UNSCALED, _CLIPPED, _ALL_TOKENS,
-            extra="Σ π² over the vocabulary at each token",
-        ),
+        Signal.ABOVE_PLACE,
+        Reach.THIS_PLACE,
         _above_this_place,
         _above_this_place,
         settings=_CLIP_SETTINGS,
-        extras=frozenset({"collision"}),
+        extras=frozenset({Extra.COLLISION}),
     ),
     "grpo": Rule(
         "GRPO",
@@ -272,9 +350,11 @@ RULES: dict[str, Rule] = {
         r"A_t = \frac{R - \bar R}{\sigma_R}",
         "PPO without a critic: the group baseline over the group's spread, on every token. Here without its KL term, averaged over all "
         "tokens of the batch and clipped at 0.2 and 0.28 (the paper: first within each solution, one width); VIMPO's authors do so too.",
-        _terms("R − group mean", EVERY_TOKEN, _SPREAD, _CLIPPED, _ALL_TOKENS),
+        Signal.ABOVE_GROUP,
+        Reach.EVERY_TOKEN,
         _above_group,
         _over_spread,
+        Scale.GROUP_SPREAD,
         settings=("loss_average", *_CLIP_SETTINGS),
     ),
     "dr_grpo": Rule(
@@ -284,11 +364,12 @@ RULES: dict[str, Rule] = {
         r"A_t = R - \bar R",
         "GRPO without the division by the group's spread and by the solution's length, which favour some questions and lengths. "
         + _ONE_RULE,
-        _terms("R − group mean", EVERY_TOKEN, _UNSCALED, _CLIPPED, _BY_BUDGET),
+        Signal.ABOVE_GROUP,
+        Reach.EVERY_TOKEN,
         _above_group,
         _above_group,
         settings=_CLIP_SETTINGS,
-        average="budget",
+        average=Average.BUDGET,
     ),
     "dapo": Rule(
         "DAPO",
@@ -297,11 +378,13 @@ RULES: dict[str, Rule] = {
         r"A_t = \frac{R - \bar R}{\sigma_R}",
         "GRPO over all tokens alike, a clip that is wider above, and dynamic sampling: a problem whose solutions all earned the "
         "same is replaced, here resample_rounds times at most. The paper's soft penalty on overlong solutions is not here.",
-        _terms("R − group mean", EVERY_TOKEN, _SPREAD, _CLIPPED, _ALL_TOKENS, extra="other problems for groups that agree"),
+        Signal.ABOVE_GROUP,
+        Reach.EVERY_TOKEN,
         _above_group,
         _over_spread,
+        Scale.GROUP_SPREAD,
         settings=("resample_rounds", *_CLIP_SETTINGS),
-        extras=frozenset({"resample"}),
+        extras=frozenset({Extra.RESAMPLE}),
     ),
     "grpo_entropy": Rule(
         "GRPO, high-entropy tokens",
@@ -310,13 +393,13 @@ RULES: dict[str, Rule] = {
         r"A_t = \frac{R - \bar R}{\sigma_R}\,\mathbf 1\bigl[H_t \ge \tau\bigr]",
         "GRPO that learns only where the policy was undecided: on the fifth of the batch's tokens whose entropy is highest "
         "(top_entropy_quantile). As in TRL the others still count in the average.",
-        _terms(
-            "R − group mean", UNDECIDED, _SPREAD, _CLIPPED, _ALL_TOKENS, extra="the policy's entropy at each token",
-        ),
+        Signal.ABOVE_GROUP,
+        Reach.UNDECIDED,
         _where_undecided(_above_group),
         _where_undecided(_over_spread),
+        Scale.GROUP_SPREAD,
         settings=("top_entropy_quantile", "loss_average", *_CLIP_SETTINGS),
-        extras=frozenset({"entropy"}),
+        extras=frozenset({Extra.ENTROPY}),
     ),
     "ppo": Rule(
         "PPO, learned critic",
@@ -325,19 +408,13 @@ RULES: dict[str, Rule] = {
         r"A_t = \sum_{k \ge t} \lambda^{k-t} \bigl(V_\phi(s_{k+1}) - V_\phi(s_k)\bigr),\; V_\phi(s_T) := R",
         "A value head on the policy's own trunk learns V(s) from the rewards; generalised advantage estimation (1506.02438) turns it "
         "into credit.",
-        _terms(
-            "V(next) − V, by a learned critic",
-            TO_THE_END,
-            _WHITENED,
-            _CLIPPED,
-            _ALL_TOKENS,
-            value="½ (V − return)², clipped, for the critic alone",
-            extra="a value head on the policy's own trunk",
-        ),
+        Signal.CRITIC,
+        Reach.TO_THE_END,
         _by_critic,
         _whitened(_by_critic),
+        Scale.WHITENED,
         settings=("gae_lambda", "critic_lr", "critic_updates", "critic_clip", *_CLIP_SETTINGS),
-        extras=frozenset({"critic"}),
+        extras=frozenset({Extra.CRITIC}),
     ),
     "vineppo": Rule(
         "VinePPO",
@@ -346,18 +423,13 @@ RULES: dict[str, Rule] = {
         r"A_t = \hat V^\pi(s_{t+1}) - \hat V^\pi(s_t)",
         "PPO whose values come from finishing prefixes several times instead of from a critic: unbiased, and dear. Here from every "
         "token; the paper tries from the beginnings of reasoning steps.",
-        _terms(
-            "V(next) − V, by trying",
-            THIS_TOKEN,
-            _WHITENED,
-            _CLIPPED,
-            _ALL_TOKENS,
-            extra="rollouts from every prefix",
-        ),
+        Signal.TRYING,
+        Reach.THIS_TOKEN,
         _by_trying,
         _whitened(_by_trying),
+        Scale.WHITENED,
         settings=("vine_rollouts", *_CLIP_SETTINGS),
-        extras=frozenset({"monte_carlo"}),
+        extras=frozenset({Extra.MONTE_CARLO}),
     ),
     "vimpo_value": Rule(
         "VIMPO, value loss alone",
@@ -365,12 +437,14 @@ RULES: dict[str, Rule] = {
         "δ = β log(π/π ref) − β KL, read off; learned by the value loss",
         r"\delta_t = \beta \log\tfrac{\pi}{\pi_\mathrm{ref}} - \beta\,\mathrm{KL}_t",
         "VIMPO without its actor: the residual pushes every token of a solution alike, and the token credit is only read off.",
-        _terms("ρ − κ, implied", THIS_TOKEN, _UNSCALED, _NO_ACTOR, _BY_SOLUTION, value=_RESIDUAL, extra="the reference"),
+        Signal.IMPLIED,
+        Reach.THIS_TOKEN,
         _implied_terms,
         None,
         settings=(*_VALUE_SETTINGS, "baseline", *_KL_SETTINGS),
-        surrogate="",
-        value="plain",
+        average=Average.SUM,
+        surrogate=Surrogate.NONE,
+        value=ValueLoss.PLAIN,
     ),
     "vimpo": Rule(
         "VIMPO",
@@ -379,14 +453,13 @@ RULES: dict[str, Rule] = {
         r"A_t = \sum_{k \ge t} \lambda^{k-t} \Bigl(\beta \log\tfrac{\pi}{\pi_\mathrm{ref}} - \beta\,\mathrm{KL}_k\Bigr)",
         "No critic: the values are read off the policy and its reference. The reward enters through the value loss alone; the "
         "actor amplifies what the policy has already moved.",
-        _terms(
-            "ρ − κ, implied", TO_THE_END, _WHITENED, _CLIPPED, "c_A / all tokens of the batch", value=_RESIDUAL,
-            extra="the reference",
-        ),
+        Signal.IMPLIED,
+        Reach.TO_THE_END,
         _implied,
         _whitened(_implied),
+        Scale.WHITENED,
         settings=(*_VALUE_SETTINGS, "baseline", *_KL_SETTINGS, *_ACTOR_SETTINGS),
-        value="plain",
+        value=ValueLoss.PLAIN,
     ),
     "vimpo_soft": Rule(
         "VIMPO, soft",
@@ -396,14 +469,13 @@ RULES: dict[str, Rule] = {
         "VIMPO without the KL term, on a soft baseline: it goes towards the KL-regularised (soft) optimum instead of the local "
         "fixed point. Ours: the authors keep soft values for experiments, their code refuses them together with an actor, and "
         "their soft baseline is the group mean of R − β Σ KL; ours is β log mean exp(R/β) over the group.",
-        _terms(
-            "ρ, implied", TO_THE_END, _WHITENED, _CLIPPED, "c_A / all tokens of the batch",
-            value="½ (Σ ρ − (R − soft baseline))²", extra="the reference",
-        ),
+        Signal.IMPLIED_SOFT,
+        Reach.TO_THE_END,
         _soft,
         _whitened(_soft),
+        Scale.WHITENED,
         settings=(*_VALUE_SETTINGS, *_ACTOR_SETTINGS),
-        value="soft",
+        value=ValueLoss.SOFT,
     ),
     "a_star_po": Rule(
         "A*-PO",
@@ -414,24 +486,23 @@ RULES: dict[str, Rule] = {
         "solutions to the prompt: pushed alike on every token, and its optimum is the soft one. The paper estimates V* once for "
         "every training prompt and with a larger β than it regresses with (0.5 and 0.001 in its scripts), and samples one "
         "solution a prompt; here one β, prompts new at every step, and a group of solutions each.",
-        _terms(
-            "ρ, implied", THIS_TOKEN, _UNSCALED, _NO_ACTOR, _BY_SOLUTION, value="½ (Σ ρ − (R − V*))²",
-            extra="the reference, and its success rate on every prompt",
-        ),
+        Signal.IMPLIED_SOFT,
+        Reach.THIS_TOKEN,
         _soft_terms,
         None,
         settings=("beta", "beta_end", "value_loss", "huber_delta", "refresh_every", "reference_rollouts"),
-        surrogate="",
-        value="optimal",
-        extras=frozenset({"reference_rate"}),
+        average=Average.SUM,
+        surrogate=Surrogate.NONE,
+        value=ValueLoss.OPTIMAL,
+        extras=frozenset({Extra.REFERENCE_RATE}),
     ),
 }  # fmt: skip
 """Keys are the choices of `TrainConfig.algorithm`."""
 
 
-def average_of(rule: Rule, config: TrainConfig) -> str:
+def average_of(rule: Rule, config: TrainConfig) -> Average:
     """What the actor's loss is averaged over: GRPO's is a setting, the others' is part of the rule."""
-    return config.loss_average if "loss_average" in rule.settings else rule.average
+    return Average(config.loss_average) if "loss_average" in rule.settings else rule.average
 
 
 @functools.lru_cache(maxsize=512)
@@ -456,14 +527,14 @@ def kappa_kl(config: TrainConfig, logprobs, ref_logprobs, kl, top_k_kl=None):
 
 def value_terms(rule: Rule, sampled: Sampled, config: TrainConfig):
     """What the rule's value loss sums over a solution: rho - kappa, or rho alone; float [B, T], reward units."""
-    return (_implied_terms if rule.value == "plain" else _soft_terms)(sampled, config)
+    return (_implied_terms if rule.value is ValueLoss.PLAIN else _soft_terms)(sampled, config)
 
 
 def value_baseline(rule: Rule, sampled: Sampled, config: TrainConfig):
     """What the rule's value loss subtracts from each solution's reward: float [B], reward units."""
-    if rule.value == "optimal":
+    if rule.value is ValueLoss.OPTIMAL:
         return credit.soft_value(sampled.reference_rate, config.beta)
-    if rule.value == "soft":
+    if rule.value is ValueLoss.SOFT:
         return credit.capped(
             credit.soft_baseline(sampled.rewards, sampled.group_ids, config.beta), config.cap_v0
         )
@@ -472,11 +543,11 @@ def value_baseline(rule: Rule, sampled: Sampled, config: TrainConfig):
 
 def baseline_name(rule: Rule, config: TrainConfig) -> str:
     """What `value_baseline` is, in words."""
-    if rule.value == "optimal":
+    if rule.value is ValueLoss.OPTIMAL:
         return "V*"
     mean = "mean of the others" if config.baseline == "leave_one_out" else "group mean"
     capped = f", capped at {config.cap_v0:g}" if config.cap_v0 else ""
-    return ("soft baseline" if rule.value == "soft" else mean) + capped
+    return ("soft baseline" if rule.value is ValueLoss.SOFT else mean) + capped
 
 
 def terms_of(rule: Rule, config: TrainConfig) -> dict[str, str]:
@@ -484,16 +555,16 @@ def terms_of(rule: Rule, config: TrainConfig) -> dict[str, str]:
     if not rule.value:
         return rule.terms
     of = baseline_name(rule, replace(config, cap_v0=0.0))
-    if config.cap_v0 and rule.value != "optimal":
+    if config.cap_v0 and rule.value is not ValueLoss.OPTIMAL:
         of = f"min({of}, {config.cap_v0:g})"
-    terms = "Σ (ρ − κ)" if rule.value == "plain" else "Σ ρ"
+    terms = "Σ (ρ − κ)" if rule.value is ValueLoss.PLAIN else "Σ ρ"
     residual = f"{terms} − (R − {of})"
     value = {
         "squared": f"½ ({residual})²",
         "huber": f"huber({residual}), linear beyond {config.huber_delta:g}",
         "normalised": f"½ ({residual})² / mean (R − {of})²",
     }[config.value_loss]
-    if rule.value == "plain" and config.kl_estimator != "exact":
+    if rule.value is ValueLoss.PLAIN and config.kl_estimator != "exact":
         value += f", κ by {config.kl_estimator}"
     return rule.terms | {"value": value}
 

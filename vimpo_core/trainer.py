@@ -24,7 +24,7 @@ from vimpo_core.lm import model_trial, models, scores
 from vimpo_core.lm.attempts import attempt
 from vimpo_core.lm.traces import make_traces
 from vimpo_core.measure.evaluate import accuracies
-from vimpo_core.rules import RULES
+from vimpo_core.rules import RULES, Extra
 from vimpo_core.seeds import derived_seed
 from vimpo_core.tasks.registry import task_of
 from vimpo_core.types import Diverged, Problem, Rollout, StepRecord, Verdict
@@ -90,7 +90,7 @@ class Trainer:
         self.parameters = [p for p in self.policy.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
         self.extras = RULES[config.algorithm].extras
-        self.learner = CriticLearner(self.policy, config) if "critic" in self.extras else None
+        self.learner = CriticLearner(self.policy, config) if Extra.CRITIC in self.extras else None
         self.refreshed: models.Adapter = {}  # the adapter that is the reference since the last refresh
         self.next_step = 0
         if resume_state is not None:
@@ -132,7 +132,7 @@ class Trainer:
         metrics |= objective.describe(self.config.at(step), experience) | learned
 
         self.next_step = step + 1
-        keeps_collision = "collision" in self.extras or self._keeps_snapshot(step)
+        keeps_collision = Extra.COLLISION in self.extras or self._keeps_snapshot(step)
         traces = make_traces(
             self.policy,
             self.task,
@@ -177,15 +177,15 @@ class Trainer:
                     self.policy, model, self.task, "validation", config.eval_prompts, sampling_seed
                 )
                 metrics = {f"{how}_accuracy": a.mean for how, a in found.items()}
-            if "monte_carlo" in self.extras:
+            if Extra.MONTE_CARLO in self.extras:
                 mc_values, tried = self._tries(model, step, groups)
                 tokens += tried
-        if "reference_rate" in self.extras:
+        if Extra.REFERENCE_RATE in self.extras:
             rates, tried = self._reference_rates(step, groups)
             tokens += tried
         top_k = TOP_K if self._keeps_snapshot(step) else 0
         experience = self._experience(groups, tokens, top_k, mc_values=mc_values, rates=rates)
-        if "resample" in self.extras:
+        if Extra.RESAMPLE in self.extras:
             as_drawn = (
                 experience
                 if all(a is b for a, b in zip(first, groups, strict=True))
@@ -245,7 +245,7 @@ class Trainer:
         groups whose solutions all earned the same replaced by other problems', as often as the settings allow."""
         first = self._sample_groups(model, step, "", self.config.prompts_per_step)
         groups, tokens = list(first), sum(group.tokens for group in first)
-        for again in range(1, self.config.resample_rounds + 1 if "resample" in self.extras else 1):
+        for again in range(1, self.config.resample_rounds + 1 if Extra.RESAMPLE in self.extras else 1):
             agreeing = [i for i, group in enumerate(groups) if len(set(group.rewards)) == 1]
             if not agreeing:
                 break

@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Bar:
-    """A share from 0 to 1 (None: not known yet) with what it says; style: "vimpo", "grpo" or "" for grey."""
+    """A share from 0 to 1 (None: not known yet) with what it says; style: a key of RULES, or "" for grey."""
 
     label: str
     share: float | None

@@ -17,7 +17,7 @@ from vimpo_core.learning import objective
 from vimpo_core.learning.objective import Experience
 from vimpo_core.lm.scores import Batch, Scores
 from vimpo_core.paths import ROOT
-from vimpo_core.rules import RULES, SLOTS, Sampled, weights
+from vimpo_core.rules import RULES, SLOTS, Reach, Sampled, Scale, Surrogate, weights
 from vimpo_core.tree import tabular, two_optima
 
 TOL = 1e-9
@@ -26,7 +26,7 @@ ALL_RULES = pytest.mark.parametrize("key", RULES)
 
 
 def close(a, b, tol=TOL):
-    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=0, atol=tol)
+    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=0, atol=tol, equal_nan=False)
 
 
 def make_sampled(seed=0, groups=3, size=4, length=6) -> Sampled:
@@ -95,11 +95,41 @@ def test_a_rule_says_all_that_a_reader_asks_for(key):
 
 
 @ALL_RULES
-def test_a_rule_is_called_token_level_exactly_when_it_credits_tokens_of_a_solution_differently(key):
+def test_a_rule_that_says_every_token_alike_credits_them_alike_and_no_other_does(key):
     sampled = make_sampled()
     found = RULES[key].credit(sampled, TrainConfig())
     spread = [np.ptp(row[mask]) for row, mask in zip(found, sampled.completion_mask, strict=True)]
-    assert (max(spread) > 1e-6) == RULES[key].is_token_level
+    assert (max(spread) < 1e-6) == (RULES[key].reach is Reach.EVERY_TOKEN)
+
+
+@ALL_RULES
+def test_a_signal_that_compares_with_the_group_is_one_that_another_solutions_reward_moves(key):
+    sampled = make_sampled()
+    others = dataclasses.replace(sampled, rewards=np.append(1 - sampled.rewards[:1], sampled.rewards[1:]))
+    before, after = (RULES[key].credit(s, TrainConfig())[1:] for s in (sampled, others))
+    assert bool(np.abs(after - before).max() > 1e-6) == RULES[key].signal.compares_group
+
+
+@pytest.mark.parametrize("key", [key for key, rule in RULES.items() if rule.advantages is not None])
+def test_advantages_are_credit_scaled_as_the_rule_says(key):
+    sampled, mask = make_sampled(), make_sampled().completion_mask
+    found = RULES[key].credit(sampled, TrainConfig())
+    spreads = np.repeat([sampled.rewards[i : i + 4].std(ddof=1) + 1e-4 for i in range(0, 12, 4)], 4)
+    expected = {
+        Scale.NONE: found,
+        Scale.GROUP_SPREAD: found / spreads[:, None],
+        Scale.WHITENED: np.where(mask, (found - found[mask].mean()) / found[mask].std(ddof=1), 0),
+    }[RULES[key].scale]
+    close(
+        RULES[key].advantages(sampled, TrainConfig()), expected, 1e-6
+    )  # whitening adds 1e-8 to the variance
+
+
+@ALL_RULES
+def test_a_rule_without_an_actor_says_so_in_every_slot(key):
+    rule = RULES[key]
+    assert (rule.surrogate is Surrogate.NONE) == (rule.advantages is None)
+    assert rule.terms["average"].startswith("c_A") == bool(rule.value and rule.advantages)
 
 
 # ---- the shown weights are the trained gradients

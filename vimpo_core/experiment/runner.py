@@ -21,6 +21,7 @@ from vimpo_core.experiment.plan import Arm, Plan, Settings, block_label, groups
 from vimpo_core.experiment.results import Measurement, Result
 from vimpo_core.experiment.run import Job, Measure
 from vimpo_core.files import in_words
+from vimpo_core.rules import RULES, Extra
 from vimpo_core.runs import worker
 from vimpo_core.runs.locks import exclusive
 from vimpo_core.runs.store import RunStore
@@ -306,9 +307,10 @@ def _price(job: Job, prices: dict[str, list[float]]) -> float:
     if known:
         return job.config.steps * sum(known) / len(known)
     config, length = job.config, task_of(job.config).typical_length
+    extras = RULES[config.algorithm].extras
     # From every prefix of a solution, on average half of it is left to sample.
-    tries = config.vine_rollouts * length / 2 if config.algorithm == "vineppo" else 0
-    if config.algorithm == "a_star_po":
+    tries = config.vine_rollouts * length / 2 if Extra.MONTE_CARLO in extras else 0
+    if Extra.REFERENCE_RATE in extras:
         tries = config.reference_rollouts / config.group_size
     work = 1 + _SAMPLING_SHARE * tries + _UPDATE_SHARE * (config.updates_per_batch - 1)
     return config.steps * config.batch_size * length * work * _SECONDS_A_TOKEN

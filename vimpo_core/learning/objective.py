@@ -9,7 +9,7 @@ import torch
 from vimpo_core import credit, losses, rules
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm.scores import Batch, Scores
-from vimpo_core.rules import RULES, Sampled
+from vimpo_core.rules import RULES, Sampled, Surrogate, ValueLoss
 from vimpo_core.types import Problem, Rollout, Verdict
 
 
@@ -79,9 +79,9 @@ def _value_loss(config, sampled, logprobs):
     per_row = (sampled.completion_mask, sampled.rewards)
     groups, penalty = (sampled.group_ids, config.beta), (config.value_loss, config.huber_delta)
     kind = RULES[config.algorithm].value
-    if kind == "optimal":
+    if kind is ValueLoss.OPTIMAL:
         found = losses.a_star_loss(*per_token, *per_row, sampled.reference_rate, config.beta, *penalty)
-    elif kind == "soft":
+    elif kind is ValueLoss.SOFT:
         found = losses.soft_value_loss(*per_token, *per_row, *groups, *penalty, config.cap_v0)
     else:
         how = (*penalty, config.baseline, config.cap_v0)
@@ -93,7 +93,7 @@ def _value_loss(config, sampled, logprobs):
 def _actor_loss(config, experience, sampled, logprobs):
     rule, mask = RULES[config.algorithm], sampled.completion_mask
     advantages = rule.advantages(sampled, config)
-    if rule.surrogate == "plain":
+    if rule.surrogate is Surrogate.PLAIN:
         found = losses.policy_gradient_loss(logprobs, advantages, mask)
         return found, {"actor_loss": found.item()}
     found, clipped = losses.ppo_clip(

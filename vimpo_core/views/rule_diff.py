@@ -15,14 +15,13 @@ from typing import NamedTuple
 import numpy as np
 
 from vimpo_core import credit, rules
-from vimpo_core.rules import RULES, SLOTS
+from vimpo_core.rules import RULES, SLOTS, Average, Reach, Scale, Signal, ValueLoss
 from vimpo_core.views import credit_view, rules_view
 from vimpo_core.views.rules_view import Batch, Judgement
 
 DECIMALS = 4
 """Of rewards, means and values that come from no ledger; other numbers are shown with as many significant digits."""
 
-_OVER_SPREAD, _WHITENED = RULES["grpo"].terms["scale"], RULES["vimpo"].terms["scale"]
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 FORMS: dict[str, tuple[str, Callable[..., float]]] = {
@@ -111,17 +110,16 @@ class _Work:
     # ---- slot by slot
 
     def credit(self) -> None:
-        signal = {
-            "ppo": self._by_critic, "vineppo": self._by_trying, "otb": self._above_this_place,
-            "grpo_entropy": self._where_undecided,
-        }.get(self.key)  # fmt: skip
-        if signal is None:
-            signal = self._implied if self.rule.value else self._of_reward
-        self.advantage = signal()
+        by_signal = {
+            Signal.CRITIC: self._by_critic, Signal.TRYING: self._by_trying, Signal.ABOVE_PLACE: self._above_this_place,
+            Signal.IMPLIED: self._implied, Signal.IMPLIED_SOFT: self._implied,
+        }  # fmt: skip
+        self.advantage = by_signal.get(self.rule.signal, self._of_reward)()
+        if self.rule.reach is Reach.UNDECIDED:
+            self.advantage = self._where_undecided(self.advantage)
         if self.rule.advantages is None:
             return
-        scale = self.rule.terms["scale"]
-        if scale == _OVER_SPREAD:
+        if self.rule.scale is Scale.GROUP_SPREAD:
             spread = _group_spread(self.sampled, self.index)
             self.advantage = self.line(
                 "scale",
@@ -131,7 +129,7 @@ class _Work:
                 self.number(spread),
                 says="over the group's spread, 0.0001 added",
             )
-        elif scale == _WHITENED and not self.batch.is_typed:
+        elif self.rule.scale is Scale.WHITENED and not self.batch.is_typed:
             mean, spread = _whitening(self.sampled, self.judged[self.key].credit)
             self.advantage = self.line(
                 "scale", "Ã", "minus over", self.advantage, self.number(mean), self.number(spread),
@@ -167,11 +165,12 @@ class _Work:
 
     def _of_reward(self) -> float:
         reward = self.number(self.sampled.rewards[self.index], DECIMALS)
-        if not rules_view.needs_group(self.key):
+        if not self.rule.signal.compares_group:
             return self.line("signal", "A", "is", reward, decimals=DECIMALS, says="the reward R")
-        of = credit.leave_one_out_mean if self.key == "rloo" else credit.group_mean
+        is_of_others = self.rule.signal is Signal.ABOVE_OTHERS
+        of = credit.leave_one_out_mean if is_of_others else credit.group_mean
         mean = self.number(of(self.sampled.rewards, self.sampled.group_ids)[self.index], DECIMALS)
-        who = "of the others" if self.key == "rloo" else "of the group"
+        who = "of the others" if is_of_others else "of the group"
         return self.line(
             "signal", "A", "minus", reward, mean, decimals=DECIMALS, says=f"R minus the mean {who}"
         )
@@ -187,8 +186,8 @@ class _Work:
             says="R minus the group's rewards weighted by W, each solution's share in the gradient so far",
         )  # fmt: skip
 
-    def _where_undecided(self) -> float:
-        above, share = self._of_reward(), self.config.top_entropy_quantile
+    def _where_undecided(self, above: float) -> float:
+        share = self.config.top_entropy_quantile
         kept = credit.high_entropy(self.sampled.entropy, self.sampled.completion_mask, share)
         is_kept = bool(kept[self.index, self.token])
         return self.line(
@@ -240,7 +239,7 @@ class _Work:
             says="β (log π − log π ref)",
         )
         delta = rho
-        if self.rule.value == "plain":
+        if self.rule.value is ValueLoss.PLAIN:
             kl, estimate = self._kappa_kl(), self.config.kl_estimator
             says = "β KL" if estimate == "exact" else f"β KL ({estimate})"
             kappa = self.line("signal", "κ", "times", self.config.beta, kl, decimals=decimals, says=says)
@@ -279,18 +278,15 @@ class _Work:
         if name == "advantages":
             return self.judged[self.key].credit[self.index]
         row = slice(self.index, self.index + 1)
-        kl = self.sampled.kl if self.rule.value == "plain" else 0 * self.sampled.kl
+        kl = self.sampled.kl if self.rule.value is ValueLoss.PLAIN else 0 * self.sampled.kl
         arrays = (self.sampled.logprobs, self.sampled.ref_logprobs, kl, self.sampled.completion_mask)
         return credit.td_terms(*(array[row] for array in arrays), self.config.beta)[0]
 
     def _actor(self) -> float:
         kind, rows = rules.average_of(self.rule, self.config), len(self.sampled.rewards)
-        mask, says = (
-            self.sampled.completion_mask,
-            self.rule.terms["average"].removeprefix("c_A / ").removeprefix("1 / "),
-        )
+        mask = self.sampled.completion_mask
         symbol = "w actor" if self.rule.value else "w"
-        if kind == "tokens":
+        if kind is Average.TOKENS:
             return self.line(
                 "average",
                 symbol,
@@ -299,10 +295,13 @@ class _Work:
                 float(mask.sum()),
                 says="over all tokens of the batch",
             )
-        if kind == "sum":
-            return self.line("average", symbol, "over", self.advantage, float(rows), says=f"over the {says}")
-        tokens = float(mask[self.index].sum()) if kind == "solutions" else float(self.batch.token_budget)
-        what = "tokens of this one" if kind == "solutions" else "token budget"
+        if kind is Average.SUM:
+            return self.line(
+                "average", symbol, "over", self.advantage, float(rows), says="over the solutions"
+            )
+        is_by_length = kind is Average.SOLUTIONS
+        tokens = float(mask[self.index].sum()) if is_by_length else float(self.batch.token_budget)
+        what = "tokens of this one" if is_by_length else "token budget"
         return self.line(
             "average",
             symbol,
@@ -321,7 +320,7 @@ class _Work:
         baseline = rules.value_baseline(self.rule, self.sampled, self.config)
         residual = self.line(
             "value", "ξ", "minus minus", total, reward, self.number(baseline[self.index], decimals), decimals=decimals,
-            says=f"Σ {'(ρ − κ)' if kind == 'plain' else 'ρ'} − (R − {rules.baseline_name(self.rule, self.config)})",
+            says=f"Σ {'(ρ − κ)' if kind is ValueLoss.PLAIN else 'ρ'} − (R − {rules.baseline_name(self.rule, self.config)})",
         )  # fmt: skip
         if self.config.value_loss == "huber":
             held = float(np.clip(residual, -self.config.huber_delta, self.config.huber_delta))

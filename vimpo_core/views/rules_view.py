@@ -17,7 +17,7 @@ import numpy as np
 from vimpo_core import rules
 from vimpo_core.config import TrainConfig
 from vimpo_core.measure.scorecard import verifier_reward
-from vimpo_core.rules import RULES, Rule, Sampled
+from vimpo_core.rules import RULES, Extra, Rule, Sampled, ValueLoss
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
 from vimpo_core.views import credit_view
@@ -137,11 +137,6 @@ def judge(batch: Batch, keys: Iterable[str] = RULES) -> dict[str, Judgement]:
     return {key: _judgement(batch, key) for key in keys}
 
 
-def needs_group(key: str) -> bool:
-    """Whether a rule's credit compares a solution with the others of its prompt."""
-    return "mean" in RULES[key].terms["signal"]
-
-
 def _judgement(batch: Batch, key: str) -> Judgement:
     no_credit = _why_no_credit(batch, key)
     no_push = no_credit or _why_no_push(batch, key)
@@ -155,9 +150,9 @@ def _judgement(batch: Batch, key: str) -> Judgement:
 
 
 def _why_no_credit(batch: Batch, key: str) -> str:
-    if batch.is_typed and needs_group(key):
-        return "group"
     rule = RULES[key]
+    if batch.is_typed and rule.signal.compares_group:
+        return "group"
     if batch.missing.intersection(_needs(batch, rule)):
         return "recorded"
     return "" if rule.value else _first_missing(batch, key)
@@ -165,15 +160,15 @@ def _why_no_credit(batch: Batch, key: str) -> str:
 
 def _needs(batch: Batch, rule: Rule) -> tuple[str, ...]:
     if not rule.value:
-        return ("logprob",) if "collision" in rule.extras else ()
-    is_top_k = rule.value == "plain" and batch.config.kl_estimator == "top-k"
+        return ("logprob",) if Extra.COLLISION in rule.extras else ()
+    is_top_k = rule.value is ValueLoss.PLAIN and batch.config.kl_estimator == "top-k"
     return (*_PAIR, "top_k_kl") if is_top_k else _PAIR
 
 
 def _why_no_push(batch: Batch, key: str) -> str:
     """Beyond what its credit needs: a value loss its baseline, an actor the step that it is scaled over."""
     rule = RULES[key]
-    if rule.value == "plain" or rule.value == "soft":
+    if rule.value in (ValueLoss.PLAIN, ValueLoss.SOFT):
         return "group" if batch.is_typed else ""
     return _first_missing(batch, key) or ("step" if batch.is_typed else "")
 

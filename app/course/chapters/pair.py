@@ -219,9 +219,8 @@ def _credit_row(run: RunSummary, trace: CreditTrace) -> Row:
 
 def _bars(run: RunSummary, trace: CreditTrace, t: int, is_hidden: bool) -> list[Bar]:
     policy, reference = float(np.exp(trace.logprob[t])), float(np.exp(trace.ref_logprob[t]))
-    style = "vimpo" if run.algorithm == "vimpo" else "grpo"
     mine = (None, "?") if is_hidden else (policy, f"{policy:.3f}")
-    return [Bar("policy π", *mine, style), Bar("reference π_ref", reference, f"{reference:.3f}")]
+    return [Bar("policy π", *mine, run.algorithm), Bar("reference π_ref", reference, f"{reference:.3f}")]
 
 
 def _sums(run: RunSummary, trace: CreditTrace) -> list[str]:
