@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vimpo_core.config import TrainConfig
-from vimpo_core.rules import RULES
+from vimpo_core.rules import RULES, Average, Extra, Reach, Scale, Signal, Surrogate, ValueLoss, average_of
 from vimpo_core.tasks.registry import held_out, task_of
 
 Row = Mapping[str, float | None]
@@ -61,9 +61,9 @@ class Metric:
         return self.judge(value, config, history)
 
     def _not_finite(self, config: TrainConfig) -> str:
-        if self.name in ("kl_mean", "value_loss") and not RULES[config.algorithm].value:
-            return "Not a finite number: the reference gives a sampled token probability 0. This rule does not train on it."
-        return "Not a finite number: the run has diverged here. Lower the learning rate or c_A."
+        if self.name in ("kl_mean", "value_loss", "residual_ratio") and not RULES[config.algorithm].value:
+            return "Not a finite number: the reference gives a token probability 0. This rule does not train on it."
+        return f"Not a finite number: the run has diverged here. Lower {_step_size(config)}."
 
     def _absent(self, config: TrainConfig, history: Sequence[Row]) -> str:
         if history and self.name in history[-1]:
@@ -81,13 +81,13 @@ def _never(name: str, config: TrainConfig) -> str:
     rule = RULES[config.algorithm]
     if name == "actor_loss" and rule.advantages is None:
         return f"{rule.name} has no actor: its value loss is all that it trains."
-    if name.startswith("clip_fraction") and rule.surrogate != "clip":
+    if name.startswith("clip_fraction") and rule.surrogate is not Surrogate.CLIP:
         return f"{rule.name} has no ratio, so there is nothing to clip."
     if name.endswith("_last") and config.updates_per_batch == 1:
         return "One update a batch: the last is the only one."
-    if name.endswith("_kept") and "resample" not in rule.extras:
+    if name.endswith("_kept") and Extra.RESAMPLE not in rule.extras:
         return f"{rule.name} trains on all that it samples."
-    if name.startswith("critic_") and "critic" not in rule.extras:
+    if name.startswith("critic_") and Extra.CRITIC not in rule.extras:
         return f"{rule.name} has no learned critic."
     return ""
 
@@ -170,6 +170,15 @@ def validation_problems(config: TrainConfig) -> int:
     return len(held_out(task_of(config), "validation", config.eval_prompts))
 
 
+def _step_size(config: TrainConfig) -> str:
+    """What sets how far a rule moves, in words: c_A only where it is read."""
+    return (
+        "the learning rate or c_A"
+        if "actor_coef" in RULES[config.algorithm].settings
+        else "the learning rate"
+    )
+
+
 def _noise(share: float, count: int) -> float:
     """Two standard errors of a share measured on `count` problems."""
     return 2 * math.sqrt(max(share * (1 - share), 1e-4) / count)
@@ -189,7 +198,7 @@ def _sampled_accuracy(value, config, history):
         return f"The reference model before any learning. {noise}"
     gain = value - start
     if gain < -_noise(start, count):
-        return f"Below where it began ({_percent(start)}). Look at KL and entropy: the step size or c_A is probably too large."
+        return f"Below where it began ({_percent(start)}). Look at KL and entropy, then lower {_step_size(config)}."
     if gain < _noise(start, count):
         patience = (
             "Give it more steps."
@@ -257,12 +266,20 @@ def _untrained_role(config, how):
 def _value_loss(value, config, history):
     role = _untrained_role(config, "for comparison")
     if _is_untrained(history) and (role or config.updates_per_batch == 1):
-        what = "R around V*" if RULES[config.algorithm].value == "optimal" else "R around its baseline"
+        what = (
+            "R around V*" if RULES[config.algorithm].value is ValueLoss.OPTIMAL else "R around its baseline"
+        )
         return f"{role}Policy and reference agree, so this is half the mean square of {what}: all of it unexplained."
     start = first_value(history, "value_loss")
     if start is not None and start > 0 and value > 1.5 * start:
-        return f"{role}Above its start ({_significant(start)}): the log-ratios overshoot the reward. Lower beta or the step size."
-    return f"{role}Lower means beta times the log-ratios account for the reward better. It also falls when groups agree; the residual ratio corrects for that."
+        way_out = "A smaller beta to read by fits better." if role else "Lower beta or the learning rate."
+        return (
+            f"{role}Above its start ({_significant(start)}): the log-ratios overshoot the reward. {way_out}"
+        )
+    agree = " It also falls when groups agree; the residual ratio corrects for that."
+    if RULES[config.algorithm].value is ValueLoss.OPTIMAL or (not role and config.cap_v0):
+        agree = ""  # R − V*, or R minus a capped mean, is not 0 where a group agrees
+    return f"{role}Lower means beta times the log-ratios account for the reward better.{agree}"
 
 
 def _residual_ratio(value, config, history):
@@ -274,20 +291,29 @@ def _residual_ratio(value, config, history):
     if value > 0.95:
         hint = " At such a small beta that is normal: V stays numerically flat." if config.beta < 5e-3 else ""
         return f"{role}On these fresh samples the log-ratios explain almost nothing of who was right.{hint}"
-    what = (
-        "the mean square of R − V*"
-        if RULES[config.algorithm].value == "optimal"
+    explained = f"{role}The policy's own log-ratios explain {_percent(1 - value**2)} of {_target(config)}."
+    return f"{explained} {_residual_floor(config)}".strip()
+
+
+def _target(config):
+    """The square of what the value loss is to explain, in words."""
+    kind = RULES[config.algorithm].value
+    if kind is ValueLoss.OPTIMAL:
+        return "the mean square of R − V*"
+    if kind and config.cap_v0:
+        return "the mean square of R minus its capped baseline"
+    return (
+        "the mean square of R − soft baseline"
+        if kind is ValueLoss.SOFT
         else "the reward's variance within groups"
     )
-    explained = f"{role}The policy's own log-ratios explain {_percent(1 - value**2)} of {what}."
-    return f"{explained} {_residual_floor(config)}".strip()
 
 
 def _residual_floor(config):
     """What even a V that knows every success rate leaves: the baseline of G solutions is itself a guess."""
-    if RULES[config.algorithm].value in ("soft", "optimal"):
+    if RULES[config.algorithm].value in (ValueLoss.SOFT, ValueLoss.OPTIMAL):
         return ""
-    if config.cap_v0:
+    if RULES[config.algorithm].value and config.cap_v0:
         return (
             "Where V_0 is capped V can explain more: part of the target is then the same for all of a group."
         )
@@ -297,33 +323,54 @@ def _residual_floor(config):
 
 
 def _actor_loss(value, config, history):
-    is_implied = bool(RULES[config.algorithm].value)
-    if is_implied and config.actor_coef == 0:
+    rule = RULES[config.algorithm]
+    if rule.value and config.actor_coef == 0:
         return "c_A is 0, so the actor term is not trained: the value loss alone drives the policy."
-    if _is_untrained(history) and is_implied:
-        return "0: before learning every advantage is exactly 0, so there is nothing to amplify."
-    if RULES[config.algorithm].surrogate == "plain":
+    if rule.surrogate is Surrogate.PLAIN:
         return "−A log π, without a ratio or a clip: its size follows the length of the solutions. Its gradient is what matters."
-    if config.updates_per_batch == 1 and abs(value) < 1e-3:
-        return "About 0 by construction: with one update a batch the ratio is 1 and whitened advantages average 0. Its gradient is not 0."
-    if config.updates_per_batch == 1 and not is_implied:
-        return "The ratio is 1, so this only shows whether right or wrong solutions are longer. Its gradient is what matters."
+    if config.updates_per_batch == 1:
+        if _is_untrained(history) and rule.value:
+            return "0: before learning every advantage is exactly 0, so there is nothing to amplify."
+        return _mean_advantage(rule, config)
     if abs(value) > 1:
         return "Large for a clipped surrogate: the ratio has run far from 1. Use fewer updates a batch or a lower learning rate."
     return "Its size says little: what matters is its gradient. Watch accuracy and KL instead."
 
 
+def _mean_advantage(rule, config):
+    """What a clipped surrogate shows where the ratio is 1: minus the mean advantage."""
+    if rule.scale is Scale.WHITENED:
+        return "About 0 by construction: with one update a batch the ratio is 1 and whitened advantages average 0. Its gradient is not 0."
+    if rule.signal is Signal.ABOVE_PLACE:
+        return "The ratio is 1, so this is minus the mean advantage, which a weighted baseline does not bring to 0. Its gradient is what matters."
+    if rule.reach is Reach.UNDECIDED:
+        return "The ratio is 1, so this only shows whether right or wrong solutions hold more of the undecided tokens. Its gradient is what matters."
+    if average_of(rule, config) is Average.SOLUTIONS:
+        return "About 0 by construction: the ratio is 1 and the advantages of a group average 0. Its gradient is not 0."
+    return "The ratio is 1, so this only shows whether right or wrong solutions are longer. Its gradient is what matters."
+
+
 def _kl_mean(value, config, history):
+    rule = RULES[config.algorithm]
     if _is_untrained(history):
-        return "Exactly 0: policy and reference are the same model, so no token carries credit yet."
-    cost = f"It costs beta x KL = {_significant(config.beta * value)} reward a token."
+        no_credit = (
+            "no token carries credit yet"
+            if rule.value
+            else "credit read off their log-ratios is 0 everywhere"
+        )
+        return f"Exactly 0: policy and reference are the same model, so {no_credit}."
+    cost = ""
+    if rule.value is ValueLoss.PLAIN:
+        beta = config.at(history[-1]["step"]).beta if history else config.beta
+        cost = f" It costs beta x KL = {_significant(beta * value)} reward a token."
     if value > 1.0:
-        return f"Far from the reference. Unless accuracy is high, the policy is running away: lower the learning rate or c_A. {cost}"
+        return f"Far from the reference. Unless accuracy is high, the policy is running away: lower {_step_size(config)}.{cost}"
     if value < 1e-4:
-        return "The policy has hardly moved, so its token credit is numerically flat."
+        credit = "its token credit" if rule.value else "credit read off its log-ratios"
+        return f"The policy has hardly moved, so {credit} is numerically flat."
     if _rises_steeply(history, "kl_mean"):
-        return f"More than doubled within ten steps. If accuracy does not follow, the policy is running away. {cost}"
-    return f"The policy is moving away from the reference, as it must to learn. {cost}"
+        return f"More than doubled within ten steps. If accuracy does not follow, the policy is running away.{cost}"
+    return f"The policy is moving away from the reference, as it must to learn.{cost}"
 
 
 def _rises_steeply(history, name, window=10):
@@ -340,6 +387,8 @@ def _entropy_mean(value, config, history):
         return "Almost deterministic: groups will agree, and there is nothing left to compare. Exploration is over."
     if value > 1.3 * start:
         return f"Higher than at the start ({_significant(start)}): the policy is getting vaguer, which learning should not do."
+    if value >= start:
+        return f"About as at the start ({_significant(start)}): what was uncertain still is."
     return f"Down from {_significant(start)} as slips are suppressed. What stays is mostly the style of the separators, {SEPARATOR_ENTROPY} nats each."
 
 
@@ -367,23 +416,24 @@ def _clip_fraction(value, config, history):
 
 def _dead_group_share(value, config, history):
     del history
-    if value > 0.7:
-        return "Most groups agree, so most of the batch teaches nothing about the reward. Use larger groups or more operands."
-    if "resample" in RULES[config.algorithm].extras:
+    rule = RULES[config.algorithm]
+    if Extra.RESAMPLE in rule.extras:
         return "Such groups were replaced by other problems, as often as the settings allow, so that they teach something after all."
-    if RULES[config.algorithm].value == "optimal":
+    if rule.value is ValueLoss.OPTIMAL:
         return "These groups teach as others do: R is compared with V* of the reference, not with the group."
-    if RULES[config.algorithm].value and config.cap_v0:
+    if rule.value and config.cap_v0:
         return (
             "In these groups all solutions are pushed alike: up where they are right and the cap is below 1."
         )
-    if RULES[config.algorithm].value:
-        return "In these groups R equals its mean: the value loss only pulls their log-ratios back to zero."
-    if config.algorithm == "otb":
-        return "In these groups every advantage is 0 but where one solution alone is left: its baseline there is 0, so a right one is pushed up."
-    if config.algorithm in ("ppo", "vineppo", "reinforce"):
+    if not rule.value and not rule.signal.compares_group:
         return "In these groups the reward says nothing about who did better; this rule does not compare within groups."
-    return f"In these groups every advantage is 0: {RULES[config.algorithm].name} learns nothing from them."
+    if rule.signal is Signal.ABOVE_PLACE:
+        return "In these groups every advantage is 0 but where one solution alone is left: its baseline there is 0, so a right one is pushed up."
+    if value > 0.7:
+        return "Most groups agree, so most of the batch teaches nothing about the reward. Use larger groups or more operands."
+    if rule.value:
+        return "In these groups R equals its mean: the value loss only pulls their log-ratios back to zero."
+    return f"In these groups every advantage is 0: {rule.name} learns nothing from them."
 
 
 def _dead_group_share_kept(value, config, history):
@@ -403,7 +453,12 @@ def _grad_norm_last(value, config, history):
 def _grad_norm(value, config, history):
     typical = [row["grad_norm"] for row in history[-21:-1] if row.get("grad_norm") is not None]
     if len(typical) >= 10 and value > 10 * sorted(typical)[len(typical) // 2]:
-        return "A spike, over ten times the usual. One is harmless because it is shortened; many mean that the run is unstable."
+        one = (
+            "One is harmless because it is shortened"
+            if config.max_grad_norm
+            else "Nothing shortens it here, though Adam softens one"
+        )
+        return f"A spike, over ten times the usual. {one}; many mean that the run is unstable."
     if not config.max_grad_norm:
         return "Nothing is shortened in this run. Adam does not see a factor that stays the same, only changes in length."
     if value > config.max_grad_norm:
@@ -412,11 +467,11 @@ def _grad_norm(value, config, history):
 
 
 def _learning_rate(value, config, history):
-    if history and history[-1]["step"] < config.warmup_steps:
+    if history and history[-1]["step"] + 1 < config.warmup_steps:
         return f"Still warming up to {config.learning_rate:g}: early gradients are noisy and Adam's averages are empty."
     if config.lr_schedule == "linear":
         return f"Falling linearly from {config.learning_rate:g} to a tenth of it at step {config.steps}."
-    return "Constant after the warm-up." if value == config.learning_rate else "On its schedule."
+    return "Constant after the warm-up."
 
 
 def _tokens_sampled(value, config, history):
@@ -450,16 +505,21 @@ def _tokens_per_second(value, config, history):
 
 def _cpu_seconds(value, config, history):
     steps = config.steps - (history[-1]["step"] if history else 0)
+    if steps <= 0:
+        return "The last step: nothing remains to be trained."
     return (
         f"At this pace the remaining {steps:.0f} steps cost about {_significant(steps * value)} CPU seconds."
     )
 
 
 def _wall_seconds(value, config, history):
-    del config
     cpu = last_value(history, "cpu_seconds")
-    if cpu and value > 2 * cpu:
+    if cpu is None:
+        return "Its CPU time was not measured, so nothing says what it waited for."
+    if value > 2 * cpu:
         return "Much longer than its CPU time: the machine is busy with something else."
+    if value < 0.7 * cpu:
+        return "Shorter than its CPU time: several threads share the work."
     return "Close to its CPU time: the worker has a core to itself."
 
 
