@@ -18,7 +18,7 @@ import numpy as np
 
 from vimpo_core.measure.checks import TOKEN_ARRAYS
 from vimpo_core.solutions import reading
-from vimpo_core.types import CreditTrace, StopReason, TopK
+from vimpo_core.types import CreditTrace
 from vimpo_core.views import credit_view
 
 _PLAIN = ("step", "group_id", "sample_idx", "prompt_text", "prompt_ids", "gold", "reward", "rewards", "reward_reason",
@@ -65,37 +65,6 @@ def _for_v0(trace: CreditTrace) -> dict:
         "top_k_kl": _short(trace.top_k_kl),
     }
     return {name: value for name, value in found.items() if value is not None}
-
-
-def trace_of(record: dict) -> CreditTrace:
-    """The trace that `record` wrote, bit for bit. Raises KeyError or ValueError where it is something else."""
-    fields = {name: record[name] for name in _PLAIN}
-    fields |= {
-        name: math.nan if fields[name] is None else fields[name] for name in ("reward", "group_mean_reward")
-    }
-    fields |= {
-        "prompt_ids": tuple(record["prompt_ids"]),
-        "finish_reason": StopReason(record["finish_reason"]),
-    }
-    topk = record["topk"]
-    if topk is not None:
-        shape = (len(record["ids"]), topk["k"])
-        ids = np.asarray(topk["ids"], np.int32).reshape(shape)
-        topk = TopK(
-            ids, topk["text"], *(_float32(topk[n]).reshape(shape) for n in ("logprob", "ref_logprob"))
-        )
-    return CreditTrace(
-        **fields,
-        ids=np.asarray(record["ids"], np.int32),
-        text=tuple(record["text"]),
-        mask=np.asarray(record["mask"], np.bool_),
-        topk=topk,
-        provenance=record["provenance"],
-        group_rewards=tuple(record.get("group_rewards", ())),
-        reference_rate=record.get("reference_rate"),
-        top_k_kl=_float32(record["top_k_kl"]) if "top_k_kl" in record else None,
-        **{name: None if record[name] is None else _float32(record[name]) for name in TOKEN_ARRAYS},
-    )
 
 
 def provenance(trace: CreditTrace) -> dict[str, str]:
@@ -214,11 +183,6 @@ def _short(array) -> list | None:
     if array.ndim > 1:
         return [_short(row) for row in array]
     return [float(str(x)) if np.isfinite(x) else str(x) for x in array]
-
-
-def _float32(values) -> np.ndarray:
-    """The array that `_short` wrote: text such as "nan" reads as a number too."""
-    return np.array(values, dtype=object).astype(np.float32)
 
 
 def _as_utf8(text: str) -> str:

@@ -16,8 +16,6 @@ has independent rollouts, so its interval is right; neighbouring prefixes share 
 from __future__ import annotations
 
 import hashlib
-import heapq
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -284,48 +282,6 @@ def _prefix_values(process, solution, rollouts, outcomes) -> PrefixValues:
         outcomes=np.stack([_known(process, s, rollouts, outcomes) for s in states]),
         is_exact=np.array([not _has_choice(process, s) for s in states]),
     )
-
-
-# ---- exact enumeration
-
-
-class ExactValue(NamedTuple):
-    """V^pi(s) lies within value .. value + left_out; left_out is the probability of the continuations not looked at."""
-
-    value: float
-    left_out: float
-
-
-def exact_value(
-    process: TokenProcess, state: State, left_out: float = 1e-3, max_expansions: int = 2000, batch: int = 64
-) -> ExactValue:
-    """V^pi of a state by going through its continuations, the most probable first.
-
-    Args:
-        left_out: stop once the continuations not yet looked at have at most this probability; 0 looks at all of them.
-        max_expansions: states to look at; small trees (the last tokens of a solution) need few, whole solutions many
-            thousands, and the bound that is returned then stays wide.
-        batch: states looked at together.
-    """
-    outcome = exact_outcome(process, state)
-    if outcome is not None:
-        return ExactValue(float(outcome), 0.0)
-    order = itertools.count()  # states of equal probability are taken as they came
-    frontier = [(-1.0, next(order), state)]
-    value, expanded = 0.0, 0
-    while frontier and expanded < max_expansions and -sum(f[0] for f in frontier) > left_out:
-        taken = [heapq.heappop(frontier) for _ in range(min(batch, len(frontier), max_expansions - expanded))]
-        expanded += len(taken)
-        chances = np.exp(process.next_logprobs([s for _, _, s in taken]))
-        for (mass, _, parent), row in zip(taken, chances, strict=True):
-            for token in np.flatnonzero(row):
-                child, share = State(parent.prompt, (*parent.prefix, int(token))), -mass * row[token]
-                outcome = exact_outcome(process, child)
-                if outcome is None:
-                    heapq.heappush(frontier, (-share, next(order), child))
-                else:
-                    value += share * outcome
-    return ExactValue(float(value), float(-sum(f[0] for f in frontier)))
 
 
 # ---- the soft optimum

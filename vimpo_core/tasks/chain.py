@@ -47,7 +47,7 @@ _TYPICAL_LENGTH = {3: 7.0, 4: 14.0, 5: 23.0, 6: 35.0, 7: 49.0, 8: 65.0}
 """Mean tokens of a right solution by its number of operands, measured on student solutions."""
 
 _MARK = re.compile(f"[{SEPARATORS}{END}]")
-_EXPRESSION = re.compile(r"[0-9]{1,4}(?:[-+*][0-9]{1,4}){0,7}", re.ASCII)
+_EXPRESSION = re.compile(rf"[0-9]{{1,4}}(?:[-+*][0-9]{{1,4}}){{0,{LONGEST - 1}}}", re.ASCII)
 _SPACE = re.compile(r"(?<![0-9\s])\s++|(?<=[0-9])\s++(?![0-9])")
 """Space that means nothing; between two digits it does. Each stretch is looked at once."""
 _TYPED = str.maketrans("xX×·\u2212", "****-")

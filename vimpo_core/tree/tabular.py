@@ -20,8 +20,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vimpo_core import credit
-
 Levels = list[np.ndarray]
 """One float64 array a depth, 0 first; see the module docstring."""
 
@@ -186,66 +184,8 @@ def residual_advantages(
 
     Zero everywhere only at the local fixed point; without kappa only at the soft optimum.
     """
-    return _advantages_of(tree, policy, path_residuals(tree, policy, reference, beta, with_kappa))
-
-
-def _advantages_of(tree: Tree, policy: Levels, residuals: np.ndarray) -> Levels:
-    """How much choosing a changes the expectation of what waits at the leaves: [vocab^d, vocab]."""
-    waiting = Tree(tree.vocab, tree.depth, residuals)
+    waiting = Tree(tree.vocab, tree.depth, path_residuals(tree, policy, reference, beta, with_kappa))
     return [q - v[:, None] for v, q in zip(*plain_values(waiting, policy), strict=True)]
-
-
-def value_loss_gradient(
-    tree: Tree, policy: Levels, reference: Levels, beta: float, with_kappa: bool = True
-) -> Levels:
-    """What one on-policy update follows: the expected gradient of 1/2 residual^2 in the logits, through rho alone.
-
-        g(s,a) = beta P_pi(sa) (E_pi[residual | sa] - E_pi[residual | s])
-
-    The sampling distribution, kappa and the baseline are held constant, as in training. With -(R - E[R]) in the
-    place of the residual this is REINFORCE with a baseline; the two agree at pi = pi_ref and as beta goes to 0.
-
-    Returns:
-        [vocab^d, vocab] each depth, squared reward units.
-    """
-    advantages = residual_advantages(tree, policy, reference, beta, with_kappa)
-    return [beta * np.exp(p) * a for p, a in zip(prefix_logprobs(policy), advantages, strict=True)]
-
-
-def group_residuals(
-    tree: Tree, policy: Levels, reference: Levels, beta: float, size: int, baseline: str = "group_mean"
-) -> np.ndarray:
-    """What `losses.value_loss` finds as the residual of each solution, on average over the groups it is drawn in.
-
-    All vocab^(depth * size) groups of `size` solutions are enumerated, each as probable as the policy draws it.
-
-    Args:
-        baseline: as `credit.prompt_baseline`.
-
-    Returns:
-        reward units, [vocab^depth].
-    """
-    leaves, probability = tree.rewards.size, np.exp(path_logprobs(policy))
-    groups = np.indices((leaves,) * size).reshape(size, -1).T
-    baselines = np.stack([credit.prompt_baseline(tree.rewards[g], np.zeros(size), baseline) for g in groups])
-    terms = [
-        beta * (p - r - k[:, None]) for p, r, k in zip(policy, reference, kl(policy, reference), strict=True)
-    ]
-    residuals = along_paths(tree, terms).sum(axis=1)[groups] - (tree.rewards[groups] - baselines)
-    # The first solution stands for any of them; the others are drawn independently of it.
-    others = probability[groups[:, 1:]].prod(axis=1)
-    return np.bincount(groups[:, 0], weights=others * residuals[:, 0], minlength=leaves)
-
-
-def group_value_loss_gradient(
-    tree: Tree, policy: Levels, reference: Levels, beta: float, size: int, baseline: str = "group_mean"
-) -> Levels:
-    """`value_loss_gradient` of groups of `size` solutions instead of the exact E[R]: [vocab^d, vocab] each depth.
-
-    With "group_mean" it vanishes at the local fixed point of beta size / (size - 1), with "leave_one_out" at that of beta.
-    """
-    advantages = _advantages_of(tree, policy, group_residuals(tree, policy, reference, beta, size, baseline))
-    return [beta * np.exp(p) * a for p, a in zip(prefix_logprobs(policy), advantages, strict=True)]
 
 
 def descent(
@@ -260,7 +200,7 @@ def descent(
 
         logit(s,a) <- logit(s,a) - learning_rate / beta (E_pi[residual | sa] - E_pi[residual | s])
 
-    That is `value_loss_gradient` with the probability P_pi(sa) of each choice divided out: plain descent has the same
+    That is the gradient of the value loss, with the probability P_pi(sa) of each choice divided out: plain descent has the same
     fixed point and takes thousands of steps where choices are rare.
 
     With kappa it goes to the local fixed point, without (rho only) to the soft optimum: where the residual of all
@@ -277,23 +217,6 @@ def descent(
             [log_softmax(p - learning_rate / beta * a) for p, a in zip(policies[-1], advantages, strict=True)]
         )
     return policies
-
-
-def descend_value_loss(
-    tree: Tree,
-    reference: Levels,
-    beta: float,
-    steps: int,
-    learning_rate: float = 0.5,
-    with_kappa: bool = True,
-) -> tuple[Levels, np.ndarray]:
-    """Where `descent` ends, and the loss before each of its steps.
-
-    Returns:
-        the policy after `steps` updates, and the losses, [steps].
-    """
-    *before, last = descent(tree, reference, beta, steps, learning_rate, with_kappa)
-    return last, np.array([value_loss(tree, policy, reference, beta, with_kappa) for policy in before])
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support import oracles
 from vimpo_core.tree import derivation, tabular, worlds
 from vimpo_core.tree import formulas as f
 from vimpo_core.tree.derivation import (
@@ -141,7 +142,7 @@ def test_the_gradient_on_the_tree_is_that_of_the_tabular_value_loss(tree_and_ref
     direction = [rng.normal(size=level.shape) for level in policy]
     expected = sum(
         (g * u).sum()
-        for g, u in zip(tabular.value_loss_gradient(tree, policy, reference, 0.2), direction, strict=True)
+        for g, u in zip(oracles.value_loss_gradient(tree, policy, reference, 0.2), direction, strict=True)
     )
     for side in step_named("gradient").sides():
         assert abs(f.evaluate(f.Mean(side), world).item() - expected) <= 1e-9
@@ -177,7 +178,7 @@ def test_sympy_stays_out_of_the_web_process_until_a_derivation_is_shown():
 @pytest.mark.parametrize("with_kappa", [True, False])
 def test_descent_reaches_its_own_optimum_and_stays_away_from_the_other(with_kappa, beta, tree_and_reference):
     tree, reference = tree_and_reference
-    policy, _ = tabular.descend_value_loss(tree, reference, beta, steps=150, with_kappa=with_kappa)
+    policy = tabular.descent(tree, reference, beta, steps=150, with_kappa=with_kappa)[-1]
     local = tabular.local_fixed_point(tree, reference, beta)
     soft = tabular.soft_optimum(tree, reference, beta)[0]
     own, other = (local, soft) if with_kappa else (soft, local)

@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 
+from tests.support import oracles
 from vimpo_core.tree import tabular
 
 TOL = 1e-9
@@ -16,7 +17,7 @@ BETAS = [0.05, 0.2, 1.0]
 
 
 def close(a, b, tol=TOL):
-    np.testing.assert_allclose(a, b, rtol=0, atol=tol)
+    np.testing.assert_allclose(a, b, rtol=0, atol=tol, equal_nan=False)
 
 
 def all_close(a, b, tol=TOL):
@@ -186,7 +187,8 @@ def test_the_two_optima_part_as_beta_falls_and_meet_as_it_grows(tree, reference)
 
 @pytest.mark.parametrize("beta", BETAS)
 def test_descent_on_the_value_loss_converges_to_the_local_fixed_point(tree, reference, beta):
-    policy, losses = tabular.descend_value_loss(tree, reference, beta, steps=150)
+    policies = tabular.descent(tree, reference, beta, steps=150)
+    policy, losses = policies[-1], [tabular.value_loss(tree, p, reference, beta) for p in policies[:-1]]
     assert tabular.path_total_variation(policy, tabular.local_fixed_point(tree, reference, beta)) < TOL
     assert losses[0] > 0.05 and losses[-1] < 1e-15
     assert tabular.path_total_variation(policy, tabular.soft_optimum(tree, reference, beta)[0]) > 0.005
@@ -195,7 +197,7 @@ def test_descent_on_the_value_loss_converges_to_the_local_fixed_point(tree, refe
 def test_plain_gradient_descent_goes_to_the_same_place_only_slower(tree, reference):
     beta, policy = 1.0, reference
     for _ in range(1500):
-        gradient = tabular.value_loss_gradient(tree, policy, reference, beta)
+        gradient = oracles.value_loss_gradient(tree, policy, reference, beta)
         policy = [tabular.log_softmax(p - g) for p, g in zip(policy, gradient, strict=True)]
     # At beta 1 the soft optimum is about 0.01 away.
     assert tabular.path_total_variation(policy, tabular.local_fixed_point(tree, reference, beta)) <= 0.003
@@ -205,7 +207,7 @@ def test_plain_gradient_descent_goes_to_the_same_place_only_slower(tree, referen
 @pytest.mark.parametrize("beta", BETAS)
 def test_the_value_loss_and_its_gradient_vanish_at_the_local_fixed_point_alone(tree, reference, beta):
     def steepest(policy):
-        return max(np.abs(g).max() for g in tabular.value_loss_gradient(tree, policy, reference, beta))
+        return max(np.abs(g).max() for g in oracles.value_loss_gradient(tree, policy, reference, beta))
 
     local, soft = (
         tabular.local_fixed_point(tree, reference, beta),
@@ -232,7 +234,7 @@ def test_value_loss_gradient_equals_finite_differences_with_the_rest_held(tree, 
         return 0.5 * weights @ (residuals + rho_change) ** 2
 
     step = 1e-5  # central differences err by step^2 and rounding / step: about 1e-10
-    for d, level in enumerate(tabular.value_loss_gradient(tree, policy, reference, beta)):
+    for d, level in enumerate(oracles.value_loss_gradient(tree, policy, reference, beta)):
         for index in np.ndindex(*level.shape):
             ends = []
             for sign in (1, -1):
@@ -245,7 +247,7 @@ def test_value_loss_gradient_equals_finite_differences_with_the_rest_held(tree, 
 @pytest.mark.parametrize("beta", [5e-4, 0.1, 1.0])
 def test_at_the_reference_the_gradient_is_reinforce_with_the_mean_reward_as_baseline(tree, reference, beta):
     values, q_values = tabular.plain_values(tree, reference)
-    gradient = tabular.value_loss_gradient(tree, reference, reference, beta)
+    gradient = oracles.value_loss_gradient(tree, reference, reference, beta)
     for g, p, v, q in zip(gradient, tabular.prefix_logprobs(reference), values, q_values, strict=True):
         close(g / beta, -np.exp(p) * (q - v[:, None]))
 
@@ -298,7 +300,7 @@ def test_a_tree_with_the_wrong_number_of_rewards_is_refused():
 @pytest.mark.parametrize("beta", BETAS)
 def test_the_rho_only_loss_and_its_gradient_vanish_at_the_soft_optimum_alone(tree, reference, beta):
     def steepest(policy):
-        gradient = tabular.value_loss_gradient(tree, policy, reference, beta, with_kappa=False)
+        gradient = oracles.value_loss_gradient(tree, policy, reference, beta, with_kappa=False)
         return max(np.abs(g).max() for g in gradient)
 
     soft = tabular.soft_optimum(tree, reference, beta)[0]
@@ -339,7 +341,9 @@ def test_each_descent_reaches_its_own_optimum_and_stays_away_from_the_other(beta
     )
     if not with_kappa:
         own, other = other, own
-    policy, losses = tabular.descend_value_loss(tree, reference, beta, 150, with_kappa=with_kappa)
+    policies = tabular.descent(tree, reference, beta, 150, with_kappa=with_kappa)
+    policy = policies[-1]
+    losses = [tabular.value_loss(tree, p, reference, beta, with_kappa) for p in policies[:-1]]
     assert tabular.path_total_variation(policy, own) < TOL  # the bar is 0.01
     assert tabular.path_total_variation(policy, other) > 0.05
     assert losses[0] > 0.05 and losses[-1] < 1e-15
@@ -378,7 +382,9 @@ def test_implied_values_are_each_optimums_own_values_and_end_at_the_residual(tre
 def test_a_descent_starts_at_the_reference_and_holds_every_policy(tree, reference):
     policies = tabular.descent(tree, reference, 0.2, steps=3)
     assert len(policies) == 4 and policies[0] is reference
-    all_close(policies[-1], tabular.descend_value_loss(tree, reference, 0.2, steps=3)[0])
+    for before, same in zip(policies, tabular.descent(tree, reference, 0.2, steps=2), strict=False):
+        all_close(before, same)
+    assert tabular.path_total_variation(policies[2], policies[3]) > 1e-3
 
 
 # ---- groups of G solutions
@@ -406,8 +412,8 @@ def test_descent_on_the_group_mean_rests_at_the_fixed_point_of_beta_g_over_g_min
 ):
     place = small_tree, small_reference
     shrunk, plain = (tabular.local_fixed_point(*place, b) for b in (beta * size / (size - 1), beta))
-    assert largest(tabular.group_value_loss_gradient(small_tree, shrunk, small_reference, beta, size)) < TOL
-    assert largest(tabular.group_value_loss_gradient(small_tree, plain, small_reference, beta, size)) > 1e-4
+    assert largest(oracles.group_value_loss_gradient(small_tree, shrunk, small_reference, beta, size)) < TOL
+    assert largest(oracles.group_value_loss_gradient(small_tree, plain, small_reference, beta, size)) > 1e-4
 
 
 @pytest.mark.parametrize("size", [2, 3])
@@ -419,7 +425,7 @@ def test_descent_on_the_leave_one_out_mean_rests_at_the_fixed_point_of_beta(
         tabular.local_fixed_point(small_tree, small_reference, b) for b in (beta * size / (size - 1), beta)
     )
     gradient = [
-        tabular.group_value_loss_gradient(small_tree, p, small_reference, beta, size, "leave_one_out")
+        oracles.group_value_loss_gradient(small_tree, p, small_reference, beta, size, "leave_one_out")
         for p in (plain, shrunk)
     ]
     assert largest(gradient[0]) < TOL and largest(gradient[1]) > 1e-4
@@ -439,6 +445,6 @@ def test_at_that_fixed_point_delta_is_g_minus_1_over_g_of_q_minus_v(tree, refere
 def test_groups_give_the_exact_gradient_up_to_the_share_of_the_solution_itself(small_tree, small_reference):
     """At pi = pi_ref the residual is baseline - R: the group mean shrinks it by (G - 1) / G, the leave-one-out mean does not."""
     place = small_tree, small_reference, small_reference, 0.2
-    exact = tabular.value_loss_gradient(*place)
-    all_close(tabular.group_value_loss_gradient(*place, 3), [2 / 3 * g for g in exact])
-    all_close(tabular.group_value_loss_gradient(*place, 3, "leave_one_out"), exact)
+    exact = oracles.value_loss_gradient(*place)
+    all_close(oracles.group_value_loss_gradient(*place, 3), [2 / 3 * g for g in exact])
+    all_close(oracles.group_value_loss_gradient(*place, 3, "leave_one_out"), exact)
