@@ -65,7 +65,7 @@ def test_chapter_3_keeps_what_a_link_hides():
     at = commit(learn(3, hide="d_beta:0.05,d_seed:3", d_beta=1, d_seed=9), "other")
     assert not {"β, reward per nat", "Tree"} & set(labels(at.select_slider))
     assert "β = 0.05" in words(at)
-    assert identity._numbers(0.05, 3, 3, 3)["apart"] in words(at)
+    assert f"{two_optima(*example(3, 3, 3), 0.05).apart:.3f}" in words(at)
 
 
 @pytest.mark.parametrize(("vocab", "depth", "seed"), [(3, 3, 0), (2, 4, 7), (4, 2, 19)])

@@ -92,9 +92,11 @@ def test_reward_minus_group_mean_is_dr_grpos_advantage_and_grpo_divides_by_the_s
     sampled = Sampled(*[np.zeros((4, 2))] * 3, np.ones((4, 2), bool), rewards, np.zeros(4, int))
     above = rewards - rewards.mean()
     config = TrainConfig()
-    np.testing.assert_allclose(RULES["dr_grpo"].advantages(sampled, config)[:, 0], above)
+    np.testing.assert_allclose(RULES["dr_grpo"].advantages(sampled, config)[:, 0], above, equal_nan=False)
     spread = rewards.std(ddof=1) + 1e-4
-    np.testing.assert_allclose(RULES["grpo"].advantages(sampled, config)[:, 0], above / spread)
+    np.testing.assert_allclose(
+        RULES["grpo"].advantages(sampled, config)[:, 0], above / spread, equal_nan=False
+    )
     assert "divides by the group's spread" in SIGNALS["grpo"][0] and "R − group mean" not in NAMES["grpo"]
     assert not np.allclose(credit.grpo_advantages(rewards, np.zeros(4)), above)
 

@@ -19,7 +19,7 @@ BETAS = [0.05, 0.2, 1.0]
 
 
 def close(a, b, tol=TOL):
-    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=0, atol=tol)
+    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=0, atol=tol, equal_nan=False)
 
 
 def as_numpy(x):

@@ -139,7 +139,9 @@ def test_every_signal_points_at_what_it_should():
     trace = trace.with_(entropy=np.array([0.1, 0.2, 0.3, 0.9]))
     found = {name: values[0] for name, values in signals([trace], BETA, 1.0).items()}
     assert list(found) == list(scorecard.SIGNALS)
-    np.testing.assert_allclose(found["implied_advantage"], BETA * np.array([0, 1.0, 0.5, -3.5]))
+    np.testing.assert_allclose(
+        found["implied_advantage"], BETA * np.array([0, 1.0, 0.5, -3.5]), equal_nan=False
+    )
     assert found["surprisal_policy"].argmax() == 2
     assert found["surprisal_reference"].argmax() == 3
     assert found["entropy"].argmax() == 3
@@ -157,7 +159,7 @@ def test_whitened_signal_is_minus_the_lens_of_that_name():
     ]
     for index, values in enumerate(signals(traces, BETA, 0.9)["implied_advantage_whitened"]):
         lens = credit_view.lens_values(traces, index, "advantages_whitened", BETA, 0.9)
-        np.testing.assert_allclose(values, -lens, rtol=0, atol=TOL)
+        np.testing.assert_allclose(values, -lens, rtol=0, atol=TOL, equal_nan=False)
 
 
 def test_before_training_implied_credit_is_no_better_than_a_flat_signal():
@@ -253,9 +255,13 @@ def test_credit_that_is_q_minus_v_has_pearson_1_and_auc_1():
 
 def test_a_recorded_group_mean_anchors_the_implied_value_and_else_the_prompts_own():
     trace = make_trace([-0.5, 0.0], [-1.0, -3.0])
-    np.testing.assert_allclose(scorecard.implied_value_curve(trace, BETA, 0.4), [0.4, 0.5, 1.1])
+    np.testing.assert_allclose(
+        scorecard.implied_value_curve(trace, BETA, 0.4), [0.4, 0.5, 1.1], equal_nan=False
+    )
     grouped = trace.with_(group_mean_reward=0.25)
-    np.testing.assert_allclose(scorecard.implied_value_curve(grouped, BETA, 0.4), [0.25, 0.35, 0.95])
+    np.testing.assert_allclose(
+        scorecard.implied_value_curve(grouped, BETA, 0.4), [0.25, 0.35, 0.95], equal_nan=False
+    )
 
 
 def test_credit_of_the_local_fixed_point_agrees_with_monte_carlo_and_before_training_nothing_correlates():

@@ -64,7 +64,7 @@ def test_every_number_is_tabulars_rounded(settings):
     assert payload["rewards"] == tree.rewards.tolist()
     _, soft_values, _ = tabular.soft_optimum(tree, reference, beta)
     exact_soft = flat([*soft_values, tree.rewards]) * REWARD_UNIT
-    np.testing.assert_allclose(payload["soft"], exact_soft, rtol=0, atol=HALF)
+    np.testing.assert_allclose(payload["soft"], exact_soft, rtol=0, atol=HALF, equal_nan=False)
     for name, policy in policies_of(tree, reference, beta).items():
         shown = payload["policies"][name]
         exact = {
@@ -75,7 +75,9 @@ def test_every_number_is_tabulars_rounded(settings):
             "kappa": beta * flat(tabular.kl(policy, reference)) * REWARD_UNIT,
         }
         for key, numbers in exact.items():
-            np.testing.assert_allclose(shown[key], numbers, rtol=0, atol=HALF, err_msg=f"{name} {key}")
+            np.testing.assert_allclose(
+                shown[key], numbers, rtol=0, atol=HALF, err_msg=f"{name} {key}", equal_nan=False
+            )
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
@@ -96,8 +98,8 @@ def test_the_terms_shown_recombine_exactly_and_are_near_tabulars(settings, with_
         ratio = [p - r for p, r in zip(policy, reference, strict=True)]
         exact_rho = beta * tabular.along_paths(tree, ratio) * REWARD_UNIT
         exact_residual = tabular.path_residuals(tree, policy, reference, beta, with_kappa) * REWARD_UNIT
-        np.testing.assert_allclose(rho, exact_rho, rtol=0, atol=1.5000001)
-        np.testing.assert_allclose(residual, exact_residual, rtol=0, atol=HALF)
+        np.testing.assert_allclose(rho, exact_rho, rtol=0, atol=1.5000001, equal_nan=False)
+        np.testing.assert_allclose(residual, exact_residual, rtol=0, atol=HALF, equal_nan=False)
     own = payload["policies"]["local" if with_kappa else "soft"]
     residual = terms(payload, own["implied" if with_kappa else "implied_rho"], own["kappa"])[3]
     assert not residual.any(), "at its own optimum nothing is left open"
@@ -121,7 +123,9 @@ def test_the_frames_are_the_descent_and_the_curves_are_theirs(loss):
             "kappa": np.append(0.2 * flat(tabular.kl(policy, reference)), 0 * tree.rewards) * REWARD_UNIT,
         }
         for key, numbers in exact.items():
-            np.testing.assert_allclose(frames[key][step], numbers, rtol=0, atol=HALF, err_msg=key)
+            np.testing.assert_allclose(
+                frames[key][step], numbers, rtol=0, atol=HALF, err_msg=key, equal_nan=False
+            )
         loss_then = tabular.value_loss(tree, policy, reference, 0.2, with_kappa)
         assert curves["loss"][step] == pytest.approx(loss_then, abs=1e-6)
         for name in ("local", "soft"):
@@ -156,8 +160,8 @@ def test_more_share_only_adds_rewards_and_edits_change_only_what_they_name():
     rewards = (1,) + (0,) * 26
     tree, moved = tree_lab.make_tree(TreeSettings(share=30, rewards=rewards, edited=edited))
     assert tree.rewards.tolist() == list(rewards)
-    np.testing.assert_allclose(np.exp(moved[0][0]), [0.2, 0.5, 0.3])
-    np.testing.assert_allclose(np.exp(moved[2][3]), [0.01, 0.01, 0.98])
+    np.testing.assert_allclose(np.exp(moved[0][0]), [0.2, 0.5, 0.3], equal_nan=False)
+    np.testing.assert_allclose(np.exp(moved[2][3]), [0.01, 0.01, 0.98], equal_nan=False)
     assert sum((a != b).any(axis=1).sum() for a, b in zip(moved, reference, strict=True)) == 2
 
 

@@ -97,10 +97,10 @@ def test_lenses_agree_with_the_definitions(step_traces):
         "entropy": trace.entropy.astype(np.float64),
     }
     for name, values in expected.items():
-        np.testing.assert_allclose(lens(name), values, rtol=0, atol=1e-12, err_msg=name)
-    np.testing.assert_allclose(lens("advantages", 0.0), delta, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(lens(name), values, rtol=0, atol=1e-12, err_msg=name, equal_nan=False)
+    np.testing.assert_allclose(lens("advantages", 0.0), delta, rtol=0, atol=1e-12, equal_nan=False)
     # Group of rewards 0 and 1: mean 1/2, unbiased spread sqrt(1/2).
-    np.testing.assert_allclose(lens("grpo"), -0.5 / (math.sqrt(0.5) + 1e-4), atol=1e-12)
+    np.testing.assert_allclose(lens("grpo"), -0.5 / (math.sqrt(0.5) + 1e-4), atol=1e-12, equal_nan=False)
 
 
 def test_every_lens_has_values_on_a_complete_trace(step_traces):
@@ -126,7 +126,7 @@ def test_values_of_the_two_anchors_differ_by_the_terminal_residual(step_traces):
         residual = credit.terminal_residual(
             delta, mask, np.array([trace.reward]), np.array([trace.group_mean_reward])
         )
-        np.testing.assert_allclose(start - end, residual[0], atol=1e-12)
+        np.testing.assert_allclose(start - end, residual[0], atol=1e-12, equal_nan=False)
 
 
 def test_masked_tokens_are_zero(step_traces):
