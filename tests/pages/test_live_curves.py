@@ -1,8 +1,9 @@
 """What the live curves are sent: which metrics a tile draws, of which runs."""
 
 from app.components import live_curves
-from vimpo_core import algorithms, trainer
+from vimpo_core import trainer
 from vimpo_core.config import TrainConfig
+from vimpo_core.learning import objective
 
 
 def payload(**columns):
@@ -17,7 +18,7 @@ def drawn(title, *runs):
 
 def test_every_metric_that_is_recorded_twice_stands_beside_its_first():
     beside = {chart.beside: chart.metrics for chart in live_curves.CHARTS if chart.beside}
-    twice = [f"{name}_last" for name in trainer.LAST] + [f"{name}_kept" for name in algorithms.KEPT]
+    twice = [f"{name}_last" for name in trainer.LAST] + [f"{name}_kept" for name in objective.KEPT]
     assert beside == {name: (name.rpartition("_")[0],) for name in twice}
 
 
