@@ -70,10 +70,10 @@ def test_every_setting_is_read_somewhere_in_the_library():
 
 
 def test_config_and_task_agree_on_how_many_numbers_a_problem_may_have():
-    assert setting("operands")["high"] == chain.MOST_NUMBERS
-    longest = "1" + "+1" * (chain.MOST_NUMBERS - 1)
-    assert len(chain.parse(longest)[0]) == chain.MOST_NUMBERS and chain.parse(longest + "+1") is None
-    assert chain.typical_length(chain.MOST_NUMBERS) > chain.typical_length(chain.MOST_NUMBERS - 1)
+    assert setting("operands")["high"] == chain.LONGEST
+    longest = "1" + "+1" * (chain.LONGEST - 1)
+    assert len(chain.parse(longest)[0]) == chain.LONGEST and chain.parse(longest + "+1") is None
+    assert chain.ChainTask(chain.LONGEST).typical_length > chain.ChainTask(chain.LONGEST - 1).typical_length
 
 
 def test_a_made_up_setting_is_read_nowhere():
