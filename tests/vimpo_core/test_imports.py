@@ -127,6 +127,60 @@ def test_imports_point_one_way():
     assert forbidden_imports(ROOT) == []
 
 
+def room_of(module: str) -> str:
+    """The folder or file at the top of its package that a module lies in."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def rooms(root: Path, package: str) -> set[str]:
+    """What lies at the top of a package; `__init__` and `__main__` are its doors."""
+    return {room_of(m) for m in module_names(root, package)} - {"", "__main__"}
+
+
+def graph(root: Path, package: str, name=lambda module: module) -> dict[str, set[str]]:
+    """Which module imports which of the same package, at the top or late; `name` lays modules together."""
+    known = set(module_names(root, package))
+    found = {name(module): set() for module in known}
+    for module in known:
+        path = root.joinpath(*module.split("."))
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        imported = imports_of(file) & known
+        for one in imported:
+            is_package_alone = any(other.startswith(f"{one}.") for other in imported)
+            if name(one) != name(module) and not is_package_alone:
+                found[name(module)].add(name(one))
+    return found
+
+
+def circles(edges: dict[str, set[str]]) -> list[str]:
+    """Everything that imports itself by a detour."""
+    found = []
+    for start in sorted(edges):
+        seen, waiting = set(), list(edges[start])
+        while waiting:
+            if (one := waiting.pop()) not in seen:
+                seen.add(one)
+                waiting += edges.get(one, ())
+        found += [start] if start in seen else []
+    return found
+
+
+@pytest.mark.parametrize("package", ["vimpo_core", "app"])
+def test_neither_rooms_nor_modules_import_in_a_circle(package):
+    assert circles(graph(ROOT, package, room_of)) == []
+    assert circles(graph(ROOT, package)) == []
+
+
+@pytest.mark.parametrize(("package", "most"), [("vimpo_core", 28), ("app", 20)])
+def test_a_reader_finds_few_rooms_at_the_top(package, most):
+    assert len(rooms(ROOT, package)) <= most
+
+
+@pytest.mark.parametrize("leaf", ["credit", "intervals", "files", "paths", "seeds", "verifier"])
+def test_leaves_of_the_library_import_nothing_of_it_but_records(leaf):
+    assert graph(ROOT, "vimpo_core")[f"vimpo_core.{leaf}"] <= {"vimpo_core.types"}
+
+
 # ---- the checks can fail ----
 
 
@@ -171,3 +225,13 @@ def test_torch_loaded_by_way_of_another_module_is_found(small_project):
     assert heavy_loads(["vimpo_core.innocent"], small_project) == []
     (small_project / "vimpo_core" / "behind.py").write_text("import torch")
     assert heavy_loads(["vimpo_core.innocent"], small_project) == ["vimpo_core.innocent loads torch"]
+
+
+def test_a_circle_of_rooms_is_found_even_when_one_import_is_late(small_project):
+    texts = {"a": "from vimpo_core.b import part", "b": "def f():\n    from vimpo_core.a.part import one"}
+    for room, text in texts.items():
+        (small_project / "vimpo_core" / room).mkdir()
+        (small_project / "vimpo_core" / room / "__init__.py").write_text("")
+        (small_project / "vimpo_core" / room / "part.py").write_text(text)
+    assert circles(graph(small_project, "vimpo_core", room_of)) == ["a", "b"]
+    assert rooms(small_project, "vimpo_core") == {"a", "b"}

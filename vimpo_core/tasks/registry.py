@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from vimpo_core.tasks import Task, chain
 from vimpo_core.types import Problem
 
-if TYPE_CHECKING:
-    from vimpo_core.config import TrainConfig
+
+class Settings(Protocol):
+    """What tasks read of a run's settings (`config.TrainConfig`, which lists the names below as its choices)."""
+
+    task: str
+    operands: int
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Kind:
     states: the problem that a typed prompt states; raises ValueError, one sentence, where it states none.
     """
 
-    make: Callable[[TrainConfig], Task]
+    make: Callable[[Settings], Task]
     asks: Callable[[str], Task | None]
     states: Callable[[str], Problem]
 
@@ -33,7 +37,7 @@ TASKS: dict[str, Kind] = {
 """name in the settings -> kind. The first one says what is wrong with a prompt that states no problem."""
 
 
-def task_of(config: TrainConfig) -> Task:
+def task_of(config: Settings) -> Task:
     """The task that a run trains on."""
     return TASKS[config.task].make(config)
 
