@@ -1,0 +1,1 @@
+"""What the browser draws: one module a component, with its html, css and js in assets/components/<name>/."""
