@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:  # settings name a task, and tasks speak in these types
-    from vimpo_core.config import TrainConfig
 
 SCHEMA_VERSION = 1
 
@@ -125,7 +122,7 @@ class CreditTrace:
     """KL with all but the policy's most probable tokens as one lump, nats, float32 [T]: of a run whose kappa uses it."""
     group_rewards: tuple[float, ...] = ()
     """Rewards of all solutions to the prompt at its step, its own included, as the trainer saw them; () where it stands alone."""
-    config: TrainConfig | None = None
+    config: Any = None
     """Settings of the run it belongs to: its loss says how credit and V_0 are read (`reading`). None: as VIMPO is published."""
     rewards: dict[str, float] = field(default_factory=dict)
     reward_reason: str = ""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import streamlit as st
 
 from app.components.assets import as_data, register
-from vimpo_core.views.credit_view import with_version
+from vimpo_core.views.payload import with_version
 
 _mount = register("aligned_strips", "tokens", hues=".aligned")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from app.components.assets import as_data, register
-from vimpo_core.views.credit_view import with_version
 from vimpo_core.views.lessons import Anchored
+from vimpo_core.views.payload import with_version
 
 _mount = register("anchors_view", "views")
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from app.components.assets import as_data, register
 from vimpo_core.labs.failures import Plot, Point
-from vimpo_core.views.credit_view import with_version
+from vimpo_core.views.payload import with_version
 
 _mount = register("curve_plots", "views")
 

@@ -9,10 +9,11 @@ from typing import Any
 from app.components.assets import as_data, register
 from app.components.live_curves import ALGORITHM_NAMES
 from vimpo_core.config import TrainConfig
-from vimpo_core.solutions import picks
+from vimpo_core.solutions import ledger, lenses, picks
+from vimpo_core.solutions.steps import step_starts
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.views import credit_view
+from vimpo_core.views.payload import round_up, with_version
 
 SHOWN_PROBLEMS = 4
 
@@ -60,7 +61,7 @@ def payload(
         "scale": scale_of(steps[0].config.beta, problems),
         "problems": problems,
     }
-    return credit_view.with_version(listed)
+    return with_version(listed)
 
 
 def _same_prompt(a: picks.Group, b: picks.Group) -> bool:
@@ -77,7 +78,7 @@ def _problem(steps, groups, link) -> dict[str, Any]:
 
 def _solution(step: StepSolutions, group: picks.Group, link) -> dict[str, Any]:
     trace = step.traces[group.indices[0]]
-    credit = credit_view.credit_of(trace, step.config.at(step.step).beta)
+    credit = lenses.credit_of(trace, step.config.at(step.step).beta)
     return {
         "name": ALGORITHM_NAMES[step.config.algorithm],
         "style": step.config.algorithm,
@@ -89,7 +90,7 @@ def _solution(step: StepSolutions, group: picks.Group, link) -> dict[str, Any]:
         "strip": {
             "label": f"{ALGORITHM_NAMES[step.config.algorithm]} token credit",
             "text": [visible_text(text) for text in trace.text],
-            "lineStarts": credit_view.step_starts(trace),
+            "lineStarts": step_starts(trace),
             "values": None if credit is None else [float(f"{value:.4g}") for value in credit],
             "firstWrong": trace.first_wrong,
             "note": "",
@@ -117,9 +118,9 @@ def scale_of(beta: float, problems: list[dict]) -> dict[str, Any]:
         "token credit δ, reward" if largest else "No token credit yet: policy and reference still agree."
     )
     return {
-        "max": credit_view.round_up(largest),
+        "max": round_up(largest),
         "signed": True,
         "unit": "reward",
-        "decimals": 2 if largest >= 0.1 else credit_view.reward_decimals(beta),
+        "decimals": 2 if largest >= 0.1 else ledger.reward_decimals(beta),
         "caption": caption,
     }

@@ -14,9 +14,8 @@ from app.inspect.branch_tree import Grove
 from app.text import as_code, as_plain, as_sentence
 from vimpo_core.measure import branches
 from vimpo_core.service import scoring
-from vimpo_core.solutions import reading
+from vimpo_core.solutions import lenses, reading
 from vimpo_core.types import CreditTrace, StopReason
-from vimpo_core.views import credit_view
 
 LIMIT_SECONDS = 30
 PATIENCE_SECONDS = 0.3
@@ -93,7 +92,7 @@ def _root(place: Place) -> CreditTrace | None:
     """
     trace = place.scene.trace
     is_known = place.step == place.scene.step and trace.topk is not None
-    is_known = is_known and credit_view.credit_of(trace, 1.0) is not None
+    is_known = is_known and lenses.credit_of(trace, 1.0) is not None
     request = waiting.pending(_ROOT)
     if request is None or request.asked != (place.key,):
         request = waiting.send(

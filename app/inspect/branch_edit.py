@@ -10,8 +10,8 @@ from app.inspect import branch_tree
 from app.text import as_code, as_plain
 from vimpo_core.service import scoring
 from vimpo_core.solutions import picks
+from vimpo_core.solutions.steps import mistake_note
 from vimpo_core.types import CreditTrace
-from vimpo_core.views import credit_view
 from vimpo_core.views import pair_view as pairs
 
 LIMIT_SECONDS = 30
@@ -98,4 +98,4 @@ def _judged(trace: CreditTrace) -> str:
     if trace.first_wrong is None:
         return said + ("" if picks.is_correct(trace) or trace.answer else " (it does not end)")
     token = as_code(trace.text[trace.first_wrong])
-    return f"{said}, first wrong token #{trace.first_wrong} {token} ({as_plain(credit_view.mistake_note(trace))})"
+    return f"{said}, first wrong token #{trace.first_wrong} {token} ({as_plain(mistake_note(trace))})"

@@ -10,6 +10,7 @@ from app.inspect import fork_form, inspection
 from app.text import as_sentence
 from vimpo_core.service import scoring
 from vimpo_core.service.film import Film
+from vimpo_core.solutions import lenses
 from vimpo_core.views import credit_view
 
 KEY = "film"
@@ -115,7 +116,7 @@ def _lens() -> str:
     lens = inspection.selected_lens([])
     if lens in credit_view.FILM_LENSES:
         return lens
-    return "values_from_end" if lens in credit_view.VALUE_LENSES else credit_view.DEFAULT_LENS
+    return "values_from_end" if lens in lenses.VALUE_LENSES else lenses.DEFAULT_LENS
 
 
 def _remember() -> None:
@@ -127,4 +128,4 @@ def _remember() -> None:
     if isinstance(token, int):
         state.put(token=token)
     if lens in credit_view.FILM_LENSES:
-        state.put(lens=None if lens == credit_view.DEFAULT_LENS else lens)
+        state.put(lens=None if lens == lenses.DEFAULT_LENS else lens)

@@ -13,7 +13,8 @@ from app.text import as_code, as_plain
 from vimpo_core.config import setting
 from vimpo_core.rules import RULES
 from vimpo_core.runs.folder import RunSummary
-from vimpo_core.solutions import picks
+from vimpo_core.solutions import lenses, picks
+from vimpo_core.solutions.steps import mistake_note
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState, StopReason, VerdictStatus
 from vimpo_core.views import credit_view
@@ -308,7 +309,7 @@ def selected_token(trace: CreditTrace, notes: list[str]) -> int:
 
 
 def selected_lens(notes: list[str]) -> str:
-    return state.chosen("lens", list(credit_view.LENSES), credit_view.DEFAULT_LENS, notes)
+    return state.chosen("lens", list(lenses.LENSES), lenses.DEFAULT_LENS, notes)
 
 
 def remember_selection() -> None:
@@ -316,7 +317,7 @@ def remember_selection() -> None:
     selection = st.session_state[VIEW_KEY].get("view") or {}
     lens, token = selection.get("lens"), selection.get("token")
     state.put(
-        lens=lens if lens in credit_view.LENSES and lens != credit_view.DEFAULT_LENS else None,
+        lens=lens if lens in lenses.LENSES and lens != lenses.DEFAULT_LENS else None,
         token=token if isinstance(token, int) else None,
     )
     st.session_state[_JUST_SELECTED] = True
@@ -340,7 +341,7 @@ def verdict(trace: CreditTrace) -> str:
         character = sum(len(t) for t in trace.text[: trace.first_wrong])
         token = as_code(trace.text[trace.first_wrong])
         parts.append(
-            f"first wrong token #{trace.first_wrong} {token} (character {character}): {as_plain(credit_view.mistake_note(trace))}"
+            f"first wrong token #{trace.first_wrong} {token} (character {character}): {as_plain(mistake_note(trace))}"
             + (
                 ", but the answer is right, and the reward reads nothing else"
                 if picks.is_correct(trace)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from app.components.solutions import draw_list, scale_of
 from vimpo_core.measure.instructive import KINDS
 from vimpo_core.solutions.visible_text import visible_text
-from vimpo_core.views.credit_view import with_version
+from vimpo_core.views.payload import with_version
 
 
 def instructive_list(kind: str, report: dict, link: Callable[[dict], str], key: str) -> None:

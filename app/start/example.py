@@ -12,9 +12,9 @@ from app.components.aligned_strips import Row
 from app.start import push_and_reading
 from app.text import as_code, as_plain, signed
 from vimpo_core.runs.folder import RunSummary
-from vimpo_core.solutions import picks
+from vimpo_core.solutions import lenses, picks
+from vimpo_core.solutions.steps import mistake_note
 from vimpo_core.types import CreditTrace
-from vimpo_core.views import credit_view
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def rows(p: Picture) -> list[Row]:
 
 def strips(p: Picture) -> dict:
     """The solution itself, for `aligned_strips`."""
-    return push_and_reading.solution(p.trace) | {"says": f"red: {credit_view.mistake_note(p.trace)}"}
+    return push_and_reading.solution(p.trace) | {"says": f"red: {mistake_note(p.trace)}"}
 
 
 def paragraphs(p: Picture) -> list[str]:
@@ -69,7 +69,7 @@ def paragraphs(p: Picture) -> list[str]:
 def _pushed(p: Picture) -> str:
     """Why both rows are flat; and why VIMPO's is faint where its value loss has nothing left to ask for."""
     config = p.run.config.at(p.step)
-    delta = credit_view.credit_of(p.trace, config.beta)
+    delta = lenses.credit_of(p.trace, config.beta)
     asked = p.trace.reward - p.trace.group_mean_reward
     said = (
         f"**Training blames nearly every token alike.** The reward says only that the whole solution is wrong. GRPO hands that to all "
@@ -86,7 +86,7 @@ def _pushed(p: Picture) -> str:
 
 
 def _read_off(p: Picture) -> str:
-    delta = credit_view.credit_of(p.trace, p.run.config.beta)
+    delta = lenses.credit_of(p.trace, p.run.config.beta)
     said = (
         f"**The trained policy knows more.** Its credit δ is lowest, {signed(delta.min())}, on the very token that went wrong; the "
         f"next lowest is {signed(delta.min() + p.found.margin)}."
@@ -104,7 +104,7 @@ def _other_reading(p: Picture, delta: np.ndarray) -> str:
     other = push_and_reading.second(p.folder, p.run, p.step)
     if other is None or p.found.index not in other.traces:
         return ""
-    read = credit_view.credit_of(other.traces[p.found.index], p.run.config.beta)
+    read = lenses.credit_of(other.traces[p.found.index], p.run.config.beta)
     alike = float(np.corrcoef(delta, read)[0, 1])
     if alike > _NEARLY_THE_SAME:
         return f"That is not VIMPO's alone: the bundled GRPO run gives nearly the same map of this solution (correlation {alike:.2f})."

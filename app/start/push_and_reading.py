@@ -14,10 +14,13 @@ from vimpo_core.rules import RULES
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.service import second_reading
 from vimpo_core.service.second_reading import SecondReading
+from vimpo_core.solutions import lenses
+from vimpo_core.solutions.steps import step_starts
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.tasks.registry import task_of
 from vimpo_core.types import CreditTrace
-from vimpo_core.views import credit_view, rules_view
+from vimpo_core.views import rules_view
+from vimpo_core.views.payload import round_up
 
 PUSH_HEADING = "What each rule pushes, at the λ it trains with"
 PUSH_NOTE = (
@@ -75,7 +78,7 @@ def reading_rows(folder: Path, run: RunSummary, step: int, index: int) -> list[R
     if (other := second(folder, run, step)) and index in other.traces:
         algorithm = next(r.algorithm for r in cache.summaries(folder) if r.run_id == other.run_id)
         read_by[algorithm] = other.traces[index]
-    found = {key: credit_view.credit_of(one, run.config.beta) for key, one in read_by.items()}
+    found = {key: lenses.credit_of(one, run.config.beta) for key, one in read_by.items()}
     scale = scale_of(found.values(), "reward")
     rows = [
         Row(
@@ -94,7 +97,7 @@ def solution(trace: CreditTrace) -> dict:
     """The tokens themselves, as `aligned_strips` takes them."""
     return {
         "text": [visible_text(text) for text in trace.text],
-        "line_starts": credit_view.step_starts(trace),
+        "line_starts": step_starts(trace),
     }
 
 
@@ -105,7 +108,7 @@ def _headed(rows: list[Row], heading: str, note: str, scale: dict) -> list[Row]:
 def scale_of(arrays, unit: str) -> dict:
     """One symmetric colour scale for several rows."""
     largest = max(float(abs(values).max(initial=0)) for values in arrays)
-    return {"max": credit_view.round_up(largest), "signed": True, "unit": unit, "decimals": 2}
+    return {"max": round_up(largest), "signed": True, "unit": unit, "decimals": 2}
 
 
 def numbers(values: np.ndarray) -> list[float | None]:

@@ -26,7 +26,7 @@ from vimpo_core.measure.truth import PrefixValues
 from vimpo_core.service import scoring as service
 from vimpo_core.service.film import Film
 from vimpo_core.service.scoring import PrefixTruth
-from vimpo_core.views import credit_view
+from vimpo_core.solutions import lenses
 
 THERE = chapters.chapters()
 
@@ -145,9 +145,7 @@ def test_chapter_1_answers_each_kind_of_mark_specifically(offset, reply):
     assert rows["You"]["picks"] == [trace.first_wrong + offset]
     assert strips(at)["first_wrong"] == trace.first_wrong
     beta = first_run().config.beta
-    np.testing.assert_allclose(
-        rows["δ, VIMPO-trained"]["values"], credit_view.credit_of(trace, beta), atol=1e-4
-    )
+    np.testing.assert_allclose(rows["δ, VIMPO-trained"]["values"], lenses.credit_of(trace, beta), atol=1e-4)
     assert len(set(rows["GRPO would push"]["values"])) == 1
 
 
@@ -248,7 +246,7 @@ def test_chapter_2_slider_shows_the_credit_of_its_step():
     at = again(at)
     beta = first_run().config.beta
     trace = pair._solution(first_run())
-    expected = credit_view.credit_of(trace.with_(logprob=trace.logprob - 0.5), beta)
+    expected = lenses.credit_of(trace.with_(logprob=trace.logprob - 0.5), beta)
     np.testing.assert_allclose(strips(at)["rows"][0]["values"], expected, atol=1e-4)
     assert "After 20 updates" in words(at)
 

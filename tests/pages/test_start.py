@@ -10,9 +10,9 @@ from tests.pages.opening import open_app, open_inspect, payload_with, words
 from tests.support.fakes import make_fake_run
 from vimpo_core import rules
 from vimpo_core.runs.folder import RunsDir
-from vimpo_core.solutions import picks
+from vimpo_core.solutions import lenses, picks
 from vimpo_core.tasks.chain import ChainTask
-from vimpo_core.views import credit_view, rules_view
+from vimpo_core.views import rules_view
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_it_shows_the_clearest_wrong_solution_of_the_newest_step_with_honest_cou
         payload["text"] == list(trace.text)
         and payload["token"] == payload["first_wrong"] == trace.first_wrong
     )
-    delta = credit_view.credit_of(trace, 0.3)
+    delta = lenses.credit_of(trace, 0.3)
     np.testing.assert_allclose(rows_of(at)["δ, VIMPO-trained"]["values"], delta, atol=1e-4)
     said = " ".join(m.value for m in at.markdown)
     assert f"lowest, −{abs(delta.min()):.2f}" in said

@@ -14,7 +14,8 @@ from vimpo_core.files import write_whole
 from vimpo_core.formats import html_page, reproduce, trace_files
 from vimpo_core.formats.reproduce import Place
 from vimpo_core.runs.store import RunStore
-from vimpo_core.solutions import picks, reading
+from vimpo_core.solutions import lenses, picks, reading
+from vimpo_core.solutions.steps import mistake_note
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace, StopReason
 from vimpo_core.views import credit_view
@@ -35,7 +36,7 @@ class Taken:
     beta: float
     gae_lambda: float
     token: int = 0
-    lens: str = credit_view.DEFAULT_LENS
+    lens: str = lenses.DEFAULT_LENS
 
     @property
     def trace(self) -> CreditTrace:
@@ -162,7 +163,7 @@ def verdict(trace: CreditTrace) -> str:
     parts.append(f"answer {visible_text(trace.answer)}" if trace.answer else "")
     parts.append(f"gold {visible_text(trace.gold)}" if trace.gold else "")
     if trace.first_wrong is not None:
-        note = credit_view.mistake_note(trace)
+        note = mistake_note(trace)
         parts.append(
             f"first wrong token #{trace.first_wrong}" + (f": {note}" if note != "first wrong token" else "")
         )

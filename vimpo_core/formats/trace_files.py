@@ -17,9 +17,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from vimpo_core.measure.checks import TOKEN_ARRAYS
-from vimpo_core.solutions import reading
+from vimpo_core.solutions import lenses, reading
 from vimpo_core.types import CreditTrace
-from vimpo_core.views import credit_view
 
 _PLAIN = ("step", "group_id", "sample_idx", "prompt_text", "prompt_ids", "gold", "reward", "rewards", "reward_reason",
           "group_mean_reward", "finish_reason", "status", "answer", "first_wrong")  # fmt: skip
@@ -110,7 +109,7 @@ def token_table(
         "v0": constant(reading.anchor(trace, beta)),
     }
     return columns | {
-        name: credit_view.lens_values(traces, index, name, beta, gae_lambda)
+        name: lenses.lens_values(traces, index, name, beta, gae_lambda)
         if _is_derivable(trace, name)
         else None
         for name in DERIVED

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vimpo_core import credit, rules
-from vimpo_core.solutions import reading
+from vimpo_core.solutions import ledger, lenses, reading
 from vimpo_core.types import CreditTrace, StopReason
-from vimpo_core.views import credit_view
 
 CLAIMS: dict[str, str] = {
     "shapes": "Every array has one number a token",
@@ -342,13 +341,13 @@ def end_token(trace: CreditTrace) -> Check:
 # --- what is shown ---------------------------------------------------------------------------------------------------
 
 
-def digits(book: credit_view.Ledger, mask: np.ndarray, beta: float, gae_lambda: float) -> Check:
+def digits(book: ledger.Ledger, mask: np.ndarray, beta: float, gae_lambda: float) -> Check:
     """The shown whole numbers recombine: rho and kappa from nats, delta = rho - kappa (rho where the loss has no KL), V, A and
     the residual from delta."""
     shown = book.arrays
     if shown["td_terms"] is None:
         return _open("digits", "there is no credit here")
-    scale = beta * 10.0 ** (book.reward_decimals - credit_view.NATS_DECIMALS)
+    scale = beta * 10.0 ** (book.reward_decimals - ledger.NATS_DECIMALS)
     delta, running = shown["td_terms"], np.append(shown["advantages"], 0.0)
     gaps = {
         "ρ": np.abs(shown["rho"] - np.where(mask, scale * (shown["logprob"] - shown["ref_logprob"]), 0)) - 0.5,
@@ -374,7 +373,7 @@ def digits(book: credit_view.Ledger, mask: np.ndarray, beta: float, gae_lambda: 
 def _digits_of(trace: CreditTrace, beta: float, gae_lambda: float) -> Check:
     if why := _missing(trace, *reading.needs(trace)):
         return _open("digits", why)
-    return digits(credit_view.ledger(trace, beta, gae_lambda), np.asarray(trace.mask, bool), beta, gae_lambda)
+    return digits(ledger.ledger(trace, beta, gae_lambda), np.asarray(trace.mask, bool), beta, gae_lambda)
 
 
 # --- inside ----------------------------------------------------------------------------------------------------------
@@ -430,7 +429,7 @@ def _judge_worst(name: str, gaps: np.ndarray, tolerance: float, right: str, wron
 
 def _rows(trace: CreditTrace, beta: float) -> tuple[np.ndarray, np.ndarray]:
     """delta and mask as `credit` takes them, [1, T]."""
-    return credit_view.credit_of(trace, beta)[None], np.asarray(trace.mask, bool)[None]
+    return lenses.credit_of(trace, beta)[None], np.asarray(trace.mask, bool)[None]
 
 
 def _delta_by_hand(trace: CreditTrace, beta: float) -> np.ndarray:

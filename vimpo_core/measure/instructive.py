@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from vimpo_core.measure.scorecard import is_localisable, localise, signals
+from vimpo_core.solutions.steps import step_starts
 from vimpo_core.types import CreditTrace
-from vimpo_core.views.credit_view import step_starts
 
 KINDS: dict[str, str] = {
     "disagreement": "Implied credit and the policy's own surprisal point at different tokens",

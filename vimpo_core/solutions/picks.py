@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vimpo_core.solutions.lenses import credit_of
 from vimpo_core.types import CreditTrace, VerdictStatus
-from vimpo_core.views.credit_view import credit_of
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def kappa_kl(trace: CreditTrace, **arrays) -> np.ndarray | None:
 def kappa(trace: CreditTrace, beta: float) -> np.ndarray | None:
     """kappa_t, reward units, float64 [T], 0 where masked; None as for `kappa_kl`."""
     kl = kappa_kl(trace)
-    return None if kl is None else credit.kappa(kl[None], _mask(trace), beta)[0]
+    return None if kl is None else credit.kappa(kl[None], mask_of(trace), beta)[0]
 
 
 def td_terms(trace: CreditTrace, beta: float) -> np.ndarray | None:
@@ -129,7 +129,7 @@ def residual(trace: CreditTrace, beta: float) -> float:
     if delta is None:
         return math.nan
     row = (np.array([value], np.float64) for value in (trace.reward, anchor(trace, beta)))
-    return float(credit.terminal_residual(delta[None], _mask(trace), *row)[0])
+    return float(credit.terminal_residual(delta[None], mask_of(trace), *row)[0])
 
 
 def note(trace: CreditTrace) -> str:
@@ -173,8 +173,14 @@ def _sampled(trace: CreditTrace, arrays) -> Sampled:
     with np.errstate(
         over="ignore", invalid="ignore"
     ):  # an infinite log-ratio: what comes of it is not finite, and shown so
-        return Sampled(*pair, rules.kappa_kl(config, *pair, kl, rows.get("top_k_kl")), _mask(trace), *row)
+        return Sampled(*pair, rules.kappa_kl(config, *pair, kl, rows.get("top_k_kl")), mask_of(trace), *row)
 
 
-def _mask(trace: CreditTrace) -> np.ndarray:
+def row_of(values) -> np.ndarray:
+    """Numbers of one trace as a batch of one row, float64 [1, T]."""
+    return np.asarray(values, dtype=np.float64)[None]
+
+
+def mask_of(trace: CreditTrace) -> np.ndarray:
+    """The mask of one trace as a batch of one row, bool [1, T]."""
     return np.asarray(trace.mask, dtype=bool)[None]

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vimpo_core.solutions import reading
+from vimpo_core.solutions import ledger, lenses, reading
+from vimpo_core.solutions.steps import step_starts
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.tree import tabular, tree_lab
 from vimpo_core.tree.tabular import Levels, Tree
 from vimpo_core.types import CreditTrace
-from vimpo_core.views import credit_view
+from vimpo_core.views.payload import whole
 
 CLEAR_RESIDUALS = (0.1, 0.4)
 """In reward units: two curves so far apart are told apart at a glance, and their fall is still the larger thing to see."""
@@ -124,11 +125,11 @@ class Anchored:
 
 
 def anchored(trace: CreditTrace, beta: float) -> Anchored:
-    """Both value recurrences of a recorded solution with credit; the shown digits are those of `credit_view.ledger`."""
-    book = credit_view.ledger(trace, beta, gae_lambda=1.0)
-    start, end = (credit_view.whole(book.arrays[name]) for name in ("values", "values_from_end"))
+    """Both value recurrences of a recorded solution with credit; the shown digits are those of `ledger.ledger`."""
+    book = ledger.ledger(trace, beta, gae_lambda=1.0)
+    start, end = (whole(book.arrays[name]) for name in ("values", "values_from_end"))
     return Anchored(
-        [visible_text(text) for text in trace.text], credit_view.step_starts(trace), book.reward_decimals,
+        [visible_text(text) for text in trace.text], step_starts(trace), book.reward_decimals,
         start, end, int(book.reward), int(book.baseline), int(book.residual), trace.first_wrong,
         reading.anchor_name(trace),
     )  # fmt: skip
@@ -154,7 +155,7 @@ def clearest_fall(traces: Sequence[CreditTrace], beta: float) -> int:
     """
 
     def total(trace):
-        delta = credit_view.credit_of(trace, beta)
+        delta = lenses.credit_of(trace, beta)
         return math.inf if delta is None or trace.first_wrong is None else float(delta.sum())
 
     totals = np.array([total(trace) for trace in traces])

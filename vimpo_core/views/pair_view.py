@@ -14,10 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from vimpo_core.measure.branches import Tries
+from vimpo_core.solutions import ledger
 from vimpo_core.solutions.reading import anchor_name
+from vimpo_core.solutions.steps import mistake_note, step_starts
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.views import credit_view
+from vimpo_core.views.payload import round_up, whole, with_version
 
 SHOWN_ENDINGS = 24
 """Different endings of a set of tries that travel to the page; the rarest are counted only."""
@@ -75,23 +77,23 @@ def pair_payload(
     """
     start = 0.0 if math.isnan(baseline) else baseline
     traces = (first, second)
-    books = [credit_view.ledger(t, beta, gae_lambda, anchor=start) for t in traces]
+    books = [ledger.ledger(t, beta, gae_lambda, anchor=start) for t in traces]
     delta, values = ([book.arrays[name] for book in books] for name in ("td_terms", "values"))
     differences = [_against(*arrays, counterpart) for arrays in (delta, [v[1:] for v in values])]
     digits = books[0].reward_decimals
     shown = [np.abs(a) for a in (*delta, *differences)]
     largest = max((float(np.nanmax(a)) for a in shown if np.isfinite(a).any()), default=0.0)
-    return credit_view.with_version(
+    return with_version(
         {
             "sides": [
                 {
                     "name": name,
                     "text": [visible_text(t) for t in trace.text],
-                    "line_starts": credit_view.step_starts(trace),
+                    "line_starts": step_starts(trace),
                     "first_wrong": trace.first_wrong,
-                    "note": credit_view.mistake_note(trace),
-                    "td_terms": credit_view.whole(book.arrays["td_terms"]),
-                    "values": credit_view.whole(book.arrays["values"]),
+                    "note": mistake_note(trace),
+                    "td_terms": whole(book.arrays["td_terms"]),
+                    "values": whole(book.arrays["values"]),
                     "reward": book.reward,
                 }
                 for name, trace, book in zip(names, traces, books, strict=True)
@@ -99,13 +101,13 @@ def pair_payload(
             "counterpart": counterpart.tolist(),
             "fork": first_difference(first.ids.tolist(), second.ids.tolist()),
             "differences": {
-                "td_terms": credit_view.whole(differences[0]),
-                "values": credit_view.whole(differences[1]),
+                "td_terms": whole(differences[0]),
+                "values": whole(differences[1]),
             },
-            "baseline": None if math.isnan(baseline) else credit_view.whole([books[0].baseline])[0],
+            "baseline": None if math.isnan(baseline) else whole([books[0].baseline])[0],
             "anchor": anchor_name(first),
             "decimals": digits,
-            "scale": credit_view.round_up(largest / 10**digits),
+            "scale": round_up(largest / 10**digits),
             "tries": None if tries is None else [_tried(t) for t in tries],
             "is_edit": tries is None,
         }

@@ -16,7 +16,8 @@ import numpy as np
 
 from vimpo_core import credit, rules
 from vimpo_core.rules import RULES, SLOTS, Average, Reach, Scale, Signal, ValueLoss
-from vimpo_core.views import credit_view, rules_view
+from vimpo_core.solutions import ledger
+from vimpo_core.views import rules_view
 from vimpo_core.views.rules_view import Batch, Judgement
 
 DECIMALS = 4
@@ -96,7 +97,7 @@ class _Work:
             return float(value)
         if decimals is None:
             return float(f"{value:.{DECIMALS}g}")
-        return float(f"{credit_view.units(value, decimals) / 10.0**decimals:.{decimals}f}")
+        return float(f"{ledger.units(value, decimals) / 10.0**decimals:.{decimals}f}")
 
     def line(
         self, slot: str, symbol: str, form: str, *parts: float, decimals: int | None = None, says: str = ""
@@ -198,7 +199,7 @@ class _Work:
     def _by_critic(self) -> float:
         values = self.sampled.critic_values[self.index, : self.length]
         if not self.is_exact:
-            values = credit_view.units(values, DECIMALS) / 10.0**DECIMALS
+            values = ledger.units(values, DECIMALS) / 10.0**DECIMALS
         reward = self.number(self.sampled.rewards[self.index], DECIMALS)
         is_last = self.token == self.length - 1
         after, before = reward if is_last else values[self.token + 1], values[self.token]
@@ -223,9 +224,9 @@ class _Work:
         )
 
     def _implied(self) -> float:
-        decimals = None if self.is_exact else credit_view.reward_decimals(self.config.beta)
+        decimals = None if self.is_exact else ledger.reward_decimals(self.config.beta)
         ours, theirs = (
-            self.number(array[self.index, self.token], credit_view.NATS_DECIMALS)
+            self.number(array[self.index, self.token], ledger.NATS_DECIMALS)
             for array in (self.sampled.logprobs, self.sampled.ref_logprobs)
         )
         rho = self.line(
@@ -253,7 +254,7 @@ class _Work:
             return float(self.sampled.kl[self.index, self.token])
         book = rules_view.ledger_of(self.batch, self.key, self.index)
         return self.number(
-            book.arrays["kappa_kl"][self.token] / 10**credit_view.NATS_DECIMALS, credit_view.NATS_DECIMALS
+            book.arrays["kappa_kl"][self.token] / 10**ledger.NATS_DECIMALS, ledger.NATS_DECIMALS
         )
 
     def _to_the_end(self, delta: float, advantages: np.ndarray, decimals: int | None) -> float:
@@ -268,7 +269,7 @@ class _Work:
         if self.is_exact:
             return credit.gae(terms[None], mask[None], self.config.gae_lambda)[0]
         unit = 10.0**DECIMALS
-        return credit_view.shown_advantages(np.round(terms * unit), mask, self.config.gae_lambda) / unit
+        return ledger.shown_advantages(np.round(terms * unit), mask, self.config.gae_lambda) / unit
 
     def _implied_row(self, name: str) -> np.ndarray:
         """td_terms or advantages of this solution, reward units, as this pass has them."""
@@ -313,7 +314,7 @@ class _Work:
         )
 
     def _value(self) -> float:
-        decimals = None if self.is_exact else credit_view.reward_decimals(self.config.beta)
+        decimals = None if self.is_exact else ledger.reward_decimals(self.config.beta)
         total = self.number(self._implied_row("td_terms").sum(), decimals)
         reward = self.number(self.sampled.rewards[self.index], decimals)
         kind = self.rule.value

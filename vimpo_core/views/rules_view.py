@@ -18,13 +18,15 @@ from vimpo_core import rules
 from vimpo_core.config import TrainConfig
 from vimpo_core.measure.scorecard import verifier_reward
 from vimpo_core.rules import RULES, Extra, Rule, Sampled, ValueLoss
+from vimpo_core.solutions import ledger
+from vimpo_core.solutions.steps import step_starts
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.views import credit_view
+from vimpo_core.views.payload import round_up, whole, with_version
 
 PUSH_DECIMALS = 2
 CREDIT_DECIMALS = 3
-"""Of credit that is not implied by log-probabilities; implied credit has the digits of `credit_view.ledger`."""
+"""Of credit that is not implied by log-probabilities; implied credit has the digits of `ledger.ledger`."""
 
 WHY_NOT = {
     "recorded": "Log-probabilities or KL were not recorded at this step.",
@@ -200,21 +202,21 @@ def is_flat(values: np.ndarray) -> bool:
 def shown_credit(batch: Batch, judged: Judgement, key: str, index: int) -> tuple[np.ndarray, int] | None:
     """Credit of one solution as it is shown: whole numbers of the last digit [T], and how many digits. None: cannot say.
 
-    Implied credit is that of `credit_view.ledger`, so that it recombines with what stands in the card.
+    Implied credit is that of `ledger.ledger`, so that it recombines with what stands in the card.
     """
     values = of_solution(batch, judged.credit, index)
     if values is None:
         return None
     if not RULES[key].value:
-        return credit_view.units(values, CREDIT_DECIMALS), CREDIT_DECIMALS
+        return ledger.units(values, CREDIT_DECIMALS), CREDIT_DECIMALS
     book = ledger_of(batch, key, index)
     return book.arrays["td_terms" if RULES[key].advantages is None else "advantages"], book.reward_decimals
 
 
-def ledger_of(batch: Batch, key: str, index: int) -> credit_view.Ledger:
+def ledger_of(batch: Batch, key: str, index: int) -> ledger.Ledger:
     """The shown numbers of a solution as a rule with a value loss reads them: with its KL, and without one where it is soft."""
     trace = batch.traces[index].with_(config=dataclasses.replace(batch.config, algorithm=key))
-    return credit_view.ledger(trace, batch.config.beta, batch.config.gae_lambda)
+    return ledger.ledger(trace, batch.config.beta, batch.config.gae_lambda)
 
 
 # --- what the strips draw --------------------------------------------------------------------------------------------
@@ -235,7 +237,7 @@ def rules_payload(
         "group": group,
         "group_rule": "" if group_rule is None else RULES[group_rule].name,
         "scales": {
-            lens: credit_view.round_up(
+            lens: round_up(
                 max(
                     (
                         abs(v) / 10 ** row[lens]["decimals"]
@@ -248,7 +250,7 @@ def rules_payload(
             for lens in ("push", "credit")
         },
     }
-    return credit_view.with_version(payload)
+    return with_version(payload)
 
 
 def _row(batch: Batch, judged: Judgement, key: str, index: int) -> dict:
@@ -259,13 +261,13 @@ def _row(batch: Batch, judged: Judgement, key: str, index: int) -> dict:
         "name": RULES[key].name,
         "formula": RULES[key].formula,
         "push": {
-            "values": None if push is None else credit_view.whole(credit_view.units(push, PUSH_DECIMALS)),
+            "values": None if push is None else whole(ledger.units(push, PUSH_DECIMALS)),
             "decimals": PUSH_DECIMALS,
             "is_flat": push is not None and is_flat(push),
             "why_not": WHY_NOT[judged.no_push] if judged.no_push else "",
         },
         "credit": {
-            "values": None if credit is None else credit_view.whole(credit[0]),
+            "values": None if credit is None else whole(credit[0]),
             "decimals": CREDIT_DECIMALS if credit is None else credit[1],
             "is_flat": raw is not None and is_flat(raw),
             "why_not": WHY_NOT[judged.no_credit] if judged.no_credit else "",
@@ -291,7 +293,7 @@ def _group(batch: Batch, judged: Judgement, key: str, index: int) -> list[dict]:
 def _solution(trace: CreditTrace) -> dict:
     return {
         "text": [visible_text(t) for t in trace.text],
-        "line_starts": credit_view.step_starts(trace),
+        "line_starts": step_starts(trace),
         "first_wrong": trace.first_wrong,
     }
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from vimpo_core.measure.scorecard import verifier_reward
 from vimpo_core.measure.truth import PrefixValues, soft_curve
+from vimpo_core.solutions import ledger, lenses
 from vimpo_core.solutions.reading import anchor_name, has_kappa
+from vimpo_core.solutions.steps import step_starts
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.views import credit_view
 
 TRUTH_DECIMALS = 3
 """Digits shown of what was counted: finer than any interval of 256 tries."""
@@ -25,14 +26,14 @@ def truth_payload(
 ) -> dict:
     """Everything the curves need, ready for JSON.
 
-    Implied numbers are those of the credit view (`credit_view.ledger`): V_t start-anchored where there is a V_0 (`anchor_name`),
+    Implied numbers are those of the credit view (`ledger.ledger`): V_t start-anchored where there is a V_0 (`anchor_name`),
     else end-anchored with R added; None where log-probabilities or KL were not. `monte_carlo` is V^pi, `soft` the soft
     optimum's value from the reference's success rate, `difference` Q - V of each token; each as value, low, high, with
     Q - V the difference of the two shown values. `grpo`: R - group mean, None without a group. `critic`: V(s_t) before each
     token by the run's own learned critic, and `critic_steps`, V(next) - V of each token with R after the last one (PPO's
     one-step advantage); None where the run has none.
     """
-    book = credit_view.ledger(trace, beta, gae_lambda=0.0)
+    book = ledger.ledger(trace, beta, gae_lambda=0.0)
     has_anchor, has_group = math.isfinite(book.baseline), math.isfinite(trace.group_mean_reward)
     unit = 10.0**book.reward_decimals
     values = book.arrays["values" if has_anchor else "values_from_end"]
@@ -45,7 +46,7 @@ def truth_payload(
     )
     payload = {
         "text": [visible_text(t) for t in trace.text],
-        "line_starts": credit_view.step_starts(trace),
+        "line_starts": step_starts(trace),
         "first_wrong": trace.first_wrong,
         "algorithm": algorithm,
         "beta": beta,
@@ -62,7 +63,7 @@ def truth_payload(
         "critic_steps": None if critic is None else _numbers(np.diff(np.append(critic, trace.reward))),
         "grpo": round(trace.reward - trace.group_mean_reward, TRUTH_DECIMALS) if has_group else None,
     }
-    return credit_view.with_version(payload)
+    return payload.with_version(payload)
 
 
 def reading(
@@ -73,7 +74,7 @@ def reading(
 
     In a wrong solution both are asked for the largest drop, in a right one for the largest rise.
     """
-    delta = credit_view.credit_of(trace, beta)
+    delta = lenses.credit_of(trace, beta)
     if not len(trace.text):
         return ["This solution has no tokens to credit."]
     if delta is None:
@@ -126,7 +127,7 @@ def _mc_alone(trace, policy) -> str:
 
 
 def _how_far_off(trace, policy, reference, beta) -> str:
-    book = credit_view.ledger(trace, beta, gae_lambda=0.0)
+    book = ledger.ledger(trace, beta, gae_lambda=0.0)
     name, anchor = ("values", "start") if math.isfinite(book.baseline) else ("values_from_end", "end")
     values = book.arrays[name] / 10.0**book.reward_decimals
     found, whose = policy, "Monte Carlo's interval"

@@ -18,9 +18,11 @@ from app.text import as_code, as_plain, signed
 from vimpo_core.measure import scorecard
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.service import scoring
+from vimpo_core.solutions import lenses
+from vimpo_core.solutions.steps import mistake_note
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.views import credit_view
+from vimpo_core.views.payload import round_up
 
 TRIES = 64
 LIMIT_SECONDS = 60
@@ -204,7 +206,7 @@ def _words(case: Case, mark: int) -> dict[str, str]:
     trace = case.trace
     return {
         "marked": _name(trace, mark), "wrong": _name(trace, trace.first_wrong), "gold": as_code(trace.gold),
-        "mistake": as_plain(credit_view.mistake_note(trace)),
+        "mistake": as_plain(mistake_note(trace)),
     }  # fmt: skip
 
 
@@ -270,7 +272,7 @@ def _rows(case: Case, mark: int, truth: scoring.PrefixTruth | None) -> list[Row]
     trace, surprisal = case.trace, case.surprisal
     where = (bundled.folder_of(case.run).parent, case.run, case.step, case.index)
     strangest = int(surprisal.argmax())
-    nats = {"max": credit_view.round_up(surprisal.max()), "signed": False, "unit": "nats", "decimals": 2}
+    nats = {"max": round_up(surprisal.max()), "signed": False, "unit": "nats", "decimals": 2}
     points, numbers = push_and_reading.points, push_and_reading.numbers
     return [
         Row("You", f"point {points(trace, mark)}", picks=(mark,)),
@@ -316,7 +318,7 @@ def _order(run_id: str, created: str, step: int, beta: float) -> list[int]:
     """Wrong solutions of a step: the clearest find of credit δ first, then a miss, then the next find; the Start page's own last."""
     traces = bundled.traces(bundled.runs()[run_id], step)
     wrong = [i for i, trace in enumerate(traces) if scorecard.is_localisable(trace)]
-    gap = {i: _gap(credit_view.credit_of(traces[i], beta), traces[i].first_wrong) for i in wrong}
+    gap = {i: _gap(lenses.credit_of(traces[i], beta), traces[i].first_wrong) for i in wrong}
     shown = example.picture()
     seen = shown.found.index if shown and (shown.run.run_id, shown.step) == (run_id, step) else None
     finds = sorted((i for i in wrong if gap[i] > 0 and i != seen), key=lambda i: -gap[i])

@@ -16,9 +16,10 @@ from vimpo_core.measure import scorecard
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.service import scoring
 from vimpo_core.service.film import Film
+from vimpo_core.solutions import ledger, lenses
+from vimpo_core.solutions.steps import mistake_note, step_starts
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.views import credit_view
 
 LIMIT_SECONDS = 60
 _FILM, _STRIP = "course.pair.film", "course.pair.strip"
@@ -170,7 +171,7 @@ def _through_training(lesson: Lesson, run: RunSummary, untrained: CreditTrace) -
 
 
 def _what_happened(run: RunSummary, trace: CreditTrace, step: int) -> str:
-    delta = credit_view.credit_of(trace, run.config.beta)
+    delta = lenses.credit_of(trace, run.config.beta)
     if step == 0:
         return (
             "All zeros, and both bars of every token are equal. **Move the slider** to see credit come about."
@@ -198,7 +199,7 @@ def _pair(run: RunSummary, trace: CreditTrace, is_hidden: bool = False) -> None:
     aligned_strips(
         key=key,
         text=[visible_text(text) for text in trace.text],
-        line_starts=credit_view.step_starts(trace),
+        line_starts=step_starts(trace),
         title="The solution",
         says="choose a token with a click or the arrow keys",
         first_wrong=None if is_hidden else trace.first_wrong,
@@ -210,7 +211,7 @@ def _pair(run: RunSummary, trace: CreditTrace, is_hidden: bool = False) -> None:
 
 
 def _credit_row(run: RunSummary, trace: CreditTrace) -> Row:
-    delta = credit_view.credit_of(trace, run.config.beta)
+    delta = lenses.credit_of(trace, run.config.beta)
     # One scale for all steps, so that colours grow as training goes on.
     scale = {"max": 2 * run.config.beta, "signed": True, "unit": "reward", "decimals": 2}
     says = f"scale −{scale['max']:g} to +{scale['max']:g} reward"
@@ -224,9 +225,9 @@ def _bars(run: RunSummary, trace: CreditTrace, t: int, is_hidden: bool) -> list[
 
 
 def _sums(run: RunSummary, trace: CreditTrace) -> list[str]:
-    """Each token's credit as the sum that it is; the shown digits add up (`credit_view.ledger`)."""
-    book = credit_view.ledger(trace, run.config.beta, gae_lambda=0.0)
-    digits, nats = book.reward_decimals, credit_view.NATS_DECIMALS
+    """Each token's credit as the sum that it is; the shown digits add up (`ledger.ledger`)."""
+    book = ledger.ledger(trace, run.config.beta, gae_lambda=0.0)
+    digits, nats = book.reward_decimals, ledger.NATS_DECIMALS
     arrays = {name: book.arrays[name] for name in ("logprob", "ref_logprob", "kl", "td_terms")}
     lines = []
     for t in range(len(trace.text)):
@@ -248,16 +249,16 @@ def _solution(run: RunSummary) -> CreditTrace:
     """
     traces = bundled.traces(run, 0)
     wrong = [trace for trace in traces if scorecard.is_localisable(trace)]
-    late = [trace for trace in wrong if trace.first_wrong > credit_view.step_starts(trace)[1]]
-    named = [trace for trace in late if ": " in credit_view.mistake_note(trace)]
+    late = [trace for trace in wrong if trace.first_wrong > step_starts(trace)[1]]
+    named = [trace for trace in late if ": " in mistake_note(trace)]
     return max(named or late or wrong, key=lambda trace: float(trace.ref_logprob[trace.first_wrong]))
 
 
 def _numbers(run: RunSummary) -> dict[str, str]:
     trace = _solution(run)
-    delta = credit_view.credit_of(trace, run.config.beta)
+    delta = lenses.credit_of(trace, run.config.beta)
     last = bundled.steps(run)[0][-1]
-    lowest = min(float(credit_view.credit_of(t, run.config.beta).min()) for t in bundled.traces(run, last))
+    lowest = min(float(lenses.credit_of(t, run.config.beta).min()) for t in bundled.traces(run, last))
     return {
         "count": str(len(delta)), "zeros": str(int((delta == 0).sum())), "last": str(last), "lowest": signed(lowest),
         "above": signed(trace.reward - trace.group_mean_reward), "grpo": signed(_grpo(run, trace)),
@@ -269,7 +270,7 @@ def _grpo(run: RunSummary, trace: CreditTrace) -> float:
     traces = bundled.traces(run, 0)
     own = (trace.group_id, trace.sample_idx)
     index = next(i for i, other in enumerate(traces) if (other.group_id, other.sample_idx) == own)
-    return float(credit_view.lens_values(traces, index, "grpo", run.config.beta, run.config.gae_lambda)[0])
+    return float(lenses.lens_values(traces, index, "grpo", run.config.beta, run.config.gae_lambda)[0])
 
 
 def _frame(film: Film | None, step: int) -> CreditTrace | None:

@@ -14,9 +14,10 @@ from app.text import as_code, signed
 from vimpo_core.labs.levers import LEVERS, MOST_BATCH, MOST_PRESSES, SAMPLES, Levers, Moment, Pressed
 from vimpo_core.runs import bases
 from vimpo_core.service.labs import lab_service
+from vimpo_core.solutions.steps import step_starts
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.views import credit_view
+from vimpo_core.views.payload import round_up
 
 PRESSES, BATCH, SOLUTION, STAGE = "press", "batch", "solution", "stage"
 """Names in the address."""
@@ -235,7 +236,7 @@ def moved_rows(pressed: Pressed, row: int) -> list[Row]:
 
 def _scale(unit: str, *arrays: np.ndarray) -> dict:
     largest = max(float(np.abs(a).max(initial=0.0)) for a in arrays)
-    return {"max": credit_view.round_up(largest), "signed": True, "unit": unit, "decimals": 3}
+    return {"max": round_up(largest), "signed": True, "unit": unit, "decimals": 3}
 
 
 def _row(label: str, values: np.ndarray, scale: dict) -> Row:
@@ -246,7 +247,7 @@ def _row(label: str, values: np.ndarray, scale: dict) -> Row:
 
 def _strips(trace: CreditTrace, name: str, rows: Sequence[Row]) -> None:
     aligned_strips(
-        key=f"{_STRIP}.{name}", text=[visible_text(text) for text in trace.text], line_starts=credit_view.step_starts(trace),
+        key=f"{_STRIP}.{name}", text=[visible_text(text) for text in trace.text], line_starts=step_starts(trace),
         title="The solution", rows=rows, first_wrong=trace.first_wrong, hint="Choose a token in the top row for its numbers.",
         says="" if trace.first_wrong is None else "the red underline is the first wrong token",
     )  # fmt: skip

@@ -7,8 +7,8 @@ import pytest
 
 from app.words.glossary import CLAIMS, SYMBOLS
 from vimpo_core.paths import ROOT
+from vimpo_core.solutions import lenses
 from vimpo_core.tree import derivation, formulas
-from vimpo_core.views import credit_view
 
 
 def readme_rows():
@@ -48,7 +48,7 @@ def test_no_two_entries_share_a_symbol():
 def test_lenses_and_formulas_write_a_quantity_as_the_glossary_does():
     for name in ("td_terms", "advantages", "advantages_whitened", "grpo", "rho", "kappa"):
         key = "grpo_advantages" if name == "grpo" else name
-        assert credit_view.LENSES[name].symbol.removesuffix("ₜ") == SYMBOLS[key].paper, name
+        assert lenses.LENSES[name].symbol.removesuffix("ₜ") == SYMBOLS[key].paper, name
     names = {
         "beta": formulas.BETA, "baseline": formulas.BASELINE, "multiplier": formulas.MULTIPLIER, "rho": formulas.RHO,
         "kappa": formulas.KAPPA, "rewards": formulas.R, "reward_now": formulas.REWARD_NOW,

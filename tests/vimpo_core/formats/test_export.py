@@ -16,7 +16,7 @@ from vimpo_core.formats.export import FORMATS, Taken
 from vimpo_core.formats.reproduce import Place
 from vimpo_core.paths import ROOT
 from vimpo_core.runs.store import RunStore
-from vimpo_core.views import credit_view
+from vimpo_core.solutions import lenses
 
 RECORDED = Place("run-1", 3, is_recorded=True, has_snapshot=True)
 TYPED = Place("run-1", 3, is_recorded=False, has_snapshot=True)
@@ -98,7 +98,7 @@ def test_the_python_of_a_recorded_solution_prints_its_credit_exactly(real_run, h
     place = Place("vimpo-1", 4, True, True, str(real_run.parent) if has_folder else "")
     code = reproduce.python_code(trace, place, 0.25)
     found = printed(code, real_run.parent if not has_folder else real_run / "nothing")
-    assert found.tobytes() == credit_view.credit_of(trace, 0.25).tobytes()
+    assert found.tobytes() == lenses.credit_of(trace, 0.25).tobytes()
 
 
 def test_the_python_of_a_typed_solution_scores_it_again(real_run):
@@ -107,7 +107,7 @@ def test_the_python_of_a_typed_solution_scores_it_again(real_run):
     (trace,) = score_solution(real_run, 2, "2+3*4=", "2+12;14.")
     code = reproduce.python_code(trace, Place("vimpo-1", 2, False, True), 0.25)
     found = printed(code, real_run.parent)
-    assert found.tobytes() == credit_view.credit_of(trace, 0.25).tobytes()
+    assert found.tobytes() == lenses.credit_of(trace, 0.25).tobytes()
 
 
 def test_the_command_line_scores_a_solution_again(real_run, capsys):
@@ -119,7 +119,7 @@ def test_the_command_line_scores_a_solution_again(real_run, capsys):
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
     found = [t["td_term"] for t in said["tokens"]]
     # Recorded in a batch, scored again alone: float32 rounding of two forwards.
-    assert found == pytest.approx(credit_view.credit_of(trace, 0.25).tolist(), abs=0.25 * 2e-5)
+    assert found == pytest.approx(lenses.credit_of(trace, 0.25).tolist(), abs=0.25 * 2e-5)
 
 
 def test_the_export_command_writes_the_recorded_solution(real_run, tmp_path, monkeypatch, capsys):

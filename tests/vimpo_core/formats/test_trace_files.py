@@ -99,11 +99,11 @@ def test_no_cell_of_the_csv_starts_a_formula():
 
 
 def test_csv_credit_is_the_credit_of_the_lenses():
-    from vimpo_core.views import credit_view
+    from vimpo_core.solutions import lenses
 
     trace = hostile_trace(ref_logprob=hostile_trace().logprob - np.float32(0.5))
     found = np.array([float(row["td_terms"]) for row in csv_rows(trace)])
-    assert found.tobytes() == credit_view.lens_values([trace, trace], 0, "td_terms", BETA, LAMBDA).tobytes()
+    assert found.tobytes() == lenses.lens_values([trace, trace], 0, "td_terms", BETA, LAMBDA).tobytes()
 
 
 def test_parquet_reads_back_bit_for_bit_with_the_record_in_its_metadata():

@@ -17,9 +17,9 @@ from vimpo_core.lm.traces import token_of_character
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.service.scoring import score_solution
+from vimpo_core.solutions.steps import mistake_note, step_starts
 from vimpo_core.tasks.chain import ChainTask, first_wrong
 from vimpo_core.types import CreditTrace, StopReason
-from vimpo_core.views import credit_view
 
 TEXTS = [prompt + solution for prompt, solution in solutions(ChainTask(4), 60)]
 SPACED = [text.replace(";", " ").replace("=", "= ") for text in TEXTS]
@@ -263,8 +263,8 @@ def test_steps_and_the_mistakes_words_do_not_depend_on_the_end_token(name):
         first_wrong=len(ids) - 2,
     )  # fmt: skip
     assert texts[-1] == "</s>"
-    assert credit_view.mistake_note(trace) == "20+42 became 52"
-    starts = credit_view.step_starts(trace)
+    assert mistake_note(trace) == "20+42 became 52"
+    starts = step_starts(trace)
     assert len(starts) == 4
     offsets = np.cumsum([0, *map(len, texts)])
     for start, character in zip(starts, (0, 9, 17, 23), strict=True):

@@ -14,9 +14,9 @@ from vimpo_core.intervals import phi_of_pairs
 from vimpo_core.measure import branches
 from vimpo_core.measure.branches import Ending, Judged, Tries
 from vimpo_core.service.scoring import branch_solution, score_solution, solution_truth
+from vimpo_core.solutions import lenses
 from vimpo_core.tasks.chain import ChainTask, first_wrong, problem_from
 from vimpo_core.types import StopReason
-from vimpo_core.views import credit_view
 
 PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
 SLIPPED = 17
@@ -276,7 +276,7 @@ def test_an_exported_tree_makes_every_branch_again(real_run, family):
             (e["count"], e["text"]) for e in stated["after"]["endings"]
         ]
         assert stated["after"]["successes"] == one.after.successes
-        last = 0.25 + credit_view.credit_of(one.trace, 0.1).sum()
+        last = 0.25 + lenses.credit_of(one.trace, 0.1).sum()
         assert stated["most_frequent"]["values"][-1] == pytest.approx(last, rel=1e-5)
 
 

@@ -16,9 +16,9 @@ from vimpo_core.paths import DEMOS
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service import scoring
+from vimpo_core.solutions import ledger, lenses
 from vimpo_core.tasks.chain import ChainTask, problem_from
 from vimpo_core.types import StopReason
-from vimpo_core.views import credit_view
 
 BETA, LAMBDA = 0.3, 0.95
 
@@ -124,7 +124,7 @@ def test_the_line_that_adds_up_adds_up_in_its_own_digits(sound):
 
 
 def breakages(trace):
-    token = int(np.argmax(np.abs(credit_view.credit_of(trace, BETA))))
+    token = int(np.argmax(np.abs(lenses.credit_of(trace, BETA))))
     topk = trace.topk
     return {
         "log-probability above 0": ({"logprob": bumped(trace.logprob, token, 9)}, "logprob"),
@@ -205,7 +205,7 @@ def test_sums_go_red_when_the_code_that_adds_them_up_is_broken(sound, monkeypatc
 @pytest.mark.parametrize("name", ["rho", "kappa", "td_terms", "advantages", "values", "values_from_end"])
 def test_shown_digits_that_do_not_recombine_are_noticed(sound, name):
     traces, index, _ = sound
-    book = credit_view.ledger(traces[index], BETA, LAMBDA)
+    book = ledger.ledger(traces[index], BETA, LAMBDA)
     assert checks.digits(book, traces[index].mask, BETA, LAMBDA).passed
     broken = dataclasses.replace(book, arrays=book.arrays | {name: bumped(book.arrays[name], 3, 1)})
     assert checks.digits(broken, traces[index].mask, BETA, LAMBDA).passed is False

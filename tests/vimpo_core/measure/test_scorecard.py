@@ -21,10 +21,10 @@ from vimpo_core.measure.scorecard import (
     signals,
 )
 from vimpo_core.measure.truth import PrefixValues
+from vimpo_core.solutions import lenses
 from vimpo_core.tasks.chain import ChainTask, first_wrong, split_of, student_solution, with_drawn_separators
 from vimpo_core.tree import tabular
 from vimpo_core.types import CreditTrace, StopReason
-from vimpo_core.views import credit_view
 
 TOL = 1e-9
 BETA = 0.2
@@ -158,7 +158,7 @@ def test_whitened_signal_is_minus_the_lens_of_that_name():
         make_trace(-rng.random(n), -rng.random(n), rng.random(n) / 10, wrong_at=0) for n in (4, 7, 1, 5)
     ]
     for index, values in enumerate(signals(traces, BETA, 0.9)["implied_advantage_whitened"]):
-        lens = credit_view.lens_values(traces, index, "advantages_whitened", BETA, 0.9)
+        lens = lenses.lens_values(traces, index, "advantages_whitened", BETA, 0.9)
         np.testing.assert_allclose(values, -lens, rtol=0, atol=TOL, equal_nan=False)
 
 

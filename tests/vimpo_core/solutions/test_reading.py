@@ -18,7 +18,7 @@ from vimpo_core.measure import checks
 from vimpo_core.measure.telescope import reward_against_telescope
 from vimpo_core.rules import RULES
 from vimpo_core.runs.store import RunStore
-from vimpo_core.solutions import reading
+from vimpo_core.solutions import ledger, lenses, reading
 from vimpo_core.trainer import Trainer
 from vimpo_core.views import credit_view, rules_view
 
@@ -91,7 +91,7 @@ def test_v0_credit_and_residual_of_a_page_are_those_of_the_loss(trained):
     for row, trace in enumerate(traces):
         assert trace.reward - reading.anchor(trace, at.beta) == pytest.approx(float(target[row]), abs=1e-12)
         assert reading.residual(trace, at.beta) == pytest.approx(float(residual[row]), abs=1e-12)
-        shown = credit_view.credit_of(trace, at.beta)
+        shown = lenses.credit_of(trace, at.beta)
         np.testing.assert_allclose(shown, delta[row, : len(shown)].numpy(), rtol=0, atol=1e-12)
 
 
@@ -116,7 +116,7 @@ def test_the_digits_of_a_page_are_those_numbers_rounded(trained):
         unit = 10 ** payload["decimals"]["reward"]
         assert payload["baseline"] / unit == pytest.approx(reading.anchor(trace, beta), abs=0.51 / unit)
         # Every nat is rounded once, and an estimate of KL is worked out from rounded ones.
-        room = (4 * beta * 10**-credit_view.NATS_DECIMALS + 1.5 / unit) * len(trace.ids) + 1 / unit
+        room = (4 * beta * 10**-ledger.NATS_DECIMALS + 1.5 / unit) * len(trace.ids) + 1 / unit
         assert payload["residual"] / unit == pytest.approx(reading.residual(trace, beta), abs=room)
         assert (
             (payload["arrays"]["kappa"] is None)
@@ -155,7 +155,7 @@ def test_every_rule_shows_the_runs_own_rule_with_the_same_digits(trained):
     for index, trace in enumerate(traces):
         ours, theirs = (
             rules_view.ledger_of(batch, key, index),
-            credit_view.ledger(trace, at.beta, at.gae_lambda),
+            ledger.ledger(trace, at.beta, at.gae_lambda),
         )
         np.testing.assert_array_equal(ours.arrays["td_terms"], theirs.arrays["td_terms"])
         assert (ours.baseline, ours.residual) == (theirs.baseline, theirs.residual)
@@ -163,7 +163,7 @@ def test_every_rule_shows_the_runs_own_rule_with_the_same_digits(trained):
     if RULES[key].advantages is None:
         np.testing.assert_allclose(
             rules_view.of_solution(batch, credited, 0),
-            credit_view.credit_of(traces[0], at.beta),
+            lenses.credit_of(traces[0], at.beta),
             rtol=0,
             atol=1e-12,
         )
@@ -174,7 +174,7 @@ def test_exported_tables_hold_the_runs_own_numbers(trained):
     beta = config.at(record.step).beta
     table = trace_files.token_table(traces, 0, "run", beta, config.gae_lambda)
     assert table["v0"][0] == reading.anchor(traces[0], beta)
-    np.testing.assert_array_equal(table["td_terms"], credit_view.credit_of(traces[0], beta))
+    np.testing.assert_array_equal(table["td_terms"], lenses.credit_of(traces[0], beta))
     assert (table["kappa"] is None) == (not reading.has_kappa(traces[0]))
     assert table["values"][-1] - traces[0].reward == pytest.approx(
         reading.residual(traces[0], beta), abs=1e-12
@@ -261,13 +261,13 @@ def test_by_hand_at_beta_one_half(changes, anchor, delta, name):
     trace = by_hand(**changes)
     assert reading.anchor(trace, 0.5) == pytest.approx(anchor, abs=1e-12)
     assert reading.anchor_name(trace) == name
-    np.testing.assert_allclose(credit_view.credit_of(trace, 0.5), delta, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(lenses.credit_of(trace, 0.5), delta, rtol=0, atol=1e-12)
     assert reading.residual(trace, 0.5) == pytest.approx(sum(delta) - (1 - anchor), abs=1e-12)
 
 
 def test_a_trace_of_no_run_is_read_as_published():
     trace = by_hand().with_(config=None)
-    np.testing.assert_array_equal(credit_view.credit_of(trace, 0.5), credit_view.credit_of(by_hand(), 0.5))
+    np.testing.assert_array_equal(lenses.credit_of(trace, 0.5), lenses.credit_of(by_hand(), 0.5))
     assert reading.anchor(trace, 0.5) == 0.5 and not reading.note(trace)
 
 
@@ -280,7 +280,7 @@ def test_a_trace_of_no_run_is_read_as_published():
 )
 def test_what_the_loss_took_and_was_not_recorded_is_missing_never_another_kl(changes, says):
     trace = by_hand(**changes)
-    assert credit_view.credit_of(trace, 0.5) is None and reading.missing(trace) == [says]
+    assert lenses.credit_of(trace, 0.5) is None and reading.missing(trace) == [says]
     payload = credit_view.inspector_payload([trace], 0, 0.5, 1.0)
     assert payload["missing"] == [says] and payload["arrays"]["td_terms"] is None
     assert payload["residual"] is None
@@ -289,8 +289,8 @@ def test_what_the_loss_took_and_was_not_recorded_is_missing_never_another_kl(cha
 
 def test_an_estimate_from_the_token_needs_no_recorded_kl():
     trace = by_hand(kl_estimator="k3", kl=None)
-    assert credit_view.credit_of(trace, 0.5) is not None
-    assert credit_view.lens_values([trace], 0, "kappa", 0.5, 1.0) is not None
+    assert lenses.credit_of(trace, 0.5) is not None
+    assert lenses.lens_values([trace], 0, "kappa", 0.5, 1.0) is not None
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pytest
 
 from vimpo_core.config import TrainConfig
+from vimpo_core.solutions.steps import mistake_note, step_starts
 from vimpo_core.tasks import chain, registry
 from vimpo_core.trainer import Trainer
 from vimpo_core.types import Problem, StopReason, Verdict, VerdictStatus
-from vimpo_core.views.credit_view import mistake_note, step_starts
 
 
 @dataclass(frozen=True)

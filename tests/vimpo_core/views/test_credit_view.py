@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from vimpo_core import credit
 from vimpo_core.formats import export
-from vimpo_core.solutions import picks
+from vimpo_core.solutions import ledger, lenses, picks
+from vimpo_core.solutions.steps import mistake_note, step_starts
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace, StopReason, TopK, VerdictStatus
 from vimpo_core.views import credit_view
+from vimpo_core.views.payload import round_up
 
 RIGHT, SLIP = "9+2+9+42;11+9+42,20+42;62.", "9+2+9+42;11+9+42;10+42;52."
 
@@ -78,7 +80,7 @@ def test_lenses_agree_with_the_definitions(step_traces):
     delta = delta_by_hand(trace, beta)
 
     def lens(name, gae_lambda=1.0):
-        return credit_view.lens_values(step_traces, 0, name, beta, gae_lambda)
+        return lenses.lens_values(step_traces, 0, name, beta, gae_lambda)
 
     lp, ref = trace.logprob.astype(np.float64), trace.ref_logprob.astype(np.float64)
     expected = {
@@ -104,14 +106,14 @@ def test_lenses_agree_with_the_definitions(step_traces):
 
 
 def test_every_lens_has_values_on_a_complete_trace(step_traces):
-    for name in credit_view.LENSES:
-        values = credit_view.lens_values(step_traces, 1, name, 0.1, 0.95)
+    for name in lenses.LENSES:
+        values = lenses.lens_values(step_traces, 1, name, 0.1, 0.95)
         assert values.shape == (len(RIGHT),) and values.dtype == np.float64, name
 
 
 def test_whitening_is_over_all_tokens_of_the_step(step_traces):
     all_values = np.concatenate(
-        [credit_view.lens_values(step_traces, i, "advantages_whitened", 0.1, 1.0) for i in range(4)]
+        [lenses.lens_values(step_traces, i, "advantages_whitened", 0.1, 1.0) for i in range(4)]
     )
     assert abs(all_values.mean()) < 1e-12
     # rsqrt(variance + 1e-8) leaves the spread just below 1.
@@ -120,8 +122,8 @@ def test_whitening_is_over_all_tokens_of_the_step(step_traces):
 
 def test_values_of_the_two_anchors_differ_by_the_terminal_residual(step_traces):
     for index, trace in enumerate(step_traces):
-        start = credit_view.lens_values(step_traces, index, "values", 0.1, 1.0)
-        end = credit_view.lens_values(step_traces, index, "values_from_end", 0.1, 1.0)
+        start = lenses.lens_values(step_traces, index, "values", 0.1, 1.0)
+        end = lenses.lens_values(step_traces, index, "values_from_end", 0.1, 1.0)
         delta, mask = delta_by_hand(trace, 0.1)[None], trace.mask[None]
         residual = credit.terminal_residual(
             delta, mask, np.array([trace.reward]), np.array([trace.group_mean_reward])
@@ -133,33 +135,33 @@ def test_masked_tokens_are_zero(step_traces):
     mask = np.ones(len(SLIP), dtype=bool)
     mask[3] = False
     step_traces[0] = step_traces[0].with_(mask=mask)
-    for name in credit_view.LENSES:
-        if name not in credit_view.VALUE_LENSES:
-            assert credit_view.lens_values(step_traces, 0, name, 0.1, 1.0)[3] == 0, name
+    for name in lenses.LENSES:
+        if name not in lenses.VALUE_LENSES:
+            assert lenses.lens_values(step_traces, 0, name, 0.1, 1.0)[3] == 0, name
 
 
 @pytest.mark.parametrize("missing", ["logprob", "ref_logprob", "kl", "entropy"])
 def test_a_missing_array_is_none_never_zero(step_traces, missing):
     step_traces[0] = step_traces[0].with_(**{missing: None})
-    for name, lens in credit_view.LENSES.items():
-        values = credit_view.lens_values(step_traces, 0, name, 0.1, 1.0)
+    for name, lens in lenses.LENSES.items():
+        values = lenses.lens_values(step_traces, 0, name, 0.1, 1.0)
         assert (values is None) == (missing in lens.needs), name
     payload = credit_view.inspector_payload(step_traces, 0, 0.1, 1.0)
     assert payload["arrays"][missing] is None
     assert (payload["arrays"]["td_terms"] is None) == (missing != "entropy")
     # Another solution of the step lacks nothing, but the whitening it shares is no longer defined.
-    assert (credit_view.lens_values(step_traces, 1, "advantages_whitened", 0.1, 1.0) is None) == (
+    assert (lenses.lens_values(step_traces, 1, "advantages_whitened", 0.1, 1.0) is None) == (
         missing != "entropy"
     )
 
 
 def test_grpo_needs_a_group():
-    assert credit_view.lens_values([make_trace()], 0, "grpo", 0.1, 1.0) is None
+    assert lenses.lens_values([make_trace()], 0, "grpo", 0.1, 1.0) is None
 
 
 def test_an_unknown_lens_is_refused_with_those_that_exist(step_traces):
     with pytest.raises(ValueError, match=r"unknown lens 'blame'\. Known: td_terms, "):
-        credit_view.lens_values(step_traces, 0, "blame", 0.1, 1.0)
+        lenses.lens_values(step_traces, 0, "blame", 0.1, 1.0)
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------------
@@ -206,8 +208,8 @@ def test_shown_digits_recombine_to_the_shown_result(beta, gae_lambda, mean, seed
 
 
 def test_shown_values_stay_close_to_the_exact_ones(step_traces):
-    book = credit_view.ledger(step_traces[0], 0.1, 1.0)
-    exact = credit_view.lens_values(step_traces, 0, "values", 0.1, 1.0)
+    book = ledger.ledger(step_traces[0], 0.1, 1.0)
+    exact = lenses.lens_values(step_traces, 0, "values", 0.1, 1.0)
     off = np.abs(book.arrays["values"][1:] / 10**book.reward_decimals - exact)
     # Per token three roundings of half a 1e-3 nat, times beta, all one way at worst.
     assert off.max() <= 0.1 * 1.5e-3 * len(SLIP) and off.max() < 2e-3
@@ -217,7 +219,7 @@ def test_shown_values_stay_close_to_the_exact_ones(step_traces):
     ("beta", "decimals"), [(1.0, 3), (0.3, 4), (0.1, 4), (0.05, 5), (5e-4, 7), (10.0, 3)]
 )
 def test_small_betas_get_more_digits(beta, decimals):
-    assert credit_view.reward_decimals(beta) == decimals
+    assert ledger.reward_decimals(beta) == decimals
 
 
 def test_an_untrained_policy_shows_zero_credit_everywhere(step_traces):
@@ -265,7 +267,7 @@ def test_one_symmetric_scale_covers_everything_in_reward_units(step_traces):
     ("largest", "rounded_up"), [(0, 0), (0.61, 0.8), (0.8, 0.8), (1.01, 1.5), (2.1e-5, 3e-5), (97, 100)]
 )
 def test_scales_end_at_readable_numbers(largest, rounded_up):
-    assert credit_view.round_up(largest) == pytest.approx(rounded_up, rel=1e-12)
+    assert round_up(largest) == pytest.approx(rounded_up, rel=1e-12)
 
 
 def test_alternatives_are_merged_sorted_and_know_the_sampled_token():
@@ -357,20 +359,18 @@ def test_visible_text_never_holds_what_could_hide_or_reorder(text):
 
 
 def test_steps_start_after_separators_and_after_line_breaks():
-    assert credit_view.step_starts(make_trace(SLIP)) == [0, 9, 17, 23]
+    assert step_starts(make_trace(SLIP)) == [0, 9, 17, 23]
     prose = make_trace(text="ab", prompt_text="Why?", first_wrong=None).with_(
         text=("One, two;\n", "three.\n", "end")
     )
-    assert credit_view.step_starts(prose) == [0, 1, 2]
-    assert credit_view.step_starts(make_trace("a;b", prompt_text="Why?")) == [0]
+    assert step_starts(prose) == [0, 1, 2]
+    assert step_starts(make_trace("a;b", prompt_text="Why?")) == [0]
 
 
 def test_the_note_says_what_happened():
-    assert credit_view.mistake_note(make_trace(SLIP, first_wrong=17)) == "11+9 became 10: a forgotten carry"
-    assert credit_view.mistake_note(make_trace(RIGHT)) == ""
-    assert (
-        credit_view.mistake_note(make_trace("abc", prompt_text="Why?", first_wrong=1)) == "first wrong token"
-    )
+    assert mistake_note(make_trace(SLIP, first_wrong=17)) == "11+9 became 10: a forgotten carry"
+    assert mistake_note(make_trace(RIGHT)) == ""
+    assert mistake_note(make_trace("abc", prompt_text="Why?", first_wrong=1)) == "first wrong token"
 
 
 @pytest.mark.parametrize(

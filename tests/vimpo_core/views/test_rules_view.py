@@ -10,8 +10,9 @@ from vimpo_core import rules
 from vimpo_core.config import TrainConfig
 from vimpo_core.rules import RULES, SLOTS
 from vimpo_core.runs.folder import RunsDir
+from vimpo_core.solutions import ledger, lenses
 from vimpo_core.tasks.chain import ChainTask
-from vimpo_core.views import credit_view, rule_diff, rules_view
+from vimpo_core.views import rule_diff, rules_view
 from vimpo_core.views.rules_view import WHY_NOT, batch_of, judge
 
 ALL_RULES = pytest.mark.parametrize("key", RULES)
@@ -73,7 +74,7 @@ def test_the_value_loss_alone_pushes_every_token_alike_while_its_credit_tells_th
 def test_implied_credit_has_the_digits_of_the_card(traces):
     batch, judged = made(traces)
     index = wrong_one(traces)
-    book = credit_view.ledger(traces[index], 0.3, 0.9)
+    book = ledger.ledger(traces[index], 0.3, 0.9)
     for key, name in (("vimpo", "advantages"), ("vimpo_value", "td_terms")):
         shown, decimals = rules_view.shown_credit(batch, judged[key], key, index)
         assert np.array_equal(shown, book.arrays[name]) and decimals == book.reward_decimals
@@ -173,7 +174,7 @@ def test_the_rank_of_the_first_wrong_token_counts_those_blamed_more(traces):
     index = wrong_one(traces)
     batch, judged = made(traces, gae_lambda=0.0)
     rows = {row.key: row for row in rules_view.rule_rows(batch, judged, index, 0)}
-    delta, wrong = credit_view.credit_of(traces[index], 0.3), traces[index].first_wrong
+    delta, wrong = lenses.credit_of(traces[index], 0.3), traces[index].first_wrong
     assert rows["vimpo_value"].rank == 1 + (delta < delta[wrong]).sum() and rows["vimpo_value"].tied == 1
     assert (rows["grpo"].rank, rows["grpo"].tied) == (1, len(delta))
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vimpo_core.measure.truth import PrefixValues, soft_value
+from vimpo_core.solutions import ledger
 from vimpo_core.types import CreditTrace, StopReason
-from vimpo_core.views import credit_view
 from vimpo_core.views.truth_curves import reading, truth_payload
 
 BETA = 0.1
@@ -37,7 +37,7 @@ def test_implied_numbers_are_those_of_the_credit_view():
     payload = truth_payload(trace(), WRONG, WRONG, BETA)
     assert payload["anchor"] == "start" and payload["values"] == [0.5, 0.5, 0.4, 0.0, 0.0]
     assert payload["advantages"] == [0.0, -0.1, -0.4, 0.0] and payload["grpo"] == -0.5
-    book = credit_view.ledger(trace(), BETA, 0.0)
+    book = ledger.ledger(trace(), BETA, 0.0)
     assert payload["decimals"]["implied"] == book.reward_decimals
 
 

@@ -1,0 +1,30 @@
+"""What payloads share: numbers as they travel, a scale that reads well, and a hash of the content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+
+
+def whole(values) -> list[int | None] | None:
+    """Whole numbers of the last shown digit as they travel; None inside where not finite, None for what is missing."""
+    if values is None:
+        return None
+    return [int(v) if math.isfinite(v) else None for v in values]
+
+
+def with_version(payload: dict) -> dict:
+    """The payload with a hash of its content: the component redraws only when it changes."""
+    content = json.dumps({key: value for key, value in payload.items() if key != "version"})
+    return payload | {"version": hashlib.sha256(content.encode()).hexdigest()[:16]}
+
+
+def round_up(largest: float) -> float:
+    """The next of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten; 0 stays 0."""
+    if largest <= 0:
+        return 0.0
+    power = 10.0 ** math.floor(math.log10(largest))
+    return next(
+        float(f"{m * power:.3g}") for m in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if m * power >= largest * (1 - 1e-9)
+    )
