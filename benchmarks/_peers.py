@@ -20,7 +20,7 @@ from unittest.mock import MagicMock
 
 import torch
 
-from vimpo_core.lm import models
+from vimpo_core.lm import loading
 from vimpo_core.tasks.chain import ChainTask
 
 PEERS = {"trl": "1.16.0", "verl": "0.9.1", "openrlhf": "0.11.2"}
@@ -198,7 +198,7 @@ def trl_advantages(trainer_class, scale_rewards: str, prompts: int = 8, group: i
     def reward(completion_ids, **_):
         return [float(len(ids) % 3) / 3 for ids in completion_ids]
 
-    language_model, task = models.load(), ChainTask(5)
+    language_model, task = loading.load(), ChainTask(5)
     problems = task.problems("parity", "train", prompts)
     with tempfile.TemporaryDirectory() as folder:
         settings = GRPOConfig(

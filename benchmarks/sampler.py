@@ -20,7 +20,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from vimpo_core.config import TrainConfig
-from vimpo_core.lm import models, sampler
+from vimpo_core.lm import loading, models, sampler
 from vimpo_core.tasks.chain import ChainTask
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     arguments = parser.parse_args()
     models.single_thread()
     config = TrainConfig()
-    task, policy = ChainTask(config.operands), models.load_policy(config)
+    task, policy = ChainTask(config.operands), loading.load_policy(config)
     problems = task.problems("bench", "train", config.prompts_per_step)
     prompts = [models.encode(policy, p.prompt) for p in problems]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from vimpo_core.config import TrainConfig
-from vimpo_core.lm import models
+from vimpo_core.lm import loading, models
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.trainer import Trainer
 from vimpo_core.types import StopReason
@@ -45,7 +45,7 @@ def theirs(repeats: int) -> list[float]:
     config, task = TrainConfig(), ChainTask(TrainConfig().operands)
     problems = task.problems("bench", "train", config.prompts_per_step * (WARM_UP + repeats))
     gold = {p.prompt: p for p in problems}
-    language_model = models.load()
+    language_model = loading.load()
 
     def reward(prompts, completions, completion_ids, **_):
         eos = language_model.eos_id

@@ -165,11 +165,11 @@ def _train(arguments) -> int:
     config = TrainConfig(**{f.name: getattr(arguments, f.name) for f in dataclasses.fields(TrainConfig)})
     for remark in advice(config, task_of(config).typical_length):
         print(f"{remark.level}: {remark.text}", file=sys.stderr)
-    from vimpo_core.lm import model_trial  # not before the remarks, for its torch
+    from vimpo_core.lm import loading  # not before the remarks, for its torch
 
     config = dataclasses.replace(config, model=whole_model(config.model))
     if config.model != "bundled" or config.device != "cpu":  # before anything is written
-        for remark in model_trial.check_run(config):
+        for remark in loading.check_run(config):
             print(f"note: {remark}", file=sys.stderr)
     runs = RunsDir(arguments.runs_dir)
     job_id = runs.submit([config], arguments.name)

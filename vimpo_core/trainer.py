@@ -20,7 +20,7 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.learning import critic, objective, vine
 from vimpo_core.learning.critic import CriticLearner
 from vimpo_core.learning.objective import Experience
-from vimpo_core.lm import model_trial, models, scores
+from vimpo_core.lm import loading, model_trial, models, scores
 from vimpo_core.lm.attempts import attempt
 from vimpo_core.lm.traces import make_traces
 from vimpo_core.measure.evaluate import accuracies
@@ -83,7 +83,7 @@ class Trainer:
         models.single_thread(config.threads)
         self.config = config
         self.task = task_of(config)
-        self.policy = models.load_policy(config)
+        self.policy = loading.load_policy(config)
         # Before anything else is put in: a refreshed reference takes the place of the base weights.
         self._base_sha256 = models.fingerprint(self.policy)
         model_trial.check_task(self.policy, self.task)

@@ -39,10 +39,10 @@ def moved(config: TrainConfig, scale: float = 0.3, seed: int = 1):
     """A policy of one's own whose adapter is random instead of untrained."""
     import torch
 
-    from vimpo_core.lm import models
+    from vimpo_core.lm import loading, models
 
     models.single_thread()
-    policy = models.load_policy(config)
+    policy = loading.load_policy(config)
     chance = torch.Generator().manual_seed(seed)
     state = {
         k: torch.randn(v.shape, generator=chance) * scale / v.shape[1] ** 0.5

@@ -15,10 +15,10 @@ from vimpo_core.service.scoring import ScoringService
 @pytest.fixture(scope="session")
 def fresh_policy():
     """The bundled model with an untrained adapter: pi = pi_ref."""
-    from vimpo_core.lm import models
+    from vimpo_core.lm import loading, models
 
     models.single_thread()
-    return models.load_policy(SMALL)
+    return loading.load_policy(SMALL)
 
 
 @pytest.fixture(scope="session")

@@ -245,7 +245,7 @@ def test_ctrl_c_while_the_model_loads_is_no_traceback_and_the_run_can_be_resumed
         never_returns()
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.models, "load_policy", load)
+        patch.setattr(trainer.loading, "load_policy", load)
         assert cli.main(train_arguments(tmp_path, steps=1)) == cli.INTERRUPTED
     assert "interrupted; every committed step is kept." in capsys.readouterr().err
     store = RunsDir(tmp_path).open("vimpo-1")

@@ -11,7 +11,7 @@ from vimpo_core import credit, losses
 from vimpo_core import trainer as trainer_module
 from vimpo_core.config import ALGORITHMS
 from vimpo_core.learning import objective
-from vimpo_core.lm import models, scores
+from vimpo_core.lm import loading, models, scores
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.seeds import derived_seed
@@ -565,7 +565,7 @@ def test_a_run_with_a_refreshed_reference_resumes_bit_for_bit():
 def test_a_snapshot_brings_its_refreshed_reference_along():
     config = small(steps=3, refresh_every=2, warmup_steps=0, snapshot_every=1)
     record = train(config)[3]
-    policy = models.load_policy(config)
+    policy = loading.load_policy(config)
     models.set_policy(policy, models.from_bytes(record.snapshot))
     trace = record.traces[0]
     batch = scores.make_batch([trace.prompt_ids], [trace.ids.tolist()], policy.pad_id)

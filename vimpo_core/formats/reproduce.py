@@ -28,14 +28,14 @@ class Place:
 def python_code(trace: CreditTrace, place: Place, beta: float) -> str:
     """A script that prints the token credit: of the recorded numbers where there are some, else scored again."""
     folder = f"Path({place.runs_dir!r})" if place.runs_dir else "default_runs_dir()"
-    imports = ["from vimpo_core import reports", "from vimpo_core.views import credit_view"]
+    imports = ["from vimpo_core import reports, views"]
     imports.insert(0, "from pathlib import Path\n") if place.runs_dir else imports.append(
         "from vimpo_core.paths import default_runs_dir"
     )
     if place.is_recorded:
         found = f"trace = store.trace(step={place.step}, group_id={trace.group_id}, sample_idx={trace.sample_idx})"
     else:
-        imports.append("from vimpo_core.service.scoring import score_solution")
+        imports.append("from vimpo_core.service import score_solution")
         found = (
             f"prompt, solution = {trace.prompt_text!r}, {trace.completion_text!r}\n"
             f"(trace,) = score_solution(store.run_dir, {place.step}, prompt, solution)"
@@ -45,7 +45,7 @@ def python_code(trace: CreditTrace, place: Place, beta: float) -> str:
     credit = ""
     if not reading.missing(trace):
         kl = f" - beta {name}" if (name := reading.kl_name(trace)) else ""
-        credit = f"delta = credit_view.credit_of(trace, beta={beta!r})  # beta (log pi - log pi_ref){kl}\n"
+        credit = f"delta = views.credit_of(trace, beta={beta!r})  # beta (log pi - log pi_ref){kl}\n"
         printed.append("delta[t]")
     return (
         "\n".join(imports) + f"\n\nstore = reports.find_run({folder}, {place.run_id!r})\n{found}\n{credit}"

@@ -11,7 +11,7 @@ import torch
 
 from vimpo_core import credit, losses
 from vimpo_core.labs.failures import FAILURES, HEALTHY, Point
-from vimpo_core.lm import models, scores
+from vimpo_core.lm import loading, models, scores
 from vimpo_core.trainer import Trainer
 from vimpo_core.types import CreditTrace, StepRecord
 
@@ -37,7 +37,7 @@ def reproduce(key: str, seed: int, tell: Tell) -> None:
 def warm_up() -> None:
     """Load what every demonstration needs."""
     models.single_thread()
-    models.load_policy(HEALTHY)
+    loading.load_policy(HEALTHY)
 
 
 def _records(configs) -> Iterator[tuple[StepRecord, ...]]:

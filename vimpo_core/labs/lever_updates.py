@@ -19,7 +19,7 @@ import torch
 from vimpo_core import credit, losses
 from vimpo_core.config import TrainConfig
 from vimpo_core.labs.levers import GAE_LAMBDA, OPERANDS, PROMPTS, SAMPLES, Levers, Moment, Pressed
-from vimpo_core.lm import models, scores
+from vimpo_core.lm import loading, models, scores
 from vimpo_core.lm.attempts import attempt
 from vimpo_core.lm.scores import Batch, Scores
 from vimpo_core.lm.traces import trace_of_text
@@ -82,7 +82,7 @@ def _forget_another_model(stamp: tuple) -> None:
 @functools.lru_cache(maxsize=1)
 def _policy() -> models.LanguageModel:
     models.single_thread()
-    return models.load_policy(TrainConfig())
+    return loading.load_policy(TrainConfig())
 
 
 @functools.lru_cache(maxsize=1)

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import torch
 
-from vimpo_core.config import TrainConfig
 from vimpo_core.lm import decoding, models, scores
 from vimpo_core.lm.model_files import INSTEAD, context_length, too_long
 from vimpo_core.lm.models import LanguageModel
 from vimpo_core.tasks import Task
-from vimpo_core.tasks.registry import task_of
 
 _PROBLEMS = 64
 _TOLERANCE = 1e-2
@@ -64,20 +62,6 @@ def check_task(policy: LanguageModel, task: Task) -> None:
     limit = context_length(policy.bare.config)
     if limit is not None and longest > limit:
         raise ValueError(too_long(longest, limit))
-
-
-def check_run(config: TrainConfig) -> list[str]:
-    """Load a run's model and try it, before anything of the run is written. Returns remarks on what is particular about it.
-
-    Raises ValueError as `models.load` and `check_task`.
-    """
-    found = models.load(config.model, config.device)
-    check_task(found, task_of(config))
-    if models.adapts_attention_alone(found.model):
-        return [
-            "the model is a mixture of experts: the adapter sits on its attention alone, experts and router stay as they are."
-        ]
-    return []
 
 
 def _stepped(model, prompts, completions, pad_id):

@@ -27,11 +27,7 @@ from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
-from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
-
-from vimpo_core.config import TrainConfig
-from vimpo_core.lm import model_files
 
 # Progress bars and advice to library authors would bury the one line that matters.
 transformers.utils.logging.disable_progress_bar()
@@ -90,53 +86,6 @@ class LanguageModel:
         return next(self.model.parameters()).device
 
 
-def find(source: str = "bundled", device: str = "cpu") -> Path:
-    """The folder of a model, once it and the device were found to be there; nothing is loaded yet.
-
-    Raises:
-        ValueError: as `model_files.find`; the device is missing.
-    """
-    folder = model_files.find(source)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device cuda was asked for, but torch finds no CUDA device here. Use --device cpu.")
-    return folder
-
-
-def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
-    """The bundled model, or a local folder in transformers format, in float32 and evaluation mode (no dropout).
-
-    Raises:
-        ValueError: as `find`; a file is damaged or does not fit the others; the architecture is not one of transformers', or
-            does not give the same numbers on every road (`model_trial`); the tokenizer has no end token.
-    """
-    from vimpo_core.lm import model_trial  # it scores, and scoring imports this module
-
-    folder = find(source, device)
-    tokenizer = _loaded(AutoTokenizer, folder)
-    if tokenizer.eos_token_id is None:
-        raise ValueError(
-            f"the tokenizer in {folder} has no end token, where the value is anchored. Set eos_token."
-        )
-    # float32: scoring in half precision leaves about 1.5e-3 nats of noise a token.
-    model, info = _loaded(
-        AutoModelForCausalLM,
-        folder,
-        use_safetensors=True,
-        dtype=torch.float32,
-        ignore_mismatched_sizes=True,  # so that they are reported, and named below
-        output_loading_info=True,
-    )
-    _refuse_other_weights(folder, info)
-    model = model.to(device).eval()
-    _refuse_other_vocabulary(folder, tokenizer, model)
-    rows = _embedding_rows(model)
-    others = tuple(i for i in model_files.end_ids(folder) if i != tokenizer.eos_token_id and i < rows)
-    found = LanguageModel(model, model, tokenizer, source, others)
-    if why := model_trial.refusal(model, found.pad_id):
-        raise ValueError(f"the model in {folder} {why}")
-    return found
-
-
 def attach_lora(language_model: LanguageModel, rank: int, seed: int) -> LanguageModel:
     """A trainable adapter (alpha = 2 rank) on a frozen model; B = 0, so pi = pi_ref at first.
 
@@ -165,11 +114,6 @@ def attach_lora(language_model: LanguageModel, rank: int, seed: int) -> Language
 def adapts_attention_alone(model) -> bool:
     """Whether the network is a mixture of experts whose weights are fused: no adapter is put on its feed-forward part."""
     return any("Experts" in type(module).__name__ for module in model.modules())
-
-
-def load_policy(config: TrainConfig) -> LanguageModel:
-    """The run's policy before training: reference weights with a fresh adapter."""
-    return attach_lora(load(config.model, config.device), config.lora_rank, config.seed)
 
 
 def reference(policy: LanguageModel) -> torch.nn.Module:
@@ -418,21 +362,6 @@ def single_thread(threads: int = 1) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-def _loaded(kind, folder: Path, **options):
-    try:
-        return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
-    except (
-        Exception
-    ) as error:  # OSError, ValueError, SafetensorError, bare Exception: each library has its own
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        if "trust_remote_code" in str(error):
-            reason = "it needs program code of its own, which is never run"
-        raise ValueError(
-            f"the model in {folder} cannot be loaded: {reason.rstrip('.')}. Give a whole folder of an architecture that "
-            "transformers knows."
-        ) from error
-
-
 _PEFT_RENAMES = {"gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"}
 """Leaf names that peft takes for experts wherever they stand in such a network, and then adapts what cannot be folded."""
 
@@ -451,33 +380,8 @@ def _targets(model) -> str | list[str]:
     ]
 
 
-def _refuse_other_weights(folder: Path, info: dict) -> None:
-    """Weights that the settings do not ask for, or lack: what is missing would be drawn anew at every load."""
-    mismatched = sorted(str(key[0]) for key in info["mismatched_keys"])
-    kinds = (
-        ("lack", sorted(info["missing_keys"])),
-        ("hold, though config.json has no place for it,", sorted(info["unexpected_keys"])),
-        ("hold in another size", mismatched),
-    )
-    for what, names in kinds:
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise ValueError(
-                f"the weights in {folder} {what} {names[0][:120]}{more}. Give a folder whose config.json and weights were saved "
-                "together, with the whole causal model."
-            )
-
-
-def _refuse_other_vocabulary(folder: Path, tokenizer, model) -> None:
-    highest, rows = max(tokenizer.get_vocab().values(), default=-1), _embedding_rows(model)
-    if highest >= rows:
-        raise ValueError(
-            f"the tokenizer in {folder} has tokens up to {highest}, the model embeds {rows}. Give a folder whose tokenizer and "
-            "weights belong together."
-        )
-
-
-def _embedding_rows(model) -> int:
+def embedding_rows(model) -> int:
+    """How many token ids the network has an embedding for."""
     return model.get_input_embeddings().weight.shape[0]
 
 

@@ -106,11 +106,11 @@ def load_policy(store: RunStore):
     Raises:
         ValueError: the model is not there or cannot be loaded, or is not the one that the run was trained with.
     """
-    from vimpo_core.lm import models
+    from vimpo_core.lm import loading
 
     config = store.config()
     at = stamp(config.model)
-    policy = models.load_policy(on_this_machine(config))
+    policy = loading.load_policy(on_this_machine(config))
     refuse_other(
         recorded(store.header(), config), _fingerprints(at, policy), f"run {store.run_id}", config.model
     )

@@ -36,11 +36,11 @@ def load_snapshot(run_dir: Path | None, step: int):
 
 @functools.lru_cache(maxsize=_KEPT_POLICIES)
 def _snapshot(run_dir: Path | None, step: int, origin: tuple):
-    from vimpo_core.lm import models
+    from vimpo_core.lm import loading, models
 
     models.single_thread()
     if run_dir is None:
-        return models.load_policy(TrainConfig())
+        return loading.load_policy(TrainConfig())
     store = RunStore.open(run_dir)
     policy = bases.load_policy(store)
     tensors = models.from_bytes(store.snapshot(step))

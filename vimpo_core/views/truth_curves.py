@@ -13,6 +13,7 @@ from vimpo_core.solutions.reading import anchor_name, has_kappa
 from vimpo_core.solutions.steps import step_starts
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
+from vimpo_core.views.payload import with_version
 
 TRUTH_DECIMALS = 3
 """Digits shown of what was counted: finer than any interval of 256 tries."""
@@ -63,7 +64,7 @@ def truth_payload(
         "critic_steps": None if critic is None else _numbers(np.diff(np.append(critic, trace.reward))),
         "grpo": round(trace.reward - trace.group_mean_reward, TRUTH_DECIMALS) if has_group else None,
     }
-    return payload.with_version(payload)
+    return with_version(payload)
 
 
 def reading(

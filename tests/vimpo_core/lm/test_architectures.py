@@ -13,7 +13,7 @@ from tests.support.real import small
 from tests.support.tiny import REFUSED, RIGHT, save
 from vimpo_core.cli import main
 from vimpo_core.learning import critic
-from vimpo_core.lm import model_files, models, sampler, scores
+from vimpo_core.lm import loading, model_files, models, sampler, scores
 from vimpo_core.runs import snapshots, worker
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.service.scoring import score_solution
@@ -28,7 +28,7 @@ PROMPTS = ("9+2+9+7*6=", "1+1=", "8*9-7+1=")
 def policy_of(folder):
     """A policy whose adapter is random instead of untrained."""
     models.single_thread()
-    policy = models.load_policy(small(model=str(folder)))
+    policy = loading.load_policy(small(model=str(folder)))
     chance = torch.Generator().manual_seed(1)
     state = {
         k: torch.randn(v.shape, generator=chance) * 0.3 / v.shape[1] ** 0.5
@@ -117,7 +117,7 @@ def test_of_a_mixture_of_experts_the_attention_is_adapted_and_it_is_said(name, b
     adapted = {n.rpartition(".")[0] for n in models.folded_weights(policy_of(folder))}
     assert adapted
     assert all(".self_attn." in n for n in adapted)
-    from vimpo_core.lm.model_trial import check_run
+    from vimpo_core.lm.loading import check_run
 
     (remark,) = check_run(small(model=str(folder)))
     assert remark.startswith("the model is a mixture of experts: the adapter sits on its attention alone")
@@ -134,7 +134,7 @@ def test_missing_weights_are_named(byte_level_model, tmp_path):
     with pytest.raises(
         ValueError, match=r"the weights in .* lack model\.layers\.1\.mlp\.up_proj\.weight\. Give a"
     ):
-        models.load(str(folder))
+        loading.load(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_config_with_other_layers_than_the_file_is_refused(layers, words, byte
     folder = save("llama", tmp_path, byte_level_model)
     change(folder / "config.json", num_hidden_layers=layers)
     with pytest.raises(ValueError, match=words + r".* and \d+ more"):
-        models.load(str(folder))
+        loading.load(str(folder))
 
 
 def test_weights_of_another_size_and_those_without_a_head_are_named(byte_level_model, tmp_path):
@@ -153,11 +153,11 @@ def test_weights_of_another_size_and_those_without_a_head_are_named(byte_level_m
     with pytest.raises(
         ValueError, match=r"hold in another size model\.layers\.0\.mlp\.down_proj\.weight and"
     ):
-        models.load(str(folder))
+        loading.load(str(folder))
     folder = save("llama", tmp_path / "head", byte_level_model)
     AutoModelForCausalLM.from_pretrained(folder).model.save_pretrained(folder)
     with pytest.raises(ValueError, match=r"lack lm_head\.weight"):
-        models.load(str(folder))
+        loading.load(str(folder))
 
 
 def test_a_head_that_is_tied_is_not_missed_and_scores_stay(byte_level_model, tmp_path):
@@ -177,7 +177,7 @@ def test_a_head_that_is_tied_is_not_missed_and_scores_stay(byte_level_model, tmp
 def test_a_tokenizer_that_does_not_fit_is_a_sentence(byte_level_model, tmp_path):
     folder = save("llama", tmp_path, byte_level_model, vocab_size=200)
     with pytest.raises(ValueError, match=r"the tokenizer in .* has tokens up to 299, the model embeds 200\."):
-        models.load(str(folder))
+        loading.load(str(folder))
 
 
 # ---- how much it reads
@@ -192,7 +192,7 @@ def test_the_context_length_is_checked_before_a_run_is_made(name, byte_level_mod
     said = capsys.readouterr().err
     assert "the model reads 24. Use fewer operands, or a model that reads more." in said
     assert not runs.exists()
-    language_model = models.load(str(folder))
+    language_model = loading.load(str(folder))
     with pytest.raises(ValueError, match="the model reads 24"):
         sampler.sample(language_model.model, [[1] * 10], 1, 15, language_model.end_ids, 0, seed=0)
 
@@ -200,7 +200,7 @@ def test_the_context_length_is_checked_before_a_run_is_made(name, byte_level_mod
 def test_what_limits_the_length(byte_level_model, tmp_path):
     def length(name, **changes):
         folder = save(name, tmp_path / f"{name}{len(changes)}", byte_level_model, **changes)
-        return model_files.context_length(models.load(str(folder)).model.config)
+        return model_files.context_length(loading.load(str(folder)).model.config)
 
     assert length("llama") == length("gpt2") == length("mpt") == 128
     assert length("bloom") is None  # no position is too far
@@ -284,7 +284,7 @@ def test_an_adapters_folder_says_how_to_merge_it(byte_level_model, tmp_path):
     policy = policy_of(save("llama", tmp_path / "model", byte_level_model))
     policy.model.save_pretrained(tmp_path / "adapter")
     with pytest.raises(ValueError, match=r"holds a PEFT adapter, not a whole model\. Merge it into its base"):
-        models.load(str(tmp_path / "adapter"))
+        loading.load(str(tmp_path / "adapter"))
 
 
 # ---- several end tokens
@@ -298,7 +298,7 @@ def test_every_end_token_that_the_files_name_ends_a_solution(where, tmp_path):
 
     from vimpo_core.measure import evaluate
 
-    bundled = models.load()
+    bundled = loading.load()
     model = AutoModelForCausalLM.from_pretrained(model_files.find())
     model.resize_token_embeddings(20, mean_resizing=False)
     with torch.no_grad():
@@ -311,7 +311,7 @@ def test_every_end_token_that_the_files_name_ends_a_solution(where, tmp_path):
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     change(tmp_path / where, eos_token_id=[19, 18])
-    found = models.load(str(tmp_path))
+    found = loading.load(str(tmp_path))
     assert found.end_ids == (19, 18)
     assert models.encode_completion(found, "62.", ".") == models.encode_completion(bundled, "62.", ".")
     task = ChainTask(4)

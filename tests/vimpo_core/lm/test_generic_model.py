@@ -13,7 +13,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from tests.support.real import small
 from vimpo_core.config import TrainConfig
-from vimpo_core.lm import models, sampler, scores
+from vimpo_core.lm import loading, models, sampler, scores
 from vimpo_core.lm.traces import token_of_character, trace_of_text
 from vimpo_core.reports import evaluate_run, solution_report
 from vimpo_core.runs import worker
@@ -35,7 +35,7 @@ def config_for(folder, **changes) -> TrainConfig:
 @pytest.fixture(scope="module")
 def policy(byte_level_model):
     models.single_thread()
-    return models.load_policy(config_for(byte_level_model))
+    return loading.load_policy(config_for(byte_level_model))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def qwen(byte_level_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("qwen")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(byte_level_model / name, folder / name)
-    language_model = models.load(str(byte_level_model))
+    language_model = loading.load(str(byte_level_model))
     torch.manual_seed(0)
     model = Qwen2ForCausalLM(
         Qwen2Config(
@@ -208,7 +208,7 @@ def test_a_typed_solution_gets_every_number(policy):
 
 @pytest.mark.parametrize("which", ["byte_level_model", "qwen"])
 def test_padding_at_the_left_and_the_cache_change_no_token(which, request):
-    policy = models.load_policy(config_for(request.getfixturevalue(which)))
+    policy = loading.load_policy(config_for(request.getfixturevalue(which)))
     prompts = [models.encode(policy, p) for p in ("9+2+9+7*6=", "1+1=", "8*9-7+1=")]
     assert len({len(p) for p in prompts}) > 1
     with models.merged(policy) as model:
@@ -282,7 +282,7 @@ def test_a_run_of_it_is_stored_evaluated_and_scored(byte_level_model, tmp_path):
 
 def test_a_folder_without_a_config_is_named_with_the_way_out(tmp_path):
     with pytest.raises(ValueError) as caught:
-        models.load(str(tmp_path / "nowhere"))
+        loading.load(str(tmp_path / "nowhere"))
     assert str(caught.value) == (
         f"no model at {tmp_path / 'nowhere'}: config.json is missing. Give a folder in transformers format."
     )
@@ -295,7 +295,7 @@ def test_weights_that_can_hold_code_are_refused(byte_level_model, tmp_path):
     canary = tmp_path / "ran"
     torch.save({"x": RunsWhenLoaded(str(canary))}, folder / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"no \*\.safetensors in .*, and no other weight format is loaded"):
-        models.load(str(folder))
+        loading.load(str(folder))
     assert not canary.exists()
 
 
@@ -320,7 +320,7 @@ def test_code_that_comes_with_a_model_never_runs(byte_level_model, tmp_path):
     }
     (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
     with pytest.raises(ValueError) as caught:
-        models.load(str(folder))
+        loading.load(str(folder))
     assert not canary.exists()
     assert "\n" not in str(caught.value)
     assert "trust_remote_code" not in str(caught.value)  # what cannot be had is not offered
@@ -334,7 +334,7 @@ def test_a_tokenizer_without_an_end_token_is_refused(byte_level_model, tmp_path)
     with pytest.raises(
         ValueError, match=r"the tokenizer in .* has no end token, where the value is anchored"
     ):
-        models.load(str(folder))
+        loading.load(str(folder))
 
 
 @pytest.mark.parametrize("damage", ["config.json", "model.safetensors", "tokenizer.json"])
@@ -343,7 +343,7 @@ def test_a_damaged_model_folder_is_one_sentence(byte_level_model, tmp_path, dama
     whole = (folder / damage).read_bytes()
     (folder / damage).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError) as caught:
-        models.load(str(folder))
+        loading.load(str(folder))
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -351,7 +351,7 @@ def test_a_damaged_model_folder_is_one_sentence(byte_level_model, tmp_path, dama
 def test_a_missing_graphics_card_is_said(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="device cuda was asked for, but torch finds no CUDA device here"):
-        models.load(device="cuda")
+        loading.load(device="cuda")
 
 
 def copied(folder, tmp_path):

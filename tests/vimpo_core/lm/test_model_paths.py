@@ -46,10 +46,10 @@ def test_the_bundled_model_stays_bundled_even_beside_a_folder_of_that_name(elsew
 
 
 def test_a_model_that_is_gone_is_named_by_its_whole_path(elsewhere):
-    from vimpo_core.lm import models
+    from vimpo_core.lm import loading
 
     with pytest.raises(ValueError, match=f"no model at {elsewhere}/here/gone"):
-        models.find(whole_model("gone"))
+        loading.find(whole_model("gone"))
 
 
 def test_a_model_beside_an_experiments_file_is_meant_from_anywhere(elsewhere, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.support.real import SMALL, in_float64, moved, solutions
-from vimpo_core.lm import models, scores
+from vimpo_core.lm import loading, models, scores
 from vimpo_core.tasks.chain import ChainTask
 
 TOL = 1e-9
@@ -67,7 +67,7 @@ def test_a_moved_adapter_is_far_from_the_reference(moved_policy, texts):
 
 def test_the_reference_is_the_model_as_it_was_loaded(moved_policy, texts):
     batch = batch_of(moved_policy, texts)
-    plain = models.load()
+    plain = loading.load()
     with torch.no_grad():
         loaded = scores.token_logprobs(scores.completion_logits(plain.model, batch), batch)
     assert torch.equal(scores.score(moved_policy, batch).ref_logprobs, loaded)

@@ -12,7 +12,7 @@ from transformers import CTRLTokenizer, PreTrainedTokenizerFast
 
 from tests.support.real import small, solutions
 from tests.support.tiny import save
-from vimpo_core.lm import model_trial, models
+from vimpo_core.lm import loading, model_trial, models
 from vimpo_core.lm.traces import token_of_character
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
@@ -115,7 +115,7 @@ _known = {}
 def language_model(name):
     if name not in _known:
         if name == "bundled":
-            _known[name] = models.load()
+            _known[name] = loading.load()
         else:
             made = {**MADE, "word piece": word_piece}[name]()
             fast = PreTrainedTokenizerFast(

@@ -1,0 +1,118 @@
+"""From a source to a model that is known to work here: found, loaded whole, tried on a few tokens, or refused in a sentence. Imports torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from vimpo_core.config import TrainConfig
+from vimpo_core.lm import model_files, model_trial
+from vimpo_core.lm.models import LanguageModel, adapts_attention_alone, attach_lora, embedding_rows
+from vimpo_core.tasks.registry import task_of
+
+
+def find(source: str = "bundled", device: str = "cpu") -> Path:
+    """The folder of a model, once it and the device were found to be there; nothing is loaded yet.
+
+    Raises:
+        ValueError: as `model_files.find`; the device is missing.
+    """
+    folder = model_files.find(source)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device cuda was asked for, but torch finds no CUDA device here. Use --device cpu.")
+    return folder
+
+
+def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
+    """The bundled model, or a local folder in transformers format, in float32 and evaluation mode (no dropout).
+
+    Raises:
+        ValueError: as `find`; a file is damaged or does not fit the others; the architecture is not one of transformers', or
+            does not give the same numbers on every road (`model_trial`); the tokenizer has no end token.
+    """
+    folder = find(source, device)
+    tokenizer = _loaded(AutoTokenizer, folder)
+    if tokenizer.eos_token_id is None:
+        raise ValueError(
+            f"the tokenizer in {folder} has no end token, where the value is anchored. Set eos_token."
+        )
+    # float32: scoring in half precision leaves about 1.5e-3 nats of noise a token.
+    model, info = _loaded(
+        AutoModelForCausalLM,
+        folder,
+        use_safetensors=True,
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,  # so that they are reported, and named below
+        output_loading_info=True,
+    )
+    _refuse_other_weights(folder, info)
+    model = model.to(device).eval()
+    _refuse_other_vocabulary(folder, tokenizer, model)
+    rows = embedding_rows(model)
+    others = tuple(i for i in model_files.end_ids(folder) if i != tokenizer.eos_token_id and i < rows)
+    found = LanguageModel(model, model, tokenizer, source, others)
+    if why := model_trial.refusal(model, found.pad_id):
+        raise ValueError(f"the model in {folder} {why}")
+    return found
+
+
+def load_policy(config: TrainConfig) -> LanguageModel:
+    """The run's policy before training: reference weights with a fresh adapter."""
+    return attach_lora(load(config.model, config.device), config.lora_rank, config.seed)
+
+
+def _loaded(kind, folder: Path, **options):
+    try:
+        return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+    except (
+        Exception
+    ) as error:  # OSError, ValueError, SafetensorError, bare Exception: each library has its own
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if "trust_remote_code" in str(error):
+            reason = "it needs program code of its own, which is never run"
+        raise ValueError(
+            f"the model in {folder} cannot be loaded: {reason.rstrip('.')}. Give a whole folder of an architecture that "
+            "transformers knows."
+        ) from error
+
+
+def _refuse_other_weights(folder: Path, info: dict) -> None:
+    """Weights that the settings do not ask for, or lack: what is missing would be drawn anew at every load."""
+    mismatched = sorted(str(key[0]) for key in info["mismatched_keys"])
+    kinds = (
+        ("lack", sorted(info["missing_keys"])),
+        ("hold, though config.json has no place for it,", sorted(info["unexpected_keys"])),
+        ("hold in another size", mismatched),
+    )
+    for what, names in kinds:
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise ValueError(
+                f"the weights in {folder} {what} {names[0][:120]}{more}. Give a folder whose config.json and weights were saved "
+                "together, with the whole causal model."
+            )
+
+
+def _refuse_other_vocabulary(folder: Path, tokenizer, model) -> None:
+    highest, rows = max(tokenizer.get_vocab().values(), default=-1), embedding_rows(model)
+    if highest >= rows:
+        raise ValueError(
+            f"the tokenizer in {folder} has tokens up to {highest}, the model embeds {rows}. Give a folder whose tokenizer and "
+            "weights belong together."
+        )
+
+
+def check_run(config: TrainConfig) -> list[str]:
+    """Load a run's model and try it, before anything of the run is written. Returns remarks on what is particular about it.
+
+    Raises ValueError as `loading.load` and `check_task`.
+    """
+    found = load(config.model, config.device)
+    model_trial.check_task(found, task_of(config))
+    if adapts_attention_alone(found.model):
+        return [
+            "the model is a mixture of experts: the adapter sits on its attention alone, experts and router stay as they are."
+        ]
+    return []
