@@ -7,6 +7,7 @@ test:
 lint:
 	ruff check .
 	ruff format --check .
+	mypy
 bench:
 	python -m vimpo_core bench step
 	python -m vimpo_core bench sampler

@@ -169,8 +169,8 @@ def _train(arguments) -> int:
 
     config = dataclasses.replace(config, model=whole_model(config.model))
     if config.model != "bundled" or config.device != "cpu":  # before anything is written
-        for remark in loading.check_run(config):
-            print(f"note: {remark}", file=sys.stderr)
+        for note in loading.check_run(config):
+            print(f"note: {note}", file=sys.stderr)
     runs = RunsDir(arguments.runs_dir)
     job_id = runs.submit([config], arguments.name)
     return _work_on(runs, job_id, arguments)

@@ -31,7 +31,7 @@ _WORDS = {
 """What an error of the system means to a person, and what to do."""
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
     """An error as one sentence: of the system's own, which file, what is wrong and what to do; of others, what they say."""
     if not isinstance(error, OSError) or error.errno is None:
         return str(error)

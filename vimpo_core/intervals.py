@@ -218,8 +218,8 @@ def mean_squares(outcomes: np.ndarray) -> tuple[float, float, float]:
     of_seeds = problems * ((outcomes.mean(axis=1) - mean) ** 2).sum()
     of_problems = seeds * ((outcomes.mean(axis=0) - mean) ** 2).sum()
     rest = max(0.0, ((outcomes - mean) ** 2).sum() - of_seeds - of_problems)
-    squares = of_seeds / (seeds - 1), of_problems / (problems - 1), rest / ((seeds - 1) * (problems - 1))
-    return tuple(map(float, squares))
+    of_rest = rest / ((seeds - 1) * (problems - 1))
+    return float(of_seeds / (seeds - 1)), float(of_problems / (problems - 1)), float(of_rest)
 
 
 def paired_difference(first, second) -> Difference:

@@ -14,6 +14,7 @@ from typing import Literal
 from vimpo_core.config import TrainConfig
 from vimpo_core.rules import RULES, Average, Extra, Reach, Scale, Signal, Surrogate, ValueLoss, average_of
 from vimpo_core.tasks.registry import held_out, task_of
+from vimpo_core.types import known
 
 Row = Mapping[str, float | None]
 """One step as `RunStore.metrics` returns it: {"step": n, name: value}. Absent: not measured; None: not finite."""
@@ -105,7 +106,7 @@ def last_value(history: Sequence[Row], name: str) -> float | None:
 def series(rows: Sequence[Row], name: str) -> tuple[list[int], list[float | None]]:
     """Steps and values at which a metric was measured; a non-finite value stays in as None, so that it shows as a gap."""
     measured = [row for row in rows if name in row]
-    return [int(row["step"]) for row in measured], [_finite(row[name]) for row in measured]
+    return [int(known(row["step"])) for row in measured], [_finite(row[name]) for row in measured]
 
 
 def thin(
@@ -125,11 +126,11 @@ def thin(
     kept = {0, len(steps) - 1}
     for b in range(buckets):
         indices = range(1 + int(b * width), 1 + int((b + 1) * width))
-        finite = [i for i in indices if values[i] is not None]
+        finite = {i: value for i in indices if (value := values[i]) is not None}
         gaps = [i for i in indices if values[i] is None]
         kept.update(gaps[:1])
         if finite:
-            kept.update((min(finite, key=values.__getitem__), max(finite, key=values.__getitem__)))
+            kept.update((min(finite, key=finite.__getitem__), max(finite, key=finite.__getitem__)))
     order = sorted(kept)
     return [steps[i] for i in order], [values[i] for i in order]
 
@@ -162,7 +163,7 @@ def _is_untrained(history: Sequence[Row]) -> bool:
 
 def _early(config: TrainConfig, history: Sequence[Row]) -> bool:
     """True while the warm-up and the first few updates cannot have shown an effect yet."""
-    return not history or history[-1]["step"] <= max(config.warmup_steps, 10)
+    return not history or known(history[-1]["step"]) <= max(config.warmup_steps, 10)
 
 
 def validation_problems(config: TrainConfig) -> int:

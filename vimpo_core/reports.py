@@ -9,7 +9,7 @@ from vimpo_core import credit
 from vimpo_core.runs.snapshots import newest_snapshot
 from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions import reading
-from vimpo_core.types import CreditTrace
+from vimpo_core.types import CreditTrace, known
 
 TEST_PROMPTS = 512
 
@@ -82,18 +82,21 @@ def training_report(
 def solution_report(trace: CreditTrace, beta: float, run_id: str) -> dict:
     """A scored solution token by token: what was measured, and rho, kappa (None where the run's loss has none), delta
     and V_t relative to V_0, as the run's own loss reads them."""
-    mask, row = trace.mask[None], lambda a: a[None].astype("float64")
-    rho = credit.rho(row(trace.logprob), row(trace.ref_logprob), mask, beta)
-    kappa, terms = reading.kappa(trace, beta), reading.td_terms(trace, beta)[None]
+    mask = trace.mask[None]
+    logprob, ref_logprob, kl, entropy = (
+        known(a).astype("float64") for a in (trace.logprob, trace.ref_logprob, trace.kl, trace.entropy)
+    )
+    rho = credit.rho(logprob[None], ref_logprob[None], mask, beta)
+    kappa, terms = reading.kappa(trace, beta), known(reading.td_terms(trace, beta))[None]
     values = credit.implied_values(terms, mask, terms.sum(axis=1) * 0)
     tokens = [
         {
             "index": t,
             "text": trace.text[t],
-            "logprob": float(trace.logprob[t]),
-            "ref_logprob": float(trace.ref_logprob[t]),
-            "kl": float(trace.kl[t]),
-            "entropy": float(trace.entropy[t]),
+            "logprob": float(logprob[t]),
+            "ref_logprob": float(ref_logprob[t]),
+            "kl": float(kl[t]),
+            "entropy": float(entropy[t]),
             "rho": float(rho[0, t]),
             "kappa": None if kappa is None else float(kappa[t]),
             "td_term": float(terms[0, t]),

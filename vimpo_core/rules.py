@@ -55,7 +55,7 @@ class Choice(StrEnum):
 
     words: str
 
-    def __new__(cls, key: str, words: str):
+    def __new__(cls, key: str, words: str = ""):  # with its key alone it is looked up
         choice = str.__new__(cls, key)
         choice._value_, choice.words = key, words
         return choice
@@ -606,7 +606,7 @@ def weights(key: str, sampled: Sampled, config: TrainConfig, token_budget: int):
             sampled.completion_mask, average_of(rule, config), token_budget, sampled.logprobs.dtype
         )
         actor = rule.advantages(sampled, config) * average
-        parts.append(actor_weight(config, *parts, actor) * actor if rule.value else actor)
+        parts.append(actor_weight(config, parts[0], actor) * actor if rule.value else actor)
     return sum(parts[1:], parts[0])
 
 

@@ -222,7 +222,7 @@ class Trainer:
             token_budget=self.task.max_new_tokens,
             tokens_sampled=tokens,
             critic_states=states,
-            critic_values=None if states is None else critic.values_of(
+            critic_values=None if self.learner is None or states is None else critic.values_of(
                 self.learner.critic, states, batch.completion_mask
             ),
             mc_values=None if mc_values is None else torch.from_numpy(mc_values).to(self.policy.device),
@@ -232,7 +232,7 @@ class Trainer:
     def _tries(self, model, step, groups) -> tuple[np.ndarray, int]:
         """Monte Carlo values of the rollouts' prefixes under this step's grader, and how many tokens were sampled for them."""
         config, rows = self.config, _Rows.of(groups)
-        noise = config.reward_noise
+        noise: float | list[float] = config.reward_noise
         if config.reward_noise_unit == "group":
             noise = [float(r != v.reward) for r, v in zip(rows.rewards, rows.verdicts, strict=True)]
         return vine.prefix_values(
@@ -409,9 +409,8 @@ class Trainer:
         self.next_step = int(state["next_step"])
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"optimizer": self.optimizer} | (
-            {"critic_optimizer": self.learner.optimizer} if self.learner else {}
-        )
+        found: dict[str, torch.optim.Optimizer] = {"optimizer": self.optimizer}
+        return found | ({"critic_optimizer": self.learner.optimizer} if self.learner else {})
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

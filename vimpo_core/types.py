@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 SCHEMA_VERSION = 1
 
@@ -144,6 +146,13 @@ class CreditTrace:
     def with_(self, **changes) -> CreditTrace:
         """A copy with some fields replaced."""
         return replace(self, **changes)
+
+
+def known(value: T | None) -> T:
+    """A value that is there by what was checked before, where a type checker cannot see it; TypeError where it is not."""
+    if value is None:
+        raise TypeError("a value is missing that was there when it was asked for.")
+    return value
 
 
 class RunState(StrEnum):

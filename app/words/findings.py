@@ -24,12 +24,15 @@ NAMES: dict[str, str] = {
 """What the signals of `scorecard.SIGNALS` are called in sentences and figures."""
 
 
+Kind = Literal["wins", "loses", "spread", "open", "warning"]
+
+
 @dataclass(frozen=True)
 class Finding:
     """One sentence and whether it speaks for implied credit: "wins", "loses", "open"; "spread" says on how many tokens it lies,
     "warning" something about the numbers."""
 
-    kind: Literal["wins", "loses", "spread", "open", "warning"]
+    kind: Kind
     text: str
 
 
@@ -72,9 +75,9 @@ def seeds_finding(reports: Sequence[dict]) -> Finding:
         f"seed), that of the policy's own surprisal {_2(surprisal[0])} ({_2(surprisal[1])} to {_2(surprisal[2])}): implied credit "
         f"is ahead in {ahead} of {n}."
     )
-    if lead.low is None:
+    if lead is None or lead.low is None or lead.high is None:
         return Finding("open", f"{facts} Two seeds are an illustration, not evidence.")
-    kind = "wins" if lead.low > 0 else "loses" if lead.high < 0 else "open"
+    kind: Kind = "wins" if lead.low > 0 else "loses" if lead.high < 0 else "open"
     bounds = f"{lead.mean:+.2f}, 95% {lead.low:+.2f} to {lead.high:+.2f} over seeds".replace("-", "−")
     return Finding(
         kind,

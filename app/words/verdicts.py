@@ -78,7 +78,7 @@ class Gap:
     @property
     def leader(self) -> str:
         """ "first", "second", or "open": the interval holds 0, or there is none."""
-        if self.low is None or self.low <= 0 <= self.high:
+        if self.low is None or self.high is None or self.low <= 0 <= self.high:
             return "open"
         return "first" if self.low > 0 else "second"
 
@@ -135,7 +135,7 @@ def difference(found: Match, how: str = HOW) -> str:
     between = f"{found.first.name} minus {found.second.name}, {how}"
     if gap is None:
         return f"{between}: no seed has a result of both, so there is no paired difference yet."
-    if gap.low is None:
+    if gap.low is None or gap.high is None:
         on = "one seed, which" if gap.seeds == 1 else f"{gap.seeds} seeds, which"
         return f"{between}: {points(gap.mean)} points on {on} cannot show a difference: other seeds may come out otherwise."
     return (
@@ -199,11 +199,12 @@ def loss_by_noise(clean: Match, noisy: Match) -> tuple[str, str]:
         f"With {100 * noisy.noise:.0f} % flipped {second} loses {100 * lost[second]:.1f} points and {first} "
         f"{100 * lost[first]:.1f}"
     )
-    if any(found.gap is None or found.gap.low is None for found in (clean, noisy)):
+    a, b = clean.gap, noisy.gap
+    if a is None or b is None or a.low is None or a.high is None or b.low is None or b.high is None:
         return "open", f"{facts}; so few seeds cannot tell which of them loses more."
-    more = clean.gap.mean - noisy.gap.mean
-    low = more - math.hypot(clean.gap.mean - clean.gap.low, noisy.gap.high - noisy.gap.mean)
-    high = more + math.hypot(clean.gap.high - clean.gap.mean, noisy.gap.mean - noisy.gap.low)
+    more = a.mean - b.mean
+    low = more - math.hypot(a.mean - a.low, b.high - b.mean)
+    high = more + math.hypot(a.high - a.mean, b.mean - b.low)
     who = "first" if low > 0 else "second" if high < 0 else "open"
     verdict = {"first": f"{first} loses more", "second": f"{second} loses more"}.get(
         who, "these seeds cannot tell which of them loses more"
@@ -270,14 +271,14 @@ def _match(found: Mapping, noise: float) -> Match | None:
     if any(name not in arms or arms[name][HOW] is None for name in PAIR):
         return None
     first, second = (arms[name] for name in PAIR)
-    gap, greedy = (_gap(first["difference"] and first["difference"][how]) for how in (HOW, GREEDY))
+    gap, greedy = (_gap(first["difference"][how] if first["difference"] else None) for how in (HOW, GREEDY))
     return Match(
         noise, _side(first), _side(second), gap, greedy, found["steps"], found["test_prompts"], estimates.over(found)
     )  # fmt: skip
 
 
 def _gap(gap: Mapping | None) -> Gap | None:
-    return gap and Gap(gap["mean"], gap["low"], gap["high"], gap["seeds"], gap["ahead"])
+    return None if gap is None else Gap(gap["mean"], gap["low"], gap["high"], gap["seeds"], gap["ahead"])
 
 
 def _side(arm: Mapping) -> Side:

@@ -115,14 +115,14 @@ def _html(part, picture) -> str:
             return f"<pre><code>{html.escape(text)}</code></pre>"
         case Table(head, rows):
             top = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
-            lines = "".join(
+            body = "".join(
                 f'<tr><th scope="row">{html.escape(row[0])}</th>'
                 + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
                 + "</tr>\n"
                 for row in rows
             )
             # Focusable, so that the keyboard can scroll it on a narrow screen.
-            return f'<div class="table" tabindex="0"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>{lines}</tbody></table></div>'
+            return f'<div class="table" tabindex="0"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>{body}</tbody></table></div>'
         case Figure(name, caption):
             words = html.escape(caption)
             labelled = picture(name).replace("<svg ", f'<svg role="img" aria-label="{words}" ', 1)

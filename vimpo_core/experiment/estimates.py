@@ -7,13 +7,14 @@ other problems would have changed, and accuracies, where that is most of it, hav
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
 
 from vimpo_core import intervals
 from vimpo_core.intervals import Difference, Estimate
+from vimpo_core.types import known
 
 HOWS = ("sampled", "greedy")
 LIMITS = {
@@ -76,7 +77,7 @@ def difference(runs: Sequence[dict], baseline: Sequence[dict], how: str) -> Diff
     if have_outcomes([*first, *second]):
         return intervals.paired_difference(_matrix(first, how), _matrix(second, how))
     gaps = [a[how] - b[how] for a, b in zip(first, second, strict=True)]
-    return intervals.as_difference(intervals.over_seeds(gaps, -1.0, 1.0), gaps)
+    return intervals.as_difference(known(intervals.over_seeds(gaps, -1.0, 1.0)), gaps)
 
 
 def have_outcomes(runs: Sequence[dict]) -> bool:
@@ -90,7 +91,9 @@ def with_intervals(found: dict) -> dict:
     """The numbers of an experiment with every interval worked out anew from its runs."""
     blocks = []
     for block in found["blocks"]:
-        compared = next((arm["runs"] for arm in block["arms"] if arm["name"] == found["compare_to"]), [])
+        compared: list[dict] = next(
+            (arm["runs"] for arm in block["arms"] if arm["name"] == found["compare_to"]), []
+        )
         arms = [
             {**arm, **of_arm(arm["runs"], None if arm["name"] == found["compare_to"] else compared)}
             for arm in block["arms"]
@@ -99,7 +102,7 @@ def with_intervals(found: dict) -> dict:
     return {**found, "blocks": blocks}
 
 
-def over(found: dict) -> str:
+def over(found: Mapping) -> str:
     """What the intervals of its accuracies are over: "seeds and problems", or "seeds" where outcomes were not kept."""
     runs = [run for block in found["blocks"] for arm in block["arms"] for run in arm["runs"]]
     return "seeds and problems" if have_outcomes(runs) else "seeds"

@@ -40,6 +40,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vimpo_core import files
 from vimpo_core.config import TrainConfig
@@ -128,10 +129,10 @@ class Plan:
 
     def config(self, arm: Arm, block: Settings, chosen: Settings, seed: int, steps: int) -> TrainConfig:
         """The settings of one run."""
-        usual = {"snapshot_every": SNAPSHOT_EVERY}
-        return TrainConfig(
-            **(usual | self.base | block | arm.settings | chosen | {"seed": seed, "steps": steps})
+        settings: dict[str, Any] = (
+            {"snapshot_every": SNAPSHOT_EVERY} | self.base | block | arm.settings | chosen
         )
+        return TrainConfig(**(settings | {"seed": seed, "steps": steps}))
 
 
 def read(path: Path) -> Plan:

@@ -256,7 +256,9 @@ def _arm_line(arm: dict, tune: dict | None) -> str:
     count = (
         f"all {n} points of its ranges" if n == arm["range_size"] else f"{n} of {arm['range_size']} points"
     )
-    short = f", fewer than {tune['trials']} trials as there are no more" if n < tune["trials"] else ""
+    short = (
+        f", fewer than {tune['trials']} trials as there are no more" if tune and n < tune["trials"] else ""
+    )
     edge = (
         f" At the edge of its range: {', '.join(arm['at_edge'])}; the best may lie beyond."
         if arm["at_edge"]

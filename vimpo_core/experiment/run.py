@@ -16,7 +16,7 @@ from vimpo_core.runs import bases
 from vimpo_core.runs.folder import command_line
 from vimpo_core.runs.store import RunStore
 from vimpo_core.runs.worker import MakeTrainer, Trains, drive, trainer_of
-from vimpo_core.types import RunState, StepRecord
+from vimpo_core.types import RunState, StepRecord, known
 
 LONGEST_WAIT = 60.0
 """Seconds for which a run waits until the process of a killed experiment has let go of it (it looks after every step)."""
@@ -140,7 +140,7 @@ def _finish(store: RunStore, job: Job, measure: Measure, started: float) -> None
     cpu = time.process_time()
     found = measure(store, job.measurement)
     measuring = time.process_time() - cpu
-    store.compact({store.last_step()}, keep_resume_state=False, keep_snapshot_steps={snapshots[-1]})
+    store.compact({known(store.last_step())}, keep_resume_state=False, keep_snapshot_steps={snapshots[-1]})
     results.save(
         store.run_dir,
         Result(
@@ -149,7 +149,7 @@ def _finish(store: RunStore, job: Job, measure: Measure, started: float) -> None
             measurement=asdict(job.measurement),
             state=str(store.state()),
             message=store.message(),
-            last_step=store.last_step(),
+            last_step=known(store.last_step()),
             evaluated_step=snapshots[-1],
             curves=results.curves(store),
             tokens_sampled=results.tokens_sampled(store),

@@ -10,7 +10,7 @@ import itertools
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from vimpo_core.runs.locks import exclusive
 from vimpo_core.runs.store import RunStore
 from vimpo_core.runs.worker import MakeTrainer
 from vimpo_core.tasks.registry import task_of
+from vimpo_core.types import known
 
 LOCK_NAME = "experiment.lock"
 RUNS_NAME = "runs"
@@ -126,8 +127,10 @@ class _Stages:
         found = [job for job in jobs if job not in left]
         self._done += found
         self._steps_found += _steps(found)
-        pending = {pool.schedule(run.carry_out, args=self._arguments(job)): job for job in left}
-        failed = {}
+        pending: dict[Future, Job] = {
+            pool.schedule(run.carry_out, args=self._arguments(job)): job for job in left
+        }
+        failed: dict[str, str] = {}
         while True:
             running = [self._runs_dir / job.run_id for future, job in pending.items() if future.running()]
             self._on_progress(
@@ -214,9 +217,10 @@ def final_jobs(plan: Plan, out: Path, even_untuned: bool = False) -> list[Job]:
 
 
 def _tuning_job(plan: Plan, arm: Arm, block: Settings, settings: Settings, seed: int) -> Job:
-    config = plan.config(arm, block, settings, seed, plan.tune.steps)
+    tune = known(plan.tune)
+    config = plan.config(arm, block, settings, seed, tune.steps)
     return Job(
-        _run_name("tuning", arm, block, seed), config, Measurement("validation", plan.tune.validation_prompts)
+        _run_name("tuning", arm, block, seed), config, Measurement("validation", tune.validation_prompts)
     )
 
 
@@ -270,7 +274,7 @@ def chosen_settings(plan: Plan, arm: Arm, tried: list[Trial]) -> Settings | None
     if any(trial.missing for trial in tried):
         return None
     sound = [trial for trial in tried if not trial.has_diverged] or tried
-    return max(sound, key=lambda trial: trial.score(plan.tune.choose_by)).settings
+    return max(sound, key=lambda trial: trial.score(known(plan.tune).choose_by)).settings
 
 
 def _load(out: Path, job: Job) -> Result | None:

@@ -12,6 +12,7 @@ from vimpo_core.experiment.estimates import HOWS
 from vimpo_core.experiment.plan import Arm, Plan, block_label
 from vimpo_core.experiment.results import Result
 from vimpo_core.experiment.runner import Outcome, Trial, outcomes
+from vimpo_core.types import known
 
 
 class NothingToReport(ValueError):
@@ -113,7 +114,7 @@ def _thinned(curves: dict[str, list]) -> dict[str, list]:
 def _trial(plan: Plan, trial: Trial, chosen) -> dict:
     return {
         "settings": trial.settings,
-        "score": trial.score(plan.tune.choose_by) if trial.results else None,
+        "score": trial.score(known(plan.tune).choose_by) if trial.results else None,
         **{how: [result.accuracy(how) for result in trial.results] for how in HOWS},
         "missing": trial.missing,
         "has_diverged": trial.has_diverged,

@@ -27,7 +27,7 @@ def line_numbers(text: str) -> dict[Path, int]:
     nested: list[Path] = []  # the tables in braces that are open
     newest: Path = ()
     for token in _TOKEN.finditer(_NOT_CODE.sub(_blanked, text)):
-        line = text.count("\n", 0, token.start(token.lastgroup)) + 1
+        line = text.count("\n", 0, token.start(token.lastgroup or 0)) + 1
         if token["table"]:
             first, *rest = token["table"].split(".")
             if token["open"] == "[[":

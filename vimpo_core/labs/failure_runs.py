@@ -13,7 +13,7 @@ from vimpo_core import credit, losses
 from vimpo_core.labs.failures import FAILURES, HEALTHY, Point
 from vimpo_core.lm import loading, models, scores
 from vimpo_core.trainer import Trainer
-from vimpo_core.types import CreditTrace, StepRecord
+from vimpo_core.types import CreditTrace, StepRecord, known
 
 Tell = Callable[[Point], None]
 
@@ -75,14 +75,15 @@ def _value_range(config, record: StepRecord) -> float:
 
 
 def _values(config, trace: CreditTrace) -> np.ndarray:
-    delta, mask = _delta(config, trace, trace.kl), np.ones((1, len(trace.ids)), dtype=bool)
+    delta, mask = _delta(config, trace, known(trace.kl)), np.ones((1, len(trace.ids)), dtype=bool)
     return credit.implied_values(delta, mask, np.array([trace.group_mean_reward], dtype=np.float32))[0]
 
 
 def _delta(config, trace: CreditTrace, kl: np.ndarray) -> np.ndarray:
     """delta of one solution with this KL, float32 [1, T]."""
     mask = np.ones((1, len(trace.ids)), dtype=bool)
-    return credit.td_terms(trace.logprob[None], trace.ref_logprob[None], kl[None], mask, config.beta)
+    logprob, ref_logprob = known(trace.logprob), known(trace.ref_logprob)
+    return credit.td_terms(logprob[None], ref_logprob[None], kl[None], mask, config.beta)
 
 
 def _k1_cancels(configs, tell: Tell) -> None:
@@ -107,10 +108,10 @@ def _dead_groups(configs, tell: Tell) -> None:
 def _gradient_of_dead_groups(config, record: StepRecord) -> tuple[float, float]:
     """Length of the gradient in log pi that the value loss and GRPO's loss take from groups that agree."""
     logprobs, batch = _tensors(record.traces)
-    value = losses.value_loss(logprobs, *batch, config.beta)
-    _, _, mask, *rows = batch
-    grpo, _ = losses.grpo_loss(logprobs, logprobs.detach(), mask, *rows)
-    agree = credit.grpo_advantages(*rows, scale_by_std=False) == 0
+    ref_logprobs, kl, mask, rewards, group_ids = batch
+    value = losses.value_loss(logprobs, ref_logprobs, kl, mask, rewards, group_ids, config.beta)
+    grpo, _ = losses.grpo_loss(logprobs, logprobs.detach(), mask, rewards, group_ids)
+    agree = credit.grpo_advantages(rewards, group_ids, scale_by_std=False) == 0
     return tuple(torch.autograd.grad(loss, logprobs)[0][agree].norm().item() for loss in (value, grpo))
 
 
@@ -118,12 +119,12 @@ def _loss_zero(configs, tell: Tell) -> None:
     (config,) = configs
     for (record,) in _records(configs):
         logprobs, batch = _tensors(record.traces)
-        ref_logprobs, kl, mask, *_ = batch
+        ref_logprobs, kl, mask, rewards, group_ids = batch
         delta = credit.td_terms(logprobs.detach(), ref_logprobs, kl, mask, config.beta)
         whitened = credit.whiten(credit.gae(delta, mask, config.gae_lambda), mask)
         both = (
             losses.ppo_clip_loss(logprobs, logprobs.detach(), whitened, mask),
-            losses.value_loss(logprobs, *batch, config.beta),
+            losses.value_loss(logprobs, ref_logprobs, kl, mask, rewards, group_ids, config.beta),
         )
         tell(_point(0, record.step, *(loss.item() for loss in both)))
         gradients = (torch.autograd.grad(loss, logprobs)[0] for loss in both)

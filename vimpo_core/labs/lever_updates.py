@@ -58,7 +58,7 @@ class _State:
     grad_norm: float | None = None
 
 
-_states: OrderedDict[tuple, _State] = OrderedDict()
+_states: OrderedDict[Levers, _State] = OrderedDict()
 
 
 def press(asked: Levers) -> Pressed:
@@ -99,7 +99,8 @@ def sample_batch(number: int) -> _Sampled:
     """PROMPTS prompts with SAMPLES solutions each by the reference: the first ones whose solutions do not all agree."""
     policy, task = _policy(), task_of(TrainConfig(operands=OPERANDS))
     _put(_untrained())
-    groups, tries = [], 0
+    groups: list = []
+    tries = 0
     while len(groups) < PROMPTS:
         groups += _mixed_groups(policy, task, f"levers/{number}/{tries}", seed=1000 * number + tries)
         tries += 1

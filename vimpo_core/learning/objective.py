@@ -10,7 +10,7 @@ from vimpo_core import credit, losses, rules
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm.scores import Batch, Scores
 from vimpo_core.rules import RULES, Sampled, Surrogate, ValueLoss
-from vimpo_core.types import Problem, Rollout, Verdict
+from vimpo_core.types import Problem, Rollout, Verdict, known
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _value_loss(config, sampled, logprobs):
 
 def _actor_loss(config, experience, sampled, logprobs):
     rule, mask = RULES[config.algorithm], sampled.completion_mask
-    advantages = rule.advantages(sampled, config)
+    advantages = known(rule.advantages)(sampled, config)
     if rule.surrogate is Surrogate.PLAIN:
         found = losses.policy_gradient_loss(logprobs, advantages, mask)
         return found, {"actor_loss": found.item()}

@@ -129,7 +129,7 @@ def too_long(tokens: int, limit: int) -> str:
 
 def end_ids(folder: Path) -> tuple[int, ...]:
     """Every token that the settings of the model and of its generation name as an end, in that order, each once."""
-    found = []
+    found: list[object] = []
     for name in ("config.json", "generation_config.json"):
         named = settings_of(folder, name).get("eos_token_id")
         found += named if isinstance(named, list) else [named]

@@ -16,9 +16,10 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -47,7 +48,7 @@ class LanguageModel:
 
     model: torch.nn.Module
     bare: torch.nn.Module
-    tokenizer: object
+    tokenizer: Any
     source: str
     other_end_ids: tuple[int, ...] = ()
 
@@ -137,9 +138,16 @@ def folded_weights(policy: LanguageModel) -> dict[str, torch.Tensor]:
     """W + alpha/r B A of every adapted projection, by its name in the bare model; differentiable in A and B."""
     return {
         f"{name}.weight": layer.base_layer.weight + layer.get_delta_weight("default")
-        for name, layer in policy.model.base_model.model.named_modules()
-        if isinstance(layer, LoraLayer)
+        for name, layer in _adapted(policy)
     }
+
+
+def _adapted(policy: LanguageModel) -> Iterator[tuple[str, Any]]:
+    """Every projection that has an adapter, by its name in the bare model."""
+    network: Any = policy.model
+    return (
+        (n, layer) for n, layer in network.base_model.model.named_modules() if isinstance(layer, LoraLayer)
+    )
 
 
 @contextlib.contextmanager
@@ -386,11 +394,7 @@ def embedding_rows(model) -> int:
 
 
 def _frozen_weights(policy: LanguageModel) -> dict[str, torch.Tensor]:
-    return {
-        f"{name}.weight": layer.base_layer.weight
-        for name, layer in policy.model.base_model.model.named_modules()
-        if isinstance(layer, LoraLayer)
-    }
+    return {f"{name}.weight": layer.base_layer.weight for name, layer in _adapted(policy)}
 
 
 def _folds(policy: LanguageModel) -> bool:
@@ -457,7 +461,9 @@ def _continuing(tokenizer):
 
 def _without_beginning(part: dict | None) -> dict | None:
     """A part of a tokenizer's settings (normalizer, pre-tokenizer or decoder) without its prefix space."""
-    kind = (part or {}).get("type")
+    if part is None:
+        return None
+    kind = part.get("type")
     if kind == "Sequence":
         (name,) = (n for n in part if n != "type")
         kept = [_without_beginning(p) for p in part[name]]

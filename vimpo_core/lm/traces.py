@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,37 +42,36 @@ def make_traces(
     """
     arrays, topk = _arrays(measured)
     baseline = credit.group_mean(rewards, group_ids).tolist()
-    rewards, group_ids = rewards.tolist(), group_ids.tolist()
-    extra = {
+    seen, groups = rewards.tolist(), group_ids.tolist()
+    more_arrays = {
         name: (array.detach().cpu().numpy().astype(np.float32), array.shape[1] - measured.logprobs.shape[1])
         for name, array in extra.items()
         if array is not None
     }
-    rates = None if reference_rate is None else reference_rate.tolist()
-    of_group = {
-        g: tuple(r for r, h in zip(rewards, group_ids, strict=True) if h == g) for g in set(group_ids)
-    }
+    rates: list[float] | None = None if reference_rate is None else reference_rate.tolist()
+    of_group = {g: tuple(r for r, h in zip(seen, groups, strict=True) if h == g) for g in set(groups)}
     traces = []
     for row, (problem, rollout, verdict) in enumerate(zip(*attempts, strict=True)):
         length, text = len(rollout.ids), models.token_texts(policy, rollout.ids)
+        of_row: dict[str, Any] = {name: a[row, :length] for name, a in arrays.items()}
+        of_row |= {name: a[row, : length + more] for name, (a, more) in more_arrays.items()}
         traces.append(
             CreditTrace(
                 step=step,
-                group_id=group_ids[row],
-                sample_idx=row - group_ids.index(group_ids[row]),
-                reward=rewards[row],
+                group_id=groups[row],
+                sample_idx=row - groups.index(groups[row]),
+                reward=seen[row],
                 group_mean_reward=baseline[row],
-                group_rewards=of_group[group_ids[row]],
+                group_rewards=of_group[groups[row]],
                 config=config,
-                reference_rate=rates and rates[row],
+                reference_rate=None if rates is None else rates[row],
                 prompt_ids=rollout.prompt_ids,
                 ids=np.asarray(rollout.ids, dtype=np.int32),
                 sampler_logprob=rollout.sampler_logprob.astype(np.float32),
                 topk=topk and _top_k(policy, topk, row, length),
-                provenance=dict.fromkeys((*arrays, "sampler_logprob", *extra), "recorded"),
+                provenance=dict.fromkeys((*arrays, "sampler_logprob", *more_arrays), "recorded"),
                 **_judged(policy, task, problem, verdict, rollout.ids, text, rollout.finish_reason),
-                **{name: a[row, :length] for name, a in arrays.items()},
-                **{name: a[row, : length + more] for name, (a, more) in extra.items()},
+                **of_row,
             )
         )
     return traces

@@ -22,7 +22,7 @@ from vimpo_core.intervals import difference_bounds, phi_of_pairs, wilson_bounds
 from vimpo_core.measure.truth import State, TokenIds, TokenProcess, end_of, uniform_table
 from vimpo_core.solutions import lenses
 from vimpo_core.solutions.visible_text import visible_text
-from vimpo_core.types import CreditTrace
+from vimpo_core.types import CreditTrace, known
 
 COUNTS = (8, 32, 128)
 """Tries that the page offers."""
@@ -253,8 +253,10 @@ def implied_difference(branch: Branch, beta: float) -> float:
     The sum of delta over the forced tokens minus the own token's delta. For one token KL cancels, and what is left is beta
     times the difference of the log-ratios: Q - Q of two actions in one state, at VIMPO's local fixed point.
     """
-    after = lenses.credit_of(branch.trace, beta)[branch.position : branch.position + len(branch.forced)]
-    return float(after.sum() - lenses.credit_of(branch.solution, beta)[branch.position])
+    after = known(lenses.credit_of(branch.trace, beta))[
+        branch.position : branch.position + len(branch.forced)
+    ]
+    return float(after.sum() - known(lenses.credit_of(branch.solution, beta))[branch.position])
 
 
 # ---- the tree
@@ -416,7 +418,7 @@ def _exported_tries(tries: Tries) -> dict:
 
 
 def _exported_trace(trace: CreditTrace, beta: float, baseline: float) -> dict:
-    delta = lenses.credit_of(trace, beta)
+    delta = known(lenses.credit_of(trace, beta))
     values = None if math.isnan(baseline) else _numbers(baseline + np.concatenate([[0.0], np.cumsum(delta)]))
     return {
         "ids": trace.ids.tolist(),

@@ -14,7 +14,7 @@ import numpy as np
 
 from vimpo_core import credit, rules
 from vimpo_core.solutions import ledger, lenses, reading
-from vimpo_core.types import CreditTrace, StopReason
+from vimpo_core.types import CreditTrace, StopReason, known
 
 CLAIMS: dict[str, str] = {
     "shapes": "Every array has one number a token",
@@ -297,7 +297,7 @@ def alternatives(trace: CreditTrace) -> Check:
     for name in _PAIR:
         listed = np.asarray(getattr(trace.topk, name), np.float64)
         own = np.asarray(getattr(trace, name), np.float64)[:, None]
-        here = trace.topk.ids == np.asarray(trace.ids)[:, None]
+        here = known(trace.topk).ids == np.asarray(trace.ids)[:, None]
         gaps = np.maximum(gaps, np.where(here & (listed != own), np.abs(listed - own), 0).max(1, initial=0.0))
         gaps = np.maximum(gaps, _probabilities(trace, name).sum(axis=1) - 1)
     gaps = np.where(trace.mask, gaps, 0)
@@ -344,9 +344,9 @@ def end_token(trace: CreditTrace) -> Check:
 def digits(book: ledger.Ledger, mask: np.ndarray, beta: float, gae_lambda: float) -> Check:
     """The shown whole numbers recombine: rho and kappa from nats, delta = rho - kappa (rho where the loss has no KL), V, A and
     the residual from delta."""
-    shown = book.arrays
-    if shown["td_terms"] is None:
+    if book.arrays["td_terms"] is None:
         return _open("digits", "there is no credit here")
+    shown = {name: known(values) for name, values in book.arrays.items() if values is not None}
     scale = beta * 10.0 ** (book.reward_decimals - ledger.NATS_DECIMALS)
     delta, running = shown["td_terms"], np.append(shown["advantages"], 0.0)
     gaps = {
@@ -385,7 +385,10 @@ def _missing(trace: CreditTrace, *names: str) -> str:
     if absent:
         return f"not recorded: {', '.join(absent)}"
     length = len(trace.ids)
-    fits = {name: np.shape(trace.topk.ids if name == "topk" else getattr(trace, name))[:1] for name in names}
+    fits = {
+        name: np.shape(known(trace.topk).ids if name == "topk" else getattr(trace, name))[:1]
+        for name in names
+    }
     wrong = [_NAMES[name] for name, size in fits.items() if size != (length,)]
     if np.shape(trace.mask) != (length,):
         wrong.append("the mask")
@@ -429,12 +432,12 @@ def _judge_worst(name: str, gaps: np.ndarray, tolerance: float, right: str, wron
 
 def _rows(trace: CreditTrace, beta: float) -> tuple[np.ndarray, np.ndarray]:
     """delta and mask as `credit` takes them, [1, T]."""
-    return lenses.credit_of(trace, beta)[None], np.asarray(trace.mask, bool)[None]
+    return known(lenses.credit_of(trace, beta))[None], np.asarray(trace.mask, bool)[None]
 
 
 def _delta_by_hand(trace: CreditTrace, beta: float) -> np.ndarray:
     lp, ref = (np.asarray(getattr(trace, name), np.float64) for name in _PAIR)
-    kl = 0.0
+    kl: float | np.ndarray = 0.0
     if reading.has_kappa(trace):
         how = rules.read_by(trace.config, beta)[1].kl_estimator
         ratio = lp - ref
@@ -466,7 +469,8 @@ def _first(flags: np.ndarray) -> int | None:
 
 def _probabilities(trace: CreditTrace, name: str) -> np.ndarray:
     """Probabilities of the alternatives, [T, K]; a token listed twice counts once."""
-    same = trace.topk.ids[:, :, None] == trace.topk.ids[:, None, :]
+    ids = known(trace.topk).ids
+    same = ids[:, :, None] == ids[:, None, :]
     is_repeat = np.tril(same, k=-1).any(axis=2)
     return np.where(is_repeat, 0.0, np.exp(np.asarray(getattr(trace.topk, name), np.float64)))
 

@@ -24,7 +24,7 @@ from vimpo_core.intervals import MIN_SEEDS, bounds_over_seeds
 from vimpo_core.measure import scorecard
 from vimpo_core.metrics import METRICS, Row
 from vimpo_core.rules import RULES, Sampled
-from vimpo_core.types import CreditTrace
+from vimpo_core.types import CreditTrace, known
 
 AXES: dict[str, tuple[str, str]] = {
     "step": ("step", "Updates made before the policy was measured."),
@@ -254,12 +254,13 @@ def curves(rows: Sequence[Row], config: TrainConfig) -> Curves:
     }
     tokens = [row.get("tokens_sampled") for row in rows]
     guessed = [config.batch_size * (row.get("length_mean") or math.nan) for row in rows]
+    cpu = [row.get("cpu_seconds") for row in rows]
     spent = {
         "step": steps.astype(np.float64),
         "tokens": _before(
             [guess if count is None else count for count, guess in zip(tokens, guessed, strict=True)]
         ),
-        "cpu": _before([math.nan if row.get("cpu_seconds") is None else row["cpu_seconds"] for row in rows]),
+        "cpu": _before([math.nan if seconds is None else seconds for seconds in cpu]),
     }
     return Curves(steps, series, spent, tokens_are_estimated=None in tokens)
 
@@ -481,7 +482,9 @@ def own_mistakes_auc(
     found = RULES[rule].credit(
         _sampled(traces, RULES[rule].needs, read, needed[2]), dataclasses.replace(config, gae_lambda=0.0)
     )
-    aucs = [scorecard.localise(-found[i][: len(traces[i].ids)], traces[i].first_wrong)[2] for i in wrong]
+    aucs = [
+        scorecard.localise(-found[i][: len(traces[i].ids)], known(traces[i].first_wrong))[2] for i in wrong
+    ]
     return float(np.mean(aucs)), len(aucs)
 
 
@@ -489,11 +492,13 @@ def _sampled(traces, needs, config, kl) -> Sampled:
     """The solutions as one padded batch, float64, with kappa's KL; `kl` names the measured one."""
     mask = np.arange(max(len(t.ids) for t in traces)) < np.array([len(t.ids) for t in traces])[:, None]
     prompts = {trace.group_id: place for place, trace in enumerate(traces)}
-    pair = [_padded([getattr(t, name) for t in traces], mask.shape[1]) for name in ("logprob", "ref_logprob")]
-    measured = _padded([getattr(t, kl) for t in traces], mask.shape[1])
+    logprobs, ref_logprobs, measured = (
+        _padded([getattr(t, name) for t in traces], mask.shape[1]) for name in ("logprob", "ref_logprob", kl)
+    )
     return Sampled(
-        *pair,
-        kl=rules.kappa_kl(config, *pair, measured, measured),
+        logprobs,
+        ref_logprobs,
+        kl=rules.kappa_kl(config, logprobs, ref_logprobs, measured, measured),
         completion_mask=mask,
         rewards=np.array([t.reward for t in traces], dtype=np.float64),
         group_ids=np.array([prompts[t.group_id] for t in traces]),

@@ -53,7 +53,7 @@ def outcomes(
     """
     problems = held_out(task, split, prompts)
     uniforms = sampler.uniforms_of(seed, len(problems), task.max_new_tokens)
-    found = {}
+    found: dict = {}
     for how in ("sampled", "greedy"):
         found[how] = []
         for start in range(0, len(problems), _ROWS):

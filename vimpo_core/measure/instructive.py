@@ -8,7 +8,7 @@ import numpy as np
 
 from vimpo_core.measure.scorecard import is_localisable, localise, signals
 from vimpo_core.solutions.steps import step_starts
-from vimpo_core.types import CreditTrace
+from vimpo_core.types import CreditTrace, known
 
 KINDS: dict[str, str] = {
     "disagreement": "Implied credit and the policy's own surprisal point at different tokens",
@@ -33,7 +33,8 @@ def instructive(
         return {kind: [] for kind in KINDS}
     wrong = [i for i, trace in enumerate(traces) if is_localisable(trace)]
     auc = {
-        name: {i: localise(found[name][i], traces[i].first_wrong)[2] for i in wrong} for name in _COMPARED[:2]
+        name: {i: localise(found[name][i], known(traces[i].first_wrong))[2] for i in wrong}
+        for name in _COMPARED[:2]
     }
     implied, surprisal = auc["implied_advantage"], auc["surprisal_policy"]
     ahead = {i: implied[i] - surprisal[i] for i in wrong if _pick(found, 0, i) != _pick(found, 1, i)}
@@ -42,9 +43,11 @@ def instructive(
     )
     chosen = {"disagreement": _alternating(losses, wins)[:count]}
     taken = set(chosen["disagreement"])
-    misses = sorted((i for i in wrong if implied[i] < 1 and i not in taken), key=implied.get)
+    misses = sorted((i for i in wrong if implied[i] < 1 and i not in taken), key=implied.__getitem__)
     chosen["misses"] = misses[:count]
-    hits = {i: _gap(found["implied_advantage"][i], traces[i].first_wrong) for i in wrong if i not in taken}
+    hits = {
+        i: _gap(found["implied_advantage"][i], known(traces[i].first_wrong)) for i in wrong if i not in taken
+    }
     chosen["hits"] = sorted((i for i in hits if hits[i] > 0), key=lambda i: -hits[i])[:count]
     return {kind: [_entry(traces[i], found, i) for i in chosen[kind]] for kind in KINDS}
 

@@ -265,8 +265,10 @@ def agreement(
     point = _statistics(sums.sum(axis=0))
     low, high = bootstrap_bounds(_statistics, sums, seed)
     measured = [Measured(*map(float, m)) for m in zip(point, low, high, strict=True)]
+    of_pearson, of_value, of_constant, of_start, of_reduction = measured
     noise = np.concatenate([_noise(truth) for truth in truths])
-    return Agreement(len(traces), *measured, monte_carlo_rmse=float(np.sqrt(noise.mean())))
+    of_noise = float(np.sqrt(noise.mean()))
+    return Agreement(len(traces), of_pearson, of_value, of_constant, of_start, of_reduction, of_noise)
 
 
 def _sums(trace, truth, beta) -> list[float]:
@@ -312,8 +314,8 @@ def _array(values) -> np.ndarray:
 
 
 def _delta(trace, beta) -> np.ndarray:
-    rows = [_array(getattr(trace, name))[None] for name in _CREDIT]
-    return credit.td_terms(*rows, trace.mask[None], beta)[0]
+    logprobs, ref_logprobs, kl = (_array(getattr(trace, name))[None] for name in _CREDIT)
+    return credit.td_terms(logprobs, ref_logprobs, kl, trace.mask[None], beta)[0]
 
 
 def _deltas(traces, beta):

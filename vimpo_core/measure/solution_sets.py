@@ -98,7 +98,8 @@ def policy_values(
 def _draw(policy, model, task, name, solutions) -> list[tuple[Problem, Rollout, Verdict]]:
     """One solution a test problem, in turn, until enough of them are wrong at a known token."""
     problems = held_out(task, "test", PROBLEMS_PER_SOLUTION * solutions)
-    drawn, wrong = [], 0
+    drawn: list[tuple[Problem, Rollout, Verdict]] = []
+    wrong = 0
     for start in range(0, len(problems), _DRAWN_TOGETHER):
         some = problems[start : start + _DRAWN_TOGETHER]
         rollouts, verdicts = attempt(policy, model, task, some, 1, derived_seed(0, start, name))

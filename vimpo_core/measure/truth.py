@@ -255,7 +255,8 @@ def _split(rows, size):
 
 def _chunks(pieces, chunk_rows):
     """Consecutive pieces of at most `chunk_rows` rows together."""
-    chunk, size = [], 0
+    chunk: list[tuple] = []
+    size = 0
     for piece in pieces:
         if chunk and size + len(piece[1]) > chunk_rows:
             yield chunk

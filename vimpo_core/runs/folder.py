@@ -12,6 +12,7 @@ module never trains: it writes down what is wanted, and the worker reads it betw
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import dataclasses
 import math
@@ -81,7 +82,7 @@ class RunsDir:
 
     # ---- looking
 
-    def list(self) -> list[RunSummary]:
+    def list(self) -> builtins.list[RunSummary]:
         """All runs, newest first. A damaged one is listed with the sentence that says so; never raises."""
         try:
             names, jobs = self.queue.names(), self.jobs()
@@ -91,7 +92,7 @@ class RunsDir:
         found = [self._summary(run_id, names, newest_job.get(run_id)) for run_id in self._run_ids()]
         return sorted(found, key=lambda run: (run.created, run.run_id), reverse=True)
 
-    def others(self) -> list[str]:
+    def others(self) -> builtins.list[str]:
         """Folders in here that are no runs of the lab, by name: they are never listed as runs, changed or deleted."""
         run_ids = set(self._run_ids())
         return [folder.name for folder in _folders(self.path) if folder.name not in run_ids]
@@ -105,7 +106,7 @@ class RunsDir:
         self._refuse_read_only("train")
         return RunStore.open(self._run_dir(run_id), writable=True)
 
-    def jobs(self) -> list[JobSummary]:
+    def jobs(self) -> builtins.list[JobSummary]:
         """All jobs in the order they were submitted. One that says running without a living worker is interrupted."""
         return [self._resolved(job) for job in self.queue.jobs()]
 
@@ -167,14 +168,14 @@ class RunsDir:
         self._forget(self.bin.empty(datetime.now(UTC) - KEPT))
         remove_leftovers(self.path)
 
-    def empty_bin(self) -> list[Deleted]:
+    def empty_bin(self) -> builtins.list[Deleted]:
         """Remove for good everything that was deleted; returns what that was."""
         self._refuse_read_only("remove")
         removed = self.bin.empty(datetime.max.replace(tzinfo=UTC))
         self._forget(removed)
         return removed
 
-    def submit(self, configs: list[TrainConfig], name: str = "") -> str:
+    def submit(self, configs: builtins.list[TrainConfig], name: str = "") -> str:
         """Make one queued run a config and one job of them all, stepped in turn. Returns the job's id.
 
         Call `ensure_worker` to have it trained. Without a name the runs are named after their settings.
@@ -190,7 +191,7 @@ class RunsDir:
         configs = [dataclasses.replace(c, model=whole_model(c.model)) for c in configs]
         for model in {config.model for config in configs}:
             model_files.find(model)
-        made: list[RunStore] = []
+        made: builtins.list[RunStore] = []
         try:
             _make_folder(self.path)
             number = self._free_number(configs)
@@ -248,7 +249,7 @@ class RunsDir:
             raise
         return f"job-{number}"
 
-    def resume(self, run_ids: list[str]) -> str:
+    def resume(self, run_ids: builtins.list[str]) -> str:
         """Put runs that are stopped, interrupted or diverged back in the queue as one job, each from its own last step.
 
         Returns the job's id. Raises ValueError, changing nothing, if one of them is finished, running or queued.
@@ -325,7 +326,7 @@ class RunsDir:
 
     # ---- inside
 
-    def _run_ids(self) -> list[str]:
+    def _run_ids(self) -> builtins.list[str]:
         return [folder.name for folder in _folders(self.path) if is_run(folder)]
 
     def _run_dir(self, run_id: str) -> Path:
@@ -340,7 +341,7 @@ class RunsDir:
         there = f"It has {', '.join(run_ids[:10])}{', ...' if len(run_ids) > 10 else ''}."
         raise ValueError(f"no run {run_id!r} in {self.path.name}. {there if run_ids else 'It is empty.'}")
 
-    def _forget(self, removed: list[Deleted]) -> None:
+    def _forget(self, removed: builtins.list[Deleted]) -> None:
         """Names of runs that are gone for good. A queue that cannot be written keeps them: ids are not given out twice."""
         left = {*self._run_ids(), *(entry.run_id for entry in self.bin.entries())}
         with contextlib.suppress(ValueError, StoreError):
@@ -431,7 +432,7 @@ class RunsDir:
                 f"these runs are read-only: you cannot {what} them. Train a run of your own instead."
             )
 
-    def _free_number(self, configs: list[TrainConfig]) -> int:
+    def _free_number(self, configs: builtins.list[TrainConfig]) -> int:
         number = self.queue.next_number()
         in_bin = {entry.run_id for entry in self.bin.entries()}
         while any((self.path / run_id).exists() or run_id in in_bin for run_id in _ids(configs, number)):

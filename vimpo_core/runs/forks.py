@@ -22,7 +22,7 @@ from typing import Literal
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import bases
 from vimpo_core.runs.store import RunStore
-from vimpo_core.types import StepRecord
+from vimpo_core.types import StepRecord, known
 
 Optimizer = Literal["replay", "fresh"]
 OPTIMIZERS: dict[str, str] = {
@@ -111,7 +111,7 @@ class ForkTrainer:
         first = max((i for i, phase in enumerate(phases) if phase["optimizer"] == "fresh"), default=0)
         self._phases = {phase["start"]: TrainConfig.from_dict(phase["config"]) for phase in phases[first:]}
         self._forked_at = {phase["start"] for phase in phases if phase["optimizer"] != "new"}
-        self._store, self._until = store, store.last_step()
+        self._store, self._until = store, known(store.last_step())
         self._recorded = {row.pop("step"): row for row in store.metrics(timings=False)}
         self._snapshots = set(store.snapshot_steps())
         start = phases[first]["start"]

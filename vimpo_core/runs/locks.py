@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +13,8 @@ import filelock
 
 from vimpo_core.files import in_words
 
-try:
-    import fcntl
-except ImportError:  # Windows: `is_held` falls back to trying the lock itself
-    fcntl = None
+fcntl = importlib.import_module("fcntl") if importlib.util.find_spec("fcntl") else None
+"""None on Windows, where `is_held` falls back to trying the lock itself."""
 
 _PROBE_SECONDS = 0.5
 """How long taking a lock outwaits readers that are just asking whether it is held."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
+from typing import Any
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import bases
@@ -35,7 +36,7 @@ def load_snapshot(run_dir: Path | None, step: int):
 
 
 @functools.lru_cache(maxsize=_KEPT_POLICIES)
-def _snapshot(run_dir: Path | None, step: int, origin: tuple):
+def _snapshot(run_dir: Path | None, step: int, origin: Any):
     from vimpo_core.lm import loading, models
 
     models.single_thread()

@@ -227,8 +227,9 @@ class RunStore:
         self.close()
 
     def __del__(self):
-        if getattr(self, "_writer", None) is not None:
-            self._writer.close()
+        writer = getattr(self, "_writer", None)
+        if writer is not None:
+            writer.close()
 
     # ---- what the run is
 
@@ -367,8 +368,9 @@ class RunStore:
                 connection.execute("DELETE FROM resume_state")
         with self._write_lock:
             try:
-                _leave_wal(self._writer)
-                self._writer.execute("VACUUM")
+                connection = self._open_writer()
+                _leave_wal(connection)
+                connection.execute("VACUUM")
             except sqlite3.Error as error:
                 raise _write_error("The smaller run", error) from error
             self.close()

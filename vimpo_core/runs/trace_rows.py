@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -55,9 +56,7 @@ def _topk_blobs(trace: CreditTrace, length: int) -> tuple:
     topk = trace.topk
     shape = (length, *np.shape(topk.ids)[1:])
     return (
-        zlib.compress(
-            _blob(trace, "topk.ids", "<i4", topk.ids, shape), 1
-        ),  # small numbers, mostly zero bytes
+        zlib.compress(_bytes(trace, "topk.ids", "<i4", topk.ids, shape), 1),  # small numbers, mostly zeros
         _blob(trace, "topk.logprob", "<f4", topk.logprob, shape),
         _blob(trace, "topk.ref_logprob", "<f4", topk.ref_logprob, shape),
         zlib.compress(json.dumps(topk.text).encode(), 1),  # a few texts repeated a thousand times
@@ -65,8 +64,10 @@ def _topk_blobs(trace: CreditTrace, length: int) -> tuple:
 
 
 def _blob(trace: CreditTrace, name: str, dtype: str, values, shape: tuple[int, ...]) -> bytes | None:
-    if values is None:
-        return None
+    return None if values is None else _bytes(trace, name, dtype, values, shape)
+
+
+def _bytes(trace: CreditTrace, name: str, dtype: str, values, shape: tuple[int, ...]) -> bytes:
     array = np.asarray(values)
     if array.shape != shape:
         raise ValueError(
@@ -85,12 +86,12 @@ def from_row(row: tuple) -> CreditTrace:
         if name in record:
             record[name] = np.array(record[name], dtype=np.float32)
     ids = _array(columns["ids"], "<i4", np.int32)
+    floats: dict[str, Any] = {name: _floats(columns[name]) for name in _FLOAT_ARRAYS}
     return CreditTrace(
         step=columns["step"], group_id=columns["group_id"], sample_idx=columns["sample_idx"],
         reward=_number(columns["reward"]), group_mean_reward=_number(columns["group_mean_reward"]),
         ids=ids, mask=_array(columns["mask"], "u1", np.bool_),
-        **{name: _array(columns[name], "<f4", np.float32) for name in _FLOAT_ARRAYS},
-        topk=_topk(columns, len(ids)), **record,
+        **floats, topk=_topk(columns, len(ids)), **record,
     )  # fmt: skip
 
 
@@ -106,8 +107,12 @@ def _topk(columns: dict, length: int) -> TopK | None:
     )
 
 
-def _array(blob: bytes | None, stored: str, dtype) -> np.ndarray | None:
-    return None if blob is None else np.frombuffer(blob, dtype=stored).astype(dtype)
+def _array(blob: bytes, stored: str, dtype) -> np.ndarray:
+    return np.frombuffer(blob, dtype=stored).astype(dtype)
+
+
+def _floats(blob: bytes | None) -> np.ndarray | None:
+    return None if blob is None else _array(blob, "<f4", np.float32)
 
 
 def _number(value: float | None) -> float:

@@ -27,7 +27,7 @@ from vimpo_core.runs.forks import Deviates, ForkTrainer
 from vimpo_core.runs.locks import LockedError, exclusive
 from vimpo_core.runs.queue import JobSummary
 from vimpo_core.runs.store import RunStore, StoreError, is_disk_full
-from vimpo_core.types import Diverged, RunState, StepRecord
+from vimpo_core.types import Diverged, RunState, StepRecord, known
 
 PAUSE_POLL_SECONDS = 0.05
 """How often a paused job looks for its next command."""
@@ -38,9 +38,14 @@ _WORST_FIRST = (RunState.INTERRUPTED, RunState.STOPPED, RunState.DIVERGED, RunSt
 class Trains(Protocol):
     """What `drive` needs of a trainer (`trainer.Trainer`)."""
 
-    next_step: int
-    header: dict
-    done: bool
+    @property
+    def next_step(self) -> int: ...
+
+    @property
+    def header(self) -> dict: ...
+
+    @property
+    def done(self) -> bool: ...
 
     def step(self) -> StepRecord: ...
 
@@ -150,7 +155,7 @@ def _advance(store: RunStore, trainer: Trains, on_record) -> RunState | None:
         record = trainer.step()
         is_again = recorded is not None and record.step <= recorded
         if is_again:
-            _replayed(store, record, recorded)
+            _replayed(store, record, known(recorded))
         else:
             store.commit_step(record)
     except Diverged as error:
@@ -202,7 +207,7 @@ def trainer_of(store: RunStore, make_trainer: MakeTrainer) -> Trains:
     is_new_fork = state is None and "fork" in header
     if is_new_fork:
         store.set_replayed(None, "Loading the model.")
-        trainer = ForkTrainer(store, make_trainer)
+        trainer: Trains = ForkTrainer(store, make_trainer)
     else:
         trainer = make_trainer(config if state is None else bases.on_this_machine(config), state)
     if is_new_fork or state is not None:  # before its first step a run stands on nothing yet

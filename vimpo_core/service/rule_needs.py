@@ -43,7 +43,7 @@ def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None 
                 [State(tuple(asked[i][2]), tuple(asked[i][3])) for i in rows],
                 tries,
                 outcomes=outcomes.kept_outcomes(snapshots.identity(run_dir, step), task, 0),
-                on_progress=progress and progress.tell,
+                on_progress=progress.tell if progress else None,
             )
             found |= {i: one.value for i, one in zip(rows, values, strict=True)}
     return [found[i] for i in range(len(traces))]
@@ -69,7 +69,7 @@ def reference_rates(run_dir: Path, step: int, tries: int, progress: Progress | N
             [State(tuple(asked[prompt][2]), ()) for prompt in rows],
             tries,
             outcomes=outcomes.kept_outcomes(snapshots.reference_identity(policy), task, 0),
-            on_progress=progress and progress.tell,
+            on_progress=progress.tell if progress else None,
         )
         found |= {prompt: float(one.value[0]) for prompt, one in zip(rows, values, strict=True)}
     return [found[prompt] for prompt in prompts]

@@ -276,10 +276,12 @@ def branch_solution(
     from vimpo_core.tasks.registry import read_problem
 
     policy = load_snapshot(run_dir, step)
-    is_text = isinstance(solution, str)
-    end = read_problem(prompt)[0].end
-    text = solution if is_text else models.completion_text(policy, solution, end)
-    task, problem, prompt_ids, ids = read_request(policy, prompt, text, None if is_text else solution)
+    if isinstance(solution, str):
+        asked = read_request(policy, prompt, solution, None)
+    else:
+        text = models.completion_text(policy, solution, read_problem(prompt)[0].end)
+        asked = read_request(policy, prompt, text, solution)
+    task, problem, prompt_ids, ids = asked
     if isinstance(forced, str):
         forced = models.encode_completion(policy, forced, task.end, "text to force")
     ids, forced = tuple(map(int, ids)), tuple(map(int, forced))
@@ -433,14 +435,14 @@ _scorecards: dict[tuple, dict] = {}
 def _scorecard(request, progress):
     from vimpo_core.service import truth_report
 
-    run_dir, *rest = request
+    run_dir, step, which, solutions, rollouts, seed = request
     with RunStore.open(Path(run_dir)) as store:
         key = (*request, bases.origin(store))
         if key not in _scorecards:
             if len(_scorecards) >= _KEPT_SCORECARDS:
                 _scorecards.clear()
             tell = progress.tell if progress else None
-            _scorecards[key] = truth_report.truth_report(store, *rest, on_progress=tell)
+            _scorecards[key] = truth_report.truth_report(store, step, which, solutions, rollouts, seed, tell)
     return _scorecards[key]
 
 

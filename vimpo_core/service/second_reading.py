@@ -58,7 +58,7 @@ def measure(run_dir: Path, other_dir: Path) -> dict:
         wrong = [trace for trace in store.traces(store.trace_steps()[-1]) if is_localisable(trace)]
     with RunStore.open(other_dir) as other:
         step = other.snapshot_steps()[-1]
-        kept = {
+        kept: dict = {
             "run_id": other.run_id,
             "step": step,
             "fingerprint": fingerprint(other, step),

@@ -11,7 +11,7 @@ from vimpo_core import credit
 from vimpo_core.solutions import reading
 from vimpo_core.solutions.lenses import CREDIT, PAIR, VALUE_LENSES
 from vimpo_core.solutions.reading import mask_of
-from vimpo_core.types import CreditTrace
+from vimpo_core.types import CreditTrace, known
 
 NATS_DECIMALS = 3
 """Nats are shown, and enter the shown sums, with this many digits; scoring noise is far below."""
@@ -40,6 +40,10 @@ class Ledger:
     residual: float
     arrays: dict[str, np.ndarray | None]
 
+    def of(self, name: str) -> np.ndarray:
+        """An array that was recorded."""
+        return known(self.arrays[name])
+
 
 def ledger(trace: CreditTrace, beta: float, gae_lambda: float, anchor: float | None = None) -> Ledger:
     """The shown numbers of one solution; see `Ledger`. anchor: V_0 to start from, where it is not the solution's own."""
@@ -51,7 +55,7 @@ def ledger(trace: CreditTrace, beta: float, gae_lambda: float, anchor: float | N
     }
     nats["kappa_kl"] = _shown_kappa_kl(trace)
     lp, ref, kl = (
-        None if nats[name] is None else nats[name][None] / 10**NATS_DECIMALS for name in (*PAIR, "kappa_kl")
+        None if (own := nats[name]) is None else own[None] / 10**NATS_DECIMALS for name in (*PAIR, "kappa_kl")
     )
     rho = None if lp is None or ref is None else units(credit.rho(lp, ref, mask, beta), digits)
     kappa = None if kl is None else units(credit.kappa(kl, mask, beta), digits)
@@ -60,7 +64,7 @@ def ledger(trace: CreditTrace, beta: float, gae_lambda: float, anchor: float | N
     arrays = dict.fromkeys(("td_terms", "advantages", *VALUE_LENSES))
     residual = math.nan
     if not reading.missing(trace):
-        delta = rho - kappa if reading.has_kappa(trace) else rho
+        delta = known(rho) - known(kappa) if reading.has_kappa(trace) else known(rho)
         arrays = {
             "td_terms": delta[0],
             "advantages": shown_advantages(delta[0], mask[0], gae_lambda),

@@ -10,7 +10,7 @@ import numpy as np
 from vimpo_core import credit
 from vimpo_core.solutions import reading
 from vimpo_core.solutions.reading import mask_of, row_of
-from vimpo_core.types import CreditTrace
+from vimpo_core.types import CreditTrace, known
 
 
 @dataclass(frozen=True)
@@ -216,16 +216,19 @@ def _delta(trace, beta, gae_lambda):
 
 
 def _advantages(trace, beta, gae_lambda):
-    return credit.gae(credit_of(trace, beta)[None], mask_of(trace), gae_lambda)[0]
+    return credit.gae(known(credit_of(trace, beta))[None], mask_of(trace), gae_lambda)[0]
 
 
 def _values(trace, beta, gae_lambda):
     baseline = np.array([reading.anchor(trace, beta)], dtype=np.float64)
-    return credit.implied_values(credit_of(trace, beta)[None], mask_of(trace), baseline)[0, 1:]
+    return credit.implied_values(known(credit_of(trace, beta))[None], mask_of(trace), baseline)[0, 1:]
 
 
 def _values_from_end(trace, beta, gae_lambda):
-    return credit.implied_values_from_end(credit_of(trace, beta)[None], mask_of(trace))[0, 1:] + trace.reward
+    return (
+        credit.implied_values_from_end(known(credit_of(trace, beta))[None], mask_of(trace))[0, 1:]
+        + trace.reward
+    )
 
 
 def _rho(trace, beta, gae_lambda=None):
@@ -258,8 +261,8 @@ _DERIVE: dict[str, Callable] = {
 
 
 def _whitened(traces, index, beta, gae_lambda):
-    deltas = [credit_of(trace, beta) for trace in traces]
-    if len(traces) < 2 or any(delta is None for delta in deltas):
+    deltas = [delta for trace in traces if (delta := credit_of(trace, beta)) is not None]
+    if len(traces) < 2 or len(deltas) < len(traces):
         return None
     longest = max(len(delta) for delta in deltas)
     padded, mask = np.zeros((len(deltas), longest)), np.zeros((len(deltas), longest), dtype=bool)

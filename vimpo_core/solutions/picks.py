@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vimpo_core.solutions.lenses import credit_of
-from vimpo_core.types import CreditTrace, VerdictStatus
+from vimpo_core.types import CreditTrace, VerdictStatus, known
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def clearest_example(traces: Sequence[CreditTrace], beta: float = 1.0) -> Exampl
     if not hits:
         return None
     margin, index = max(hits, key=lambda hit: (hit[0], -hit[1]))
-    return Example(index, traces[index].first_wrong, margin, len(hits), wrong)
+    return Example(index, known(traces[index].first_wrong), margin, len(hits), wrong)
 
 
 def _extreme(traces, beta, sign) -> Pick | None:

@@ -7,6 +7,7 @@ loss, and a trace of no run, are read as VIMPO is published: rho - kappa with th
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -88,12 +89,16 @@ def anchor(trace: CreditTrace, beta: float) -> float:
     rule, config = rules.read_by(trace.config, beta)
     if rule.value == "plain" and config.baseline == "group_mean":
         return float(credit.capped(np.array([trace.group_mean_reward], np.float64), config.cap_v0)[0])
-    rewards, own = [trace.reward], 0
+    rewards: Sequence[float] = [trace.reward]
+    own = 0
     if rule.value != "optimal":
         rewards, own = trace.group_rewards, trace.group_rewards.index(trace.reward)
+    nothing = np.zeros((len(rewards), 0))
     rows = Sampled(
-        *(np.zeros((len(rewards), 0)) for _ in range(3)),
-        np.zeros((len(rewards), 0), bool),
+        nothing,
+        nothing,
+        nothing,
+        nothing.astype(bool),
         np.array(rewards, np.float64),
         np.zeros(len(rewards), np.int64),
         reference_rate=None if trace.reference_rate is None else np.array([trace.reference_rate], np.float64),
@@ -167,13 +172,13 @@ def _sampled(trace: CreditTrace, arrays) -> Sampled:
     _, config = rules.read_by(trace.config, 1.0)
     rows = {name: np.asarray(values, np.float64)[None] for name, values in arrays.items()}
     nothing = np.zeros((1, len(trace.ids)))
-    pair = [rows.get(name, nothing) for name in _PAIR]
-    kl = rows.get("kl", nothing)
-    row = np.array([trace.reward], np.float64), np.zeros(1, np.int64)
+    logprobs, ref_logprobs, kl = (rows.get(name, nothing) for name in (*_PAIR, "kl"))
+    rewards, group_ids = np.array([trace.reward], np.float64), np.zeros(1, np.int64)
     with np.errstate(
         over="ignore", invalid="ignore"
     ):  # an infinite log-ratio: what comes of it is not finite, and shown so
-        return Sampled(*pair, rules.kappa_kl(config, *pair, kl, rows.get("top_k_kl")), mask_of(trace), *row)
+        used = rules.kappa_kl(config, logprobs, ref_logprobs, kl, rows.get("top_k_kl"))
+        return Sampled(logprobs, ref_logprobs, used, mask_of(trace), rewards, group_ids)
 
 
 def row_of(values) -> np.ndarray:

@@ -46,7 +46,8 @@ def visible_text(text: str) -> str:
         return "∅"
     if text.strip(" ") == "":
         return "␣" * min(len(text), _LONGEST_TOKEN)
-    shown, accents = [], 0
+    shown: list[str] = []
+    accents = 0
     for character in text[:_LONGEST_TOKEN]:
         is_accent = unicodedata.category(character) in ("Mn", "Me")
         shown.append(

@@ -11,9 +11,13 @@ from vimpo_core.types import Problem, StopReason, Verdict
 class Task(Protocol):
     """What the lab needs to know of a task. Texts are the model's, so nothing here raises on them or evals them."""
 
-    name: str
-    end: str
-    """The mark that ends a written solution; the model's end token stands for it."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def end(self) -> str:
+        """The mark that ends a written solution; the model's end token stands for it."""
+        ...
 
     @property
     def max_new_tokens(self) -> int:
@@ -23,6 +27,10 @@ class Task(Protocol):
     @property
     def typical_length(self) -> float:
         """Mean tokens of a right solution, end mark included: the T of the balance c_A / (0.4 T beta)."""
+        ...
+
+    def __hash__(self) -> int:
+        """Equal tasks ask the same problems, which are kept by task."""
         ...
 
     def problem(self, rng: random.Random, split: str) -> Problem:

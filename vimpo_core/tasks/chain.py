@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, permutations
 
-from vimpo_core.types import Problem, StopReason, Verdict, VerdictStatus
+from vimpo_core.types import Problem, StopReason, Verdict, VerdictStatus, known
 from vimpo_core.verifier import check_answer
 
 ALPHABET = "0123456789+-*=;,/."
@@ -99,7 +99,8 @@ class ChainTask:
 
         Fewer where the split has fewer (3 operands: some 450 held-out ones): the search ends after 1,000 repeats.
         """
-        rng, found, repeats = random.Random(seed), {}, 0
+        rng, repeats = random.Random(seed), 0
+        found: dict[str, Problem] = {}
         while len(found) < count and repeats < 1000:
             problem = self.problem(rng, split)
             repeats = repeats + 1 if problem.prompt in found else 0
@@ -220,7 +221,7 @@ def student_solution(prompt: str, rng: random.Random, slip_scale: float = 1.0) -
     """
     steps = None
     while steps is None:
-        steps = _student_steps(parse(prompt.removesuffix("=")), rng, slip_scale)
+        steps = _student_steps(known(parse(prompt.removesuffix("="))), rng, slip_scale)
     separators = rng.choices(SEPARATORS, SEPARATOR_SHARES, k=len(steps) - 1)
     return "".join(write(s) + mark for s, mark in zip(steps, [*separators, END], strict=True))
 
@@ -267,7 +268,7 @@ def _first_wrong(prompt: str, completion: str) -> int | None:
         if ruled and written == ruled:
             previous = apply(previous, next_operation(previous))
         elif _is_right_step(previous, written):
-            previous = parse(written)
+            previous = known(parse(written))
         else:
             return start + _common_prefix(written, _meant_step(previous, written))
         is_answer = not previous[1]

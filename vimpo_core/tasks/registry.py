@@ -8,14 +8,17 @@ from functools import lru_cache
 from typing import Protocol
 
 from vimpo_core.tasks import Task, chain
-from vimpo_core.types import Problem
+from vimpo_core.types import Problem, known
 
 
 class Settings(Protocol):
     """What tasks read of a run's settings (`config.TrainConfig`, which lists the names below as its choices)."""
 
-    task: str
-    operands: int
+    @property
+    def task(self) -> str: ...
+
+    @property
+    def operands(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,15 @@ def task_that_asks(prompt: str) -> Task | None:
 
 def read_problem(prompt: str) -> tuple[Task, Problem]:
     """The task and the problem that a typed prompt states. Raises ValueError, one sentence, where it states none."""
-    first_refusal = None
+    first_refusal: ValueError | None = None
     for kind in TASKS.values():
         try:
             problem = kind.states(prompt)
         except ValueError as refusal:
             first_refusal = first_refusal or refusal
         else:
-            return kind.asks(problem.prompt), problem
-    raise first_refusal
+            return known(kind.asks(problem.prompt)), problem
+    raise known(first_refusal)
 
 
 @lru_cache(maxsize=16)

@@ -179,8 +179,10 @@ def _topk(trace: CreditTrace) -> dict | None:
     """The alternatives at each position, most probable first: tokens as indices into one list of texts."""
     if trace.topk is None:
         return None
-    top, texts, places = trace.topk, [], {}
-    rows = {"token": [], "logprob": [], "ref_logprob": [], "chosen": []}
+    top = trace.topk
+    texts: list[str] = []
+    places: dict[str, int] = {}
+    rows: dict[str, list] = {"token": [], "logprob": [], "ref_logprob": [], "chosen": []}
     for t in range(len(trace.text)):
         best = {int(token): k for k, token in reversed(list(enumerate(top.ids[t])))}
         order = sorted(best.values(), key=lambda k: -float(np.nan_to_num(top.logprob[t][k], nan=-np.inf)))

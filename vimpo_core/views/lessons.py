@@ -14,7 +14,6 @@ from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.tree import tabular, tree_lab
 from vimpo_core.tree.tabular import Levels, Tree
 from vimpo_core.types import CreditTrace
-from vimpo_core.views.payload import whole
 
 CLEAR_RESIDUALS = (0.1, 0.4)
 """In reward units: two curves so far apart are told apart at a glance, and their fall is still the larger thing to see."""
@@ -42,13 +41,13 @@ def descents(tree: Tree, reference: Levels, beta: float) -> Descents:
         tabular.descent(tree, reference, beta, tree_lab.STEPS, tree_lab.LEARNING_RATE, with_kappa)[-1]
         for with_kappa in (True, False)
     ]
-    apart = [
+    with_kappa, rho_only = (
         {name: float(tabular.path_total_variation(end, optimum)) for name, optimum in optima.items()}
         for end in ends
-    ]
+    )
     path = tabular.path_logprobs(optima["local"])
     kappa = beta * float(np.exp(path) @ (path - tabular.path_logprobs(reference)))
-    return Descents(*apart, kappa)
+    return Descents(with_kappa, rho_only, kappa)
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,10 @@ def group_end(tree: Tree, reference: Levels, beta: float, size: int) -> GroupEnd
     share = (size - 1) / size
     smaller = Tree(tree.vocab, tree.depth, share * tree.rewards)
     end = tabular.descent(smaller, reference, beta, tree_lab.STEPS, tree_lab.LEARNING_RATE)[-1]
-    apart = [
+    to_own, to_plain = (
         float(tabular.path_total_variation(end, tabular.local_fixed_point(tree, reference, b)))
         for b in (beta / share, beta)
-    ]
+    )
     values, q_values = tabular.plain_values(tree, end)
     weights = [np.exp(p) for p in tabular.prefix_logprobs(end)]
     delta = [
@@ -94,7 +93,7 @@ def group_end(tree: Tree, reference: Levels, beta: float, size: int) -> GroupEnd
     unexplained = float(likely @ tabular.path_residuals(smaller, end, reference, beta) ** 2)
     # The mean of the others is a guess of E[R] that no credit can foresee.
     floor = math.sqrt((unexplained + share / size * spread) / (share * spread))
-    return GroupEnd(size, beta / share, *apart, slope, floor)
+    return GroupEnd(size, beta / share, to_own, to_plain, slope, floor)
 
 
 def _weighted(weights: Levels, a: Levels, b: Levels) -> float:
@@ -127,7 +126,7 @@ class Anchored:
 def anchored(trace: CreditTrace, beta: float) -> Anchored:
     """Both value recurrences of a recorded solution with credit; the shown digits are those of `ledger.ledger`."""
     book = ledger.ledger(trace, beta, gae_lambda=1.0)
-    start, end = (whole(book.arrays[name]) for name in ("values", "values_from_end"))
+    start, end = ([int(v) for v in book.of(name)] for name in ("values", "values_from_end"))
     return Anchored(
         [visible_text(text) for text in trace.text], step_starts(trace), book.reward_decimals,
         start, end, int(book.reward), int(book.baseline), int(book.residual), trace.first_wrong,

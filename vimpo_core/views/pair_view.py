@@ -78,8 +78,8 @@ def pair_payload(
     start = 0.0 if math.isnan(baseline) else baseline
     traces = (first, second)
     books = [ledger.ledger(t, beta, gae_lambda, anchor=start) for t in traces]
-    delta, values = ([book.arrays[name] for book in books] for name in ("td_terms", "values"))
-    differences = [_against(*arrays, counterpart) for arrays in (delta, [v[1:] for v in values])]
+    delta, values = ([book.of(name) for book in books] for name in ("td_terms", "values"))
+    differences = [_against(a, b, counterpart) for a, b in (delta, [v[1:] for v in values])]
     digits = books[0].reward_decimals
     shown = [np.abs(a) for a in (*delta, *differences)]
     largest = max((float(np.nanmax(a)) for a in shown if np.isfinite(a).any()), default=0.0)
@@ -92,8 +92,8 @@ def pair_payload(
                     "line_starts": step_starts(trace),
                     "first_wrong": trace.first_wrong,
                     "note": mistake_note(trace),
-                    "td_terms": whole(book.arrays["td_terms"]),
-                    "values": whole(book.arrays["values"]),
+                    "td_terms": whole(book.of("td_terms")),
+                    "values": whole(book.of("values")),
                     "reward": book.reward,
                 }
                 for name, trace, book in zip(names, traces, books, strict=True)

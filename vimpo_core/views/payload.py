@@ -5,9 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Iterable
+from typing import overload
 
 
-def whole(values) -> list[int | None] | None:
+@overload
+def whole(values: None) -> None: ...
+@overload
+def whole(values: Iterable[float]) -> list[int | None]: ...
+def whole(values: Iterable[float] | None) -> list[int | None] | None:
     """Whole numbers of the last shown digit as they travel; None inside where not finite, None for what is missing."""
     if values is None:
         return None

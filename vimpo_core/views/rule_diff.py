@@ -17,6 +17,7 @@ import numpy as np
 from vimpo_core import credit, rules
 from vimpo_core.rules import RULES, SLOTS, Average, Reach, Scale, Signal, ValueLoss
 from vimpo_core.solutions import ledger
+from vimpo_core.types import known
 from vimpo_core.views import rules_view
 from vimpo_core.views.rules_view import Batch, Judgement
 
@@ -140,7 +141,7 @@ class _Work:
     def weight(self) -> float:
         actor = None if self.rule.advantages is None else self._actor()
         if not self.rule.value:
-            found = self.line("weight", "w", "is", actor)
+            found = self.line("weight", "w", "is", known(actor))
         else:
             value = self._value()
             if actor is None:
@@ -197,7 +198,7 @@ class _Work:
         )  # fmt: skip
 
     def _by_critic(self) -> float:
-        values = self.sampled.critic_values[self.index, : self.length]
+        values = known(self.sampled.critic_values)[self.index, : self.length]
         if not self.is_exact:
             values = ledger.units(values, DECIMALS) / 10.0**DECIMALS
         reward = self.number(self.sampled.rewards[self.index], DECIMALS)
@@ -211,7 +212,7 @@ class _Work:
         return self._to_the_end(delta, self._advantages(terms), DECIMALS)
 
     def _by_trying(self) -> float:
-        values = self.sampled.mc_values[self.index]
+        values = known(self.sampled.mc_values)[self.index]
         before, after = (self.number(values[t], DECIMALS) for t in (self.token, self.token + 1))
         return self.line(
             "signal",
@@ -253,9 +254,7 @@ class _Work:
         if self.is_exact:
             return float(self.sampled.kl[self.index, self.token])
         book = rules_view.ledger_of(self.batch, self.key, self.index)
-        return self.number(
-            book.arrays["kappa_kl"][self.token] / 10**ledger.NATS_DECIMALS, ledger.NATS_DECIMALS
-        )
+        return self.number(book.of("kappa_kl")[self.token] / 10**ledger.NATS_DECIMALS, ledger.NATS_DECIMALS)
 
     def _to_the_end(self, delta: float, advantages: np.ndarray, decimals: int | None) -> float:
         following = float(advantages[self.token + 1]) if self.token + 1 < self.length else 0.0
@@ -275,13 +274,17 @@ class _Work:
         """td_terms or advantages of this solution, reward units, as this pass has them."""
         if not self.is_exact:
             book = rules_view.ledger_of(self.batch, self.key, self.index)
-            return book.arrays[name] / 10.0**book.reward_decimals
+            return book.of(name) / 10.0**book.reward_decimals
         if name == "advantages":
             return self.judged[self.key].credit[self.index]
         row = slice(self.index, self.index + 1)
         kl = self.sampled.kl if self.rule.value is ValueLoss.PLAIN else 0 * self.sampled.kl
-        arrays = (self.sampled.logprobs, self.sampled.ref_logprobs, kl, self.sampled.completion_mask)
-        return credit.td_terms(*(array[row] for array in arrays), self.config.beta)[0]
+        logprobs, ref_logprobs, mask = (
+            self.sampled.logprobs,
+            self.sampled.ref_logprobs,
+            self.sampled.completion_mask,
+        )
+        return credit.td_terms(logprobs[row], ref_logprobs[row], kl[row], mask[row], self.config.beta)[0]
 
     def _actor(self) -> float:
         kind, rows = rules.average_of(self.rule, self.config), len(self.sampled.rewards)
@@ -355,7 +358,7 @@ class _Work:
         )
         pulls = [
             float(np.sqrt((part**2).sum()))
-            for part in (value_alone, self.rule.advantages(self.sampled, self.config) * average)
+            for part in (value_alone, known(self.rule.advantages)(self.sampled, self.config) * average)
         ]
         if not pulls[1]:
             return self.line("weight", "c_A", "is", 0.0, says="adaptive: 0 while the actor is silent")

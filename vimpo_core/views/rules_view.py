@@ -210,7 +210,7 @@ def shown_credit(batch: Batch, judged: Judgement, key: str, index: int) -> tuple
     if not RULES[key].value:
         return ledger.units(values, CREDIT_DECIMALS), CREDIT_DECIMALS
     book = ledger_of(batch, key, index)
-    return book.arrays["td_terms" if RULES[key].advantages is None else "advantages"], book.reward_decimals
+    return book.of("td_terms" if RULES[key].advantages is None else "advantages"), book.reward_decimals
 
 
 def ledger_of(batch: Batch, key: str, index: int) -> ledger.Ledger:
@@ -356,7 +356,8 @@ class Spread(NamedTuple):
     highest: str
 
 
-class Disagreement(NamedTuple):
+@dataclass(frozen=True)
+class Disagreement:
     """A solution of the step: 1 - cosine between the pushes of two rules on its tokens, 0 alike to 2 opposite."""
 
     index: int

@@ -130,9 +130,9 @@ def _mc_alone(trace, policy) -> str:
 def _how_far_off(trace, policy, reference, beta) -> str:
     book = ledger.ledger(trace, beta, gae_lambda=0.0)
     name, anchor = ("values", "start") if math.isfinite(book.baseline) else ("values_from_end", "end")
-    values = book.arrays[name] / 10.0**book.reward_decimals
+    values = book.of(name) / 10.0**book.reward_decimals
     found, whose = policy, "Monte Carlo's interval"
-    truth, low, high = policy.value, *policy.bounds()
+    truth, (low, high) = policy.value, policy.bounds()
     if not has_kappa(trace):
         if reference is None:
             return (
@@ -184,13 +184,14 @@ def _signed(value: float) -> str:
 
 def _band(value, low, high) -> dict[str, list[float | None]]:
     return {
-        "value": _numbers(np.round(value, TRUTH_DECIMALS)),
-        "low": _numbers(np.round(low, TRUTH_DECIMALS)),
-        "high": _numbers(np.round(high, TRUTH_DECIMALS)),
+        name: _listed(np.round(values, TRUTH_DECIMALS))
+        for name, values in (("value", value), ("low", low), ("high", high))
     }
 
 
 def _numbers(values, unit: float = 1.0) -> list[float | None] | None:
-    if values is None:
-        return None
+    return None if values is None else _listed(values, unit)
+
+
+def _listed(values, unit: float = 1.0) -> list[float | None]:
     return [float(f"{v / unit:.6g}") if math.isfinite(v) else None for v in values]
