@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.components.v2 import manifest_scanner
 
 from app import cache, live, waiting
-from tests.support.browser import CHROMIUM, browsing, serving, visiting
+from tests.support.browser import CHROMIUM, browsing, serving, visiting, without_errors
 from vimpo_core.runs.folder import RunsDir
 
 
@@ -53,7 +53,7 @@ def browser():
         (pytest.fail if os.environ.get("VIMPO_NEED_BROWSER") else pytest.skip)(
             "there is no chromium on this machine"
         )
-    with browsing() as chromium:
+    with browsing("--process-per-site") as chromium:
         yield chromium
 
 
@@ -70,10 +70,24 @@ def address(served):
         yield server.address
 
 
-@pytest.fixture
-def visitor(browser):
+@pytest.fixture(scope="module")
+def regular(browser, address):
+    """A visitor whose first tab stays open: what the browser has made of the app's scripts once, it has for all tests of a file."""
     with visiting(browser) as context:
+        context.new_page().goto(f"{address}/_stcore/health")
         yield context
+
+
+@pytest.fixture
+def visitor(regular):
+    """Somebody whose browser remembers nothing, and whose tabs may report no error."""
+    first, *_ = regular.pages
+    first.evaluate("localStorage.clear()")
+    regular.clear_cookies()
+    with without_errors(regular):
+        yield regular
+        for tab in regular.pages[1:]:
+            tab.close()
 
 
 @pytest.fixture

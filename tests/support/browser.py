@@ -68,14 +68,14 @@ def serving(runs_dir: Path, port: int = 0, program: str = "streamlit") -> Iterat
 
 
 @contextmanager
-def browsing() -> Iterator[Browser]:
-    """A headless chromium. Raises FileNotFoundError when there is none on this machine."""
+def browsing(*arguments: str) -> Iterator[Browser]:
+    """A headless chromium, with more of its own arguments. Raises FileNotFoundError when there is none on this machine."""
     if CHROMIUM is None:
         raise FileNotFoundError(
             "there is no chromium on this machine. Install it: `apt-get install chromium`."
         )
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*_ARGUMENTS, *arguments])
         yield browser
         browser.close()
 
@@ -87,13 +87,26 @@ def visiting(
     """Somebody with empty caches, whose tabs may report no error: AssertionError at the end if one did."""
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
     context.set_default_timeout(PATIENCE_MS)
+    with without_errors(context):
+        try:
+            yield context
+        finally:
+            context.close()
+
+
+@contextmanager
+def without_errors(context: BrowserContext) -> Iterator[None]:
+    """AssertionError at the end if a tab reported an error meanwhile."""
     errors: list[str] = []
-    context.on("weberror", lambda error: errors.append(str(error.error)))
-    context.on("console", lambda message: errors.extend(_complaint(message)))
-    try:
-        yield context
-    finally:
-        context.close()
+    listeners = {
+        "weberror": lambda error: errors.append(str(error.error)),
+        "console": lambda message: errors.extend(_complaint(message)),
+    }
+    for event, listener in listeners.items():
+        context.on(event, listener)
+    yield
+    for event, listener in listeners.items():
+        context.remove_listener(event, listener)
     assert not errors, errors
 
 
