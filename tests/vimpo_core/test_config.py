@@ -6,7 +6,6 @@ import inspect
 import json
 import math
 import re
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -59,10 +58,10 @@ def read_settings() -> set[str]:
                 of = ast.unparse(node.value)
                 if re.search(r"(^|(?<!model)[._])config$|\.at\([^()]*\)$", of):
                     found.add(node.attr)
-    methods = textwrap.dedent(
-        inspect.getsource(TrainConfig.at) + inspect.getsource(TrainConfig.batch_size.fget)
-    )
-    return found | set(re.findall(r"self\.(\w+)", methods))
+    own = [getattr(member, "fget", member) for name, member in vars(TrainConfig).items() if name[0] != "_"]
+    for method in filter(inspect.isfunction, own):
+        found |= set(re.findall(r"self\.(\w+)", inspect.getsource(method)))
+    return found
 
 
 def test_every_setting_is_read_somewhere_in_the_library():
