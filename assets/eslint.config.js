@@ -21,9 +21,12 @@ const rules = {
   "prefer-const": ["error", { destructuring: "all" }],
   "use-isnan": "error",
   "valid-typeof": "error",
+  "max-len": ["error", 132],
   eqeqeq: ["error", "always", { null: "ignore" }],
   // Text of models and files reaches the page through textContent alone.
-  "no-restricted-properties": ["error", ...["innerHTML", "outerHTML", "insertAdjacentHTML", "write"].map((property) => ({ property }))],
+  "no-restricted-properties": [
+    "error", ...["innerHTML", "outerHTML", "insertAdjacentHTML", "write"].map((property) => ({ property })),
+  ],
   "no-eval": "error",
   "no-implied-eval": "error",
   "no-new-func": "error",

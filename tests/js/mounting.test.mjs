@@ -62,7 +62,11 @@ test("a view is made once for its element, given data whenever it comes, and mad
 
 function fakePage() {
   const page = { listeners: {}, reported: [] };
-  const node = () => ({ style: {}, setAttribute() {}, remove() { this.parent.children.splice(this.parent.children.indexOf(this), 1); } });
+  const node = () => ({
+    style: {},
+    setAttribute() {},
+    remove() { this.parent.children = this.parent.children.filter((child) => child !== this); },
+  });
   page.parent = () => ({
     children: [],
     prepend(child) {
@@ -87,7 +91,8 @@ test("a script that fails says so in its place, once, and the page hears of it; 
   });
   draw({ parentElement: parent });
   draw({ parentElement: parent });
-  assert.deepEqual(parent.children.map((box) => box.textContent), ["This could not be drawn: broken on purpose. The numbers are safe; reload the page."]);
+  const said = "This could not be drawn: broken on purpose. The numbers are safe; reload the page.";
+  assert.deepEqual(parent.children.map((box) => box.textContent), [said]);
   assert.equal(page.reported.length, 2);
   assert.deepEqual(other.children, []);
   isBroken = false;

@@ -18,7 +18,8 @@ each("a fixed number has a true minus, none before a zero, and says that it is n
 ]);
 
 each("a signed number has its sign, a zero none", signed, [
-  [[0.125, 2], "+0.13"], [[-0.61, 2], "−0.61"], [[0.004, 2], "0.00"], [[-0.004, 2], "0.00"], [[0, 3], "0.000"], [[null, 2], "not finite"],
+  [[0.125, 2], "+0.13"], [[-0.61, 2], "−0.61"], [[0.004, 2], "0.00"], [[-0.004, 2], "0.00"], [[0, 3], "0.000"],
+  [[null, 2], "not finite"],
 ]);
 
 each("a short number has no zeros at its end", short, [
@@ -34,7 +35,8 @@ each("thousands are set apart", whole, [
 ]);
 
 each("a readable number shows what one reads at a glance", readable, [
-  [[0.7134, true], "71.3 %"], [[0.7134, true, 0], "71 %"], [[-0.051, true], "−5.1 %"], [[0, false], "0.000"], [[0.12345, false], "0.123"],
+  [[0.7134, true], "71.3 %"], [[0.7134, true, 0], "71 %"], [[-0.051, true], "−5.1 %"], [[0, false], "0.000"],
+  [[0.12345, false], "0.123"],
   [[-1.2345, false], "−1.23"], [[12.345, false], "12.3"], [[1234.5, false], "1,235"], [[99_999_999, false], "1.0e+8"],
   [[0.00012, false], "1.2e−4"], [[-0.0000001, false], "≈ 0"],
 ]);

@@ -53,13 +53,15 @@ function option(data, text, t) {
 
 function cell(data, text, t) {
   const isWrong = t === data.first_wrong;
-  const token = element("span", `token${data.line_starts.includes(t) && t ? " starts-step" : ""}${isWrong ? " is-wrong" : ""}`, text);
+  const startsStep = t && data.line_starts.includes(t);
+  const token = element("span", `token${startsStep ? " starts-step" : ""}${isWrong ? " is-wrong" : ""}`, text);
   token.dataset.index = t;
   return token;
 }
 
 function drawnRow(data, row) {
-  if (!row.values && !row.picks.length) return element("div", "row", rowLabel(row.label, row.says), element("span", "absent", row.absent));
+  const heading = rowLabel(row.label, row.says);
+  if (!row.values && !row.picks.length) return element("div", "row", heading, element("span", "absent", row.absent));
   const picks = new Set(row.picks);
   const cells = data.text.map((text, t) => {
     const token = cell(data, row.values || picks.has(t) ? text : "·", t);
@@ -68,7 +70,7 @@ function drawnRow(data, row) {
     return token;
   });
   const box = setAll(element("div", "cells", ...cells), { role: "img", "aria-label": `${row.label}: ${row.says}` });
-  return element("div", "row", rowLabel(row.label, row.says), box);
+  return element("div", "row", heading, box);
 }
 
 function headingOf(row) {

@@ -2,7 +2,7 @@
 // gap between the curves is the same at every position to the last digit.
 
 import { apart, path, valueScale, yAxis } from "../shared/drawing.js";
-import { label, setAll, shape } from "../shared/elements.js";
+import { label, level, setAll, shape, upright } from "../shared/elements.js";
 import { mountView, watchWidth } from "../shared/mounting.js";
 import { fixed, fromWhole, short } from "../shared/numbers.js";
 import { clamp, placeOfKey, scale } from "../shared/scales.js";
@@ -81,7 +81,7 @@ function levels(view, real) {
     ...shown.map((name) => ({ y: y(curves[name][count]) + 5, text: names[name], className: name })),
   ];
   return [
-    ...lines.map(([value]) => shape("line", { class: "level", x1: x(0), x2: x(count), y1: y(value), y2: y(value) })),
+    ...lines.map(([value]) => level("level", x(0), x(count), y(value))),
     ...apart(labels, 17).map((l) => label(x(count) + 10, l.y, l.text, l.className, "start")),
   ];
 }
@@ -93,15 +93,15 @@ function tokens(view, count) {
     const isWrong = t === data.first_wrong;
     const middle = x(t + 0.5);
     const nodes = [label(middle, below, text, `token${isWrong ? " wrong" : ""}`, "middle")];
-    if (isWrong) nodes.push(shape("line", { class: "wrong-mark", x1: x(t) + 1, x2: x(t + 1) - 1, y1: below + 6, y2: below + 6 }));
+    if (isWrong) nodes.push(level("wrong-mark", x(t) + 1, x(t + 1) - 1, below + 6));
     return count > 70 && t % 2 && !isWrong ? [] : nodes;
   });
 }
 
 function mark(view) {
   const { data, position: at, x, y, curves, shown, marks } = view;
-  const line = shape("line", { class: "here", x1: x(at), x2: x(at), y1: ROOM.top, y2: ROOM.top + ROOM.height });
-  const gap = shape("line", { class: "gap", x1: x(at), x2: x(at), y1: y(curves.start[at]), y2: y(curves.end[at]) });
+  const line = upright("here", x(at), ROOM.top, ROOM.top + ROOM.height);
+  const gap = upright("gap", x(at), y(curves.start[at]), y(curves.end[at]));
   marks.replaceChildren(line, ...(shown.length === 2 ? [gap] : []));
   const digits = (units) => fixed(fromWhole(units, data.decimals), data.decimals);
   const where = at === data.text.length ? "After the last token" : `Before token #${at} “${data.text[at]}”`;

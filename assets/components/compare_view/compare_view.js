@@ -4,7 +4,7 @@
 
 import { faint, markTheme, plainColour } from "../shared/colours.js";
 import { path } from "../shared/drawing.js";
-import { SVG, element, label, setAll, shape } from "../shared/elements.js";
+import { SVG, element, label, level, setAll, shape, upright } from "../shared/elements.js";
 import { mountView, watchWidth } from "../shared/mounting.js";
 import { readable, tickText, whole } from "../shared/numbers.js";
 import { offerToSave, picture } from "../shared/save_figure.js";
@@ -69,11 +69,11 @@ function swatch(view, arm) {
 }
 
 function swatchShapes(view, arm, y) {
-  const hue = arm.hues[view.theme];
-  return [
-    shape("path", { class: "mean", d: `M0,${y}H46`, stroke: hue, "stroke-dasharray": arm.dash.join(" ") || "none" }),
-    mark(view, arm, 23, y),
-  ];
+  return [meanLine(view, arm, `M0,${y}H46`), mark(view, arm, 23, y)];
+}
+
+function meanLine(view, arm, d) {
+  return shape("path", { class: "mean", d, stroke: arm.hues[view.theme], "stroke-dasharray": arm.dash.join(" ") || "none" });
 }
 
 function emphasise(view, number) {
@@ -189,7 +189,7 @@ function frameOf(panel, width) {
 function yMarks(frame, panel) {
   const ticks = ticksWithin(frame.low, frame.high, 5);
   const nodes = ticks.flatMap((u) => [
-    shape("line", { class: "grid", x1: PLOT.left, x2: frame.width - PLOT.right, y1: frame.y(u), y2: frame.y(u) }),
+    level("grid", PLOT.left, frame.width - PLOT.right, frame.y(u)),
     label(PLOT.left - 8, frame.y(u) + 5, tickText(u, ticks, panel.y.percent), "", "end"),
   ]);
   if (panel.kind === "curve" || panel.y.title === panel.title) return nodes;
@@ -204,7 +204,7 @@ function xMarks(frame, panel) {
   const middle = (PLOT.left + frame.width - PLOT.right) / 2;
   nodes.push(label(middle, frame.bottom + 42, panel.x.title, "axis", "middle"));
   if (panel.kind === "points" && frame.left < 0.5 && frame.right > 0.5) {
-    nodes.push(shape("line", { class: "chance", x1: frame.x(0.5), x2: frame.x(0.5), y1: PLOT.top, y2: frame.bottom }));
+    nodes.push(upright("chance", frame.x(0.5), PLOT.top, frame.bottom));
   }
   return nodes;
 }
@@ -225,7 +225,7 @@ function armNode(view, panel, line, number, frame) {
     node.append(shape("path", { class: "seed", d, stroke: faint(hue, view.data.arms.length > 3 ? 0.24 : 0.38) }));
   }
   node.append(
-    shape("path", { class: "mean", d: path(frame.x, frame.y, line.mean, line.x), stroke: hue, "stroke-dasharray": arm.dash.join(" ") || "none" }),
+    meanLine(view, arm, path(frame.x, frame.y, line.mean, line.x)),
     ...marks(view, arm, number, panel, line, frame),
   );
   return node;
@@ -254,7 +254,8 @@ function marks(view, arm, number, panel, line, frame) {
   const every = panel.kind === "curve" && count <= DENSE ? 1 : Math.ceil(count / 8);
   const shift = every === 1 ? 0 : Math.floor((every * ((number * 3) % 8)) / 8);
   const shown = line.mean.map((u, i) => i).filter((i) => line.mean[i] !== null && (i % every === shift || i === last));
-  return shown.map((i) => mark(view, arm, frame.x(line.x[i]), frame.y(line.mean[i]), panel.kind === "path" && i === last ? 1.5 : 0.85));
+  const size = (i) => (panel.kind === "path" && i === last ? 1.5 : 0.85);
+  return shown.map((i) => mark(view, arm, frame.x(line.x[i]), frame.y(line.mean[i]), size(i)));
 }
 
 // --- reading values --------------------------------------------------------------------------------------------------
@@ -320,7 +321,8 @@ function showCurve(view, drawn, x) {
     other.cross.style.visibility = "visible";
   }
   const { panel } = drawn;
-  const rows = panel.lines.map((line, number) => [line, view.data.arms[number]]).filter(([line]) => line.x.length).map(([line, arm]) => {
+  const drawnLines = panel.lines.map((line, number) => [line, view.data.arms[number]]).filter(([line]) => line.x.length);
+  const rows = drawnLines.map(([line, arm]) => {
     const i = measuredAt(line.x, x);
     const value = i === null ? null : line.mean[i];
     const bounds = i === null || !line.low || line.low[i] === null ? "" :
@@ -347,7 +349,8 @@ function showSpot(view, drawn, spot) {
   const arm = view.data.arms[spot.arm];
   setAll(drawn.halo, { cx: spot.px, cy: spot.py });
   drawn.halo.style.visibility = "visible";
-  const whose = spot.seed !== undefined ? arm.seeds[spot.seed] : arm.seeds.length > 1 ? `mean of ${arm.seeds.length} seeds` : arm.seeds[0];
+  const mean = arm.seeds.length > 1 ? `mean of ${arm.seeds.length} seeds` : arm.seeds[0];
+  const whose = spot.seed === undefined ? mean : arm.seeds[spot.seed];
   const step = spot.step === undefined ? "" : `, step ${spot.step}`;
   const lines = [
     element("p", "head", swatch(view, arm), ` ${arm.label}`),

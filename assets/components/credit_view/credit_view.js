@@ -5,10 +5,10 @@
 // lens are selected, to put them in the address bar (mounting.js). No credit is computed here; reading a lens is in lenses.js.
 
 import { apart, path, valueScale, yAxis } from "../shared/drawing.js";
-import { element, label, setAll, shape } from "../shared/elements.js";
+import { element, label, level, setAll, shape, upright } from "../shared/elements.js";
 import {
-  decimalsOf, fillPicker, hasGroup, legendScale, lensOf, minus, seriesOf, shortAnchor, stepMarks, tokenAt, tokenNames,
-  tokenTitle,
+  decimalsOf, fillPicker, hasGroup, legendScale, legendSigns, lensOf, minus, seriesOf, shortAnchor, stepMarks, tokenAt,
+  tokenNames, tokenTitle,
 } from "../shared/lenses.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
 import { fixed, fromWhole, probability, short, signed } from "../shared/numbers.js";
@@ -104,6 +104,7 @@ function quantities(view, t) {
   const plain = (name) => (arrays[name] ? units(arrays[name][t], decimals.grpo) : MISSING);
   const odds = (name) => (arrays[name] ? chance(arrays[name][t], decimals.nats) : MISSING);
   const pair = arrays.logprob && arrays.ref_logprob;
+  const difference = (a, b) => units(minus(a, b), decimals.nats);
   return [
     ["td_terms", "Token credit", "δ", reward("td_terms"), "credit"],
     ["advantages", "Advantage", "A", reward("advantages"), "credit"],
@@ -118,8 +119,8 @@ function quantities(view, t) {
     [null, "Reference", "π ref", odds("ref_logprob"), "policy"],
     ["logprob", "Log-probability", "", nats("logprob"), "policy"],
     ["ref_logprob", "Reference log-prob.", "", nats("ref_logprob"), "policy"],
-    ["log_ratio", "Log-ratio", "", pair ? units(minus(arrays.logprob[t], arrays.ref_logprob[t]), decimals.nats) : MISSING, "policy"],
-    ["surprisal", "Surprisal", "", arrays.logprob ? units(minus(0, arrays.logprob[t]), decimals.nats) : MISSING, "policy"],
+    ["log_ratio", "Log-ratio", "", pair ? difference(arrays.logprob[t], arrays.ref_logprob[t]) : MISSING, "policy"],
+    ["surprisal", "Surprisal", "", arrays.logprob ? difference(0, arrays.logprob[t]) : MISSING, "policy"],
     ["kl", "KL at this position", "", nats("kl"), "policy"],
     ["entropy", "Entropy", "H", nats("entropy"), "policy"],
   ];
@@ -159,7 +160,7 @@ function drawStrip(view, which, lens, note) {
   const { data } = view;
   const host = view.at(`.strip-host[data-strip="${which}"]`);
   const series = seriesOf(view.data, lens.key);
-  const around = lens.key === "values" || lens.key === "values_from_end" ? (data.baseline ?? 0) / 10 ** data.decimals.reward : 0;
+  const around = lens.key === "values" || lens.key === "values_from_end" ? fromWhole(data.baseline ?? 0, data.decimals.reward) : 0;
   const strip = {
     label: `${which === "lens" ? data.name : "GRPO"}, ${lens.label}${series ? "" : `, ${absent(data, lens.key)}`}`,
     text: data.text,
@@ -191,9 +192,10 @@ function drawLegend(view, lens) {
   } else if (lens.signed) {
     const above = isValue ? `above the ${data.anchor}` : "positive";
     const below = isValue ? "below it" : "negative";
-    parts.push(element("span", "", element("span", "sample sample-plus", above), " ", element("span", "sample sample-minus", below)));
+    parts.push(legendSigns(above, below));
   } else {
-    parts.push(element("span", "", `darker is further from 0${lens.scale === "nats" && lens.key !== "surprisal" ? " (less likely)" : ""}`));
+    const isLikelihood = lens.scale === "nats" && lens.key !== "surprisal";
+    parts.push(element("span", "", `darker is further from 0${isLikelihood ? " (less likely)" : ""}`));
   }
   if (data.first_wrong !== null) parts.push(element("span", "sample sample-wrong", "first wrong token"));
   parts.push(element("span", "legend-unit", legendText(view, lens, unit)));
@@ -315,7 +317,8 @@ function formulas(view, t) {
   const { arrays, decimals, beta, gae_lambda } = view.data;
   const digits = decimals.reward;
   if (!arrays.td_terms) {
-    return [element("p", "missing", `Not recorded at this step: ${view.data.missing.join(", ")}. Without them there is no credit.`)];
+    const missing = view.data.missing.join(", ");
+    return [element("p", "missing", `Not recorded at this step: ${missing}. Without them there is no credit.`)];
   }
   const nat = (name) => units(arrays[name][t], decimals.nats);
   const unit = (name, at = t) => units(arrays[name][at], digits);
@@ -403,8 +406,9 @@ function drawCurve(view) {
     view.curve = null;
     return;
   }
+  const fromStart = `start-anchored at the ${data.anchor}`;
   const keys = hasGroup(view.data)
-    ? [element("span", "key key-start", `start-anchored at the ${data.anchor}`), " ", element("span", "key key-end", "end-anchored, R added")]
+    ? [element("span", "key key-start", fromStart), " ", element("span", "key key-end", "end-anchored, R added")]
     : [element("span", "key key-start", "end-anchored, R added; no group, so no start-anchored value")];
   view.at("figcaption").replaceChildren("Value ", v("V", "t"), " of each prefix: ", ...keys);
   const key = `${data.version} ${view.width}`;
@@ -438,7 +442,7 @@ function buildCurve(view, key) {
     curve.ghost, curve.selection,
     ...(baseline === null ? [] : area(x, y, values, baseline, count)),
     ...stepMarks(data, x, CURVE.top, CURVE.height - CURVE.bottom),
-    ...(baseline === null ? [] : [shape("line", { class: "baseline", x1: x(0), x2: x(count), y1: y(baseline), y2: y(baseline) })]),
+    ...(baseline === null ? [] : [level("baseline", x(0), x(count), y(baseline))]),
     shape("path", { class: "from-end", d: path(x, y, fromEnd) }),
     shape("path", { class: "from-start", d: path(x, y, values) }),
     curve.selectedSegment,
@@ -463,7 +467,8 @@ function area(x, y, values, baseline, count) {
   const d = `${path(x, y, part)}L${x(part.length - 1)},${y(baseline)}L${x(0)},${y(baseline)}Z`;
   const half = (name, top, bottom) => {
     const window = shape("rect", { x: x(0), width: x(count) - x(0), y: top, height: Math.max(0, bottom - top) });
-    return [shape("clipPath", { id: `credit-${name}` }, window), shape("path", { class: `area area-${name}`, d, "clip-path": `url(#credit-${name})` })];
+    const clip = shape("clipPath", { id: `credit-${name}` }, window);
+    return [clip, shape("path", { class: `area area-${name}`, d, "clip-path": `url(#credit-${name})` })];
   };
   return [...half("above", 0, y(baseline)), ...half("below", y(baseline), CURVE.height)];
 }
@@ -474,7 +479,7 @@ function ending(x, y, values, reward, baseline, data, count) {
   const marks = [shape("circle", { class: "reward", cx: at, cy: y(reward), r: 6 })];
   const labels = [{ y: y(reward), text: `reward R = ${short(reward, 3)}`, kind: "strong" }];
   if (last !== null && baseline !== null) {
-    marks.unshift(shape("line", { class: "gap", x1: at, x2: at, y1: y(last), y2: y(reward) }));
+    marks.unshift(upright("gap", at, y(last), y(reward)));
     marks.push(shape("circle", { class: "last", cx: at, cy: y(last), r: 4 }));
     labels.push({ y: y(last), text: `residual ${signed(fromWhole(data.residual, data.decimals.reward), 3)}`, kind: "" });
   }

@@ -3,7 +3,7 @@
 
 import { markTheme } from "../shared/colours.js";
 import { path, yAxis } from "../shared/drawing.js";
-import { element, label, setAll, shape } from "../shared/elements.js";
+import { element, label, level, setAll, shape, upright } from "../shared/elements.js";
 import { mountView, watchWidth } from "../shared/mounting.js";
 import { significant, withMinus } from "../shared/numbers.js";
 import { clamp, placeOfKey, scale, ticksWithin } from "../shared/scales.js";
@@ -62,7 +62,8 @@ function createPlot() {
 function drawPlot(view, plot, data) {
   plot.data = data;
   plot.caption.replaceChildren(data.title, ...(data.unit ? [element("span", "", ` ${data.unit}`)] : []));
-  plot.area.setAttribute("aria-label", `${data.title}${data.unit ? `, ${data.unit}` : ""}: ${data.lines.map((l) => l.label).join(" and ")}; arrow keys read it`);
+  const drawn = data.lines.map((l) => l.label).join(" and ");
+  plot.area.setAttribute("aria-label", `${data.title}${data.unit ? `, ${data.unit}` : ""}: ${drawn}; arrow keys read it`);
   const width = plot.area.clientWidth;
   const value = data.is_log ? (v) => (v > 0 ? Math.log10(v) : null) : (v) => v;
   const numbers = data.points.flatMap((p) => p.y).filter((v) => v !== null).map(value).filter((v) => v !== null);
@@ -79,7 +80,8 @@ function drawPlot(view, plot, data) {
   svg.append(plot.marks, ...data.lines.map((line, i) => shape("path", { class: `curve ${line.role}`, d: curve(plot, i) })));
   svg.append(...data.lines.flatMap((line, i) => lastDot(plot, line, i)));
   const share = (width - left - right) / data.lines.length;
-  svg.append(...data.lines.map((line, i) => label(left + share * i, 18, `${line.role === "ill" ? "- - " : "—— "}${line.label}`, line.role, "start")));
+  const nameOf = (line) => `${line.role === "ill" ? "- - " : "—— "}${line.label}`;
+  svg.append(...data.lines.map((line, i) => label(left + share * i, 18, nameOf(line), line.role, "start")));
   plot.area.replaceChildren(svg);
   plot.area.setAttribute("aria-valuemax", Math.max(0, data.points.length - 1));
   readAt(plot);
@@ -88,7 +90,7 @@ function drawPlot(view, plot, data) {
 function decades(x, y, low, high, x_max) {
   const marks = [];
   for (let d = low; d <= high; d++) {
-    marks.push(shape("line", { class: "grid", x1: x(0), x2: x(x_max), y1: y(d), y2: y(d) }), label(x(0) - 8, y(d) + 5, withMinus(`1e${d}`), "tick", "end"));
+    marks.push(level("grid", x(0), x(x_max), y(d)), label(x(0) - 8, y(d) + 5, withMinus(`1e${d}`), "tick", "end"));
   }
   return marks;
 }
@@ -96,7 +98,8 @@ function decades(x, y, low, high, x_max) {
 function xMarks(plot, data) {
   const below = ROOM.top + ROOM.height + 18;
   const ticks = ticksWithin(0, data.x_max, 4).filter(Number.isInteger);
-  return [...ticks.map((u) => label(plot.x(u), below, `${u}`, "tick", "middle")), label(plot.x(data.x_max / 2), below + 19, data.x_label, "", "middle")];
+  const name = label(plot.x(data.x_max / 2), below + 19, data.x_label, "", "middle");
+  return [...ticks.map((u) => label(plot.x(u), below, `${u}`, "tick", "middle")), name];
 }
 
 function curve({ data, x, y, value }, i) {
@@ -106,7 +109,8 @@ function curve({ data, x, y, value }, i) {
 
 function lastDot(plot, line, i) {
   const point = plot.data.points.findLast((p) => p.y[i] !== null && plot.value(p.y[i]) !== null);
-  return point ? [shape("circle", { class: `dot ${line.role}`, r: 4, cx: plot.x(point.x), cy: plot.y(plot.value(point.y[i])) })] : [];
+  if (!point) return [];
+  return [shape("circle", { class: `dot ${line.role}`, r: 4, cx: plot.x(point.x), cy: plot.y(plot.value(point.y[i])) })];
 }
 
 function nearest(plot, event) {
@@ -123,7 +127,7 @@ function readAt(plot) {
     plot.readout.textContent = "Nothing measured yet.";
     return;
   }
-  if (plot.at !== null) marks.append(shape("line", { class: "here", x1: plot.x(point.x), x2: plot.x(point.x), y1: ROOM.top, y2: ROOM.top + ROOM.height }));
+  if (plot.at !== null) marks.append(upright("here", plot.x(point.x), ROOM.top, ROOM.top + ROOM.height));
   const number = (v) => (v === null ? "not a number" : significant(v, 3));
   const said = `${data.x_label} ${point.x}: ${data.lines.map((line, i) => `${line.label} ${number(point.y[i])}`).join(", ")}`;
   plot.readout.textContent = said;

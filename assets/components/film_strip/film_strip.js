@@ -5,8 +5,10 @@
 
 import { paintSign } from "../shared/colours.js";
 import { path, valueScale, yAxis } from "../shared/drawing.js";
-import { element, label, shape } from "../shared/elements.js";
-import { decimalsOf, fillPicker, legendScale, lensOf, minus, seriesOf, stepMarks, tokenNames } from "../shared/lenses.js";
+import { element, label, level, shape } from "../shared/elements.js";
+import {
+  decimalsOf, fillPicker, legendScale, legendSigns, lensOf, minus, seriesOf, stepMarks, tokenNames,
+} from "../shared/lenses.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
 import { fromWhole, short, signed } from "../shared/numbers.js";
 import { offerToSave, picture } from "../shared/save_figure.js";
@@ -173,7 +175,7 @@ function buildMap(view, width) {
   const names = stepNames(data, rowHeight, y);
   const wrong = data.first_wrong === null
     ? []
-    : [shape("line", { class: "column-wrong", x1: x(data.first_wrong), x2: x(data.first_wrong + 1), y1: bottom + 2, y2: bottom + 2 })];
+    : [level("column-wrong", x(data.first_wrong), x(data.first_wrong + 1), bottom + 2)];
   svg.append(
     ...cells.flat(), ...marks,
     shape("rect", { class: "map-frame", x: x(0), y: y(0), width: right - x(0), height: bottom - y(0) }),
@@ -211,7 +213,7 @@ function buildFilmCurve(view, width) {
   svg.append(
     ...yAxis(x, y, y.low, y.high, count), band,
     ...stepMarks(data, x, BESIDE.top, height - BESIDE.bottom),
-    shape("line", { class: "baseline", x1: x(0), x2: x(count), y1: y(reward), y2: y(reward) }),
+    level("baseline", x(0), x(count), y(reward)),
     label(x(0) + 6, y(reward) + (reward < 0.5 ? -7 : 18), `reward R = ${short(reward, 3)}`, "tick", "start"),
     ...values.map((line) => shape("path", { class: "ghost-line", d: path(x, y, line) })),
     now, ...tokenNames(data, x, height - BESIDE.bottom + 20),
@@ -290,9 +292,7 @@ function drawFilmLegend(view, lens) {
   const ends = lens.signed ? [`−${max}`, isValue ? "R" : "0", `+${max}`] : ["0", `${max}`];
   const parts = [legendScale(ends, lens.signed)];
   if (lens.signed) {
-    parts.push(element("span", "",
-      element("span", "sample sample-plus", isValue ? "above R" : "positive"), " ",
-      element("span", "sample sample-minus", isValue ? "below it" : "negative")));
+    parts.push(isValue ? legendSigns("above R", "below it") : legendSigns("positive", "negative"));
   } else {
     parts.push(element("span", "", "darker is further from 0"));
   }

@@ -60,7 +60,8 @@ function setZoom(view, zoom) {
 // --- elements --------------------------------------------------------------------------------------------------------
 
 function buildLegend(view) {
-  view.at(".legend").replaceChildren(...view.data.runs.map((run) => styled(run, element("li", "", swatch(run), element("span", "", run.name)))));
+  const item = (run) => styled(run, element("li", "", swatch(run), element("span", "", run.name)));
+  view.at(".legend").replaceChildren(...view.data.runs.map(item));
 }
 
 // In the hue of the run's rule.
@@ -70,7 +71,8 @@ function styled(run, node) {
 }
 
 function swatch(run) {
-  const line = shape("path", { d: "M0 2H40", stroke: "currentColor", "stroke-width": 3, "stroke-dasharray": (run.dash ?? []).join(" ") });
+  const dash = (run.dash ?? []).join(" ");
+  const line = shape("path", { d: "M0 2H40", stroke: "currentColor", "stroke-width": 3, "stroke-dasharray": dash });
   return shape("svg", { class: "swatch", viewBox: "0 0 40 4", "aria-hidden": "true" }, line);
 }
 
@@ -147,8 +149,8 @@ function noteOf(view, metric) {
 function noteElements(part) {
   const remarks = sameRemarks(part.now).map((runs) => {
     const line = element("p", "now");
-    const heads = runs.map((run) => styled(run, element("strong", "", `${run.name} ${run.value}${run === runs.at(-1) ? ": " : ", "}`)));
-    line.append(...heads, runs[0].remark);
+    const said = (run) => `${run.name} ${run.value}${run === runs.at(-1) ? ": " : ", "}`;
+    line.append(...runs.map((run) => styled(run, element("strong", "", said(run)))), runs[0].remark);
     return line;
   });
   const expected = element("p", "expected", `Expected: ${part.expected}`);

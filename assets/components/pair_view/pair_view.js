@@ -2,7 +2,7 @@
 // (pairs.pair_payload: whole numbers of the last shown digit) and hears {side, token} when a token was clicked.
 
 import { apart, path, valueScale, yAxis } from "../shared/drawing.js";
-import { element, label, setAll, shape } from "../shared/elements.js";
+import { element, label, level, setAll, shape, upright } from "../shared/elements.js";
 import { legendScale, shortAnchor } from "../shared/lenses.js";
 import { mountView, watchWidth } from "../shared/mounting.js";
 import { fixed, fromWhole, short, signed } from "../shared/numbers.js";
@@ -43,8 +43,8 @@ function drawPair(view) {
   drawRates(view);
   data.sides.forEach((side, index) => {
     view.titles[index].replaceChildren(side.name, " ", element("span", "detail", verdictOf(side)));
-    const tokens = renderStrip(view.hosts[index], stripOf(side, scaledBy(data, side.td_terms), side.name, side.note), scaleOf(data));
-    markFork(data, tokens);
+    const strip = stripOf(side, scaledBy(data, side.td_terms), side.name, side.note);
+    markFork(data, renderStrip(view.hosts[index], strip, scaleOf(data)));
   });
   view.at(".differences").hidden = !data.is_edit;
   if (data.is_edit) drawDifference(view);
@@ -69,6 +69,7 @@ function verdictOf(side) {
   return side.reward > 0 ? "✓ right" : side.first_wrong === null ? "✕ not right" : `✕ wrong from #${side.first_wrong}`;
 }
 
+const forkName = (data) => (data.is_edit ? "first difference" : "fork");
 const percent = (share) => fixed(100 * share, 0);
 
 // --- rates ---------------------------------------------------------------------------------------------------------
@@ -82,7 +83,10 @@ function drawRates(view) {
     bar.lastChild.hidden = tried.exact;
     const words = tried.exact
       ? [element("b", "", tried.rate ? "always right" : "never right"), ": nothing can follow"]
-      : [element("b", "", `${tried.successes} of ${tried.n} right`), `, ${percent(tried.rate)} % (${percent(tried.low)} to ${percent(tried.high)})`];
+      : [
+        element("b", "", `${tried.successes} of ${tried.n} right`),
+        `, ${percent(tried.rate)} % (${percent(tried.low)} to ${percent(tried.high)})`,
+      ];
     return [
       element("span", "", "with ", element("span", "token-text", tried.label)), bar,
       element("span", "rate-words", ...words),
@@ -107,7 +111,8 @@ function drawDifference(view) {
   const { data } = view;
   const which = view.at("select").value;
   const side = data.sides[1];
-  view.titles[2].replaceChildren("Difference ", element("span", "detail", `${side.name.toLowerCase()} minus ${data.sides[0].name.toLowerCase()}`));
+  const [before, after] = data.sides.map((each) => each.name.toLowerCase());
+  view.titles[2].replaceChildren("Difference ", element("span", "detail", `${after} minus ${before}`));
   const strip = { ...stripOf(side, scaledBy(data, data.differences[which]), "Difference", ""), firstWrong: null };
   markFork(data, renderStrip(view.hosts[2], strip, scaleOf(data)));
   showPair(view);
@@ -120,7 +125,7 @@ function drawPairLegend(view) {
     : [element("span", "", "No credit: policy and reference agree.")];
   parts.push(element("span", "",
     element("span", "sample sample-plus", "positive"), " ", element("span", "sample sample-minus", "negative"), " ",
-    element("span", "sample sample-fork", data.is_edit ? "first difference" : "fork"),
+    element("span", "sample sample-fork", forkName(data)),
     data.sides.some((side) => side.first_wrong !== null) ? element("span", "sample sample-wrong", "first wrong token") : ""));
   parts.push(element("span", "legend-unit", "Token credit δ in reward; one scale for both."));
   view.at(".legend").replaceChildren(...parts);
@@ -144,9 +149,9 @@ function drawPairCurve(view) {
   view.band = shape("rect", { class: "band selection", y: top, height: height - top - bottom, rx: 3 });
   svg.append(
     ...yAxis(x, y, y.low, y.high, count), view.band,
-    ...(baseline === null ? [] : [shape("line", { class: "baseline", x1: x(0), x2: x(count), y1: y(baseline), y2: y(baseline) })]),
-    shape("line", { class: "fork-line", x1: x(data.fork), x2: x(data.fork), y1: top, y2: height - bottom }),
-    label(x(data.fork), height - bottom + 20, `${data.is_edit ? "first difference" : "fork"} #${data.fork}`, "tick", x(data.fork) < 110 ? "start" : "middle"),
+    ...(baseline === null ? [] : [level("baseline", x(0), x(count), y(baseline))]),
+    upright("fork-line", x(data.fork), top, height - bottom),
+    label(x(data.fork), height - bottom + 20, `${forkName(data)} #${data.fork}`, "tick", x(data.fork) < 110 ? "start" : "middle"),
     shape("path", { class: "first-line", d: path(x, y, sides[0].values) }),
     shape("path", { class: "second-line", d: path(x, y, sides[1].values) }),
     ...(data.tries ?? []).flatMap((tried, side) => tryMarks(tried, side, x, y)),
@@ -155,7 +160,8 @@ function drawPairCurve(view) {
   view.curve = { svg, x, y };
   plot.replaceChildren(svg);
   view.at("figcaption").replaceChildren(
-    "Implied value ", element("i", "", "V"), element("sub", "", "t"), ` of each prefix, ${baseline === null ? "counted from 0 (no V₀)" : `from the ${data.anchor}`}`,
+    "Implied value ", element("i", "", "V"), element("sub", "", "t"),
+    ` of each prefix, ${baseline === null ? "counted from 0 (no V₀)" : `from the ${data.anchor}`}`,
     element("br"), element("span", "key key-first", sides[0].name), " ", element("span", "key key-second", sides[1].name), " ",
     ...(data.tries ? [element("span", "key key-tried", "share of tries that succeed, 95 %")] : []),
     element("span", "key key-reward", "reward R"),
@@ -164,7 +170,9 @@ function drawPairCurve(view) {
 }
 
 function curveWords(sides) {
-  return sides.map((s) => `${s.name}: implied value from ${fixed(s.values[0], 2)} to ${fixed(s.values.at(-1), 2)}, reward ${s.reward}`).join("; ");
+  const said = ({ name, values, reward }) =>
+    `${name}: implied value from ${fixed(values[0], 2)} to ${fixed(values.at(-1), 2)}, reward ${reward}`;
+  return sides.map(said).join("; ");
 }
 
 // What the tries found, on the same axis as what the policy implies: V^pi after the token that was given.
@@ -172,7 +180,7 @@ function tryMarks(tried, side, x, y) {
   const quiet = side === 0 ? "quiet" : "";
   const at = x(tried.given) + (side === 0 ? -5 : 5);
   return [
-    shape("line", { class: `tried ${quiet}`, x1: at, x2: at, y1: y(tried.low), y2: y(tried.high) }),
+    upright(`tried ${quiet}`, at, y(tried.low), y(tried.high)),
     shape("path", { class: `tried-dot ${quiet}`, d: `M${at},${y(tried.rate) - 7}l6,7l-6,7l-6,-7Z` }),
   ];
 }
@@ -180,11 +188,12 @@ function tryMarks(tried, side, x, y) {
 function lineEnds(view, sides, baseline, x, y, count) {
   const labels = sides.flatMap((s, side) => {
     const last = s.values.at(-1);
-    return last === null ? [] : [{ y: y(last), text: `${side ? "new" : "before"} ${signed(last, 2)}`, kind: side ? "strong" : "faint" }];
+    const [name, kind] = side ? ["new", "strong"] : ["before", "faint"];
+    return last === null ? [] : [{ y: y(last), text: `${name} ${signed(last, 2)}`, kind }];
   });
   if (baseline !== null) labels.push({ y: y(baseline), text: `${shortAnchor(view.data)} ${short(baseline, 2)}`, kind: "faint" });
   const marks = sides.flatMap((s, side) => (s.values.at(-1) === null ? [] : [
-    shape("line", { class: "gap", x1: x(s.text.length), x2: x(s.text.length), y1: y(s.values.at(-1)), y2: y(s.reward) }),
+    upright("gap", x(s.text.length), y(s.values.at(-1)), y(s.reward)),
     shape("circle", { class: `reward ${side ? "" : "quiet"}`, cx: x(s.text.length), cy: y(s.reward), r: 5 }),
   ]));
   return [...marks, ...apart(labels, 19).map((l) => label(x(count) + 14, l.y + 5, l.text, l.kind, "start"))];
@@ -196,8 +205,9 @@ function drawEndings(view) {
   const { tries, sides } = view.data;
   view.at(".endings").replaceChildren(...(tries ? [1, 0] : []).map((side) => {
     const tried = tries[side];
-    const rows = tried.endings.map((ending) => element("tr", "",
-      element("td", "count", tried.exact ? "always" : `${ending.count} ×`), endingText(ending, tried.position, tried.given), saidOf(ending)));
+    const count = (ending) => element("td", "count", tried.exact ? "always" : `${ending.count} ×`);
+    const rows = tried.endings.map((ending) =>
+      element("tr", "", count(ending), endingText(ending, tried.position, tried.given), saidOf(ending)));
     const more = tried.left_out ? [element("p", "more", `and ${tried.left_out} more, rarer ones`)] : [];
     return element("section", "",
       element("h4", "", sides[side].name, ": how it went on after ", element("span", "token-text", tried.label)),
@@ -215,7 +225,8 @@ function endingText(ending, position, given) {
       element("span", wrong === from && kind === "forced" ? "" : kind, ending.text.slice(wrong + 1, to).join("")),
     ].filter((node) => node.textContent);
   };
-  const cell = element("td", "ending", ...part(0, position, "given"), ...part(position, given, "forced"), ...part(given, ending.text.length, ""));
+  const parts = [...part(0, position, "given"), ...part(position, given, "forced"), ...part(given, ending.text.length, "")];
+  const cell = element("td", "ending", ...parts);
   cell.setAttribute("dir", "ltr");
   return cell;
 }
@@ -244,7 +255,8 @@ function drawNumbers(view) {
     ];
     return element("tr", c < 0 || a.text[c] !== text ? "changed" : "", ...cells.map((cell) => element("td", "", cell)));
   });
-  const table = element("table", "", element("thead", "", element("tr", "", ...head.map((h) => element("th", "", h)))), element("tbody", "", ...rows));
+  const top = element("tr", "", ...head.map((h) => element("th", "", h)));
+  const table = element("table", "", element("thead", "", top), element("tbody", "", ...rows));
   view.at(".numbers > div").replaceChildren(table);
 }
 
@@ -304,7 +316,8 @@ function showReadoutOfPair(view) {
   if (other >= 0) {
     said.push(" · ", tokenWords(data, 1 - side, other));
     const t = side === 1 ? token : other;
-    said.push(element("span", "", " · difference δ ", element("b", "", amount(data, data.differences.td_terms[t])), ", V ", element("b", "", amount(data, data.differences.values[t]))));
+    const [delta, value] = ["td_terms", "values"].map((name) => element("b", "", amount(data, data.differences[name][t])));
+    said.push(element("span", "", " · difference δ ", delta, ", V ", value));
   } else {
     said.push(element("span", "", data.is_edit ? " · no counterpart" : " · after the fork the two stand in different states"));
   }
@@ -313,8 +326,9 @@ function showReadoutOfPair(view) {
 
 function tokenWords(data, side, token) {
   const s = data.sides[side];
-  return element("span", "", `${s.name} #${token} `, element("span", "token-text", s.text[token] ?? ""), " δ ",
-    element("b", "", amount(data, s.td_terms[token])), `, V ${amount(data, s.values[token])} → `, element("b", "", amount(data, s.values[token + 1])));
+  const text = element("span", "token-text", s.text[token] ?? "");
+  const [delta, after] = [s.td_terms[token], s.values[token + 1]].map((value) => element("b", "", amount(data, value)));
+  return element("span", "", `${s.name} #${token} `, text, " δ ", delta, `, V ${amount(data, s.values[token])} → `, after);
 }
 
 function amount(data, value) {

@@ -7,7 +7,7 @@
 
 import { paintSign } from "../shared/colours.js";
 import { element, setAll } from "../shared/elements.js";
-import { legendScale } from "../shared/lenses.js";
+import { legendScale, legendSigns } from "../shared/lenses.js";
 import { followPython, mountView, reportSoon } from "../shared/mounting.js";
 import { fromWhole, signed } from "../shared/numbers.js";
 import { offerToSave, pictureOfStrips } from "../shared/save_figure.js";
@@ -130,8 +130,7 @@ function drawRulesLegend(view) {
   const max = view.data.scales[view.lens];
   view.at(".legend").replaceChildren(
     legendScale([`−${max}`, "0", `+${max}`], true),
-    element("span", "", element("span", "sample sample-plus", "made more likely, praised"), " ",
-      element("span", "sample sample-minus", "made less likely, blamed")),
+    legendSigns("made more likely, praised", "made less likely, blamed"),
     ...(view.data.first_wrong === null ? [] : [element("span", "sample sample-wrong", "first wrong token")]),
     element("span", "legend-unit", legendWords(view)),
   );

@@ -1,7 +1,7 @@
 // Reward against telescope: one mark a solution, circle for right and cross for wrong. A click or Enter reports
 // which solution to open; nothing is computed here.
 
-import { element, label, shape } from "../shared/elements.js";
+import { element, label, level, shape, upright } from "../shared/elements.js";
 import { mountView } from "../shared/mounting.js";
 import { decimalsFor, fixed } from "../shared/numbers.js";
 import { offerToSave, picture } from "../shared/save_figure.js";
@@ -100,15 +100,16 @@ function axes(data, x, y, from, to, room) {
   const nodes = ticks.flatMap((u) => {
     const kind = u === 0 ? "zero" : "grid";
     return [
-      shape("line", { class: kind, x1: x(u), x2: x(u), y1: y(from), y2: y(to) }),
-      shape("line", { class: kind, x1: x(from), x2: x(to), y1: y(u), y2: y(u) }),
+      upright(kind, x(u), y(from), y(to)),
+      level(kind, x(from), x(to), y(u)),
       label(x(u), y(from) + 20, fixed(u, decimals), "", "middle"),
       label(x(from) - 8, y(u) + 5, fixed(u, decimals), "", "end"),
     ];
   });
   const side = label(16, y(from) - room / 2, `reward − ${data.anchor}`, "axis", "middle");
   side.setAttribute("transform", `rotate(-90 16 ${y(from) - room / 2})`);
-  return [...nodes, label(x(from) + room / 2, y(from) + 43, `sum of the token credits ${data.symbol}, in reward`, "axis", "middle"), side];
+  const below = label(x(from) + room / 2, y(from) + 43, `sum of the token credits ${data.symbol}, in reward`, "axis", "middle");
+  return [...nodes, below, side];
 }
 
 function fitLine(x, y, from, to) {
@@ -121,7 +122,7 @@ function fitLine(x, y, from, to) {
 
 // From a solution to the line, the way its credits have to go: a residual as a length.
 function way(x, y, point) {
-  return shape("line", { class: "way", x1: x(point.x), x2: x(point.y), y1: y(point.y), y2: y(point.y) });
+  return level("way", x(point.x), x(point.y), y(point.y));
 }
 
 function pointNode(point, index, cx, cy) {

@@ -1,13 +1,13 @@
 // What drawings share: the axis at the left, a line through values, labels that keep apart.
 
-import { label, shape } from "./elements.js";
+import { label, level } from "./elements.js";
 import { decimalsFor, fixed } from "./numbers.js";
 import { extent, niceStep, scale, ticksWithin } from "./scales.js";
 
 export function yAxis(x, y, low, high, count) {
   const decimals = decimalsFor(niceStep((high - low) / 4));
   return ticksWithin(low, high, 4).flatMap((u) => [
-    shape("line", { class: "grid", x1: x(0), x2: x(count), y1: y(u), y2: y(u) }),
+    level("grid", x(0), x(count), y(u)),
     label(x(0) - 8, y(u) + 5, fixed(u, decimals), "tick", "end"),
   ]);
 }

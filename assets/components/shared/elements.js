@@ -23,3 +23,11 @@ export function shape(tag, attributes, ...children) {
 export function label(x, y, text, className, anchor) {
   return shape("text", { x, y, class: className, "text-anchor": anchor }, text);
 }
+
+export function level(className, x1, x2, y) {
+  return shape("line", { class: className, x1, x2, y1: y, y2: y });
+}
+
+export function upright(className, x, y1, y2) {
+  return shape("line", { class: className, x1: x, x2: x, y1, y2 });
+}

@@ -5,7 +5,7 @@
 // No credit is computed here: arrays are looked up, and three readings of one measured number are spelt out (log-ratio =
 // difference, surprisal = minus, probability = exp).
 
-import { element, label, shape } from "./elements.js";
+import { element, label, upright } from "./elements.js";
 import { fromWhole } from "./numbers.js";
 
 export function lensOf(data, key) {
@@ -95,7 +95,7 @@ export function tokenNames(data, x, y) {
 
 export function stepMarks(data, x, y1, y2) {
   if (data.line_starts.length > 40) return [];
-  return data.line_starts.slice(1).map((t) => shape("line", { class: "step-mark", x1: x(t), x2: x(t), y1, y2 }));
+  return data.line_starts.slice(1).map((t) => upright("step-mark", x(t), y1, y2));
 }
 
 // The token whose column is under the pointer; null beside the plot.
@@ -108,4 +108,8 @@ export function tokenAt(event, plot, x, count) {
 export function legendScale(ends, isSigned) {
   const bar = element("span", `legend-bar ${isSigned ? "legend-signed" : "legend-amount"}`);
   return element("span", "legend-scale", bar, element("span", "legend-ends", ...ends.map((e) => element("span", "", e))));
+}
+
+export function legendSigns(above, below) {
+  return element("span", "", element("span", "sample sample-plus", above), " ", element("span", "sample sample-minus", below));
 }

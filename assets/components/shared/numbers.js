@@ -48,7 +48,8 @@ export function readable(value, isShare, percentDecimals = 1) {
 export function probability(p) {
   if (p >= 0.0005) return p.toFixed(3);
   const [mantissa, exponent] = p.toExponential(1).split("e");
-  return p === 0 ? "0" : `${mantissa}·10${[...exponent].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)] ?? "").join("")}`;
+  const raised = [...exponent].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
+  return p === 0 ? "0" : `${mantissa}·10${raised.join("")}`;
 }
 
 // Python sends whole numbers of the last shown digit: (−3861, 4) is −0.3861. What is not finite stays null.

@@ -13,7 +13,8 @@ export default function (component) {
 function update(view, data) {
   const layout = data.problems.map((problem) => problem.solutions.length).join();
   if (view.layout !== layout) {
-    Object.assign(view, { layout, version: null, problems: data.problems.map((problem) => buildProblem(problem.solutions.length)) });
+    const problems = data.problems.map((problem) => buildProblem(problem.solutions.length));
+    Object.assign(view, { layout, version: null, problems });
     view.at(".list").replaceChildren(...view.problems.map((problem) => problem.node));
   }
   markTheme(view.root);

@@ -172,7 +172,8 @@ function spotsBeside(box, { width, height }) {
   const x = inside(box.left, width, innerWidth);
   const y = inside(box.top, height, innerHeight);
   const spots = {
-    right: [box.right + out, y], left: [box.left - out - width, y], below: [x, box.bottom + out], above: [x, box.top - out - height],
+    right: [box.right + out, y], left: [box.left - out - width, y],
+    below: [x, box.bottom + out], above: [x, box.top - out - height],
   };
   const fits = ([left, top]) => left >= 8 && top >= 64 && left + width <= innerWidth - 8 && top + height <= innerHeight - 8;
   return Object.fromEntries(Object.entries(spots).filter(([, spot]) => fits(spot)));

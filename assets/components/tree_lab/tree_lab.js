@@ -226,9 +226,7 @@ function buildControls(view, data) {
 }
 
 function button(text, title, act) {
-  const node = element("button", "", text);
-  node.type = "button";
-  node.title = title;
+  const node = setAll(element("button", "", text), { type: "button", title });
   node.addEventListener("click", act);
   return node;
 }
@@ -736,8 +734,9 @@ function showStep(view) {
   view.at(".at-step").textContent = `step ${at} of ${data.options.steps}`;
   const where = view.at(".where");
   where.setAttribute("aria-live", view.playing ? "off" : "polite");
+  const [local, soft] = [fixed(curves.local[at], 3), fixed(curves.soft[at], 3)];
   where.textContent = `${NAMES.loss[state.loss]}: loss ${fixed(curves.loss[at], 4)}, ` +
-    `path total variation ${fixed(curves.local[at], 3)} to the local fixed point, ${fixed(curves.soft[at], 3)} to the soft optimum.`;
+    `path total variation ${local} to the local fixed point, ${soft} to the soft optimum.`;
   for (const chart of view.charts ?? []) setAll(chart.cursor, { x1: chart.x(at), x2: chart.x(at) });
 }
 

@@ -7,7 +7,7 @@
 
 import { markTheme } from "../shared/colours.js";
 import { apart, path, yAxis } from "../shared/drawing.js";
-import { element, label, setAll, shape } from "../shared/elements.js";
+import { element, label, level, setAll, shape } from "../shared/elements.js";
 import { stepMarks, tokenAt, tokenNames, tokenTitle } from "../shared/lenses.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
 import { fixed, signed } from "../shared/numbers.js";
@@ -55,7 +55,7 @@ function draw(view) {
   svg.append(
     ...yAxis(x, y, view.scale.low, view.scale.high, count),
     ...yAxis(x, c, -view.scale.most, view.scale.most, count),
-    shape("line", { class: "zero", x1: x(0), x2: x(count), y1: c(0), y2: c(0) }),
+    level("zero", x(0), x(count), c(0)),
     ...stepMarks(data, x, PLOT.top, PLOT.top + PLOT.values),
     ...stepMarks(data, x, chart.credits, chart.credits + PLOT.credits),
     chart.ghost, chart.selection,
@@ -70,7 +70,7 @@ function draw(view) {
     ...names(data, x, y, count),
     ...(data.advantages ? bars(data.advantages, x, c) : []),
     ...(data.grpo === null ? [] : [
-      shape("line", { class: "flat", x1: x(0), x2: x(count), y1: c(data.grpo), y2: c(data.grpo) }),
+      level("flat", x(0), x(count), c(data.grpo)),
       label(x(count) + 8, c(data.grpo) + 5, "R − mean, flat", "name name-flat", "start"),
     ]),
     ...(data.critic_steps ? ticks(data.critic_steps, x, c) : []),
@@ -93,7 +93,7 @@ function keepScale({ data, scale: kept }) {
   kept.low = Math.min(kept.low, ...values) - (Math.min(...values) < kept.low ? 0.05 : 0);
   kept.high = Math.max(kept.high, ...values);
   const { value, low, high } = data.difference;
-  const credits = [...known(data.advantages), ...known(data.critic_steps), ...known(value), ...known(low), ...known(high), data.grpo ?? 0];
+  const credits = [data.advantages, data.critic_steps, value, low, high, [data.grpo ?? 0]].flatMap(known);
   const most = Math.max(...credits.map(Math.abs), 0.05);
   if (most > kept.most) kept.most = Math.ceil(most * 8) / 8;
 }
@@ -137,8 +137,9 @@ function ticks(steps, x, c) {
 // Dot and interval of each token; what was certain and changed nothing needs no interval.
 function tries({ value, low, high }, middle, c, width) {
   const cap = Math.min(4, width / 4);
-  const whiskers = value.map((_, t) => (high[t] - low[t] < 1e-9 ? "" :
-    `M${middle(t)},${c(low[t])}V${c(high[t])}M${middle(t) - cap},${c(low[t])}h${2 * cap}M${middle(t) - cap},${c(high[t])}h${2 * cap}`)).join("");
+  const capAt = (t, u) => `M${middle(t) - cap},${c(u)}h${2 * cap}`;
+  const whisker = (t) => `M${middle(t)},${c(low[t])}V${c(high[t])}${capAt(t, low[t])}${capAt(t, high[t])}`;
+  const whiskers = value.map((_, t) => (high[t] - low[t] < 1e-9 ? "" : whisker(t))).join("");
   const radius = Math.min(4, Math.max(1.5, width / 4));
   return [
     shape("path", { class: "whisker", d: whiskers }),
@@ -154,24 +155,27 @@ function names(data, x, y, count) {
   ];
   if (data.values?.at(-1) != null) list.push({ y: y(data.values.at(-1)), text: "implied", kind: "name-implied" });
   if (data.critic?.at(-1) != null) list.push({ y: y(data.critic.at(-1)), text: "learned critic", kind: "name-critic" });
-  return apart(list, 18, PLOT.top + PLOT.values).map((one) => label(x(count) + 8, one.y + 5, one.text, `name ${one.kind}`, "start"));
+  return apart(list, 18, PLOT.top + PLOT.values)
+    .map((one) => label(x(count) + 8, one.y + 5, one.text, `name ${one.kind}`, "start"));
 }
 
 function drawKeys(view) {
   const { data } = view;
-  const line = (className) => key(shape("line", { class: className, x1: 1, x2: 27, y1: 6, y2: 6 }));
+  const line = (className) => key(level(className, 1, 27, 6));
   const band = (className) => shape("rect", { class: `${className}-band`, x: 0, y: 0, width: 28, height: 12 });
   const anchor = data.anchor === "start" ? `start-anchored at the ${data.anchor_name}` : "end-anchored, R added";
   const entries = [
     [data.values ? line("implied") : key(), `implied V, ${data.values ? anchor : MISSING}`],
-    [key(band("tried"), shape("line", { class: "tried", x1: 2, x2: 27, y1: 6, y2: 6 })), "Monte Carlo success rate of the policy, 95% interval"],
-    [key(band("soft"), shape("line", { class: "soft", x1: 0, x2: 28, y1: 6, y2: 6 })), `soft optimum at beta ${data.beta}, from the reference's tries`],
+    [key(band("tried"), level("tried", 2, 27, 6)), "Monte Carlo success rate of the policy, 95% interval"],
+    [key(band("soft"), level("soft", 0, 28, 6)), `soft optimum at beta ${data.beta}, from the reference's tries`],
     [key(
       shape("rect", { class: "bar-plus", x: 2, y: 1, width: 9, height: 10 }),
       shape("rect", { class: "bar-minus", x: 16, y: 1, width: 9, height: 10 }),
     ), data.advantages ? "implied δ" : `implied δ, ${MISSING}`],
-    [key(shape("path", { class: "whisker", d: "M14,0V12M10,0h8M10,12h8" }), shape("circle", { class: "dot", cx: 14, cy: 6, r: 4 })), "Monte Carlo Q − V, 95% interval"],
-    [data.grpo === null ? key() : line("flat"), data.grpo === null ? "R − group mean: needs a group" : "R − group mean, before GRPO's spread"],
+    [key(
+      shape("path", { class: "whisker", d: "M14,0V12M10,0h8M10,12h8" }), shape("circle", { class: "dot", cx: 14, cy: 6, r: 4 }),
+    ), "Monte Carlo Q − V, 95% interval"],
+    data.grpo === null ? [key(), "R − group mean: needs a group"] : [line("flat"), "R − group mean, before GRPO's spread"],
   ];
   if (data.critic) {
     entries.splice(3, 0, [line("critic"), "V of the run's learned critic, before each token; short lines: its V(next) − V"]);
@@ -206,9 +210,10 @@ function readout(data, t) {
   const { implied, truth } = data.decimals;
   const head = tokenTitle(data, t);
   head.append(element("span", "of", `of ${data.text.length}, counted from 0`));
+  const bounds = ({ low, high }, at, format) => `${format(low[at], truth)} to ${format(high[at], truth)}`;
   const within = (band, at, format) => [
     format(band.value[at], truth), " ",
-    element("small", "", band.high[at] - band.low[at] < 1e-9 ? "exact" : `${format(band.low[at], truth)} to ${format(band.high[at], truth)}`),
+    element("small", "", band.high[at] - band.low[at] < 1e-9 ? "exact" : bounds(band, at, format)),
   ];
   const number = (list, at, format) => (list ? format(list[at], implied) : MISSING);
   const values = [
@@ -247,7 +252,8 @@ function spoken(data, t) {
   const { value, low, high } = data.difference;
   const critic = data.critic_steps ? `learned critic ${signed(data.critic_steps[t], 2)}, ` : "";
   const wrong = t === data.first_wrong ? ", first wrong token" : "";
-  return `token ${t}, ${data.text[t]}${wrong}: implied ${implied}, ${critic}Monte Carlo ${signed(value[t], 2)}, ${signed(low[t], 2)} to ${signed(high[t], 2)}`;
+  const tried = `Monte Carlo ${signed(value[t], 2)}, ${signed(low[t], 2)} to ${signed(high[t], 2)}`;
+  return `token ${t}, ${data.text[t]}${wrong}: implied ${implied}, ${critic}${tried}`;
 }
 
 // --- pointer and keys ------------------------------------------------------------------------------------------------
