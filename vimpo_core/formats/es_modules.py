@@ -3,7 +3,8 @@
 A relative import is resolved against its module's address, and ours has none: Streamlit takes a component's script as text, or as a
 file of an *installed* package that declares it, and `pip install -r requirements.txt` installs no package of ours; a solution's
 page is one file. So imports are resolved here, without a build step: every module once, after those that it imports, in a scope
-of its own. The few forms that our modules use are known, any other is refused, never guessed:
+of its own, without its comments, since Streamlit sends a script again with every rerun. The few forms that our modules use are
+known, any other is refused, never guessed:
 
     import { element, shape } from "../shared/elements.js";         export function name(...)        export const NAME = ...
     import mountCreditView from "../credit_view/credit_view.js";    export default ...
@@ -21,6 +22,7 @@ from vimpo_core.paths import ASSETS
 _IMPORT = re.compile(r'^import (?:\{(\s*\w+(?:,\s*\w+)*,?\s*)\}|(\w+)) from "(\.{1,2}/[\w./]+\.js)";\n', re.M)
 _EXPORT = re.compile(r"^export (?=(?:async function|function|const) (\w+))", re.M)
 _DEFAULT = re.compile(r"^export default ", re.M)
+_COMMENT = re.compile(r"^[ \t]*//.*\n", re.M)
 _UNKNOWN = re.compile(r"^\s*(?:import|export)\b.*|\bimport\s*[(.].*", re.M)
 
 
@@ -90,7 +92,11 @@ def _parse(text: str, folder: str) -> _Module:
     for names, default, path in _IMPORT.findall(text):
         taken = {"default": default} if default else {name: name for name in re.findall(r"\w+", names)}
         imports.append((normpath(join(folder, path)), taken))
-    body = _IMPORT.sub("", text)
+    if torn := next((line for line in text.splitlines() if line.count("`") % 2), None):
+        raise ValueError(
+            f"`{torn.strip()}` begins or ends a text of several lines, which may look like code."
+        )
+    body = _COMMENT.sub("", _IMPORT.sub("", text))
     exports = [*_EXPORT.findall(body), *("default" for _ in _DEFAULT.findall(body))]
     body = _EXPORT.sub("", _DEFAULT.sub("const defaultExport = ", body))
     if unknown := _UNKNOWN.search(body):

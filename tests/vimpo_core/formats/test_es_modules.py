@@ -106,3 +106,18 @@ def test_a_circle_is_refused(folder):
 def test_a_missing_module_is_named(folder):
     with pytest.raises(FileNotFoundError, match=r"assets/components/a/gone\.js, which is missing"):
         join_modules('import { A } from "./gone.js";\n', "a")
+
+
+def test_comments_stay_behind_and_texts_do_not(folder):
+    folder(
+        {
+            "a/a.js": '// About it.\nexport const A = "http://a"; // kept\n  // import nothing\nexport const B = `//${A}`;\n'
+        }
+    )
+    script = join_modules('import { A, B } from "./a/a.js";\nconsole.log(JSON.stringify([A, B]));\n')
+    assert "About it" not in script and run(script) == [["http://a", "//http://a"]]
+
+
+def test_a_text_of_several_lines_is_refused(folder):
+    with pytest.raises(ValueError, match="a text of several lines"):
+        join_modules("const words = `one\n// import two\n`;\n")
