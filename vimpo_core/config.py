@@ -9,36 +9,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from vimpo_core.rules import RULES, Surrogate
 from vimpo_core.tasks.registry import TASKS
 
-ALGORITHMS = (
-    "vimpo",
-    "grpo",
-    "reinforce",
-    "reinforce_baseline",
-    "rloo",
-    "dr_grpo",
-    "dapo",
-    "ppo",
-    "vineppo",
-    "vimpo_value",
-    "vimpo_soft",
-    "a_star_po",
-    "otb",
-    "grpo_entropy",
-)
+ALGORITHMS = tuple(RULES)
 """What each is, in words and formulas: `rules.RULES`."""
-
-
-VALUE_LOSS_ALGORITHMS = ("vimpo", "vimpo_value", "vimpo_soft", "a_star_po")
-"""Those whose reward enters through a residual of the whole solution's log-ratio."""
-
-ACTORLESS_ALGORITHMS = ("vimpo_value", "a_star_po")
-"""Those of them that have no actor: c_A is not read."""
-
-
-WITHOUT_RATIO = ("reinforce", "reinforce_baseline", "rloo")
-"""Those whose actor is the plain policy gradient: neither ratio nor clip."""
 
 
 def _setting(default, help, *, low=None, high=None, safe=None, choices=None, symbol=None):
@@ -376,8 +351,9 @@ def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
                 f"VIMPO and GRPO. Use {safe_text('learning_rate')}.",
             )
         )
-    if config.algorithm in VALUE_LOSS_ALGORITHMS:
-        b = 0.0 if config.algorithm in ACTORLESS_ALGORITHMS else balance(config, mean_length)
+    rule = RULES[config.algorithm]
+    if rule.value:
+        b = balance(config, mean_length) if rule.advantages else 0.0
         facts = f"c_A {config.actor_coef:g} at beta {config.beta:g} and {mean_length:.0f} tokens gives balance {b:.2g}"
         stable = STABLE_BALANCE * config.actor_coef / b if b else 0.0
         way_out = f"Use c_A {stable:.2g} or less, or raise beta."
@@ -423,7 +399,7 @@ def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
                 f"{setting('reward_noise')['safe'][1]:g} or less.",
             )
         )
-    if config.updates_per_batch > 1 and config.algorithm in WITHOUT_RATIO:
+    if config.updates_per_batch > 1 and rule.surrogate is Surrogate.PLAIN:
         remarks.append(
             Advice(
                 "updates_per_batch",

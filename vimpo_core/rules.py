@@ -13,16 +13,17 @@ each token's log-probability is at the policy that sampled it. Symbols as in REA
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from array_api_compat import array_namespace
 
 from vimpo_core import credit
-from vimpo_core.config import TrainConfig
+
+if TYPE_CHECKING:  # the settings list the rules
+    from vimpo_core.config import TrainConfig
 
 Array = Any
 """A NumPy array or a torch tensor."""
@@ -152,7 +153,7 @@ SLOTS = {
 }
 """slot of `Rule.terms` -> what it is about."""
 
-PerToken = Callable[[Sampled, TrainConfig], Array]
+PerToken = Callable[[Sampled, "TrainConfig"], Array]
 
 
 @dataclass(frozen=True)
@@ -497,21 +498,12 @@ RULES: dict[str, Rule] = {
         extras=frozenset({Extra.REFERENCE_RATE}),
     ),
 }  # fmt: skip
-"""Keys are the choices of `TrainConfig.algorithm`."""
+"""Key -> rule; the keys are the choices of `TrainConfig.algorithm`, in this order. How one looks: `views.rule_styles`."""
 
 
 def average_of(rule: Rule, config: TrainConfig) -> Average:
     """What the actor's loss is averaged over: GRPO's is a setting, the others' is part of the rule."""
     return Average(config.loss_average) if "loss_average" in rule.settings else rule.average
-
-
-@functools.lru_cache(maxsize=512)
-def read_by(config: TrainConfig | None, beta: float) -> tuple[Rule, TrainConfig]:
-    """The rule with a value loss by which the solutions of a run are read, and its settings at this beta: the run's own where it
-    has such a loss, else VIMPO as published (None: no run is known)."""
-    if config is None or not RULES[config.algorithm].value:
-        return RULES["vimpo"], TrainConfig(beta=beta)
-    return RULES[config.algorithm], replace(config, beta=beta)
 
 
 def kappa_kl(config: TrainConfig, logprobs, ref_logprobs, kl, top_k_kl=None):

@@ -10,7 +10,6 @@ from app import cache, state
 from app.components.scatter import scatter
 from app.inspect import inspection
 from app.text import as_plain
-from vimpo_core import rules
 from vimpo_core.measure.telescope import Telescope, trained_otherwise
 from vimpo_core.solutions import reading
 
@@ -52,7 +51,7 @@ def _reading(scene: inspection.Scene, found: Telescope) -> str:
     parts = [
         f"**{len(found.points)} solutions of step {scene.step}.** :blue[○] right, :red[✕] wrong; large: this prompt's; "
         "ringed: the one above. Click a point, or press Enter on it, to open that solution.",
-        f"Every reward enters {as_plain(rules.read_by(scene.source.run.config, 1.0)[0].name)} only through this picture: the value "
+        f"Every reward enters {as_plain(reading.read_by(scene.source.run.config, 1.0)[0].name)} only through this picture: the value "
         "loss pulls each point sideways onto the line, where the credits add up to the reward beyond the "
         f"{as_plain(reading.anchor_name(scene.trace))} and no residual is left.",
         _how_far(found),

@@ -357,7 +357,7 @@ MISTAKES = [  # (arguments, what the sentence says)
     (["train", "--steps", "many"], r"argument --steps: invalid int value: 'many'"),
     (
         ["train", "--algorithm", "sarsa"],
-        r"argument --algorithm: invalid choice: 'sarsa' \(choose from .*vimpo.*grpo.*\)",
+        r"argument --algorithm: invalid choice: 'sarsa' \(choose from .*grpo.*vimpo.*\)",
     ),
     (["train", "--steps", "0"], r"steps must be between 1 and 10000, got 0\. Default: 100\."),
     (["train", "--operands", "7"], r"the bundled reference knows 3 to 6 operands, got 7\."),

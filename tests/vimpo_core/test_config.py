@@ -12,7 +12,6 @@ import pytest
 
 from vimpo_core import config
 from vimpo_core.config import TrainConfig, advice, balance, setting
-from vimpo_core.rules import RULES
 from vimpo_core.tasks import chain
 
 FIELDS = {f.name: f for f in dataclasses.fields(TrainConfig)}
@@ -224,11 +223,7 @@ def test_pure_noise_and_updates_without_a_ratio_are_advised_against():
     assert levels(reward_noise=0.5)["reward_noise"] == "danger" and "reward_noise" not in levels(
         reward_noise=0.4
     )
-    for algorithm in config.WITHOUT_RATIO:
+    for algorithm in ("reinforce", "reinforce_baseline", "rloo"):
         assert levels(algorithm=algorithm, updates_per_batch=2)["updates_per_batch"] == "caution"
         assert "updates_per_batch" not in levels(algorithm=algorithm)
     assert "updates_per_batch" not in levels(algorithm="grpo", updates_per_batch=4)
-
-
-def test_the_rules_without_a_ratio_are_those_declared_so():
-    assert set(config.WITHOUT_RATIO) == {key for key, rule in RULES.items() if rule.surrogate == "plain"}

@@ -61,10 +61,18 @@ for module in {modules!r}:
     return done.stdout.splitlines()
 
 
+def _run(node: ast.AST):
+    """Every node that is ever carried out: all but what stands under TYPE_CHECKING."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from _run(child)
+
+
 def imports_of(file: Path) -> set[str]:
-    """Dotted names of everything a file imports, anywhere in it; `from a import b` counts as a and a.b."""
+    """Dotted names of everything a file imports, anywhere in it but for types alone; `from a import b` counts as a and a.b."""
     names = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in _run(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -12,6 +12,7 @@ import torch
 from vimpo_core import credit, losses
 from vimpo_core.labs.failures import FAILURES, HEALTHY, Point
 from vimpo_core.lm import loading, models, scores
+from vimpo_core.solutions.batch import padded
 from vimpo_core.trainer import Trainer
 from vimpo_core.types import CreditTrace, StepRecord, known
 
@@ -133,20 +134,19 @@ def _loss_zero(configs, tell: Tell) -> None:
 
 def _tensors(traces: list[CreditTrace]):
     """Leaf log pi [B, T], and what follows it in `losses.value_loss`: log pi_ref, kl, mask, rewards, group ids."""
-    width = max(len(trace.ids) for trace in traces)
 
-    def padded(name):
-        rows = (getattr(trace, name) for trace in traces)
-        return torch.from_numpy(np.stack([np.pad(row, (0, width - len(row))) for row in rows]))
+    def tensor(name):
+        rows = [getattr(trace, name) for trace in traces]
+        return torch.from_numpy(padded(rows, dtype=rows[0].dtype))
 
     batch = (
-        padded("ref_logprob"),
-        padded("kl"),
-        padded("mask"),
+        tensor("ref_logprob"),
+        tensor("kl"),
+        tensor("mask"),
         torch.tensor([trace.reward for trace in traces]),
         torch.tensor([trace.group_id for trace in traces]),
     )
-    return padded("logprob").requires_grad_(), batch
+    return tensor("logprob").requires_grad_(), batch
 
 
 def _bf16_noise(configs, tell: Tell) -> None:

@@ -10,6 +10,7 @@ from vimpo_core import credit, losses, rules
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm.scores import Batch, Scores
 from vimpo_core.rules import RULES, Sampled, Surrogate, ValueLoss
+from vimpo_core.solutions import reading
 from vimpo_core.types import Problem, Rollout, Verdict, known
 
 
@@ -123,7 +124,7 @@ KEPT = ("reward_mean", "dead_group_share")
 
 def _described(config, experience):
     mask, measured = experience.batch.completion_mask, experience.scores
-    rule, read = rules.read_by(config, config.beta)
+    rule, read = reading.read_by(config, config.beta)
     residual, target = rules.residual(rule, experience.sampled(read, measured, measured.logprobs), read)
     tokens = mask.sum().clamp(min=1)
     metrics = {

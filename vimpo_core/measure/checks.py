@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vimpo_core import credit, rules
+from vimpo_core import credit
 from vimpo_core.solutions import ledger, lenses, reading
 from vimpo_core.types import CreditTrace, StopReason, known
 
@@ -439,7 +439,7 @@ def _delta_by_hand(trace: CreditTrace, beta: float) -> np.ndarray:
     lp, ref = (np.asarray(getattr(trace, name), np.float64) for name in _PAIR)
     kl: float | np.ndarray = 0.0
     if reading.has_kappa(trace):
-        how = rules.read_by(trace.config, beta)[1].kl_estimator
+        how = reading.read_by(trace.config, beta)[1].kl_estimator
         ratio = lp - ref
         kl = {
             "exact": lambda: np.asarray(trace.kl, np.float64),

@@ -24,6 +24,7 @@ from vimpo_core.intervals import MIN_SEEDS, bounds_over_seeds
 from vimpo_core.measure import scorecard
 from vimpo_core.metrics import METRICS, Row
 from vimpo_core.rules import RULES, Sampled
+from vimpo_core.solutions.batch import padded, within
 from vimpo_core.types import CreditTrace, known
 
 AXES: dict[str, tuple[str, str]] = {
@@ -490,10 +491,10 @@ def own_mistakes_auc(
 
 def _sampled(traces, needs, config, kl) -> Sampled:
     """The solutions as one padded batch, float64, with kappa's KL; `kl` names the measured one."""
-    mask = np.arange(max(len(t.ids) for t in traces)) < np.array([len(t.ids) for t in traces])[:, None]
+    mask = within(traces)
     prompts = {trace.group_id: place for place, trace in enumerate(traces)}
     logprobs, ref_logprobs, measured = (
-        _padded([getattr(t, name) for t in traces], mask.shape[1]) for name in ("logprob", "ref_logprob", kl)
+        padded([getattr(t, name) for t in traces], mask.shape[1]) for name in ("logprob", "ref_logprob", kl)
     )
     return Sampled(
         logprobs,
@@ -503,15 +504,8 @@ def _sampled(traces, needs, config, kl) -> Sampled:
         rewards=np.array([t.reward for t in traces], dtype=np.float64),
         group_ids=np.array([prompts[t.group_id] for t in traces]),
         **{
-            name: _padded([getattr(t, name) for t in traces], mask.shape[1] + (name == "mc_values"))
+            name: padded([getattr(t, name) for t in traces], mask.shape[1] + (name == "mc_values"))
             for name in needs
             if name != "reference_rate"  # no rule's credit reads it
         },
     )
-
-
-def _padded(rows, width) -> np.ndarray:
-    padded = np.zeros((len(rows), width))
-    for row, values in zip(padded, rows, strict=True):
-        row[: len(values)] = values
-    return padded

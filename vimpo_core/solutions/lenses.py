@@ -9,6 +9,7 @@ import numpy as np
 
 from vimpo_core import credit
 from vimpo_core.solutions import reading
+from vimpo_core.solutions.batch import padded
 from vimpo_core.solutions.reading import mask_of, row_of
 from vimpo_core.types import CreditTrace, known
 
@@ -264,11 +265,8 @@ def _whitened(traces, index, beta, gae_lambda):
     deltas = [delta for trace in traces if (delta := credit_of(trace, beta)) is not None]
     if len(traces) < 2 or len(deltas) < len(traces):
         return None
-    longest = max(len(delta) for delta in deltas)
-    padded, mask = np.zeros((len(deltas), longest)), np.zeros((len(deltas), longest), dtype=bool)
-    for i, (delta, trace) in enumerate(zip(deltas, traces, strict=True)):
-        padded[i, : len(delta)], mask[i, : len(delta)] = delta, trace.mask
-    return credit.whiten(credit.gae(padded, mask, gae_lambda), mask)[index, : len(deltas[index])]
+    mask = padded([trace.mask for trace in traces], dtype=bool)
+    return credit.whiten(credit.gae(padded(deltas), mask, gae_lambda), mask)[index, : len(deltas[index])]
 
 
 def _grpo(traces, index):

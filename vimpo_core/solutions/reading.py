@@ -6,13 +6,16 @@ loss, and a trace of no run, are read as VIMPO is published: rho - kappa with th
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from vimpo_core import credit, rules
-from vimpo_core.rules import Sampled
+from vimpo_core.config import TrainConfig
+from vimpo_core.rules import RULES, Rule, Sampled
 from vimpo_core.types import CreditTrace
 
 NAMES = {
@@ -23,6 +26,15 @@ NAMES = {
 }
 """Array of a trace -> what a sentence calls it."""
 _PAIR = ("logprob", "ref_logprob")
+
+
+@functools.lru_cache(maxsize=512)
+def read_by(config: TrainConfig | None, beta: float) -> tuple[Rule, TrainConfig]:
+    """The rule with a value loss by which the solutions of a run are read, and its settings at this beta: the run's own where it
+    has such a loss, else VIMPO as published (None: no run is known)."""
+    if config is None or not RULES[config.algorithm].value:
+        return RULES["vimpo"], TrainConfig(beta=beta)
+    return RULES[config.algorithm], replace(config, beta=beta)
 
 
 def needs(trace: CreditTrace) -> tuple[str, ...]:
@@ -42,14 +54,14 @@ def missing(trace: CreditTrace) -> list[str]:
 
 def has_kappa(trace: CreditTrace) -> bool:
     """Whether the loss subtracts a KL at all."""
-    return rules.read_by(trace.config, 1.0)[0].value == "plain"
+    return read_by(trace.config, 1.0)[0].value == "plain"
 
 
 def kl_name(trace: CreditTrace) -> str:
     """What kappa's KL is called: "KL" where it is exact, else with its estimate; "" where there is none."""
     if not has_kappa(trace):
         return ""
-    how = rules.read_by(trace.config, 1.0)[1].kl_estimator
+    how = read_by(trace.config, 1.0)[1].kl_estimator
     return "KL" if how == "exact" else f"KL ({how})"
 
 
@@ -77,7 +89,7 @@ def td_terms(trace: CreditTrace, beta: float) -> np.ndarray | None:
     """
     if any(getattr(trace, name) is None for name in needs(trace)):
         return None
-    rule, config = rules.read_by(trace.config, beta)
+    rule, config = read_by(trace.config, beta)
     used = {name: getattr(trace, name) for name in needs(trace)}
     return rules.value_terms(rule, _sampled(trace, used), config)[0]
 
@@ -86,7 +98,7 @@ def anchor(trace: CreditTrace, beta: float) -> float:
     """V_0, what the loss subtracts from R, reward units; nan where `why_no_anchor` says so."""
     if why_no_anchor(trace):
         return math.nan
-    rule, config = rules.read_by(trace.config, beta)
+    rule, config = read_by(trace.config, beta)
     if rule.value == "plain" and config.baseline == "group_mean":
         return float(credit.capped(np.array([trace.group_mean_reward], np.float64), config.cap_v0)[0])
     rewards: Sequence[float] = [trace.reward]
@@ -108,7 +120,7 @@ def anchor(trace: CreditTrace, beta: float) -> float:
 
 def why_no_anchor(trace: CreditTrace) -> str:
     """Why there is no V_0, "" where there is one."""
-    rule, config = rules.read_by(trace.config, 1.0)
+    rule, config = read_by(trace.config, 1.0)
     if rule.value == "optimal":
         return (
             ""
@@ -125,7 +137,7 @@ def why_no_anchor(trace: CreditTrace) -> str:
 
 def anchor_name(trace: CreditTrace) -> str:
     """What V_0 is, in words: "group mean", "mean of the others", "soft baseline" or "V*", and whether a cap holds it."""
-    return rules.baseline_name(*rules.read_by(trace.config, 1.0))
+    return rules.baseline_name(*read_by(trace.config, 1.0))
 
 
 def residual(trace: CreditTrace, beta: float) -> float:
@@ -139,7 +151,7 @@ def residual(trace: CreditTrace, beta: float) -> float:
 
 def note(trace: CreditTrace) -> str:
     """One sentence where the numbers follow another loss than VIMPO's as published, else ""."""
-    rule, config = rules.read_by(trace.config, 1.0)
+    rule, config = read_by(trace.config, 1.0)
     name = anchor_name(trace)
     if rule.value != "plain":
         return (
@@ -161,7 +173,7 @@ _KL_WORDS = {
 
 
 def _kl_arrays(trace: CreditTrace) -> tuple[str, ...]:
-    rule, config = rules.read_by(trace.config, 1.0)
+    rule, config = read_by(trace.config, 1.0)
     if rule.value != "plain" or config.kl_estimator in ("k2", "k3"):
         return ()
     return ("top_k_kl",) if config.kl_estimator == "top-k" else ("kl",)
@@ -169,7 +181,7 @@ def _kl_arrays(trace: CreditTrace) -> tuple[str, ...]:
 
 def _sampled(trace: CreditTrace, arrays) -> Sampled:
     """The trace as a batch of one row, float64, with kappa's KL."""
-    _, config = rules.read_by(trace.config, 1.0)
+    _, config = read_by(trace.config, 1.0)
     rows = {name: np.asarray(values, np.float64)[None] for name, values in arrays.items()}
     nothing = np.zeros((1, len(trace.ids)))
     logprobs, ref_logprobs, kl = (rows.get(name, nothing) for name in (*_PAIR, "kl"))

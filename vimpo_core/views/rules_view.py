@@ -19,6 +19,7 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.measure.scorecard import verifier_reward
 from vimpo_core.rules import RULES, Extra, Rule, Sampled, ValueLoss
 from vimpo_core.solutions import ledger
+from vimpo_core.solutions.batch import padded, within
 from vimpo_core.solutions.steps import step_starts
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
@@ -99,25 +100,22 @@ def batch_of(
         mc_values: success rate from every prefix of each solution, [T+1] each; None: those that the run recorded.
         reference_rates: the reference's success rate on each solution's prompt; None: those that the run recorded.
     """
-    mask = (
-        np.arange(max((len(t.ids) for t in traces), default=0))
-        < np.array([len(t.ids) for t in traces])[:, None]
-    )
+    mask = within(traces)
     recorded = {name: [getattr(t, name) for t in traces] for name in (*_PAIR, *_RARE)}
     if mc_values is not None:
         recorded["mc_values"] = list(mc_values)
     if reference_rates is not None:
         recorded["reference_rate"] = list(reference_rates)
     missing = frozenset(name for name, rows in recorded.items() if any(row is None for row in rows))
-    padded = {
-        name: None if name in missing else _padded(rows, mask.shape[1] + (name == "mc_values"))
+    arrays = {
+        name: None if name in missing else padded(rows, mask.shape[1] + (name == "mc_values"))
         for name, rows in recorded.items()
         if name != "reference_rate"
     }
     logprobs, ref_logprobs, kl = (
-        np.full(mask.shape, np.nan) if padded[name] is None else padded[name] for name in _PAIR
+        np.full(mask.shape, np.nan) if arrays[name] is None else arrays[name] for name in _PAIR
     )
-    top_k_kl = np.full(mask.shape, np.nan) if padded["top_k_kl"] is None else padded["top_k_kl"]
+    top_k_kl = np.full(mask.shape, np.nan) if arrays["top_k_kl"] is None else arrays["top_k_kl"]
     sampled = Sampled(
         logprobs,
         ref_logprobs,
@@ -125,10 +123,10 @@ def batch_of(
         mask,
         np.array([t.reward for t in traces], dtype=np.float64),
         np.array([t.group_id for t in traces]),
-        padded["critic_values"],
-        padded["mc_values"],
-        padded["entropy"],
-        padded["collision"],
+        arrays["critic_values"],
+        arrays["mc_values"],
+        arrays["entropy"],
+        arrays["collision"],
         None if "reference_rate" in missing else np.array(recorded["reference_rate"], dtype=np.float64),
     )
     return Batch(traces, sampled, config, token_budget, is_typed, missing)
@@ -177,13 +175,6 @@ def _why_no_push(batch: Batch, key: str) -> str:
 
 def _first_missing(batch: Batch, key: str) -> str:
     return next((_RARE[name] for name in RULES[key].needs if name in batch.missing), "")
-
-
-def _padded(rows, width) -> np.ndarray:
-    padded = np.zeros((len(rows), width))
-    for row, values in zip(padded, rows, strict=True):
-        row[: len(values)] = values
-    return padded
 
 
 # --- one solution ----------------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def in_float64(experience):
 def test_v0_credit_and_residual_of_a_page_are_those_of_the_loss(trained):
     config, experience, traces, record = trained
     at, batch = config.at(record.step), in_float64(experience)
-    rule, read = rules.read_by(at, at.beta)
+    rule, read = reading.read_by(at, at.beta)
     sampled = batch.sampled(read, batch.scores, batch.scores.logprobs)
     residual, target = rules.residual(rule, sampled, read)
     delta = rules.value_terms(rule, sampled, read)
@@ -352,5 +352,5 @@ def test_the_text_of_a_value_loss_follows_the_settings(settings, text):
 @pytest.mark.parametrize("estimator", ["k2", "k3", "top-k"])
 def test_a_run_without_a_value_loss_is_measured_by_the_exact_kl(estimator):
     """Its own settings of the value loss train nothing, so they change none of its numbers."""
-    rule, read = rules.read_by(TrainConfig(algorithm="grpo", kl_estimator=estimator, cap_v0=0.5), 0.1)
+    rule, read = reading.read_by(TrainConfig(algorithm="grpo", kl_estimator=estimator, cap_v0=0.5), 0.1)
     assert rule is RULES["vimpo"] and read == TrainConfig(beta=0.1)

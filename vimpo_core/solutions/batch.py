@@ -1,0 +1,25 @@
+"""Solutions of different lengths as one right-padded batch. NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vimpo_core.types import CreditTrace
+
+
+def padded(rows: Sequence, width: int | None = None, dtype=np.float64) -> np.ndarray:
+    """Rows of numbers as [B, width], 0 past a row's end; `width` None: the longest row's."""
+    if width is None:
+        width = max(map(len, rows), default=0)
+    out = np.zeros((len(rows), width), dtype=dtype)
+    for line, row in zip(out, rows, strict=True):
+        line[: len(row)] = row
+    return out
+
+
+def within(traces: Sequence[CreditTrace]) -> np.ndarray:
+    """Where each solution has a token: bool [B, T]."""
+    lengths = np.array([len(trace.ids) for trace in traces], dtype=int)
+    return np.arange(max(lengths, default=0)) < lengths[:, None]
