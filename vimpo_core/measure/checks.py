@@ -351,12 +351,12 @@ def digits(book: ledger.Ledger, mask: np.ndarray, beta: float, gae_lambda: float
     delta, running = shown["td_terms"], np.append(shown["advantages"], 0.0)
     gaps = {
         "ρ": np.abs(shown["rho"] - np.where(mask, scale * (shown["logprob"] - shown["ref_logprob"]), 0)) - 0.5,
-        "δ": np.abs(delta - (shown["rho"] - (0 if shown["kappa"] is None else shown["kappa"]))),
+        "δ": np.abs(delta - (shown["rho"] - shown.get("kappa", 0))),
         "A": np.where(mask, np.abs(running[:-1] - (delta + gae_lambda * running[1:])) - 0.5, 0),
         "V from the end": np.abs(np.diff(shown["values_from_end"]) - delta),
         "V at the end": np.abs(shown["values_from_end"][-1:] - book.reward),
     }  # fmt: skip
-    if shown["kappa"] is not None:
+    if "kappa" in shown:
         gaps["κ"] = np.abs(shown["kappa"] - np.where(mask, scale * shown["kappa_kl"], 0)) - 0.5
     if math.isfinite(book.baseline):
         gaps["V"] = np.abs(np.diff(shown["values"]) - delta)
