@@ -5,7 +5,7 @@ import streamlit as st
 from app import cache, routes, state, tours, waiting
 from app.components.credit_view import credit_view
 from app.course.lesson import symbol
-from app.inspect import inspection, sections, typed
+from app.inspector import inspection, sections, typed
 from app.text import as_plain, as_sentence
 from vimpo_core.solutions import reading
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import cache, routes
-from app.inspect import inspection
+from app.inspector import inspection
 from app.scorecard import scorecards
 from app.scorecard.instructive_list import instructive_list
 from app.scorecard.scorecard_figure import scorecard_figure, table

@@ -19,8 +19,8 @@ import streamlit as st
 from app import cache, state
 from app.components.compare_view import arm_styles, panel
 from app.components.link_table import Piece
-from app.inspect import inspection
-from app.inspect.inspection import Source
+from app.inspector import inspection
+from app.inspector.inspection import Source
 from app.text import as_plain, as_sentence, signed
 from vimpo_core.experiment.results import RESULT_NAME
 from vimpo_core.intervals import MIN_SEEDS

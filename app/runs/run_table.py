@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app import cache, live, state
-from app.inspect.inspection import BUNDLED
+from app.inspector.inspection import BUNDLED
 from app.live import Sight
 from app.train.training import RESUMABLE, plain, runs_dir, state_line
 from vimpo_core.config import flips_text

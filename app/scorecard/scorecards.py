@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from app import cache, state, waiting
-from app.inspect import inspection
-from app.inspect.inspection import Source
+from app.inspector import inspection
+from app.inspector.inspection import Source
 from app.text import as_plain
 from app.words.findings import Finding, findings, seeds_finding
 from vimpo_core.config import flips_text

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from app import routes
 from app.course.chapters import chapters
-from app.inspect.sections import SECTIONS
+from app.inspector.sections import SECTIONS
 from tests.pages.in_browser import BUNDLED
 from tests.support.accessibility import grave_violations
 from tests.support.browser import settle, visiting

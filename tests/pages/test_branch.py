@@ -5,7 +5,7 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
-from app.inspect import sections
+from app.inspector import sections
 from tests.pages.opening import again, one, open_inspect, payload_with, press, widget
 from tests.support.fakes import VOCABULARY, make_fake_run
 from vimpo_core.measure import branches

@@ -3,7 +3,7 @@
 import pytest
 import streamlit as st
 
-from app.inspect import film, sections
+from app.inspector import film, sections
 from tests.pages.opening import Address, StubService, again, open_inspect, payload_with, press, widget
 from tests.support.fakes import make_fake_run
 from vimpo_core.config import TrainConfig

@@ -109,7 +109,7 @@ def test_a_selection_in_the_browser_goes_to_the_address():
     def script(selection):
         import streamlit as st
 
-        from app.inspect import inspection
+        from app.inspector import inspection
 
         st.session_state[inspection.VIEW_KEY] = {"view": selection}
         inspection.remember_selection()

@@ -9,7 +9,7 @@ import pytest
 import streamlit as st
 
 from app import cache
-from app.inspect import checks as sums
+from app.inspector import checks as sums
 from tests.pages.opening import StubService, one, open_inspect, payload_with, payloads, press, widget
 from tests.support import oracles
 from tests.support.fakes import make_fake_run
@@ -137,7 +137,7 @@ def test_an_opened_point_goes_to_the_address():
     def script(point):
         import streamlit as st
 
-        from app.inspect import telescope
+        from app.inspector import telescope
 
         st.session_state[telescope.KEY] = {"open": point}
         st.query_params["token"] = "7"

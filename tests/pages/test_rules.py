@@ -5,7 +5,7 @@ import pytest
 import streamlit as st
 
 from app import cache
-from app.inspect import rules
+from app.inspector import rules
 from tests.pages.opening import (
     Address,
     StubService,

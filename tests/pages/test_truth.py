@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import streamlit as st
 
-from app.inspect import truth
+from app.inspector import truth
 from tests.pages.opening import Address, again, one, open_inspect, payload_with, press, widget, words
 from tests.support.fakes import make_fake_run
 from vimpo_core.measure.truth import STAGES, PrefixValues, soft_value

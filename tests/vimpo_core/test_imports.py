@@ -184,6 +184,11 @@ def test_a_reader_finds_few_rooms_at_the_top(package, most):
     assert len(rooms(ROOT, package)) <= most
 
 
+def test_no_room_of_the_app_can_hide_a_module_of_python():
+    """Streamlit puts app/ on the path, and processes started from there would import it instead."""
+    assert rooms(ROOT, "app") & set(sys.stdlib_module_names) == set()
+
+
 @pytest.mark.parametrize("leaf", ["credit", "intervals", "files", "paths", "seeds", "verifier"])
 def test_leaves_of_the_library_import_nothing_of_it_but_records(leaf):
     assert graph(ROOT, "vimpo_core")[f"vimpo_core.{leaf}"] <= {"vimpo_core.types"}

@@ -13,7 +13,7 @@ import streamlit as st
 
 from app import state
 from app.course.lesson import TEXT_WIDTH, Control
-from app.inspect.checks import number
+from app.inspector.checks import number
 from app.text import as_sentence
 from vimpo_core.tree.two_optima import TwoOptima, example, two_optima
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import waiting
 from app.components.pair_view import pair_view
-from app.inspect import branch_tree
+from app.inspector import branch_tree
 from app.text import as_code, as_plain
 from vimpo_core.service import scoring
 from vimpo_core.solutions import picks

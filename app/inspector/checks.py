@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import cache, state, waiting
-from app.inspect import inspection
+from app.inspector import inspection
 from app.text import as_plain, as_sentence
 from vimpo_core.measure import checks
 from vimpo_core.measure.checks import Check

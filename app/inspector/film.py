@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import cache, state, waiting
 from app.components.film_strip import film_strip
-from app.inspect import fork_form, inspection
+from app.inspector import fork_form, inspection
 from app.text import as_sentence
 from vimpo_core.service import scoring
 from vimpo_core.service.film import Film

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import cache, state, waiting
-from app.inspect.inspection import Scene, Source
+from app.inspector.inspection import Scene, Source
 from vimpo_core.service import scoring as service
 
 LIMIT_SECONDS = 30

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from app import cache, state
-from app.inspect import inspection
+from app.inspector import inspection
 from vimpo_core.formats import export
 from vimpo_core.formats.export import FORMATS, Taken
 from vimpo_core.formats.reproduce import Place

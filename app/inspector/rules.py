@@ -10,7 +10,7 @@ import streamlit as st
 from app import cache, state, waiting
 from app.components.rule_diff import Slot, rule_diff
 from app.components.rules_view import LENSES, rules_view
-from app.inspect import inspection
+from app.inspector import inspection
 from app.text import as_code, as_plain, signed
 from vimpo_core import rules
 from vimpo_core.measure.truth import STAGES

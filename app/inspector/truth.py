@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import cache, state, waiting
 from app.components.truth_curves import truth_curves
-from app.inspect import inspection
+from app.inspector import inspection
 from app.text import as_sentence
 from vimpo_core.config import flips_text
 from vimpo_core.measure.truth import STAGES

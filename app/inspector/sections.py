@@ -17,7 +17,7 @@ SECTIONS: dict[str, str] = {
     "scatter": "Reward against telescope",
     "take": "Take it along",
 }
-"""name in the address (its code is app/inspect/<name>.py, or as in _MODULES, function `show`) -> what the control calls it."""
+"""name in the address (its code is app/inspector/<name>.py, or as in _MODULES, function `show`) -> what the control calls it."""
 
 
 _MODULES = {"sums": "checks", "scatter": "telescope", "take": "export"}
@@ -41,4 +41,4 @@ def sections(scene, beta: float, gae_lambda: float) -> None:
     for note in notes:
         st.info(note)
     if opened:
-        import_module(f"app.inspect.{_MODULES.get(opened, opened)}").show(scene, beta, gae_lambda)
+        import_module(f"app.inspector.{_MODULES.get(opened, opened)}").show(scene, beta, gae_lambda)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app import cache, state, waiting
-from app.inspect import branch_edit, branch_tree, inspection
-from app.inspect.branch_tree import Grove
+from app.inspector import branch_edit, branch_tree, inspection
+from app.inspector.branch_tree import Grove
 from app.text import as_code, as_plain, as_sentence
 from vimpo_core.measure import branches
 from vimpo_core.service import scoring

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import cache, state
 from app.components.scatter import scatter
-from app.inspect import inspection
+from app.inspector import inspection
 from app.text import as_plain
 from vimpo_core.measure.telescope import Telescope, trained_otherwise
 from vimpo_core.solutions import reading
