@@ -14,7 +14,6 @@ from vimpo_core.formats.export import FORMATS, Taken
 from vimpo_core.formats.reproduce import Place
 from vimpo_core.paths import ROOT
 
-_BUTTONS = {"html": "Web page", "json": "JSON", "csv": "CSV", "parquet": "Parquet"}
 _ICONS = {
     "html": ":material/web:",
     "json": ":material/data_object:",
@@ -81,11 +80,11 @@ def _files(taken: Taken) -> None:
     with st.container(horizontal=True):
         for name, format in FORMATS.items():
             st.download_button(
-                _BUTTONS[name],
+                format.label,
                 _written(taken, name),
                 export.file_name(taken, name),
                 format.media_type,
-                icon=_ICONS[name],
+                icon=_ICONS.get(name, ":material/download:"),
                 help=format.help,
                 on_click="ignore",
                 key=f"take.{name}",

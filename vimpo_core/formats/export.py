@@ -45,8 +45,9 @@ class Taken:
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file: its media type, what it holds in a sentence, and how it is written."""
+    """A kind of file: what its button says, its media type, what it holds in a sentence, and how it is written."""
 
+    label: str
     media_type: str
     help: str
     write: Callable[[Taken], bytes]
@@ -131,19 +132,25 @@ def _table(taken: Taken) -> tuple:
 
 FORMATS: dict[str, Format] = {
     "html": Format(
+        "Web page",
         "text/html",
         "A page of its own: strips, every lens, value curve and formula. Opens anywhere, without a network.",
         _html,
     ),
     "json": Format(
+        "JSON",
         "application/json",
         "Everything that was measured, with the run's header and where each array comes from (schema version 1).",
         _json,
     ),
     "csv": Format(
-        "text/csv", "A line a token for a spreadsheet, with credit and value at this beta and lambda.", _csv
+        "CSV",
+        "text/csv",
+        "A line a token for a spreadsheet, with credit and value at this beta and lambda.",
+        _csv,
     ),
     "parquet": Format(
+        "Parquet",
         "application/vnd.apache.parquet",
         "The same table with exact types; its metadata holds the whole record.",
         _parquet,
