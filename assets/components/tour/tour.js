@@ -19,11 +19,14 @@ function createView(view) {
   at(".back").onclick = () => go(view, view.data.number - 1);
   at(".next").onclick = () => go(view, view.data.number < view.data.count ? view.data.number + 1 : 0);
   at(".end").onclick = () => go(view, 0);
+  // An open list, dialog or note closes first; Streamlit may have closed it before the key comes here.
+  let wasOpen = false;
+  const onKeyFirst = () => { wasOpen = Boolean(document.querySelector(OPEN)); };
   const onKey = (event) => {
     if (event.key === "F6") moveFocus(view, event);
-    // An open list, dialog or note closes first.
-    if (event.key === "Escape" && !event.defaultPrevented && !document.querySelector(OPEN)) go(view, 0);
+    if (event.key === "Escape" && !event.defaultPrevented && !wasOpen) go(view, 0);
   };
+  document.addEventListener("keydown", onKeyFirst, true);
   document.addEventListener("keydown", onKey);
   const follow = (now) => {
     view.frame = requestAnimationFrame(follow);
@@ -32,6 +35,7 @@ function createView(view) {
   view.frame = requestAnimationFrame(follow);
   view.leave = () => {
     cancelAnimationFrame(view.frame);
+    document.removeEventListener("keydown", onKeyFirst, true);
     document.removeEventListener("keydown", onKey);
     if (view.hasEnded) setTimeout(() => document.querySelector(view.data.button)?.focus({ preventScroll: true }));
   };
