@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vimpo_core.views.rule_styles import DARK, DASHES, LIGHT, MARKERS
 
-__all__ = ["DASHES", "MARKERS", "SHADES", "SOFT", "hues_css", "style_of"]
+__all__ = ["DASHES", "INK", "MARKERS", "SHADES", "SOFT", "hues_css", "style_of"]
 
 SHADES = {"light": LIGHT, "dark": DARK}
 """theme -> rule -> shades."""
@@ -12,6 +12,9 @@ SHADES = {"light": LIGHT, "dark": DARK}
 SOFT = "vimpo_soft"
 """The rule that goes to the soft optimum: what is said of that optimum is drawn like it. What was found by trying has the colour of
 the text."""
+
+INK = {"light": "#5b6470", "dark": "#a9b2bd"}
+"""Words and other marks of Plotly's figures, by theme: its own grey has too little contrast to be read from afar."""
 
 
 def style_of(rule: str) -> dict:

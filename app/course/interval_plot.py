@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.components.hues import SHADES
+from app.components.hues import INK, SHADES
 from app.text import as_plain
 
 WIDTH = 780
@@ -53,7 +53,8 @@ def figure(intervals: Sequence[Interval], theme: str):
             hovertemplate="one seed: %{x:.1%}<extra></extra>",
         )  # fmt: skip
     chart.update_xaxes(tickformat=".0%")
-    chart.update_yaxes(tickfont_size=17, ticksuffix="  ")
+    chart.update_xaxes(tickfont_color=INK[theme])
+    chart.update_yaxes(tickfont={"size": 17, "color": INK[theme]}, ticksuffix="  ")
     chart.update_layout(
         height=44 + 70 * len(intervals), margin={"l": 8, "r": 16, "t": 8, "b": 8}, font_size=15
     )

@@ -36,7 +36,7 @@ def notation() -> None:
 
 
 def _row(symbol: Symbol) -> None:
-    left, right = st.container(width=1000).columns([1, 4], gap="medium")
+    left, right = st.container(width=1000).columns([1, 3], gap="medium")
     left.subheader(f"${symbol.latex}$", anchor=symbol.anchor)
     code = ", ".join(f"`{name}`" for name in symbol.code)
     right.markdown(

@@ -8,13 +8,12 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.subplots import make_subplots
 
-from app.components.hues import SHADES
+from app.components.hues import INK, SHADES
 from app.words.findings import NAMES, over_seeds
 
 MEASURES = {"top1": "top-1", "top3": "top-3", "auc": "AUC"}
 CONCENTRATION = {"gini": ("Gini", 2), "effective_tokens": ("tokens in effect", 1)}
 """On how few tokens a signal lies: for the table alone. Digits after the point."""
-_OTHERS = {"light": "#5b6470", "dark": "#a9b2bd"}
 
 
 def scorecard_figure(reports: Sequence[dict], key: str) -> None:
@@ -34,7 +33,7 @@ def figure(reports: Sequence[dict], theme: str) -> go.Figure:
         for name in names:
             value, low, high = marks[name][measure]
             is_credit = name == "implied_advantage"
-            colour = credit if is_credit else _OTHERS[theme]
+            colour = credit if is_credit else INK[theme]
             chart.add_trace(
                 go.Scatter(
                     x=[value], y=[NAMES[name]], mode="markers", showlegend=False, cliponaxis=False,
@@ -43,10 +42,18 @@ def figure(reports: Sequence[dict], theme: str) -> go.Figure:
                     hovertemplate=f"{value:.3f} ({low:.3f} to {high:.3f})<extra>{NAMES[name]}</extra>",
                 ), row=1, col=column,
             )  # fmt: skip
-        chart.update_xaxes(range=[-0.06, 1.06], dtick=0.5, tickangle=0, tickformat=".1f", row=1, col=column)
+        chart.update_xaxes(
+            range=[-0.06, 1.06],
+            tickvals=[0, 0.5, 1],
+            ticktext=["0", ".5", "1"],
+            tickangle=0,
+            row=1,
+            col=column,
+        )
     chart.add_vline(x=0.5, line={"dash": "dot", "width": 1}, row=1, col=3)
-    chart.update_yaxes(tickfont_size=15, ticksuffix="  ")
-    chart.update_annotations(font_size=16)
+    chart.update_xaxes(tickfont_color=INK[theme])
+    chart.update_yaxes(tickfont={"size": 15, "color": INK[theme]}, ticksuffix="  ")
+    chart.update_annotations(font={"size": 16, "color": INK[theme]})
     chart.update_layout(height=60 + 36 * len(names), margin={"l": 8, "r": 8, "t": 36, "b": 8}, font_size=14)
     return chart
 

@@ -28,6 +28,7 @@ PAGES = {
     "notation": "What differs from the paper",
     "learn": "Who gets the blame?",
     **{f"learn?chapter={chapter.number}": chapter.title for chapter in ALL},
+    "learn?chapter=7": "Does it hold?",
 }
 """Address -> words that are there once the page has been drawn."""
 
