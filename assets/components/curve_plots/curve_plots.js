@@ -67,7 +67,8 @@ function drawPlot(view, plot, data) {
   const width = plot.area.clientWidth;
   const value = data.is_log ? (v) => (v > 0 ? Math.log10(v) : null) : (v) => v;
   const numbers = data.points.flatMap((p) => p.y).filter((v) => v !== null).map(value).filter((v) => v !== null);
-  let [low, high] = data.domain ?? [Math.min(0, ...numbers), Math.max(LEAST_SPAN, ...numbers) * 1.05];
+  let [low, high] = data.domain ?? [Math.min(0, ...numbers), Math.max(0, ...numbers) * 1.05];
+  if (high - low < LEAST_SPAN) high = low + 1; // nothing measured yet, or only zeros
   if (data.is_log) [low, high] = [Math.floor(Math.min(-4, ...numbers)), Math.ceil(Math.max(0, ...numbers))];
   const { left, right, top, height } = ROOM;
   const x = scale(0, data.x_max, left, width - right);
