@@ -13,6 +13,7 @@ from app.words import verdicts
 from vimpo_core.formats import export
 from vimpo_core.measure import checks
 from vimpo_core.measure.telescope import Telescope, reward_against_telescope
+from vimpo_core.mistake import Mistake
 from vimpo_core.paths import DEMOS, default_runs_dir
 from vimpo_core.runs import bases
 from vimpo_core.runs.folder import RunsDir, RunSummary
@@ -74,7 +75,7 @@ def origin(folder: Path, run: RunSummary) -> tuple:
 
 
 def steps(folder: Path, run_id: str) -> tuple[list[int], list[int]]:
-    """Steps with recorded solutions, and steps with a saved adapter. Raises ValueError when the run cannot be read."""
+    """Steps with recorded solutions, and steps with a saved adapter. Raises Mistake when the run cannot be read."""
     with RunsDir(folder, read_only=folder == DEMOS).open(run_id) as store:
         return _steps(folder, run_id, store.header()["created"])
 
@@ -86,10 +87,10 @@ def _steps(folder: Path, run_id: str, created: str) -> tuple[list[int], list[int
 
 
 def _opened(folder: Path, run_id: str, created: str) -> RunStore:
-    """The run that was asked for, never another one that has its name by now. Raises ValueError."""
+    """The run that was asked for, never another one that has its name by now. Raises Mistake."""
     store = RunsDir(folder, read_only=folder == DEMOS).open(run_id)
     if store.header()["created"] != created:
-        raise ValueError(f"run {run_id} was deleted and another one made under its name. Reload the page.")
+        raise Mistake(f"run {run_id} was deleted and another one made under its name. Reload the page.")
     return store
 
 

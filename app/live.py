@@ -76,7 +76,7 @@ class LiveRun:
         self._solutions: tuple[int, list[CreditTrace]] | None = None
 
     def look(self, fresh: bool = False) -> Sight:
-        """The run as it is now, or (unless `fresh`) a moment ago. Raises ValueError or OSError when its folder has gone or cannot be read."""
+        """The run as it is now, or (unless `fresh`) a moment ago. Raises Mistake or OSError when its folder has gone or cannot be read."""
         with self._lock:
             if fresh or self._sight is None or time.monotonic() - self._looked_at > FRESH_SECONDS:
                 self._sight = self._read()
@@ -84,7 +84,7 @@ class LiveRun:
             return self._sight
 
     def solutions(self, step: int) -> list[CreditTrace]:
-        """The solutions of a step; the newest asked for is kept. Raises ValueError when the step has none."""
+        """The solutions of a step; the newest asked for is kept. Raises Mistake when the step has none."""
         with self._lock:
             self._look_whose()
             if self._solutions is None or self._solutions[0] != step:
@@ -120,7 +120,7 @@ class LiveRun:
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def live_run(folder: str, run_id: str) -> LiveRun:
-    """The shared reader of one run. Raises ValueError when there is no such run, or only half of one."""
+    """The shared reader of one run. Raises Mistake when there is no such run, or only half of one."""
     return LiveRun(RunStore.open(Path(folder) / run_id))
 
 

@@ -14,7 +14,8 @@ def main():
     sys.path[:] = [str(ROOT), *(place for place in sys.path if place not in (str(ROOT), str(ROOT / "app")))]
     from app import state
     from app.routes import navigation
-    from app.text import as_plain, as_sentence
+    from app.text import BUG, as_plain, as_sentence
+    from vimpo_core.mistake import Mistake
     from vimpo_core.paths import default_runs_dir
 
     st.set_page_config(page_title="VIMPO Lab", layout="wide")
@@ -22,14 +23,17 @@ def main():
     page = navigation()
     try:
         default_runs_dir()
-    except ValueError as error:
+    except Mistake as error:
         st.error(as_plain(f"VIMPO_RUNS_DIR: {error}."), icon=":material/error:")
         return
     state.arrive(page.url_path)
     try:
         page.run()
-    except FileNotFoundError as error:
+    except (Mistake, FileNotFoundError) as error:
         st.error(as_sentence(error), icon=":material/error:")
+    except Exception:
+        st.error(BUG, icon=":material/bug_report:")
+        raise  # Streamlit shows it below, and logs it
 
 
 # Worker processes re-import the main module under another name: they must not run the page.

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 
+from vimpo_core import __version__
 from vimpo_core.files import in_words
 from vimpo_core.rules import RULES
 from vimpo_core.solutions.visible_text import visible_text
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&])")
+
+BUG = (
+    f"**This is a bug of VIMPO Lab {__version__}, not a mistake of yours.** Your runs are as they were. "
+    "Report it with what you did and the text below."
+)
 
 
 def as_code(text: str) -> str:

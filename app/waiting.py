@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
+from pebble import ProcessExpired
 
-from app.text import as_sentence
+from app.text import BUG, as_sentence
+from vimpo_core.mistake import Mistake
 from vimpo_core.service import scoring
 
 _TICK_SECONDS = 0.3
@@ -55,7 +57,7 @@ def send(
         old.future.cancel()
     try:
         future = ask()
-    except ValueError as error:
+    except Mistake as error:
         st.warning(as_sentence(error), icon=":material/error:")
         return None
     st.session_state[key] = Request(asked, future, time.monotonic(), share)
@@ -74,17 +76,20 @@ def wait(request: Request, doing: str, limit: float) -> None:
 
 
 def result(request: Request, cancelled: str, too_long: str, ended: str) -> Any | None:
-    """What a request that is done has to say; None after a sentence: `cancelled`, `too_long`, `ended`, or a ValueError's own."""
+    """What a request that is done has to say; None after a sentence: `cancelled`, `too_long`, `ended`, or a Mistake's own."""
     try:
         return request.future.result(timeout=0)
     except CancelledError:
         st.info(cancelled)
     except TimeoutError:
         st.warning(too_long, icon=":material/error:")
-    except ValueError as error:
+    except Mistake as error:
         st.warning(as_sentence(error), icon=":material/error:")
-    except Exception:
+    except ProcessExpired:
         st.warning(ended, icon=":material/error:")
+    except Exception as bug:
+        st.error(BUG, icon=":material/bug_report:")
+        st.exception(bug)
     return None
 
 

@@ -6,6 +6,7 @@ from app import routes
 from app.runs import run_table
 from app.text import as_sentence
 from app.train import training
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs.folder import LONGEST_NAME
 
 TICK_SECONDS = 2.0
@@ -133,7 +134,7 @@ def rename(entry):
     if st.button("Rename", type="primary"):
         try:
             entry.folder.rename(entry.run.run_id, name)
-        except (ValueError, OSError) as error:
+        except (Mistake, OSError) as error:
             st.warning(as_sentence(error), icon=":material/error:")
         else:
             st.rerun()
@@ -147,7 +148,7 @@ def delete(entry):
     if st.button("Delete", type="primary", icon=":material/delete:"):
         try:
             entry.folder.delete(entry.run.run_id)
-        except (ValueError, OSError) as error:
+        except (Mistake, OSError) as error:
             st.warning(as_sentence(error), icon=":material/error:")
         else:
             st.rerun()
@@ -179,7 +180,7 @@ def empty_bin(count):
     if st.button("Remove for good", type="primary", icon=":material/delete_forever:"):
         try:
             training.runs_dir().empty_bin()
-        except (ValueError, OSError) as error:
+        except (Mistake, OSError) as error:
             st.warning(as_sentence(error), icon=":material/error:")
         else:
             st.rerun()

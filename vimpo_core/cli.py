@@ -2,8 +2,8 @@
 make-demos
 
 Progress goes to stderr, results to stdout; with --json stdout ends with one JSON object. A mistake is one sentence on
-stderr and exit code 2; a run that did not finish is exit code 3. A command imports what it needs when it is carried out:
-`--help` is there at once.
+stderr and exit code 2, a bug a traceback and exit code 1; a run that did not finish is exit code 3. A command imports
+what it needs when it is carried out: `--help` is there at once.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vimpo_core import __version__
+from vimpo_core.mistake import Mistake
 from vimpo_core.paths import (
     BUNDLED_MODEL,
     DEMOS,
@@ -41,6 +43,10 @@ UNFINISHED = 3
 BROKEN_PIPE = 141
 INTERRUPTED = 130
 """What a shell reports of a program that wrote to nobody, and of one that Ctrl-C ended."""
+BUG = (
+    f"This is a bug of VIMPO Lab {__version__}, not a mistake of yours. "
+    "Report it with the command and all that stands above."
+)
 
 
 def main(arguments: list[str] | None = None, prog: str = "python -m vimpo_core") -> int:
@@ -50,20 +56,28 @@ def main(arguments: list[str] | None = None, prog: str = "python -m vimpo_core")
             stream, "reconfigure"
         ):  # a name that the terminal cannot write does not end the list it stands in
             stream.reconfigure(errors="backslashreplace")
+    debug = False
     try:
         parsed = _parser(prog).parse_args(arguments)
+        debug = parsed.debug
         return parsed.run(parsed)
     except BrokenPipeError:  # who read our output has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except (ValueError, OSError) as error:
+    except (Mistake, OSError) as error:
         from vimpo_core import files
 
+        if debug:
+            traceback.print_exc()
         print(f"error: {files.in_words(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # outside the steps, where the worker turns it into "stop"
         print("interrupted; every committed step is kept.", file=sys.stderr)
         return INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        print(BUG, file=sys.stderr)
+        return 1
 
 
 class _Parser(argparse.ArgumentParser):
@@ -85,13 +99,18 @@ class _CommandParser(_Parser):
         return super().parse_known_args(args, namespace)
 
 
+_DEBUG = "Show where a mistake was noticed, as is always shown of a bug."
+
+
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = _Parser(prog=prog, description="Train, score and inspect token-level credit.")
     parser.add_argument("--version", action="version", version=f"VIMPO Lab {__version__}")
+    parser.add_argument("--debug", action="store_true", help=_DEBUG)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_CommandParser)
     for name, (run, options, help) in _COMMANDS.items():
         added = commands.add_parser(name, help=help.replace("%", "%%"), description=help, allow_abbrev=False)
         added.set_defaults(run=run)
+        added.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=_DEBUG)
         added.add_argument("--json", action="store_true", help="End stdout with one JSON object.")
         added.declare = options
     return parser
@@ -117,7 +136,7 @@ def _add_final_problems(parser) -> None:
 def _path(typed: str) -> Path:
     try:
         return as_path(typed)
-    except ValueError as error:
+    except Mistake as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
@@ -468,7 +487,7 @@ def _export(arguments) -> int:
     asked = {"beta": arguments.beta, "gae_lambda": arguments.gae_lambda}
     recorded = store.trace_steps()
     if not recorded:
-        raise ValueError(f"run {store.run_id} kept no solutions. Choose another run.")
+        raise Mistake(f"run {store.run_id} kept no solutions. Choose another run.")
     step = recorded[-1] if arguments.step is None else arguments.step
     config = dataclasses.replace(store.config().at(step), **{k: v for k, v in asked.items() if v is not None})
     taken = exporting.recorded(store, step, arguments.group, arguments.sample, config.beta, config.gae_lambda)
@@ -498,7 +517,7 @@ def _runs(arguments) -> int:
     act, _ = _ON_RUNS[arguments.what]
     if bool(arguments.run_ids) != (act in (_delete, _restore)):
         needs = "takes no run" if arguments.run_ids else "needs at least one run, got none"
-        raise ValueError(f"runs {arguments.what} {needs}. List them: python -m vimpo_core runs")
+        raise Mistake(f"runs {arguments.what} {needs}. List them: python -m vimpo_core runs")
     return act(RunsDir(arguments.runs_dir), arguments)
 
 
@@ -621,7 +640,7 @@ def _make_reference(arguments) -> int:
     asked = ("steps", "seed", "operands", "slip_scale")
     changed = next((name for name in asked if getattr(arguments, name) != getattr(usual, name)), None)
     if changed and arguments.out.resolve() == BUNDLED_MODEL.resolve():
-        raise ValueError(
+        raise Mistake(
             f"with another --{changed.replace('_', '-')} this is not the bundled model, on which the bundled runs and yours stand. "
             "Give it a folder of its own with --out FOLDER."
         )

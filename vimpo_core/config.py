@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES, Surrogate
 from vimpo_core.tasks.registry import TASKS
 
@@ -24,7 +25,7 @@ def _setting(default, help, *, low=None, high=None, safe=None, choices=None, sym
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Every setting of one training run. Raises ValueError naming the setting, the value got and what is allowed."""
+    """Every setting of one training run. Raises Mistake naming the setting, the value got and what is allowed."""
 
     algorithm: str = _setting(
         "vimpo",
@@ -234,12 +235,12 @@ class TrainConfig:
         for f in dataclasses.fields(self):
             object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
         if self.micro_batch_size and self.micro_batch_size > self.batch_size:
-            raise ValueError(
+            raise Mistake(
                 f"micro_batch_size must be at most prompts_per_step x group_size = {self.batch_size}, "
                 f"got {self.micro_batch_size}. Lower it, or use 0 for the whole batch."
             )
         if self.operands > 6 and self.model == "bundled":
-            raise ValueError(
+            raise Mistake(
                 f"the bundled reference knows 3 to 6 operands, got {self.operands}. Make one that knows more with "
                 "`python -m vimpo_core make-reference --operands 8 --out FOLDER` and pass it as model."
             )
@@ -267,10 +268,10 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
-        """Build from a mapping. Raises ValueError naming an unknown setting and what exists."""
+        """Build from a mapping. Raises Mistake naming an unknown setting and what exists."""
         known = {f.name for f in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
-            raise ValueError(f"unknown setting {unknown[0]!r}. Known: {', '.join(sorted(known))}.")
+            raise Mistake(f"unknown setting {unknown[0]!r}. Known: {', '.join(sorted(known))}.")
         return cls(**values)
 
 
@@ -291,16 +292,16 @@ def _checked(f, value):
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
-        raise ValueError(f"{f.name} must be {_kind_name(kind)}, got {value!r}. Default: {f.default!r}.")
+        raise Mistake(f"{f.name} must be {_kind_name(kind)}, got {value!r}. Default: {f.default!r}.")
     if f.name == "kl_estimator" and value == "k1":
-        raise ValueError(
+        raise Mistake(
             "kl_estimator must not be k1: it is the log-ratio of the sampled token itself, so rho - kappa would be 0 for every "
             f"token and no value could be read. Use {', '.join(limits['choices'])}."
         )
     if limits["choices"] and value not in limits["choices"]:
-        raise ValueError(f"{f.name} must be one of {', '.join(limits['choices'])}, got {value!r}.")
+        raise Mistake(f"{f.name} must be one of {', '.join(limits['choices'])}, got {value!r}.")
     if limits["low"] is not None and not limits["low"] <= value <= limits["high"]:
-        raise ValueError(
+        raise Mistake(
             f"{f.name} must be between {limits['low']:g} and {limits['high']:g}, got {value:g}. Default: {f.default!r}."
         )
     return value

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from vimpo_core.mistake import Mistake
+
 ROOT = Path(__file__).resolve().parents[1]
 ASSETS = ROOT / "assets"
 BUNDLED_MODEL = ASSETS / "reference"
@@ -12,7 +14,7 @@ DEMOS = ASSETS / "demos"
 def default_runs_dir() -> Path:
     """`runs/` at the repository root, or the folder that VIMPO_RUNS_DIR names; set but empty is as good as not set.
 
-    Raises ValueError, one sentence, where it names a home that is not there.
+    Raises Mistake, one sentence, where it names a home that is not there.
     """
     named = os.environ.get("VIMPO_RUNS_DIR", "")
     return as_path(named).absolute() if named.strip() else ROOT / "runs"
@@ -21,14 +23,14 @@ def default_runs_dir() -> Path:
 def as_path(typed: str) -> Path:
     """A path that somebody typed; `~` is their home.
 
-    Raises ValueError where nothing was typed (an empty path would be the current folder) or there is no such home.
+    Raises Mistake where nothing was typed (an empty path would be the current folder) or there is no such home.
     """
     if not typed.strip():
-        raise ValueError("a path must not be empty. Name a folder or a file")
+        raise Mistake("a path must not be empty. Name a folder or a file")
     try:
         return Path(typed).expanduser()
     except RuntimeError as error:
-        raise ValueError(f"{typed!r} names a home that is not there. Write the whole path") from error
+        raise Mistake(f"{typed!r} names a home that is not there. Write the whole path") from error
 
 
 def child_environment() -> dict[str, str]:

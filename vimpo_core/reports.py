@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vimpo_core import credit
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs.snapshots import newest_snapshot
 from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions import reading
@@ -29,7 +30,7 @@ def evaluate_run(
         told: how many solutions are judged, and of how many.
 
     Raises:
-        ValueError: no snapshot at that step (those that exist are named), a damaged one, or no prompts.
+        Mistake: no snapshot at that step (those that exist are named), a damaged one, or no prompts.
     """
     from vimpo_core.lm import models
     from vimpo_core.measure import evaluate
@@ -37,7 +38,7 @@ def evaluate_run(
     from vimpo_core.tasks.registry import task_of
 
     if prompts < 1:
-        raise ValueError(f"prompts must be at least 1, got {prompts}. Default: {TEST_PROMPTS}.")
+        raise Mistake(f"prompts must be at least 1, got {prompts}. Default: {TEST_PROMPTS}.")
     step = newest_snapshot(store) if step is None else step
     policy, task = load_snapshot(store.run_dir, step), task_of(store.config())
     with models.merged(policy) as model:
@@ -135,7 +136,7 @@ def run_line(run) -> dict:
 
 
 def find_run(runs_dir: Path, run_id: str) -> RunStore:
-    """A run of the folder, else a bundled demo of that name. Raises ValueError naming what exists."""
+    """A run of the folder, else a bundled demo of that name. Raises Mistake naming what exists."""
     from vimpo_core.paths import DEMOS
     from vimpo_core.runs.folder import RunsDir
 

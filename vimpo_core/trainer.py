@@ -77,7 +77,7 @@ class _Rows:
 
 
 class Trainer:
-    """One run in memory: `step()` until `done`. Raises ValueError if the model or the resume state does not fit."""
+    """One run in memory: `step()` until `done`. Raises Mistake if the model or the resume state does not fit."""
 
     def __init__(self, config: TrainConfig, resume_state: bytes | None = None):
         models.single_thread(config.threads)
@@ -116,7 +116,7 @@ class Trainer:
         }
 
     def start_at(self, step: int, adapter: bytes) -> None:
-        """Go on from the policy of a snapshot with a new optimizer; record `step` is the next. ValueError if it does not fit."""
+        """Go on from the policy of a snapshot with a new optimizer; record `step` is the next. Mistake if it does not fit."""
         self._put(models.from_bytes(adapter))
         self.optimizer.state.clear()
         self.next_step = step

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from vimpo_core.mistake import Mistake
 from vimpo_core.types import Verdict, VerdictStatus
 
 MAX_CHARACTERS = 64
@@ -44,7 +45,7 @@ def verify(response: str, gold: str) -> Verdict:
         gold: the right answer, in the same grammar.
 
     Raises:
-        ValueError: `gold` is outside the grammar, which is a mistake of the caller.
+        Mistake: `gold` is outside the grammar, which is a mistake of the caller.
     """
     right = _parse_gold(gold)
     try:
@@ -58,7 +59,7 @@ def check_answer(answer: str, gold: str) -> Verdict:
     """Judge an answer that a task has already extracted by a rule of its own: the same exact comparison as `verify`.
 
     Raises:
-        ValueError: `gold` is outside the grammar.
+        Mistake: `gold` is outside the grammar.
     """
     return _compare(answer, _parse_gold(gold), gold)
 
@@ -137,7 +138,7 @@ def _parse_gold(gold: str) -> Fraction:
     try:
         return _parse(gold)
     except _OutsideGrammar as problem:
-        raise ValueError(
+        raise Mistake(
             f"gold answer {_printable(gold)!r} cannot be compared: {problem} Fix the task."
         ) from None
 

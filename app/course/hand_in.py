@@ -20,6 +20,7 @@ from app.course import progress
 from app.course.progress import Answer
 from vimpo_core import __version__
 from vimpo_core.files import text_of
+from vimpo_core.mistake import Mistake
 
 FORMAT, VERSION = "vimpo-lab-hand-in", 1
 MOST_FILES = 200
@@ -94,7 +95,7 @@ def counted(files: Iterable, there) -> Counted:
         try:
             content = _content(file)
             if content in seen:
-                raise ValueError("was uploaded twice and is counted once.")
+                raise Mistake("was uploaded twice and is counted once.")
             answers = _answers(content, there)
         except ValueError as error:
             found.problems.append(f"{_shown_name(file.name)} {error}")
@@ -112,25 +113,25 @@ def _shown_name(name: str) -> str:
 
 def _content(file) -> bytes:
     if file.size > MOST_BYTES:
-        raise ValueError(
+        raise Mistake(
             f"{_NOT_OURS}: it has {file.size:,} bytes, and ours have at most {MOST_BYTES:,}. Leave it out."
         )
     return file.getvalue()
 
 
 def _answers(content: bytes, there) -> dict[tuple[str, str], str]:
-    """(chapter, question) -> choice. Raises ValueError, the end of a sentence about the file."""
+    """(chapter, question) -> choice. Raises Mistake, the end of a sentence about the file."""
     try:
         text = text_of(content)
         if _depth(text) > _DEEPEST:
             raise ValueError
         read = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse)
     except ValueError:
-        raise ValueError(f"{_NOT_OURS}. Ask for the file that the course's download button makes.") from None
+        raise Mistake(f"{_NOT_OURS}. Ask for the file that the course's download button makes.") from None
     if not isinstance(read, dict) or read.get("format") != FORMAT:
-        raise ValueError(f"{_NOT_OURS}. Ask for the file that the course's download button makes.")
+        raise Mistake(f"{_NOT_OURS}. Ask for the file that the course's download button makes.")
     if (read.get("version"), read.get("course")) != (VERSION, fingerprint(there)):
-        raise ValueError(
+        raise Mistake(
             "was made with another version of the course. Use the same version for the whole class."
         )
     offered = {(c.key, q.key): {o.key for o in q.options} for c in there for q in c.questions}
@@ -146,13 +147,13 @@ def _answers(content: bytes, there) -> dict[tuple[str, str], str]:
     if not is_ours or any(
         not isinstance(choice, str) or choice not in offered.get(place, ()) for place, choice in given.items()
     ):
-        raise ValueError("was changed after it was downloaded. Ask for it again.")
+        raise Mistake("was changed after it was downloaded. Ask for it again.")
     return given
 
 
 def _pairs(read: object) -> Iterable[tuple[str, object]]:
     if not isinstance(read, dict):
-        raise ValueError("was changed after it was downloaded. Ask for it again.")
+        raise Mistake("was changed after it was downloaded. Ask for it again.")
     return read.items()
 
 
@@ -170,9 +171,9 @@ def _depth(text: str) -> int:
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(dict(pairs)) < len(pairs):
-        raise ValueError("a name stands there twice")
+        raise Mistake("a name stands there twice")
     return dict(pairs)
 
 
 def _refuse(constant: str) -> object:
-    raise ValueError(f"{constant} is no number")
+    raise Mistake(f"{constant} is no number")

@@ -12,6 +12,7 @@ from app.inspector.inspection import Source
 from app.text import as_plain, as_sentence
 from app.train.settings_form import Field, draw_field, is_read, remarks, show_remark
 from vimpo_core.config import setting
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs import forks
 from vimpo_core.runs.folder import RunsDir
 
@@ -48,7 +49,7 @@ def fork_form(source: Source, step: int) -> None:
         )  # fmt: skip
         try:
             config = dataclasses.replace(parent.config, **values)
-        except ValueError as error:
+        except Mistake as error:
             st.warning(as_sentence(error), icon=":material/error:")
             return
         for remark in remarks([config], {}):
@@ -88,7 +89,7 @@ def _start(source: Source, step: int, config, optimizer: str) -> None:
     try:
         job_id = runs.fork(source.run.run_id, step, config, optimizer, source=_folder(source.folder))
         runs.ensure_worker()
-    except (ValueError, OSError) as error:
+    except (Mistake, OSError) as error:
         st.warning(as_sentence(error), icon=":material/error:")
         return
     st.switch_page(routes.TRAIN, query_params={"job": job_id})

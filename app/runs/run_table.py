@@ -14,6 +14,7 @@ from vimpo_core.config import flips_text
 from vimpo_core.files import in_words
 from vimpo_core.measure.comparison import setting_text
 from vimpo_core.metrics import METRICS, last_value, validation_problems
+from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES
 from vimpo_core.runs import folder as runs_folder
 from vimpo_core.runs.folder import ACTIVE, RunsDir, RunSummary
@@ -128,7 +129,7 @@ def show_all() -> None:
 def _entry(key: str, folder: RunsDir, run: RunSummary) -> Entry:
     try:
         sight = live.live_run(str(folder.path), run.run_id).look() if run.algorithm else None
-    except (ValueError, OSError):  # gone since it was listed
+    except (Mistake, OSError):  # gone since it was listed
         sight = None
     return Entry(key, folder, run, sight)
 
@@ -184,7 +185,7 @@ def resume(entry: Entry) -> None:
     try:
         entry.folder.resume([entry.run.run_id])
         entry.folder.ensure_worker()
-    except (ValueError, OSError) as error:
+    except (Mistake, OSError) as error:
         st.session_state[_PROBLEM] = in_words(error)
 
 
@@ -192,7 +193,7 @@ def restore(entry: str) -> None:
     """Button callback: bring a deleted run back; a refusal is kept for `take_problem`."""
     try:
         runs_dir().restore(entry)
-    except (ValueError, OSError) as error:
+    except (Mistake, OSError) as error:
         st.session_state[_PROBLEM] = in_words(error)
 
 

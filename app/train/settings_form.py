@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.text import as_plain, as_sentence
 from vimpo_core.config import Advice, TrainConfig, advice, safe_text, setting
+from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES
 from vimpo_core.tasks.registry import task_of
 
@@ -103,7 +104,7 @@ def settings_form(
     """Draw the form; the start button calls `start` with one config an algorithm and the name typed.
 
     Args:
-        start: raises ValueError or OSError with one sentence, which is then shown; typed values stay.
+        start: raises Mistake or OSError with one sentence, which is then shown; typed values stay.
         measured_lengths: operands -> mean solution length in tokens, where a run has measured it.
     """
     st.session_state.setdefault(_KEY.format("algorithms"), FIRST_CHOICE)
@@ -147,7 +148,7 @@ def settings_form(
     ):
         try:
             start(configs, name)
-        except (ValueError, OSError) as error:
+        except (Mistake, OSError) as error:
             st.warning(as_sentence(error), icon=":material/error:")
 
 
@@ -242,7 +243,7 @@ def _configs(chosen: Sequence[str]) -> tuple[list[TrainConfig], str]:
             TrainConfig(algorithm=key, **{n: v for n, v in values.items() if is_read(n, [key])})
             for key in chosen
         ], ""
-    except ValueError as error:
+    except Mistake as error:
         return [], str(error)
 
 

@@ -15,6 +15,7 @@ from app.train.settings_form import is_read
 from vimpo_core.config import TrainConfig, flips_text
 from vimpo_core.files import in_words
 from vimpo_core.metrics import validation_problems
+from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES
 from vimpo_core.runs.folder import ACTIVE, JobSummary, RunsDir
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
@@ -147,7 +148,7 @@ def _sight(run_id: str, fresh: bool) -> Sight | None:
     """What there is to see of a run. `fresh` at a job's end: nobody looks again afterwards."""
     try:
         return live.live_run(str(cache.own_folder()), run_id).look(fresh)
-    except (ValueError, OSError):  # deleted or half-written: the Runs page says which
+    except (Mistake, OSError):  # deleted or half-written: the Runs page says which
         return None
 
 
@@ -170,7 +171,7 @@ def measured_lengths(sights: list[Sight]) -> dict[int, float]:
 
 
 def start(configs: list[TrainConfig], name: str) -> None:
-    """Queue the runs, wake the worker and show the job. Raises ValueError or OSError with one sentence."""
+    """Queue the runs, wake the worker and show the job. Raises Mistake or OSError with one sentence."""
     runs = runs_dir()
     job_id = runs.submit(configs, name)
     runs.ensure_worker()
@@ -187,7 +188,7 @@ def act(job: Job, command: str) -> None:
             runs.ensure_worker()
         else:
             runs.command(job.job_id, command)
-    except (ValueError, OSError) as error:
+    except (Mistake, OSError) as error:
         st.session_state[_PROBLEM] = in_words(error)
 
 
@@ -334,7 +335,7 @@ def newest_solutions(job: Job) -> list[StepSolutions]:
             for s in job.sights
             if s.last_step is not None and s.last_step >= job.step
         ]
-    except (ValueError, OSError):  # a run that was deleted while it was looked at
+    except (Mistake, OSError):  # a run that was deleted while it was looked at
         return []
 
 

@@ -11,6 +11,7 @@ from app.components.tree_lab import tree_lab
 from app.text import as_sentence
 from app.tree import tree_link
 from app.tree.tree_link import Lab
+from vimpo_core.mistake import Mistake
 from vimpo_core.tree import tree_lab as tree_views
 from vimpo_core.tree.tree_lab import TreeSettings
 
@@ -27,12 +28,10 @@ def show(locked: frozenset[str] = frozenset()) -> None:
         locked: names of LOCKS whose controls are hidden; their part of the address still counts and stays as it is.
             "rewards" and "ref" lock the editing of leaves and edges, "at" hides the descent, "path" the terms of a path.
 
-    Raises ValueError naming a lock that does not exist.
+    Raises Mistake naming a lock that does not exist.
     """
     if unknown := locked - LOCKS:
-        raise ValueError(
-            f"locked names {sorted(unknown)}, which are no controls. Choose from {sorted(LOCKS)}."
-        )
+        raise Mistake(f"locked names {sorted(unknown)}, which are no controls. Choose from {sorted(LOCKS)}.")
     st.fragment(_view)(locked)
 
 

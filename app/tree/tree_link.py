@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from vimpo_core.mistake import Mistake
 from vimpo_core.tree import tree_lab
 from vimpo_core.tree.tree_lab import DESCENTS, MOST_LEAVES, STEPS, TreeSettings
 
@@ -147,11 +148,11 @@ def rewards_text(rewards: tuple[int, ...]) -> str:
 
 
 def rewards_of(text: str, leaves: int) -> tuple[int, ...]:
-    """Back from `rewards_text`. Raises ValueError when it is not the text of so many leaves."""
+    """Back from `rewards_text`. Raises Mistake when it is not the text of so many leaves."""
     bits = "".join(f"{int(digit, 16):04b}" for digit in text)
     rewards = tuple(map(int, bits[:leaves]))
     if len(rewards) != leaves or rewards_text(rewards) != text:
-        raise ValueError(
+        raise Mistake(
             f"rewards of {leaves} leaves are {math.ceil(leaves / 4)} hexadecimal digits, got {text!r}."
         )
     return rewards
@@ -166,7 +167,7 @@ def edits_text(edited: tuple) -> str:
 
 
 def edits_of(text: str, vocab: int, depth: int) -> tuple:
-    """Back from `edits_text`. Raises ValueError when a part does not fit the tree."""
+    """Back from `edits_text`. Raises Mistake when a part does not fit the tree."""
     edited = {}
     for entry in text.split("~"):
         letters, _, percents = entry.partition(".")
@@ -183,7 +184,7 @@ def _one_of(options: tuple, kind: Callable[[str], Any] = str) -> Callable[[str],
     def parse(text: str) -> Any:
         value = kind(text)
         if value not in options:
-            raise ValueError(f"must be one of {options}, got {text!r}.")
+            raise Mistake(f"must be one of {options}, got {text!r}.")
         return value
 
     return parse
@@ -192,7 +193,7 @@ def _one_of(options: tuple, kind: Callable[[str], Any] = str) -> Callable[[str],
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdecimal() and len(text) <= 6 and low <= int(text) <= high):
-            raise ValueError(f"must be a whole number from {low} to {high}, got {text!r}.")
+            raise Mistake(f"must be a whole number from {low} to {high}, got {text!r}.")
         return int(text)
 
     return parse
@@ -201,14 +202,14 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 def _beta(text: str) -> float:
     value = float(text)
     if not BETAS[0] <= value <= BETAS[1]:
-        raise ValueError(f"beta must be from {BETAS[0]} to {BETAS[1]}, got {text!r}.")
+        raise Mistake(f"beta must be from {BETAS[0]} to {BETAS[1]}, got {text!r}.")
     return value
 
 
 def _path(text: str, vocab: int, depth: int) -> str:
     letters = "" if text == "start" else text
     if len(letters) > depth or (text == ""):
-        raise ValueError(f"a path has at most {depth} letters, got {text!r}.")
+        raise Mistake(f"a path has at most {depth} letters, got {text!r}.")
     _tokens(letters, vocab)
     return letters
 

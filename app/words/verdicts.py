@@ -17,6 +17,7 @@ from typing import Any
 
 from vimpo_core.experiment import estimates
 from vimpo_core.files import read_text
+from vimpo_core.mistake import Mistake
 from vimpo_core.paths import ROOT
 
 RESULTS = ROOT / "docs" / "results"
@@ -106,7 +107,7 @@ def match(noise: float, folder: Path = RESULTS, source: str = "") -> Match | Non
     source: the experiment, by default that of `SOURCES`.
 
     Raises:
-        ValueError: results.json is there and is not one of an experiment.
+        Mistake: results.json is there and is not one of an experiment.
     """
     source = source or SOURCES.get(noise, "")
     path = folder / source / "results.json"
@@ -115,7 +116,7 @@ def match(noise: float, folder: Path = RESULTS, source: str = "") -> Match | Non
     try:
         return _match(_read(path, path.stat().st_mtime_ns), noise)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
+        raise Mistake(
             f"{source}/results.json is not an experiment's results: {error!r}. Write the report again."
         ) from None
 
@@ -258,7 +259,7 @@ def _read(path: Path, changed: int) -> Any:
     try:
         found = json.loads(read_text(path))
     except ValueError:
-        raise ValueError(
+        raise Mistake(
             f"{path.parent.name}/results.json is damaged: it is not JSON. Write the report again."
         ) from None
     return estimates.with_intervals(found)

@@ -10,6 +10,7 @@ from tests.pages.opening import again, one, open_inspect, payload_with, press, w
 from tests.support.fakes import VOCABULARY, make_fake_run
 from vimpo_core.measure import branches
 from vimpo_core.measure.branches import Branch, Ending, Judged, Tries
+from vimpo_core.mistake import Mistake
 from vimpo_core.service import scoring as service
 from vimpo_core.types import TopK
 
@@ -204,7 +205,7 @@ def test_the_end_token_offers_nothing_to_force_and_says_why(runs, scoring):
 def test_a_refusal_is_a_sentence_and_loses_nothing(runs, scoring):
     make_fake_run(runs.path, steps=10)
     at = force(open_branch())
-    scoring.error = ValueError(
+    scoring.error = Mistake(
         "the text to force has '<b>', which is outside the model's vocabulary. Remove or replace it."
     )
     type_and_force(at, "<b>")
@@ -217,7 +218,7 @@ def test_a_refusal_is_a_sentence_and_loses_nothing(runs, scoring):
 
 def test_a_damaged_snapshot_is_said_at_once(runs, scoring):
     make_fake_run(runs.path, steps=10)
-    scoring.error = ValueError("the adapter of step 10 does not match its checksum. Use another step.")
+    scoring.error = Mistake("the adapter of step 10 does not match its checksum. Use another step.")
     at = open_branch()
     assert said(at.warning) == ["The adapter of step 10 does not match its checksum. Use another step."]
     scoring.error = None
@@ -289,7 +290,7 @@ def test_an_unchanged_text_and_a_refused_one_say_so_and_the_text_stays(runs, sco
     make_fake_run(runs.path, steps=10)
     at = edit(open_branch(what="edit"), lambda text: text)
     assert any("Nothing is different yet" in i for i in said(at.info))
-    scoring.error = ValueError(
+    scoring.error = Mistake(
         "the solution has 'x', which is outside the model's vocabulary. Remove or replace it."
     )
     edit(at, lambda text: "x" + text)

@@ -14,6 +14,7 @@ from tests.pages.opening import again, open_page, payload_with, press, widget, w
 from tests.support.fakes import make_fake_run
 from vimpo_core.labs import failures
 from vimpo_core.labs.levers import Levers, Moment, Pressed
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs.folder import RunsDir
 
 NUMBER = {chapter.key: chapter.number for chapter in chapters.ALL}
@@ -173,7 +174,7 @@ def test_a_cancelled_demonstration_can_be_started_again(lab):
 
 def test_a_demonstration_that_fails_says_one_sentence(lab):
     at = press(commit(learn("goes_wrong", failure="runaway"), "flat_learns"), "Show it")
-    lab.future.set_exception(ValueError("no model at assets: config.json is missing. Make it."))
+    lab.future.set_exception(Mistake("no model at assets: config.json is missing. Make it."))
     at = again(again(at))
     assert any("config.json is missing" in w.value.replace("\\", "") for w in at.warning)
 

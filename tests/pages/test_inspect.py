@@ -1,12 +1,14 @@
 """The Inspect page without a browser: links, pickers, quick picks, typed solutions, and runs that cannot be shown."""
 
 import pytest
+from pebble import ProcessExpired
 from streamlit.testing.v1 import AppTest
 
 from app import cache
 from tests.pages.opening import StubService, one, open_inspect, payloads, press, widget
 from tests.support.fakes import make_fake_run
 from vimpo_core.config import TrainConfig
+from vimpo_core.mistake import Mistake
 from vimpo_core.service import scoring as service
 from vimpo_core.solutions import picks
 
@@ -212,9 +214,9 @@ def test_a_typed_solution_is_scored_and_shown(runs, scoring):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (ValueError("the solution has 'x', which the model does not know."), "The solution has 'x'"),
+        (Mistake("the solution has 'x', which the model does not know."), "The solution has 'x'"),
         (TimeoutError(), "longer than 30 s"),
-        (RuntimeError("worker died"), "ended unexpectedly"),
+        (ProcessExpired("worker died"), "ended unexpectedly"),
     ],
 )
 def test_an_error_is_said_beside_the_text_which_stays(runs, scoring, error, said):

@@ -15,6 +15,7 @@ from tests.support import oracles
 from tests.support.fakes import make_fake_run
 from vimpo_core.measure import checks
 from vimpo_core.measure.checks import ExpectedDeltas
+from vimpo_core.mistake import Mistake
 from vimpo_core.service import scoring as service
 from vimpo_core.types import CreditTrace
 
@@ -85,7 +86,7 @@ def test_a_step_without_an_adapter_says_which_were_kept(runs, scoring):
 def test_a_failed_request_can_be_repeated(runs, scoring):
     make_fake_run(runs.path, steps=5)
     at = open_inspect(more="sums", step=5)
-    scoring.future.set_exception(ValueError("the adapter of step 5 does not match its checksum."))
+    scoring.future.set_exception(Mistake("the adapter of step 5 does not match its checksum."))
     at.run()
     assert "checksum" in at.warning[0].value and "no answer" in table(at)[checks.CLAIMS["expectation"]]
     press(at, "Ask the model again")

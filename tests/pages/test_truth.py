@@ -10,6 +10,7 @@ from app.inspector import truth
 from tests.pages.opening import Address, again, one, open_inspect, payload_with, press, widget, words
 from tests.support.fakes import make_fake_run
 from vimpo_core.measure.truth import STAGES, PrefixValues, soft_value
+from vimpo_core.mistake import Mistake
 from vimpo_core.service import scoring
 from vimpo_core.service.scoring import PrefixTruth
 
@@ -158,7 +159,7 @@ def test_a_run_without_snapshots_says_so(runs, trying):
 def test_a_refused_request_is_one_sentence_and_can_be_asked_again(runs, trying):
     make_fake_run(runs.path, steps=10)
     at = open_truth(step=10)
-    trying.futures[-1].set_exception(ValueError("the adapter of step 10 does not match its checksum."))
+    trying.futures[-1].set_exception(Mistake("the adapter of step 10 does not match its checksum."))
     again(at)
     assert "The adapter of step 10 does not match its checksum." in words(at)
     trying.answers = 3

@@ -496,3 +496,28 @@ def test_a_measurement_in_parts_is_the_measurement_and_says_how_far_it_is(moved_
 def test_another_reference_never_takes_the_place_of_the_bundled_one(option, capsys):
     assert cli.main(["make-reference", *option]) == 2
     assert f"error: with another {option[0]} this is not the bundled model" in capsys.readouterr().err
+
+
+# ---- mistakes and bugs
+
+
+def test_a_bug_is_a_traceback_and_not_a_sentence_about_a_mistake(tmp_path, capsys, monkeypatch):
+    def has_a_bug(*_):
+        raise ValueError("not enough values to unpack")
+
+    monkeypatch.setattr(RunsDir, "list", has_a_bug)
+    assert cli.main(["runs", "--runs-dir", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said and "in has_a_bug" in said
+    assert "not enough values to unpack" in said and said.rstrip().endswith(cli.BUG)
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_a_mistake_is_one_sentence_and_with_debug_a_traceback_too(tmp_path, capsys, where):
+    asked = ["eval", "nowhere", "--runs-dir", str(tmp_path)]
+    assert cli.main(asked) == 2
+    sentence = capsys.readouterr().err
+    assert sentence.startswith("error: no run 'nowhere'") and len(sentence.splitlines()) == 1
+    assert cli.main(["--debug", *asked] if where == "before" else [*asked, "--debug"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback") and said.endswith(sentence)

@@ -13,6 +13,7 @@ from vimpo_core.experiment import report, runner
 from vimpo_core.experiment.plan import Plan
 from vimpo_core.experiment.runner import Progress
 from vimpo_core.experiment.tables import NothingToReport
+from vimpo_core.mistake import Mistake
 
 _BAR = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}, {remaining} left]"
 
@@ -58,11 +59,11 @@ def experiment(file: Path, out: Path | None, jobs: int, is_dry: bool, report_onl
     """Do what the command line asks; the dict is printed. `failed` names runs without a result and why.
 
     Raises:
-        ValueError: the file is wrong, no final run has a result to report, or the experiment is already running.
+        Mistake: the file is wrong, no final run has a result to report, or the experiment is already running.
         OSError: a file cannot be read or written.
     """
     if jobs < 1:
-        raise ValueError(f"jobs must be at least 1, got {jobs}. Default: the number of cores.")
+        raise Mistake(f"jobs must be at least 1, got {jobs}. Default: the number of cores.")
     plan, out = plans.read(file), out or default_out(file)
     if is_dry:
         return dry_run(plan, out, jobs)
@@ -73,5 +74,5 @@ def experiment(file: Path, out: Path | None, jobs: int, is_dry: bool, report_onl
         advice = (
             f"The first failure: {next(iter(failed.values()))}" if failed else "Run it without --report-only."
         )
-        raise ValueError(f"{error} {advice}") from error
+        raise Mistake(f"{error} {advice}") from error
     return {**written, "failed": failed}

@@ -14,6 +14,7 @@ import numpy as np
 
 from vimpo_core import intervals
 from vimpo_core.intervals import Difference, Estimate
+from vimpo_core.mistake import Mistake
 from vimpo_core.types import known
 
 HOWS = ("sampled", "greedy")
@@ -30,9 +31,7 @@ LIMITS = {
 def packed(sampled: Sequence[bool], greedy: Sequence[bool]) -> dict:
     """Outcomes as they go into results.json: the number of problems, and for each of `HOWS` a bit a problem, in hex."""
     if len(sampled) != len(greedy):
-        raise ValueError(
-            f"both kinds of outcomes need the same problems, got {len(sampled)} and {len(greedy)}."
-        )
+        raise Mistake(f"both kinds of outcomes need the same problems, got {len(sampled)} and {len(greedy)}.")
     bits = {
         how: np.packbits(np.array(right, dtype=bool)).tobytes().hex()
         for how, right in zip(HOWS, (sampled, greedy), strict=True)

@@ -46,6 +46,7 @@ from vimpo_core import files
 from vimpo_core.config import TrainConfig
 from vimpo_core.experiment.toml_lines import line_numbers
 from vimpo_core.measure.scorecard import SETS
+from vimpo_core.mistake import Mistake
 from vimpo_core.paths import whole_model
 
 Settings = dict[str, bool | int | float | str]
@@ -139,7 +140,7 @@ def read(path: Path) -> Plan:
     """The experiment declared in a file.
 
     Raises:
-        ValueError: one sentence with the file, the line and what is wrong: no TOML, an unknown or missing key, an
+        Mistake: one sentence with the file, the line and what is wrong: no TOML, an unknown or missing key, an
             impossible value or combination.
         OSError: the file cannot be read.
     """
@@ -147,11 +148,11 @@ def read(path: Path) -> Plan:
         text = files.read_text(path).replace("\r\n", "\n")
         raw = tomllib.loads(text)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: the file is not UTF-8 text. Save it as UTF-8.") from error
+        raise Mistake(f"{path}: the file is not UTF-8 text. Save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"^(.*) \(at line (\d+), column \d+\)$", str(error))
         what, line = (place[1], f", line {place[2]}") if place else (str(error), "")
-        raise ValueError(f"{path}{line}: this is not TOML: {what}.") from error
+        raise Mistake(f"{path}{line}: this is not TOML: {what}.") from error
     return _Reader(path, raw, line_numbers(text)).plan()
 
 
@@ -264,7 +265,7 @@ class _Reader:
                 chosen = dict(zip(arm.ranges, values, strict=True))
                 try:
                     plan.config(arm, block, chosen, plan.seeds[0], plan.steps)
-                except ValueError as error:
+                except Mistake as error:
                     self._fail(self._place_of(str(error), i), f"{str(error).rstrip('.')} (arm {arm.name!r})")
 
     def _place_of(self, message: str, arm: int) -> tuple:
@@ -368,7 +369,7 @@ class _Reader:
         while place and place not in self._lines:
             place = place[:-1]
         line = f", line {self._lines[place]}" if place else ""
-        raise ValueError(f"{self._path}{line}: {sentence}{end}")
+        raise Mistake(f"{self._path}{line}: {sentence}{end}")
 
 
 def _names(kind) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from vimpo_core.experiment.document import Bullets, Code, Figure, Folded, Headin
 from vimpo_core.experiment.plan import Plan
 from vimpo_core.files import read_text, write_whole
 from vimpo_core.intervals import MIN_SEEDS
+from vimpo_core.mistake import Mistake
 
 NOT_MEASURED = "–"
 
@@ -44,7 +45,7 @@ def rewrite(out: Path) -> None:
     try:
         found = json.loads(read_text(path))
     except ValueError as error:
-        raise ValueError(
+        raise Mistake(
             f"{path}: this is not JSON in UTF-8. Run the experiment again, or put the old file back."
         ) from error
     _write(estimates.with_intervals(found), out)

@@ -12,6 +12,7 @@ from pathlib import Path
 from vimpo_core.config import TrainConfig
 from vimpo_core.experiment import results
 from vimpo_core.experiment.results import Measurement, Result
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs import bases
 from vimpo_core.runs.folder import command_line
 from vimpo_core.runs.store import RunStore
@@ -86,7 +87,7 @@ def _train(store: RunStore, make_trainer: MakeTrainer, parent: int | None) -> No
     try:
         trainer = trainer_of(store, make_trainer)
         _refuse_mixture(store)
-    except ValueError as error:
+    except Mistake as error:
         store.set_state(RunState.STOPPED, f"It could not start: {error}")
         raise
     drive([(store, _Thin(trainer, store.config()))], lambda: "play" if _lives(parent) else "stop")
@@ -95,13 +96,13 @@ def _train(store: RunStore, make_trainer: MakeTrainer, parent: int | None) -> No
 
 
 def _refuse_mixture(store: RunStore) -> None:
-    """Raise ValueError where another run of the experiment was trained with other weights under the same name of a model."""
+    """Raise Mistake where another run of the experiment was trained with other weights under the same name of a model."""
     config, own = store.config(), bases.recorded(store.header(), store.config())
     for folder in sorted(store.run_dir.parent.iterdir()):
         try:
             other = RunStore.open(folder)
             seen = other.overview()
-        except ValueError:
+        except Mistake:
             continue  # half made, or no run
         if other.config().model == config.model and seen.last_step is not None:
             expected = bases.recorded(seen.header, other.config())

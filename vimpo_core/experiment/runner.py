@@ -21,6 +21,7 @@ from vimpo_core.experiment.plan import Arm, Plan, Settings, block_label, groups
 from vimpo_core.experiment.results import Measurement, Result
 from vimpo_core.experiment.run import Job, Measure
 from vimpo_core.files import in_words
+from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES, Extra
 from vimpo_core.runs import worker
 from vimpo_core.runs.locks import exclusive
@@ -163,7 +164,7 @@ def _last_step(run_dir: Path) -> int:
     """How far a run is; 0 while its folder is being made."""
     try:
         return RunStore.open(run_dir).last_step() or 0
-    except ValueError:
+    except Mistake:
         return 0
 
 

@@ -12,10 +12,11 @@ from vimpo_core.experiment.estimates import HOWS
 from vimpo_core.experiment.plan import Arm, Plan, block_label
 from vimpo_core.experiment.results import Result
 from vimpo_core.experiment.runner import Outcome, Trial, outcomes
+from vimpo_core.mistake import Mistake
 from vimpo_core.types import known
 
 
-class NothingToReport(ValueError):
+class NothingToReport(Mistake):
     """No final run has a result yet."""
 
 

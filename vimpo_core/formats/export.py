@@ -13,6 +13,7 @@ from vimpo_core import __version__
 from vimpo_core.files import write_whole
 from vimpo_core.formats import html_page, reproduce, trace_files
 from vimpo_core.formats.reproduce import Place
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions import lenses, picks, reading
 from vimpo_core.solutions.steps import mistake_note
@@ -58,14 +59,14 @@ def header_of(store: RunStore, step: int) -> dict:
     header = store.header()
     try:
         adapter = hashlib.sha256(store.snapshot(step)).hexdigest()
-    except ValueError:
+    except Mistake:
         adapter = None
     more = {"config": store.config().to_dict(), "writer": {"name": "VIMPO Lab", "version": __version__}}
     return header | {"model": header["model"] | {"adapter_sha256": adapter}} | more
 
 
 def recorded(store: RunStore, step: int, group_id: int, sample_idx: int, beta: float, gae_lambda: float, runs_dir: str = "") -> Taken:  # fmt: skip
-    """A recorded solution. Raises ValueError naming what the run or the step has."""
+    """A recorded solution. Raises Mistake naming what the run or the step has."""
     store.trace(step, group_id, sample_idx)
     traces = store.traces(step)
     index = next(i for i, t in enumerate(traces) if (t.group_id, t.sample_idx) == (group_id, sample_idx))

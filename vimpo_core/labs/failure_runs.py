@@ -12,6 +12,7 @@ import torch
 from vimpo_core import credit, losses
 from vimpo_core.labs.failures import FAILURES, HEALTHY, Point
 from vimpo_core.lm import loading, models, scores
+from vimpo_core.mistake import Mistake
 from vimpo_core.solutions.batch import padded
 from vimpo_core.trainer import Trainer
 from vimpo_core.types import CreditTrace, StepRecord, known
@@ -26,11 +27,11 @@ def reproduce(key: str, seed: int, tell: Tell) -> None:
         key: of FAILURES; seed: of its trainings; tell: gets every point as soon as it is measured.
 
     Raises:
-        ValueError: there is no such failure; the bundled model is missing.
+        Mistake: there is no such failure; the bundled model is missing.
         Diverged: a loss was not finite.
     """
     if key not in FAILURES:
-        raise ValueError(f"there is no failure {key!r}. Choose one of {', '.join(FAILURES)}.")
+        raise Mistake(f"there is no failure {key!r}. Choose one of {', '.join(FAILURES)}.")
     configs = tuple(replace(config, seed=seed) for config in FAILURES[key].configs)
     _RUNS[key](configs, tell)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from vimpo_core.config import READABLE_BETA, STABLE_BALANCE, TrainConfig, balance
+from vimpo_core.mistake import Mistake
 
 UPDATES = 24
 """Of a training in a demonstration; record n describes the policy after n updates."""
@@ -120,7 +121,7 @@ def k1_refusal() -> str:
     """What the settings say to whoever asks for k1."""
     try:
         TrainConfig(kl_estimator="k1")
-    except ValueError as refusal:
+    except Mistake as refusal:
         return str(refusal)
     raise AssertionError("k1 must be refused: it leaves no credit")
 

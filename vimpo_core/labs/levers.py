@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vimpo_core.mistake import Mistake
 from vimpo_core.types import CreditTrace
 
 LEVERS = {"v": "value", "a": "actor", "b": "both"}
@@ -30,7 +31,7 @@ ACTOR_COEFS = (0.0, 0.01, 0.05, 0.2, 1.0)
 class Levers:
     """What is asked: the batch's number, every press since the untrained policy, and the settings of all of them.
 
-    presses: letters of LEVERS in order, "" before the first. Raises ValueError, one sentence, on anything out of range.
+    presses: letters of LEVERS in order, "" before the first. Raises Mistake, one sentence, on anything out of range.
     """
 
     batch: int = 0
@@ -41,19 +42,17 @@ class Levers:
 
     def __post_init__(self):
         if not 0 <= self.batch <= MOST_BATCH:
-            raise ValueError(f"batch must be between 0 and {MOST_BATCH}, got {self.batch}. Choose another.")
+            raise Mistake(f"batch must be between 0 and {MOST_BATCH}, got {self.batch}. Choose another.")
         if unknown := sorted(set(self.presses) - set(LEVERS)):
-            raise ValueError(f"presses are letters of {', '.join(LEVERS)}, got {unknown[0]!r}. Press reset.")
+            raise Mistake(f"presses are letters of {', '.join(LEVERS)}, got {unknown[0]!r}. Press reset.")
         if len(self.presses) > MOST_PRESSES:
-            raise ValueError(f"at most {MOST_PRESSES} presses, got {len(self.presses)}. Press undo or reset.")
+            raise Mistake(f"at most {MOST_PRESSES} presses, got {len(self.presses)}. Press undo or reset.")
         for name, low, high in (
             ("learning_rate", 1e-6, 0.1), ("beta", 1e-6, 10.0), ("actor_coef", 0.0, 10.0),
         ):  # fmt: skip
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
-                raise ValueError(
-                    f"{name} must be between {low:g} and {high:g}, got {value:g}. Move its slider."
-                )
+                raise Mistake(f"{name} must be between {low:g} and {high:g}, got {value:g}. Move its slider.")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from vimpo_core import credit, losses
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm import models, scores
 from vimpo_core.lm.models import LanguageModel
+from vimpo_core.mistake import Mistake
 
 WIDTH = 128
 
@@ -76,7 +77,7 @@ class CriticLearner:
         return {models.CRITIC + k: t.detach().cpu().clone() for k, t in self.critic.state_dict().items()}
 
     def load(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Put a snapshot's head in; a snapshot without one leaves the critic untrained. ValueError if it does not fit."""
+        """Put a snapshot's head in; a snapshot without one leaves the critic untrained. Mistake if it does not fit."""
         load_critic(self.critic, models.part(tensors, models.CRITIC))
 
 
@@ -89,13 +90,13 @@ def make_critic(policy: LanguageModel, seed: int) -> Critic:
 
 
 def load_critic(critic: Critic, state: dict[str, torch.Tensor]) -> None:
-    """Put saved tensors into the head; {} leaves it as it is. Raises ValueError if they do not fit."""
+    """Put saved tensors into the head; {} leaves it as it is. Raises Mistake if they do not fit."""
     if not state:
         return
     try:
         critic.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(
+        raise Mistake(
             "the saved critic does not fit the model. Use the model that the run was trained with."
         ) from error
 

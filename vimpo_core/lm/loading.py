@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm import model_files, model_trial
 from vimpo_core.lm.models import LanguageModel, adapts_attention_alone, attach_lora, embedding_rows
+from vimpo_core.mistake import Mistake
 from vimpo_core.tasks.registry import task_of
 
 
@@ -17,11 +18,11 @@ def find(source: str = "bundled", device: str = "cpu") -> Path:
     """The folder of a model, once it and the device were found to be there; nothing is loaded yet.
 
     Raises:
-        ValueError: as `model_files.find`; the device is missing.
+        Mistake: as `model_files.find`; the device is missing.
     """
     folder = model_files.find(source)
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device cuda was asked for, but torch finds no CUDA device here. Use --device cpu.")
+        raise Mistake("device cuda was asked for, but torch finds no CUDA device here. Use --device cpu.")
     return folder
 
 
@@ -29,13 +30,13 @@ def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
     """The bundled model, or a local folder in transformers format, in float32 and evaluation mode (no dropout).
 
     Raises:
-        ValueError: as `find`; a file is damaged or does not fit the others; the architecture is not one of transformers', or
+        Mistake: as `find`; a file is damaged or does not fit the others; the architecture is not one of transformers', or
             does not give the same numbers on every road (`model_trial`); the tokenizer has no end token.
     """
     folder = find(source, device)
     tokenizer = _loaded(AutoTokenizer, folder)
     if tokenizer.eos_token_id is None:
-        raise ValueError(
+        raise Mistake(
             f"the tokenizer in {folder} has no end token, where the value is anchored. Set eos_token."
         )
     # float32: scoring in half precision leaves about 1.5e-3 nats of noise a token.
@@ -54,7 +55,7 @@ def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
     others = tuple(i for i in model_files.end_ids(folder) if i != tokenizer.eos_token_id and i < rows)
     found = LanguageModel(model, model, tokenizer, source, others)
     if why := model_trial.refusal(model, found.pad_id):
-        raise ValueError(f"the model in {folder} {why}")
+        raise Mistake(f"the model in {folder} {why}")
     return found
 
 
@@ -72,7 +73,7 @@ def _loaded(kind, folder: Path, **options):
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         if "trust_remote_code" in str(error):
             reason = "it needs program code of its own, which is never run"
-        raise ValueError(
+        raise Mistake(
             f"the model in {folder} cannot be loaded: {reason.rstrip('.')}. Give a whole folder of an architecture that "
             "transformers knows."
         ) from error
@@ -89,7 +90,7 @@ def _refuse_other_weights(folder: Path, info: dict) -> None:
     for what, names in kinds:
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise ValueError(
+            raise Mistake(
                 f"the weights in {folder} {what} {names[0][:120]}{more}. Give a folder whose config.json and weights were saved "
                 "together, with the whole causal model."
             )
@@ -98,7 +99,7 @@ def _refuse_other_weights(folder: Path, info: dict) -> None:
 def _refuse_other_vocabulary(folder: Path, tokenizer, model) -> None:
     highest, rows = max(tokenizer.get_vocab().values(), default=-1), embedding_rows(model)
     if highest >= rows:
-        raise ValueError(
+        raise Mistake(
             f"the tokenizer in {folder} has tokens up to {highest}, the model embeds {rows}. Give a folder whose tokenizer and "
             "weights belong together."
         )
@@ -107,7 +108,7 @@ def _refuse_other_vocabulary(folder: Path, tokenizer, model) -> None:
 def check_run(config: TrainConfig) -> list[str]:
     """Load a run's model and try it, before anything of the run is written. Returns remarks on what is particular about it.
 
-    Raises ValueError as `loading.load` and `check_task`.
+    Raises Mistake as `loading.load` and `check_task`.
     """
     found = load(config.model, config.device)
     model_trial.check_task(found, task_of(config))

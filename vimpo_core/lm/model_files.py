@@ -10,6 +10,7 @@ import json
 import re
 from pathlib import Path
 
+from vimpo_core.mistake import Mistake
 from vimpo_core.paths import model_folder
 
 INSTEAD = "Use a decoder with attention alone, such as Llama, Qwen, Mistral or GPT-2."
@@ -40,12 +41,12 @@ def find(source: str = "bundled") -> Path:
     """The folder of a model that can be trained, as far as its files tell.
 
     Raises:
-        ValueError: the folder, its settings or its safetensors weights are missing or damaged, or it holds a network of a
+        Mistake: the folder, its settings or its safetensors weights are missing or damaged, or it holds a network of a
             kind that cannot be sampled token by token here; one sentence says which and what to use.
     """
     folder = model_folder(source)
     if (folder / "adapter_config.json").is_file():
-        raise ValueError(
+        raise Mistake(
             f"{folder} holds a PEFT adapter, not a whole model. Merge it into its base with "
             "`PeftModel.from_pretrained(base, folder).merge_and_unload()`, save that with save_pretrained, and give its folder."
         )
@@ -55,25 +56,25 @@ def find(source: str = "bundled") -> Path:
             if source == "bundled"
             else "Give a folder in transformers format."
         )
-        raise ValueError(f"no model at {folder}: config.json is missing. {way_out}")
+        raise Mistake(f"no model at {folder}: config.json is missing. {way_out}")
     if why := refusal(settings_of(folder)):
-        raise ValueError(f"the model in {folder} {why}")
+        raise Mistake(f"the model in {folder} {why}")
     if not list(folder.glob("*.safetensors")):
-        raise ValueError(
+        raise Mistake(
             f"no *.safetensors in {folder}, and no other weight format is loaded. Convert the weights first."
         )
     return folder
 
 
 def settings_of(folder: Path, name: str = "config.json") -> dict:
-    """One of the folder's JSON files; {} where it has none. ValueError if it is damaged."""
+    """One of the folder's JSON files; {} where it has none. Mistake if it is damaged."""
     path = folder / name
     if not path.is_file():
         return {}
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(
+        raise Mistake(
             f"the model in {folder} cannot be loaded: {name} is damaged. Give a whole folder of an architecture that "
             "transformers knows."
         ) from error

@@ -11,6 +11,7 @@ import torch
 from vimpo_core.lm import decoding, models, scores
 from vimpo_core.lm.model_files import INSTEAD, context_length, too_long
 from vimpo_core.lm.models import LanguageModel
+from vimpo_core.mistake import Mistake
 from vimpo_core.tasks import Task
 
 _PROBLEMS = 64
@@ -54,14 +55,14 @@ def refusal(model, pad_id: int) -> str:
 
 
 def check_task(policy: LanguageModel, task: Task) -> None:
-    """Raises ValueError if the model cannot say the task's problems, or reads too little for its solutions."""
+    """Raises Mistake if the model cannot say the task's problems, or reads too little for its solutions."""
     prompts = [p.prompt for p in task.problems("trial", "train", _PROBLEMS)]
     for prompt in prompts:
         models.encode(policy, prompt, "problem")
     longest = max(len(models.encode_prompt(policy, p, "problem")) for p in prompts) + task.max_new_tokens
     limit = context_length(policy.bare.config)
     if limit is not None and longest > limit:
-        raise ValueError(too_long(longest, limit))
+        raise Mistake(too_long(longest, limit))
 
 
 def _stepped(model, prompts, completions, pad_id):

@@ -30,6 +30,8 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from transformers.pytorch_utils import Conv1D
 
+from vimpo_core.mistake import Mistake
+
 # Progress bars and advice to library authors would bury the one line that matters.
 transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
@@ -174,11 +176,11 @@ def adapter_state(policy: LanguageModel) -> Adapter:
 
 
 def set_adapter(policy: LanguageModel, state: Adapter) -> None:
-    """Put adapter tensors into the policy. Raises ValueError if names or shapes do not fit."""
+    """Put adapter tensors into the policy. Raises Mistake if names or shapes do not fit."""
     own = get_peft_model_state_dict(policy.model)
     wrong = sorted(set(own) ^ set(state)) or [k for k in own if own[k].shape != state[k].shape]
     if wrong:
-        raise ValueError(
+        raise Mistake(
             f"the adapter does not fit the model: {wrong[0]} differs. Use the model and rank it was trained with."
         )
     set_peft_model_state_dict(policy.model, state)
@@ -192,7 +194,7 @@ last refreshed, and the learned critic's head (`critic.Critic`)."""
 def set_policy(policy: LanguageModel, tensors: Adapter) -> None:
     """Put a snapshot into the policy: its adapter and, where it was refreshed, its reference.
 
-    Raises ValueError if names or shapes do not fit.
+    Raises Mistake if names or shapes do not fit.
     """
     set_reference(policy, part(tensors, REFERENCE))
     set_adapter(policy, {k: v for k, v in tensors.items() if not k.startswith((REFERENCE, CRITIC))})
@@ -201,7 +203,7 @@ def set_policy(policy: LanguageModel, tensors: Adapter) -> None:
 def set_reference(policy: LanguageModel, adapter: Adapter) -> None:
     """Make the frozen weights with this adapter folded in the reference; {} stands for no adapter, the run's first reference.
 
-    The policy's own adapter is left as it is. Raises ValueError if names or shapes do not fit.
+    The policy's own adapter is left as it is. Raises Mistake if names or shapes do not fit.
     """
     own = adapter_state(policy)
     if adapter:
@@ -223,17 +225,17 @@ def to_bytes(tensors: dict[str, torch.Tensor]) -> bytes:
 
 
 def from_bytes(blob: bytes) -> dict[str, torch.Tensor]:
-    """Tensors of a safetensors blob. Raises ValueError if it is damaged."""
+    """Tensors of a safetensors blob. Raises Mistake if it is damaged."""
     try:
         return load_safetensors(blob)
     except SafetensorError as error:
-        raise ValueError(f"saved tensors are damaged ({error}). Choose another step.") from error
+        raise Mistake(f"saved tensors are damaged ({error}). Choose another step.") from error
 
 
 def encode_prompt(language_model: LanguageModel, text: str, what: str = "prompt") -> tuple[int, ...]:
     """Token ids of a prompt as the tokenizer makes them: a begin token goes in front where it adds one, nothing behind.
 
-    Raises ValueError as `encode`.
+    Raises Mistake as `encode`.
     """
     tokenizer = language_model.tokenizer
     body = _ids(tokenizer, text)
@@ -255,7 +257,7 @@ def encode(language_model: LanguageModel, text: str, what: str = "text") -> tupl
     """Token ids of a text that goes on from another one: nothing is put in front, no space and no begin token.
 
     Raises:
-        ValueError: the tokenizer cannot say the text; the characters it lacks, or what comes back, are named.
+        Mistake: the tokenizer cannot say the text; the characters it lacks, or what comes back, are named.
     """
     tokenizer = language_model.continuing
     ids = _ids(tokenizer, text)
@@ -298,7 +300,7 @@ def encode_completion(
     language_model: LanguageModel, text: str, end: str, what: str = "solution"
 ) -> tuple[int, ...]:
     """Token ids of a typed completion: a final `end` becomes the end token, bytes written as `token_texts` shows them
-    become the characters they are. Raises ValueError as `encode` does."""
+    become the characters they are. Raises Mistake as `encode` does."""
     body = encode(language_model, _SHOWN_BYTES.sub(_characters, text.removesuffix(end)), what)
     return (*body, _end_id(language_model, end)) if text.endswith(end) else body
 
@@ -412,17 +414,17 @@ def _ids(tokenizer, text: str) -> tuple[int, ...]:
 
 
 def _check_said(tokenizer, ids, text: str, what: str, allowed: tuple[str, ...]) -> None:
-    """Raises ValueError unless the tokens read as one of the allowed texts."""
+    """Raises Mistake unless the tokens read as one of the allowed texts."""
     said = _decoded(tokenizer, ids)
     if tokenizer.unk_token_id not in ids and said in allowed:
         return
     lacking = sorted({c for c in text if not _can_say(tokenizer, c)})
     if lacking or tokenizer.unk_token_id in ids:
         named = ", ".join(f"{c!r}" for c in lacking[:5]) or "part of it"
-        raise ValueError(
+        raise Mistake(
             f"the {what} has {named}, which is outside the model's vocabulary. Remove or replace it."
         )
-    raise ValueError(
+    raise Mistake(
         f"the model's tokenizer changes the {what}: {text[:40]!r} comes back as {said[:40]!r}, so what the model writes could not "
         "be judged. Use a model whose tokenizer keeps every character."
     )

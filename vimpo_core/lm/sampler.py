@@ -12,6 +12,7 @@ import torch
 
 from vimpo_core.lm import decoding
 from vimpo_core.lm.model_files import context_length, too_long
+from vimpo_core.mistake import Mistake
 from vimpo_core.types import Rollout, StopReason
 
 
@@ -43,10 +44,10 @@ def sample(
         group_size rollouts a prompt, grouped by prompt; sampler_logprob in nats, float32 [T].
 
     Raises:
-        ValueError: no prompt, an empty one, or more tokens than the model reads.
+        Mistake: no prompt, an empty one, or more tokens than the model reads.
     """
     if not prompts or any(len(p) == 0 for p in prompts):
-        raise ValueError(
+        raise Mistake(
             f"every prompt needs at least one token, got lengths {[len(p) for p in prompts]}. Drop empty ones."
         )
     starts = [[*p, *x] for p, x in zip(prompts, prefixes or [()] * len(prompts), strict=True)]
@@ -89,7 +90,7 @@ def _check_length(model, starts, max_new_tokens) -> None:
         context_length(model.config),
     )
     if limit is not None and longest > limit:
-        raise ValueError(too_long(longest, limit))
+        raise Mistake(too_long(longest, limit))
 
 
 def uniforms_of(seed: int, rows: int, length: int) -> torch.Tensor:

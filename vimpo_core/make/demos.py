@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.measure.scorecard import SETS
+from vimpo_core.mistake import Mistake
 from vimpo_core.reports import training_report
 from vimpo_core.runs.store import RunStore, is_run
 from vimpo_core.service import kept_reports, second_reading
@@ -44,7 +45,7 @@ def make_demos(
     }
     for name in configs:
         if (folder / name).exists() and not is_run(folder / name):
-            raise ValueError(
+            raise Mistake(
                 f"{folder / name} is not a run of this lab and is left alone. Choose another --out."
             )
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +79,7 @@ def _make_demo(run_dir: Path, config: TrainConfig, on_record) -> dict:
             store.update_header(trainer.header)
             state = drive([(store, trainer)], lambda: "play", on_record)
         if state != RunState.FINISHED:
-            raise ValueError(f"demo {run_dir.name} ended as {state}: {store.message()} Run make-demos again.")
+            raise Mistake(f"demo {run_dir.name} ended as {state}: {store.message()} Run make-demos again.")
         store.compact(keep_trace_steps=SOLUTIONS_AT | {config.steps}, keep_resume_state=False)
     return training_report(RunStore.open(run_dir))
 

@@ -15,6 +15,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from vimpo_core.mistake import Mistake
 from vimpo_core.tasks.chain import ALPHABET, END, ChainTask, student_solution
 
 PAD = "<pad>"
@@ -56,10 +57,10 @@ def make_reference(
         steps, final loss (nats a token), parameters, CPU seconds, bytes.
 
     Raises:
-        ValueError: operands outside 3 to 8.
+        Mistake: operands outside 3 to 8.
     """
     if not 3 <= operands <= 8:
-        raise ValueError(f"a reference learns 3 to 8 operands, got {operands}. Use 6 for the bundled one.")
+        raise Mistake(f"a reference learns 3 to 8 operands, got {operands}. Use 6 for the bundled one.")
     folder.mkdir(parents=True, exist_ok=True)  # where that fails, before the minutes of training
     started = time.process_time()
     torch.manual_seed(seed)

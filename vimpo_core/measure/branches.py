@@ -20,6 +20,7 @@ import numpy as np
 
 from vimpo_core.intervals import difference_bounds, phi_of_pairs, wilson_bounds
 from vimpo_core.measure.truth import State, TokenIds, TokenProcess, end_of, uniform_table
+from vimpo_core.mistake import Mistake
 from vimpo_core.solutions import lenses
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace, known
@@ -140,30 +141,30 @@ class Branch:
 def check_fork(
     process: TokenProcess, ids: Sequence[int], position: int, forced: Sequence[int], k: int
 ) -> None:
-    """Raises ValueError, one sentence, unless `forced` can take the place of token `position` of a solution."""
+    """Raises Mistake, one sentence, unless `forced` can take the place of token `position` of a solution."""
     budget = process.max_new_tokens
     if not 1 <= k <= MOST_TRIES:
-        raise ValueError(f"the number of tries must be within 1..{MOST_TRIES}, got {k}. Use 32.")
+        raise Mistake(f"the number of tries must be within 1..{MOST_TRIES}, got {k}. Use 32.")
     if not 0 <= position < len(ids):
-        raise ValueError(
+        raise Mistake(
             f"there is no token #{position}: the solution has #0 to #{len(ids) - 1}. Select one of them."
         )
     ended = end_of(process, ids[: position + 1])
     if ended == position:
-        raise ValueError(AT_THE_END.format(position))
+        raise Mistake(AT_THE_END.format(position))
     if ended is not None:
-        raise ValueError(f"the solution already ended at token #{ended}. Select an earlier token.")
+        raise Mistake(f"the solution already ended at token #{ended}. Select an earlier token.")
     if not forced:
-        raise ValueError("there is nothing to force: got no token. Type at least one character.")
+        raise Mistake("there is nothing to force: got no token. Type at least one character.")
     if end_of(process, forced[:-1]) is not None:
-        raise ValueError("what is forced goes on after the end mark. Put the end mark last, or leave it out.")
+        raise Mistake("what is forced goes on after the end mark. Put the end mark last, or leave it out.")
     if position + len(forced) > budget:
-        raise ValueError(
+        raise Mistake(
             f"the policy writes at most {budget} tokens, and this would reach token #{position + len(forced) - 1}. "
             "Select an earlier token or force fewer."
         )
     if tuple(forced) == tuple(ids[position : position + len(forced)]):
-        raise ValueError(f"that is what the solution has at token #{position} already. Force something else.")
+        raise Mistake(f"that is what the solution has at token #{position} already. Force something else.")
 
 
 def try_starts(
@@ -269,15 +270,15 @@ Tree = tuple[Branch, ...]
 def added(tree: Tree, branch: Branch) -> Tree:
     """The tree with one more branch; as it was where the branch is in it already.
 
-    Raises ValueError when the tree is full, or the parent is not in it.
+    Raises Mistake when the tree is full, or the parent is not in it.
     """
     known = {b.id for b in tree}
     if branch.id in known:
         return tree
     if branch.parent and branch.parent not in known:
-        raise ValueError(f"the branch this one grew from is gone: {branch.parent}. Branch from another one.")
+        raise Mistake(f"the branch this one grew from is gone: {branch.parent}. Branch from another one.")
     if len(tree) >= MOST_BRANCHES:
-        raise ValueError(FULL)
+        raise Mistake(FULL)
     return (*tree, branch)
 
 

@@ -25,6 +25,7 @@ from vimpo_core.lm.traces import make_traces
 from vimpo_core.measure.policy_process import process_of
 from vimpo_core.measure.scorecard import SETS, is_localisable
 from vimpo_core.measure.truth import PrefixValues, State, monte_carlo_values
+from vimpo_core.mistake import Mistake
 from vimpo_core.seeds import derived_seed
 from vimpo_core.tasks.registry import held_out
 from vimpo_core.types import CreditTrace, Problem, Rollout, Verdict
@@ -58,10 +59,10 @@ def solution_set(
         step: of the snapshot, written into the traces.
 
     Raises:
-        ValueError: unknown set, or fewer than one solution.
+        Mistake: unknown set, or fewer than one solution.
     """
     if which not in SETS or solutions < 1:
-        raise ValueError(
+        raise Mistake(
             f"a set is one of {', '.join(SETS)} with at least 1 solution, got {which!r} with {solutions}."
         )
     if which == "own":

@@ -24,6 +24,7 @@ import numpy as np
 
 from vimpo_core import credit
 from vimpo_core.intervals import difference_bounds, phi_of_pairs, wilson_bounds
+from vimpo_core.mistake import Mistake
 
 STAGES = (16, 64, 256)
 """Rollouts a prefix at which results are shown; each stage keeps those before it."""
@@ -161,11 +162,11 @@ def monte_carlo_values(
         One PrefixValues a solution.
 
     Raises:
-        ValueError: rollouts below 1.
+        Mistake: rollouts below 1.
         Cancelled: `is_cancelled` said so.
     """
     if rollouts < 1:
-        raise ValueError(f"rollouts must be >= 1, got {rollouts}. Use {STAGES[0]} or more for an interval.")
+        raise Mistake(f"rollouts must be >= 1, got {rollouts}. Use {STAGES[0]} or more for an interval.")
     outcomes = {} if outcomes is None else outcomes
     jobs = _jobs(process, solutions, rollouts, seed, common_random_numbers, outcomes)
     found = _sample(process, jobs, chunk_rows, on_progress, is_cancelled)
@@ -302,10 +303,10 @@ def soft_value(p_ref, beta: float):
         float of p_ref's shape, reward units: p_ref for large beta, 1 for small beta unless p_ref is 0.
 
     Raises:
-        ValueError: beta is not positive.
+        Mistake: beta is not positive.
     """
     if not beta > 0:
-        raise ValueError(f"beta must be > 0, got {beta}. Use the run's own.")
+        raise Mistake(f"beta must be > 0, got {beta}. Use the run's own.")
     return credit.soft_value(np.asarray(p_ref, dtype=np.float64), beta)
 
 

@@ -11,6 +11,7 @@ import dataclasses
 from typing import NamedTuple
 
 from vimpo_core.config import TrainConfig
+from vimpo_core.mistake import Mistake
 from vimpo_core.paths import model_folder
 from vimpo_core.runs.store import RunStore
 
@@ -63,7 +64,7 @@ def recorded(header: dict, config: TrainConfig) -> Fingerprints:
 
 
 def refuse_other(expected: Fingerprints, found: Fingerprints, who: str, source: str) -> None:
-    """Raise ValueError where weights or tokenizer are not those that `who` (such as "run vimpo-1") was trained with.
+    """Raise Mistake where weights or tokenizer are not those that `who` (such as "run vimpo-1") was trained with.
 
     What one of the two does not know is not compared.
     """
@@ -78,14 +79,14 @@ def refuse_other(expected: Fingerprints, found: Fingerprints, who: str, source: 
     what = " and ".join(what for what, *_ in differing)
     were, are = (", ".join(pair[i][:_CHARACTERS] for pair in differing) for i in (1, 2))
     where = "the bundled model" if source == "bundled" else source
-    raise ValueError(
+    raise Mistake(
         f"{who} was trained with {what} than {where} has now (sha256 {were} then, {are} now), and its adapter means "
         "nothing there. Put the old model back, or train again; what was recorded can still be read."
     )
 
 
 def refuse_other_marks(begun: dict, now: dict, who: str) -> None:
-    """Raise ValueError where a run was begun with other begin or end tokens than its model's files name.
+    """Raise Mistake where a run was begun with other begin or end tokens than its model's files name.
 
     Until headers said them, prompts had no begin token and the tokenizer's end token alone ended a solution.
     """
@@ -94,7 +95,7 @@ def refuse_other_marks(begun: dict, now: dict, who: str) -> None:
     were = begun.get("begin_ids", []), begun.get("end_ids", now["end_ids"][:1])
     are = now["begin_ids"], now["end_ids"]
     if were != are:
-        raise ValueError(
+        raise Mistake(
             f"{who} was begun with begin tokens {were[0]} and end tokens {were[1]}; its model's files name {are[0]} and {are[1]}, "
             "so it cannot go on as it was. Train again; what was recorded can still be read."
         )
@@ -104,7 +105,7 @@ def load_policy(store: RunStore):
     """A run's policy before training, on this machine: the one way to its network.
 
     Raises:
-        ValueError: the model is not there or cannot be loaded, or is not the one that the run was trained with.
+        Mistake: the model is not there or cannot be loaded, or is not the one that the run was trained with.
     """
     from vimpo_core.lm import loading
 

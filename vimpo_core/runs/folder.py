@@ -30,6 +30,7 @@ from pathlib import Path
 from vimpo_core import files, paths
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm import model_files
+from vimpo_core.mistake import Mistake
 from vimpo_core.paths import ROOT, whole_model
 from vimpo_core.rules import RULES
 from vimpo_core.runs import forks
@@ -98,7 +99,7 @@ class RunsDir:
         return [folder.name for folder in _folders(self.path) if folder.name not in run_ids]
 
     def open(self, run_id: str) -> RunStore:
-        """A run, for reading. Raises ValueError naming the runs there are, or what is wrong with this one."""
+        """A run, for reading. Raises Mistake naming the runs there are, or what is wrong with this one."""
         return RunStore.open(self._run_dir(run_id))
 
     def open_writable(self, run_id: str) -> RunStore:
@@ -117,7 +118,7 @@ class RunsDir:
     # ---- changing
 
     def rename(self, run_id: str, name: str) -> None:
-        """Give a run a name. Raises ValueError on an empty or over-long one."""
+        """Give a run a name. Raises Mistake on an empty or over-long one."""
         self._refuse_read_only("rename")
         self._run_dir(run_id)
         self.queue.set_name(run_id, _checked_name(name))
@@ -125,12 +126,12 @@ class RunsDir:
     def delete(self, run_id: str) -> Deleted:
         """Move a run to the bin, from where `restore` brings it back for a week.
 
-        Raises ValueError while it is queued, running or paused; OSError where the folder cannot be moved.
+        Raises Mistake while it is queued, running or paused; OSError where the folder cannot be moved.
         """
         self._refuse_read_only("delete")
         self._run_dir(run_id)
         if job := self._active_job_of(run_id):
-            raise ValueError(f"run {run_id} is {job.state} and cannot be deleted. Stop it first.")
+            raise Mistake(f"run {run_id} is {job.state} and cannot be deleted. Stop it first.")
         deleted = self.bin.put(run_id)
         self._move_name(run_id, deleted.entry)
         self.tidy()
@@ -139,14 +140,14 @@ class RunsDir:
     def restore(self, wanted: str) -> str:
         """Bring a deleted run back: `wanted` is its entry in the bin, or its id for the one that was deleted last.
 
-        Returns its id: its own, unless another run has that now. Raises ValueError naming what the bin holds.
+        Returns its id: its own, unless another run has that now. Raises Mistake naming what the bin holds.
         """
         self._refuse_read_only("restore")
         entries = self.bin.entries()
         found = next((e for e in entries if wanted in (e.entry, e.run_id)), None)
         if found is None:
             there = ", ".join(e.run_id for e in entries[:10])
-            raise ValueError(
+            raise Mistake(
                 f"no deleted run {wanted!r} in {self.path.name}. {f'There is {there}.' if there else 'Its bin is empty.'}"
             )
         run_id = self.bin.restore(found)
@@ -155,11 +156,11 @@ class RunsDir:
 
     def deleted_name(self, entry: Deleted) -> str:
         """What a run in the bin is called; its id where that cannot be read."""
-        with contextlib.suppress(ValueError, StoreError):
+        with contextlib.suppress(Mistake, StoreError):
             names = self.queue.names()
             if name := names.get(entry.entry) or names.get(entry.run_id):
                 return name
-        with contextlib.suppress(ValueError, OSError):
+        with contextlib.suppress(Mistake, OSError):
             return RunStore.open(self.bin.path / entry.entry).header()["name"]
         return entry.run_id
 
@@ -181,12 +182,12 @@ class RunsDir:
         Call `ensure_worker` to have it trained. Without a name the runs are named after their settings.
 
         Raises:
-            ValueError: no config, a bad name, or a model that cannot be trained.
+            Mistake: no config, a bad name, or a model that cannot be trained.
             StoreError: it could not be written; nothing is left of it.
         """
         self._refuse_read_only("train")
         if not configs:
-            raise ValueError("a job needs at least one run, got none. Choose an algorithm.")
+            raise Mistake("a job needs at least one run, got none. Choose an algorithm.")
         name = _checked_name(name) if name.strip() else ""
         configs = [dataclasses.replace(c, model=whole_model(c.model)) for c in configs]
         for model in {config.model for config in configs}:
@@ -227,7 +228,7 @@ class RunsDir:
         the folder of the parent, where it is not this one. Returns the job's id; call `ensure_worker` to have it trained.
 
         Raises:
-            ValueError: no such run or step, or a setting that cannot change; the sentence names it.
+            Mistake: no such run or step, or a setting that cannot change; the sentence names it.
             StoreError: it could not be written; nothing is left of it.
         """
         self._refuse_read_only("fork")
@@ -252,11 +253,11 @@ class RunsDir:
     def resume(self, run_ids: builtins.list[str]) -> str:
         """Put runs that are stopped, interrupted or diverged back in the queue as one job, each from its own last step.
 
-        Returns the job's id. Raises ValueError, changing nothing, if one of them is finished, running or queued.
+        Returns the job's id. Raises Mistake, changing nothing, if one of them is finished, running or queued.
         """
         self._refuse_read_only("resume")
         if not run_ids:
-            raise ValueError("resume needs at least one run, got none. Name a run.")
+            raise Mistake("resume needs at least one run, got none. Name a run.")
         stores = [self.open_writable(run_id) for run_id in dict.fromkeys(run_ids)]
         for store in stores:
             self._refuse_resume(store)
@@ -270,13 +271,13 @@ class RunsDir:
     def command(self, job_id: str, command: Command) -> None:
         """Ask a job to play, pause, make a single step or stop. A waiting job that is stopped leaves the queue.
 
-        Raises ValueError if the command or the job does not exist, or the job is over.
+        Raises Mistake if the command or the job does not exist, or the job is over.
         """
         if command not in COMMANDS:
-            raise ValueError(f"unknown command {command!r}. Known: {', '.join(COMMANDS)}.")
+            raise Mistake(f"unknown command {command!r}. Known: {', '.join(COMMANDS)}.")
         job = self._job(job_id)
         if job.state not in ACTIVE:
-            raise ValueError(f"{job_id} is {job.state} and takes no command. Resume its runs to go on.")
+            raise Mistake(f"{job_id} is {job.state} and takes no command. Resume its runs to go on.")
         if command == "stop" and self.queue.move(job_id, RunState.QUEUED, RunState.STOPPED):
             self._stop_unstarted(job)
         else:
@@ -310,7 +311,7 @@ class RunsDir:
             return
         try:
             self.ensure_worker()
-        except (ValueError, OSError) as error:
+        except (Mistake, OSError) as error:
             _started[self.path.absolute()] = error, time.monotonic()
 
     def waking_words(self) -> str:
@@ -334,23 +335,23 @@ class RunsDir:
         if run_id in run_ids:
             return self.path / run_id
         if run_id in self.others():
-            raise ValueError(
+            raise Mistake(
                 f"the folder {run_id!r} in {self.path.name} is not a run of this lab, or its {DB_NAME} is damaged from the "
                 "first byte. It is left alone."
             )
         there = f"It has {', '.join(run_ids[:10])}{', ...' if len(run_ids) > 10 else ''}."
-        raise ValueError(f"no run {run_id!r} in {self.path.name}. {there if run_ids else 'It is empty.'}")
+        raise Mistake(f"no run {run_id!r} in {self.path.name}. {there if run_ids else 'It is empty.'}")
 
     def _forget(self, removed: builtins.list[Deleted]) -> None:
         """Names of runs that are gone for good. A queue that cannot be written keeps them: ids are not given out twice."""
         left = {*self._run_ids(), *(entry.run_id for entry in self.bin.entries())}
-        with contextlib.suppress(ValueError, StoreError):
+        with contextlib.suppress(Mistake, StoreError):
             for name in {name for entry in removed for name in (entry.entry, entry.run_id)} - left:
                 self.queue.forget_name(name)
 
     def _move_name(self, old: str, new: str) -> None:
         """What was kept as the name of `old` is that of `new` from now on. A queue that cannot be written keeps it as it is."""
-        with contextlib.suppress(ValueError, StoreError):
+        with contextlib.suppress(Mistake, StoreError):
             if name := self.queue.names().get(old):
                 self.queue.set_name(new, name)
                 self.queue.forget_name(old)
@@ -359,7 +360,7 @@ class RunsDir:
         try:
             store = RunStore.open(self.path / run_id)
             config, seen = store.config(), store.overview()
-        except (ValueError, OSError) as error:
+        except (Mistake, OSError) as error:
             return _unreadable(run_id, names.get(run_id, run_id), files.in_words(error), self.read_only)
         state, message = seen.state, seen.message
         if state == RunState.QUEUED and (job is None or job.state not in ACTIVE):
@@ -390,7 +391,7 @@ class RunsDir:
             return (
                 dataclasses.replace(again, state=RunState.INTERRUPTED) if again.state == job.state else again
             )
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(Mistake):
             if any(self.open(run_id).state() == RunState.PAUSED for run_id in job.run_ids):
                 return dataclasses.replace(job, state=RunState.PAUSED)
         return job
@@ -398,7 +399,7 @@ class RunsDir:
     def _job(self, job_id: str) -> JobSummary:
         jobs = {job.job_id: job for job in self.queue.jobs()}
         if job_id not in jobs:
-            raise ValueError(f"no job {job_id!r}. The newest are {', '.join(list(jobs)[-5:]) or 'none'}.")
+            raise Mistake(f"no job {job_id!r}. The newest are {', '.join(list(jobs)[-5:]) or 'none'}.")
         return self._resolved(jobs[job_id])
 
     def _active_job_of(self, run_id: str) -> JobSummary | None:
@@ -412,23 +413,21 @@ class RunsDir:
             return False
         try:
             return self.open(run_id).state() in ACTIVE
-        except ValueError:
+        except Mistake:
             return False
 
     def _refuse_resume(self, store: RunStore) -> None:
         state = store.state()
         if state == RunState.FINISHED:
-            raise ValueError(
-                f"run {store.run_id} is finished: all its {store.config().steps} steps are done."
-            )
+            raise Mistake(f"run {store.run_id} is finished: all its {store.config().steps} steps are done.")
         if state in (RunState.RUNNING, RunState.PAUSED):
-            raise ValueError(f"run {store.run_id} is already {state}. Use play, pause or stop.")
+            raise Mistake(f"run {store.run_id} is already {state}. Use play, pause or stop.")
         if self._active_job_of(store.run_id):
-            raise ValueError(f"run {store.run_id} is already queued. It starts when the running job ends.")
+            raise Mistake(f"run {store.run_id} is already queued. It starts when the running job ends.")
 
     def _refuse_read_only(self, what: str) -> None:
         if self.read_only:
-            raise ValueError(
+            raise Mistake(
                 f"these runs are read-only: you cannot {what} them. Train a run of your own instead."
             )
 
@@ -514,7 +513,7 @@ def _ids(configs: list[TrainConfig], number: int) -> list[str]:
 def _checked_name(name: str) -> str:
     name = " ".join(name.split())
     if not name or len(name) > LONGEST_NAME:
-        raise ValueError(
+        raise Mistake(
             f"a run's name must have 1 to {LONGEST_NAME} characters, got {len(name)}. Use another one."
         )
     return name

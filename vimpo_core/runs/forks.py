@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from vimpo_core.config import TrainConfig
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs import bases
 from vimpo_core.runs.store import RunStore
 from vimpo_core.types import StepRecord, known
@@ -44,23 +45,23 @@ def fork_header(parent: RunStore, step: int, config: TrainConfig, optimizer: Opt
     """What a fork's header says about where it comes from, once the wish was found to be possible.
 
     Raises:
-        ValueError: no such step or, for a fresh optimizer, no intact snapshot of it; a setting that must not change; too
+        Mistake: no such step or, for a fresh optimizer, no intact snapshot of it; a setting that must not change; too
             few steps. The sentence names it.
     """
     if optimizer not in OPTIMIZERS:
-        raise ValueError(f"unknown optimizer {optimizer!r}. Known: {', '.join(OPTIMIZERS)}.")
+        raise Mistake(f"unknown optimizer {optimizer!r}. Known: {', '.join(OPTIMIZERS)}.")
     before, last = parent.config(), parent.last_step()
     if last is None:
-        raise ValueError(f"run {parent.run_id} has no step yet, so there is nothing to fork. Train it first.")
+        raise Mistake(f"run {parent.run_id} has no step yet, so there is nothing to fork. Train it first.")
     if not 0 <= step <= last:
-        raise ValueError(f"run {parent.run_id} has no step {step}. Choose one from 0 to {last}.")
+        raise Mistake(f"run {parent.run_id} has no step {step}. Choose one from 0 to {last}.")
     for name, why in FIXED.items():
         if getattr(config, name) != getattr(before, name):
-            raise ValueError(
+            raise Mistake(
                 f"{name} cannot change on a fork: {why}. Keep {getattr(before, name)}, or train a new run."
             )
     if config.steps <= step:
-        raise ValueError(f"steps must be more than the fork's step {step}, got {config.steps}. Raise steps.")
+        raise Mistake(f"steps must be more than the fork's step {step}, got {config.steps}. Raise steps.")
     if optimizer == "fresh":
         parent.snapshot(step)
     phases = [phase for phase in phases_of(parent) if phase["start"] < step]
@@ -95,7 +96,7 @@ def changed_settings(before: TrainConfig, after: TrainConfig) -> dict:
     return {name: value for name, value in own.items() if value != old[name]}
 
 
-class Deviates(ValueError):
+class Deviates(Mistake):
     """A step made again is not what the parent recorded."""
 
 
@@ -118,7 +119,7 @@ class ForkTrainer:
         is_fresh, config = phases[first]["optimizer"] == "fresh", self._phases[start]
         here = bases.on_this_machine(config)
         if here != config and not (is_fresh and self._until == start):
-            raise ValueError(
+            raise Mistake(
                 f"the parent's steps were computed on {config.device}, which this computer lacks, so that they cannot be made "
                 "again exactly. Fork with a fresh optimizer (--optimizer fresh)."
             )

@@ -12,6 +12,7 @@ from pathlib import Path
 import filelock
 
 from vimpo_core.files import in_words
+from vimpo_core.mistake import Mistake
 
 fcntl = importlib.import_module("fcntl") if importlib.util.find_spec("fcntl") else None
 """None on Windows, where `is_held` falls back to trying the lock itself."""
@@ -20,7 +21,7 @@ _PROBE_SECONDS = 0.5
 """How long taking a lock outwaits readers that are just asking whether it is held."""
 
 
-class LockedError(ValueError):
+class LockedError(Mistake):
     """Another process holds the lock."""
 
 
@@ -36,7 +37,7 @@ def exclusive(path: Path, sentence: str) -> Iterator[None]:
     except filelock.Timeout as error:
         raise LockedError(sentence) from error
     except OSError as error:
-        raise ValueError(f"{path.name} in {path.parent.name} cannot be locked. {in_words(error)}") from error
+        raise Mistake(f"{path.name} in {path.parent.name} cannot be locked. {in_words(error)}") from error
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs.store import StoreError, is_disk_full, reason
 from vimpo_core.types import RunState
 
@@ -139,13 +140,13 @@ class JobQueue:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > _QUEUE_VERSION:
-            raise ValueError(
+            raise Mistake(
                 f"{self._path.name} was written by a newer version (format {version}, this one reads up to "
                 f"{_QUEUE_VERSION}). Update VIMPO Lab, or choose another runs folder."
             )
         if version == 0:
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                raise ValueError(
+                raise Mistake(
                     f"{self._path.name} in {self._path.parent.name} is another program's database, so it is left alone. Choose "
                     "another runs folder."
                 )
@@ -161,7 +162,7 @@ class JobQueue:
             )
         if isinstance(error, sqlite3.OperationalError):
             return StoreError(f"The queue in {folder} could not be changed: {reason(error)}")
-        return ValueError(
+        return Mistake(
             f"the queue file {self._path.name} in {folder} is damaged ({error}). Delete it: the runs are not in it, "
             "only their order and names."
         )

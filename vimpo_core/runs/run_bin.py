@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs.locks import LockedError, is_held
 from vimpo_core.runs.store import LOCK_NAME, is_run
 
@@ -54,13 +55,13 @@ class RunBin:
         return sorted(found, key=lambda entry: entry.entry, reverse=True)
 
     def put(self, run_id: str) -> Deleted:
-        """Move a run here in one move. Raises LockedError if it is being trained, OSError or ValueError where it cannot be moved."""
+        """Move a run here in one move. Raises LockedError if it is being trained, OSError or Mistake where it cannot be moved."""
         refusal = f"run {run_id} is running and cannot be deleted. Stop it first."
         run_dir = self._runs_dir / run_id
         if is_held(run_dir / LOCK_NAME):
             raise LockedError(refusal)
         if self.path.is_symlink():  # what lies behind it is not listed, so nothing could be brought back
-            raise ValueError(
+            raise Mistake(
                 f"{self.path} is a link, and deleted runs are kept in a folder of that name. Remove the link."
             )
         self.path.mkdir(exist_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vimpo_core.config import TrainConfig
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs import bases
 from vimpo_core.runs.store import RunStore
 
@@ -29,7 +30,7 @@ def reference_identity(policy) -> tuple:
 def load_snapshot(run_dir: Path | None, step: int):
     """The run's policy at a snapshot step; the untrained bundled one for None. Kept: a snapshot never changes.
 
-    Raises ValueError if the step has no snapshot, it is damaged, or the run was trained with another model than is there
+    Raises Mistake if the step has no snapshot, it is damaged, or the run was trained with another model than is there
     now. Imports torch.
     """
     return _snapshot(*identity(run_dir, step))
@@ -53,8 +54,8 @@ def _snapshot(run_dir: Path | None, step: int, origin: Any):
 
 
 def newest_snapshot(store: RunStore) -> int:
-    """The last step with a stored adapter. Raises ValueError if there is none."""
+    """The last step with a stored adapter. Raises Mistake if there is none."""
     steps = store.snapshot_steps()
     if not steps:
-        raise ValueError(f"run {store.run_id} has no adapter stored yet. Train it for at least one step.")
+        raise Mistake(f"run {store.run_id} has no adapter stored yet. Train it for at least one step.")
     return steps[-1]

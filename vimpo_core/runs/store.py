@@ -27,6 +27,7 @@ from pathlib import Path
 
 from vimpo_core import files
 from vimpo_core.config import TrainConfig
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs import trace_rows
 from vimpo_core.runs.locks import exclusive, is_held
 from vimpo_core.types import SCHEMA_VERSION, CreditTrace, RunState, StepRecord
@@ -160,12 +161,12 @@ class RunStore:
         The folder appears whole: it is filled under a hidden name first.
 
         Raises:
-            ValueError: `run_dir` exists.
+            Mistake: `run_dir` exists.
             StoreError: it cannot be written.
         """
         run_dir = Path(run_dir)
         if run_dir.exists():
-            raise ValueError(
+            raise Mistake(
                 f"a run named {run_dir.name!r} already exists. Choose another name or delete it first."
             )
         try:
@@ -185,30 +186,30 @@ class RunStore:
 
     @classmethod
     def open(cls, run_dir: Path, writable: bool = False) -> RunStore:
-        """Open an existing run. Raises ValueError, one sentence, if it is missing, half-written or from a newer version."""
+        """Open an existing run. Raises Mistake, one sentence, if it is missing, half-written or from a newer version."""
         return cls(run_dir, writable)
 
     def _checked_config(self) -> TrainConfig:
         if not self._db.is_file() or self._db.stat().st_size == 0:
             what = f"has no {DB_NAME}" if not self._db.is_file() else f"has an empty {DB_NAME}"
             what = what if self.run_dir.is_dir() else "does not exist"
-            raise ValueError(f"run {self.run_id} is unreadable: its folder {what}. Copy the run here again.")
+            raise Mistake(f"run {self.run_id} is unreadable: its folder {what}. Copy the run here again.")
         with self._reading() as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
-                raise ValueError(
+                raise Mistake(
                     f"run {self.run_id} was written by a newer version (format {version}, this one reads up to "
                     f"{SCHEMA_VERSION}). Update VIMPO Lab to open it."
                 )
             settings = self._get(connection, "config") if version else None
             if settings is None:
-                raise ValueError(
+                raise Mistake(
                     f"run {self.run_id} is half-written: it holds no settings. Delete it and train again."
                 )
         try:
             return TrainConfig.from_dict(settings)
         except (TypeError, ValueError) as error:
-            raise ValueError(
+            raise Mistake(
                 f"run {self.run_id} has settings that this version does not know: {error}"
             ) from error
 
@@ -318,7 +319,7 @@ class RunStore:
         """Store a step, all of it or nothing.
 
         Raises:
-            ValueError: the step is not after the last one, or an array's shape does not fit its tokens.
+            Mistake: the step is not after the last one, or an array's shape does not fit its tokens.
             StoreError: it could not be written (a full disk says how much to free); the run is as before.
         """
         rows = [trace_rows.to_row(trace) for trace in record.traces]
@@ -454,19 +455,19 @@ class RunStore:
             ]
 
     def traces(self, step: int) -> list[CreditTrace]:
-        """The solutions of a step, by group_id, then sample_idx. Raises ValueError naming the steps that have any."""
+        """The solutions of a step, by group_id, then sample_idx. Raises Mistake naming the steps that have any."""
         with self._reading() as connection:
             rows = connection.execute(
                 f"{_SELECT_TRACES} WHERE step = ? ORDER BY group_id, sample_idx", (step,)
             ).fetchall()
         if not rows:
-            raise ValueError(
+            raise Mistake(
                 f"run {self.run_id} holds no solutions of step {step}. {_which(self.trace_steps())}"
             )
         return self._of_this_run([trace_rows.from_row(row) for row in rows])
 
     def trace(self, step: int, group_id: int, sample_idx: int) -> CreditTrace:
-        """One solution. Raises ValueError naming what the step has."""
+        """One solution. Raises Mistake naming what the step has."""
         query = f"{_SELECT_TRACES} WHERE step = ? AND group_id = ? ORDER BY sample_idx"
         with self._reading() as connection:
             rows = connection.execute(query, (step, group_id)).fetchall()
@@ -474,7 +475,7 @@ class RunStore:
         found = next((trace for trace in group if trace.sample_idx == sample_idx), None)
         if found is None:
             traces = self.traces(step)
-            raise ValueError(
+            raise Mistake(
                 f"step {step} of run {self.run_id} has no solution {sample_idx} of prompt {group_id}. It has prompts "
                 f"{traces[0].group_id} to {traces[-1].group_id}, solutions {min(t.sample_idx for t in traces)} to "
                 f"{max(t.sample_idx for t in traces)}."
@@ -494,24 +495,24 @@ class RunStore:
             return [step for (step,) in connection.execute("SELECT step FROM snapshots ORDER BY step")]
 
     def snapshot(self, step: int) -> bytes:
-        """The adapter of the policy after `step` updates (safetensors). Raises ValueError if absent or damaged."""
+        """The adapter of the policy after `step` updates (safetensors). Raises Mistake if absent or damaged."""
         with self._reading() as connection:
             row = connection.execute("SELECT sha256, blob FROM snapshots WHERE step = ?", (step,)).fetchone()
         if row is None:
-            raise ValueError(
+            raise Mistake(
                 f"run {self.run_id} holds no adapter of step {step}. {_which(self.snapshot_steps())}"
             )
         return self._intact(f"the adapter of step {step}", *row)
 
     def resume_state(self) -> bytes | None:
-        """What training goes on from (safetensors); None before the first step. Raises ValueError if damaged."""
+        """What training goes on from (safetensors); None before the first step. Raises Mistake if damaged."""
         with self._reading() as connection:
             row = connection.execute("SELECT sha256, blob FROM resume_state").fetchone()
         return None if row is None else self._intact("the state to resume from", *row)
 
     def _intact(self, what: str, sha256: str, blob: bytes) -> bytes:
         if _sha256(blob) != sha256:
-            raise ValueError(
+            raise Mistake(
                 f"{what} in run {self.run_id} does not match its checksum: the file was damaged. "
                 "Use another step, or restore the run from a copy."
             )
@@ -527,7 +528,7 @@ class RunStore:
             )
             yield connection
         except (sqlite3.Error, json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(self._why_unreadable(error)) from error
+            raise Mistake(self._why_unreadable(error)) from error
         finally:
             if connection is not None:
                 connection.close()

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.files import in_words
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs import bases
 from vimpo_core.runs.folder import WORKER_LOCK_NAME, WORKER_LOG_NAME, RunsDir
 from vimpo_core.runs.forks import Deviates, ForkTrainer
@@ -181,7 +182,7 @@ def _start(stack: ExitStack, runs: RunsDir, run_id: str, make_trainer: MakeTrain
     try:
         store = runs.open_writable(run_id)
         stack.enter_context(store.lock())
-    except ValueError:  # unreadable, deleted meanwhile, or trained by somebody else: not ours to mark
+    except Mistake:  # unreadable, deleted meanwhile, or trained by somebody else: not ours to mark
         _log_traceback(runs.path)
         return None
     stack.callback(store.close)
@@ -198,7 +199,7 @@ def trainer_of(store: RunStore, make_trainer: MakeTrainer) -> Trains:
     """The trainer that goes on with a run from where it is; the caller holds the run's lock.
 
     Raises:
-        ValueError: the model or the saved state cannot be loaded, or the run was begun with another model.
+        Mistake: the model or the saved state cannot be loaded, or the run was begun with another model.
 
     A run that was begun on a graphics card goes on on the CPU where there is none; its message says so from then on.
     """

@@ -10,6 +10,7 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs import bases
 from vimpo_core.runs.store import RunStore
 from vimpo_core.types import CreditTrace
@@ -33,7 +34,7 @@ def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...
         The film. Its frames belong to no group: `group_mean_reward` is nan, so V is anchored at the end.
 
     Raises:
-        ValueError: the run has no snapshot, none of them is intact, problem or solution is refused, or the run was trained
+        Mistake: the run has no snapshot, none of them is intact, problem or solution is refused, or the run was trained
             with another model than is there now.
     """
     from vimpo_core.lm import models, scores
@@ -43,7 +44,7 @@ def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...
     store = RunStore.open(run_dir)
     steps = store.snapshot_steps()
     if not steps:
-        raise ValueError(
+        raise Mistake(
             f"run {store.run_id} kept no adapter, so there is no film of it. Choose a run that saved some."
         )
     policy = _policy(run_dir, bases.origin(store))
@@ -53,13 +54,13 @@ def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...
     for step in steps:
         try:
             models.set_policy(policy, models.from_bytes(store.snapshot(step)))
-        except ValueError as error:
+        except Mistake as error:
             film.problems[step] = str(error)
             continue
         measured = scores.score(policy, batch, kl_top_k=config.kl_tokens)
         film.frames.append(trace_of_text(policy, task, step, problem, batch, measured, config))
     if not film.frames:
-        raise ValueError(next(iter(film.problems.values())))
+        raise Mistake(next(iter(film.problems.values())))
     return film
 
 

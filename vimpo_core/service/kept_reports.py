@@ -14,6 +14,7 @@ from pathlib import Path
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.files import write_whole
+from vimpo_core.mistake import Mistake
 from vimpo_core.paths import BUNDLED_MODEL
 from vimpo_core.runs.store import RunStore
 
@@ -35,7 +36,7 @@ def kept(run_dir: Path, step: int, which: str, solutions: int, rollouts: int, se
     try:
         with RunStore.open(run_dir) as store:
             is_same = made_with is not None and made_with == fingerprint(store, step)
-    except (OSError, ValueError):
+    except (OSError, Mistake):
         return None  # the page says what is wrong with the run
     return report if is_same else None
 
@@ -55,7 +56,7 @@ def fingerprint(store: RunStore, step: int) -> str | None:
     """Of everything a report of that step rests on; None for a run whose base is not the bundled model.
 
     Raises:
-        ValueError: there is no such snapshot.
+        Mistake: there is no such snapshot.
     """
     config = store.config()
     if config.model != "bundled":

@@ -61,7 +61,7 @@ class LabService:
         """The batch before and after the last of the presses.
 
         Returns:
-            A future of `levers.Pressed`. Its result raises ValueError (one sentence: no bundled model) or TimeoutError.
+            A future of `levers.Pressed`. Its result raises Mistake (one sentence: no bundled model) or TimeoutError.
         """
         return self._levers.schedule(_press, args=(asked,), timeout=timeout)
 
@@ -72,7 +72,7 @@ class LabService:
             key: of `failures.FAILURES`; seed: 0 or more.
 
         Returns:
-            A future of None. Its result raises ValueError (one sentence), Diverged or TimeoutError.
+            A future of None. Its result raises Mistake (one sentence), Diverged or TimeoutError.
         """
         return self._failures.schedule(_reproduce, args=(key, seed, told), timeout=timeout)
 

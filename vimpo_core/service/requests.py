@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vimpo_core.lm.model_files import context_length
+from vimpo_core.mistake import Mistake
 
 MAX_SOLUTION_CHARACTERS = 2000
 """Longer typed solutions are refused before anything is computed."""
@@ -12,17 +13,15 @@ def read_request(policy, prompt: str, solution: str, ids: tuple[int, ...] | None
     """The task, problem, prompt ids and solution ids that a request means for a policy.
 
     `ids`: the tokens of a solution that was sampled, which encoding its text might cut otherwise.
-    Raises ValueError, one sentence, if the request is a bad one. Imports torch.
+    Raises Mistake, one sentence, if the request is a bad one. Imports torch.
     """
     from vimpo_core.lm.models import encode_completion, encode_prompt
     from vimpo_core.tasks.registry import read_problem
 
     if not solution:
-        raise ValueError(
-            "the solution is empty: got 0 characters. Type at least one, ending with the end mark."
-        )
+        raise Mistake("the solution is empty: got 0 characters. Type at least one, ending with the end mark.")
     if len(solution) > MAX_SOLUTION_CHARACTERS:
-        raise ValueError(
+        raise Mistake(
             f"the solution has {len(solution)} characters, the limit is {MAX_SOLUTION_CHARACTERS}. Shorten it."
         )
     task, problem = read_problem(prompt)
@@ -30,7 +29,7 @@ def read_request(policy, prompt: str, solution: str, ids: tuple[int, ...] | None
     ids = ids or encode_completion(policy, solution, task.end)
     longest = context_length(policy.bare.config)
     if longest is not None and len(prompt_ids) + len(ids) > longest:
-        raise ValueError(
+        raise Mistake(
             f"problem and solution are {len(prompt_ids) + len(ids)} tokens, the model reads {longest}. Shorten the solution."
         )
     return task, problem, prompt_ids, ids

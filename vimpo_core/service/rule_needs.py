@@ -95,7 +95,7 @@ def with_critic(trace: CreditTrace, run_dir: Path | None, step: int) -> CreditTr
 
 @functools.lru_cache(maxsize=_KEPT_CRITICS)
 def _critic(run_dir: Path, step: int, origin: Origin):
-    """The critic saved with a snapshot, None where there is none. ValueError if it is damaged or does not fit."""
+    """The critic saved with a snapshot, None where there is none. Mistake if it is damaged or does not fit."""
     from vimpo_core.learning import critic as critics
     from vimpo_core.lm import models
 

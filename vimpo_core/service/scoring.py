@@ -67,7 +67,7 @@ class ScoringService:
             ids: the tokens of a solution that was sampled; None encodes the text.
 
         Returns:
-            A future of [CreditTrace], every array "recomputed". Its result raises ValueError (one sentence: bad
+            A future of [CreditTrace], every array "recomputed". Its result raises Mistake (one sentence: bad
             problem, empty or over-long solution, characters outside the vocabulary, damaged snapshot) or TimeoutError.
             `cancel()` kills the work.
         """
@@ -266,7 +266,7 @@ def branch_solution(
         parent: id of the branch that the solution is the most frequent ending of.
 
     Raises:
-        ValueError, one sentence: as `ScoringService.score`; characters to force outside the vocabulary; and all that
+        Mistake, one sentence: as `ScoringService.score`; characters to force outside the vocabulary; and all that
         `branches.check_fork` refuses, as the end token or a position past the token budget.
 
     Imports torch.
@@ -389,7 +389,7 @@ def solution_truth(
 
 
 def _asked(run_dir, step, prompt, solution, ids=None):
-    """The policy, task, problem, prompt ids and solution ids that a request means; ValueError if it is a bad one."""
+    """The policy, task, problem, prompt ids and solution ids that a request means; Mistake if it is a bad one."""
     policy = load_snapshot(run_dir, step)
     return policy, *read_request(policy, prompt, solution, ids)
 

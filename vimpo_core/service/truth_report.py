@@ -33,7 +33,7 @@ def truth_report(
         on_progress: called with (rollouts done, rollouts).
 
     Raises:
-        ValueError: no such snapshot (those that exist are named), an unknown set, or a number below 1.
+        Mistake: no such snapshot (those that exist are named), an unknown set, or a number below 1.
     """
     from vimpo_core.measure import instructive, scorecard, solution_sets
     from vimpo_core.runs.snapshots import load_snapshot

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, permutations
 
+from vimpo_core.mistake import Mistake
 from vimpo_core.types import Problem, StopReason, Verdict, VerdictStatus, known
 from vimpo_core.verifier import check_answer
 
@@ -59,7 +60,7 @@ Sum = tuple[tuple[int, tuple[int, ...]], ...]
 
 @dataclass(frozen=True)
 class ChainTask:
-    """Chain arithmetic with `operands` numbers a problem, 3 to 8; the bundled reference knows 3 to 6. Raises ValueError outside that range."""
+    """Chain arithmetic with `operands` numbers a problem, 3 to 8; the bundled reference knows 3 to 6. Raises Mistake outside that range."""
 
     operands: int = 5
 
@@ -68,7 +69,7 @@ class ChainTask:
 
     def __post_init__(self):
         if not 3 <= self.operands <= LONGEST:
-            raise ValueError(
+            raise Mistake(
                 f"operands must be between 3 and {LONGEST}, got {self.operands}. Longer solutions outgrow the reference."
             )
 
@@ -145,17 +146,17 @@ def problem_from(prompt: str) -> Problem:
     """The problem that a typed prompt states, its gold answer worked out; "9 + 2 x 3 =" is 9+2*3=.
 
     Raises:
-        ValueError: not of the form `9+2*3=`, a number outside 0..99, or an intermediate outside 0..99.
+        Mistake: not of the form `9+2*3=`, a number outside 0..99, or an intermediate outside 0..99.
     """
     typed, prompt = prompt, _SPACE.sub("", prompt).translate(_TYPED)
     expression = parse(prompt.removesuffix("="))
     if expression is None or not prompt.endswith("=") or not 2 <= len(expression[0]) <= LONGEST:
-        raise ValueError(
+        raise Mistake(
             f"a problem is 2 to {LONGEST} numbers joined by + - * and closed by =, got {typed[:40]!r}. Try 9+2+9+7*6=."
         )
     steps = right_steps(expression) if _in_range(expression) else None
     if steps is None:
-        raise ValueError(
+        raise Mistake(
             f"every number on the way must be within 0..{LARGEST}, which {typed[:40]!r} leaves. Use smaller numbers."
         )
     return Problem(prompt, str(steps[-1][0][0]))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
+from vimpo_core.mistake import Mistake
 from vimpo_core.tasks import Task, chain
 from vimpo_core.types import Problem, known
 
@@ -26,7 +27,7 @@ class Kind:
     """A kind of task.
 
     make: the task of a run, from its settings. asks: the task whose problem a recorded prompt is, None for another kind's.
-    states: the problem that a typed prompt states; raises ValueError, one sentence, where it states none.
+    states: the problem that a typed prompt states; raises Mistake, one sentence, where it states none.
     """
 
     make: Callable[[Settings], Task]
@@ -51,12 +52,12 @@ def task_that_asks(prompt: str) -> Task | None:
 
 
 def read_problem(prompt: str) -> tuple[Task, Problem]:
-    """The task and the problem that a typed prompt states. Raises ValueError, one sentence, where it states none."""
-    first_refusal: ValueError | None = None
+    """The task and the problem that a typed prompt states. Raises Mistake, one sentence, where it states none."""
+    first_refusal: Mistake | None = None
     for kind in TASKS.values():
         try:
             problem = kind.states(prompt)
-        except ValueError as refusal:
+        except Mistake as refusal:
             first_refusal = first_refusal or refusal
         else:
             return known(kind.asks(problem.prompt)), problem

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vimpo_core.mistake import Mistake
 from vimpo_core.tree import tabular
 from vimpo_core.tree.tabular import Levels, Tree
 
@@ -39,7 +40,7 @@ class TreeSettings:
     share: percent of leaves that the seed rewards; rewards: one 0 or 1 a leaf in place of the seed's, or None.
     edited: (prefix, percent of each token) for choices whose reference is not the seed's; a prefix is a tuple of tokens.
 
-    Raises ValueError where something does not fit; the message says what may be given.
+    Raises Mistake where something does not fit; the message says what may be given.
     """
 
     vocab: int = 3
@@ -53,19 +54,19 @@ class TreeSettings:
     def __post_init__(self):
         leaves = self.vocab**self.depth
         if leaves > MOST_LEAVES:
-            raise ValueError(
+            raise Mistake(
                 f"a tree of {self.vocab} tokens and depth {self.depth} has {leaves:,} leaves, more than the {MOST_LEAVES} "
                 "that can be drawn. Lower the depth or the number of tokens."
             )
         if self.rewards is not None and (len(self.rewards) != leaves or not set(self.rewards) <= {0, 1}):
-            raise ValueError(
+            raise Mistake(
                 f"rewards must be {leaves} numbers 0 or 1, one a leaf, got {len(self.rewards)} numbers."
             )
         for prefix, percents in self.edited:
             if len(prefix) >= self.depth or not all(0 <= token < self.vocab for token in prefix):
-                raise ValueError(f"an edited reference names prefix {prefix}, which this tree has not.")
+                raise Mistake(f"an edited reference names prefix {prefix}, which this tree has not.")
             if len(percents) != self.vocab or min(percents) < 1 or sum(percents) != 100:
-                raise ValueError(
+                raise Mistake(
                     f"an edited reference needs {self.vocab} percentages of at least 1 that sum to 100, got {percents}."
                 )
 

@@ -14,6 +14,7 @@ from app.words.citation import PAPER_NOISY, PAPER_PARAMETERS
 from app.words.verdicts import SOURCES, Match
 from vimpo_core.config import TrainConfig
 from vimpo_core.files import in_words
+from vimpo_core.mistake import Mistake
 
 LIVE_STEPS = 40
 """Of the pair that the chapter trains: it is over within a minute."""
@@ -186,7 +187,7 @@ def _train() -> None:
     try:
         job = runs.submit(configs)
         runs.ensure_worker()
-    except (ValueError, OSError) as error:
+    except (Mistake, OSError) as error:
         st.session_state[_PROBLEM] = in_words(error)
         st.rerun()
     st.switch_page(routes.TRAIN, query_params={"job": job})

@@ -14,6 +14,7 @@ from app.components.curve_plots import curve_plots
 from app.text import as_plain, as_sentence
 from vimpo_core.files import in_words
 from vimpo_core.labs.failures import FAILURES, Failure, Point
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs import bases
 from vimpo_core.service.labs import Told, lab_service
 
@@ -204,7 +205,7 @@ def _problem(future: Future) -> str:
         return "Cancelled: what was measured until then stands above."
     except TimeoutError:
         return f"This took longer than {LIMIT_SECONDS} s and was ended. Try it again when the machine is less busy."
-    except ValueError as error:
+    except Mistake as error:
         return str(error)
     except Exception as error:
         return f"The training ended unexpectedly ({type(error).__name__}). Run it again."

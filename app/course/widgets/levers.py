@@ -12,6 +12,7 @@ from app.components.aligned_strips import Row, aligned_strips
 from app.course import asking
 from app.text import as_code, signed
 from vimpo_core.labs.levers import LEVERS, MOST_BATCH, MOST_PRESSES, SAMPLES, Levers, Moment, Pressed
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs import bases
 from vimpo_core.service.labs import lab_service
 from vimpo_core.solutions.steps import step_starts
@@ -67,7 +68,7 @@ def _asked(learning_rate: float, beta: float, actor_coef: float, notes: list[str
     presses = st.query_params.get(PRESSES, "")
     try:
         return Levers(batch, presses, learning_rate, beta, actor_coef)
-    except ValueError as error:
+    except Mistake as error:
         st.query_params.pop(PRESSES, None)
         notes.append(f"The link's presses were dropped: {error}")
         return Levers(batch, "", learning_rate, beta, actor_coef)

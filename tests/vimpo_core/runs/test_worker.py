@@ -10,6 +10,7 @@ import pytest
 from tests.support.fakes import FakeTrainer
 from tests.support.waiting import eventually
 from vimpo_core.config import TrainConfig
+from vimpo_core.mistake import Mistake
 from vimpo_core.paths import BUNDLED_MODEL
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
@@ -124,7 +125,7 @@ def test_one_run_diverges_and_the_other_goes_on(runs):
 
 def vimpo_cannot_start(config, resume_state):
     if config.algorithm == "vimpo":
-        raise ValueError("no model in 'nowhere'. Name a folder in transformers format.\nsecond line")
+        raise Mistake("no model in 'nowhere'. Name a folder in transformers format.\nsecond line")
     return FakeTrainer(config, resume_state)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from vimpo_core.config import TrainConfig
+from vimpo_core.mistake import Mistake
 from vimpo_core.solutions.steps import mistake_note, step_starts
 from vimpo_core.tasks import chain, registry
 from vimpo_core.trainer import Trainer
@@ -52,7 +53,7 @@ def asks(prompt):
 
 def states(prompt):
     if not prompt.endswith("*="):
-        raise ValueError("no digit to find.")
+        raise Mistake("no digit to find.")
     return Problem(prompt, prompt[-3])
 
 
