@@ -137,7 +137,8 @@ def test_three_steps_from_the_form_finish_and_a_second_tab_shows_the_same_run(vi
         expect(tab.locator(".solution .strip")).to_have_count(4)  # two prompts, by VIMPO and by GRPO
         expect(tab.get_by_role("img", name=re.compile(r"^Mean reward: VIMPO .*\d"))).to_be_visible()
     drawn = "(canvas) => new Set(new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size"
-    assert page.get_by_role("img", name=re.compile("^Mean reward")).evaluate(drawn) > 3
+    curve = page.get_by_role("img", name=re.compile("^Mean reward"))
+    eventually(lambda: curve.evaluate(drawn) > 3)
     facts = [tab.locator(".solution .facts").all_inner_texts() for tab in (page, second)]
     assert facts[0] == facts[1]
 
