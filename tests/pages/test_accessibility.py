@@ -80,6 +80,7 @@ def show(page, address, view):
     settle(page)
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @each(VIEWS)
 def test_no_grave_violation_in_either_theme(opened):
@@ -143,6 +144,7 @@ _LOOKS = """() => {
 MOST_STOPS = 70
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @each(PAGES)
 def test_whatever_the_tab_key_reaches_shows_that_it_has_the_focus(opened):
@@ -297,6 +299,7 @@ def test_a_script_that_moves_something_asks_for_calm_first(path):
     assert "prefers-reduced-motion: reduce" in path.read_text("utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @each(VIEWS)
 def test_nothing_of_ours_moves_where_calm_was_asked_for(opened):

@@ -9,7 +9,7 @@ from app.course.chapters import ALL
 from tests.pages.in_browser import BUNDLED, cut_words
 from tests.support.browser import scrolls_sideways, settle, visiting
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PAGES = {
     "": "Look closer",
