@@ -33,6 +33,11 @@ def own_folder() -> Path:
     return default_runs_dir()
 
 
+def runs_dir() -> RunsDir:
+    """One's own runs, to be changed too."""
+    return RunsDir(own_folder())
+
+
 def bundled_folder() -> Path:
     return DEMOS
 

@@ -1,4 +1,4 @@
-"""Runs as they happen: each new step is read from disk once, for all browsers that look at the run."""
+"""Runs as they happen: each new step is read from disk once, for all browsers that look at the run; how they stand, in words."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from typing import Any
 import streamlit as st
 
 from app.components.live_curves import run_payload
+from app.text import as_plain
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import forks
 from vimpo_core.runs.folder import ACTIVE
 from vimpo_core.runs.store import RunStore
-from vimpo_core.types import CreditTrace, RunState
+from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
 
 _PACE_STEPS = 10
 FRESH_SECONDS = 0.2
 """Browsers that ask within this time of each other share one look at the disk."""
+
+
+RESUMABLE = (RunState.STOPPED, RunState.INTERRUPTED, RunState.DIVERGED)
 
 
 @dataclass(frozen=True)
@@ -131,3 +135,10 @@ def seconds_left(sights: list[Sight]) -> float | None:
     """
     ahead = [sight.seconds_left for sight in sights if sight.is_going_on]
     return None if None in ahead else sum(ahead)
+
+
+def state_line(state: RunState, message: str) -> str:
+    """State, what happened, and what to do next, as markdown."""
+    return " ".join(
+        part for part in (f"**{state.capitalize()}.**", as_plain(message), RUN_STATE_ADVICE[state]) if part
+    )

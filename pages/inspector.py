@@ -2,10 +2,12 @@
 
 import streamlit as st
 
-from app import cache, routes, state, tours, waiting
+from app import cache, routes, state, waiting
 from app.components.credit_view import credit_view
+from app.course import tours
 from app.course.lesson import symbol
 from app.inspector import inspection, sections, typed
+from app.sources import pick_source, pick_step, problem_of, sources, state_note
 from app.text import as_plain, as_sentence
 from vimpo_core.solutions import reading
 
@@ -15,7 +17,7 @@ MODES = {"sampled": "Sampled in training", "typed": "Type your own"}
 
 def main():
     notes = []
-    found = inspection.sources()
+    found = sources()
     if not found:
         nothing_yet()
         return
@@ -42,22 +44,20 @@ def choose(found, notes):
     mode = state.chosen("mode", list(MODES), "sampled", notes)
     row = st.container(horizontal=True, gap="medium")
     with row:
-        source = inspection.pick_source(found, notes)
-    if problem := inspection.problem_of(source):
+        source = pick_source(found, notes)
+    if problem := problem_of(source):
         st.warning(as_sentence(problem), icon=":material/error:")
         return None, None, None
-    if note := inspection.state_note(source):
+    if note := state_note(source):
         st.warning(as_sentence(note), icon=":material/error:")
     recorded, snapshots = cache.steps(source.folder, source.run.run_id)
     with row:
         if mode == "typed":
-            step = inspection.pick_step(
+            step = pick_step(
                 snapshots or recorded, "Adapter of step", "Steps whose adapter was saved.", notes
             )
         else:
-            step = inspection.pick_step(
-                recorded, "Training step", "Steps whose solutions were recorded.", notes
-            )
+            step = pick_step(recorded, "Training step", "Steps whose solutions were recorded.", notes)
             scene = inspection.pick_solution(source, step, notes)
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         st.segmented_control(

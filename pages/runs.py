@@ -2,10 +2,9 @@
 
 import streamlit as st
 
-from app import routes
+from app import cache, routes
 from app.runs import run_table
-from app.text import as_sentence
-from app.train import training
+from app.text import as_plain, as_sentence
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs.folder import LONGEST_NAME
 
@@ -30,7 +29,7 @@ def listing(was_live):
     if run_table.has_active(found) != was_live:
         st.rerun()
     if was_live:
-        training.runs_dir().wake_worker()
+        cache.runs_dir().wake_worker()
     if problem := run_table.take_problem():
         st.warning(as_sentence(problem), icon=":material/error:")
     shown = run_table.shown(found)
@@ -143,7 +142,7 @@ def rename(entry):
 @st.dialog("Delete a run")
 def delete(entry):
     st.markdown(
-        f"Delete **{training.plain(entry.run.name)}** and all its steps? It stays under *Recently deleted* for a week."
+        f"Delete **{as_plain(entry.run.name)}** and all its steps? It stays under *Recently deleted* for a week."
     )
     if st.button("Delete", type="primary", icon=":material/delete:"):
         try:
@@ -179,7 +178,7 @@ def empty_bin(count):
     )
     if st.button("Remove for good", type="primary", icon=":material/delete_forever:"):
         try:
-            training.runs_dir().empty_bin()
+            cache.runs_dir().empty_bin()
         except (Mistake, OSError) as error:
             st.warning(as_sentence(error), icon=":material/error:")
         else:

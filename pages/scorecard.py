@@ -3,10 +3,10 @@
 import streamlit as st
 
 from app import cache, routes
-from app.inspector import inspection
 from app.scorecard import scorecards
 from app.scorecard.instructive_list import instructive_list
 from app.scorecard.scorecard_figure import scorecard_figure, table
+from app.sources import pick_source, pick_step, problem_of, sources
 from app.text import as_sentence
 from vimpo_core.measure.instructive import KINDS
 from vimpo_core.measure.scorecard import SETS
@@ -21,7 +21,7 @@ def main():
         "Credit δ is read off a trained policy; it is not what pushes the tokens. Does it point at the one that went wrong, and is the "
         "implied value the true one?"
     )
-    found = inspection.sources()
+    found = sources()
     if not found:
         nothing_yet()
         return
@@ -48,15 +48,15 @@ def nothing_yet():
 def choose(found, notes):
     """The pickers. Returns what to measure, None after a sentence that says why there is nothing."""
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        source = inspection.pick_source(found, notes)
-        if problem := inspection.problem_of(source):
+        source = pick_source(found, notes)
+        if problem := problem_of(source):
             st.warning(as_sentence(problem), icon=":material/error:")
             return None
         snapshots = cache.steps(source.folder, source.run.run_id)[1]
         if not snapshots:
             st.info("This run kept no adapter, so there is no policy to measure. Choose another run.")
             return None
-        step = inspection.pick_step(snapshots, "Adapter of step", "Steps whose adapter was saved.", notes)
+        step = pick_step(snapshots, "Adapter of step", "Steps whose adapter was saved.", notes)
         which = scorecards.pick_set(notes)
         solutions = scorecards.pick_size(
             "solutions",
@@ -68,8 +68,8 @@ def choose(found, notes):
         rollouts = scorecards.pick_size(
             "rollouts", 64, "Tries a prefix", "More tries, narrower Monte Carlo.", notes
         )
-        sources = scorecards.pick_seeds(source, step, notes)
-    return scorecards.Asked(sources, step, which, solutions, rollouts)
+        runs = scorecards.pick_seeds(source, step, notes)
+    return scorecards.Asked(runs, step, which, solutions, rollouts)
 
 
 def show(asked, reports):

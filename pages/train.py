@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from app import routes, tours
+from app import routes
 from app.components.live_curves import live_curves
 from app.components.solutions import solutions
+from app.course import tours
 from app.text import as_sentence
 from app.train import settings_form, training
 from vimpo_core.types import RunState

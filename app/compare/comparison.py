@@ -19,8 +19,7 @@ import streamlit as st
 from app import cache, state
 from app.components.compare_view import arm_styles, panel
 from app.components.link_table import Piece
-from app.inspector import inspection
-from app.inspector.inspection import Source
+from app.sources import Source, experiment_sources, is_of_experiment, place_of, sources
 from app.text import as_plain, as_sentence, signed
 from vimpo_core.experiment.results import RESULT_NAME
 from vimpo_core.intervals import MIN_SEEDS
@@ -81,7 +80,7 @@ class Chosen:
 
 def catalogue() -> dict[str, Source]:
     """Every run with at least one step, by its key: one's own, those of experiments ("NAME/RUN"), the bundled ones."""
-    found = inspection.sources()
+    found = sources()
     own = [source for source in found if source.folder == cache.own_folder()]
     bundled = [source for source in found if source.folder == cache.bundled_folder()]
     return {
@@ -89,22 +88,6 @@ def catalogue() -> dict[str, Source]:
         for source in [*own, *experiment_sources(), *bundled]
         if source.run.last_step is not None
     }
-
-
-def experiment_sources() -> list[Source]:
-    """The runs of every experiment, newest first within each."""
-    return [
-        Source(f"{name}/{run.run_id}", folder, run)
-        for name, folder in cache.experiment_folders().items()
-        for run in cache.summaries(folder)
-    ]
-
-
-def place_of(source: Source) -> str:
-    """Where a run comes from, in words; "" for one's own."""
-    if source.folder == cache.bundled_folder():
-        return "bundled"
-    return "" if source.folder == cache.own_folder() else source.folder.parent.name
 
 
 def _member(source: Source) -> Member:
@@ -115,10 +98,6 @@ def _origin(source: Source) -> str:
     if is_of_experiment(source):
         return "tuning" if _TUNING in source.run.name else ""
     return _fork(*_stamp(source)[:3])
-
-
-def is_of_experiment(source: Source) -> bool:
-    return source.folder not in (cache.bundled_folder(), cache.own_folder())
 
 
 # Python's own cache: Streamlit takes half a millisecond to make a key of its arguments, for thirty runs as long as to read them.

@@ -8,9 +8,9 @@ from pathlib import Path
 import streamlit as st
 
 from app import cache, routes
-from app.inspector.inspection import Source
+from app.settings import Field, draw_field, is_read, remarks, show_remark
+from app.sources import Source
 from app.text import as_plain, as_sentence
-from app.train.settings_form import Field, draw_field, is_read, remarks, show_remark
 from vimpo_core.config import setting
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs import forks

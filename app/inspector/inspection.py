@@ -4,44 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import streamlit as st
 
 from app import cache, state
+from app.sources import Source
 from app.text import as_code, as_plain
 from vimpo_core.config import setting
 from vimpo_core.rules import RULES
-from vimpo_core.runs.folder import RunSummary
 from vimpo_core.solutions import lenses, picks
 from vimpo_core.solutions.steps import mistake_note
 from vimpo_core.solutions.visible_text import visible_text
-from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState, StopReason, VerdictStatus
+from vimpo_core.types import CreditTrace, StopReason, VerdictStatus
 from vimpo_core.views import credit_view
 
 BETAS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 VIEW_KEY = "credit"
-BUNDLED = "bundled/"
 _JUST_SELECTED = "inspect.selected"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A run that can be looked at. `key` is its name in the address: its run_id, "bundled/" before it if one's own has the same."""
-
-    key: str
-    folder: Path
-    run: RunSummary
-
-    @property
-    def label(self) -> str:
-        where = "bundled: " if self.folder == cache.bundled_folder() else ""
-        if self.folder not in (cache.own_folder(), cache.bundled_folder()):
-            where = f"{self.folder.parent.name}: "
-        if not self.run.algorithm:
-            return f"{where}{self.run.name} (cannot be read)"
-        # Nothing that changes while the run trains: Streamlit finds a selection by its label.
-        return f"{where}{self.run.name}" + ("" if where else f"  ({self.run.run_id})")
 
 
 @dataclass(frozen=True)
@@ -60,72 +39,6 @@ class Scene:
 
 
 # --- run, step, prompt, solution -------------------------------------------------------------------------------------
-
-
-def sources() -> list[Source]:
-    """One's own runs, newest first, then the bundled ones, and the run of an experiment if the address names one."""
-    own = [Source(run.run_id, cache.own_folder(), run) for run in cache.summaries(cache.own_folder())]
-    taken = {source.key for source in own}
-    bundled = [
-        Source(BUNDLED + run.run_id if run.run_id in taken else run.run_id, cache.bundled_folder(), run)
-        for run in cache.summaries(cache.bundled_folder())
-    ]
-    return own + bundled + _of_experiment(st.query_params.get("run", ""))
-
-
-def _of_experiment(key: str) -> list[Source]:
-    """The run that "EXPERIMENT/RUN" names; experiments have too many runs to list them all."""
-    name, _, run_id = key.partition("/")
-    folder = cache.experiment_folders().get(name) if run_id else None
-    return (
-        [Source(key, folder, run) for run in cache.summaries(folder) if run.run_id == run_id]
-        if folder
-        else []
-    )
-
-
-def pick_source(found: list[Source], notes: list[str]) -> Source:
-    """The run picker. The default is the newest VIMPO run that has solutions."""
-    by_key = {source.key: source for source in found}
-    usable = [s for s in found if s.run.algorithm and s.run.last_step is not None]
-    first = next((s for s in usable if s.run.algorithm == "vimpo"), (usable or found)[0])
-    key = state.chosen("run", list(by_key), first.key, notes)
-    picked = st.selectbox(
-        "Run",
-        list(by_key),
-        format_func=lambda key: by_key[key].label,
-        help="Your own runs, newest first, then the bundled ones.",
-        width=340,
-        **state.bound("run", key, "step", "group", "sample", "token", "beta", "lambda", "film"),
-    )
-    return by_key[picked]
-
-
-def problem_of(source: Source) -> str:
-    """A sentence saying why there is nothing to look at in this run, "" when there is."""
-    if not source.run.algorithm:
-        return f"This run cannot be read: {source.run.message}"
-    if source.run.last_step is None:
-        return f"This run has no step yet. {RUN_STATE_ADVICE[source.run.state]}"
-    if not cache.steps(source.folder, source.run.run_id)[0]:
-        return "This run kept no solutions to look at. Choose another run."
-    return ""
-
-
-def state_note(source: Source) -> str:
-    """What to say about a run that did not end well; "" otherwise."""
-    if source.run.state not in (RunState.DIVERGED, RunState.INTERRUPTED):
-        return ""
-    return source.run.message or RUN_STATE_ADVICE[source.run.state]
-
-
-def pick_step(steps: list[int], label: str, help: str, notes: list[str]) -> int:
-    """The step slider; the default is the newest."""
-    step = state.chosen("step", steps, steps[-1], notes, int)
-    if len(steps) == 1:
-        st.markdown(f"{label}  \n**{steps[0]}**")
-        return steps[0]
-    return st.select_slider(label, steps, help=help, width=220, **state.bound("step", step, "token", "film"))
 
 
 def sampled(source: Source, step: int) -> list[CreditTrace]:

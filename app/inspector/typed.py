@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from app import cache, state, waiting
-from app.inspector.inspection import Scene, Source
+from app.inspector.inspection import Scene
+from app.sources import Source
 from vimpo_core.service import scoring as service
 
 LIMIT_SECONDS = 30

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app import cache, live, state
-from app.inspector.inspection import BUNDLED
 from app.live import Sight
-from app.train.training import RESUMABLE, plain, runs_dir, state_line
+from app.sources import BUNDLED
+from app.text import as_plain
 from vimpo_core.config import flips_text
 from vimpo_core.files import in_words
 from vimpo_core.measure.comparison import setting_text
@@ -48,7 +48,7 @@ class Entry:
         """What can be done to it; nothing to a bundled run."""
         if self.run.read_only:
             return []
-        return [*([RESUME] if self.is_readable and self.run.state in RESUMABLE else []), RENAME, DELETE]
+        return [*([RESUME] if self.is_readable and self.run.state in live.RESUMABLE else []), RENAME, DELETE]
 
     @property
     def train_view(self) -> dict[str, str] | None:
@@ -97,7 +97,7 @@ class Entry:
 
 def entries() -> list[Entry]:
     """Own runs, newest first, then the bundled ones."""
-    own, bundled = runs_dir(), RunsDir(cache.bundled_folder(), read_only=True)
+    own, bundled = cache.runs_dir(), RunsDir(cache.bundled_folder(), read_only=True)
     runs = own.list()
     taken = {run.run_id for run in runs}
     demos = cache.summaries(cache.bundled_folder())
@@ -136,10 +136,10 @@ def _entry(key: str, folder: RunsDir, run: RunSummary) -> Entry:
 
 def name_text(entry: Entry) -> str:
     """Name with what tells it apart below."""
-    name, run = plain(entry.run.name), entry.run
+    name, run = as_plain(entry.run.name), entry.run
     if not entry.is_readable:
         return f"**{name}**"
-    return f"**{name}**{plain(_place(entry))}  \n:small[{run.run_id} · {plain(entry.settings)}]"
+    return f"**{name}**{as_plain(_place(entry))}  \n:small[{run.run_id} · {as_plain(entry.settings)}]"
 
 
 def _place(entry: Entry) -> str:
@@ -153,24 +153,26 @@ def state_text(entry: Entry) -> str:
     """State and what to do next; for a folder that cannot be read, what is wrong with it."""
     run = entry.run
     return (
-        state_line(run.state, run.message) if entry.is_readable else f"**Unreadable.** {plain(run.message)}"
+        live.state_line(run.state, run.message)
+        if entry.is_readable
+        else f"**Unreadable.** {as_plain(run.message)}"
     )
 
 
 def left_alone() -> str:
     """What to say of folders beside one's own runs that the lab did not make."""
-    return plain(runs_folder.left_alone(runs_dir().others()))
+    return as_plain(runs_folder.left_alone(cache.runs_dir().others()))
 
 
 def deleted() -> list[Deleted]:
     """One's own runs in the bin, the newest deletion first."""
-    return runs_dir().bin.entries()
+    return cache.runs_dir().bin.entries()
 
 
 def deleted_text(run: Deleted) -> str:
     """Its name, and until when it can come back."""
-    name = runs_dir().deleted_name(run)
-    return f"**{plain(name)}**  :small[{plain(run.run_id)} · deleted {run.deleted:%d %B, %H:%M} UTC]"
+    name = cache.runs_dir().deleted_name(run)
+    return f"**{as_plain(name)}**  :small[{as_plain(run.run_id)} · deleted {run.deleted:%d %B, %H:%M} UTC]"
 
 
 def has_active(found: list[Entry]) -> bool:
@@ -192,7 +194,7 @@ def resume(entry: Entry) -> None:
 def restore(entry: str) -> None:
     """Button callback: bring a deleted run back; a refusal is kept for `take_problem`."""
     try:
-        runs_dir().restore(entry)
+        cache.runs_dir().restore(entry)
     except (Mistake, OSError) as error:
         st.session_state[_PROBLEM] = in_words(error)
 

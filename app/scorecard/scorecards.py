@@ -9,8 +9,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from app import cache, state, waiting
-from app.inspector import inspection
-from app.inspector.inspection import Source
+from app.sources import BUNDLED, Source
 from app.text import as_plain
 from app.words.findings import Finding, findings, seeds_finding
 from vimpo_core.config import flips_text
@@ -210,7 +209,7 @@ def commands(reports: Sequence[dict], asked: Asked) -> str:
 
 def _folder(source: Source) -> str:
     """Where the command line would look in vain: a bundled run whose name one of one's own has too."""
-    return str(cache.bundled_folder()) if source.key.startswith(inspection.BUNDLED) else ""
+    return str(cache.bundled_folder()) if source.key.startswith(BUNDLED) else ""
 
 
 def look_closer(source: Source, step: int, entry: dict) -> str:

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import streamlit as st
 
+from app.settings import Field, draw_field, is_read, remarks, show_remark
 from app.text import as_plain, as_sentence
-from vimpo_core.config import Advice, TrainConfig, advice, safe_text, setting
+from vimpo_core.config import TrainConfig, setting
 from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES
-from vimpo_core.tasks.registry import task_of
 
 FIRST_CHOICE = ["vimpo", "grpo"]
 MOST_AT_ONCE = 4
 """Algorithms of one job: more curves over each other cannot be told apart."""
 _KEY = "train.{}"
 _MISSING = object()
-_ICONS = {"note": ":material/info:", "caution": ":material/warning:", "danger": ":material/dangerous:"}
-
-
-@dataclass(frozen=True)
-class Field:
-    """One number or choice of the form; `step` is the stepper's increment, `format` how the number is shown."""
-
-    name: str
-    label: str
-    step: float | None = None
-    format: str | None = None
 
 
 GROUPS: dict[str, tuple[Field, ...]] = {
@@ -93,9 +80,6 @@ EXPERT: dict[str, tuple[Field, ...]] = {
     ),
 }
 """Fields that no chosen algorithm reads are not drawn."""
-
-_RULE_SETTINGS = {name for rule in RULES.values() for name in rule.settings} - {"beta"}
-"""Settings that only some algorithms read; at beta the value loss is measured for all of them."""
 
 
 def settings_form(
@@ -168,11 +152,6 @@ def _all_fields() -> tuple[Field, ...]:
     return tuple(field for groups in (GROUPS, EXPERT) for group in groups.values() for field in group)
 
 
-def is_read(name: str, algorithms: Sequence[str]) -> bool:
-    """Whether one of these algorithms reads a setting."""
-    return name not in _RULE_SETTINGS or any(name in RULES[key].settings for key in algorithms)
-
-
 def _fields(chosen: Sequence[str]) -> dict[str, st.delta_generator.DeltaGenerator]:
     """Draw all fields; returns the place for advice under each."""
     slots = {}
@@ -199,30 +178,6 @@ def _field(field: Field, disabled: bool = False):
     return draw_field(field, _KEY.format(field.name), setting(field.name)["default"], disabled)
 
 
-def draw_field(field: Field, key: str, default, disabled: bool = False):
-    """One setting, kept in the session under `key`; returns the place for advice under it."""
-    known = setting(field.name)
-    st.session_state.setdefault(key, default)
-    shared = {"key": key, "persist_state": "session", "help": _help(field, known), "disabled": disabled}
-    if known["choices"]:
-        st.selectbox(field.label, known["choices"], **shared)
-    else:
-        st.number_input(field.label, step=field.step, format=field.format, **shared)
-    return st.container(gap=None)
-
-
-def _help(field: Field, known: Mapping) -> str:
-    parts = [known["help"].replace("*", r"\*")]
-    if known["safe"]:
-        parts.append(f"Safe: {safe_text(field.name)}.")
-    if known["low"] is not None:
-        parts.append(f"Allowed: {known['low']:g} to {known['high']:g}.")
-    if field.name in _RULE_SETTINGS:
-        readers = [rule.name.replace("*", r"\*") for rule in RULES.values() if field.name in rule.settings]
-        parts.append(f"Read by {', '.join(readers)}.")
-    return " ".join(parts)
-
-
 def _configs(chosen: Sequence[str]) -> tuple[list[TrainConfig], str]:
     """The configs typed in, or none and the sentence that says what is impossible.
 
@@ -245,20 +200,3 @@ def _configs(chosen: Sequence[str]) -> tuple[list[TrainConfig], str]:
         ], ""
     except Mistake as error:
         return [], str(error)
-
-
-def remarks(configs: list[TrainConfig], measured_lengths: Mapping[int, float]) -> list[Advice]:
-    """Advice for all configs, each remark once, on settings that the form shows."""
-    found: dict[tuple[str, str], Advice] = {}
-    for config in configs:
-        length = measured_lengths.get(config.operands) or task_of(config).typical_length
-        for remark in advice(config, length if math.isfinite(length) else task_of(config).typical_length):
-            found.setdefault((remark.setting, remark.text), remark)
-    return list(found.values())
-
-
-def show_remark(remark: Advice) -> None:
-    if remark.level == "note":
-        st.caption(f"{_ICONS['note']} {remark.text}")
-    else:
-        st.warning(remark.text, icon=_ICONS[remark.level])

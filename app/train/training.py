@@ -11,13 +11,14 @@ from app import cache, live
 from app.components.live_curves import ALGORITHM_NAMES
 from app.components.solutions import StepSolutions
 from app.live import Sight
-from app.train.settings_form import is_read
+from app.settings import is_read
+from app.text import as_plain
 from vimpo_core.config import TrainConfig, flips_text
 from vimpo_core.files import in_words
 from vimpo_core.metrics import validation_problems
 from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES
-from vimpo_core.runs.folder import ACTIVE, JobSummary, RunsDir
+from vimpo_core.runs.folder import ACTIVE, JobSummary
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
 
 WHO = (
@@ -26,7 +27,6 @@ WHO = (
     "the same prompt."
 )
 """The two algorithms that the form begins with, spelled out where they are first met."""
-RESUMABLE = (RunState.STOPPED, RunState.INTERRUPTED, RunState.DIVERGED)
 _PROBLEM, _NOTE = "train.problem", "train.note"
 
 
@@ -72,7 +72,7 @@ class Job:
 
     @property
     def resumable(self) -> list[str]:
-        return [] if self.is_active else [s.run_id for s in self.sights if s.state in RESUMABLE]
+        return [] if self.is_active else [s.run_id for s in self.sights if s.state in live.RESUMABLE]
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,6 @@ class Control:
     type: str = "secondary"
 
 
-def runs_dir() -> RunsDir:
-    return RunsDir(cache.own_folder())
-
-
 # --- which job -------------------------------------------------------------------------------------------------------
 
 
@@ -98,7 +94,7 @@ def selected_job() -> Job | None:
     """The job of the link, else the newest active one (which then gets into the link), else None."""
     wanted = st.query_params.get("job")
     if wanted is None:
-        active = [job for job in runs_dir().jobs() if job.state in ACTIVE]
+        active = [job for job in cache.runs_dir().jobs() if job.state in ACTIVE]
         job = find_job(active[-1].job_id) if active else None
     else:
         job = find_job(wanted)
@@ -114,7 +110,7 @@ def selected_job() -> Job | None:
 
 def last_job() -> Job | None:
     """The newest job, whatever became of it; None before the first."""
-    jobs = runs_dir().jobs()
+    jobs = cache.runs_dir().jobs()
     return find_job(jobs[-1].job_id) if jobs else None
 
 
@@ -123,7 +119,7 @@ def find_job(job_id: str) -> Job | None:
 
     Whoever looks at a waiting job wakes the worker: the one that would have come to it may have been killed.
     """
-    jobs = runs_dir().jobs()
+    jobs = cache.runs_dir().jobs()
     found = next((job for job in jobs if job.job_id == job_id), None)
     if found is None:
         return None
@@ -134,7 +130,7 @@ def find_job(job_id: str) -> Job | None:
     if not sights:
         return None
     if newest.state == RunState.QUEUED:
-        runs_dir().wake_worker()
+        cache.runs_dir().wake_worker()
     before = [job for job in jobs[: jobs.index(newest)] if job.state in ACTIVE]
     return Job(newest.job_id, _state(newest, sights), sights, len(before))
 
@@ -171,8 +167,8 @@ def measured_lengths(sights: list[Sight]) -> dict[int, float]:
 
 
 def start(configs: list[TrainConfig], name: str) -> None:
-    """Queue the runs, wake the worker and show the job. Raises Mistake or OSError with one sentence."""
-    runs = runs_dir()
+    """Queue the runs, wake the worker and show the job. Raises ValueError or OSError with one sentence."""
+    runs = cache.runs_dir()
     job_id = runs.submit(configs, name)
     runs.ensure_worker()
     st.query_params["job"] = job_id
@@ -181,7 +177,7 @@ def start(configs: list[TrainConfig], name: str) -> None:
 
 def act(job: Job, command: str) -> None:
     """Button callback: ask the job to play, pause, step or stop, or resume its runs."""
-    runs = runs_dir()
+    runs = cache.runs_dir()
     try:
         if command == "resume":
             runs.resume(job.resumable)
@@ -236,7 +232,7 @@ def controls(job: Job) -> list[Control]:
 
 def names(job: Job) -> str:
     """ "VIMPO + GRPO", as markdown: a rule's name may hold a star."""
-    return " + ".join(dict.fromkeys(plain(ALGORITHM_NAMES[s.config.algorithm]) for s in job.sights))
+    return " + ".join(dict.fromkeys(as_plain(ALGORITHM_NAMES[s.config.algorithm]) for s in job.sights))
 
 
 def headline(job: Job) -> str:
@@ -282,33 +278,21 @@ def state_lines(job: Job) -> list[str]:
     if job.state == RunState.QUEUED:
         return [f"**Queued.** {_queue_words(job)}"]
     if len({(s.state, s.message) for s in job.sights}) == 1:
-        return [state_line(job.sights[0].state, job.sights[0].message)]
-    return [f"{plain(ALGORITHM_NAMES[s.config.algorithm])}: {_line_beside(s)}" for s in job.sights]
+        return [live.state_line(job.sights[0].state, job.sights[0].message)]
+    return [f"{as_plain(ALGORITHM_NAMES[s.config.algorithm])}: {_line_beside(s)}" for s in job.sights]
 
 
 def _line_beside(sight: Sight) -> str:
     if sight.state == RunState.QUEUED:  # beside one that is at work: it waits for no other job
         return "**Next.** The runs of a job start one after the other."
-    return state_line(sight.state, sight.message)
-
-
-def state_line(state: RunState, message: str) -> str:
-    """State, what happened, and what to do next."""
-    return " ".join(
-        part for part in (f"**{state.capitalize()}.**", plain(message), RUN_STATE_ADVICE[state]) if part
-    )
+    return live.state_line(sight.state, sight.message)
 
 
 def _queue_words(job: Job) -> str:
     if job.waiting_for == 0:
-        return f"Next in the queue: {plain(runs_dir().waking_words())}"
+        return f"Next in the queue: {as_plain(cache.runs_dir().waking_words())}"
     others = "1 job is" if job.waiting_for == 1 else f"{job.waiting_for} jobs are"
     return f"{others} before it. {RUN_STATE_ADVICE[RunState.QUEUED]}"
-
-
-def plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]<>#$~|:" else c for c in text)
 
 
 def _clock(seconds: float) -> str:
@@ -348,7 +332,7 @@ def whose_problems(sights: list[Sight]) -> str:
 def whose_credit(steps: list[StepSolutions]) -> str:
     """Why the solutions of a rule without token credit have coloured tokens too; "" where none of them is such a rule's."""
     others = [
-        plain(ALGORITHM_NAMES[s.config.algorithm])
+        as_plain(ALGORITHM_NAMES[s.config.algorithm])
         for s in steps
         if "beta" not in RULES[s.config.algorithm].settings
     ]

@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pytest
 
+from app import cache
 from app.course import bundled
 from app.course.chapters import anchored, identity, worth
-from app.train import training
 from app.words import verdicts
 from tests.pages.opening import again, one, open_page, payload_with, payloads, press, widget, words
 from vimpo_core.runs.folder import RunsDir
@@ -197,8 +197,8 @@ def test_chapter_7_says_what_is_missing_and_tells_of_diverged_runs(monkeypatch, 
 def test_chapter_7_trains_a_pair_with_flipped_rewards_and_shows_it(monkeypatch, tmp_path):
     runs = RunsDir(tmp_path)
     monkeypatch.setattr(RunsDir, "ensure_worker", lambda self: None)
-    monkeypatch.setattr(training, "runs_dir", lambda: runs)
-    monkeypatch.setattr(training.cache, "own_folder", lambda: tmp_path)
+    monkeypatch.setattr(cache, "runs_dir", lambda: runs)
+    monkeypatch.setattr(cache, "own_folder", lambda: tmp_path)
     at = press(commit(learn(7), "open"), "Train both with flipped rewards")
     (job,) = runs.jobs()
     configs = [run.config for run in sorted(runs.list(), key=lambda run: job.run_ids.index(run.run_id))]

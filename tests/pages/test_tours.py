@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from app import tours
+from app.course import tours
 from app.train import training
 from tests.pages.opening import again, one, open_inspect, open_page, payload_with, press, widget
 from tests.support.fakes import make_fake_run

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from app import tours
+from app.course import tours
 from tests.pages.in_browser import BUNDLED
 from tests.support.accessibility import grave_violations
 from tests.support.browser import scrolls_sideways, settle

@@ -238,4 +238,4 @@ def test_the_curves_say_which_problems_their_accuracies_are_of():
 def test_a_rule_whose_name_holds_a_star_is_shown_with_it(runs):
     run_id = make_fake_run(runs.path, algorithm="a_star_po", steps=2)
     job = training.find_job(next(job.job_id for job in runs.jobs() if run_id in job.run_ids))
-    assert training.names(job) == r"A\*-PO"
+    assert training.names(job) == r"A\*\-PO"

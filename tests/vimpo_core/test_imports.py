@@ -179,6 +179,35 @@ def test_neither_rooms_nor_modules_import_in_a_circle(package):
     assert circles(graph(ROOT, package)) == []
 
 
+PAGE_ROOMS = {"start", "train", "inspector", "scorecard", "compare", "runs", "tree", "course"}
+
+
+def rooms_of_other_pages(root: Path) -> list[str]:
+    """Every import of a page's room by another page's room or by the shell that they share, and every page that reaches into two
+    rooms, as `file imports name`.
+
+    The course may look into all of them, and its tours and symbols are shown on every page.
+    """
+    found = []
+    for file in sorted([*(root / "app").rglob("*.py"), *(root / "pages").rglob("*.py")]):
+        path = file.relative_to(root)
+        reached = {
+            name for name in imports_of(file) if name.startswith("app.") and room_of(name) in PAGE_ROOMS
+        }
+        if path.parts[0] == "pages":
+            allowed = {"course", *sorted({room_of(name) for name in reached} - {"course"})[:1]}
+        else:
+            own = path.parts[1]
+            allowed = PAGE_ROOMS if own == "course" else {own}
+        found += [f"{path.as_posix()} imports {n}" for n in sorted(reached) if room_of(n) not in allowed]
+    return found
+
+
+def test_no_page_looks_into_the_room_of_another():
+    assert {room for room in PAGE_ROOMS if not (ROOT / "app" / room).is_dir()} == set()
+    assert rooms_of_other_pages(ROOT) == []
+
+
 @pytest.mark.parametrize(("package", "most"), [("vimpo_core", 28), ("app", 20)])
 def test_a_reader_finds_few_rooms_at_the_top(package, most):
     assert len(rooms(ROOT, package)) <= most
@@ -248,3 +277,22 @@ def test_a_circle_of_rooms_is_found_even_when_one_import_is_late(small_project):
         (small_project / "vimpo_core" / room / "part.py").write_text(text)
     assert circles(graph(small_project, "vimpo_core", room_of)) == ["a", "b"]
     assert rooms(small_project, "vimpo_core") == {"a", "b"}
+
+
+def test_a_page_that_looks_into_the_room_of_another_is_found(small_project):
+    for room in ("runs", "train", "course"):
+        (small_project / "app" / room).mkdir()
+    (small_project / "app" / "runs" / "table.py").write_text("from app.train.form import start")
+    (small_project / "app" / "live.py").write_text("def f():\n    from app.runs import table")
+    (small_project / "app" / "course" / "worth.py").write_text("from app.train.form import start")
+    (small_project / "pages" / "runs.py").write_text(
+        "from app.course import tours\nfrom app.runs import table"
+    )
+    assert rooms_of_other_pages(small_project) == [
+        "app/live.py imports app.runs",
+        "app/live.py imports app.runs.table",
+        "app/runs/table.py imports app.train.form",
+        "app/runs/table.py imports app.train.form.start",
+    ]
+    (small_project / "pages" / "runs.py").write_text("from app.runs import table\nfrom app.train import form")
+    assert "pages/runs.py imports app.train.form" in rooms_of_other_pages(small_project)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import routes
+from app import cache, routes
 from app.course.interval_plot import Interval, interval_plot
 from app.course.lesson import TEXT_WIDTH, Control, Lesson, Option, Plan, Question, symbol
 from app.text import as_plain, as_sentence
-from app.train import training
 from app.words import verdicts
 from app.words.citation import PAPER_NOISY, PAPER_PARAMETERS
 from app.words.verdicts import SOURCES, Match
@@ -179,7 +178,7 @@ def _live(lesson: Lesson) -> None:
 
 def _train() -> None:
     """Queue the pair and show it on the Train page; where it cannot be queued a sentence says why."""
-    runs = training.runs_dir()
+    runs = cache.runs_dir()
     configs = [
         TrainConfig(algorithm=algorithm, steps=LIVE_STEPS, reward_noise=LIVE_FLIPS)
         for algorithm in ("vimpo", "grpo")
