@@ -14,7 +14,8 @@ from vimpo_core.paths import ASSETS, ROOT
 HELP = """usage: vimpo-lab [--help] [--version] [STREAMLIT OPTION ...]
        vimpo-lab COMMAND ...
 
-Without a command: open the app in the browser, as `streamlit run app` does; options such as --server.port 8502 are Streamlit's.
+Without a command: open the app in the browser, as `streamlit run app` does; options such as --server.port 8502 are
+Streamlit's.
 With a command: the command line, as `python -m vimpo_core COMMAND ...` is.
 """
 
