@@ -107,6 +107,16 @@ def test_thinning_keeps_ends_extremes_and_the_limit(values, limit):
         assert min(kept_finite) == min(finite) and max(kept_finite) == max(finite)
 
 
+def test_each_bucket_keeps_its_lowest_its_highest_and_its_first_gap():
+    """Twelve points, two buckets of five between the ends: 5 1 - 9 3 and 2 - - 8 4."""
+    values = [0.0, 5.0, 1.0, None, 9.0, 3.0, 2.0, None, None, 8.0, 4.0, 7.0]
+    assert thin(list(range(20, 32)), values, 8) == (
+        [20, 22, 23, 24, 26, 27, 29, 31],
+        [0.0, 1.0, None, 9.0, 2.0, None, 8.0, 7.0],
+    )
+    assert thin(list(range(8)), values[:8], 8) == (list(range(8)), values[:8])
+
+
 def test_thinning_refuses_a_limit_that_cannot_keep_a_shape():
     with pytest.raises(ValueError, match="at least 5 points"):
         thin([0], [1.0], 2)
