@@ -22,10 +22,10 @@ from vimpo_core.learning.critic import CriticLearner
 from vimpo_core.learning.objective import Experience
 from vimpo_core.lm import loading, model_trial, models, scores
 from vimpo_core.lm.attempts import attempt
+from vimpo_core.lm.seeds import derived_seed
 from vimpo_core.lm.traces import make_traces
 from vimpo_core.measure.evaluate import accuracies
 from vimpo_core.rules import RULES, Extra
-from vimpo_core.seeds import derived_seed
 from vimpo_core.tasks.registry import task_of
 from vimpo_core.types import Diverged, Problem, Rollout, StepRecord, Verdict
 

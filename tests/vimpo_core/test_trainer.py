@@ -12,9 +12,9 @@ from vimpo_core import trainer as trainer_module
 from vimpo_core.config import ALGORITHMS
 from vimpo_core.learning import objective
 from vimpo_core.lm import loading, models, scores
+from vimpo_core.lm.seeds import derived_seed
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
-from vimpo_core.seeds import derived_seed
 from vimpo_core.trainer import Trainer, flipped, learning_rate
 from vimpo_core.types import Diverged, RunState
 

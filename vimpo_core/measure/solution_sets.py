@@ -21,12 +21,12 @@ import torch
 from vimpo_core.lm import models, scores
 from vimpo_core.lm.attempts import attempt, judge
 from vimpo_core.lm.models import LanguageModel
+from vimpo_core.lm.seeds import derived_seed
 from vimpo_core.lm.traces import make_traces
 from vimpo_core.measure.policy_process import process_of
 from vimpo_core.measure.scorecard import SETS, is_localisable
 from vimpo_core.measure.truth import PrefixValues, State, monte_carlo_values
 from vimpo_core.mistake import Mistake
-from vimpo_core.seeds import derived_seed
 from vimpo_core.tasks.registry import held_out
 from vimpo_core.types import CreditTrace, Problem, Rollout, Verdict
 
