@@ -26,6 +26,19 @@ class Source:
     run: RunSummary
 
     @property
+    def run_dir(self) -> Path:
+        return self.folder / self.run.run_id
+
+    @property
+    def origin(self) -> tuple:
+        return cache.origin(self.folder, self.run)
+
+    @property
+    def snapshots(self) -> list[int]:
+        """Steps whose adapter was kept. Raises Mistake when the run cannot be read."""
+        return cache.steps(self.folder, self.run.run_id)[1]
+
+    @property
     def label(self) -> str:
         where = f"{place}: " if (place := place_of(self)) else ""
         if not self.run.algorithm:

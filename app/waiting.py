@@ -1,4 +1,8 @@
-"""Asking the service process for something and waiting for it, with progress and Cancel, while the page stays usable."""
+"""Asking a service process and waiting, with progress and Cancel, while the page stays usable; answers are kept for all browsers.
+
+A `Question` says what is asked and all that a page says about it. A session has one request a name: a new one cancels the old
+one. A page that asks by itself calls `answer`; one that asks at a press calls `send` there, then `answer(pending(name))`.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +19,43 @@ from pebble import ProcessExpired
 from app.text import BUG, as_sentence
 from vimpo_core.mistake import Mistake
 from vimpo_core.service import scoring
+from vimpo_core.service.progress import Progress
 
 _TICK_SECONDS = 0.3
+_KEPT = 256
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a service process, and what a page says while it waits and when nothing comes of it.
+
+    name: of the request in this session.
+    key: what is asked, hashable; what a run is asked starts with its `cache.origin`. Name and key keep the answer.
+    ask: sends it, with `timeout` (and `progress`, where `tells_progress`) as further arguments.
+    doing: what the progress bar says. limit: seconds.
+    if_long, if_ended: what to do then. again: the button that asks again; "" where the page has another way.
+    """
+
+    name: str
+    key: tuple
+    ask: Callable[..., Future]
+    doing: str
+    limit: float
+    cancelled: str = "Cancelled: nothing was measured."
+    if_long: str = ""
+    if_ended: str = ""
+    again: str = "Try again"
+    tells_progress: bool = False
 
 
 @dataclass
-class Request:
-    """One request of a session: what was asked, its future, when it was sent."""
-
-    asked: tuple
+class _Request:
+    question: Question
     future: Future
     started: float
-    share: Callable[[], float] | None = None
-    """Of the work done, 0 to 1, where the work says so."""
-
-
-def pending(key: str) -> Request | None:
-    """The session's request under this key, done or not."""
-    return st.session_state.get(key)
+    progress: Progress | None
+    is_over: bool = False
+    """As `ahead` saw it last."""
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -41,67 +64,122 @@ def warm_up() -> None:
     scoring.scoring_service().warm_up()
 
 
-def send(
-    key: str,
-    asked: tuple,
-    ask: Callable[[], Future],
-    patience: float = 0.0,
-    share: Callable[[], float] | None = None,
-) -> Request | None:
-    """Ask for something new under this key; what was asked for before is cancelled. None after a sentence on the page.
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _answers() -> dict[tuple[str, tuple], Any]:
+    """Name and key of a question -> its answer, for all browsers, the oldest first."""
+    return {}
+
+
+def _keep(question: Question, answer: Any) -> None:
+    answers = _answers()
+    answers[question.name, question.key] = answer
+    for old in list(answers)[:-_KEPT]:
+        answers.pop(old, None)
+
+
+def kept(question: Question) -> Any | None:
+    """The answer, if it has come to anybody."""
+    return _answers().get((question.name, question.key))
+
+
+def pending(name: str) -> Question | None:
+    """What this session asked last under a name, answered or not."""
+    request = st.session_state.get(name)
+    return request and request.question
+
+
+def forget(name: str) -> None:
+    st.session_state.pop(name, None)
+
+
+def cancel(name: str) -> None:
+    if request := st.session_state.get(name):
+        request.future.cancel()
+
+
+def send(question: Question, patience: float = 0.0) -> None:
+    """Ask in place of what was asked under the name before, unless the answer is kept.
 
     patience: seconds to wait at once, so that a quick answer is drawn without a sign of waiting.
-    share: tells the share done, see `Request`.
     """
-    if (old := pending(key)) is not None:
-        old.future.cancel()
-    try:
-        future = ask()
-    except Mistake as error:
-        st.warning(as_sentence(error), icon=":material/error:")
+    cancel(question.name)
+    progress = None
+    if (answer := kept(question)) is not None:
+        future = Future()
+        future.set_result(answer)
+    elif question.tells_progress:
+        progress = Progress()
+        future = question.ask(timeout=question.limit, progress=progress)
+    else:
+        future = question.ask(timeout=question.limit)
+    st.session_state[question.name] = _Request(question, future, time.monotonic(), progress)
+    futures.wait([future], timeout=patience)
+
+
+def ahead(question: Question, patience: float = 0.0) -> Any | None:
+    """The answer where it has come already; else None, and it is asked for unless this session did before."""
+    if (answer := kept(question)) is not None:
+        return answer
+    if (asked := pending(question.name)) is None or asked.key != question.key:
+        send(question, patience)
+    request = st.session_state[question.name]
+    request.is_over = request.future.done()
+    if not request.is_over or request.future.cancelled() or request.future.exception() is not None:
         return None
-    st.session_state[key] = Request(asked, future, time.monotonic(), share)
-    if patience:
-        futures.wait([future], timeout=patience)
-    return st.session_state[key]
+    _keep(question, request.future.result())
+    return kept(question)
 
 
-def forget(key: str) -> None:
-    st.session_state.pop(key, None)
+def is_underway(question: Question) -> bool:
+    """Whether this session was waiting for the answer when it last looked."""
+    asked = pending(question.name)
+    return asked is not None and asked.key == question.key and not st.session_state[question.name].is_over
 
 
-def wait(request: Request, doing: str, limit: float) -> None:
-    """Progress and Cancel until the request is done; then the page runs again."""
-    st.fragment(_wait, run_every=_TICK_SECONDS)(request, doing, limit)
+def answer(question: Question, patience: float = 0.0) -> Any | None:
+    """The answer, or progress with Cancel until it comes; None meanwhile, and after a failure that is said on the page."""
+    found = ahead(question, patience)
+    if found is None and is_underway(question):
+        st.fragment(_wait, run_every=_TICK_SECONDS)(st.session_state[question.name])
+    elif found is None:
+        say_why_not(question)
+        name, label = question.name, question.again
+        if label:
+            st.button(label, icon=":material/refresh:", key=f"{name}.again", on_click=forget, args=(name,))
+    return found
 
 
-def result(request: Request, cancelled: str, too_long: str, ended: str) -> Any | None:
-    """What a request that is done has to say; None after a sentence: `cancelled`, `too_long`, `ended`, or a Mistake's own."""
+def say_why_not(question: Question) -> None:
+    """A sentence on why what was asked came to nothing."""
     try:
-        return request.future.result(timeout=0)
+        st.session_state[question.name].future.result(timeout=0)
     except CancelledError:
-        st.info(cancelled)
+        st.info(question.cancelled)
     except TimeoutError:
-        st.warning(too_long, icon=":material/error:")
+        _warn(f"This took longer than {question.limit:g} s and was ended. {question.if_long}")
     except Mistake as error:
-        st.warning(as_sentence(error), icon=":material/error:")
+        _warn(as_sentence(error))
     except ProcessExpired:
-        st.warning(ended, icon=":material/error:")
+        _warn(f"The scoring process ended unexpectedly. {question.if_ended}")
     except Exception as bug:
         st.error(BUG, icon=":material/bug_report:")
         st.exception(bug)
-    return None
 
 
-def _wait(request: Request, doing: str, limit: float) -> None:
+def _warn(sentence: str) -> None:
+    st.warning(sentence.rstrip(), icon=":material/error:")
+
+
+def _wait(request: _Request) -> None:
     if request.future.done():
         st.rerun()
-    waited = time.monotonic() - request.started
+    question, waited = request.question, time.monotonic() - request.started
     with st.container(horizontal=True, vertical_alignment="center"):
-        if request.share is None:
-            st.progress(min(1.0, waited / limit), f"{doing}, {waited:.0f} of at most {limit:g} s")
+        if request.progress is None:
+            share, said = waited / question.limit, f"{waited:.0f} of at most {question.limit:g} s"
         else:
-            share = request.share()
+            share = request.progress.share()
             left = f", about {waited * (1 - share) / share:.0f} s left" if share > 0.05 else ""
-            st.progress(share, f"{doing}, {share:.0%} after {waited:.0f} s{left}")
+            said = f"{share:.0%} after {waited:.0f} s{left}"
+        st.progress(min(1.0, share), f"{question.doing}, {said}")
         st.button("Cancel", on_click=request.future.cancel)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import cache, routes
+from app import routes
 from app.scorecard import scorecards
 from app.scorecard.instructive_list import instructive_list
 from app.scorecard.scorecard_figure import scorecard_figure, table
@@ -52,7 +52,7 @@ def choose(found, notes):
         if problem := problem_of(source):
             st.warning(as_sentence(problem), icon=":material/error:")
             return None
-        snapshots = cache.steps(source.folder, source.run.run_id)[1]
+        snapshots = source.snapshots
         if not snapshots:
             st.info("This run kept no adapter, so there is no policy to measure. Choose another run.")
             return None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import streamlit as st
 
-from app import cache, state, waiting
+from app import state, waiting
 from app.inspector import branch_edit, branch_tree, inspection
 from app.inspector.branch_tree import Grove
 from app.text import as_code, as_plain, as_sentence
@@ -38,7 +39,7 @@ class Place:
 
     @property
     def run_dir(self):
-        return self.scene.source.folder / self.scene.source.run.run_id
+        return self.scene.source.run_dir
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -46,8 +47,7 @@ class Place:
 
     @property
     def key(self) -> str:
-        run, trace = self.scene.source.run, self.scene.trace
-        named = (*cache.origin(self.scene.source.folder, run), self.step, trace.prompt_text, self.ids)
+        named = (*self.scene.source.origin, self.step, self.scene.trace.prompt_text, self.ids)
         return hashlib.sha256(repr(named).encode()).hexdigest()[:16]
 
     def baseline(self, beta: float) -> float:
@@ -56,7 +56,7 @@ class Place:
 
 
 def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
-    snapshots = cache.steps(scene.source.folder, scene.source.run.run_id)[1]
+    snapshots = scene.source.snapshots
     if not snapshots:
         st.info("This run kept no adapter, so there is no policy to finish a solution. Choose another run.")
         return
@@ -93,31 +93,21 @@ def _root(place: Place) -> CreditTrace | None:
     trace = place.scene.trace
     is_known = place.step == place.scene.step and trace.topk is not None
     is_known = is_known and lenses.credit_of(trace, 1.0) is not None
-    request = waiting.pending(_ROOT)
-    if request is None or request.asked != (place.key,):
-        request = waiting.send(
-            _ROOT, (place.key,),
-            lambda: scoring.scoring_service().score(
-                place.run_dir, place.step, trace.prompt_text, trace.completion_text, top_k=scoring.TOP_K, ids=place.ids,
-                timeout=LIMIT_SECONDS,
-            ),
-        )  # fmt: skip
-    if request is None:
-        return None
-    if not request.future.done():
-        if not is_known:
-            waiting.wait(request, "Scoring the solution under this policy", LIMIT_SECONDS)
-        return trace if is_known else None
-    found = waiting.result(
-        request,
+    asked = (place.run_dir, place.step, trace.prompt_text, trace.completion_text)
+    ask = partial(scoring.scoring_service().ask, scoring.score_solution, *asked, ids=place.ids)
+    question = waiting.Question(
+        _ROOT,
+        (place.key,),
+        ask,
+        "Scoring the solution under this policy",
+        LIMIT_SECONDS,
         cancelled="Cancelled: the alternatives are not known.",
-        too_long=f"Scoring took longer than {LIMIT_SECONDS} s and was ended.",
-        ended="The scoring process ended unexpectedly.",
     )
-    if found is None:
-        st.button("Try again", icon=":material/refresh:", on_click=waiting.forget, args=(_ROOT,))
-        return None
-    return trace if is_known else found[0]
+    waiting.ahead(question)
+    if is_known and waiting.is_underway(question):
+        return trace
+    found = waiting.answer(question)
+    return found and (trace if is_known else found[0])
 
 
 # --- forcing a token -------------------------------------------------------------------------------------------------
@@ -190,26 +180,27 @@ def _grow(place: Place, grove: Grove) -> None:
         st.warning(as_sentence(branches.FULL), icon=":material/error:")
         return
     if key == place.key:
-        k, seed = st.session_state.get(_COUNT) or 32, st.session_state.get(_SEED) or 0
-        waiting.send(
-            _REQUEST, (place.key,),
-            lambda: scoring.scoring_service().branch(
-                place.run_dir, place.step, place.scene.trace.prompt_text, **wanted, k=k, seed=seed, timeout=LIMIT_SECONDS
-            ),
-            PATIENCE_SECONDS,
-        )  # fmt: skip
-    request = waiting.pending(_REQUEST)
-    if request is None or request.asked != (place.key,):
+        waiting.send(_question(place, wanted), PATIENCE_SECONDS)
+    asked = waiting.pending(_REQUEST)
+    if asked is None or asked.key[0] != place.key:
         return
-    if not request.future.done():
-        waiting.wait(request, "The policy finishes the solution", LIMIT_SECONDS)
-        return
-    found = waiting.result(
-        request,
-        cancelled="Cancelled. The branches below are still there.",
-        too_long=f"The tries took longer than {LIMIT_SECONDS} s and were ended. Try fewer.",
-        ended="The scoring process ended unexpectedly. Force the token again.",
-    )
+    found = waiting.answer(asked)
     if found is not None:
         waiting.forget(_REQUEST)
         grove.add(found)
+
+
+def _question(place: Place, wanted: dict) -> waiting.Question:
+    wanted = {**wanted, "k": st.session_state.get(_COUNT) or 32, "seed": st.session_state.get(_SEED) or 0}
+    asked = (place.run_dir, place.step, place.scene.trace.prompt_text)
+    return waiting.Question(
+        _REQUEST,
+        (place.key, *wanted.items()),
+        partial(scoring.scoring_service().ask, scoring.branch_solution, *asked, **wanted),
+        "The policy finishes the solution",
+        LIMIT_SECONDS,
+        cancelled="Cancelled. The branches below are still there.",
+        if_long="Try fewer.",
+        if_ended="Force the token again.",
+        again="",
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from app import waiting
@@ -23,29 +25,30 @@ _LONGEST = 4000
 
 def show(place, root: CreditTrace, beta: float, gae_lambda: float) -> None:
     edited = _form(place, root)
-    request = waiting.pending(_REQUEST)
     if edited is not None:
-        request = waiting.send(
-            _REQUEST, (place.key, edited),
-            lambda: scoring.scoring_service().score(
-                place.run_dir, place.step, root.prompt_text, edited, top_k=scoring.TOP_K, timeout=LIMIT_SECONDS
-            ),
-            PATIENCE_SECONDS,
-        )  # fmt: skip
-    if request is None or request.asked[0] != place.key:
+        waiting.send(_question(place, root, edited), PATIENCE_SECONDS)
+    asked = waiting.pending(_REQUEST)
+    if asked is None or asked.key[0] != place.key:
         st.caption("Change any character, then compare: the policy scores the new text, the original stays.")
         return
-    if not request.future.done():
-        waiting.wait(request, "Scoring the edited solution", LIMIT_SECONDS)
-        return
-    found = waiting.result(
-        request,
-        cancelled="Cancelled. Your text is still here.",
-        too_long=f"Scoring took longer than {LIMIT_SECONDS} s and was ended. Try a shorter solution.",
-        ended="The scoring process ended unexpectedly. Compare again.",
-    )
+    found = waiting.answer(asked)
     if found is not None:
         _draw(place, root, found[0], beta, gae_lambda)
+
+
+def _question(place, root: CreditTrace, edited: str) -> waiting.Question:
+    asked = (place.run_dir, place.step, root.prompt_text, edited)
+    return waiting.Question(
+        _REQUEST,
+        (place.key, edited),
+        partial(scoring.scoring_service().ask, scoring.score_solution, *asked),
+        "Scoring the edited solution",
+        LIMIT_SECONDS,
+        cancelled="Cancelled. Your text is still here.",
+        if_long="Try a shorter solution.",
+        if_ended="Compare again.",
+        again="",
+    )
 
 
 def _form(place, root: CreditTrace) -> str | None:

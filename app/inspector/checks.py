@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -14,7 +15,6 @@ from vimpo_core.measure.checks import Check
 from vimpo_core.service import scoring
 
 LIMIT_SECONDS = 30
-_KEY = "sums.expectation"
 _RESULTS = {
     True: ":green[:material/check_circle: holds]",
     False: ":red[:material/cancel: **does not hold**]",
@@ -40,36 +40,22 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
 def _expectation(scene: inspection.Scene) -> tuple[checks.ExpectedDeltas | None, str]:
     """What the model says over the whole vocabulary, asked for once a solution; else None and why it is not there."""
     source, trace = scene.source, scene.trace
-    snapshots = cache.steps(source.folder, source.run.run_id)[1]
-    if scene.step not in snapshots:
-        kept = ", ".join(map(str, snapshots)) or "none"
+    if scene.step not in source.snapshots:
+        kept = ", ".join(map(str, source.snapshots)) or "none"
         return None, f"needs the model, but no adapter of step {scene.step} was kept (kept: {kept})"
     ids = tuple(trace.ids.tolist())
-    asked = (*cache.origin(source.folder, source.run), scene.step, trace.prompt_text, ids)
-    request = waiting.pending(_KEY)
-    if request is None or request.asked != asked:
-
-        def ask():
-            return scoring.scoring_service().expected_deltas(
-                source.folder / source.run.run_id, scene.step, trace.prompt_text, trace.completion_text, ids,
-                timeout=LIMIT_SECONDS,
-            )  # fmt: skip
-
-        request = waiting.send(_KEY, asked, ask)
-    if request is None:
-        return None, "the model could not be asked"
-    if not request.future.done():
-        waiting.wait(request, "Asking the model for its whole vocabulary", LIMIT_SECONDS)
-        return None, "being computed"
-    found = waiting.result(
-        request,
+    asked = (source.run_dir, scene.step, trace.prompt_text, trace.completion_text, ids)
+    question = waiting.Question(
+        "sums.expectation",
+        (*source.origin, scene.step, trace.prompt_text, ids),
+        partial(scoring.scoring_service().ask, scoring.expected_deltas, *asked),
+        "Asking the model for its whole vocabulary",
+        LIMIT_SECONDS,
         cancelled="Cancelled: the average over the vocabulary was not checked.",
-        too_long=f"The average over the vocabulary took longer than {LIMIT_SECONDS} s and was ended.",
-        ended="The scoring process ended unexpectedly.",
+        again="Ask the model again",
     )
-    if found is None:
-        st.button("Ask the model again", on_click=waiting.forget, args=(_KEY,))
-    return found, "the model gave no answer"
+    found = waiting.answer(question)
+    return found, "being computed" if waiting.is_underway(question) else "the model gave no answer"
 
 
 # --- this solution ---------------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def link(scene: inspection.Scene, beta: float, gae_lambda: float, token: int, le
 def _taken(scene: inspection.Scene, beta: float, gae_lambda: float) -> Taken:
     source = scene.source
     header = cache.export_header(source.folder, source.run.run_id, source.run.created, scene.step)
-    is_kept = scene.step in cache.steps(source.folder, source.run.run_id)[1]
+    is_kept = scene.step in source.snapshots
     place = Place(source.run.run_id, scene.step, not scene.is_typed, is_kept, _runs_dir(source))
     token, lens = inspection.selected_token(scene.trace, []), inspection.selected_lens([])
     return Taken(header, scene.traces, scene.index, place, beta, gae_lambda, token, lens)

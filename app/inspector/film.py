@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
-from app import cache, state, waiting
+from app import state, waiting
 from app.components.film_strip import film_strip
 from app.inspector import fork_form, inspection
 from app.text import as_sentence
 from vimpo_core.service import scoring
-from vimpo_core.service.film import Film
+from vimpo_core.service.film import Film, film_solution
 from vimpo_core.solutions import lenses
 from vimpo_core.views import credit_view
 
 KEY = "film"
 LIMIT_SECONDS = 60
-_REQUEST = "film.scoring"
-_KEPT_FILMS = 32
+_KEPT_FILMS = 64
 
 
 def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
     source = scene.source
-    snapshots = cache.steps(source.folder, source.run.run_id)[1]
-    if not snapshots:
+    if not source.snapshots:
         st.info(
             "This run kept no adapter, so there is nothing to score the solution with. Choose another run."
         )
         return
-    key = _key(scene, snapshots)
-    film = _film(scene, key)
+    question = _question(scene)
+    film = waiting.answer(question)
     if film is None:
         return
     for problem in film.problems.values():
@@ -38,7 +38,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
     for note in notes:
         st.info(as_sentence(note))
     film_strip(
-        _payload(key, beta, gae_lambda, film),
+        _payload(question.key, beta, gae_lambda, film),
         key=KEY,
         step=step,
         token=inspection.selected_token(scene.trace, []),
@@ -52,52 +52,21 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
 # --- scoring ---------------------------------------------------------------------------------------------------------
 
 
-def _key(scene: inspection.Scene, snapshots: list[int]) -> tuple:
-    run, trace = scene.source.run, scene.trace
-    ids = None if scene.is_typed else tuple(int(i) for i in trace.ids)
-    where = cache.origin(scene.source.folder, run)
-    return (*where, tuple(snapshots), trace.prompt_text, trace.completion_text, ids)
+def _question(scene: inspection.Scene) -> waiting.Question:
+    source, trace = scene.source, scene.trace
+    asked = (trace.prompt_text, trace.completion_text, None if scene.is_typed else tuple(map(int, trace.ids)))
+    return waiting.Question(
+        "film.scoring",
+        (*source.origin, tuple(source.snapshots), *asked),
+        partial(scoring.scoring_service().ask, film_solution, source.run_dir, *asked),
+        "Scoring under every saved policy",
+        LIMIT_SECONDS,
+        cancelled="Cancelled: there is no film of this solution yet.",
+        if_long="Try a shorter solution.",
+    )
 
 
 @st.cache_resource(max_entries=_KEPT_FILMS, show_spinner=False)
-def _kept(key: tuple) -> list[Film]:
-    """The place of one film, for all browsers: empty until it was made."""
-    return []
-
-
-def _film(scene: inspection.Scene, key: tuple) -> Film | None:
-    """The film, at once where it is kept; else the wait for it, and None."""
-    place = _kept(key)
-    if place:
-        return place[0]
-    request = waiting.pending(_REQUEST)
-    if request is None or request.asked != key:
-        run_dir = scene.source.folder / scene.source.run.run_id
-        *_, prompt, solution, ids = key
-        request = waiting.send(
-            _REQUEST, key,
-            lambda: scoring.scoring_service().film(run_dir, prompt, solution, ids, timeout=LIMIT_SECONDS),
-        )  # fmt: skip
-        if request is None:
-            return None
-    if not request.future.done():
-        waiting.wait(request, "Scoring under every saved policy", LIMIT_SECONDS)
-        return None
-    film = waiting.result(
-        request,
-        cancelled="Cancelled: there is no film of this solution yet.",
-        too_long=f"The film took longer than {LIMIT_SECONDS} s and was ended. Try a shorter solution.",
-        ended="The scoring process ended unexpectedly.",
-    )
-    if film is not None:
-        place.append(film)
-    elif st.button("Try again", icon=":material/refresh:"):
-        waiting.forget(_REQUEST)
-        st.rerun()
-    return film
-
-
-@st.cache_resource(max_entries=2 * _KEPT_FILMS, show_spinner=False)
 def _payload(key: tuple, beta: float, gae_lambda: float, _film: Film) -> dict:
     return credit_view.film_payload(_film.frames, beta, gae_lambda)
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from app import cache, state, waiting
+from app import state, waiting
 from app.components.rule_diff import Slot, rule_diff
 from app.components.rules_view import LENSES, rules_view
 from app.inspector import inspection
@@ -15,8 +15,7 @@ from app.text import as_code, as_plain, signed
 from vimpo_core import rules
 from vimpo_core.measure.truth import STAGES
 from vimpo_core.rules import RULES, SLOTS
-from vimpo_core.service import scoring
-from vimpo_core.service.progress import Progress
+from vimpo_core.service import rule_needs, scoring
 from vimpo_core.tasks.registry import task_of
 from vimpo_core.views import rule_diff as formula_diff
 from vimpo_core.views import rules_view as rule_views
@@ -98,15 +97,9 @@ def _judge(
 # --- what is measured on demand ---------------------------------------------------------------------------------------
 
 
-@st.cache_resource(max_entries=2 * _KEPT_STEPS, show_spinner=False)
-def _kept(key: tuple) -> dict[int, list]:
-    """tries -> what they found for each solution of the step, for all browsers; filled when it is measured."""
-    return {}
-
-
 def _key(scene: inspection.Scene, what: str) -> tuple:
     typed = (scene.trace.prompt_text, scene.trace.completion_text) if scene.is_typed else ()
-    return (*cache.origin(scene.source.folder, scene.source.run), scene.step, what, *typed)
+    return (*scene.source.origin, scene.step, what, *typed)
 
 
 def _measured(scene: inspection.Scene) -> dict[str, tuple[list | None, int]]:
@@ -120,11 +113,9 @@ def _measured(scene: inspection.Scene) -> dict[str, tuple[list | None, int]]:
         if all(getattr(trace, what) is not None for trace in scene.traces):
             st.caption(_recorded(scene, what))
             continue
-        kept = _kept(_key(scene, what))
-        done = max(kept, default=0)
-        found[what] = kept.get(done), done
+        found[what] = _found(scene, what)
         if not any(is_waiting):
-            _offer(scene, what, done)
+            _offer(scene, what, found[what][1])
     return found
 
 
@@ -141,29 +132,27 @@ def _recorded(scene: inspection.Scene, what: str) -> str:
 
 
 def _take(scene: inspection.Scene, what: str) -> bool:
-    """Keep what is done; True while it is still being measured, with progress and Cancel on the page."""
-    request = waiting.pending(_REQUEST)
-    if request is None or request.asked[:-1] != _key(scene, what):
+    """Take what is done; True while it is still being measured, with progress and Cancel on the page."""
+    asked = waiting.pending(_REQUEST)
+    if asked is None or asked.key[:-1] != _key(scene, what):
         return False
-    tries = request.asked[-1]
-    if not request.future.done():
-        doing = "Finishing every prefix" if what == MONTE_CARLO else "The reference answers every prompt"
-        waiting.wait(request, f"{doing} {tries} times", LIMIT_SECONDS)
+    waiting.answer(asked)
+    if waiting.is_underway(asked):
         return True
-    measured = waiting.result(
-        request,
-        cancelled=f"Cancelled: {_NAMES[what]} {_WERE[what]} not measured.",
-        too_long=f"{tries} tries took longer than {LIMIT_SECONDS} s and were ended.",
-        ended="The scoring process ended unexpectedly.",
-    )
     waiting.forget(_REQUEST)
-    if measured is not None:
-        _kept(_key(scene, what))[tries] = [measured.policy.value] if scene.is_typed else measured
     return False
 
 
+def _found(scene: inspection.Scene, what: str) -> tuple[list | None, int]:
+    """What was found for each solution, by anybody's most tries, and how many those are; None and 0 before."""
+    for tries in reversed(TRIES):
+        if (found := waiting.kept(_question(scene, what, tries))) is not None:
+            return [found.policy.value] if scene.is_typed else found, tries
+    return None, 0
+
+
 def _offer(scene: inspection.Scene, what: str, done: int) -> None:
-    snapshots = cache.steps(scene.source.folder, scene.source.run.run_id)[1]
+    snapshots = scene.source.snapshots
     solutions = (
         "this solution" if scene.is_typed else f"each of the {len(scene.traces)} solutions of this step"
     )
@@ -188,28 +177,32 @@ def _offer(scene: inspection.Scene, what: str, done: int) -> None:
                 f"Refine {_NAMES[what]} to {coming} tries" if done else f"Measure {_NAMES[what]}",
                 help=f"{doing} {coming} times: a few seconds.",
                 icon=":material/casino:",
-                on_click=_send,
-                args=(scene, what, coming),
+                on_click=waiting.send,
+                args=(_question(scene, what, coming),),
             )
         if done:
             st.caption(f"{as_plain(_NAMES[what])}: {done} {found}, by the verifier's own verdicts.")
 
 
-def _send(scene: inspection.Scene, what: str, tries: int) -> None:
-    run_dir, of = scene.source.folder / scene.source.run.run_id, scoring.scoring_service()
-    asked = (*_key(scene, what), tries)
+def _question(scene: inspection.Scene, what: str, tries: int) -> waiting.Question:
+    ask, run_dir, trace = scoring.scoring_service().ask, scene.source.run_dir, scene.trace
     if scene.is_typed:
-        ids = tuple(map(int, scene.trace.ids))
-        ask = partial(
-            of.prefix_values, run_dir, scene.step, scene.trace.prompt_text, scene.trace.completion_text, tries, ids=ids,
-            timeout=LIMIT_SECONDS,
-        )  # fmt: skip
-        waiting.send(_REQUEST, asked, ask)
-        return
-    progress = Progress()
-    measure = of.step_values if what == MONTE_CARLO else of.reference_rates
-    ask = partial(measure, run_dir, scene.step, tries, progress, timeout=LIMIT_SECONDS)
-    waiting.send(_REQUEST, asked, ask, share=progress.share)
+        asked, ids = (scene.step, trace.prompt_text, trace.completion_text, tries), tuple(trace.ids.tolist())
+        ask = partial(ask, scoring.solution_truth, run_dir, *asked, ids=ids)
+    else:
+        measure = rule_needs.step_values if what == MONTE_CARLO else rule_needs.reference_rates
+        ask = partial(ask, measure, run_dir, scene.step, tries)
+    doing = "Finishing every prefix" if what == MONTE_CARLO else "The reference answers every prompt"
+    return waiting.Question(
+        _REQUEST,
+        (*_key(scene, what), tries),
+        ask,
+        f"{doing} {tries} times",
+        LIMIT_SECONDS,
+        cancelled=f"Cancelled: {_NAMES[what]} {_WERE[what]} not measured.",
+        again="",
+        tells_progress=not scene.is_typed,
+    )
 
 
 # --- strips ----------------------------------------------------------------------------------------------------------

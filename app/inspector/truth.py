@@ -6,14 +6,13 @@ from functools import partial
 
 import streamlit as st
 
-from app import cache, state, waiting
+from app import state, waiting
 from app.components.truth_curves import truth_curves
 from app.inspector import inspection
 from app.text import as_sentence
 from vimpo_core.config import flips_text
 from vimpo_core.measure.truth import STAGES
 from vimpo_core.service import scoring
-from vimpo_core.service.scoring import PrefixTruth
 from vimpo_core.views import truth_curves as truth_views
 
 KEY = "truth"
@@ -21,30 +20,26 @@ LIMIT_SECONDS = 120
 _REQUEST, _HELD, _CANCELLED, _SELECTED = "truth.trying", "truth.held", "truth.cancelled", "truth.selected"
 _TICK_SECONDS = 0.25
 _PATIENCE_SECONDS = 0.3
-_KEPT_SOLUTIONS = 64
 
 
 def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
-    snapshots = cache.steps(scene.source.folder, scene.source.run.run_id)[1]
-    if scene.step not in snapshots:
-        _no_adapter(scene, snapshots)
+    if scene.step not in scene.source.snapshots:
+        _no_adapter(scene, scene.source.snapshots)
         return
-    key = _key(scene)
-    is_going_on = _next_stage(key) is not None and not _is_held(key)
-    st.fragment(_curves, run_every=_TICK_SECONDS if is_going_on else None)(scene, key, beta, is_going_on)
+    is_going_on = _is_going_on(scene)
+    st.fragment(_curves, run_every=_TICK_SECONDS if is_going_on else None)(scene, beta, is_going_on)
 
 
-def _curves(scene: inspection.Scene, key: tuple, beta: float, was_going_on: bool) -> None:
+def _curves(scene: inspection.Scene, beta: float, was_going_on: bool) -> None:
     """The part that runs again by itself while the truth is being refined."""
     if st.session_state.pop(_SELECTED, False):
         st.rerun()  # so that the views above follow
-    problem = _advance(scene, key)
-    is_going_on = _next_stage(key) is not None and not _is_held(key)
+    problem = _advance(scene)
+    is_going_on = _is_going_on(scene)
     if was_going_on and not is_going_on and not problem:
         st.rerun()  # stop the clock
-    found = _kept(key)
-    if found:
-        truth = found[max(found)]
+    if done := _done(scene):
+        truth = waiting.kept(_question(scene, done))
         algorithm = scene.source.run.algorithm
         truth_curves(
             truth_views.truth_payload(scene.trace, *truth, beta, algorithm),
@@ -57,73 +52,67 @@ def _curves(scene: inspection.Scene, key: tuple, beta: float, was_going_on: bool
                 map(as_sentence, truth_views.reading(scene.trace, truth.policy, beta, truth.reference))
             )
         )
-    _status(scene, key, is_going_on)
+    _status(scene, done, is_going_on)
 
 
 # --- trying ----------------------------------------------------------------------------------------------------------
 
 
 def _key(scene: inspection.Scene) -> tuple:
-    run, trace = scene.source.run, scene.trace
-    where = cache.origin(scene.source.folder, run)
-    return (*where, scene.step, trace.prompt_text, trace.completion_text, tuple(trace.ids.tolist()))
+    trace = scene.trace
+    asked = (trace.prompt_text, trace.completion_text, tuple(trace.ids.tolist()))
+    return (*scene.source.origin, scene.step, *asked)
 
 
-@st.cache_resource(max_entries=_KEPT_SOLUTIONS, show_spinner=False)
-def _kept(key: tuple) -> dict[int, PrefixTruth]:
-    """tries a prefix -> what they found, for all browsers; filled while it is refined."""
-    return {}
+def _question(scene: inspection.Scene, tries: int) -> waiting.Question:
+    *_, prompt, solution, ids = key = _key(scene)
+    asked = (scene.source.run_dir, scene.step, prompt, solution, tries)
+    return waiting.Question(
+        _REQUEST,
+        (key, tries),
+        partial(scoring.scoring_service().ask, scoring.solution_truth, *asked, ids=ids),
+        f"Trying {tries} times from every prefix",
+        LIMIT_SECONDS,
+        cancelled="Cancelled: what was found so far is kept.",
+        if_long="Try a shorter solution.",
+    )
 
 
-def _next_stage(key: tuple) -> int | None:
-    done = max(_kept(key), default=0)
+def _done(scene: inspection.Scene) -> int:
+    """The most tries a prefix that anybody has waited for."""
+    return max((stage for stage in STAGES if waiting.kept(_question(scene, stage)) is not None), default=0)
+
+
+def _next_stage(scene: inspection.Scene) -> int | None:
+    done = _done(scene)
     return next((stage for stage in STAGES if stage > done), None)
 
 
-def _is_held(key: tuple) -> bool:
-    """Whether the user cancelled, or something failed: nothing more is tried until asked."""
-    return st.session_state.get(_HELD) == key
+def _is_going_on(scene: inspection.Scene) -> bool:
+    """Unless the user cancelled, or something failed: nothing more is tried until asked."""
+    return _next_stage(scene) is not None and st.session_state.get(_HELD) != _key(scene)
 
 
-def _advance(scene: inspection.Scene, key: tuple) -> bool:
+def _advance(scene: inspection.Scene) -> bool:
     """Take what is done and ask for the next stage. True after a problem, which stands on the page."""
-    stage = _next_stage(key)
-    while stage is not None and not _is_held(key):
-        request = waiting.pending(_REQUEST)
-        if request is None or request.asked != (key, stage):
-            patience = (
-                0 if _kept(key) else _PATIENCE_SECONDS
-            )  # the first answer at once, the others when they come
-            request = waiting.send(_REQUEST, (key, stage), partial(_ask, scene, key, stage), patience)
-        if request is None or not request.future.done():
-            return request is None
-        found = waiting.result(
-            request,
-            cancelled="Cancelled: what was found so far is kept.",
-            too_long=f"{stage} tries took longer than {LIMIT_SECONDS} s and were ended. Try a shorter solution.",
-            ended="The trying process ended unexpectedly.",
-        )
-        if found is None:
-            st.session_state[_HELD] = key
-            return True
-        _kept(key)[stage] = found
-        stage = _next_stage(key)
+    while _is_going_on(scene):
+        # The first answer at once, the others when they come.
+        question, patience = _question(scene, _next_stage(scene)), 0 if _done(scene) else _PATIENCE_SECONDS
+        if waiting.ahead(question, patience) is not None:
+            continue
+        if waiting.is_underway(question):
+            return False
+        waiting.say_why_not(question)
+        st.session_state[_HELD] = _key(scene)
+        return True
     return False
-
-
-def _ask(scene: inspection.Scene, key: tuple, stage: int):
-    run_dir = scene.source.folder / scene.source.run.run_id
-    *_, prompt, solution, ids = key
-    return scoring.scoring_service().prefix_values(
-        run_dir, scene.step, prompt, solution, stage, ids=ids, timeout=LIMIT_SECONDS
-    )
 
 
 # --- what is said and done around the curves --------------------------------------------------------------------------
 
 
-def _status(scene: inspection.Scene, key: tuple, is_going_on: bool) -> None:
-    done, coming = max(_kept(key), default=0), _next_stage(key)
+def _status(scene: inspection.Scene, done: int, is_going_on: bool) -> None:
+    key, coming = _key(scene), _next_stage(scene)
     with st.container(horizontal=True, vertical_alignment="center"):
         if is_going_on:
             st.progress(done / STAGES[-1], f"{_tries(scene, done)}Trying {coming} times from every prefix…")
@@ -187,8 +176,7 @@ def _look_under(trace, step: int) -> None:
 
 def _cancel(key: tuple) -> None:
     st.session_state[_HELD] = st.session_state[_CANCELLED] = key
-    if request := waiting.pending(_REQUEST):
-        request.future.cancel()
+    waiting.cancel(_REQUEST)
 
 
 def _go_on() -> None:

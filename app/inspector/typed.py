@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
-from app import cache, state, waiting
+from app import state, waiting
 from app.inspector.inspection import Scene
 from app.sources import Source
-from vimpo_core.service import scoring as service
+from vimpo_core.service import scoring
 
 LIMIT_SECONDS = 30
-TOP_K = 5
 _LONGEST = 4000
-_KEY = "typed.scoring"
+_REQUEST = "typed.scoring"
 
 
 def typed_solution(source: Source, step: int, example: tuple[str, str]) -> Scene | None:
@@ -21,24 +22,15 @@ def typed_solution(source: Source, step: int, example: tuple[str, str]) -> Scene
     `example`: problem and solution that the empty form starts with.
     """
     problem, solution = _form(example)
-    asked = (*cache.origin(source.folder, source.run), step, problem, solution)
-    scoring = waiting.pending(_KEY)
-    if scoring is None or scoring.asked != asked:
-        if not st.session_state.pop("typed.go", False) and not _is_first_look(asked):
-            st.caption("Press Score to see the credit of every token.")
-            return None
-        scoring = _start(source, step, problem, solution, asked)
-        if scoring is None:
-            return None
-    if not scoring.future.done():
-        waiting.wait(scoring, "Scoring under policy and reference", LIMIT_SECONDS)
+    question = _question(source, step, problem, solution)
+    if st.session_state.pop("typed.go", False) or _is_first_look(question):
+        st.session_state["typed.seen"] = question.key
+        waiting.send(question)
+    asked = waiting.pending(_REQUEST)
+    if asked is None or asked.key != question.key:
+        st.caption("Press Score to see the credit of every token.")
         return None
-    traces = waiting.result(
-        scoring,
-        cancelled="Cancelled. Your text is still here: press Score to try again.",
-        too_long=f"Scoring took longer than {LIMIT_SECONDS} s and was ended. Try a shorter solution.",
-        ended="The scoring process ended unexpectedly. Press Score to try again.",
-    )
+    traces = waiting.answer(question)
     return None if traces is None else Scene(source, step, traces, 0, is_typed=True)
 
 
@@ -67,23 +59,23 @@ def _ask() -> None:
         problem=st.session_state["typed.problem"], solution=st.session_state["typed.solution"], token=None
     )
     st.session_state["typed.go"] = True
-    waiting.forget(_KEY)
 
 
-def _is_first_look(asked: tuple) -> bool:
+def _is_first_look(question: waiting.Question) -> bool:
     """A link with a typed solution is scored by itself, once."""
-    if "solution" not in st.query_params or st.session_state.get("typed.seen") == asked:
-        return False
-    st.session_state["typed.seen"] = asked
-    return True
+    return "solution" in st.query_params and st.session_state.get("typed.seen") != question.key
 
 
-def _start(source: Source, step: int, problem: str, solution: str, asked: tuple) -> waiting.Request | None:
-    st.session_state["typed.seen"] = asked
-
-    def ask():
-        return service.scoring_service().score(
-            source.folder / source.run.run_id, step, problem, solution, top_k=TOP_K, timeout=LIMIT_SECONDS
-        )
-
-    return waiting.send(_KEY, asked, ask)
+def _question(source: Source, step: int, problem: str, solution: str) -> waiting.Question:
+    asked = (step, problem, solution)
+    return waiting.Question(
+        _REQUEST,
+        (*source.origin, *asked),
+        partial(scoring.scoring_service().ask, scoring.score_solution, source.run_dir, *asked),
+        "Scoring under policy and reference",
+        LIMIT_SECONDS,
+        cancelled="Cancelled. Your text is still here: press Score to try again.",
+        if_long="Try a shorter solution.",
+        if_ended="Press Score to try again.",
+        again="",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -16,13 +17,12 @@ from vimpo_core.config import flips_text
 from vimpo_core.formats.reproduce import truth_command
 from vimpo_core.measure.scorecard import SETS
 from vimpo_core.service import kept_reports, scoring
-from vimpo_core.service.progress import Progress
+from vimpo_core.service.truth_report import shared_report
 
 LIMIT_SECONDS = 900
 SIZES = (64, 256)
 SET_NAMES = {"fixed": "Fixed", "own": "Own mistakes", "style": "Style-rich"}
-_REQUEST, _SEED = "scorecard.measuring", 0
-_KEPT_REPORTS = 64
+_SEED = 0
 _HEADINGS = {
     "loses": ":orange[:material/arrow_downward:] **Where implied credit loses**",
     "wins": ":blue[:material/arrow_upward:] **Where it wins**",
@@ -88,8 +88,9 @@ def siblings(source: Source, step: int) -> list[Source]:
             continue
         if dataclasses.replace(run.config, seed=config.seed) != config:
             continue
-        if step in cache.steps(source.folder, run.run_id)[1]:
-            found.append(Source(run.run_id, source.folder, run))
+        sibling = Source(run.run_id, source.folder, run)
+        if step in sibling.snapshots:
+            found.append(sibling)
     return sorted(found, key=lambda s: s.run.config.seed)
 
 
@@ -107,46 +108,22 @@ def measured(asked: Asked) -> list[dict] | None:
     return reports
 
 
-@st.cache_resource(max_entries=_KEPT_REPORTS, show_spinner=False)
-def _kept(key: tuple) -> list[dict]:
-    """The place of one report, for all browsers: empty until it was made."""
-    return []
-
-
 def _report(asked: Asked, source: Source, number: int) -> dict | None:
-    run_dir = source.folder / source.run.run_id
     options = (asked.step, asked.which, asked.solutions, asked.rollouts, _SEED)
-    if kept := kept_reports.kept(run_dir, *options):
+    if kept := kept_reports.kept(source.run_dir, *options):
         return kept
-    key = (*cache.origin(source.folder, source.run), *options)
-    place = _kept(key)
-    if place:
-        return place[0]
-    request = waiting.pending(_REQUEST)
-    if request is None or request.asked != key:
-        progress = Progress()
-        request = waiting.send(
-            _REQUEST, key,
-            lambda: scoring.scorecard_service().scorecard(run_dir, *options, progress=progress, timeout=LIMIT_SECONDS),
-            share=progress.share,
-        )  # fmt: skip
-        if request is None:
-            return None
-    if not request.future.done():
-        several = f"run {number} of {len(asked.sources)}, " if len(asked.sources) > 1 else ""
-        waiting.wait(request, f"Measuring {several}{asked.rollouts} tries from every prefix", LIMIT_SECONDS)
-        return None
-    report = waiting.result(
-        request,
-        cancelled="Cancelled: nothing was measured.",
-        too_long=f"The measurement took longer than {LIMIT_SECONDS} s and was ended. Choose fewer solutions or tries.",
-        ended="The measuring process ended unexpectedly.",
+    several = f"run {number} of {len(asked.sources)}, " if len(asked.sources) > 1 else ""
+    question = waiting.Question(
+        "scorecard.measuring",
+        (*source.origin, *options),
+        partial(scoring.scorecard_service().ask, shared_report, source.run_dir, *options),
+        f"Measuring {several}{asked.rollouts} tries from every prefix",
+        LIMIT_SECONDS,
+        if_long="Choose fewer solutions or tries.",
+        again="Measure",
+        tells_progress=True,
     )
-    if report is None:
-        st.button("Measure", type="primary", on_click=waiting.forget, args=(_REQUEST,))
-        return None
-    place.append(report)
-    return report
+    return waiting.answer(question)
 
 
 # --- what is said ----------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from vimpo_core.paths import ROOT
 
 
 class StubService:
-    """Remembers what it was asked, in `asked`; the test answers by `future`, which is that of the newest request."""
+    """Stands in for `ScoringService`: asks its own method of the function's name. What `asked_for` is told is in `asked`; the test
+    answers by `future`, which is that of the newest request."""
 
     def __init__(self):
         self.asked, self.future = [], Future()
@@ -20,7 +21,10 @@ class StubService:
     def warm_up(self):
         return Future()
 
-    def ask(self, *request):
+    def ask(self, function, *args, timeout, **options):
+        return getattr(self, function.__name__)(*args, **options)
+
+    def asked_for(self, *request):
         self.asked.append(request)
         self.future = Future()
         return self.future

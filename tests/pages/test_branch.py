@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.inspector import sections
-from tests.pages.opening import again, one, open_inspect, payload_with, press, widget
+from tests.pages.opening import StubService, again, one, open_inspect, payload_with, press, widget
 from tests.support.fakes import VOCABULARY, make_fake_run
 from vimpo_core.measure import branches
 from vimpo_core.measure.branches import Branch, Ending, Judged, Tries
@@ -15,20 +15,17 @@ from vimpo_core.service import scoring as service
 from vimpo_core.types import TopK
 
 
-class FakeService:
+class FakeService(StubService):
     """Answers at once with believable branches, or with `error`; keeps what it was asked for."""
 
     def __init__(self, runs):
         self.runs, self.asked, self.scored, self.error, self.is_slow = runs, [], [], None, False
 
-    def warm_up(self):
-        return Future()
-
-    def score(self, run_dir, step, prompt, solution, top_k, timeout, ids=None):
+    def score_solution(self, run_dir, step, prompt, solution, ids=None):
         self.scored.append((run_dir.name, step, prompt, solution))
         return self._answer(lambda: [self._trace(run_dir, tuple(solution))])
 
-    def branch(self, run_dir, step, prompt, solution, position, forced, k, seed, parent, timeout):
+    def branch_solution(self, run_dir, step, prompt, solution, position, forced, k, seed, parent):
         self.asked.append((step, prompt, solution, position, forced, k, seed, parent))
         return self._answer(lambda: self._branch(run_dir, step, solution, position, forced, k, seed, parent))
 

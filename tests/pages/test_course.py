@@ -34,12 +34,12 @@ THERE = chapters.chapters()
 class Answering(StubService):
     """Answers a film with the recorded frame at every step, and tries with the same value everywhere."""
 
-    def prefix_values(self, run_dir, step, prompt, solution, rollouts, ids, timeout):
+    def solution_truth(self, run_dir, step, prompt, solution, rollouts, ids):
         prefixes = len(ids) + 1
         values = PrefixValues(np.ones((prefixes, rollouts), dtype=bool), np.zeros(prefixes, dtype=bool))
         return done(PrefixTruth(values, values))
 
-    def film(self, run_dir, prompt, solution, ids, timeout):
+    def film_solution(self, run_dir, prompt, solution, ids):
         trace = pair._solution(first_run())
         moved = trace.with_(logprob=trace.logprob - 0.5, step=20)
         return done(Film([trace, moved], {}))

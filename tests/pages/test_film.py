@@ -12,8 +12,8 @@ from vimpo_core.service.film import Film
 
 
 class FakeService(StubService):
-    def film(self, run_dir, prompt, solution, ids, timeout):
-        return self.ask(run_dir.name, prompt, solution, ids)
+    def film_solution(self, run_dir, prompt, solution, ids):
+        return self.asked_for(run_dir.name, prompt, solution, ids)
 
 
 @pytest.fixture

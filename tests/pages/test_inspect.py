@@ -178,8 +178,8 @@ def test_an_own_run_wins_over_a_bundled_one_of_the_same_name(runs):
 
 
 class FakeService(StubService):
-    def score(self, run_dir, step, prompt, solution, top_k, timeout):
-        return self.ask(run_dir.name, step, prompt, solution)
+    def score_solution(self, run_dir, step, prompt, solution):
+        return self.asked_for(run_dir.name, step, prompt, solution)
 
 
 @pytest.fixture

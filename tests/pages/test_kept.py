@@ -137,7 +137,7 @@ class Unanswered(StubService):
     """Counts what it is asked, whatever that is."""
 
     def __getattr__(self, request):
-        return lambda *asked, **more: self.ask(request, *asked)
+        return lambda *asked, **more: self.asked_for(request, *asked)
 
 
 @pytest.fixture

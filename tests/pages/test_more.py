@@ -21,8 +21,8 @@ from vimpo_core.types import CreditTrace
 
 
 class FakeService(StubService):
-    def expected_deltas(self, run_dir, step, prompt, solution, ids, timeout):
-        return self.ask(run_dir.name, step, prompt, solution, ids)
+    def expected_deltas(self, run_dir, step, prompt, solution, ids):
+        return self.asked_for(run_dir.name, step, prompt, solution, ids)
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_a_typed_solution_works_as_far_as_it_stands_alone(runs, scoring, more):
     make_fake_run(runs.path, steps=5)
     trace = runs.open("vimpo-1").traces(5)[0]
     typed = trace.with_(group_mean_reward=float("nan"), sampler_logprob=None)
-    scoring.score = lambda *args, **options: done([typed])
+    scoring.score_solution = lambda *args, **options: done([typed])
     at = open_inspect(mode="typed", problem="2+3=", solution="5.", more=more)
     assert not at.exception
     if more == "sums":

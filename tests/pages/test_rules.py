@@ -28,17 +28,17 @@ from vimpo_core.views.rules_view import batch_of, settings_at
 
 
 class FakeService(StubService):
-    def step_values(self, run_dir, step, tries, progress, timeout):
-        return self.ask(run_dir.name, step, tries)
+    def step_values(self, run_dir, step, tries, progress):
+        return self.asked_for(run_dir.name, step, tries)
 
-    def reference_rates(self, run_dir, step, tries, progress, timeout):
-        return self.ask("V*", run_dir.name, step, tries)
+    def reference_rates(self, run_dir, step, tries, progress):
+        return self.asked_for("V*", run_dir.name, step, tries)
 
-    def prefix_values(self, run_dir, step, prompt, solution, tries, ids, timeout):
-        return self.ask(run_dir.name, step, prompt, solution, tries)
+    def solution_truth(self, run_dir, step, prompt, solution, tries, ids):
+        return self.asked_for(run_dir.name, step, prompt, solution, tries)
 
-    def score(self, *request, **_):
-        return self.ask(*request)
+    def score_solution(self, *request):
+        return self.asked_for(*request)
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ ENTRY = {
 
 
 class FakeService(StubService):
-    def scorecard(self, run_dir, step, which, solutions, rollouts, seed, progress, timeout):
+    def shared_report(self, run_dir, step, which, solutions, rollouts, seed, progress):
         progress.tell(1, 4)
         self.progress = progress
-        return self.ask(run_dir.name, step, which, solutions, rollouts, seed)
+        return self.asked_for(run_dir.name, step, which, solutions, rollouts, seed)
 
     def answer(self, **changes):
         run_id, step, which, solutions, rollouts, seed = self.asked[-1]

@@ -7,7 +7,17 @@ import pytest
 import streamlit as st
 
 from app.inspector import truth
-from tests.pages.opening import Address, again, one, open_inspect, payload_with, press, widget, words
+from tests.pages.opening import (
+    Address,
+    StubService,
+    again,
+    one,
+    open_inspect,
+    payload_with,
+    press,
+    widget,
+    words,
+)
 from tests.support.fakes import make_fake_run
 from vimpo_core.measure.truth import STAGES, PrefixValues, soft_value
 from vimpo_core.mistake import Mistake
@@ -15,16 +25,13 @@ from vimpo_core.service import scoring
 from vimpo_core.service.scoring import PrefixTruth
 
 
-class FakeService:
+class FakeService(StubService):
     """Keeps what it was asked for; `answers`: how many of the next requests are done at once."""
 
     def __init__(self):
         self.asked, self.futures, self.answers = [], [], 0
 
-    def warm_up(self):
-        return Future()
-
-    def prefix_values(self, run_dir, step, prompt, solution, rollouts, ids, timeout):
+    def solution_truth(self, run_dir, step, prompt, solution, rollouts, ids):
         self.asked.append((run_dir.name, step, prompt, solution, ids, rollouts))
         self.futures.append(Future())
         if self.answers:
@@ -143,7 +150,7 @@ def test_a_step_without_an_adapter_offers_the_nearest_kept_one(runs, trying):
     trace = runs.open(run_id).trace(7, 0, 0)
     at = open_truth(step=7)
     assert not trying.asked and "Kept: 0, 5, 10." in words(at)
-    trying.score = lambda *_, **__: Future()  # Inspect scores what was typed
+    trying.score_solution = lambda *_, **__: Future()  # Inspect scores what was typed
     press(at, "Look at this solution under step 5")
     assert (one(at.query_params["mode"]), one(at.query_params["step"])) == ("typed", "5")
     assert one(at.query_params["solution"]) == trace.completion_text

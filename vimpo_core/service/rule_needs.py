@@ -1,6 +1,6 @@
 """What the rules need beside a trace, measured in the scoring process: a learned critic's V_t, Monte Carlo values of a step.
 
-`scoring` asks for it; everything here imports torch.
+Asked of the scoring process; everything here imports torch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from vimpo_core.measure.truth import State, monte_carlo_values
 from vimpo_core.runs import snapshots
 from vimpo_core.runs.bases import Origin
 from vimpo_core.runs.store import RunStore
@@ -22,9 +21,19 @@ _KEPT_CRITICS = 4
 
 
 def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None = None) -> list[np.ndarray]:
-    """Success rate from every prefix of every solution of a step; arguments and errors as `ScoringService.step_values`."""
+    """Success rate from every prefix of every solution that a run recorded at a step, by the policy saved there.
+
+    Args:
+        tries: rollouts from every prefix; those that `scoring.solution_truth` made there already are not made again.
+        progress: is told how far it is.
+
+    Returns:
+        float64 [T+1] a solution, in the recorded order, reward units: the verifier's own verdicts, without reward noise.
+
+    Raises:
+        Mistake, one sentence: as `scoring.score_solution`.
+    """
     from vimpo_core.lm import models
-    from vimpo_core.measure.policy_process import process_of
 
     policy = snapshots.load_snapshot(run_dir, step)
     with RunStore.open(run_dir) as store:
@@ -33,46 +42,26 @@ def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None 
         requests.read_request(policy, t.prompt_text, t.completion_text, tuple(map(int, t.ids)))
         for t in traces
     ]
-    found: dict[int, np.ndarray] = {}
     with models.merged(policy) as model:
-        for task in dict.fromkeys(task for task, *_ in asked):
-            rows = [i for i, (of, *_) in enumerate(asked) if of == task]
-            process = process_of(policy, model, task, list(dict.fromkeys(asked[i][1] for i in rows)))
-            values = monte_carlo_values(
-                process,
-                [State(tuple(asked[i][2]), tuple(asked[i][3])) for i in rows],
-                tries,
-                outcomes=outcomes.kept_outcomes(snapshots.identity(run_dir, step), task, 0),
-                on_progress=progress.tell if progress else None,
-            )
-            found |= {i: one.value for i, one in zip(rows, values, strict=True)}
-    return [found[i] for i in range(len(traces))]
+        who = snapshots.identity(run_dir, step)
+        found = outcomes.tried_values(policy, model, who, asked, tries, progress=progress)
+    return [one.value for one in found]
 
 
 def reference_rates(run_dir: Path, step: int, tries: int, progress: Progress | None = None) -> list[float]:
-    """The reference's success rate on the prompt of every solution of a step; arguments and errors as
-    `ScoringService.reference_rates`."""
+    """The reference's success rate, 0 to 1, on the prompt of every solution of a step: what A*-PO's V* needs. The rest as
+    `step_values`; `tries`: solutions of the reference to each prompt."""
     from vimpo_core.lm import models
-    from vimpo_core.measure.policy_process import process_of
 
     policy = snapshots.load_snapshot(run_dir, step)
     with RunStore.open(run_dir) as store:
         prompts = [trace.prompt_text for trace in store.traces(step)]
-    # The solution is not looked at: one character stands for it.
-    asked = {prompt: requests.read_request(policy, prompt, prompt[0])[:3] for prompt in prompts}
-    found: dict[str, float] = {}
-    for task in dict.fromkeys(task for task, *_ in asked.values()):
-        rows = [prompt for prompt, (of, *_) in asked.items() if of == task]
-        process = process_of(policy, models.reference(policy), task, [asked[prompt][1] for prompt in rows])
-        values = monte_carlo_values(
-            process,
-            [State(tuple(asked[prompt][2]), ()) for prompt in rows],
-            tries,
-            outcomes=outcomes.kept_outcomes(snapshots.reference_identity(policy), task, 0),
-            on_progress=progress.tell if progress else None,
-        )
-        found |= {prompt: float(one.value[0]) for prompt, one in zip(rows, values, strict=True)}
-    return [found[prompt] for prompt in prompts]
+    # The solution is not looked at: one character stands for it, and no token.
+    asked = {prompt: (*requests.read_request(policy, prompt, prompt[0])[:3], ()) for prompt in prompts}
+    model, who = models.reference(policy), snapshots.reference_identity(policy)
+    found = outcomes.tried_values(policy, model, who, list(asked.values()), tries, progress=progress)
+    rates = {prompt: float(one.value[0]) for prompt, one in zip(asked, found, strict=True)}
+    return [rates[prompt] for prompt in prompts]
 
 
 def with_critic(trace: CreditTrace, run_dir: Path | None, step: int) -> CreditTrace:

@@ -4,10 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
+from vimpo_core.runs import bases
 from vimpo_core.runs.snapshots import newest_snapshot
 from vimpo_core.runs.store import RunStore
+from vimpo_core.service.progress import Progress
 from vimpo_core.types import CreditTrace
+
+_KEPT = 64
+_reports: dict[tuple, dict] = {}
+"""Reports made by this process: a class that asks for the same one at once waits for a single measurement."""
+
+
+def shared_report(
+    run_dir: Path,
+    step: int,
+    which: str,
+    solutions: int,
+    rollouts: int,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict:
+    """`truth_report` of a run, measured once by this process while its numbers come from the same files; arguments and errors
+    as there."""
+    options = (step, which, solutions, rollouts, seed)
+    with RunStore.open(run_dir) as store:
+        key = (run_dir, *options, bases.origin(store))
+        if key not in _reports:
+            if len(_reports) >= _KEPT:
+                _reports.clear()
+            _reports[key] = truth_report(store, *options, on_progress=progress.tell if progress else None)
+    return _reports[key]
 
 
 def truth_report(

@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from app import routes
+from app import routes, waiting
 from app.components.aligned_strips import Row, aligned_strips, chosen_token
-from app.course import asking, bundled
+from app.course import bundled
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.start import example, push_and_reading
 from app.text import as_code, as_plain, signed
@@ -223,7 +223,7 @@ def _see(lesson: Lesson, case: Case, mark: int, truth: scoring.PrefixTruth | Non
         hint="Choose a token in the top row for its numbers.", rows=_rows(case, mark, truth), first_wrong=case.trace.first_wrong,
     )  # fmt: skip
     if truth is None:
-        asking.wait_for(_TRUTH, *_request(case), "Trying to finish it from every prefix", LIMIT_SECONDS)
+        waiting.answer(_question(case))
     lesson.text(
         "**Pushed.** GRPO and VIMPO are two ways to train on rewards, and a push says which way, and how hard, a token's probability is "
         "moved. GRPO lets the model write {group} solutions to this prompt and subtracts their mean reward, {grpo} here; all "
@@ -351,20 +351,14 @@ def counts(run: RunSummary) -> dict[str, str]:
     return _counted(run.run_id, run.created, bundled.steps(run)[0][-1], run.config.beta)
 
 
-def _request(case: Case) -> tuple:
-    """Key and sender of the tries."""
-    run, trace = case.run, case.trace
-    folder, ids = bundled.folder_of(run), tuple(trace.ids.tolist())
-    ask = partial(_try, folder, case.step, trace.prompt_text, trace.completion_text, ids)
-    return (*bundled.origin(run), case.step, trace.prompt_text, ids), ask
-
-
-def _try(folder, step, prompt, solution, ids):
-    return scoring.scoring_service().prefix_values(
-        folder, step, prompt, solution, TRIES, ids=ids, timeout=LIMIT_SECONDS
-    )
+def _question(case: Case) -> waiting.Question:
+    asked = (case.step, case.trace.prompt_text, case.trace.completion_text, TRIES)
+    ids, folder = tuple(case.trace.ids.tolist()), bundled.folder_of(case.run)
+    ask = partial(scoring.scoring_service().ask, scoring.solution_truth, folder, *asked, ids=ids)
+    key, doing = (*bundled.origin(case.run), *asked, ids), "Trying to finish it from every prefix"
+    return waiting.Question(_TRUTH, key, ask, doing, LIMIT_SECONDS)
 
 
 def _truth(case: Case) -> scoring.PrefixTruth | None:
     """Asked for while the reader thinks, so that it is there when it is needed."""
-    return asking.ahead(_TRUTH, *_request(case))
+    return waiting.ahead(_question(case))

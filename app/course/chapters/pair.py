@@ -7,15 +7,15 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from app import routes
+from app import routes, waiting
 from app.components.aligned_strips import Bar, Row, aligned_strips, chosen_token
-from app.course import asking, bundled
+from app.course import bundled
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.text import as_code, signed
 from vimpo_core.measure import scorecard
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.service import scoring
-from vimpo_core.service.film import Film
+from vimpo_core.service.film import Film, film_solution
 from vimpo_core.solutions import ledger, lenses
 from vimpo_core.solutions.steps import mistake_note, step_starts
 from vimpo_core.solutions.visible_text import visible_text
@@ -157,9 +157,7 @@ def _through_training(lesson: Lesson, run: RunSummary, untrained: CreditTrace) -
     film = _film(run, untrained)
     trace = untrained if step == 0 else _frame(film, step)
     if trace is None:
-        asking.wait_for(
-            _FILM, *_request(run, untrained), "Reading the solution under every saved policy", LIMIT_SECONDS
-        )
+        waiting.answer(_question(run, untrained))
         return
     _pair(run, trace)
     lesson.text(_what_happened(run, trace, step))
@@ -277,16 +275,12 @@ def _frame(film: Film | None, step: int) -> CreditTrace | None:
     return None if film is None else next((frame for frame in film.frames if frame.step == step), None)
 
 
-def _request(run: RunSummary, trace: CreditTrace) -> tuple:
-    """Key and sender of the film."""
-    folder, ids = bundled.folder_of(run), tuple(trace.ids.tolist())
-    ask = partial(_ask, folder, trace.prompt_text, trace.completion_text, ids)
-    return (*bundled.origin(run), trace.prompt_text, ids), ask
-
-
-def _ask(folder, prompt, solution, ids):
-    return scoring.scoring_service().film(folder, prompt, solution, ids, timeout=LIMIT_SECONDS)
+def _question(run: RunSummary, trace: CreditTrace) -> waiting.Question:
+    asked = (trace.prompt_text, trace.completion_text, tuple(trace.ids.tolist()))
+    ask = partial(scoring.scoring_service().ask, film_solution, bundled.folder_of(run), *asked)
+    key, doing = (*bundled.origin(run), *asked), "Reading the solution under every saved policy"
+    return waiting.Question(_FILM, key, ask, doing, LIMIT_SECONDS)
 
 
 def _film(run: RunSummary, trace: CreditTrace) -> Film | None:
-    return asking.ahead(_FILM, *_request(run, trace))
+    return waiting.ahead(_question(run, trace))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import streamlit as st
 
-from app import state
+from app import state, waiting
 from app.components.aligned_strips import Row, aligned_strips
-from app.course import asking
 from app.text import as_code, signed
 from vimpo_core.labs.levers import LEVERS, MOST_BATCH, MOST_PRESSES, SAMPLES, Levers, Moment, Pressed
 from vimpo_core.mistake import Mistake
@@ -50,14 +50,9 @@ def show(learning_rate: float, beta: float, actor_coef: float) -> None:
     for note in notes:
         st.info(note)
     _buttons(asked)
-    request = (
-        _REQUEST,
-        ("levers", asked, bases.stamp("bundled")),
-        lambda: lab_service().press(asked, timeout=LIMIT_SECONDS),
-    )
-    pressed = asking.ahead(*request, patience=_PATIENCE_SECONDS) or asking.wait_for(
-        *request, "Pressing", LIMIT_SECONDS
-    )
+    ask, key = partial(lab_service().press, asked), (asked, bases.stamp("bundled"))
+    question = waiting.Question(_REQUEST, key, ask, "Pressing", LIMIT_SECONDS)
+    pressed = waiting.answer(question, _PATIENCE_SECONDS)
     if pressed is not None:
         _look(pressed)
 

@@ -163,9 +163,11 @@ def test_a_run_without_the_snapshot_and_a_damaged_one_say_so(real_run, tmp_path)
 
 def test_the_child_process_gives_the_same_branch(real_run, branch, scoring_process):
     request = (real_run, 4, PROMPT, SLIP, SLIPPED, "2", 32, 3)
-    assert same(branch, scoring_process.branch(*request, timeout=PATIENCE).result(PATIENCE))
+    assert same(branch, scoring_process.ask(branch_solution, *request, timeout=PATIENCE).result(PATIENCE))
     with pytest.raises(ValueError, match="outside the model's vocabulary"):
-        scoring_process.branch(real_run, 4, PROMPT, SLIP, SLIPPED, "é", timeout=PATIENCE).result(PATIENCE)
+        scoring_process.ask(
+            branch_solution, real_run, 4, PROMPT, SLIP, SLIPPED, "é", timeout=PATIENCE
+        ).result(PATIENCE)
 
 
 # ---- alternatives and differences

@@ -459,11 +459,13 @@ def test_a_solution_that_never_ends_is_worth_nothing_from_its_budget_on(real_run
 
 def test_the_child_process_answers_in_stages(real_run, scoring_process):
     first, second = (
-        scoring_process.prefix_values(real_run, 4, QUESTION, ANSWER, rollouts, timeout=PATIENCE).result(
-            PATIENCE
-        )
+        scoring_process.ask(
+            scoring.solution_truth, real_run, 4, QUESTION, ANSWER, rollouts, timeout=PATIENCE
+        ).result(PATIENCE)
         for rollouts in (16, 64)
     )
     np.testing.assert_array_equal(first.policy.outcomes, second.policy.outcomes[:, :16])
     with pytest.raises(ValueError, match="rollouts must be >= 1"):
-        scoring_process.prefix_values(real_run, 4, QUESTION, ANSWER, 0, timeout=PATIENCE).result(PATIENCE)
+        scoring_process.ask(
+            scoring.solution_truth, real_run, 4, QUESTION, ANSWER, 0, timeout=PATIENCE
+        ).result(PATIENCE)

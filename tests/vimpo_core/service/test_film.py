@@ -97,12 +97,12 @@ def test_a_bad_request_is_refused_as_in_scoring(real_run, prompt, solution, said
 
 
 def test_the_service_gives_the_film_of_this_process(real_run, scoring_process):
-    film = scoring_process.film(real_run, PROMPT, SLIP, timeout=PATIENCE).result(PATIENCE)
+    film = scoring_process.ask(film_solution, real_run, PROMPT, SLIP, timeout=PATIENCE).result(PATIENCE)
     here = film_solution(real_run, PROMPT, SLIP)
     for a, b in zip(film.frames, here.frames, strict=True):
         np.testing.assert_array_equal(a.logprob, b.logprob)
     with pytest.raises(ValueError, match="the solution is empty"):
-        scoring_process.film(real_run, PROMPT, "", timeout=PATIENCE).result(PATIENCE)
+        scoring_process.ask(film_solution, real_run, PROMPT, "", timeout=PATIENCE).result(PATIENCE)
 
 
 # ---- what is drawn

@@ -14,12 +14,15 @@ import pytest
 from tests.support.waiting import NO_TIME, PATIENCE, never_returns
 from vimpo_core.paths import ROOT
 from vimpo_core.runs.store import RunStore
-from vimpo_core.service import scoring
 from vimpo_core.service.progress import Progress
 from vimpo_core.service.requests import MAX_SOLUTION_CHARACTERS
 from vimpo_core.service.scoring import score_solution, scoring_service
 
 PROMPT, SLIP = "9+2+9+7*6=", "9+2+9+42;11+9+42;10+42;52."
+
+
+def asked(process, *request, **options):
+    return process.ask(*request, timeout=PATIENCE, **options).result(PATIENCE)
 
 
 def assert_same_trace(a, b):
@@ -31,13 +34,11 @@ def assert_same_trace(a, b):
 
 
 def test_a_request_over_its_time_is_killed_and_the_next_one_gets_the_numbers_of_this_process(
-    scoring_process, real_run, monkeypatch
+    scoring_process, real_run
 ):
-    with monkeypatch.context() as patch:
-        patch.setattr(scoring, "_score", never_returns)
-        with pytest.raises(TimeoutError):
-            scoring_process.score(real_run, 4, PROMPT, SLIP, timeout=NO_TIME).result(PATIENCE)
-    (from_child,) = scoring_process.score(real_run, 4, PROMPT, SLIP, timeout=PATIENCE).result(PATIENCE)
+    with pytest.raises(TimeoutError):
+        scoring_process.ask(never_returns, timeout=NO_TIME).result(PATIENCE)
+    (from_child,) = asked(scoring_process, score_solution, real_run, 4, PROMPT, SLIP)
     (from_here,) = score_solution(real_run, 4, PROMPT, SLIP)
     assert_same_trace(from_child, from_here)
     assert from_child.kl.any()  # a trained policy, not the reference
@@ -45,24 +46,18 @@ def test_a_request_over_its_time_is_killed_and_the_next_one_gets_the_numbers_of_
 
 def test_errors_come_out_of_the_child_as_they_are(scoring_process, real_run):
     with pytest.raises(ValueError, match=r"^the solution is empty: got 0 characters\."):
-        scoring_process.score(real_run, 4, PROMPT, "", timeout=PATIENCE).result(PATIENCE)
-    (trace,) = scoring_process.score(real_run, 4, PROMPT, SLIP, timeout=PATIENCE).result(PATIENCE)
+        asked(scoring_process, score_solution, real_run, 4, PROMPT, "")
+    (trace,) = asked(scoring_process, score_solution, real_run, 4, PROMPT, SLIP)
     assert trace.first_wrong == 17
 
 
-def test_a_cancelled_request_leaves_the_service_at_work(scoring_process, real_run, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(scoring, "_score", never_returns)
-        running, waiting = (
-            scoring_process.score(real_run, step, PROMPT, SLIP, timeout=PATIENCE) for step in (0, 2)
-        )
+def test_a_cancelled_request_leaves_the_service_at_work(scoring_process, real_run):
+    running, waiting = (scoring_process.ask(never_returns, timeout=PATIENCE) for _ in range(2))
     for request in (waiting, running):
         request.cancel()
         with pytest.raises(CancelledError):
             request.result(PATIENCE)
-    assert (
-        scoring_process.score(real_run, 4, PROMPT, "62.", timeout=PATIENCE).result(PATIENCE)[0].reward == 1.0
-    )
+    assert asked(scoring_process, score_solution, real_run, 4, PROMPT, "62.")[0].reward == 1.0
 
 
 def test_the_service_is_one_a_process():
@@ -75,12 +70,12 @@ def test_the_web_process_scores_without_importing_torch(real_run):
     program = f"""
 import json, sys
 from pathlib import Path
-from vimpo_core.service.scoring import ScoringService
+from vimpo_core.service.scoring import ScoringService, score_solution
 
 if __name__ == "__main__":
     service = ScoringService()
     service.warm_up()
-    (trace,) = service.score(Path({str(real_run)!r}), 4, {PROMPT!r}, {SLIP!r}, timeout={PATIENCE}).result({PATIENCE})
+    (trace,) = service.ask(score_solution, Path({str(real_run)!r}), 4, {PROMPT!r}, {SLIP!r}, timeout={PATIENCE}).result({PATIENCE})
     service.close()
     heavy = [name for name in ("torch", "transformers", "peft") if name in sys.modules]
     print(json.dumps([trace.first_wrong, float(trace.kl[17]), heavy]))
@@ -236,9 +231,7 @@ def test_a_scorecard_in_the_process_is_the_command_line_one_with_progress(scorin
     from vimpo_core.service import truth_report
 
     progress = Progress()
-    found = scoring_process.scorecard(real_run, 2, "fixed", 4, 4, progress=progress, timeout=PATIENCE).result(
-        PATIENCE
-    )
+    found = asked(scoring_process, truth_report.shared_report, real_run, 2, "fixed", 4, 4, progress=progress)
     with RunStore.open(real_run) as store:
         assert found == truth_report.truth_report(store, 2, "fixed", 4, 4)
     assert progress.share() == 0.0  # its file is gone
@@ -252,6 +245,6 @@ def test_a_sampled_solution_is_tried_by_its_own_tokens(scoring_process, real_run
         trace = store.trace(2, 0, 0)
     ids = tuple(trace.ids.tolist())
     request = (real_run, 2, trace.prompt_text, trace.completion_text, 4)
-    found = scoring_process.prefix_values(*request, ids=ids, timeout=PATIENCE).result(PATIENCE)
+    found = asked(scoring_process, solution_truth, *request, ids=ids)
     assert found.policy.outcomes.shape == (len(ids) + 1, 4)
     assert (found.policy.outcomes == solution_truth(*request).policy.outcomes).all()
