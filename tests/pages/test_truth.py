@@ -5,6 +5,7 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 import streamlit as st
+from pebble import ProcessExpired
 
 from app.inspector import truth
 from tests.pages.opening import (
@@ -107,7 +108,7 @@ def test_cancel_keeps_what_was_found_and_go_on_resumes(runs, trying):
     assert drawn(at)["rollouts"] == STAGES[-1] and trying.asked[-1][-1] == STAGES[-1]
 
 
-@pytest.mark.parametrize("error", [TimeoutError(), RuntimeError("gone")])
+@pytest.mark.parametrize("error", [TimeoutError(), ProcessExpired("gone")])
 def test_a_request_that_failed_was_not_cancelled_by_anybody(runs, trying, error):
     make_fake_run(runs.path, steps=10)
     at = open_truth(step=10)
