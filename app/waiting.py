@@ -54,6 +54,8 @@ class _Request:
     future: Future
     started: float
     progress: Progress | None
+    begun: float | None = None
+    """When the process took it up: until then it stands behind others, and its limit does not run."""
     is_over: bool = False
     """As `ahead` saw it last."""
 
@@ -173,13 +175,21 @@ def _warn(sentence: str) -> None:
 def _wait(request: _Request) -> None:
     if request.future.done():
         st.rerun()
-    question, waited = request.question, time.monotonic() - request.started
+    share, said = _how_far(request, time.monotonic())
     with st.container(horizontal=True, vertical_alignment="center"):
-        if request.progress is None:
-            share, said = waited / question.limit, f"{waited:.0f} of at most {question.limit:g} s"
-        else:
-            share = request.progress.share()
-            left = f", about {waited * (1 - share) / share:.0f} s left" if share > 0.05 else ""
-            said = f"{share:.0%} after {waited:.0f} s{left}"
-        st.progress(min(1.0, share), f"{question.doing}, {said}")
+        st.progress(min(1.0, share), f"{request.question.doing}, {said}")
         st.button("Cancel", on_click=request.future.cancel)
+
+
+def _how_far(request: _Request, now: float) -> tuple[float, str]:
+    """Share done, and how long it has been worked on; before the process takes it up, how long it has waited for that."""
+    if request.begun is None and request.future.running():
+        request.begun = now
+    if request.begun is None:
+        return 0.0, f"behind what was asked before, {now - request.started:.0f} s"
+    worked = now - request.begun
+    if request.progress is None:
+        return worked / request.question.limit, f"{worked:.0f} of at most {request.question.limit:g} s"
+    share = request.progress.share()
+    left = f", about {worked * (1 - share) / share:.0f} s left" if share > 0.05 else ""
+    return share, f"{share:.0%} after {worked:.0f} s{left}"

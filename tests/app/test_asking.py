@@ -93,3 +93,13 @@ def test_progress_goes_to_those_that_tell_it(service):
     waiting.send(service.question("a", tells_progress=True))
     waiting.send(service.question("b"))
     assert service.asked == [("a", 30, "progress"), ("b", 30)]
+
+
+def test_the_limit_runs_from_when_the_process_takes_a_question_up(service):
+    waiting.send(service.question("a"))
+    request = st.session_state["name"]
+    at = request.started
+    assert waiting._how_far(request, at + 50) == (0.0, "behind what was asked before, 50 s")
+    service.future.set_running_or_notify_cancel()
+    assert waiting._how_far(request, at + 174) == (0.0, "0 of at most 30 s")
+    assert waiting._how_far(request, at + 189) == (0.5, "15 of at most 30 s")
