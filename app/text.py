@@ -34,11 +34,3 @@ def as_sentence(message: object) -> str:
     first = re.match(r"[A-Za-z]+(?:-[A-Za-z]+)*(?=[\s,:;.]|'s|$)(?!\.\w)", sentence)
     is_word = first is not None and first[0].split("-")[0] not in RULES
     return as_plain(sentence[:1].upper() + sentence[1:] if is_word else sentence)
-
-
-def signed(value: float, decimals: int = 2) -> str:
-    """+0.12, −0.61, 0.00: the sign is always there, with a real minus."""
-    digits = f"{abs(value):.{decimals}f}"
-    if float(digits) == 0:
-        return digits
-    return ("−" if value < 0 else "+") + digits

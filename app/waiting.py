@@ -18,6 +18,7 @@ from pebble import ProcessExpired
 
 from app.text import BUG, as_sentence
 from vimpo_core.mistake import Mistake
+from vimpo_core.numbers import percent
 from vimpo_core.service import scoring
 from vimpo_core.service.progress import Progress
 
@@ -192,4 +193,4 @@ def _how_far(request: _Request, now: float) -> tuple[float, str]:
         return worked / request.question.limit, f"{worked:.0f} of at most {request.question.limit:g} s"
     share = request.progress.share()
     left = f", about {worked * (1 - share) / share:.0f} s left" if share > 0.05 else ""
-    return share, f"{share:.0%} after {worked:.0f} s{left}"
+    return share, f"{percent(share)} after {worked:.0f} s{left}"

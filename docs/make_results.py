@@ -21,6 +21,7 @@ from vimpo_core import intervals  # noqa: E402
 from vimpo_core.experiment import estimates, report  # noqa: E402
 from vimpo_core.files import write_whole  # noqa: E402
 from vimpo_core.intervals import MIN_SEEDS  # noqa: E402
+from vimpo_core.numbers import with_bounds  # noqa: E402
 
 RESULTS = DOCS / "results"
 README = DOCS.parent / "README.md"
@@ -114,23 +115,16 @@ def arms_of(name: str, block: int = 0) -> dict[str, dict]:
 
 
 def percent(estimate: dict) -> str:
-    return _with_bounds(estimate, lambda share: f"{100 * share:.1f}")
+    return with_bounds(estimate, lambda share: f"{100 * share:.1f}")
 
 
 def points(difference: dict) -> str:
-    shown = _with_bounds(difference, lambda share: f"{100 * share:+.1f}")
+    shown = with_bounds(difference, lambda share: f"{100 * share:+.1f}")
     return f"{shown}, {difference['ahead']} of {difference['seeds']}"
 
 
 def number(estimate: dict | None, digits: int = 2) -> str:
-    return "not measured" if estimate is None else _with_bounds(estimate, lambda value: f"{value:.{digits}f}")
-
-
-def _with_bounds(estimate: dict, shown) -> str:
-    """ "71.2 (69.8 to 72.5)"; without bounds where there are too few seeds."""
-    if estimate["low"] is None:
-        return shown(estimate["mean"])
-    return f"{shown(estimate['mean'])} ({shown(estimate['low'])} to {shown(estimate['high'])})"
+    return "not measured" if estimate is None else with_bounds(estimate, lambda value: f"{value:.{digits}f}")
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -208,7 +202,7 @@ def readme_table() -> str:
         row = [what]
         for how in estimates.HOWS:
             gap = vimpo["difference"][how]
-            row += [_with_bounds(gap, lambda share: f"{100 * share:+.1f}"), decided(gap)]
+            row += [with_bounds(gap, lambda share: f"{100 * share:+.1f}"), decided(gap)]
         rows.append(row)
     return table(head, rows)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from vimpo_core.mistake import Mistake
+from vimpo_core.numbers import percent
 from vimpo_core.rules import RULES, Surrogate
 from vimpo_core.tasks.registry import TASKS
 
@@ -284,7 +285,7 @@ def setting(name: str) -> dict[str, Any]:
 def flips_text(share: float, unit: str) -> str:
     """Whose rewards are flipped, in a few words: "25 % of the rewards", "the rewards of 25 % of the groups"."""
     whole = "the rewards of " if unit == "group" else ""
-    return f"{whole}{100 * share:.0f} % of the {'groups' if unit == 'group' else 'rewards'}"
+    return f"{whole}{percent(share)} of the {'groups' if unit == 'group' else 'rewards'}"
 
 
 def _checked(f, value):

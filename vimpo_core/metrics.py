@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vimpo_core.config import TrainConfig
+from vimpo_core.numbers import percent, significant
 from vimpo_core.rules import RULES, Average, Extra, Reach, Scale, Signal, Surrogate, ValueLoss, average_of
 from vimpo_core.tasks.registry import held_out, task_of
 from vimpo_core.types import known
@@ -44,8 +45,8 @@ class Metric:
         if value is None or not math.isfinite(value):
             return "–"
         if self.unit == "share":
-            return f"{100 * value:.0f} %"
-        return _significant(value)
+            return percent(value)
+        return significant(value)
 
     def remark(self, value: float | None, config: TrainConfig, history: Sequence[Row]) -> str:
         """What to make of `value`, in one or two sentences.
@@ -139,24 +140,6 @@ def _finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def _significant(value: float) -> str:
-    """Three significant digits without an exponent where a reader can follow: 0.00123, 0.123, 12.3, 1,240."""
-    size = abs(value)
-    if size >= 1e6:
-        return f"{value:.1e}"
-    if 0 < size < 1e-6:
-        return "≈ 0"
-    if size >= 100:
-        return f"{value:,.0f}"
-    if size != 0 and size < 1e-3:
-        return f"{value:.1e}"
-    return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 1 else f"{value:.3f}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f} %"
-
-
 def _is_untrained(history: Sequence[Row]) -> bool:
     return bool(history) and history[-1].get("step") == 0
 
@@ -199,15 +182,15 @@ def _sampled_accuracy(value, config, history):
         return f"The reference model before any learning. {noise}"
     gain = value - start
     if gain < -_noise(start, count):
-        return f"Below where it began ({_percent(start)}). Look at KL and entropy, then lower {_step_size(config)}."
+        return f"Below where it began ({percent(start)}). Look at KL and entropy, then lower {_step_size(config)}."
     if gain < _noise(start, count):
         patience = (
             "Give it more steps."
             if _early(config, history)
             else "No clear gain yet; a higher learning rate may help."
         )
-        return f"Within the noise of where it began ({_percent(start)}). {patience}"
-    return f"Up {100 * gain:.0f} points from {_percent(start)} before training. {noise}"
+        return f"Within the noise of where it began ({percent(start)}). {patience}"
+    return f"Up {100 * gain:.0f} points from {percent(start)} before training. {noise}"
 
 
 def _greedy_accuracy(value, config, history):
@@ -216,9 +199,9 @@ def _greedy_accuracy(value, config, history):
         return "Greedy below sampled is unusual: the most likely token is often the wrong one. Read some solutions."
     start = first_value(history, "greedy_accuracy")
     if start is not None and value < start - _noise(start, validation_problems(config)):
-        return f"It fell from {_percent(start)}: training has damaged what the reference could do. Lower the learning rate."
+        return f"It fell from {percent(start)}: training has damaged what the reference could do. Lower the learning rate."
     gap = (
-        f" The gap to sampled accuracy ({_percent(sampled)}) is what the dice still cost."
+        f" The gap to sampled accuracy ({percent(sampled)}) is what the dice still cost."
         if sampled is not None
         else ""
     )
@@ -231,7 +214,7 @@ def _reward_mean(value, config, history):
     if flips:
         true_accuracy = (value - flips) / (1 - 2 * flips) if flips < 0.5 else None
         ceiling = (
-            f"With {_percent(flips)} of the rewards flipped even a perfect policy averages {1 - flips:.2f}."
+            f"With {percent(flips)} of the rewards flipped even a perfect policy averages {1 - flips:.2f}."
         )
         if true_accuracy is None:
             return f"{ceiling} At one half the reward says nothing at all."
@@ -240,9 +223,7 @@ def _reward_mean(value, config, history):
                 f"{ceiling} Whole groups flip, {config.prompts_per_step} draws a step, so it jumps far more than with single "
                 "flips: read the mean of many steps."
             )
-        return (
-            f"{ceiling} This value suggests a true accuracy near {_percent(min(max(true_accuracy, 0), 1))}."
-        )
+        return f"{ceiling} This value suggests a true accuracy near {percent(min(max(true_accuracy, 0), 1))}."
     if value > 0.97:
         return "Nearly every solution is right, so little is left to learn. More operands make it harder."
     if value < 0.03:
@@ -255,7 +236,7 @@ def _reward_mean(value, config, history):
 def _reward_mean_kept(value, config, history):
     del value
     sampled = last_value(history, "reward_mean")
-    beside = "" if sampled is None else f" All that was first sampled averages {_significant(sampled)}."
+    beside = "" if sampled is None else f" All that was first sampled averages {significant(sampled)}."
     return f"{RULES[config.algorithm].name} replaced groups that agree, so this says little about accuracy.{beside}"
 
 
@@ -274,9 +255,7 @@ def _value_loss(value, config, history):
     start = first_value(history, "value_loss")
     if start is not None and start > 0 and value > 1.5 * start:
         way_out = "A smaller beta to read by fits better." if role else "Lower beta or the learning rate."
-        return (
-            f"{role}Above its start ({_significant(start)}): the log-ratios overshoot the reward. {way_out}"
-        )
+        return f"{role}Above its start ({significant(start)}): the log-ratios overshoot the reward. {way_out}"
     agree = " It also falls when groups agree; the residual ratio corrects for that."
     if RULES[config.algorithm].value is ValueLoss.OPTIMAL or (not role and config.cap_v0):
         agree = ""  # R − V*, or R minus a capped mean, is not 0 where a group agrees
@@ -292,7 +271,7 @@ def _residual_ratio(value, config, history):
     if value > 0.95:
         hint = " At such a small beta that is normal: V stays numerically flat." if config.beta < 5e-3 else ""
         return f"{role}On these fresh samples the log-ratios explain almost nothing of who was right.{hint}"
-    explained = f"{role}The policy's own log-ratios explain {_percent(1 - value**2)} of {_target(config)}."
+    explained = f"{role}The policy's own log-ratios explain {percent(1 - value**2)} of {_target(config)}."
     return f"{explained} {_residual_floor(config)}".strip()
 
 
@@ -363,7 +342,7 @@ def _kl_mean(value, config, history):
     cost = ""
     if rule.value is ValueLoss.PLAIN:
         beta = config.at(history[-1]["step"]).beta if history else config.beta
-        cost = f" It costs beta x KL = {_significant(beta * value)} reward a token."
+        cost = f" It costs beta x KL = {significant(beta * value)} reward a token."
     if value > 1.0:
         return f"Far from the reference. Unless accuracy is high, the policy is running away: lower {_step_size(config)}.{cost}"
     if value < 1e-4:
@@ -387,10 +366,10 @@ def _entropy_mean(value, config, history):
     if value < 0.02:
         return "Almost deterministic: groups will agree, and there is nothing left to compare. Exploration is over."
     if value > 1.3 * start:
-        return f"Higher than at the start ({_significant(start)}): the policy is getting vaguer, which learning should not do."
+        return f"Higher than at the start ({significant(start)}): the policy is getting vaguer, which learning should not do."
     if value >= start:
-        return f"About as at the start ({_significant(start)}): what was uncertain still is."
-    return f"Down from {_significant(start)} as slips are suppressed. What stays is mostly the style of the separators, {SEPARATOR_ENTROPY} nats each."
+        return f"About as at the start ({significant(start)}): what was uncertain still is."
+    return f"Down from {significant(start)} as slips are suppressed. What stays is mostly the style of the separators, {SEPARATOR_ENTROPY} nats each."
 
 
 def _length_mean(value, config, history):
@@ -398,9 +377,9 @@ def _length_mean(value, config, history):
     if start is None or _is_untrained(history):
         return f"Solutions to {config.operands} numbers have this length when every step is written out."
     if value > 1.25 * start:
-        return f"Longer than at the start ({_significant(start)}): some solutions may run into the token limit without an end token."
+        return f"Longer than at the start ({significant(start)}): some solutions may run into the token limit without an end token."
     if value < 0.8 * start:
-        return f"Shorter than at the start ({_significant(start)}): the policy skips steps or stops early. Read some solutions."
+        return f"Shorter than at the start ({significant(start)}): the policy skips steps or stops early. Read some solutions."
     return "Steady: the task fixes the number of steps, so only the way of writing them could change it."
 
 
@@ -447,7 +426,7 @@ def _dead_group_share_kept(value, config, history):
 def _grad_norm_last(value, config, history):
     mean = last_value(history, "grad_norm")
     if mean and value > 2 * mean:
-        return f"More than twice the mean over the step's updates ({_significant(mean)}): the last ones go too far. Use fewer updates."
+        return f"More than twice the mean over the step's updates ({significant(mean)}): the last ones go too far. Use fewer updates."
     return "In line with the step's other updates."
 
 
@@ -488,14 +467,14 @@ def _critic_loss(value, config, history):
     start = first_value(history, "critic_loss")
     if start is None or value >= start:
         return "The critic starts from 0 everywhere and first has to learn the average reward."
-    return f"Down from {_significant(start)}. It cannot fall below the variance that the rest of a solution still holds."
+    return f"Down from {significant(start)}. It cannot fall below the variance that the rest of a solution still holds."
 
 
 def _critic_explained(value, config, history):
     del config, history
     if value <= 0:
         return "The critic knows no more than a constant: its advantages are as flat as GRPO's, with its noise added."
-    return f"V(s) explains {_percent(value)} of who was right, over all tokens; the group mean it replaces knows the prompt alone."
+    return f"V(s) explains {percent(value)} of who was right, over all tokens; the group mean it replaces knows the prompt alone."
 
 
 def _tokens_per_second(value, config, history):
@@ -509,7 +488,7 @@ def _cpu_seconds(value, config, history):
     if steps <= 0:
         return "The last step: nothing remains to be trained."
     return (
-        f"At this pace the remaining {steps:.0f} steps cost about {_significant(steps * value)} CPU seconds."
+        f"At this pace the remaining {steps:.0f} steps cost about {significant(steps * value)} CPU seconds."
     )
 
 

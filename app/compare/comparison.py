@@ -20,12 +20,13 @@ from app import cache, state
 from app.components.compare_view import arm_styles, panel
 from app.components.link_table import Piece
 from app.sources import Source, experiment_sources, is_of_experiment, place_of, sources
-from app.text import as_plain, as_sentence, signed
+from app.text import as_plain, as_sentence
 from vimpo_core.experiment.results import RESULT_NAME
 from vimpo_core.intervals import MIN_SEEDS
 from vimpo_core.measure import comparison
 from vimpo_core.measure.comparison import AXES, Arm, Curves, Difference, Member, Number
 from vimpo_core.metrics import METRICS, validation_problems
+from vimpo_core.numbers import percent, points
 from vimpo_core.runs.folder import ACTIVE
 from vimpo_core.runs.store import RunStore
 
@@ -626,12 +627,12 @@ def _runs(keys: Sequence[str]) -> str:
 
 def _value(metric: str, value: float) -> str:
     share = METRICS[metric].unit == "share"
-    return f"{100 * value:.1f} %" if share else METRICS[metric].text(value).replace("-", "−")
+    return percent(value, 1) if share else METRICS[metric].text(value)
 
 
 def _gap(metric: str, value: float) -> str:
     if METRICS[metric].unit == "share":
-        return signed(100 * value, 1)
+        return points(value)
     sign = "−" if value < 0 else "+" if value > 0 else ""
     return sign + METRICS[metric].text(abs(value))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from app.components.assets import as_data, register
-from app.text import signed
 from vimpo_core.measure.telescope import Telescope
+from vimpo_core.numbers import signed
 from vimpo_core.solutions import reading
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace

@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.components.hues import INK, SHADES
 from app.text import as_plain
+from vimpo_core.numbers import percent
 
 WIDTH = 780
 
@@ -45,12 +46,12 @@ def figure(intervals: Sequence[Interval], theme: str):
         chart.add_scatter(
             x=[one.mean], y=[one.name], mode="markers", showlegend=False,
             error_x=_bars(one, colour), marker={"color": colour, "size": 15},
-            hovertemplate=f"{one.mean:.1%}{_bounds(one)}<extra>{one.name}</extra>",
+            hovertemplate=f"{percent(one.mean, 1)}{_bounds(one)}<extra>{one.name}</extra>",
         )  # fmt: skip
         chart.add_scatter(
             x=list(one.seeds), y=[one.name] * len(one.seeds), mode="markers", showlegend=False,
             marker={"color": colour, "size": 7, "symbol": "circle-open"},
-            hovertemplate="one seed: %{x:.1%}<extra></extra>",
+            text=[percent(seed, 1) for seed in one.seeds], hovertemplate="one seed: %{text}<extra></extra>",
         )  # fmt: skip
     chart.update_xaxes(tickformat=".0%")
     chart.update_xaxes(tickfont_color=INK[theme])
@@ -73,11 +74,11 @@ def _bars(one: Interval, colour: str) -> dict | None:
 
 
 def _bounds(one: Interval) -> str:
-    return "" if one.low is None else f" ({one.low:.1%} to {one.high:.1%})"
+    return "" if one.low is None else f" ({percent(one.low, 1)} to {percent(one.high, 1)})"
 
 
 def _spoken(intervals: Sequence[Interval], title: str) -> str:
-    return f"{title}: {', '.join(f'{one.name} {one.mean:.1%}{_bounds(one)}' for one in intervals)}"
+    return f"{title}: {', '.join(f'{one.name} {percent(one.mean, 1)}{_bounds(one)}' for one in intervals)}"
 
 
 def _legend(intervals: Sequence[Interval]) -> str:

@@ -14,6 +14,7 @@ from app.inspector import branch_edit, branch_tree, inspection
 from app.inspector.branch_tree import Grove
 from app.text import as_code, as_plain, as_sentence
 from vimpo_core.measure import branches
+from vimpo_core.numbers import percent
 from vimpo_core.service import scoring
 from vimpo_core.solutions import lenses, reading
 from vimpo_core.types import CreditTrace, StopReason
@@ -162,7 +163,7 @@ def _choices(place: Place, grove: Grove, parent: str, trace: CreditTrace, positi
 
 def _chance(logprob: float) -> str:
     chance = math.exp(logprob)
-    return "<1 %" if chance < 0.01 else f"{100 * chance:.0f} %"
+    return "<1 %" if chance < 0.01 else percent(chance)
 
 
 def _ask(key: str, wanted: dict) -> None:

@@ -8,9 +8,10 @@ import streamlit as st
 
 from app import cache, state
 from app.components.pair_view import pair_view
-from app.text import as_code, as_plain, signed
+from app.text import as_code, as_plain
 from vimpo_core.measure import branches
 from vimpo_core.measure.branches import Branch, Tree
+from vimpo_core.numbers import signed
 from vimpo_core.types import CreditTrace
 from vimpo_core.views import pair_view as pairs
 

@@ -12,6 +12,7 @@ from app.inspector import inspection
 from app.text import as_plain, as_sentence
 from vimpo_core.measure import checks
 from vimpo_core.measure.checks import Check
+from vimpo_core.numbers import short
 from vimpo_core.service import scoring
 
 LIMIT_SECONDS = 30
@@ -20,7 +21,6 @@ _RESULTS = {
     False: ":red[:material/cancel: **does not hold**]",
     None: ":gray[:material/help: not checked]",
 }
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
@@ -88,21 +88,7 @@ def _table(found: Sequence[Check]) -> str:
 def _numbers(check: Check) -> str:
     if check.passed is None:
         return ""
-    return f"{number(check.value)} ({number(check.tolerance)}) {check.unit}"
-
-
-def number(value: float) -> str:
-    """0, 0.19, 4.5·10⁻⁷ or "not finite": short, and the size is seen at once."""
-    if value == 0:
-        return "0"
-    if not abs(value) < float("inf"):
-        return "not finite"
-    if 0.01 <= abs(value) < 1000:
-        return f"{value:.2g}"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    mantissa = mantissa.removesuffix(".0")
-    power = f"10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
-    return power if mantissa == "1" else f"{mantissa}·{power}"
+    return f"{short(check.value)} ({short(check.tolerance)}) {check.unit}"
 
 
 # --- the whole step --------------------------------------------------------------------------------------------------

@@ -11,9 +11,10 @@ from app import state, waiting
 from app.components.rule_diff import Slot, rule_diff
 from app.components.rules_view import LENSES, rules_view
 from app.inspector import inspection
-from app.text import as_code, as_plain, signed
+from app.text import as_code, as_plain
 from vimpo_core import rules
 from vimpo_core.measure.truth import STAGES
+from vimpo_core.numbers import real_minus, signed
 from vimpo_core.rules import RULES, SLOTS
 from vimpo_core.service import rule_needs, scoring
 from vimpo_core.tasks.registry import task_of
@@ -448,15 +449,13 @@ def _formulas(scene, batch, judged, pair, token: int) -> None:
         slots, tuple(RULES[key].name for key in pair), tuple(one.why_not for one in worked), key="rules.diff"
     )
     weights = [
-        f"{as_plain(RULES[key].name)} {one.weight:+.6e}"
+        f"{as_plain(RULES[key].name)} {real_minus(f'{one.weight:+.6e}')}"
         for key, one in zip(pair, worked, strict=True)
         if one.weight is not None
     ]
     unrounded = f" Unrounded weights: {'; '.join(weights)}." if weights else ""
     st.caption(
-        f"≠ marks what differs. Each line is worked out from the digits that stand in it; log-probabilities have three decimals.{unrounded}".replace(
-            "-", "−"
-        )
+        f"≠ marks what differs. Each line is worked out from the digits that stand in it; log-probabilities have three decimals.{unrounded}"
     )
 
 

@@ -11,6 +11,7 @@ from app.components.scatter import scatter
 from app.inspector import inspection
 from app.text import as_plain
 from vimpo_core.measure.telescope import Telescope, trained_otherwise
+from vimpo_core.numbers import percent
 from vimpo_core.solutions import reading
 
 KEY = "telescope"
@@ -68,7 +69,7 @@ def _how_far(found: Telescope) -> str:
     if math.isnan(found.explained):
         return f"{loss}. Every group agrees, so there is nothing to explain."
     share = (
-        f"the credits explain **{found.explained:.0%}** of it"
+        f"the credits explain **{percent(found.explained)}** of it"
         if found.explained >= 0
         else "the credits are further off than none at all"
     )

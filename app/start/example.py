@@ -10,7 +10,8 @@ import numpy as np
 from app import cache
 from app.components.aligned_strips import Row
 from app.start import push_and_reading
-from app.text import as_code, as_plain, signed
+from app.text import as_code, as_plain
+from vimpo_core.numbers import signed
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.solutions import lenses, picks
 from vimpo_core.solutions.steps import mistake_note

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import cache
 from app.components.aligned_strips import Row
-from app.text import signed
+from vimpo_core.numbers import signed
 from vimpo_core.rules import RULES
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.service import second_reading

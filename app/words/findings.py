@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vimpo_core import intervals
+from vimpo_core.numbers import fixed, percent, signed
 
 FEW = 100
 """Fewer solutions than this are called few: seed 0's first 64 fixed ones say AUC .995 where its 256 say .952."""
@@ -78,7 +79,7 @@ def seeds_finding(reports: Sequence[dict]) -> Finding:
     if lead is None or lead.low is None or lead.high is None:
         return Finding("open", f"{facts} Two seeds are an illustration, not evidence.")
     kind: Kind = "wins" if lead.low > 0 else "loses" if lead.high < 0 else "open"
-    bounds = f"{lead.mean:+.2f}, 95% {lead.low:+.2f} to {lead.high:+.2f} over seeds".replace("-", "−")
+    bounds = f"{signed(lead.mean)}, 95% {signed(lead.low)} to {signed(lead.high)} over seeds"
     return Finding(
         kind,
         f"{facts} The difference is {bounds}; all seeds are asked the same problems, so what others would change is not in it.",
@@ -157,7 +158,7 @@ def _against_chance(report) -> Finding | None:
     word = "worse than" if implied["auc_high"] < 0.5 else "not clearly better than"
     return Finding(
         "loses",
-        f"By AUC implied credit is {word} guessing (0.5) on this set: {_with_interval(implied, 'auc', signed=False)}.",
+        f"By AUC implied credit is {word} guessing (0.5) on this set: {_with_interval(implied, 'auc', written=fixed)}.",
     )
 
 
@@ -206,7 +207,7 @@ def _pearson(report):
     value = report["pearson_advantage"]
     if value is None:
         return
-    said = f"Pearson {_with_interval(report, 'pearson_advantage', signed=False)} over {report['n_compared']} solutions"
+    said = f"Pearson {_with_interval(report, 'pearson_advantage', written=fixed)} over {report['n_compared']} solutions"
     if report["pearson_advantage_low"] > 0:
         yield Finding("wins", f"Implied δ follows Monte Carlo's Q − V: {said}; 1 would be perfect.")
     else:
@@ -217,12 +218,10 @@ def _values(report):
     reduction = report["rmse_reduction"]
     if reduction is None:
         return
-    interval = f"{report['rmse_reduction_low']:.0%} to {report['rmse_reduction_high']:.0%}".replace("-", "−")
+    interval = f"{percent(report['rmse_reduction_low'])} to {percent(report['rmse_reduction_high'])}"
     said = (
         f"it is off by {_3(report['value_rmse'])}, the best constant by {_3(report['constant_rmse'])}, a gain of "
-        f"{reduction:.0%} ({interval}); Monte Carlo's own noise is {_3(report['monte_carlo_rmse'])}".replace(
-            "-", "−"
-        )
+        f"{percent(reduction)} ({interval}); Monte Carlo's own noise is {_3(report['monte_carlo_rmse'])}"
     )
     start = 1 - report["start_rmse"] / report["constant_rmse"]
     anchor = _anchor(start, reduction) if start > 0 else ""
@@ -236,7 +235,7 @@ def _values(report):
 
 def _anchor(start: float, reduction: float) -> str:
     """These solutions have no group, so V_0 is the prompt's Monte Carlo value: what that gains is not the credit's doing."""
-    kept = f"V kept at the prompt's own Monte Carlo value, where these curves start, gains {start:.0%}"
+    kept = f"V kept at the prompt's own Monte Carlo value, where these curves start, gains {percent(start)}"
     return (
         f" Part of that is the anchor: {kept} by itself."
         if start <= reduction
@@ -250,21 +249,18 @@ def _told_apart(lead, key) -> str:
     return "loses" if lead[f"{key}_high"] < 0 else "open"
 
 
-def _with_interval(numbers, key, signed: bool = True) -> str:
-    shape = "+.3f" if signed else ".3f"
-    value, low, high = (
-        f"{numbers[f'{key}{end}']:{shape}}".replace("-", "−") for end in ("", "_low", "_high")
-    )
+def _with_interval(numbers, key, written=signed) -> str:
+    value, low, high = (written(numbers[f"{key}{end}"], 3) for end in ("", "_low", "_high"))
     return f"{value}, 95% {low} to {high}"
 
 
-def _3(value: float) -> str:
-    return f"{value:.3f}".replace("-", "−")
-
-
 def _1(value: float) -> str:
-    return f"{value:.1f}"
+    return fixed(value, 1)
 
 
 def _2(value: float) -> str:
-    return f"{value:.2f}"
+    return fixed(value, 2)
+
+
+def _3(value: float) -> str:
+    return fixed(value, 3)

@@ -18,6 +18,7 @@ from typing import Any
 from vimpo_core.experiment import estimates
 from vimpo_core.files import read_text
 from vimpo_core.mistake import Mistake
+from vimpo_core.numbers import fixed, percent, points
 from vimpo_core.paths import ROOT
 
 RESULTS = ROOT / "docs" / "results"
@@ -197,8 +198,8 @@ def loss_by_noise(clean: Match, noisy: Match) -> tuple[str, str]:
         lost[side.name] -= side.mean
     first, second = clean.first.name, clean.second.name
     facts = (
-        f"With {100 * noisy.noise:.0f} % flipped {second} loses {100 * lost[second]:.1f} points and {first} "
-        f"{100 * lost[first]:.1f}"
+        f"With {percent(noisy.noise)} flipped {second} loses {fixed(100 * lost[second], 1)} points and {first} "
+        f"{fixed(100 * lost[first], 1)}"
     )
     a, b = clean.gap, noisy.gap
     if a is None or b is None or a.low is None or a.high is None or b.low is None or b.high is None:
@@ -226,17 +227,11 @@ def short_answer(folder: Path = RESULTS) -> tuple[str, ...]:
     return tuple(_short(noise, folder) for noise in SOURCES)
 
 
-def points(share: float) -> str:
-    """A share as signed percentage points: +1.3, −0.4, 0.0."""
-    text = f"{100 * abs(share):.1f}"
-    return text if float(text) == 0 else ("−" if share < 0 else "+") + text
-
-
 # --- inside ----------------------------------------------------------------------------------------------------------
 
 
 def _short(noise: float, folder: Path) -> str:
-    where = f"With {100 * noise:.0f} % of the rewards flipped" if noise else "On clean rewards"
+    where = f"With {percent(noise)} of the rewards flipped" if noise else "On clean rewards"
     found = match(noise, folder)
     if found is None:
         return f"{where}: not measured yet."

@@ -137,7 +137,7 @@ def test_mixed_tasks_are_named_in_one_sentence_and_one_of_them_can_be_kept(runs)
 def test_noise_may_be_compared_and_is_named(runs):
     keys = [*fake(runs.path), *fake(runs.path, reward_noise=0.25)]
     labels = [arm["label"] for arm in figure(open_compare(runs=",".join(keys)))["arms"]]
-    assert labels == ["VIMPO, no flips", "VIMPO, 25% flips"]
+    assert labels == ["VIMPO, no flips", "VIMPO, 25 % flips"]
 
 
 def test_a_link_with_unknown_axis_figure_or_metric_falls_back_and_says_so(runs):

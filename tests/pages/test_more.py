@@ -9,7 +9,6 @@ import pytest
 import streamlit as st
 
 from app import cache
-from app.inspector import checks as sums
 from tests.pages.opening import StubService, one, open_inspect, payload_with, payloads, press, widget
 from tests.support import oracles
 from tests.support.fakes import make_fake_run
@@ -103,14 +102,6 @@ def test_the_whole_step_is_checked_and_leads_to_the_first_offender(runs, scoring
     at.button("sums.kl_bound").click().run()
     assert one(at.query_params["group"]) == str(first.group_id)
     assert one(at.query_params["sample"]) == str(first.sample_idx)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0"), (-0.0, "0"), (0.22, "0.22"), (1e-5, "10⁻⁵"), (4.51e-7, "4.5·10⁻⁷"), (float("inf"), "not finite"), (2, "2")],
-)  # fmt: skip
-def test_numbers_show_their_size_at_once(value, text):
-    assert sums.number(value) == text
 
 
 # --- reward against telescope ----------------------------------------------------------------------------------------

@@ -218,7 +218,7 @@ def test_no_room_of_the_app_can_hide_a_module_of_python():
     assert rooms(ROOT, "app") & set(sys.stdlib_module_names) == set()
 
 
-@pytest.mark.parametrize("leaf", ["credit", "intervals", "files", "mistake", "paths", "verifier"])
+@pytest.mark.parametrize("leaf", ["credit", "intervals", "files", "mistake", "numbers", "paths", "verifier"])
 def test_leaves_of_the_library_import_nothing_of_it_but_records_and_mistakes(leaf):
     assert graph(ROOT, "vimpo_core")[f"vimpo_core.{leaf}"] <= {"vimpo_core.types", "vimpo_core.mistake"}
 

@@ -12,6 +12,7 @@ from vimpo_core.experiment.plan import Plan
 from vimpo_core.files import read_text, write_whole
 from vimpo_core.intervals import MIN_SEEDS
 from vimpo_core.mistake import Mistake
+from vimpo_core.numbers import with_bounds
 
 NOT_MEASURED = "–"
 
@@ -341,9 +342,7 @@ def interval(estimate: dict | None, shown) -> str:
     """ "71.2 (69.8 to 72.5)", without bounds where there are too few seeds, or a dash where nothing was measured."""
     if estimate is None or estimate["mean"] is None:
         return NOT_MEASURED
-    if estimate["low"] is None:
-        return shown(estimate["mean"])
-    return f"{shown(estimate['mean'])} ({shown(estimate['low'])} to {shown(estimate['high'])})"
+    return with_bounds(estimate, shown)
 
 
 def percent(share: float) -> str:

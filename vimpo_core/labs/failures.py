@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from vimpo_core.config import READABLE_BETA, STABLE_BALANCE, TrainConfig, balance
 from vimpo_core.mistake import Mistake
+from vimpo_core.numbers import percent
 
 UPDATES = 24
 """Of a training in a demonstration; record n describes the policy after n updates."""
@@ -177,8 +178,8 @@ def _k1_cancels(points) -> str:
 def _dead_groups(points) -> str:
     grpo, vimpo = values_of(points, 1, "well"), values_of(points, 1, "ill")
     return (
-        f"In the last {LAST} records **{_late(points, 0, 'ill'):.0%}** of the groups of {TINY_GROUP} agreed, and "
-        f"{_late(points, 0, 'well'):.0%} of the groups of {HEALTHY.group_size}, at the same number of solutions. The largest "
+        f"In the last {LAST} records **{percent(_late(points, 0, 'ill'))}** of the groups of {TINY_GROUP} agreed, and "
+        f"{percent(_late(points, 0, 'well'))} of the groups of {HEALTHY.group_size}, at the same number of solutions. The largest "
         f"gradient that GRPO's loss took from such groups is **{max(grpo):g}**. The value loss took {vimpo[0]:g} before the first "
         f"update and {_late(points, 1, 'ill'):.1g} late: with nothing to explain it only pulls the sum of δ back to 0."
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vimpo_core import credit
+from vimpo_core.numbers import signed, term
 from vimpo_core.solutions import ledger, lenses, reading
 from vimpo_core.types import CreditTrace, StopReason, known
 
@@ -158,8 +159,8 @@ def telescope(trace: CreditTrace, beta: float) -> Check:
     )
     # The shown residual is what is left between the other shown digits, so that the line itself adds up.
     shown, mean = round(total, 4), round(start, 4)
-    left = _signed(shown - trace.reward + mean, spaced=True)
-    right = f"{_signed(shown)} = {trace.reward:g} − {mean:g} {left}"
+    left = term(shown - trace.reward + mean, 4)
+    right = f"{signed(shown, 4)} = {trace.reward:g} − {mean:g} {left}"
     return _judge("telescope", gap, FLOAT64_REWARD, right, "the terms and the curve were not made from the same numbers",
                   "reward")  # fmt: skip
 
@@ -173,7 +174,7 @@ def anchors(trace: CreditTrace, beta: float) -> Check:
     start = credit.implied_values(*_rows(trace, beta), _one(reading.anchor(trace, beta)))[0]
     end = credit.implied_values_from_end(*_rows(trace, beta))[0] + trace.reward
     gaps = np.abs(start - end - residual)
-    return _judge_worst("anchors", gaps, FLOAT64_REWARD, f"residual {_signed(residual)} everywhere",
+    return _judge_worst("anchors", gaps, FLOAT64_REWARD, f"residual {signed(residual, 4)} everywhere",
                         "the two curves are not the same curve shifted", "reward")  # fmt: skip
 
 
@@ -484,8 +485,3 @@ def _coarse(trace: CreditTrace, name: str) -> np.ndarray:
 def _log(p: np.ndarray) -> np.ndarray:
     """log p, and 0 where p is 0: what is multiplied by it there is 0 too."""
     return np.log(np.where(p > 0, p, 1.0))
-
-
-def _signed(value: float, spaced: bool = False) -> str:
-    sign, digits = "−" if value < 0 else "+", f"{abs(value):.4f}"
-    return f"{sign} {digits}" if spaced else f"{sign}{digits}"

@@ -23,6 +23,7 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.intervals import MIN_SEEDS, bounds_over_seeds
 from vimpo_core.measure import scorecard
 from vimpo_core.metrics import METRICS, Row
+from vimpo_core.numbers import percent
 from vimpo_core.rules import RULES, Sampled
 from vimpo_core.solutions.batch import padded, within
 from vimpo_core.types import CreditTrace, known
@@ -169,11 +170,11 @@ _WORDS = {
 
 
 def setting_text(name: str, value) -> str:
-    """A setting in a few words: "beta 0.1", "c_A 0.05", "25% flips"."""
+    """A setting in a few words: "beta 0.1", "c_A 0.05", "25 % flips"."""
     if name == "model":
         return f"model {PurePath(value).name}"
     if name == "reward_noise":
-        return f"{value:.0%} flips" if value else "no flips"
+        return f"{percent(value)} flips" if value else "no flips"
     if name == "reward_noise_unit":
         return "whole groups" if value == "group" else ""
     if name == "cap_v0":

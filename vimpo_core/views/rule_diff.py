@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vimpo_core import credit, rules
+from vimpo_core.numbers import real_minus, ten_to
 from vimpo_core.rules import RULES, SLOTS, Average, Reach, Scale, Signal, ValueLoss
 from vimpo_core.solutions import ledger
 from vimpo_core.types import known
@@ -24,7 +25,6 @@ from vimpo_core.views.rules_view import Batch, Judgement
 DECIMALS = 4
 """Of rewards, means and values that come from no ledger; other numbers are shown with as many significant digits."""
 
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 FORMS: dict[str, tuple[str, Callable[..., float]]] = {
     "is": ("{}", lambda a: a),
@@ -391,8 +391,8 @@ def digits(value: float) -> str:
     exponent = math.floor(math.log10(abs(value)))
     if exponent < -4:
         mantissa = np.format_float_positional(float(f"{value / 10.0**exponent:.10g}"), trim="-")
-        return f"{mantissa}·10{str(exponent).translate(_SUPERSCRIPTS)}".replace("-", "−")
-    return np.format_float_positional(value, trim="-").replace("-", "−")
+        return f"{real_minus(mantissa)}·{ten_to(exponent)}"
+    return real_minus(np.format_float_positional(value, trim="-"))
 
 
 def _filled(template: str, parts) -> str:

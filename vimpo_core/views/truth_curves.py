@@ -8,6 +8,7 @@ import numpy as np
 
 from vimpo_core.measure.scorecard import verifier_reward
 from vimpo_core.measure.truth import PrefixValues, soft_curve
+from vimpo_core.numbers import signed
 from vimpo_core.solutions import ledger, lenses
 from vimpo_core.solutions.reading import anchor_name, has_kappa
 from vimpo_core.solutions.steps import step_starts
@@ -89,13 +90,13 @@ def reading(
 def _where_they_point(trace, policy, delta) -> str:
     implied, truth = _pick(trace, delta), _pick(trace, policy.advantages())
     low, high = policy.advantage_bounds()
-    found = f"{_signed(policy.advantages()[truth])} ({_signed(low[truth])} to {_signed(high[truth])})"
+    found = f"{signed(policy.advantages()[truth])} ({signed(low[truth])} to {signed(high[truth])})"
     if np.abs(delta).max() < 1e-9:
         return f"Implied credit is 0 for every token: policy and reference are the same. {_mc_alone(trace, policy)}"
-    pointed = f"Implied credit points at token {_name(trace, implied)} ({_signed(delta[implied])})"
+    pointed = f"Implied credit points at token {_name(trace, implied)} ({signed(delta[implied])})"
     if _sign(trace) * delta[implied] < NEGLIGIBLE:
         most = "lowest" if _sign(trace) < 0 else "highest"
-        pointed = f"Implied credit {'blames' if _sign(trace) < 0 else 'praises'} no token ({most} {_signed(delta[implied])})"
+        pointed = f"Implied credit {'blames' if _sign(trace) < 0 else 'praises'} no token ({most} {signed(delta[implied])})"
     if low[truth] <= 0 <= high[truth]:
         return (
             f"{pointed}. Monte Carlo finds no token whose Q − V is clearly {'below' if _sign(trace) < 0 else 'above'} 0 in "
@@ -105,7 +106,7 @@ def _where_they_point(trace, policy, delta) -> str:
         return f"{pointed}, Monte Carlo points at token {_name(trace, truth)}, {found}.{_first_wrong(trace)}"
     if implied == truth:
         return (
-            f"Implied credit ({_signed(delta[implied])}) and Monte Carlo, {found}, both point at token "
+            f"Implied credit ({signed(delta[implied])}) and Monte Carlo, {found}, both point at token "
             f"{_name(trace, truth)}{_and_that_is(trace, truth)}"
         )
     overlap = low[implied] <= high[truth] and low[truth] <= high[implied]
@@ -113,7 +114,7 @@ def _where_they_point(trace, policy, delta) -> str:
         f"the intervals of the two tokens overlap, so {policy.rollouts} tries do not tell them apart."
         if overlap
         else f"the intervals of the two tokens do not overlap: Monte Carlo contradicts implied credit, with "
-        f"{_signed(policy.advantages()[implied])} at {_number(implied)}."
+        f"{signed(policy.advantages()[implied])} at {_number(implied)}."
     )
     return f"{pointed}, Monte Carlo at token {_name(trace, truth)}, {found}; {verdict}{_first_wrong(trace)}"
 
@@ -122,8 +123,8 @@ def _mc_alone(trace, policy) -> str:
     token = _pick(trace, policy.advantages())
     low, high = policy.advantage_bounds()
     return (
-        f"Monte Carlo points at token {_name(trace, token)}: {_signed(policy.advantages()[token])} "
-        f"({_signed(low[token])} to {_signed(high[token])}).{_first_wrong(trace)}"
+        f"Monte Carlo points at token {_name(trace, token)}: {signed(policy.advantages()[token])} "
+        f"({signed(low[token])} to {signed(high[token])}).{_first_wrong(trace)}"
     )
 
 
@@ -175,11 +176,6 @@ def _and_that_is(trace, token: int) -> str:
 
 def _first_wrong(trace) -> str:
     return "" if trace.first_wrong is None else f" The first wrong token is {_number(trace.first_wrong)}."
-
-
-def _signed(value: float) -> str:
-    text = f"{value:+.2f}"
-    return "0.00" if float(text) == 0 else text.replace("-", "−")
 
 
 def _band(value, low, high) -> dict[str, list[float | None]]:

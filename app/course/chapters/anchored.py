@@ -11,8 +11,9 @@ from app.components.anchors_view import anchors_view
 from app.components.scatter import scatter
 from app.course import bundled
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
-from app.text import as_code, signed
+from app.text import as_code
 from vimpo_core.measure.telescope import Telescope
+from vimpo_core.numbers import fixed, percent, signed
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.types import CreditTrace
 from vimpo_core.views import lessons
@@ -172,7 +173,7 @@ def _curves(run: RunSummary, trace: CreditTrace, anchor: str, key: str) -> None:
 
 
 def _amount(found: lessons.Anchored, units: int) -> str:
-    return f"{found.amount(units):.{found.decimals}f}".replace("-", "−")
+    return fixed(found.amount(units), found.decimals)
 
 
 # --- the fit ---------------------------------------------------------------------------------------------------------
@@ -235,7 +236,7 @@ def _reading(found: Telescope, traces: list[CreditTrace], step: int, size: int) 
             [*parts, "All sums are 0: the points stand on one upright line. **Move the slider.**"]
         )
     share = (
-        f"the credits explain {found.explained:.0%} of it"
+        f"the credits explain {percent(found.explained)} of it"
         if found.explained >= 0
         else "the credits of these fresh solutions are further off than no credit at all would be"
     )

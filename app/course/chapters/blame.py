@@ -14,8 +14,9 @@ from app.components.aligned_strips import Row, aligned_strips, chosen_token
 from app.course import bundled
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.start import example, push_and_reading
-from app.text import as_code, as_plain, signed
+from app.text import as_code, as_plain
 from vimpo_core.measure import scorecard
+from vimpo_core.numbers import signed
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.service import scoring
 from vimpo_core.solutions import lenses

@@ -11,8 +11,9 @@ from app import routes, waiting
 from app.components.aligned_strips import Bar, Row, aligned_strips, chosen_token
 from app.course import bundled
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
-from app.text import as_code, signed
+from app.text import as_code
 from vimpo_core.measure import scorecard
+from vimpo_core.numbers import signed
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.service import scoring
 from vimpo_core.service.film import Film, film_solution

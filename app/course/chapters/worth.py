@@ -14,6 +14,7 @@ from app.words.verdicts import SOURCES, Match
 from vimpo_core.config import TrainConfig
 from vimpo_core.files import in_words
 from vimpo_core.mistake import Mistake
+from vimpo_core.numbers import percent
 
 LIVE_STEPS = 40
 """Of the pair that the chapter trains: it is over within a minute."""
@@ -48,7 +49,7 @@ QUESTIONS = (AHEAD,)
 
 NOISE = Control(
     "flips", "Flipped rewards", tuple(SOURCES), 0.25, "Share of the training rewards that are turned round, as a careless grader would.",
-    label_of=lambda share: f"{100 * share:.0f} %",
+    label_of=percent,
 )  # fmt: skip
 CONTROLS = (NOISE,)
 
@@ -108,7 +109,7 @@ def show(lesson: Lesson) -> None:
     found = verdicts.match(noise)
     if found is None:
         st.info(
-            f"Not measured yet at {100 * noise:.0f} % flipped rewards. `python -m vimpo_core experiment "
+            f"Not measured yet at {percent(noise)} flipped rewards. `python -m vimpo_core experiment "
             f"experiments/{SOURCES[noise]}.toml --out docs/results/{SOURCES[noise]}` measures it."
         )
     else:
@@ -168,7 +169,7 @@ def _live(lesson: Lesson) -> None:
     lesson.text(
         "**See such a training.** Both algorithms, {steps} steps, the same seed and problems, {flips} of the rewards flipped. One pair of runs "
         "shows what it looks like; it cannot show who is better.",
-        steps=LIVE_STEPS, flips=f"{100 * LIVE_FLIPS:.0f} %",
+        steps=LIVE_STEPS, flips=percent(LIVE_FLIPS),
     )  # fmt: skip
     if problem := st.session_state.pop(_PROBLEM, ""):
         st.warning(as_sentence(problem), icon=":material/error:")
@@ -195,5 +196,5 @@ def _train() -> None:
 def _said(noise: float) -> str:
     found = verdicts.match(noise)
     if found is None:
-        return f"With {100 * noise:.0f} % flipped this is not measured yet, so neither was shown to be ahead."
+        return f"With {percent(noise)} flipped this is not measured yet, so neither was shown to be ahead."
     return verdicts.difference(found)

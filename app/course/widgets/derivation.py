@@ -13,8 +13,8 @@ import streamlit as st
 
 from app import state
 from app.course.lesson import TEXT_WIDTH, Control
-from app.inspector.checks import number
 from app.text import as_sentence
+from vimpo_core.numbers import short
 from vimpo_core.tree.two_optima import TwoOptima, example, two_optima
 
 CONTROLS = (
@@ -151,8 +151,8 @@ def _numeric_mark(numeric) -> str:
     if numeric.gap == 0:
         return f"{PASSED} this tree: the sides are the same"
     if numeric.passed:
-        return f"{PASSED} this tree: the sides differ by {number(numeric.gap)} at most"
-    return f"{FAILED} **this tree: the sides differ by up to {number(numeric.gap)}**"
+        return f"{PASSED} this tree: the sides differ by {short(numeric.gap)} at most"
+    return f"{FAILED} **this tree: the sides differ by up to {short(numeric.gap)}**"
 
 
 def _summary(drawn, gaps, seconds: float) -> str:
@@ -163,7 +163,7 @@ def _summary(drawn, gaps, seconds: float) -> str:
     return (
         f"{PASSED} **All {len(drawn)} steps hold.** sympy proved them for 2 and 3 tokens in {seconds:.1f} s; "
         f"on this tree no "
-        f"two sides differ by more than {number(worst)}."
+        f"two sides differ by more than {short(worst)}."
     )
 
 

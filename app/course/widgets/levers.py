@@ -10,9 +10,10 @@ import streamlit as st
 
 from app import state, waiting
 from app.components.aligned_strips import Row, aligned_strips
-from app.text import as_code, signed
+from app.text import as_code
 from vimpo_core.labs.levers import LEVERS, MOST_BATCH, MOST_PRESSES, SAMPLES, Levers, Moment, Pressed
 from vimpo_core.mistake import Mistake
+from vimpo_core.numbers import fixed, short, signed
 from vimpo_core.runs import bases
 from vimpo_core.service.labs import lab_service
 from vimpo_core.solutions.steps import step_starts
@@ -200,12 +201,7 @@ def _totals(pressed: Pressed) -> None:
 
 
 def _number(value: float) -> str:
-    text = f"{value:.4f}"
-    return (
-        (text.replace("-", "−") if float(text) else "0")
-        if abs(value) >= 5e-5 or value == 0
-        else f"{value:.1e}"
-    )
+    return fixed(value, 4) if abs(value) >= 5e-5 else short(value)
 
 
 def _solution_label(trace: CreditTrace) -> str:

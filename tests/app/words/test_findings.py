@@ -100,7 +100,7 @@ def test_guessing_uncorrelated_and_no_better_than_a_constant_are_losses():
 
 def test_the_share_of_the_anchor_in_the_gain_is_said():
     made = report(start_rmse=0.3)
-    assert "Part of that is the anchor" in said(made, "wins") and "gains 25% by itself" in said(made, "wins")
+    assert "Part of that is the anchor" in said(made, "wins") and "gains 25 % by itself" in said(made, "wins")
     assert "The anchor alone does better" in said(report(start_rmse=0.2), "wins")
     assert "anchor" not in said(report(), "wins")
 

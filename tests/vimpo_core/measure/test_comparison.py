@@ -62,21 +62,21 @@ def test_arms_that_differ_in_what_their_rule_does_not_read_are_still_told_apart(
 
 def test_flipped_rewards_are_named_in_every_label():
     same = arms([member("a", reward_noise=0.25), member("b", algorithm="grpo", reward_noise=0.25)])
-    assert [arm.label for arm in same] == ["VIMPO, 25% flips", "GRPO, 25% flips"]
+    assert [arm.label for arm in same] == ["VIMPO, 25 % flips", "GRPO, 25 % flips"]
     mixed = arms([member("a"), member("b", reward_noise=0.4)])
-    assert [arm.label for arm in mixed] == ["VIMPO, no flips", "VIMPO, 40% flips"]
+    assert [arm.label for arm in mixed] == ["VIMPO, no flips", "VIMPO, 40 % flips"]
 
 
 def test_flips_of_whole_groups_are_told_from_flips_of_single_solutions():
     noisy = {"algorithm": "grpo", "reward_noise": 0.25}
     found = arms([member("a", **noisy), member("b", **noisy, reward_noise_unit="group"), member("c")])
     assert [arm.label for arm in found] == [
-        "GRPO, 25% flips",
-        "GRPO, 25% flips, whole groups",
+        "GRPO, 25 % flips",
+        "GRPO, 25 % flips, whole groups",
         "VIMPO, no flips",
     ]
     (alone,) = arms([member("b", **noisy, reward_noise_unit="group")])
-    assert alone.label == "GRPO, 25% flips, whole groups"
+    assert alone.label == "GRPO, 25 % flips, whole groups"
 
 
 def test_the_switches_of_baseline_cap_and_clipping_are_named_in_words():
