@@ -161,6 +161,222 @@ def test_the_command_names_everything_that_was_asked():
     )
 
 
+# ---- tables of cases, on both sides of every threshold
+
+
+def kinds_about(made, words):
+    return [f.kind for f in findings(made) if words in f.text]
+
+
+@pytest.mark.parametrize(
+    ("auc", "top1", "kind", "words"),
+    [
+        # (low, high) of each difference. An interval that ends at 0 holds it.
+        ((0.01, 0.2), (0.01, 0.2), "wins", "better than surprisal of the policy: AUC"),
+        ((0.0, 0.2), (0.0, 0.2), "open", "surprisal of the policy cannot be told apart on 256 solutions: AUC"),
+        ((-0.2, 0.0), (-0.2, 0.0), "open", "surprisal of the policy cannot be told apart on 256 solutions: AUC"),
+        ((-0.2, -0.01), (-0.2, -0.01), "loses", "less well than surprisal of the policy: AUC"),
+        ((0.01, 0.2), (-0.1, 0.2), "wins", "better than surprisal of the policy by AUC, while top-1"),
+        ((-0.1, 0.2), (0.01, 0.2), "wins", "better than surprisal of the policy by top-1, while AUC"),
+        ((-0.2, -0.01), (-0.1, 0.2), "loses", "less well than surprisal of the policy by AUC, while top-1"),
+        ((-0.1, 0.2), (-0.2, -0.01), "loses", "less well than surprisal of the policy by top-1, while AUC"),
+        ((0.01, 0.2), (-0.2, -0.01), "open", "it depends on the measure: better in AUC, worse in top-1: AUC"),
+        ((-0.2, -0.01), (0.01, 0.2), "open", "it depends on the measure: better in top-1, worse in AUC: AUC"),
+    ],
+)  # fmt: skip
+def test_a_rival_is_told_apart_where_an_interval_leaves_0_out(auc, top1, kind, words):
+    made = report()
+    made["lead_of_implied"]["surprisal_policy"] |= numbers(0.0, *auc, "auc") | numbers(0.0, *top1, "top1")
+    assert kinds_about(made, words) == [kind]
+
+
+def test_a_rival_that_was_not_compared_gets_no_sentence():
+    made = report()
+    del made["lead_of_implied"]["surprisal_policy"]
+    assert kinds_about(made, "surprisal of the policy") == []
+    assert kinds_about(made, "surprisal of the reference") == ["wins"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.6, 0.7, []),
+        (0.501, 0.7, []),
+        (0.5, 0.7, ["By AUC implied credit is not clearly better than guessing (0.5) on this set: 0.500, 95% 0.500 to 0.700."]),
+        (0.4, 0.6, ["By AUC implied credit is not clearly better than guessing (0.5) on this set: 0.500, 95% 0.400 to 0.600."]),
+        (0.4, 0.5, ["By AUC implied credit is not clearly better than guessing (0.5) on this set: 0.500, 95% 0.400 to 0.500."]),
+        (0.4, 0.499, ["By AUC implied credit is worse than guessing (0.5) on this set: 0.500, 95% 0.400 to 0.499."]),
+    ],
+)  # fmt: skip
+def test_implied_credit_is_judged_against_guessing(low, high, words):
+    made = report()
+    made["signals"]["implied_advantage"] |= numbers(0.5, low, high, "auc")
+    assert [f.text for f in findings(made) if "guessing" in f.text] == words
+    assert all(f.kind == "loses" for f in findings(made) if "guessing" in f.text)
+
+
+@pytest.mark.parametrize(("low", "high", "kinds"), [(0.01, 0.2, ["loses"]), (0.0, 0.2, []), (-0.2, -0.1, [])])
+def test_the_whitened_advantage_is_named_only_where_it_points_less_well(low, high, kinds):
+    made = report()
+    made["lead_of_implied"]["implied_advantage_whitened"] = numbers(0.0, low, high, "top1", "top3", "auc")
+    made["signals"]["implied_advantage_whitened"] = numbers(0.25, 0.2, 0.3, "top1", "top3", "auc")
+    assert kinds_about(made, "A whitened at lambda 1, points far less well") == kinds
+    assert kinds_about(made, "top-1 0.250 against 0.900. Accumulated") == kinds
+
+
+@pytest.mark.parametrize(
+    ("tokens", "length", "verdict"),
+    [
+        (1.0, 20.0, "It degenerates to a single token: of the others it says nothing."),
+        (1.09, 20.0, "It degenerates to a single token: of the others it says nothing."),
+        (1.1, 20.0, "It neither degenerates to one token nor is it flat."),
+        (1.5, 20.0, "It neither degenerates to one token nor is it flat."),
+        # Nearly flat: a tenth more would be more than all tokens.
+        (15.0, 20.0, "It neither degenerates to one token nor is it flat."),
+        (5.0, 5.5, "It neither degenerates to one token nor is it flat."),
+        (5.1, 5.5, "It is nearly flat: it hardly tells tokens apart."),
+    ],
+)
+def test_credit_on_one_token_and_on_all_alike_is_named(tokens, length, verdict):
+    made = report(mean_tokens=length)
+    made["signals"]["implied_advantage"] |= {"gini": 0.5, "effective_tokens": tokens}
+    assert said(made, "spread") == (
+        f"Implied credit δ lies in effect on {tokens:.1f} of {length:.1f} tokens of a wrong solution (Gini 0.50; 0 would be all "
+        f"tokens alike, 1 all on one). {verdict}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("beside", "words"),
+    [
+        ((), "1 all on one). It"),
+        (("grpo",), "1 all on one), flat: every token alike (GRPO) on 7.0 (0.25). It"),
+        (
+            ("grpo", "surprisal_policy"),
+            "1 all on one), surprisal of the policy on 7.0 (0.25) and flat: every token alike (GRPO) on 7.0 (0.25). It",
+        ),
+    ],
+)
+def test_the_spread_of_the_rivals_stands_beside_where_it_is_known(beside, words):
+    made = report(mean_tokens=20.0)
+    made["signals"]["implied_advantage"] |= {"gini": 0.5, "effective_tokens": 4.0}
+    made["signals"]["grpo"]["effective_tokens"] = None
+    del made["signals"]["surprisal_policy"]
+    for name in beside:
+        made["signals"][name] = made["signals"].get(name, {}) | {"gini": 0.25, "effective_tokens": 7.0}
+    del made["lead_of_implied"]["surprisal_policy"]
+    assert words in said(made, "spread")
+
+
+def test_reports_from_before_the_spread_was_measured_have_no_sentence_on_it():
+    made = report()
+    made["signals"]["implied_advantage"] |= {"gini": 0.5, "effective_tokens": 4.0}
+    assert said(made, "spread") == "" and said(report(mean_tokens=20.0), "spread") == ""
+
+
+def test_without_recorded_kl_no_sentence_speaks_of_implied_credit():
+    made = report(**dict.fromkeys(("pearson_advantage", "rmse_reduction")), mean_tokens=20.0)
+    del made["signals"]["implied_advantage"]
+    assert findings(made) == []
+
+
+@pytest.mark.parametrize(("low", "kind"), [(0.001, "wins"), (0.0, "loses"), (-0.001, "loses")])
+def test_a_lower_bound_of_0_shows_neither_correlation_nor_gain(low, kind):
+    made = report(**numbers(0.5, low, 0.6, "pearson_advantage"), **numbers(-0.3, low, 0.4, "rmse_reduction"))
+    assert kinds_about(made, "Monte Carlo's Q − V") == [kind] == kinds_about(made, "Implied V ")
+    assert f"Pearson 0.500, 95% {f'{low:.3f}'.replace('-', '−')} to 0.600 over 256 solutions" in said(
+        made, kind
+    )
+    assert "it is off by 0.300, the best constant by 0.400, a gain of −30% (" in said(made, kind)
+
+
+KEPT = "V kept at the prompt's own Monte Carlo value, where these curves start, gains"
+
+
+@pytest.mark.parametrize(
+    ("start", "constant", "reduction", "ends"),
+    [
+        (0.5, 1.0, 0.75, f" is 0.030. Part of that is the anchor: {KEPT} 50% by itself."),
+        (0.5, 1.0, 0.5, f" is 0.030. Part of that is the anchor: {KEPT} 50% by itself."),
+        (0.5, 1.0, 0.25, f" is 0.030. The anchor alone does better: {KEPT} 50%."),
+        (0.125, 0.25, 0.75, f" is 0.030. Part of that is the anchor: {KEPT} 50% by itself."),
+        (0.99, 1.0, 0.5, f" is 0.030. Part of that is the anchor: {KEPT} 1% by itself."),
+        (1.0, 1.0, 0.5, " is 0.030."),
+        (1.5, 1.0, 0.5, " is 0.030."),
+    ],
+)
+def test_what_the_anchor_alone_gains_is_told_from_the_credit(start, constant, reduction, ends):
+    made = report(start_rmse=start, constant_rmse=constant, **numbers(reduction, 0.2, 0.8, "rmse_reduction"))
+    (gain,) = (f.text for f in findings(made) if f.text.startswith("Implied V"))
+    assert gain.endswith(ends)
+
+
+@pytest.mark.parametrize(
+    ("found", "asked", "step", "starts"),
+    [
+        (0, 256, 50, ["No wrong solution was found"]),
+        (1, 1, 50, ["1 wrong solutions are few."]),
+        (99, 99, 50, ["99 wrong solutions are few."]),
+        (100, 100, 50, []),
+        (255, 256, 50, ["Only 255 wrong solutions were found, 256 were asked for"]),
+        (256, 256, 1, []),
+        (256, 256, 0, ["Step 0 is untrained"]),
+        (12, 256, 0, ["Only 12 wrong solutions", "12 wrong solutions are few.", "Step 0 is untrained"]),
+    ],
+)
+def test_warnings_are_given_where_they_belong(found, asked, step, starts):
+    told = [
+        f.text for f in findings(report(n_solutions=found, solutions=asked, step=step)) if f.kind == "warning"
+    ]
+    assert len(told) == len(starts) and all(
+        text.startswith(start) for text, start in zip(told, starts, strict=True)
+    )
+
+
+def seeds_with(*aucs, surprisal=0.5):
+    """Reports that differ in the AUC of implied credit; surprisal has one AUC in each."""
+    reports = [copy.deepcopy(report()) for _ in aucs]
+    for made, auc in zip(reports, aucs, strict=True):
+        made["signals"]["implied_advantage"]["auc"] = auc
+        made["signals"]["surprisal_policy"]["auc"] = surprisal
+    return reports
+
+
+@pytest.mark.parametrize(
+    ("aucs", "kind", "says"),
+    [
+        ((0.9,), "open", "Over 1 seeds the AUC of implied credit is 0.90 (0.90 to 0.90,"),
+        ((0.75, 0.5), "open", "0.62 (0.50 to 0.75, lowest and highest seed), that of the policy's own surprisal 0.50 (0.50 to 0.50): "
+         "implied credit is ahead in 1 of 2. Two seeds are an illustration, not evidence."),
+        # All alike: an interval from 0 to 0 holds 0, and a tie is no lead.
+        ((0.5, 0.5, 0.5), "open", "ahead in 0 of 3. The difference is +0.00, 95% +0.00 to +0.00 over seeds;"),
+        ((0.75, 0.75, 0.75), "wins", "ahead in 3 of 3. The difference is +0.25, 95% +0.25 to +0.25 over seeds;"),
+        ((0.25, 0.25, 0.25), "loses", "ahead in 0 of 3. The difference is −0.25, 95% −0.25 to −0.25 over seeds;"),
+        # A difference of two AUC lies within -1 and +1, and so does its interval.
+        ((1.0, 0.0, 0.5), "open", "ahead in 1 of 3. The difference is +0.00, 95% −1.00 to +1.00 over seeds;"),
+    ],
+)  # fmt: skip
+def test_over_seeds_every_number_is_said(aucs, kind, says):
+    finding = seeds_finding(seeds_with(*aucs))
+    assert finding.kind == kind and says in finding.text
+
+
+@pytest.mark.parametrize("missing", ["implied_advantage", "surprisal_policy"])
+def test_over_seeds_a_signal_that_one_run_lacks_is_left_out(missing):
+    reports = seeds_with(0.9, 0.9, 0.9)
+    del reports[1]["signals"][missing]
+    assert missing not in over_seeds(reports) and "grpo" in over_seeds(reports)
+    assert seeds_finding(reports).text == "These runs did not all find a wrong solution to look at."
+
+
+def test_warnings_come_first_then_losses_wins_spread_and_what_is_open():
+    made = report(step=0, mean_tokens=20.0)
+    made["signals"]["implied_advantage"] |= {"gini": 0.5, "effective_tokens": 4.0}
+    made["lead_of_implied"]["surprisal_policy"] = numbers(0.0, -0.1, 0.1, "top1", "top3", "auc")
+    kinds = [f.kind for f in findings(made)]
+    assert kinds == ["warning", "loses", "wins", "wins", "wins", "spread", "open"]
+
+
 # ---- paired differences and instructive solutions
 
 
