@@ -1,5 +1,6 @@
 """Sentences about an experiment, on results made by hand: a clear one, an open one, one seed, missing, diverged, damaged."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -218,3 +219,180 @@ def test_every_share_is_declared_in_the_experiment_that_it_is_read_from():
             and declared.compare_to == verdicts.PAIR[1]
         )
     assert verdicts.HOW in tables.HOWS
+
+
+# ---- tables of cases, on both sides of every threshold
+
+
+def side(name, mean=0.7, **changes):
+    made = verdicts.Side(
+        name, name.lower(), mean, None, None, ((10, mean, False), (11, mean, False)), (), (), 6, 12, (("beta", 0.1),), 20.0
+    )  # fmt: skip
+    return dataclasses.replace(made, **changes)
+
+
+def matched(gap=None, first=None, second=None, noise=0.0, over="seeds and problems", greedy=None):
+    first, second = first or side("VIMPO"), second or side("GRPO")
+    return verdicts.Match(noise, first, second, gap, greedy, 100, 512, over)
+
+
+def gap_of(mean, low, high, seeds=5, ahead=3):
+    return verdicts.Gap(mean, low, high, seeds, ahead)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "leader", "words"),
+    [
+        (0.001, 0.2, "first", "VIMPO is better here."),
+        (0.0, 0.2, "open", "no difference that 5 seeds can show."),
+        (-0.2, 0.2, "open", "no difference that 5 seeds can show."),
+        (-0.2, 0.0, "open", "no difference that 5 seeds can show."),
+        (-0.2, -0.001, "second", "GRPO is better here."),
+        (None, None, "open", "cannot show a difference: other seeds may come out otherwise."),
+        (None, 0.2, "open", "cannot show a difference: other seeds may come out otherwise."),
+        (0.1, None, "open", "cannot show a difference: other seeds may come out otherwise."),
+    ],
+)
+def test_an_arm_leads_only_where_the_interval_leaves_0_out(low, high, leader, words):
+    gap = gap_of(0.01, low, high)
+    assert gap.leader == leader
+    assert verdicts.difference(matched(gap)).endswith(words)
+    assert verdicts.difference(matched(gap, greedy=gap_of(0.5, 0.4, 0.6))).endswith(words)
+    assert verdicts.difference(matched(gap_of(0.5, 0.4, 0.6), greedy=gap), verdicts.GREEDY).endswith(words)
+
+
+@pytest.mark.parametrize(("seeds", "words"), [(1, "on one seed, which"), (2, "on 2 seeds, which")])
+def test_the_number_of_seeds_is_said(seeds, words):
+    assert words in verdicts.difference(matched(gap_of(0.1, None, None, seeds)))
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0, "0.0"), (0.0004, "0.0"), (-0.0004, "0.0"), (0.0006, "+0.1"), (-0.0006, "−0.1"),
+        (0.013, "+1.3"), (-0.4, "−40.0"), (1.0, "+100.0"),
+    ],
+)  # fmt: skip
+def test_points_have_a_sign_unless_they_round_to_0(share, text):
+    assert verdicts.points(share) == text
+
+
+@pytest.mark.parametrize(
+    ("vimpo", "grpo", "is_uneven"),
+    [
+        ({}, {}, False),
+        # 6 of 12 and 12 of 24 are the same share of the settings.
+        ({"trials": 12, "range_size": 24}, {}, False),
+        ({"range_size": 24}, {}, True),
+        ({}, {"trials": 5}, True),
+    ],
+)
+def test_tuning_is_uneven_where_it_tried_another_share_of_the_settings(vimpo, grpo, is_uneven):
+    said = verdicts.price(matched(first=side("VIMPO", **vimpo), second=side("GRPO", **grpo)))
+    assert ("cover less" in said) is is_uneven and "Chosen: GRPO beta 0.1; VIMPO beta 0.1." in said
+
+
+@pytest.mark.parametrize("untuned", [{"range_size": 0}, {"chosen": ()}])
+def test_there_is_no_price_where_an_arm_was_not_tuned(untuned):
+    assert verdicts.price(matched(first=side("VIMPO", **untuned))) == ""
+    assert verdicts.price(matched(second=side("GRPO", **untuned))) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, []),
+        ({"missing": (12,)}, ["GRPO has no result yet for seed 12."]),
+        ({"missing": (12, 13)}, ["GRPO has no result yet for seeds 12, 13."]),
+        (
+            {"seeds": ((10, 0.7, True), (11, 0.7, False))},
+            ["GRPO diverged with seed 10: it counts as at the last saved step."],
+        ),
+        (
+            {"seeds": ((10, 0.7, True), (11, 0.7, True))},
+            ["GRPO diverged with seeds 10, 11: they count as at the last saved step."],
+        ),
+        ({"at_edge": ("beta",)}, ["Tuning chose beta of GRPO at the edge of its range: the best may lie beyond."]),
+        (
+            {"at_edge": ("beta", "clip")},
+            ["Tuning chose beta, clip of GRPO at the edge of their range: the best may lie beyond."],
+        ),
+    ],
+)  # fmt: skip
+def test_warnings_count_one_and_many(changes, said):
+    assert verdicts.warnings(matched(second=side("GRPO", **changes))) == said
+
+
+@pytest.mark.parametrize(("over", "count"), [("seeds", 1), ("seeds and problems", 0)])
+def test_an_interval_over_seeds_alone_is_warned_of(over, count):
+    assert len(verdicts.warnings(matched(over=over))) == count
+
+
+@pytest.mark.parametrize(
+    ("clean", "noisy", "who", "says"),
+    [
+        # Lower half: 3 points of the clean gap down with 4 of the noisy one up are 5; upper half: 5 up with 12 down are 13.
+        ((0.2, 0.17, 0.25), (0.1, -0.02, 0.14), "first",
+         "+10.0 points, 95 % +5.0 to +23.0: VIMPO loses more."),
+        ((0.1, 0.07, 0.15), (0.1, -0.02, 0.14), "open",
+         "0.0 points, 95 % −5.0 to +13.0: these seeds cannot tell which of them loses more."),
+        ((-0.1, -0.13, -0.05), (0.1, -0.02, 0.14), "second",
+         "−20.0 points, 95 % −25.0 to −7.0: GRPO loses more."),
+        # An interval that ends at 0 holds it.
+        ((0.25, 0.25, 0.25), (0.25, 0.25, 0.25), "open",
+         "0.0 points, 95 % 0.0 to 0.0: these seeds cannot tell which of them loses more."),
+        ((0.25, None, 0.5), (0.25, 0.25, 0.25), "open", "; so few seeds cannot tell which of them loses more."),
+        ((0.25, 0.0, None), (0.25, 0.25, 0.25), "open", "; so few seeds cannot tell which of them loses more."),
+        ((0.25, 0.25, 0.25), (0.25, None, 0.5), "open", "; so few seeds cannot tell which of them loses more."),
+        ((0.25, 0.25, 0.25), (0.25, 0.0, None), "open", "; so few seeds cannot tell which of them loses more."),
+        (None, (0.25, 0.25, 0.25), "open", "; so few seeds cannot tell which of them loses more."),
+        ((0.25, 0.25, 0.25), None, "open", "; so few seeds cannot tell which of them loses more."),
+    ],
+)  # fmt: skip
+def test_half_widths_of_two_differences_add_as_squares(clean, noisy, who, says):
+    before = matched(clean and gap_of(*clean), side("VIMPO", 0.9), side("GRPO", 0.7))
+    after = matched(noisy and gap_of(*noisy), side("VIMPO", 0.6), side("GRPO", 0.5), noise=0.4)
+    found, said = verdicts.loss_by_noise(before, after)
+    assert found == who and said.endswith(says)
+    assert said.startswith("With 40 % flipped GRPO loses 20.0 points and VIMPO 30.0")
+
+
+def test_a_share_that_no_experiment_measures_has_no_match_whatever_lies_in_the_folder(tmp_path):
+    folder = write(tmp_path, *pair(AHEAD))
+    (folder / "results.json").write_text((folder / "family" / "results.json").read_text())
+    assert verdicts.match(0.1, folder) is None and verdicts.matches_again(0.1, folder) == []
+
+
+def test_another_experiment_is_read_where_it_is_named(tmp_path):
+    write(tmp_path, *pair(OPEN))
+    write(tmp_path, *pair(AHEAD), name="clean")
+    assert verdicts.match(0.0, tmp_path).gap.leader == "open"
+    assert verdicts.match(0.0, tmp_path, "clean").gap.leader == "first"
+
+
+@pytest.mark.parametrize(
+    ("noise", "names"),
+    [(0.0, ["clean"]), (0.25, ["group_noise"]), (0.4, ["noise_again", "group_noise"])],
+)
+def test_each_share_has_the_experiments_that_asked_again(tmp_path, noise, names):
+    for name in ("clean", "noise_again", "group_noise"):
+        write(tmp_path, *pair(AHEAD), noise=noise, name=name)
+    assert [source for source, _ in verdicts.AGAIN[noise]] == names
+    assert len(verdicts.matches_again(noise, tmp_path)) == len(names)
+
+
+@pytest.mark.parametrize("base", [{"reward_noise": 0.4}, {"reward_noise": 0.4, "operands": 5}])
+def test_the_share_is_the_one_of_the_file_where_a_block_does_not_say_it(tmp_path, base):
+    write(tmp_path, *pair(AHEAD), base=base)
+    assert verdicts.match(0.0, tmp_path) is None
+    assert verdicts.match(0.4, tmp_path, "family").gap.leader == "first"
+
+
+def test_runs_stand_in_the_order_of_their_seeds_with_what_became_of_them(tmp_path):
+    vimpo = arm("VIMPO", (0.7, 0.1, 0.2), diverged=(11,))
+    vimpo["runs"].reverse()
+    found = verdicts.match(0.0, write(tmp_path, arm("GRPO", (0.5, 0.5, 0.5)), vimpo))
+    assert found.first.seeds == ((10, 0.7, False), (11, 0.1, True), (12, 0.2, False))
+    assert found.first.diverged == (11,) and found.second.diverged == ()
+    assert (found.first.trials, found.first.range_size, found.first.cpu_seconds) == (6, 12, 20.0)
+    assert (found.steps, found.test_prompts, found.gap.seeds, found.gap.ahead) == (100, 512, 3, 1)
