@@ -183,6 +183,73 @@ def test_advice_on_the_actor_names_a_value_that_needs_none():
     )
 
 
+LOW_BETA = "values will look flat. It learns as well, but V_t moves by beta times a few nats; use 0.1 to 0.3 to read it."
+HIGH_BETA = "a tiny log-ratio already explains the reward, so the policy hardly moves."
+NO_RATIO = (
+    "this rule has no ratio and no clip, so after the first update it goes on with the solutions of a policy that is no longer "
+    "there. Use 1, or a rule with a ratio."
+)
+RAN_AWAY = (
+    "such runs have run away (collapsed at 1, at small beta at 0.3). Use c_A 0.1 or less, or raise beta."
+)
+ON_THE_WAY = "up to 0.1 runs were stable, at 0.3 those with a small beta collapsed. Use c_A 0.1 or less, or raise beta."
+
+
+@pytest.mark.parametrize(
+    ("settings", "remarks"),
+    [
+        # The largest learning rate that was tried is none to warn of.
+        ({"learning_rate": 6e-3}, []),
+        ({"learning_rate": 6.1e-3}, [("learning_rate", "danger",
+          "Learning rate 0.0061: no experiment here went above 0.006, and 1e-2 destroyed VIMPO and GRPO. Use 0.0003 to 0.004.")]),
+        # At beta 1/8 and 20 tokens the balance is c_A itself.
+        ({"beta": 0.125, "actor_coef": 0.1}, []),
+        ({"beta": 0.125, "actor_coef": 0.11},
+         [("actor_coef", "caution", f"c_A 0.11 at beta 0.125 and 20 tokens gives balance 0.11: {ON_THE_WAY}")]),
+        ({"beta": 0.125, "actor_coef": 0.3},
+         [("actor_coef", "caution", f"c_A 0.3 at beta 0.125 and 20 tokens gives balance 0.3: {ON_THE_WAY}")]),
+        ({"beta": 0.125, "actor_coef": 0.31},
+         [("actor_coef", "danger", f"c_A 0.31 at beta 0.125 and 20 tokens gives balance 0.31: {RAN_AWAY}")]),
+        ({"beta": 0.125, "actor_coef": 0.31, "algorithm": "vimpo_soft"},
+         [("actor_coef", "danger", f"c_A 0.31 at beta 0.125 and 20 tokens gives balance 0.31: {RAN_AWAY}")]),
+        ({"beta": 0.125, "actor_coef": 0.31, "algorithm": "vimpo_value"}, []),
+        ({"beta": 0.125, "actor_coef": 0.31, "algorithm": "grpo"}, []),
+        ({"beta": 5e-3, "actor_coef": 0.0}, []),
+        ({"beta": 4.9e-3, "actor_coef": 0.0}, [("beta", "note", f"Beta 0.0049: {LOW_BETA}")]),
+        ({"beta": 4.9e-3, "algorithm": "vimpo_value"}, [("beta", "note", f"Beta 0.0049: {LOW_BETA}")]),
+        ({"beta": 4.9e-3, "algorithm": "grpo"}, []),
+        ({"beta": 1.0}, []),
+        ({"beta": 1.1}, [("beta", "caution", f"Beta 1.1: {HIGH_BETA}")]),
+        ({"beta": 1.1, "algorithm": "grpo"}, []),
+        ({"reward_noise": 0.49}, []),
+        ({"reward_noise": 0.5}, [("reward_noise", "danger",
+          "Half of the rewards flipped: a reward then says nothing about right or wrong, and nothing can be learned. Use 0.4 or less.")]),
+        ({"updates_per_batch": 1, "algorithm": "rloo"}, []),
+        ({"updates_per_batch": 2, "algorithm": "rloo"}, [("updates_per_batch", "caution", f"2 updates a batch: {NO_RATIO}")]),
+        ({"updates_per_batch": 2, "algorithm": "ppo"}, []),
+        ({"group_size": 4}, []),
+        ({"group_size": 3}, [("group_size", "note",
+          "Groups of 3: many groups agree on the reward and teach nothing that step.")]),
+    ],
+)  # fmt: skip
+def test_advice_starts_just_beyond_what_was_seen_to_work(settings, remarks):
+    assert [dataclasses.astuple(remark) for remark in advice(TrainConfig(**settings), LENGTH)] == remarks
+
+
+def test_every_remark_that_applies_is_made_in_one_order():
+    settings = {"learning_rate": 1e-2, "beta": 2e-3, "reward_noise": 0.5, "group_size": 2}
+    assert list(levels(**settings)) == ["learning_rate", "actor_coef", "beta", "reward_noise", "group_size"]
+
+
+@pytest.mark.parametrize(("length", "balance_is"), [(10.0, 0.25), (20.0, 0.125), (25.0, 0.1), (50.0, 0.05)])
+def test_longer_solutions_lower_the_balance(length, balance_is):
+    made = TrainConfig(beta=0.1, actor_coef=0.1)
+    assert balance(made, length) == pytest.approx(balance_is)
+    told = [a.text for a in advice(made, length)]
+    assert all(f"and {length:.0f} tokens gives balance" in text for text in told)
+    assert len(told) == (balance_is > 0.1)
+
+
 # ---- schedules and the new refusals
 
 

@@ -361,6 +361,15 @@ def test_over_seeds_every_number_is_said(aucs, kind, says):
     assert finding.kind == kind and says in finding.text
 
 
+def test_over_seeds_mean_lowest_and_highest_are_said_of_surprisal_too():
+    reports = seeds_with(0.5, 0.5, 0.5)
+    for made, auc in zip(reports, (0.25, 0.5, 0.9), strict=True):
+        made["signals"]["surprisal_policy"]["auc"] = auc
+    assert "of the policy's own surprisal 0.55 (0.25 to 0.90): implied credit is ahead in 1 of 3." in (
+        seeds_finding(reports).text
+    )
+
+
 @pytest.mark.parametrize("missing", ["implied_advantage", "surprisal_policy"])
 def test_over_seeds_a_signal_that_one_run_lacks_is_left_out(missing):
     reports = seeds_with(0.9, 0.9, 0.9)

@@ -351,10 +351,10 @@ def test_an_interval_over_seeds_alone_is_warned_of(over, count):
 )  # fmt: skip
 def test_half_widths_of_two_differences_add_as_squares(clean, noisy, who, says):
     before = matched(clean and gap_of(*clean), side("VIMPO", 0.9), side("GRPO", 0.7))
-    after = matched(noisy and gap_of(*noisy), side("VIMPO", 0.6), side("GRPO", 0.5), noise=0.4)
+    after = matched(noisy and gap_of(*noisy), side("VIMPO", 0.6), side("GRPO", 0.5), noise=0.75)
     found, said = verdicts.loss_by_noise(before, after)
     assert found == who and said.endswith(says)
-    assert said.startswith("With 40 % flipped GRPO loses 20.0 points and VIMPO 30.0")
+    assert said.startswith("With 75 % flipped GRPO loses 20.0 points and VIMPO 30.0")
 
 
 def test_a_share_that_no_experiment_measures_has_no_match_whatever_lies_in_the_folder(tmp_path):
@@ -396,3 +396,8 @@ def test_runs_stand_in_the_order_of_their_seeds_with_what_became_of_them(tmp_pat
     assert found.first.diverged == (11,) and found.second.diverged == ()
     assert (found.first.trials, found.first.range_size, found.first.cpu_seconds) == (6, 12, 20.0)
     assert (found.steps, found.test_prompts, found.gap.seeds, found.gap.ahead) == (100, 512, 3, 1)
+
+
+def test_a_share_is_said_in_percent(tmp_path, monkeypatch):
+    monkeypatch.setattr(verdicts, "SOURCES", {0.75: "noise"})
+    assert verdicts.short_answer(tmp_path) == ("With 75 % of the rewards flipped: not measured yet.",)
