@@ -4,6 +4,7 @@ marked `browser`.
 
 import functools
 import os
+import sys
 from unittest import mock
 
 import pytest
@@ -24,6 +25,12 @@ def _one_look_at_what_is_installed():
         functools.cache(manifest_scanner.scan_component_manifests),
     ):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _main_module_as_it_was(monkeypatch):
+    """An AppTest makes its script the main module, which every process started later by `spawn` would run again."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ import pytest
 from tests.support.fakes import FakeTrainer, fake_worker, make_fake_run
 from tests.support.kills import assert_same_run, kill_and_resume
 from tests.support.waiting import eventually
-from vimpo_core import cli
+from vimpo_core import cli, reports
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import ROOT, child_environment
 from vimpo_core.runs import folder as runs_module
@@ -302,7 +302,7 @@ def test_a_command_that_waits_trains_by_itself_once_the_worker_was_killed(tmp_pa
     second = runs.submit([CONFIG])
     monkeypatch.setattr(cli, "_LOOK_SECONDS", 0.05)
     monkeypatch.setattr(worker, "main", functools.partial(worker.main, make_trainer=FakeTrainer))
-    monkeypatch.setattr(cli.reports, "training_report", lambda store, *_: {"run_id": store.run_id})
+    monkeypatch.setattr(reports, "training_report", lambda store, *_: {"run_id": store.run_id})
     looks, reached = [], cli._reached
 
     def killing_at_the_third_look(store):
