@@ -5,15 +5,15 @@ What is asked of a helper process is killed when it takes longer than a reader w
 
 from vimpo_core.service.helper_process import HelperProcess
 
-_schedule = HelperProcess.schedule
+_schedule = HelperProcess._schedule
 
 
-def _without_end(self, function, args=(), timeout=None):
-    return _schedule(self, function, args)
+def _without_end(self, work, timeout):
+    return _schedule(self, work, None)
 
 
 if __name__ == "__main__":  # a helper process imports this module too, under another name
     from streamlit.web.cli import main
 
-    HelperProcess.schedule = _without_end
+    HelperProcess._schedule = _without_end
     main()

@@ -8,8 +8,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from pebble import ProcessPool
+
+from vimpo_core.service.progress import Progress
 
 
 class HelperProcess:
@@ -23,18 +27,41 @@ class HelperProcess:
         self._niceness, self._lock = niceness, threading.Lock()
         self._pool, self._is_closed = self._new(), False
 
-    def schedule(self, function: Callable, args: tuple = (), timeout: float | None = None) -> Future:
-        """Ask for `function(*args)`; returns its future, whose `cancel()` kills the work."""
+    def ask(
+        self,
+        function: Callable,
+        *args: Any,
+        timeout: float | None = None,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Future:
+        """Ask for `function(*args, **options)`, which must be one of a module: `scoring.score_solution`, ...
+
+        Args:
+            timeout: seconds after which the work is killed.
+            progress: handed to the function, which tells how far it is, and tidied away in the end.
+
+        Returns:
+            A future of what the function gives. Its result raises what the function raises (Mistake, one sentence, where
+            the request is a bad one) or TimeoutError. `cancel()` kills the work, and what the process kept goes with it.
+        """
+        if progress is None:
+            return self._schedule(partial(function, *args, **options), timeout)
+        future = self._schedule(partial(function, *args, progress=progress, **options), timeout)
+        future.add_done_callback(lambda _: progress.close())
+        return future
+
+    def _schedule(self, work: Callable, timeout: float | None) -> Future:
         with self._lock:
             try:
-                return self._pool.schedule(function, args=args, timeout=timeout)
+                return self._pool.schedule(work, timeout=timeout)
             except RuntimeError:
                 if self._is_closed:
                     raise
                 with suppress(RuntimeError):
                     self._pool.stop()
                 self._pool = self._new()
-                return self._pool.schedule(function, args=args, timeout=timeout)
+                return self._pool.schedule(work, timeout=timeout)
 
     def close(self) -> None:
         with self._lock:

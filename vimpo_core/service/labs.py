@@ -55,7 +55,7 @@ class LabService:
 
     def warm_up_failures(self) -> Future:
         """Import torch and load the bundled model ahead of the first demonstration."""
-        return self._failures.schedule(_warm_up_failures, timeout=120)
+        return self._failures.ask(_warm_up_failures, timeout=120)
 
     def press(self, asked: Levers, timeout: float = 30) -> Future:
         """The batch before and after the last of the presses.
@@ -63,7 +63,7 @@ class LabService:
         Returns:
             A future of `levers.Pressed`. Its result raises Mistake (one sentence: no bundled model) or TimeoutError.
         """
-        return self._levers.schedule(_press, args=(asked,), timeout=timeout)
+        return self._levers.ask(_press, asked, timeout=timeout)
 
     def reproduce(self, key: str, seed: int, told: Told, timeout: float = 90) -> Future:
         """Reproduce a failure by real training; `told` gets every point as it is measured.
@@ -74,7 +74,7 @@ class LabService:
         Returns:
             A future of None. Its result raises Mistake (one sentence), Diverged or TimeoutError.
         """
-        return self._failures.schedule(_reproduce, args=(key, seed, told), timeout=timeout)
+        return self._failures.ask(_reproduce, key, seed, told, timeout=timeout)
 
     def close(self) -> None:
         for pool in (self._levers, self._failures):

@@ -7,11 +7,9 @@ policies it loaded. A request that outlives its time limit is killed with its pr
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.measure import branches
@@ -22,7 +20,6 @@ from vimpo_core.runs.snapshots import identity, load_snapshot, reference_identit
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service.helper_process import HelperProcess
 from vimpo_core.service.outcomes import tried_values
-from vimpo_core.service.progress import Progress
 from vimpo_core.service.requests import read_request
 from vimpo_core.types import CreditTrace
 
@@ -37,42 +34,12 @@ class PrefixTruth(NamedTuple):
     reference: PrefixValues
 
 
-class ScoringService:
-    """One child process that calls functions of this package; requests queue. Safe to share between threads."""
-
-    def __init__(self):
-        self._pool = HelperProcess()
-
-    def ask(
-        self,
-        function: Callable,
-        *args: Any,
-        timeout: float,
-        progress: Progress | None = None,
-        **options: Any,
-    ) -> Future:
-        """Ask for `function(*args, **options)`, which must be one of a module: `score_solution`, `film.film_solution`, ...
-
-        Args:
-            timeout: seconds after which the work is killed.
-            progress: handed to the function, which tells how far it is, and tidied away in the end.
-
-        Returns:
-            A future of what the function gives. Its result raises what the function raises (Mistake, one sentence, where
-            the request is a bad one) or TimeoutError. `cancel()` kills the work, and what the process kept goes with it.
-        """
-        if progress is None:
-            return self._pool.schedule(partial(function, *args, **options), timeout=timeout)
-        future = self._pool.schedule(partial(function, *args, progress=progress, **options), timeout=timeout)
-        future.add_done_callback(lambda _: progress.close())
-        return future
+class ScoringService(HelperProcess):
+    """One child process for what this package measures with a model. Safe to share between threads."""
 
     def warm_up(self) -> Future:
         """Import torch and load the bundled model ahead of the first request."""
         return self.ask(_warm_up, timeout=60)
-
-    def close(self) -> None:
-        self._pool.close()
 
 
 @functools.lru_cache(maxsize=1)

@@ -21,7 +21,7 @@ def helper():
 
 def alive(helper):
     """The process that answers a new request."""
-    return helper.schedule(os.getpid, timeout=PATIENCE).result(PATIENCE)
+    return helper.ask(os.getpid, timeout=PATIENCE).result(PATIENCE)
 
 
 def test_a_process_killed_while_idle_is_replaced(helper):
@@ -33,7 +33,7 @@ def test_a_process_killed_while_idle_is_replaced(helper):
 
 
 def test_a_process_killed_at_work_fails_that_request_alone(helper):
-    working = helper.schedule(never_returns, timeout=PATIENCE)
+    working = helper.ask(never_returns, timeout=PATIENCE)
     eventually(working.running)
     (process,) = helper._pool._pool_manager.worker_manager.workers.values()
     os.kill(process.pid, signal.SIGKILL)
@@ -47,4 +47,4 @@ def test_a_closed_one_answers_no_more():
     alive(helper)
     helper.close()
     with pytest.raises(RuntimeError):
-        helper.schedule(os.getpid)
+        helper.ask(os.getpid)
