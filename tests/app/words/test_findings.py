@@ -287,7 +287,7 @@ def test_a_lower_bound_of_0_shows_neither_correlation_nor_gain(low, kind):
     assert f"Pearson 0.500, 95% {f'{low:.3f}'.replace('-', '−')} to 0.600 over 256 solutions" in said(
         made, kind
     )
-    assert "it is off by 0.300, the best constant by 0.400, a gain of −30% (" in said(made, kind)
+    assert "it is off by 0.300, the best constant by 0.400, a gain of −30 % (" in said(made, kind)
 
 
 KEPT = "V kept at the prompt's own Monte Carlo value, where these curves start, gains"
@@ -296,11 +296,11 @@ KEPT = "V kept at the prompt's own Monte Carlo value, where these curves start, 
 @pytest.mark.parametrize(
     ("start", "constant", "reduction", "ends"),
     [
-        (0.5, 1.0, 0.75, f" is 0.030. Part of that is the anchor: {KEPT} 50% by itself."),
-        (0.5, 1.0, 0.5, f" is 0.030. Part of that is the anchor: {KEPT} 50% by itself."),
-        (0.5, 1.0, 0.25, f" is 0.030. The anchor alone does better: {KEPT} 50%."),
-        (0.125, 0.25, 0.75, f" is 0.030. Part of that is the anchor: {KEPT} 50% by itself."),
-        (0.99, 1.0, 0.5, f" is 0.030. Part of that is the anchor: {KEPT} 1% by itself."),
+        (0.5, 1.0, 0.75, f" is 0.030. Part of that is the anchor: {KEPT} 50 % by itself."),
+        (0.5, 1.0, 0.5, f" is 0.030. Part of that is the anchor: {KEPT} 50 % by itself."),
+        (0.5, 1.0, 0.25, f" is 0.030. The anchor alone does better: {KEPT} 50 %."),
+        (0.125, 0.25, 0.75, f" is 0.030. Part of that is the anchor: {KEPT} 50 % by itself."),
+        (0.99, 1.0, 0.5, f" is 0.030. Part of that is the anchor: {KEPT} 1 % by itself."),
         (1.0, 1.0, 0.5, " is 0.030."),
         (1.5, 1.0, 0.5, " is 0.030."),
     ],
@@ -349,11 +349,11 @@ def seeds_with(*aucs, surprisal=0.5):
         ((0.75, 0.5), "open", "0.62 (0.50 to 0.75, lowest and highest seed), that of the policy's own surprisal 0.50 (0.50 to 0.50): "
          "implied credit is ahead in 1 of 2. Two seeds are an illustration, not evidence."),
         # All alike: an interval from 0 to 0 holds 0, and a tie is no lead.
-        ((0.5, 0.5, 0.5), "open", "ahead in 0 of 3. The difference is +0.00, 95% +0.00 to +0.00 over seeds;"),
+        ((0.5, 0.5, 0.5), "open", "ahead in 0 of 3. The difference is 0.00, 95% 0.00 to 0.00 over seeds;"),
         ((0.75, 0.75, 0.75), "wins", "ahead in 3 of 3. The difference is +0.25, 95% +0.25 to +0.25 over seeds;"),
         ((0.25, 0.25, 0.25), "loses", "ahead in 0 of 3. The difference is −0.25, 95% −0.25 to −0.25 over seeds;"),
         # A difference of two AUC lies within -1 and +1, and so does its interval.
-        ((1.0, 0.0, 0.5), "open", "ahead in 1 of 3. The difference is +0.00, 95% −1.00 to +1.00 over seeds;"),
+        ((1.0, 0.0, 0.5), "open", "ahead in 1 of 3. The difference is 0.00, 95% −1.00 to +1.00 over seeds;"),
     ],
 )  # fmt: skip
 def test_over_seeds_every_number_is_said(aucs, kind, says):
