@@ -11,6 +11,7 @@ from typing import Any
 
 from app.components.assets import as_data, register
 from app.components.hues import style_of
+from app.words import judges
 from vimpo_core.config import TrainConfig
 from vimpo_core.metrics import METRICS, Row, series, thin
 from vimpo_core.rules import RULES
@@ -110,7 +111,7 @@ def _note(name, config, rows) -> dict[str, str]:
     measured = max((i for i, row in enumerate(rows) if name in row), default=-1)
     history = rows[: measured + 1]
     value = history[-1][name] if history else None
-    return {"value": METRICS[name].text(value), "remark": METRICS[name].remark(value, config, history)}
+    return {"value": METRICS[name].text(value), "remark": judges.remark(name, value, config, history)}
 
 
 def _chart(chart: Chart, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.words import judges
 from vimpo_core.config import TrainConfig
 from vimpo_core.metrics import METRICS, series, thin
 from vimpo_core.rules import RULES, Sampled
@@ -41,49 +42,52 @@ def test_definition_is_one_or_two_sentences_and_expected_range_is_stated(metric)
 )
 def test_any_value_at_any_step_gets_a_sentence(metric, algorithm, value, step):
     rows = [{"step": 0, metric.name: 0.4}, {"step": step, metric.name: value}]
-    said = metric.remark(value, TrainConfig(algorithm=algorithm), rows)
+    said = judges.remark(metric.name, value, TrainConfig(algorithm=algorithm), rows)
     assert said.endswith(".") and 10 < len(said) < 260
     assert metric.text(value)
 
 
 def test_what_was_not_measured_is_said_and_never_guessed():
     metric = METRICS["greedy_accuracy"]
-    assert metric.remark(None, TrainConfig(), []) == "Not measured yet."
+    assert judges.remark(metric.name, None, TrainConfig(), []) == "Not measured yet."
     rows = [{"step": 10, "greedy_accuracy": 0.8}, {"step": 11}]
-    assert metric.remark(None, TrainConfig(), rows) == "Not measured at this step; last measured at step 10."
-    assert "finite" in metric.remark(None, TrainConfig(), [{"step": 3, "greedy_accuracy": None}])
+    assert (
+        judges.remark(metric.name, None, TrainConfig(), rows)
+        == "Not measured at this step; last measured at step 10."
+    )
+    assert "finite" in judges.remark(metric.name, None, TrainConfig(), [{"step": 3, "greedy_accuracy": None}])
     assert metric.text(None) == metric.text(math.nan) == "–"
 
 
 def test_before_training_the_remarks_say_no_token_credit_yet():
     vimpo = TrainConfig()
-    assert "no token carries credit" in METRICS["kl_mean"].remark(0.0, vimpo, history("kl_mean", 0.0))
-    assert "Exactly 1" in METRICS["residual_ratio"].remark(1.0, vimpo, history("residual_ratio", 1.0))
+    assert "no token carries credit" in judges.remark("kl_mean", 0.0, vimpo, history("kl_mean", 0.0))
+    assert "Exactly 1" in judges.remark("residual_ratio", 1.0, vimpo, history("residual_ratio", 1.0))
 
 
 def test_flipped_rewards_move_the_ceiling():
     # 25 % flips: a policy right 80 % of the time earns .8 x .75 + .2 x .25 = .65
-    said = METRICS["reward_mean"].remark(0.65, TrainConfig(reward_noise=0.25), [])
+    said = judges.remark("reward_mean", 0.65, TrainConfig(reward_noise=0.25), [])
     assert "averages 0.75" in said and "near 80 %" in said
 
 
 def test_residual_ratio_is_read_as_explained_variance():
     # 1 - 0.6^2 = 0.64
-    said = METRICS["residual_ratio"].remark(
-        0.6, TrainConfig(), [{"step": 0, "residual_ratio": 1.0}, {"step": 9}]
+    said = judges.remark(
+        "residual_ratio", 0.6, TrainConfig(), [{"step": 0, "residual_ratio": 1.0}, {"step": 9}]
     )
     assert "64 %" in said
 
 
 def test_grpo_is_told_that_it_does_not_train_the_value_loss():
     rows = history("value_loss", 0.1, 0.08)
-    assert "does not train" in METRICS["value_loss"].remark(0.08, TrainConfig(algorithm="grpo"), rows)
-    assert "does not train" not in METRICS["value_loss"].remark(0.08, TrainConfig(), rows)
+    assert "does not train" in judges.remark("value_loss", 0.08, TrainConfig(algorithm="grpo"), rows)
+    assert "does not train" not in judges.remark("value_loss", 0.08, TrainConfig(), rows)
 
 
 def test_a_fall_below_the_start_is_called_one():
     rows = [{"step": 0, "sampled_accuracy": 0.45}, {"step": 40, "sampled_accuracy": 0.1}]
-    assert "Below where it began" in METRICS["sampled_accuracy"].remark(0.1, TrainConfig(), rows)
+    assert "Below where it began" in judges.remark("sampled_accuracy", 0.1, TrainConfig(), rows)
 
 
 def test_series_keeps_gaps_and_skips_what_was_not_measured():
@@ -137,7 +141,7 @@ def test_the_residual_ratio_of_the_best_v_is_the_floor_that_the_remark_names(bas
     floor = math.sqrt((residual**2).mean() / (target**2).mean())
     assert floor == pytest.approx(1 / math.sqrt(size), rel=5e-3)
     config = TrainConfig(group_size=size, baseline=baseline)
-    said = METRICS["residual_ratio"].remark(0.9, config, [{"step": 20, "residual_ratio": 0.9}])
+    said = judges.remark("residual_ratio", 0.9, config, [{"step": 20, "residual_ratio": 0.9}])
     assert f"ends at {1 / math.sqrt(size):.2f} with groups of {size}" in said
 
 
@@ -147,7 +151,7 @@ PLAIN = ("reinforce", "reinforce_baseline", "rloo")
 
 
 def said(name, value, step=20, **settings):
-    return METRICS[name].remark(value, TrainConfig(**settings), [{"step": step, name: value}])
+    return judges.remark(name, value, TrainConfig(**settings), [{"step": step, name: value}])
 
 
 @pytest.mark.parametrize("algorithm", PLAIN)
@@ -161,7 +165,7 @@ def test_a_rule_without_a_ratio_is_not_told_about_one(algorithm, value, updates)
 @pytest.mark.parametrize("algorithm", [*PLAIN, "vimpo_value"])
 @pytest.mark.parametrize("name", ["clip_fraction", "clip_fraction_last"])
 def test_a_rule_that_does_not_clip_has_no_clip_fraction_and_says_why(algorithm, name):
-    remark = METRICS[name].remark(None, TrainConfig(algorithm=algorithm), [{"step": 3}])
+    remark = judges.remark(name, None, TrainConfig(algorithm=algorithm), [{"step": 3}])
     assert remark.endswith("has no ratio, so there is nothing to clip.")
 
 
@@ -173,9 +177,9 @@ def test_a_metric_that_the_settings_rule_out_says_so_instead_of_not_yet():
         ("grad_norm_last", {}, "One update a batch"),
         ("reward_mean_kept", {"algorithm": "grpo"}, "trains on all that it samples"),
     ):
-        assert reason in METRICS[name].remark(None, TrainConfig(**settings), nothing)
+        assert reason in judges.remark(name, None, TrainConfig(**settings), nothing)
     assert (
-        METRICS["grad_norm_last"].remark(None, TrainConfig(updates_per_batch=2), nothing)
+        judges.remark("grad_norm_last", None, TrainConfig(updates_per_batch=2), nothing)
         == "Not measured yet."
     )
 
@@ -187,7 +191,7 @@ def test_gradient_clipping_that_is_off_is_said():
 
 def test_what_a_resampling_rule_kept_is_set_beside_what_it_sampled():
     row = {"step": 9, "reward_mean": 0.848, "reward_mean_kept": 0.715}
-    remark = METRICS["reward_mean_kept"].remark(0.715, TrainConfig(algorithm="dapo"), [row])
+    remark = judges.remark("reward_mean_kept", 0.715, TrainConfig(algorithm="dapo"), [row])
     assert "0.848" in remark and "little about accuracy" in remark
     assert "replaced by other problems" in said("dead_group_share", 0.5, algorithm="dapo")
     assert "learns nothing from them" in said("dead_group_share", 0.5, algorithm="grpo")

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from app.components.hues import style_of
+from app.words import judges
 from vimpo_core import rules
 from vimpo_core.config import TrainConfig, advice
 from vimpo_core.metrics import METRICS
@@ -67,7 +68,9 @@ def test_its_push_is_shown_beside_the_others_on_a_solution(records):
 def test_its_metrics_are_judged_and_its_settings_advised_on(records):
     config, found = records
     history = [{"step": float(record.step)} | record.metrics for record in found]
-    remarks = [metric.remark(history[-1].get(name), config, history) for name, metric in METRICS.items()]
+    remarks = [
+        judges.remark(metric.name, history[-1].get(name), config, history) for name, metric in METRICS.items()
+    ]
     assert all(remarks) and not [remark for remark in remarks if "VIMPO" in remark]
     assert [a.level for a in advice(dataclasses.replace(config, learning_rate=1e-2), 14)] == ["danger"]
 

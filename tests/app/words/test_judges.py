@@ -5,10 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from app.words import judges
 from tests.vimpo_core.test_rules import BUDGET, make_sampled
 from vimpo_core import credit
 from vimpo_core.config import TrainConfig
-from vimpo_core.metrics import METRICS
+from vimpo_core.measure import comparison
+from vimpo_core.metrics import METRICS, Metric, last_value
 from vimpo_core.rules import RULES, average_of
 
 STANDARD = {
@@ -18,7 +20,7 @@ STANDARD = {
 
 
 def remark(name, value, rows, **settings):
-    return METRICS[name].remark(value, TrainConfig(**STANDARD | settings), rows)
+    return judges.remark(name, value, TrainConfig(**STANDARD | settings), rows)
 
 
 def after(name, value, start=None, step=20, beside=None, **settings):
@@ -470,3 +472,18 @@ def test_a_value_has_three_significant_digits(value, shown):
 
 def test_a_share_is_written_in_percent():
     assert METRICS["clip_fraction"].text(0.714) == "71 %" and METRICS["reward_mean"].text(0.714) == "0.714"
+
+
+def test_every_judge_is_of_a_metric_and_every_metric_of_the_lab_has_one():
+    assert set(judges.JUDGES) == set(METRICS)
+
+
+def test_a_further_metric_is_one_entry_shown_with_what_to_expect_of_it(monkeypatch):
+    """The recipe of ARCHITECTURE.md: whoever adds a metric need not write a judge."""
+    further = Metric("spread", "Spread", "nats", "How far apart.", "Between 1 and 2.", "neither")
+    monkeypatch.setitem(METRICS, "spread", further)
+    rows = [{"step": 0, "spread": 1.25}, {"step": 1, "spread": 1.5}]
+    assert judges.remark("spread", 1.5, TrainConfig(), rows) == "Expected: Between 1 and 2."
+    assert judges.remark("spread", None, TrainConfig(), [{"step": 0}]) == "Not measured yet."
+    assert further.text(1.5) == "1.50" and last_value(rows, "spread") == 1.5
+    assert comparison.curves(rows, TrainConfig()).along("spread", "step")[1].tolist() == [1.25, 1.5]
