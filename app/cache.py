@@ -26,7 +26,9 @@ FRESH_SECONDS = 1.0
 PUBLISHED_SECONDS = 60.0
 """Published runs are finished: to read hundreds of them every second would make each page wait."""
 PUBLISHED = verdicts.RESULTS
-"""A folder a published experiment: its numbers come with the project, its runs lie there only where somebody made them."""
+"""A folder a published experiment: its numbers come with the project, its runs lie there only where somebody made
+them.
+"""
 
 
 def own_folder() -> Path:
@@ -43,9 +45,9 @@ def bundled_folder() -> Path:
 
 
 def experiment_folders() -> dict[str, Path]:
-    """The runs folder of every experiment that has one, by the experiment's name: those below `experiments/`, beside one's own
-    runs folder, and the published ones. A run's id follows from its settings, so one's own remake of a published experiment
-    has the same runs and stands for it."""
+    """The runs folder of every experiment that has one, by the experiment's name: those below `experiments/`, beside
+    one's own runs folder, and the published ones. A run's id follows from its settings, so one's own remake of a
+    published experiment has the same runs and stands for it."""
     found = [*PUBLISHED.glob("*/runs"), *(default_runs_dir().parent / "experiments").glob("*/runs")]
     return {folder.parent.name: folder for folder in sorted(found, key=_is_own) if folder.is_dir()}
 
@@ -61,11 +63,9 @@ def is_published(experiment: str) -> bool:
 
 @st.cache_data(ttl=FRESH_SECONDS, max_entries=16, show_spinner=False)
 def summaries(folder: Path) -> list[RunSummary]:
-    """The runs of a folder, newest first; a half-written one is listed with what is wrong in `message`. Only one's own can be
-    changed."""
-    return (
-        _published(folder) if PUBLISHED in folder.parents else RunsDir(folder, folder != own_folder()).list()
-    )
+    """The runs of a folder, newest first; a half-written one is listed with what is wrong in `message`. Only one's own
+    can be changed."""
+    return _published(folder) if PUBLISHED in folder.parents else RunsDir(folder, folder != own_folder()).list()
 
 
 @st.cache_data(ttl=PUBLISHED_SECONDS, max_entries=16, show_spinner=False)
@@ -74,8 +74,8 @@ def _published(folder: Path) -> list[RunSummary]:
 
 
 def origin(folder: Path, run: RunSummary) -> tuple:
-    """What every answer of the scoring process about a run is kept by: the run, and where its numbers come from now. What was
-    recorded needs no more than `run.created`, as no file of the base model changes it."""
+    """What every answer of the scoring process about a run is kept by: the run, and where its numbers come from now.
+    What was recorded needs no more than `run.created`, as no file of the base model changes it."""
     return str(folder), run.run_id, bases.Origin(run.created, bases.stamp(run.config.model))
 
 
@@ -107,9 +107,7 @@ def traces(folder: Path, run_id: str, created: str, step: int) -> list[CreditTra
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
-def payload(
-    folder: Path, run_id: str, created: str, step: int, index: int, beta: float, gae_lambda: float
-) -> dict:
+def payload(folder: Path, run_id: str, created: str, step: int, index: int, beta: float, gae_lambda: float) -> dict:
     """`credit_view.inspector_payload` of one solution of a run."""
     return credit_view.inspector_payload(traces(folder, run_id, created, step), index, beta, gae_lambda)
 
@@ -144,9 +142,7 @@ def best_example(folder: Path) -> tuple[RunSummary, int, picks.Example] | None:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _best_example_of(
-    folder: Path, run_id: str, created: str, beta: float
-) -> tuple[int, picks.Example] | None:
+def _best_example_of(folder: Path, run_id: str, created: str, beta: float) -> tuple[int, picks.Example] | None:
     for step in reversed(steps(folder, run_id)[0]):
         if example := picks.clearest_example(traces(folder, run_id, created, step), beta):
             return step, example

@@ -21,7 +21,9 @@ With a command: the command line, as `python -m vimpo_core COMMAND ...` is.
 
 
 def main(arguments: list[str] | None = None, run_app: Callable[[list[str]], int] | None = None) -> int:
-    """Open the app, or carry out a command; returns the exit code. run_app: takes Streamlit's arguments (default: Streamlit)."""
+    """Open the app, or carry out a command; returns the exit code. run_app: takes Streamlit's arguments (default:
+    Streamlit).
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not ASSETS.is_dir():
         print(

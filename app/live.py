@@ -1,4 +1,6 @@
-"""Runs as they happen: each new step is read from disk once, for all browsers that look at the run; how they stand, in words."""
+"""Runs as they happen: each new step is read from disk once, for all browsers that look at the run; how they stand, in
+words.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class Sight:
     curves: dict[str, Any]
     to_replay: int = 0
     seconds_a_replayed: float | None = None
-    """Steps of the parent that a fork has yet to make again, and how long one has taken so far; None before the first."""
+    """Steps of the parent that a fork has yet to make again, and how long one has taken so far; None before the
+    first.
+    """
 
     @property
     def is_going_on(self) -> bool:
@@ -46,15 +50,15 @@ class Sight:
 
     @property
     def reached(self) -> int | None:
-        """The step that training is at: the last one, or the one that a fork has made again. -1 before a replay's first."""
+        """The step that training is at: the last one, or the one that a fork has made again. -1 before a replay's
+        first.
+        """
         return None if self.last_step is None else self.last_step - self.to_replay
 
     @property
     def seconds_left(self) -> float | None:
         """Time for what is ahead, at the pace of the last few steps; None before there is a pace."""
-        recent = [
-            row["wall_seconds"] for row in self.rows[-_PACE_STEPS:] if row.get("wall_seconds") is not None
-        ]
+        recent = [row["wall_seconds"] for row in self.rows[-_PACE_STEPS:] if row.get("wall_seconds") is not None]
         pace = self.seconds_a_replayed or (sum(recent) / len(recent) if recent else None)
         return None if pace is None else (self.config.steps - self.reached) * pace
 
@@ -80,7 +84,9 @@ class LiveRun:
         self._solutions: tuple[int, list[CreditTrace]] | None = None
 
     def look(self, fresh: bool = False) -> Sight:
-        """The run as it is now, or (unless `fresh`) a moment ago. Raises Mistake or OSError when its folder has gone or cannot be read."""
+        """The run as it is now, or (unless `fresh`) a moment ago. Raises Mistake or OSError when its folder has gone or
+        cannot be read.
+        """
         with self._lock:
             if fresh or self._sight is None or time.monotonic() - self._looked_at > FRESH_SECONDS:
                 self._sight = self._read()
@@ -139,6 +145,4 @@ def seconds_left(sights: list[Sight]) -> float | None:
 
 def state_line(state: RunState, message: str) -> str:
     """State, what happened, and what to do next, as markdown."""
-    return " ".join(
-        part for part in (f"**{state.capitalize()}.**", as_plain(message), RUN_STATE_ADVICE[state]) if part
-    )
+    return " ".join(part for part in (f"**{state.capitalize()}.**", as_plain(message), RUN_STATE_ADVICE[state]) if part)

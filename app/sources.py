@@ -19,7 +19,9 @@ BUNDLED = "bundled/"
 
 @dataclass(frozen=True)
 class Source:
-    """A run that can be looked at. `key` is its name in the address: its run_id, "bundled/" before it if one's own has the same."""
+    """A run that can be looked at. `key` is its name in the address: its run_id, "bundled/" before it if one's own has
+    the same.
+    """
 
     key: str
     folder: Path
@@ -62,11 +64,7 @@ def _of_experiment(key: str) -> list[Source]:
     """The run that "EXPERIMENT/RUN" names; experiments have too many runs to list them all."""
     name, _, run_id = key.partition("/")
     folder = cache.experiment_folders().get(name) if run_id else None
-    return (
-        [Source(key, folder, run) for run in cache.summaries(folder) if run.run_id == run_id]
-        if folder
-        else []
-    )
+    return [Source(key, folder, run) for run in cache.summaries(folder) if run.run_id == run_id] if folder else []
 
 
 def experiment_sources() -> list[Source]:

@@ -1,8 +1,8 @@
 """The address bar holds what a page shows: read with checks, written by the widgets' callbacks.
 
-A value that does not fit falls back to the default, leaves the address, and a sentence says so. What a callback writes goes out
-at once, so that one press is one entry of the browser's history. The menu leaves a page's address behind: `arrive` brings
-back what the page last showed.
+A value that does not fit falls back to the default, leaves the address, and a sentence says so. What a callback writes
+goes out at once, so that one press is one entry of the browser's history. The menu leaves a page's address behind:
+`arrive` brings back what the page last showed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import streamlit as st
 
 Value = TypeVar("Value")
 KEEP_THEIR_ADDRESS = ("inspect", "scorecard", "compare", "runs")
-"""Pages that the menu leads back to as they were left; Train follows the newest job, the course begins at its contents."""
+"""Pages that the menu leads back to as they were left; Train follows the newest job, the course begins at its
+contents.
+"""
 _SETTLED_SECONDS = 0.1
 _PAGE, _SHOWN, _BACK_TO = "state.page", "state.shown", "state.back_to"
 

@@ -28,8 +28,8 @@ def as_plain(text: str) -> str:
 
 
 def as_sentence(message: object) -> str:
-    """An error or message as literal markdown, starting with a capital unless it starts with a name such as vimpo-6. It may
-    quote what somebody typed; an error of the system is told in words."""
+    """An error or message as literal markdown, starting with a capital unless it starts with a name such as vimpo-6. It
+    may quote what somebody typed; an error of the system is told in words."""
     sentence = in_words(message) if isinstance(message, Exception) else str(message)
     first = re.match(r"[A-Za-z]+(?:-[A-Za-z]+)*(?=[\s,:;.]|'s|$)(?!\.\w)", sentence)
     is_word = first is not None and first[0].split("-")[0] not in RULES

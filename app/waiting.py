@@ -1,7 +1,9 @@
-"""Asking a service process and waiting, with progress and Cancel, while the page stays usable; answers are kept for all browsers.
+"""Asking a service process and waiting, with progress and Cancel, while the page stays usable; answers are kept for all
+browsers.
 
-A `Question` says what is asked and all that a page says about it. A session has one request a name: a new one cancels the old
-one. A page that asks by itself calls `answer`; one that asks at a press calls `send` there, then `answer(pending(name))`.
+A `Question` says what is asked and all that a page says about it. A session has one request a name: a new one cancels
+the old one. A page that asks by itself calls `answer`; one that asks at a press calls `send` there, then
+`answer(pending(name))`.
 """
 
 from __future__ import annotations
@@ -140,7 +142,9 @@ def is_underway(question: Question) -> bool:
 
 
 def answer(question: Question, patience: float = 0.0) -> Any | None:
-    """The answer, or progress with Cancel until it comes; None meanwhile, and after a failure that is said on the page."""
+    """The answer, or progress with Cancel until it comes; None meanwhile, and after a failure that is said on the
+    page.
+    """
     found = ahead(question, patience)
     if found is None and is_underway(question):
         st.fragment(_wait, run_every=_TICK_SECONDS)(st.session_state[question.name])
@@ -183,7 +187,9 @@ def _wait(request: _Request) -> None:
 
 
 def _how_far(request: _Request, now: float) -> tuple[float, str]:
-    """Share done, and how long it has been worked on; before the process takes it up, how long it has waited for that."""
+    """Share done, and how long it has been worked on; before the process takes it up, how long it has waited for
+    that.
+    """
     if request.begun is None and request.future.running():
         request.begun = now
     if request.begun is None:

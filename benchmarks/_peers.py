@@ -1,7 +1,8 @@
-"""TRL, verl and OpenRLHF as `parity` calls them: their own functions on arrays of ours, in one process without their engines.
+"""TRL, verl and OpenRLHF as `parity` calls them: their own functions on arrays of ours, in one process without their
+engines.
 
-verl and OpenRLHF import engines (ray, vllm, deepspeed, flash_attn) beside functions that need none of them. Where such an engine
-is not installed an empty module stands in for it; a compared function that used one would fail, not answer.
+verl and OpenRLHF import engines (ray, vllm, deepspeed, flash_attn) beside functions that need none of them. Where such
+an engine is not installed an empty module stands in for it; a compared function that used one would fail, not answer.
 """
 
 from __future__ import annotations
@@ -78,15 +79,16 @@ def missing() -> str:
             found = "none"
         if found != wanted:
             return (
-                f"parity compares with {name} {wanted}, found {found}. Install the peers: pip install -r requirements-bench.txt, "
+                f"parity compares with {name} {wanted}, found {found}. Install the peers: pip install -r "
+                f"requirements-bench.txt, "
                 "then pip install --no-deps -r requirements-parity.txt."
             )
     return ""
 
 
 def modules() -> SimpleNamespace:
-    """The peers' modules: verl's `core_algos` and `torch_functional`, OpenRLHF's `loss`, `utils` and `ExperienceMaker`, TRL's
-    `GRPOTrainer` and `selective_log_softmax`."""
+    """The peers' modules: verl's `core_algos` and `torch_functional`, OpenRLHF's `loss`, `utils` and `ExperienceMaker`,
+    TRL's `GRPOTrainer` and `selective_log_softmax`."""
     from trl import GRPOTrainer
     from trl.trainer.utils import selective_log_softmax
 
@@ -106,7 +108,7 @@ def modules() -> SimpleNamespace:
             SimpleNamespace(accelerator=_OneProcess()), entropy, mask, quantile
         ),
         selective_log_softmax=selective_log_softmax,
-    )  # fmt: skip
+    )
 
 
 class _OneProcess:
@@ -136,11 +138,13 @@ def trl_loss(
     quantile=1.0,
     budget=1,
 ):
-    """TRL's `GRPOTrainer._compute_loss` on our arrays: (loss, logged metrics). Nothing of the trainer but what the loss reads.
+    """TRL's `GRPOTrainer._compute_loss` on our arrays: (loss, logged metrics). Nothing of the trainer but what the loss
+    reads.
 
     Args:
         batch: logprobs (with gradient), old_logprobs, ref_logprobs, completion_mask: [B, T].
-        advantages: [B] or [B, T]; delta: TRL's two-sided clip; quantile: share of tokens kept by entropy; budget: Dr. GRPO's.
+        advantages: [B] or [B, T]; delta: TRL's two-sided clip; quantile: share of tokens kept by entropy; budget: Dr.
+            GRPO's.
     """
     zeros = torch.zeros_like(batch.logprobs.detach())
     fake = SimpleNamespace(
@@ -182,7 +186,9 @@ def trl_loss(
 
 
 def trl_advantages(trainer_class, scale_rewards: str, prompts: int = 8, group: int = 4):
-    """Rewards [B] and advantages [B] of one real batch of a `GRPOTrainer` on the bundled model; rewards are thirds of a length."""
+    """Rewards [B] and advantages [B] of one real batch of a `GRPOTrainer` on the bundled model; rewards are thirds of a
+    length.
+    """
     from datasets import Dataset
     from trl import GRPOConfig
 
@@ -202,11 +208,24 @@ def trl_advantages(trainer_class, scale_rewards: str, prompts: int = 8, group: i
     problems = task.problems("parity", "train", prompts)
     with tempfile.TemporaryDirectory() as folder:
         settings = GRPOConfig(
-            output_dir=folder, per_device_train_batch_size=prompts * group, num_generations=group, max_steps=1,
-            max_completion_length=task.max_new_tokens, temperature=1.0, beta=0.0, bf16=False, use_cpu=True, seed=0,
-            gradient_checkpointing=False, logging_strategy="no", save_strategy="no", report_to="none", disable_tqdm=True,
-            dataloader_pin_memory=False, scale_rewards=scale_rewards,
-        )  # fmt: skip
+            output_dir=folder,
+            per_device_train_batch_size=prompts * group,
+            num_generations=group,
+            max_steps=1,
+            max_completion_length=task.max_new_tokens,
+            temperature=1.0,
+            beta=0.0,
+            bf16=False,
+            use_cpu=True,
+            seed=0,
+            gradient_checkpointing=False,
+            logging_strategy="no",
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+            scale_rewards=scale_rewards,
+        )
         trainer = Watched(
             model=language_model.model,
             reward_funcs=reward,
@@ -219,7 +238,9 @@ def trl_advantages(trainer_class, scale_rewards: str, prompts: int = 8, group: i
 
 
 def openrlhf_advantages(maker, estimator: str, batch, rewards, group: int, values=None, gae_lambda=1.0):
-    """OpenRLHF's `compute_advantages_and_returns` on our arrays: advantages [B, T], float32 where it works in float32."""
+    """OpenRLHF's `compute_advantages_and_returns` on our arrays: advantages [B, T], float32 where it works in
+    float32.
+    """
     advantage = SimpleNamespace(estimator=estimator, gamma=1.0, lambd=gae_lambda, no_std_norm=False)
     args = SimpleNamespace(
         rollout=SimpleNamespace(n_samples_per_prompt=group),

@@ -2,7 +2,8 @@
 
     python -m vimpo_core bench compare --json        (needs chromium and: pip install -r requirements-dev.txt)
 
-    cold_paint_s      opening the link to the frame with all four panels: nobody has looked since the server started, empty caches
+    cold_paint_s      opening the link to the frame with all four panels: nobody has looked since the server started,
+        empty caches
     paint_s           the same for the next visitor, also with empty browser caches
     axis_ms           click on another axis, seen before, to the frame with the redrawn panels
     smooth_ms         the same for smoothing
@@ -11,7 +12,8 @@
     hover_frames      websocket frames sent while pointing
     load              the machine's load average over a minute when it began: other work beside it lengthens everything
 
-Times are medians; `_max` is the worst. Six algorithms with five seeds each; their numbers are made up, their number is not.
+Times are medians; `_max` is the worst. Six algorithms with five seeds each; their numbers are made up, their number is
+not.
 """
 
 from __future__ import annotations
@@ -39,7 +41,10 @@ ALGORITHMS = ("vimpo", "grpo", "ppo", "dapo", "rloo", "vimpo_soft")
 SEEDS, STEPS = 5, 300
 SETTLED_MS = 700
 
-FIND = "const find = (what) => [...document.querySelectorAll('*')].map((e) => e.shadowRoot?.querySelector(what)).find(Boolean);"
+FIND = (
+    "const find = (what) => [...document.querySelectorAll('*')].map((e) => "
+    "e.shadowRoot?.querySelector(what)).find(Boolean);"
+)
 
 # All panels are there and have a size, seen in the frame that draws them.
 WATCH_PAINT = f"""(() => {{
@@ -129,9 +134,7 @@ def interactions(browser: Browser, server: Server, link: str, repeats: int) -> d
             panel.scroll_into_view_if_needed()
             before, box = len(sent), panel.bounding_box()
             for part in (0.3, 0.6):
-                move = functools.partial(
-                    page.mouse.move, box["x"] + part * box["width"], box["y"] + box["height"] / 2
-                )
+                move = functools.partial(page.mouse.move, box["x"] + part * box["width"], box["y"] + box["height"] / 2)
                 tip = "root.querySelector('.tip').textContent"
                 found["hover_ms"].append(change_ms(page, ".compare", tip, "pointermove", move))
             page.wait_for_timeout(SETTLED_MS)
@@ -156,7 +159,7 @@ def measure(browser: Browser, folder: Path, repeats: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=5, help="Measured repetitions (default: 5).")
     parser.add_argument("--json", action="store_true", help="End stdout with one JSON object.")
     arguments = parser.parse_args()

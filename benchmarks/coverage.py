@@ -2,13 +2,15 @@
 
     python -m vimpo_core bench coverage --json
 
-Accuracies and their paired differences: a problem is solved where a normal sum of problem, seed, arm and chance is above 0,
+Accuracies and their paired differences: a problem is solved where a normal sum of problem, seed, arm and chance is
+    above 0,
 with shares of the variance that give the components measured in the experiments (below). The truth is then a normal
-probability. Numbers over seeds: normal ones, and as skewed as KL, AUC on own mistakes and shares near 1 are. Correlations: of
-normal pairs. A row says how often the interval held the truth, with the Monte Carlo error of that share, and its mean width in
+probability. Numbers over seeds: normal ones, and as skewed as KL, AUC on own mistakes and shares near 1 are.
+Correlations: of normal pairs. A row says how often the interval held the truth, with the Monte Carlo error of that
+    share, and its mean width in
 points (accuracies) or standard deviations. "before" is what was published until November 2026: seeds and problems drawn
-again independently of each other (here by the variance of those draws, with normal quantiles), or the percentile bootstrap
-over seeds.
+again independently of each other (here by the variance of those draws, with normal quantiles), or the percentile
+bootstrap over seeds.
 """
 
 from __future__ import annotations
@@ -39,11 +41,12 @@ _BEFORE_DRAWS, _BEFORE_TRIALS = 1000, 1000
 class World:
     """Where outcomes come from: accuracies of the two arms, and shares of the latent variance.
 
-    problem: how hard it is for both arms; arm_problem: for one of them; shared: part of what is left that both arms have in
-    common in a run of one seed (their draws and training problems). Variance between problems and of the rest come out as
-    (.058, .138) for a sampled accuracy, (.001, .16) for a difference of two; greedy (.046, .044) and (.008, .085). Measured
-    over the first round's experiments with 25 % flips: (.054 to .059, .138 to .147), (.003, .137); greedy (.047 to .053,
-    .038 to .061), (.002 to .018, .046 to .094).
+    problem: how hard it is for both arms; arm_problem: for one of them; shared: part of what is left that both arms
+        have in
+    common in a run of one seed (their draws and training problems). Variance between problems and of the rest come out
+    as (.058, .138) for a sampled accuracy, (.001, .16) for a difference of two; greedy (.046, .044) and (.008, .085).
+    Measured over the first round's experiments with 25 % flips: (.054 to .059, .138 to .147), (.003, .137); greedy
+    (.047 to .053, .038 to .061), (.002 to .018, .046 to .094).
     """
 
     accuracies: tuple[float, float]
@@ -131,11 +134,7 @@ def _drawn_again(values: np.ndarray, truth: float) -> bool:
     mean = values.mean()
     of_seed, of_problem = values.mean(axis=1) - mean, values.mean(axis=0) - mean
     rest = values - mean - of_seed[:, None] - of_problem
-    variance = (
-        (of_seed**2).mean() / seeds
-        + (of_problem**2).mean() / problems
-        + (rest**2).mean() / (seeds * problems)
-    )
+    variance = (of_seed**2).mean() / seeds + (of_problem**2).mean() / problems + (rest**2).mean() / (seeds * problems)
     return abs(mean - truth) <= intervals.Z_95 * math.sqrt(variance)
 
 
@@ -248,37 +247,32 @@ def _row(quantity, seeds, problems, seed_sd, held, width, before) -> Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, help="Trials of each row (default: 1,500 to 4,000).")
     parser.add_argument("--json", action="store_true", help="End stdout with one JSON object.")
     arguments = parser.parse_args()
     found = []
     if not arguments.json:
-        print(
-            f"{'quantity':<40}{'problems':>9}{'seed sd':>9}{'seeds':>7}{'coverage':>17}{'width':>8}{'before':>8}"
-        )
+        print(f"{'quantity':<40}{'problems':>9}{'seed sd':>9}{'seeds':>7}{'coverage':>17}{'width':>8}{'before':>8}")
     for row in rows(arguments.repeats):
         found.append(row)
         if not arguments.json:
             print(as_text(row), flush=True)
     covered = [row.coverage for row in found]
     if arguments.json:
-        print(
-            json.dumps(
-                {"lowest": min(covered), "highest": max(covered), "rows": [asdict(row) for row in found]}
-            )
-        )
+        print(json.dumps({"lowest": min(covered), "highest": max(covered), "rows": [asdict(row) for row in found]}))
     else:
-        print(
-            f"coverage from {min(covered):.3f} to {max(covered):.3f} over {len(covered)} rows; it should be .95"
-        )
+        print(f"coverage from {min(covered):.3f} to {max(covered):.3f} over {len(covered)} rows; it should be .95")
 
 
 def as_text(row: Row) -> str:
     problems = "" if row.problems is None else f"{row.problems:,}"
     sd = "" if row.seed_sd is None else f"{100 * row.seed_sd:g} pt"
     before = "" if row.before is None else f"{row.before:.3f}"
-    return f"{row.quantity:<40}{problems:>9}{sd:>9}{row.seeds:>7}{row.coverage:>9.3f} +- {row.error:.3f}{row.width:>8.2f}{before:>8}"
+    return (
+        f"{row.quantity:<40}{problems:>9}{sd:>9}{row.seeds:>7}{row.coverage:>9.3f} +- "
+        f"{row.error:.3f}{row.width:>8.2f}{before:>8}"
+    )
 
 
 if __name__ == "__main__":

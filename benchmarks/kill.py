@@ -3,8 +3,8 @@
     python -m vimpo_core bench kill --json
 
 VIMPO and GRPO are one job, stepped in turn by a worker process. Each kill comes a random time after the worker took its
-lock or made its first step. What a reader had seen by then must still be there, and in the end every metric, solution and adapter must equal
-those of the undisturbed run, bit for bit.
+lock or made its first step. What a reader had seen by then must still be there, and in the end every metric, solution
+and adapter must equal those of the undisturbed run, bit for bit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LONGEST_LIFE = 0.5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=20, help="How many kills (default: 20).")
     parser.add_argument("--json", action="store_true", help="End stdout with one JSON object.")
     arguments = parser.parse_args()

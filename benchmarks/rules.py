@@ -2,12 +2,14 @@
 
     python -m vimpo_core bench rules --json
 
-    every_rule_ms            from the recorded traces of a step (128 solutions) to all that the section draws for one of 24 tokens,
+    every_rule_ms            from the recorded traces of a step (128 solutions) to all that the section draws for one of
+    24 tokens,
                              Monte Carlo values at hand; every repeat starts from the traces again
     first_ms                 the first time in a process, imports of the array functions included
     next_token_ms            of another token of the same solution, once the step is judged
 
-Times are medians of wall time; `_max` is the worst. A critic's values are drawn at random: they take part like learned ones.
+Times are medians of wall time; `_max` is the worst. A critic's values are drawn at random: they take part like learned
+ones.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ def draw(batch, judged, index: int, token: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=20, help="Measured repeats (default: 20).")
     parser.add_argument("--json", action="store_true", help="End stdout with one JSON object.")
     arguments = parser.parse_args()

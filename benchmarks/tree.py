@@ -2,8 +2,8 @@
 
     python -m vimpo_core bench tree --json       (needs chromium and: pip install -r requirements-dev.txt)
 
-    first_paint_ms           from the request of the page to its tree, by somebody with empty caches (the app has started)
-    slider_to_redraw_ms      from a move of the beta slider to just after the frame with Python's new numbers
+    first_paint_ms           from the request of the page to its tree, by somebody with empty caches (the app has
+    started) slider_to_redraw_ms      from a move of the beta slider to just after the frame with Python's new numbers
     numbers_cpu_ms           of that, the CPU time of computing them
 
 Times are medians; `_max` is the worst.
@@ -31,9 +31,7 @@ LINK = "tree?depth=4"
 MOVES_A_REPEAT = 6
 SETTLED_MS = 1000
 
-FIND = (
-    '[...document.querySelectorAll("*")].map((e) => e.shadowRoot?.querySelector(".tree-lab")).find(Boolean)'
-)
+FIND = '[...document.querySelectorAll("*")].map((e) => e.shadowRoot?.querySelector(".tree-lab")).find(Boolean)'
 WATCH_START = f"""(() => {{
   const look = () => {{
     if ({FIND}?.querySelector(".node")?.getBoundingClientRect().width) window.drawnAt = performance.now();
@@ -99,7 +97,7 @@ def computing_ms(moves: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=5, help="Measured first paints (default: 5).")
     parser.add_argument("--json", action="store_true", help="End stdout with one JSON object.")
     arguments = parser.parse_args()

@@ -73,7 +73,8 @@ WATCH_CURVES = """() => {
   look();
 }"""
 
-# From the press (it moves the focus, which selects already) to just after the frame in which strips, curve and card agree on the token clicked.
+# From the press (it moves the focus, which selects already) to just after the frame in which strips, curve and card
+# agree on the token clicked.
 WATCH_CLICKS = """() => {
   const root = [...document.querySelectorAll("*")].map((e) => e.shadowRoot?.querySelector(".credit-view")).find(Boolean);
   const selected = (which) =>
@@ -134,9 +135,7 @@ def start_seconds(browser: Browser, runs: Path, repeats: int, is_return: bool) -
     """Spawn of the server to Start's strips. `is_return`: for somebody whose browser has been there before."""
     port, seconds = free_port() if is_return else 0, []
     with visiting(browser) as regular:
-        for number in range(
-            repeats + 1
-        ):  # the first one warms disk, bytecode and, on return, the browser's caches
+        for number in range(repeats + 1):  # the first one warms disk, bytecode and, on return, the browser's caches
             with visiting(browser) as newcomer, serving(runs, port) as server:
                 page = (regular if is_return else newcomer).new_page()
                 page.add_init_script(WATCH_START)
@@ -167,9 +166,7 @@ def memory_of_the_server(browser: Browser, runs: RunsDir, server: Server) -> dic
             page.wait_for_timeout(SETTLED_MS)
             assert page.get_by_test_id("stException").count() == 0, path
     mapped = [m.path for m in server.process.memory_maps()]
-    check = subprocess.run(
-        [sys.executable, "-c", LOADS_TORCH], capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    check = subprocess.run([sys.executable, "-c", LOADS_TORCH], capture_output=True, text=True, check=True, cwd=ROOT)
     return {
         "web_rss_mb": server.process.memory_info().rss / 1e6,
         "torch_in_web": any("libtorch" in path or "/torch/" in path for path in mapped)
@@ -214,9 +211,7 @@ def click_numbers(browser: Browser, run_id: str, server: Server, clicks: int) ->
         for number in range(clicks + 1):
             strip.get_by_role("option").nth((7 + 23 * number) % TOKENS).click()
             page.wait_for_function(f"window.clicks.length === {number + 1} && window.clicks.at(-1).address")
-        updated, address = zip(
-            *page.evaluate("window.clicks.map((c) => [c.updated, c.address])"), strict=True
-        )
+        updated, address = zip(*page.evaluate("window.clicks.map((c) => [c.updated, c.address])"), strict=True)
         hovered = _frames_while_hovering(page, strip, sent)
     return {
         "click_to_updated_ms": statistics.median(updated[1:]),
@@ -253,7 +248,7 @@ def measure(browser: Browser, folder: Path, repeats: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=5, help="Measured starts of each kind (default: 5).")
     parser.add_argument("--json", action="store_true", help="End stdout with one JSON object.")
     arguments = parser.parse_args()

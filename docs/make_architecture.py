@@ -1,4 +1,6 @@
-"""Writes the tree of ARCHITECTURE.md, a line a file, from the first sentence of each module's docstring: `python docs/make_architecture.py`."""
+"""Writes the tree of ARCHITECTURE.md, a line a file, from the first sentence of each module's docstring: `python
+docs/make_architecture.py`.
+"""
 
 from __future__ import annotations
 

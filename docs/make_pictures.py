@@ -1,4 +1,6 @@
-"""Make the README's pictures again, of the real pages: python docs/make_pictures.py (needs requirements-dev.txt and chromium)."""
+"""Make the README's pictures again, of the real pages: python docs/make_pictures.py (needs requirements-dev.txt and
+chromium).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Write docs/results.md, the contests of README.md and the reports of the experiments from their results.json in docs/results/.
+"""Write docs/results.md, the contests of README.md and the reports of the experiments from their results.json in
+docs/results/.
 
 Every number in them is computed here, every interval worked out anew from the runs in the files.
 
@@ -134,9 +135,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 def decided(estimate: dict | intervals.Estimate) -> str:
     """ "above", "below", or "open": the interval holds 0, or there is none."""
-    low, high = (
-        (estimate["low"], estimate["high"]) if isinstance(estimate, dict) else (estimate.low, estimate.high)
-    )
+    low, high = (estimate["low"], estimate["high"]) if isinstance(estimate, dict) else (estimate.low, estimate.high)
     return "open" if low is None or low <= 0 <= high else "above" if low > 0 else "below"
 
 
@@ -149,16 +148,15 @@ def introduction() -> str:
     there = [name for name in EXPERIMENTS if load(name)]
     alone = [name for name in there if estimates.over(load(name)) == "seeds"]
     without = (
-        f" In {listed(alone)} outcomes were not kept problem by problem: there differences have a t interval over seeds alone, "
-        "to which other problems would add (with five seeds it held a known truth 86 to 96 % of the time, see the [log](log.md)), and "
-        "accuracies have none."
+        f" In {listed(alone)} outcomes were not kept problem by problem: there differences have a t interval over "
+        f"seeds alone, "
+        "to which other problems would add (with five seeds it held a known truth 86 to 96 % of the time, see the "
+        "[log](log.md)), and accuracies have none."
         if alone
         else ""
     )
     problems = sorted({load(name)["test_prompts"] for name in there})
-    return INTRODUCTION.format(
-        problems=" or ".join(f"{n:,}" for n in problems), without=without, least=MIN_SEEDS
-    )
+    return INTRODUCTION.format(problems=" or ".join(f"{n:,}" for n in problems), without=without, least=MIN_SEEDS)
 
 
 # ---- question 1
@@ -214,17 +212,11 @@ def ordering_answer() -> str:
         regimes=len(found),
         nearer=sum(v["kl"]["mean"] < g["kl"]["mean"] for *_, g, v in found),
         **{f"{how}_{word}": count[how].count(word) for how in count for word in ("above", "below", "open")},
-        greedy_where=listed(
-            [f'"{what}"' for _, what, _, v in found if decided(v["difference"]["greedy"]) == "above"]
-        ),
-        greedy_not=listed(
-            [f'"{what}"' for _, what, _, v in found if decided(v["difference"]["greedy"]) == "below"]
-        ),
+        greedy_where=listed([f'"{what}"' for _, what, _, v in found if decided(v["difference"]["greedy"]) == "above"]),
+        greedy_not=listed([f'"{what}"' for _, what, _, v in found if decided(v["difference"]["greedy"]) == "below"]),
     )
     return (
-        said
-        + "".join(f"- {bullet}\n" for bullet in (*_extremes(found), *_tuning(), *_updates(), PAPER))
-        + NOT_WIDENED
+        said + "".join(f"- {bullet}\n" for bullet in (*_extremes(found), *_tuning(), *_updates(), PAPER)) + NOT_WIDENED
     )
 
 
@@ -235,8 +227,10 @@ def _extremes(found):
     _, what, grpo, vimpo = worst
     edge = f" and ended at the edge of {listed(vimpo['at_edge'])}" if vimpo["at_edge"] else ""
     yield (
-        f'**The least favourable** is "{what}": {points(vimpo["difference"]["sampled"])} seeds, sampled. VIMPO\'s trials covered '
-        f"{len(vimpo['trials'])} of {vimpo['range_size']} points{edge}, GRPO's {len(grpo['trials'])} of {grpo['range_size']}: equal "
+        f'**The least favourable** is "{what}": {points(vimpo["difference"]["sampled"])} seeds, sampled. VIMPO\'s '
+        f"trials covered "
+        f"{len(vimpo['trials'])} of {vimpo['range_size']} points{edge}, GRPO's {len(grpo['trials'])} of "
+        f"{grpo['range_size']}: equal "
         "trials are not equal coverage, and the rule with more settings pays for them."
     )
 
@@ -247,9 +241,10 @@ def _tuning():
     if first and again:
         rates = [arms["GRPO"]["chosen"]["learning_rate"] for arms in (first, again)]
         yield (
-            "**What tuning happened to choose is inside no interval**, and it decided the contest at 40 % flips: GRPO's learning "
-            f"rate came out at {rates[0]:g} in the first tuning and at {rates[1]:g} in the finer one, and VIMPO's lead went from "
-            f"{points(first['VIMPO']['difference']['sampled'])} seeds to {points(again['VIMPO']['difference']['sampled'])} seeds. "
+            "**What tuning happened to choose is inside no interval**, and it decided the contest at 40 % flips: "
+            f"GRPO's learning rate came out at {rates[0]:g} in the first tuning and at {rates[1]:g} in the finer one, "
+            f"and VIMPO's lead went from {points(first['VIMPO']['difference']['sampled'])} seeds to "
+            f"{points(again['VIMPO']['difference']['sampled'])} seeds. "
             "A lead that better tuning of the rival removes is not the rule's."
         )
 
@@ -260,9 +255,11 @@ def _updates():
         taken = [a["GRPO"]["chosen"]["updates_per_batch"] for a in arms]
         cost = [a["GRPO"]["cpu_seconds"]["mean"] / a["VIMPO"]["cpu_seconds"]["mean"] for a in arms]
         yield (
-            "**An unevenness of our own making**: where single solutions are flipped, GRPO's ranges held one or two updates a batch "
-            f"and VIMPO's did not. GRPO took {taken[0]} with 25 % and {taken[1]} with 40 % flips, at {cost[0]:.1f} and {cost[1]:.1f} "
-            "times VIMPO's CPU time. The default settings had also been chosen earlier on these test problems (see the protocol)."
+            "**An unevenness of our own making**: where single solutions are flipped, GRPO's ranges held one or two "
+            f"updates a batch and VIMPO's did not. GRPO took {taken[0]} with 25 % and {taken[1]} with 40 % flips, at "
+            f"{cost[0]:.1f} and {cost[1]:.1f} "
+            "times VIMPO's CPU time. The default settings had also been chosen earlier on these test problems (see "
+            "the protocol)."
         )
 
 
@@ -280,10 +277,17 @@ def credit_table() -> str:
         "CPU s a run",
     ]
     rows = [
-        [name, percent(a["sampled"]), percent(a["greedy"]), number(a["auc"]), number(a["pearson"]),
-         f"{a['tokens_sampled']['mean'] / 1000:.0f}", f"{a['cpu_seconds']['mean']:.0f}"]
+        [
+            name,
+            percent(a["sampled"]),
+            percent(a["greedy"]),
+            number(a["auc"]),
+            number(a["pearson"]),
+            f"{a['tokens_sampled']['mean'] / 1000:.0f}",
+            f"{a['cpu_seconds']['mean']:.0f}",
+        ]
         for name, a in arms_of("family").items()
-    ]  # fmt: skip
+    ]
     return table(head, rows)
 
 
@@ -307,17 +311,19 @@ def credit_answer() -> str:
         "open": "Nothing that so few rules can show",
     }
     by_auc, by_accuracy = (
-        sorted((a for a in arms.values() if a[key]), key=lambda a: -a[key]["mean"])[:2]
-        for key in ("auc", "sampled")
+        sorted((a for a in arms.values() if a[key]), key=lambda a: -a[key]["mean"])[:2] for key in ("auc", "sampled")
     )
     return CREDIT.format(
         verdict=verdict[decided(intervals.Estimate(found.r, found.low, found.high, found.n))],
-        rules=found.n, r=f"{found.r:+.2f} ({found.low:+.2f} to {found.high:+.2f})",
-        by_auc=listed([f"{a['name']} ({number(a['auc'])})" for a in by_auc]), grpo_auc=number(grpo["auc"]),
+        rules=found.n,
+        r=f"{found.r:+.2f} ({found.low:+.2f} to {found.high:+.2f})",
+        by_auc=listed([f"{a['name']} ({number(a['auc'])})" for a in by_auc]),
+        grpo_auc=number(grpo["auc"]),
         by_accuracy=listed([_against(a) for a in by_accuracy]),
-        critic=_costly(arms["PPO, learned critic"], grpo), vine=_costly(arms["VinePPO"], grpo),
+        critic=_costly(arms["PPO, learned critic"], grpo),
+        vine=_costly(arms["VinePPO"], grpo),
         solutions=load("family")["credit"]["solutions"],
-    )  # fmt: skip
+    )
 
 
 def _against(arm: dict) -> str:
@@ -329,9 +335,7 @@ def _against(arm: dict) -> str:
 def _costly(arm: dict, grpo: dict) -> str:
     """A rule with values of its own against GRPO: accuracy, tokens and time."""
     gap = arm["difference"]["sampled"]
-    word = {"open": "a difference that these seeds cannot show", "above": "more", "below": "less"}[
-        decided(gap)
-    ]
+    word = {"open": "a difference that these seeds cannot show", "above": "more", "below": "less"}[decided(gap)]
     tokens, cpu = (arm[name]["mean"] / grpo[name]["mean"] for name in ("tokens_sampled", "cpu_seconds"))
     return f"{points(gap)} seeds, sampled ({word}), at {tokens:.1f} times the tokens and {cpu:.1f} times the CPU time"
 
@@ -342,10 +346,16 @@ def _costly(arm: dict, grpo: dict) -> str:
 def levers_table() -> str:
     head = ["setting", "c_A", "sampled, %", "greedy, %", "KL at the end, nats a token", "diverged"]
     rows = [
-        [name, f"{a['settings']['actor_coef']:g}", percent(a["sampled"]), percent(a["greedy"]), number(a["kl"], 3),
-         f"{a['n_diverged']} of {len(a['runs'])}"]
+        [
+            name,
+            f"{a['settings']['actor_coef']:g}",
+            percent(a["sampled"]),
+            percent(a["greedy"]),
+            number(a["kl"], 3),
+            f"{a['n_diverged']} of {len(a['runs'])}",
+        ]
         for name, a in arms_of("levers").items()
-    ]  # fmt: skip
+    ]
     return table(head, rows)
 
 
@@ -358,9 +368,7 @@ def levers_answer() -> str:
         for how in estimates.HOWS:
             gaps = {b: asdict(estimates.difference(a["runs"], start["runs"], how)) for b, a in row.items()}
             said = "; ".join(f"b {b}: {points(gap)}" for b, gap in gaps.items())
-            lines.append(
-                f"- beta {beta}, {how}, against the value loss alone ({percent(start[how])} %): {said}."
-            )
+            lines.append(f"- beta {beta}, {how}, against the value loss alone ({percent(start[how])} %): {said}.")
     return LEVERS + "\n".join(lines) + "\n\n" + LEVERS_SAID
 
 
@@ -376,19 +384,17 @@ def switches_answer() -> str:
         by_auc[decided(gap) if gap else "open"].append(arm["name"])
     return SWITCHES.format(
         seeds=len(first["runs"]),
-        accuracy_above=listed(by_accuracy["above"]), accuracy_below=listed(by_accuracy["below"]),
-        auc_above=listed(by_auc["above"]), auc_below=listed(by_auc["below"]),
-    )  # fmt: skip
+        accuracy_above=listed(by_accuracy["above"]),
+        accuracy_below=listed(by_accuracy["below"]),
+        auc_above=listed(by_auc["above"]),
+        auc_below=listed(by_auc["below"]),
+    )
 
 
 def _auc_difference(arm: dict, first: dict) -> intervals.Estimate | None:
     """In AUC on own mistakes, over the seeds that both have."""
     known = {run["seed"]: run["auc"] for run in first["runs"] if run["auc"] is not None}
-    gaps = [
-        run["auc"] - known[run["seed"]]
-        for run in arm["runs"]
-        if run["auc"] is not None and run["seed"] in known
-    ]
+    gaps = [run["auc"] - known[run["seed"]] for run in arm["runs"] if run["auc"] is not None and run["seed"] in known]
     return intervals.over_seeds(gaps, -1.0, 1.0)
 
 
@@ -418,13 +424,17 @@ def made_table() -> str:
     for name in EXPERIMENTS:
         if (found := load(name)) is None:
             continue
-        commits = ", ".join(
-            f"{e['commit'][:7]}{' (dirty)' if e['is_dirty'] else ''}" for e in found["environments"]
+        commits = ", ".join(f"{e['commit'][:7]}{' (dirty)' if e['is_dirty'] else ''}" for e in found["environments"])
+        rows.append(
+            [
+                f"[{name}](results/{name}/report.md)",
+                f"`{found['command']}`",
+                f"{found['n_runs']}",
+                f"{found['cpu_seconds'] / 60:.0f}",
+                f"{found['wall_seconds'] / 60:.0f}",
+                commits,
+            ]
         )
-        rows.append([
-            f"[{name}](results/{name}/report.md)", f"`{found['command']}`", f"{found['n_runs']}", f"{found['cpu_seconds'] / 60:.0f}",
-            f"{found['wall_seconds'] / 60:.0f}", commits,
-        ])  # fmt: skip
     return table(["experiment", "command", "runs", "CPU minutes", "wall minutes", "commit"], rows)
 
 
@@ -449,8 +459,9 @@ ORDERING = """Of {regimes} contests with equal tuning, VIMPO's sampled accuracy 
   every token still left to chance, greedy accuracy does not.
 """
 PAPER = (
-    f"The paper reports {PAPER_CLEAN['VIMPO']} against {PAPER_CLEAN['GRPO']} on clean rewards and {PAPER_NOISY['VIMPO']} against "
-    f"{PAPER_NOISY['GRPO']} on noisy ones, where the rewards of whole groups are flipped together, with a model of {PAPER_PARAMETERS} "
+    f"The paper reports {PAPER_CLEAN['VIMPO']} against {PAPER_CLEAN['GRPO']} on clean rewards and "
+    f"{PAPER_NOISY['VIMPO']} against {PAPER_NOISY['GRPO']} on noisy ones, where the rewards of whole groups are "
+    f"flipped together, with a model of {PAPER_PARAMETERS} "
     "parameters. Nothing here speaks about that size."
 )
 NOT_WIDENED = "\nIntervals are not widened for the number of comparisons.\n"

@@ -46,9 +46,12 @@ def experiments():
     st.markdown("#### What the experiments say")
     st.markdown("\n".join(f"- {as_plain(sentence)}" for sentence in verdicts.short_answer()), width=900)
     st.page_link(
-        routes.LEARN, label="The scoreboard, in chapter 7 of the course", query_params={"chapter": "7"}, icon=":material/school:",
+        routes.LEARN,
+        label="The scoreboard, in chapter 7 of the course",
+        query_params={"chapter": "7"},
+        icon=":material/school:",
         help="Equal tuning, fresh seeds, test problems that tuning never saw. docs/results.md has every experiment.",
-    )  # fmt: skip
+    )
 
 
 def nothing_yet():
@@ -83,9 +86,13 @@ def numbers(chosen, axis):
     link_table("A row an arm, with its difference to the baseline", *comparison.table(found), key="numbers")
     st.caption(comparison.table_captions(found))
     st.download_button(
-        "The numbers of each run (CSV)", lambda: comparison.as_csv(found), f"{metric}.csv", "text/csv",
-        icon=":material/download:", on_click="ignore",
-    )  # fmt: skip
+        "The numbers of each run (CSV)",
+        lambda: comparison.as_csv(found),
+        f"{metric}.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
     head, rows = comparison.settings_table(chosen)
     if rows:
         with st.expander("Settings that differ"):

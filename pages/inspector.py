@@ -53,17 +53,20 @@ def choose(found, notes):
     recorded, snapshots = cache.steps(source.folder, source.run.run_id)
     with row:
         if mode == "typed":
-            step = pick_step(
-                snapshots or recorded, "Adapter of step", "Steps whose adapter was saved.", notes
-            )
+            step = pick_step(snapshots or recorded, "Adapter of step", "Steps whose adapter was saved.", notes)
         else:
             step = pick_step(recorded, "Training step", "Steps whose solutions were recorded.", notes)
             scene = inspection.pick_solution(source, step, notes)
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         st.segmented_control(
-            "Solution to look at", list(MODES), format_func=MODES.get, required=True, label_visibility="collapsed",
-            width="content", **state.bound("mode", mode, "token"),
-        )  # fmt: skip
+            "Solution to look at",
+            list(MODES),
+            format_func=MODES.get,
+            required=True,
+            label_visibility="collapsed",
+            width="content",
+            **state.bound("mode", mode, "token"),
+        )
         if mode == "sampled":
             inspection.quick_picks(source, step)
         beta = inspection.pick_beta(source, step, notes)
@@ -79,7 +82,8 @@ def look(scene, beta, gae_lambda):
         tours.button()
     if scene.step == 0:
         st.caption(
-            "Step 0 is untrained: policy and reference are the same, so every credit is exactly 0. Move the step slider."
+            "Step 0 is untrained: policy and reference are the same, so every credit is exactly 0. Move the step "
+            "slider."
         )
     if note := reading.note(scene.trace):
         st.caption(as_plain(note))
@@ -88,7 +92,9 @@ def look(scene, beta, gae_lambda):
 
 
 def view(scene, beta, gae_lambda):
-    """The linked views; selecting a token reruns only this part, to write it to the address; all, where a section or a tour follows."""
+    """The linked views; selecting a token reruns only this part, to write it to the address; all, where a section or a
+    tour follows.
+    """
     if inspection.just_selected() and (sections.is_open() or tours.is_running()):
         st.rerun()
     notes = []

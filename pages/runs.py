@@ -51,9 +51,7 @@ def ways_to_all(shown, found):
         if ticked:
             st.page_link(
                 routes.COMPARE,
-                label=f"Compare the {len(ticked)} ticked"
-                if len(ticked) > 1
-                else "Look at the ticked one in Compare",
+                label=f"Compare the {len(ticked)} ticked" if len(ticked) > 1 else "Look at the ticked one in Compare",
                 icon=":material/stacked_line_chart:",
                 query_params={"runs": ",".join(ticked)},
                 help="Their curves over each other, and a table with differences.",
@@ -85,9 +83,13 @@ def checkbox(entry):
     key = f"tick_{entry.key}"
     st.session_state.setdefault(key, entry.key in run_table.chosen_from_link())
     st.checkbox(
-        f"Compare {entry.run.name}", key=key, label_visibility="collapsed", disabled=not entry.is_readable,
-        on_change=run_table.toggle, args=(entry.key,),
-    )  # fmt: skip
+        f"Compare {entry.run.name}",
+        key=key,
+        label_visibility="collapsed",
+        disabled=not entry.is_readable,
+        on_change=run_table.toggle,
+        args=(entry.key,),
+    )
 
 
 def ways_on(entry):
@@ -163,9 +165,13 @@ def recently_deleted():
         for run in deleted:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.button(
-                    "Undo", key=f"restore_{run.entry}", icon=":material/undo:",
-                    help=f"Bring {run.run_id} back.", on_click=run_table.restore, args=(run.entry,),
-                )  # fmt: skip
+                    "Undo",
+                    key=f"restore_{run.entry}",
+                    icon=":material/undo:",
+                    help=f"Bring {run.run_id} back.",
+                    on_click=run_table.restore,
+                    args=(run.entry,),
+                )
                 st.markdown(run_table.deleted_text(run), width="content")
         if st.button("Empty the bin", icon=":material/delete_forever:", help="Frees the disk at once."):
             empty_bin(len(deleted))

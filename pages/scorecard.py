@@ -18,8 +18,8 @@ FIGURE_WIDTH, WORDS_WIDTH = 620, 560
 def main():
     st.markdown("### Scorecard")
     st.markdown(
-        "Credit δ is read off a trained policy; it is not what pushes the tokens. Does it point at the one that went wrong, and is the "
-        "implied value the true one?"
+        "Credit δ is read off a trained policy; it is not what pushes the tokens. Does it point at the one that went "
+        "wrong, and is the implied value the true one?"
     )
     found = sources()
     if not found:
@@ -65,9 +65,7 @@ def choose(found, notes):
             "Wrong solutions to look at, and solutions to compare with Monte Carlo.",
             notes,
         )
-        rollouts = scorecards.pick_size(
-            "rollouts", 64, "Tries a prefix", "More tries, narrower Monte Carlo.", notes
-        )
+        rollouts = scorecards.pick_size("rollouts", 64, "Tries a prefix", "More tries, narrower Monte Carlo.", notes)
         runs = scorecards.pick_seeds(source, step, notes)
     return scorecards.Asked(runs, step, which, solutions, rollouts)
 
@@ -100,9 +98,11 @@ def instructive(asked, report):
         st.caption("None: there is no wrong solution whose credit could be compared.")
     for kind in kinds:
         instructive_list(
-            kind, report,
-            link=lambda entry: scorecards.look_closer(asked.sources[0], asked.step, entry), key=f"instructive.{kind}",
-        )  # fmt: skip
+            kind,
+            report,
+            link=lambda entry: scorecards.look_closer(asked.sources[0], asked.step, entry),
+            key=f"instructive.{kind}",
+        )
 
 
 main()

@@ -1,4 +1,6 @@
-"""Start: one wrong solution, what each rule pushes its tokens by, apart from it what can be read off, and where to go next."""
+"""Start: one wrong solution, what each rule pushes its tokens by, apart from it what can be read off, and where to go
+next.
+"""
 
 import streamlit as st
 
@@ -12,7 +14,8 @@ def main():
     picture = example.picture()
     if picture is None:
         st.info(
-            "There are no bundled runs yet. Make them with `python -m vimpo_core make-demos`, or train a run of your own."
+            "There are no bundled runs yet. Make them with `python -m vimpo_core make-demos`, or train a run of your "
+            "own."
         )
     else:
         show(picture)

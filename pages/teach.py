@@ -15,9 +15,13 @@ def main():
     with st.container(key="teach-bar"):
         st.title("For teachers", anchor=False)
         st.segmented_control(
-            "What to do", list(PARTS), format_func=PARTS.get, required=True, label_visibility="collapsed",
+            "What to do",
+            list(PARTS),
+            format_func=PARTS.get,
+            required=True,
+            label_visibility="collapsed",
             **state.bound("part", part),
-        )  # fmt: skip
+        )
     for note in notes:
         st.info(as_sentence(note))
     there = chapters.chapters()

@@ -31,9 +31,11 @@ def first_view():
         st.info(note)
     if last := training.last_job():
         st.page_link(
-            routes.TRAIN, label=f"Show the last run: {training.names(last)}, {last.state}, {training.step_text(last)}",
-            icon=":material/history:", query_params={"job": last.job_id},
-        )  # fmt: skip
+            routes.TRAIN,
+            label=f"Show the last run: {training.names(last)}, {last.state}, {training.step_text(last)}",
+            icon=":material/history:",
+            query_params={"job": last.job_id},
+        )
     settings_form.settings_form(training.start, training.measured_lengths(demos))
     if demos:
         st.markdown("#### What to expect: the bundled runs")
@@ -53,9 +55,7 @@ def show_job(job):
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             if job.is_active:
                 tours.button(first=tours.FIRST_OF_A_RUN)
-            wants_new = st.button(
-                "New run", icon=":material/tune:", help="Settings of the next run. This one goes on."
-            )
+            wants_new = st.button("New run", icon=":material/tune:", help="Settings of the next run. This one goes on.")
     if wants_new:
         settings_form.fill_untouched(job.sights[0].config, job.algorithms)
         drawer(training.measured_lengths(job.sights))

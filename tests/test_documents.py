@@ -26,9 +26,7 @@ NAMED = re.compile(r"(?:\.\./)*\w[\w./-]*\.md\b")
 
 def texts(root: Path) -> Iterator[Path]:
     """Files that people wrote: those at the root and in the folders of the project, not what a run left behind."""
-    yield from (
-        f for f in root.iterdir() if f.is_file() and f.suffix in WRITTEN and not f.name.startswith(".git")
-    )
+    yield from (f for f in root.iterdir() if f.is_file() and f.suffix in WRITTEN and not f.name.startswith(".git"))
     for folder in FOLDERS:
         for file in (root / folder).rglob("*"):
             if file.is_file() and file.suffix in WRITTEN and not {"runs", "__pycache__"} & set(file.parts):

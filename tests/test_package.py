@@ -123,7 +123,5 @@ def test_an_install_without_the_labs_files_says_how_to_install_it(tmp_path, monk
 
 def test_the_command_loads_neither_streamlit_nor_torch_before_it_knows_what_is_wanted():
     program = "import app.command, sys; print(sorted({'streamlit', 'torch', 'numpy'} & set(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -1,5 +1,5 @@
-"""python -m vimpo_core train | resume | fork | eval | score | truth | experiment | export | runs | bench | make-reference |
-make-demos
+"""python -m vimpo_core train | resume | fork | eval | score | truth | experiment | export | runs | bench |
+make-reference | make-demos
 
 Progress goes to stderr, results to stdout; with --json stdout ends with one JSON object. A mistake is one sentence on
 stderr and exit code 2, a bug a traceback and exit code 1; a run that did not finish is exit code 3. A command imports
@@ -52,9 +52,7 @@ BUG = (
 def main(arguments: list[str] | None = None, prog: str = "python -m vimpo_core") -> int:
     """Run one command; returns the exit code. prog: what the reader typed before it."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(
-            stream, "reconfigure"
-        ):  # a name that the terminal cannot write does not end the list it stands in
+        if hasattr(stream, "reconfigure"):  # a name that the terminal cannot write does not end the list it stands in
             stream.reconfigure(errors="backslashreplace")
     debug = False
     try:
@@ -117,9 +115,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _add_runs_dir(parser) -> None:
-    parser.add_argument(
-        "--runs-dir", type=_folder, default=default_runs_dir(), help="Folder of runs (default: runs/)."
-    )
+    parser.add_argument("--runs-dir", type=_folder, default=default_runs_dir(), help="Folder of runs (default: runs/).")
 
 
 def _add_final_problems(parser) -> None:
@@ -240,9 +236,7 @@ def _fork(arguments) -> int:
     }
     config = dataclasses.replace(parent.config(), **changes)
     source = RunsDir(parent.run_dir.parent, read_only=True)
-    job_id = runs.fork(
-        arguments.run_id, arguments.step, config, arguments.optimizer, arguments.name, source=source
-    )
+    job_id = runs.fork(arguments.run_id, arguments.step, config, arguments.optimizer, arguments.name, source=source)
     return _work_on(runs, job_id, arguments)
 
 
@@ -314,9 +308,7 @@ def _eval_options(parser) -> None:
 
     parser.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
     parser.add_argument("--step", type=int, help="Snapshot step (default: the newest).")
-    parser.add_argument(
-        "--prompts", type=int, default=reports.TEST_PROMPTS, help="Test problems (default: 512)."
-    )
+    parser.add_argument("--prompts", type=int, default=reports.TEST_PROMPTS, help="Test problems (default: 512).")
     parser.add_argument("--seed", type=int, default=0, help="Seed of the sampled solutions (default: 0).")
     _add_runs_dir(parser)
 
@@ -332,9 +324,7 @@ def _eval(arguments) -> int:
 def _score_options(parser) -> None:
     parser.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
     parser.add_argument("--prompt", required=True, help="The problem, such as 9+2+9+7*6=")
-    parser.add_argument(
-        "--solution", required=True, help='The solution, such as "9+2+9+42;11+9+42;20+42;62."'
-    )
+    parser.add_argument("--solution", required=True, help='The solution, such as "9+2+9+42;11+9+42;20+42;62."')
     parser.add_argument("--step", type=int, help="Snapshot step (default: the newest).")
     parser.add_argument("--beta", type=float, help="Reward per nat (default: the run's).")
     _add_runs_dir(parser)
@@ -415,9 +405,7 @@ def _truth(arguments) -> int:
     )
     for name, found in signals.items():
         shares = "".join(f"{found[key]:>7.3f}" for key in ("top1", "top3", "auc"))
-        print(
-            f"{name:<28}{shares}   {found['auc_low']:.3f} to {found['auc_high']:.3f}{_concentration(found)}"
-        )
+        print(f"{name:<28}{shares}   {found['auc_low']:.3f} to {found['auc_high']:.3f}{_concentration(found)}")
     return 0
 
 
@@ -429,12 +417,8 @@ def _concentration(found: dict) -> str:
 
 
 def _experiment_options(parser) -> None:
-    parser.add_argument(
-        "file", type=_path, metavar="FILE", help="What to run, such as experiments/quick.toml."
-    )
-    parser.add_argument(
-        "--out", type=_path, help="Folder of its runs and report (default: FILE without .toml)."
-    )
+    parser.add_argument("file", type=_path, metavar="FILE", help="What to run, such as experiments/quick.toml.")
+    parser.add_argument("--out", type=_path, help="Folder of its runs and report (default: FILE without .toml).")
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="Runs at a time (default: the number of cores)."
     )
@@ -446,9 +430,7 @@ def _experiment_options(parser) -> None:
 def _experiment(arguments) -> int:
     from vimpo_core.experiment import command
 
-    found = command.experiment(
-        arguments.file, arguments.out, arguments.jobs, arguments.dry_run, arguments.report_only
-    )
+    found = command.experiment(arguments.file, arguments.out, arguments.jobs, arguments.dry_run, arguments.report_only)
     failed = found.get("failed", {})
     _print(found if arguments.json else {k: v for k, v in found.items() if k != "failed"}, arguments.json)
     for sentence, count in Counter(failed.values()).items():
@@ -463,9 +445,7 @@ def _export_options(parser) -> None:
 
     parser.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
     parser.add_argument("--step", type=int, help="Step whose solutions were recorded (default: the newest).")
-    parser.add_argument(
-        "--group", type=int, default=0, help="Prompt of the step, counted from 0 (default: 0)."
-    )
+    parser.add_argument("--group", type=int, default=0, help="Prompt of the step, counted from 0 (default: 0).")
     parser.add_argument("--sample", type=int, default=0, help="Solution of it, counted from 0 (default: 0).")
     parser.add_argument(
         "--format",
@@ -551,7 +531,8 @@ def _delete(runs: RunsDir, arguments) -> int:
     for run_id in arguments.run_ids:
         deleted = runs.delete(run_id)
         print(
-            f"{run_id} is in the bin until {deleted.gone_after:%Y-%m-%d}. Undo: python -m vimpo_core runs restore {run_id}",
+            f"{run_id} is in the bin until {deleted.gone_after:%Y-%m-%d}. Undo: python -m vimpo_core runs restore "
+            f"{run_id}",
             file=sys.stderr,
         )
     _print({"deleted": arguments.run_ids}, arguments.json)
@@ -574,9 +555,7 @@ def _empty(runs: RunsDir, arguments) -> int:
 
 
 def _print_deleted(found: list[Deleted], what: str, as_json: bool) -> None:
-    lines = [
-        {"run_id": e.run_id, "deleted": f"{e.deleted:%Y-%m-%dT%H:%M:%SZ}", "entry": e.entry} for e in found
-    ]
+    lines = [{"run_id": e.run_id, "deleted": f"{e.deleted:%Y-%m-%dT%H:%M:%SZ}", "entry": e.entry} for e in found]
     if as_json:
         _print({what: lines}, True)
         return
@@ -602,9 +581,7 @@ def _bench_options(parser) -> None:
 
 
 def _bench(arguments) -> int:
-    options = ["--json"] * arguments.json + (
-        ["--repeats", str(arguments.repeats)] if arguments.repeats else []
-    )
+    options = ["--json"] * arguments.json + (["--repeats", str(arguments.repeats)] if arguments.repeats else [])
     return subprocess.run(
         [sys.executable, ROOT / "benchmarks" / f"{arguments.what}.py", *options],
         cwd=ROOT,
@@ -613,9 +590,7 @@ def _bench(arguments) -> int:
 
 
 def _make_reference_options(parser) -> None:
-    parser.add_argument(
-        "--out", type=_path, default=BUNDLED_MODEL, help="Folder to write (default: the bundled one)."
-    )
+    parser.add_argument("--out", type=_path, default=BUNDLED_MODEL, help="Folder to write (default: the bundled one).")
     parser.add_argument("--steps", type=int, default=1600, help="Supervised updates (default: 1600).")
     parser.add_argument("--seed", type=int, default=0, help="Seed (default: 0).")
     parser.add_argument(
@@ -625,9 +600,11 @@ def _make_reference_options(parser) -> None:
         help="Largest number of operands that it learns, 3 to 8 (default: 6).",
     )
     parser.add_argument(
-        "--slip-scale", type=float, default=1.0,
+        "--slip-scale",
+        type=float,
+        default=1.0,
         help="How often its teacher slips, as a multiple of the bundled one's (default: 1; at 2 it is seldom right).",
-    )  # fmt: skip
+    )
 
 
 def _make_reference(arguments) -> int:
@@ -641,7 +618,8 @@ def _make_reference(arguments) -> int:
     changed = next((name for name in asked if getattr(arguments, name) != getattr(usual, name)), None)
     if changed and arguments.out.resolve() == BUNDLED_MODEL.resolve():
         raise Mistake(
-            f"with another --{changed.replace('_', '-')} this is not the bundled model, on which the bundled runs and yours stand. "
+            f"with another --{changed.replace('_', '-')} this is not the bundled model, on which the bundled runs and "
+            f"yours stand. "
             "Give it a folder of its own with --out FOLDER."
         )
     models.single_thread()
@@ -652,22 +630,26 @@ def _make_reference(arguments) -> int:
             bar.update(step - bar.n)
 
         made = make_reference(
-            arguments.out, arguments.seed, arguments.steps, on_step=show, operands=arguments.operands,
+            arguments.out,
+            arguments.seed,
+            arguments.steps,
+            on_step=show,
+            operands=arguments.operands,
             slip_scale=arguments.slip_scale,
-        )  # fmt: skip
+        )
     _print(made, arguments.json)
     return 0
 
 
 def _make_demos_options(parser) -> None:
-    parser.add_argument(
-        "--out", type=_path, default=DEMOS, help="Folder to write (default: the bundled one)."
-    )
+    parser.add_argument("--out", type=_path, default=DEMOS, help="Folder to write (default: the bundled one).")
     parser.add_argument("--steps", type=int, help="Steps of each run (default: as bundled).")
     parser.add_argument(
-        "--reports-only", action="store_true",
-        help="Keep the runs as they are and measure only what is kept beside them again: scorecards, and second readings (about 5 minutes).",
-    )  # fmt: skip
+        "--reports-only",
+        action="store_true",
+        help="Keep the runs as they are and measure only what is kept beside them again: scorecards, and second "
+        "readings (about 5 minutes).",
+    )
 
 
 def _make_demos(arguments) -> int:
@@ -722,7 +704,8 @@ _COMMANDS = {
     "bench": (
         _bench,
         _bench_options,
-        "Measure: speed and memory against peers as ratios from one process; coverage of the intervals; parity with peers' functions.",
+        "Measure: speed and memory against peers as ratios from one process; coverage of the intervals; parity with "
+        "peers' functions.",
     ),
     "make-reference": (
         _make_reference,
@@ -731,5 +714,5 @@ _COMMANDS = {
     ),
     "make-demos": (_make_demos, _make_demos_options, "Train the bundled demo runs again (about 3 minutes)."),
 }
-"""Command -> how it is carried out, what declares its options, and what it does. Only the chosen one's options are declared,
-so the list of commands loads nothing for the others."""
+"""Command -> how it is carried out, what declares its options, and what it does. Only the chosen one's options are
+declared, so the list of commands loads nothing for the others."""

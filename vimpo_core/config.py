@@ -30,14 +30,12 @@ class TrainConfig:
 
     algorithm: str = _setting(
         "vimpo",
-        "The learning rule: VIMPO (Value-Implicit Policy Optimization) credits each token, GRPO (Group Relative Policy Optimization) the whole "
-        "solution; Every rule, on the Inspect page, sets all of them side by side.",
+        "The learning rule: VIMPO (Value-Implicit Policy Optimization) credits each token, GRPO (Group Relative "
+        "Policy Optimization) the whole solution; Every rule, on the Inspect page, sets all of them side by side.",
         choices=ALGORITHMS,
     )
     steps: int = _setting(100, "How many updates to make.", low=1, high=10_000, safe=(50, 300))
-    seed: int = _setting(
-        0, "Fixes prompts, samples and initial adapter: same seed, same run.", low=0, high=2**31 - 1
-    )
+    seed: int = _setting(0, "Fixes prompts, samples and initial adapter: same seed, same run.", low=0, high=2**31 - 1)
     beta: float = _setting(
         0.1,
         "Reward per nat of log-ratio: sets the scale of V. Small: values look flat; large: the policy may hardly move.",
@@ -78,8 +76,8 @@ class TrainConfig:
     )
     value_loss: str = _setting(
         "squared",
-        "How the terminal residual is punished: its square, huber (linear beyond huber_delta), or its square after division by "
-        "the batch's reward spread (normalised).",
+        "How the terminal residual is punished: its square, huber (linear beyond huber_delta), or its square after "
+        "division by the batch's reward spread (normalised).",
         choices=("squared", "huber", "normalised"),
     )
     huber_delta: float = _setting(
@@ -87,21 +85,21 @@ class TrainConfig:
     )
     baseline: str = _setting(
         "group_mean",
-        "What the value loss compares a solution's reward with: the mean of its whole group, as published, or of the other "
-        "solutions. The group mean holds the solution itself, so groups of G end where beta G / (G - 1) would.",
+        "What the value loss compares a solution's reward with: the mean of its whole group, as published, or of the "
+        "other solutions. The group mean holds the solution itself, so groups of G end where beta G / (G - 1) would.",
         choices=("group_mean", "leave_one_out"),
     )
     cap_v0: float = _setting(
         0.0,
-        "Highest value V_0 that the value loss gives a problem: a baseline above it is lowered to it, so that easy problems "
-        "still push right solutions up; 0 sets no limit. The authors' vimpo_cap_v0.",
+        "Highest value V_0 that the value loss gives a problem: a baseline above it is lowered to it, so that easy "
+        "problems still push right solutions up; 0 sets no limit. The authors' vimpo_cap_v0.",
         low=0.0,
         high=10.0,
     )
     kl_estimator: str = _setting(
         "exact",
-        "How kappa's KL is found: exactly over the vocabulary, from the sampled token (k2, k3), or over the policy's most "
-        "probable tokens (top-k). k1 would make every token's credit identically 0.",
+        "How kappa's KL is found: exactly over the vocabulary, from the sampled token (k2, k3), or over the policy's "
+        "most probable tokens (top-k). k1 would make every token's credit identically 0.",
         choices=("exact", "k2", "k3", "top-k"),
     )
     kl_top_k: int = _setting(
@@ -115,7 +113,8 @@ class TrainConfig:
     )
     loss_average: str = _setting(
         "tokens",
-        "Over what GRPO's loss is averaged: all tokens of the batch alike, or first within each solution, as published.",
+        "Over what GRPO's loss is averaged: all tokens of the batch alike, or first within each solution, as "
+        "published.",
         choices=("tokens", "solutions"),
     )
     critic_lr: float = _setting(
@@ -145,7 +144,8 @@ class TrainConfig:
     )
     top_entropy_quantile: float = _setting(
         0.2,
-        "Share of the batch's tokens, those of highest entropy, on which GRPO with the high-entropy mask learns; 1 is GRPO.",
+        "Share of the batch's tokens, those of highest entropy, on which GRPO with the high-entropy mask learns; 1 is "
+        "GRPO.",
         low=0.01,
         high=1.0,
         safe=(0.1, 1.0),
@@ -161,8 +161,8 @@ class TrainConfig:
     warmup_steps: int = _setting(10, "Steps over which the learning rate rises from 0.", low=0, high=1000)
     max_grad_norm: float = _setting(
         1.0,
-        "Gradients longer than this are shortened to it; 0 shortens none. Rules whose losses differ by a factor alone are the "
-        "same to Adam only at 0.",
+        "Gradients longer than this are shortened to it; 0 shortens none. Rules whose losses differ by a factor alone "
+        "are the same to Adam only at 0.",
         low=0.0,
         high=1e6,
     )
@@ -200,18 +200,18 @@ class TrainConfig:
     )
     reward_noise_unit: str = _setting(
         "solution",
-        "What flips together: each solution by itself, or all solutions to a problem at once, as in the paper's own experiments.",
+        "What flips together: each solution by itself, or all solutions to a problem at once, as in the paper's own "
+        "experiments.",
         choices=("solution", "group"),
     )
     clip_low: float = _setting(0.2, "PPO clip below 1.", low=0.0, high=1.0)
     clip_high: float = _setting(0.28, "PPO clip above 1.", low=0.0, high=10.0)
-    dual_clip: float = _setting(
-        10.0, "Bound on the loss of a token with negative advantage.", low=1.0, high=1e6
-    )
+    dual_clip: float = _setting(10.0, "Bound on the loss of a token with negative advantage.", low=1.0, high=1e6)
     eval_every: int = _setting(10, "Steps between measurements on validation problems.", low=1, high=10_000)
     eval_prompts: int = _setting(
         128,
-        "Validation problems in a measurement, never trained on; the command line's final numbers use 512 test problems.",
+        "Validation problems in a measurement, never trained on; the command line's final numbers use 512 test "
+        "problems.",
         low=8,
         high=4096,
     )
@@ -224,12 +224,8 @@ class TrainConfig:
         low=0,
         high=4096,
     )
-    model: str = _setting(
-        "bundled", 'The reference model: "bundled", or a local folder in transformers format.'
-    )
-    device: str = _setting(
-        "cpu", "Where to train; cuda needs an NVIDIA graphics card.", choices=("cpu", "cuda")
-    )
+    model: str = _setting("bundled", 'The reference model: "bundled", or a local folder in transformers format.')
+    device: str = _setting("cpu", "Where to train; cuda needs an NVIDIA graphics card.", choices=("cpu", "cuda"))
     threads: int = _setting(1, "CPU threads of the worker.", low=1, high=256)
 
     def __post_init__(self):
@@ -296,8 +292,8 @@ def _checked(f, value):
         raise Mistake(f"{f.name} must be {_kind_name(kind)}, got {value!r}. Default: {f.default!r}.")
     if f.name == "kl_estimator" and value == "k1":
         raise Mistake(
-            "kl_estimator must not be k1: it is the log-ratio of the sampled token itself, so rho - kappa would be 0 for every "
-            f"token and no value could be read. Use {', '.join(limits['choices'])}."
+            "kl_estimator must not be k1: it is the log-ratio of the sampled token itself, so rho - kappa would be 0 "
+            f"for every token and no value could be read. Use {', '.join(limits['choices'])}."
         )
     if limits["choices"] and value not in limits["choices"]:
         raise Mistake(f"{f.name} must be one of {', '.join(limits['choices'])}, got {value!r}.")
@@ -324,8 +320,8 @@ class Advice:
 HIGHEST_TRIED_RATE = 6e-3
 """The largest learning rate that the tuning of an experiment here tried."""
 STABLE_BALANCE, SMALL_BETA_EDGE, EDGE = 0.1, 0.3, 1.0
-"""Balances that the experiment "levers" tried: at the first nothing broke, at the second runs with a small beta had collapsed, at
-the third all had."""
+"""Balances that the experiment "levers" tried: at the first nothing broke, at the second runs with a small beta had
+collapsed, at the third all had."""
 READABLE_BETA = (0.1, 0.3)
 """Betas of the bundled runs, where V_t moves far enough to be looked at."""
 
@@ -337,7 +333,9 @@ def safe_text(name: str) -> str:
 
 
 def balance(config: TrainConfig, mean_length: float) -> float:
-    """b = c_A / (0.4 T beta): the actor's pull relative to the value loss, T = mean solution length in tokens. No unit."""
+    """b = c_A / (0.4 T beta): the actor's pull relative to the value loss, T = mean solution length in tokens. No
+    unit.
+    """
     return config.actor_coef / (0.4 * mean_length * config.beta)
 
 
@@ -349,8 +347,8 @@ def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
             Advice(
                 "learning_rate",
                 "danger",
-                f"Learning rate {config.learning_rate:g}: no experiment here went above {HIGHEST_TRIED_RATE:g}, and 1e-2 destroyed "
-                f"VIMPO and GRPO. Use {safe_text('learning_rate')}.",
+                f"Learning rate {config.learning_rate:g}: no experiment here went above {HIGHEST_TRIED_RATE:g}, and "
+                f"1e-2 destroyed VIMPO and GRPO. Use {safe_text('learning_rate')}.",
             )
         )
     rule = RULES[config.algorithm]
@@ -364,7 +362,8 @@ def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
                 Advice(
                     "actor_coef",
                     "danger",
-                    f"{facts}: such runs have run away (collapsed at {EDGE:g}, at small beta at {SMALL_BETA_EDGE:g}). {way_out}",
+                    f"{facts}: such runs have run away (collapsed at {EDGE:g}, at small beta at {SMALL_BETA_EDGE:g}). "
+                    f"{way_out}",
                 )
             )
         elif b > STABLE_BALANCE:
@@ -372,7 +371,8 @@ def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
                 Advice(
                     "actor_coef",
                     "caution",
-                    f"{facts}: up to {STABLE_BALANCE:g} runs were stable, at {SMALL_BETA_EDGE:g} those with a small beta collapsed. {way_out}",
+                    f"{facts}: up to {STABLE_BALANCE:g} runs were stable, at {SMALL_BETA_EDGE:g} those with a small "
+                    f"beta collapsed. {way_out}",
                 )
             )
         if config.beta < 5e-3:
@@ -380,8 +380,8 @@ def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
                 Advice(
                     "beta",
                     "note",
-                    f"Beta {config.beta:g}: values will look flat. It learns as well, but V_t moves by beta times a few nats; "
-                    f"use {READABLE_BETA[0]:g} to {READABLE_BETA[1]:g} to read it.",
+                    f"Beta {config.beta:g}: values will look flat. It learns as well, but V_t moves by beta times a "
+                    f"few nats; use {READABLE_BETA[0]:g} to {READABLE_BETA[1]:g} to read it.",
                 )
             )
         if config.beta > 1.0:
@@ -397,8 +397,8 @@ def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
             Advice(
                 "reward_noise",
                 "danger",
-                "Half of the rewards flipped: a reward then says nothing about right or wrong, and nothing can be learned. Use "
-                f"{setting('reward_noise')['safe'][1]:g} or less.",
+                "Half of the rewards flipped: a reward then says nothing about right or wrong, and nothing can be "
+                f"learned. Use {setting('reward_noise')['safe'][1]:g} or less.",
             )
         )
     if config.updates_per_batch > 1 and rule.surrogate is Surrogate.PLAIN:
@@ -406,7 +406,8 @@ def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
             Advice(
                 "updates_per_batch",
                 "caution",
-                f"{config.updates_per_batch} updates a batch: this rule has no ratio and no clip, so after the first update it goes on "
+                f"{config.updates_per_batch} updates a batch: this rule has no ratio and no clip, so after the first "
+                f"update it goes on "
                 "with the solutions of a policy that is no longer there. Use 1, or a rule with a ratio.",
             )
         )

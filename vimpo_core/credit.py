@@ -32,8 +32,8 @@ def exact_kl(logits, ref_logits, row_chunk: int = 4096):
 
     Returns:
         float [...], nats, >= 0 (rounding below zero is cut off), float32 or better. A token that pi never takes
-        (logit -inf) adds 0, so a state where pi takes none at all (every logit -inf) has 0. One that pi takes and the reference
-        never does makes it inf.
+        (logit -inf) adds 0, so a state where pi takes none at all (every logit -inf) has 0. One that pi takes and the
+        reference never does makes it inf.
 
     Raises:
         ValueError: shapes differ.
@@ -175,7 +175,8 @@ def leave_one_out_mean(rewards, group_ids):
 def prompt_baseline(rewards, group_ids, kind="group_mean", cap=0.0):
     """What VIMPO's value loss subtracts from R, the value V_0 of the prompt: `group_mean` or `leave_one_out_mean`.
 
-    The group mean holds the solution itself: R - mean is (G - 1) / G times R minus the mean of the others, so descent with
+    The group mean holds the solution itself: R - mean is (G - 1) / G times R minus the mean of the others, so descent
+        with
     groups of G ends at the local fixed point of beta G / (G - 1), where delta is (G - 1) / G times Q - V exactly. The
     leave-one-out mean ends at that of beta.
 
@@ -200,12 +201,13 @@ def capped(baseline, cap):
 
 
 def soft_baseline(rewards, group_ids, beta):
-    """Soft value of the prompt as its group estimates it: beta log mean exp(R / beta), by log-sum-exp. Ours, not a paper's.
+    """Soft value of the prompt as its group estimates it: beta log mean exp(R / beta), by log-sum-exp. Ours, not a
+    paper's.
 
-    V_soft asks for solutions of pi_ref (`soft_value` has them, as A*-PO does); these come from pi, so while pi improves it
-    overstates V_soft. A constant of the prompt would leave the expected gradient of the value loss as it is; this one holds
-    the solution itself, and so moves the fixed point, as `group_mean` does. The soft baseline of VIMPO's authors is another:
-    the group mean of R - beta sum_t KL_t.
+    V_soft asks for solutions of pi_ref (`soft_value` has them, as A*-PO does); these come from pi, so while pi improves
+    it overstates V_soft. A constant of the prompt would leave the expected gradient of the value loss as it is; this
+    one holds the solution itself, and so moves the fixed point, as `group_mean` does. The soft baseline of VIMPO's
+    authors is another: the group mean of R - beta sum_t KL_t.
 
     Args:
         rewards: float [B]; group_ids: int [B]; beta: reward per nat, > 0.
@@ -219,9 +221,7 @@ def soft_baseline(rewards, group_ids, beta):
     _same_shape(rewards=rewards, group_ids=group_ids)
     xp, same = _same_group(rewards, group_ids)
     is_same, every = same > 0, rewards[None, :] + 0 * same
-    highest = xp.max(
-        xp.where(is_same, every, -xp.inf + every), axis=1
-    )  # of the group: exp sees no positive number
+    highest = xp.max(xp.where(is_same, every, -xp.inf + every), axis=1)  # of the group: exp sees no positive number
     relative = xp.where(is_same, (every - highest[:, None]) / beta, 0 * every)
     return highest + beta * xp.log(xp.sum(same * xp.exp(relative), axis=1) / xp.sum(same, axis=1))
 
@@ -251,8 +251,9 @@ def optimal_token_baseline(rewards, group_ids, logprobs, collision, completion_m
         B_t = sum_i R_i W_t^i / (sum_i W_t^i + 1e-8),   W_t = sum_{k <= t} (1 - 2 pi_k + sum_v pi_kv^2)
 
     over the solutions of the group that reach t. A term of W is the squared length of the gradient of log pi_k in the
-    logits, so W is how much a solution has stirred the gradient so far. As in verl 0.9.1, where a single solution is left
-    B_t is 0; unlike there, a term that rounding makes negative counts as 0 (a near-certain token's W would divide by noise).
+    logits, so W is how much a solution has stirred the gradient so far. As in verl 0.9.1, where a single solution is
+    left B_t is 0; unlike there, a term that rounding makes negative counts as 0 (a near-certain token's W would divide
+    by noise).
 
     Args:
         rewards: float [B]; group_ids: int [B]; logprobs: nats, float [B, T], of the sampled tokens;
@@ -276,12 +277,14 @@ def optimal_token_baseline(rewards, group_ids, logprobs, collision, completion_m
 
 
 def high_entropy(entropy, completion_mask, share):
-    """The sampled tokens whose entropy is in the highest `share` of the batch's (arXiv 2506.01939; TRL's top_entropy_quantile).
+    """The sampled tokens whose entropy is in the highest `share` of the batch's (arXiv 2506.01939; TRL's
+    top_entropy_quantile).
 
     Kept are those at or above the (1 - share) quantile over all sampled tokens, interpolated linearly.
 
     Args:
-        entropy: of the policy at each state, nats, float [B, T]; completion_mask: bool [B, T]; share: in (0, 1], 1 keeps all.
+        entropy: of the policy at each state, nats, float [B, T]; completion_mask: bool [B, T]; share: in (0, 1], 1
+            keeps all.
 
     Returns:
         bool [B, T], False where masked.
@@ -411,7 +414,8 @@ def whiten(values, mask):
         return kept
     count = xp.sum(xp.astype(mask, values.dtype))
     mean = xp.sum(kept) / xp.where(count < 1, count + 1, count)
-    # Of equal entries the mean may round to another number, and that rounding would be blown up to one standard deviation.
+    # Of equal entries the mean may round to another number, and that rounding would be blown up to one standard
+    # deviation.
     largest = xp.max(xp.where(mask, kept, xp.min(kept)))
     centred = _masked(xp, kept - mean, mask & xp.any(mask & (kept != largest)))
     variance = xp.sum(centred**2) / xp.where(count < 2, count * 0 + 1, count - 1)
@@ -571,6 +575,4 @@ def _check_terms(td_terms, completion_mask, **per_row):
 def _same_shape(**arrays):
     shapes = {name: tuple(a.shape) for name, a in arrays.items()}
     if len(set(shapes.values())) > 1:
-        raise ValueError(
-            f"shapes differ: {', '.join(f'{n} {s}' for n, s in shapes.items())}. Pass equal shapes."
-        )
+        raise ValueError(f"shapes differ: {', '.join(f'{n} {s}' for n, s in shapes.items())}. Pass equal shapes.")

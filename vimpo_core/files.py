@@ -32,7 +32,9 @@ _WORDS = {
 
 
 def in_words(error: BaseException) -> str:
-    """An error as one sentence: of the system's own, which file, what is wrong and what to do; of others, what they say."""
+    """An error as one sentence: of the system's own, which file, what is wrong and what to do; of others, what they
+    say.
+    """
     if not isinstance(error, OSError) or error.errno is None:
         return str(error)
     what = _WORDS.get(error.errno) or (error.strerror or str(error)).rstrip(".")

@@ -1,7 +1,8 @@
-"""95% intervals: of shares and their difference, of what is averaged over solutions, over seeds, over seeds and problems, and
-of a correlation. NumPy only.
+"""95% intervals: of shares and their difference, of what is averaged over solutions, over seeds, over seeds and
+problems, and of a correlation. NumPy only.
 
-`python -m vimpo_core bench coverage` simulates how often those over seeds hold a known truth: .93 to .97 at 3 to 10 seeds.
+`python -m vimpo_core bench coverage` simulates how often those over seeds hold a known truth: .93 to .97 at 3 to 10
+seeds.
 """
 
 from __future__ import annotations
@@ -77,9 +78,9 @@ def phi_of_pairs(first, second) -> np.ndarray:
     only_first, only_second = (first & ~second).sum(-1), (~first & second).sum(-1)
     determinant = (both * neither - only_first * only_second).astype(np.float64)
     determinant = np.where(determinant > 0, np.maximum(determinant - n / 2, 0.0), determinant)
-    margins = np.stack(
-        [both + only_first, only_second + neither, both + only_second, only_first + neither]
-    ).astype(np.float64)
+    margins = np.stack([both + only_first, only_second + neither, both + only_second, only_first + neither]).astype(
+        np.float64
+    )
     scale = np.sqrt(margins.prod(axis=0))
     return np.where(scale > 0, determinant / np.where(scale > 0, scale, 1.0), 0.0)
 
@@ -93,7 +94,8 @@ def bootstrap_bounds(statistic, sums, seed: int, draws: int = 2000) -> tuple[np.
         seed: of the draws; draws: how many.
 
     Returns:
-        low, high: the 2.5% and 97.5% quantiles, of the statistic's shape; draws where it is not finite are left out, and
+        low, high: the 2.5% and 97.5% quantiles, of the statistic's shape; draws where it is not finite are left out,
+            and
         nan where none is.
     """
     counts = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=draws)
@@ -111,8 +113,8 @@ MIN_SEEDS = 3
 """Fewer seeds get no interval: with two it would be 12.7 standard errors to either side and say nothing."""
 
 _SEEDS_WEIGHT = 1.25
-"""Power of the seeds' share of the variance in `two_way`. With 1 (Cochran and Cox 1950) the interval of normal numbers covers up
-to .971 at 3 seeds, with Welch's degrees of freedom as little as .92; with 1.25 it is .948 to .965."""
+"""Power of the seeds' share of the variance in `two_way`. With 1 (Cochran and Cox 1950) the interval of normal numbers
+covers up to .971 at 3 seeds, with Welch's degrees of freedom as little as .92; with 1.25 it is .948 to .965."""
 
 
 @dataclass(frozen=True)
@@ -239,9 +241,7 @@ def paired_difference(first, second) -> Difference:
 
 def as_difference(found: Estimate, gaps) -> Difference:
     """An estimate of the mean of `gaps`, one a seed, with the count of those above 0."""
-    return Difference(
-        found.mean, found.low, found.high, found.seeds, sum(gap > 0 for gap in np.asarray(gaps).tolist())
-    )
+    return Difference(found.mean, found.low, found.high, found.seeds, sum(gap > 0 for gap in np.asarray(gaps).tolist()))
 
 
 def _estimate(mean: float, half: float, seeds: int, least: float, most: float) -> Estimate:
@@ -264,7 +264,9 @@ class Correlation:
 
 
 def correlation(x, y) -> Correlation | None:
-    """Pearson correlation with Fisher's interval, tanh(artanh r -+ 1.96 / sqrt(n - 3)); None where x or y never varies."""
+    """Pearson correlation with Fisher's interval, tanh(artanh r -+ 1.96 / sqrt(n - 3)); None where x or y never
+    varies.
+    """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if len(x) < 2 or not (np.ptp(x) and np.ptp(y)):
         return None

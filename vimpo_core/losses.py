@@ -55,8 +55,9 @@ def soft_value_loss(
     huber_delta=0.5,
     cap_v0=0.0,
 ):
-    """The value loss without kappa, on our soft baseline: it goes towards the soft optimum. Ours, after VIMPO (2606.20008),
-    whose authors keep "soft" values for experiments, with another baseline (`credit.soft_baseline`) and without an actor.
+    """The value loss without kappa, on our soft baseline: it goes towards the soft optimum. Ours, after VIMPO
+    (2606.20008), whose authors keep "soft" values for experiments, with another baseline (`credit.soft_baseline`) and
+    without an actor.
 
         mean_B 1/2 (sum_t rho_t - (R - soft baseline))^2
 
@@ -170,8 +171,9 @@ def ppo_clip_loss(
     Args:
         logprobs, old_logprobs: nats, float [B, T]; r = exp(logprobs - old_logprobs) is the PPO ratio.
         advantages: float [B, T], held constant; completion_mask: bool [B, T].
-        average: "tokens" over all sampled tokens; "solutions" within each solution, then over solutions (GRPO as published);
-            "budget" over solutions, each divided by `budget`, the same for all (Dr. GRPO, arXiv 2503.20783).
+        average: "tokens" over all sampled tokens; "solutions" within each solution, then over solutions (GRPO as
+            published); "budget" over solutions, each divided by `budget`, the same for all (Dr. GRPO, arXiv
+            2503.20783).
 
     Returns:
         scalar (0 when there is no token).
@@ -184,9 +186,7 @@ def ppo_clip_loss(
     )[0]
 
 
-def clip_fraction(
-    logprobs, old_logprobs, advantages, completion_mask, clip_low=0.2, clip_high=0.28, dual_clip=10.0
-):
+def clip_fraction(logprobs, old_logprobs, advantages, completion_mask, clip_low=0.2, clip_high=0.28, dual_clip=10.0):
     """Share of sampled tokens whose gradient the PPO clip or the dual clip removed, a float in [0, 1]."""
     return ppo_clip(logprobs, old_logprobs, advantages, completion_mask, clip_low, clip_high, dual_clip)[1]
 
@@ -248,9 +248,7 @@ def grpo_loss(
     """
     per_solution = credit.grpo_advantages(rewards, group_ids)
     advantages = per_solution[:, None].expand(-1, logprobs.shape[1])
-    loss, clip_fraction = ppo_clip(
-        logprobs, old_logprobs, advantages, completion_mask, clip_low, clip_high, dual_clip
-    )
+    loss, clip_fraction = ppo_clip(logprobs, old_logprobs, advantages, completion_mask, clip_low, clip_high, dual_clip)
     return loss, {"actor_loss": loss.item(), "clip_fraction": clip_fraction}
 
 
@@ -292,6 +290,4 @@ def ppo_clip(
 def _same_shape(**arrays):
     shapes = {name: tuple(a.shape) for name, a in arrays.items()}
     if len(set(shapes.values())) > 1:
-        raise ValueError(
-            f"shapes differ: {', '.join(f'{n} {s}' for n, s in shapes.items())}. Pass equal shapes."
-        )
+        raise ValueError(f"shapes differ: {', '.join(f'{n} {s}' for n, s in shapes.items())}. Pass equal shapes.")

@@ -24,8 +24,8 @@ Row = Mapping[str, float | None]
 class Metric:
     """One measured quantity of a step with its words.
 
-    `unit` is "share" (shown in percent), or the unit's name, "" for none; `expected` is a range in words; `better` is the
-    direction that is good in itself.
+    `unit` is "share" (shown in percent), or the unit's name, "" for none; `expected` is a range in words; `better` is
+    the direction that is good in itself.
     """
 
     name: str
@@ -71,15 +71,16 @@ def last_value(history: Sequence[Row], name: str) -> float | None:
 
 
 def series(rows: Sequence[Row], name: str) -> tuple[list[int], list[float | None]]:
-    """Steps and values at which a metric was measured; a non-finite value stays in as None, so that it shows as a gap."""
+    """Steps and values at which a metric was measured; a non-finite value stays in as None, so that it shows as a
+    gap.
+    """
     measured = [row for row in rows if name in row]
     return [int(known(row["step"])) for row in measured], [_finite(row[name]) for row in measured]
 
 
-def thin(
-    steps: list[int], values: list[float | None], limit: int = 500
-) -> tuple[list[int], list[float | None]]:
-    """At most `limit` points that keep the curve's shape: the first, the last, and each bucket's lowest, highest and first gap.
+def thin(steps: list[int], values: list[float | None], limit: int = 500) -> tuple[list[int], list[float | None]]:
+    """At most `limit` points that keep the curve's shape: the first, the last, and each bucket's lowest, highest and
+    first gap.
 
     Raises:
         ValueError: limit is below 5 (one bucket needs three points between the ends).
@@ -118,8 +119,8 @@ METRICS: dict[str, Metric] = {
             "sampled_accuracy",
             "Sampled accuracy",
             "share",
-            "Share of the run's validation problems (setting eval_prompts; never trained on) solved by one solution sampled at "
-            "temperature 1. Reports use the test problems instead.",
+            "Share of the run's validation problems (setting eval_prompts; never trained on) solved by one solution "
+            "sampled at temperature 1. Reports use the test problems instead.",
             "35 to 50 % before training; 70 % and more after 100 steps.",
             "up",
         ),
@@ -127,8 +128,8 @@ METRICS: dict[str, Metric] = {
             "greedy_accuracy",
             "Greedy accuracy",
             "share",
-            "Share of the run's validation problems (setting eval_prompts; never trained on) solved when the most likely token is "
-            "always taken. Reports use the test problems instead.",
+            "Share of the run's validation problems (setting eval_prompts; never trained on) solved when the most "
+            "likely token is always taken. Reports use the test problems instead.",
             "About 80 % before training, slowly rising; never much below that.",
             "up",
         ),
@@ -136,7 +137,8 @@ METRICS: dict[str, Metric] = {
             "reward_mean",
             "Mean reward",
             "reward",
-            "Mean reward of the solutions first sampled for this step, flips included; before a rule such as DAPO replaces any.",
+            "Mean reward of the solutions first sampled for this step, flips included; before a rule such as DAPO "
+            "replaces any.",
             "Near sampled accuracy when no reward is flipped; noisy from step to step.",
             "up",
         ),
@@ -160,8 +162,8 @@ METRICS: dict[str, Metric] = {
             "value_loss",
             "Value loss",
             "reward²",
-            "Half the mean squared terminal residual: how badly the log-ratios of a solution add up to its reward. Rules that train "
-            "it record its mean over the step's updates, others measure it before them.",
+            "Half the mean squared terminal residual: how badly the log-ratios of a solution add up to its reward. "
+            "Rules that train it record its mean over the step's updates, others measure it before them.",
             "About 0.09 at the start and never above 0.125 there, then falling.",
             "down",
         ),
@@ -170,8 +172,8 @@ METRICS: dict[str, Metric] = {
             "Terminal residual",
             "of its target",
             "Root mean square of the terminal residual, divided by that of its target, R minus the baseline.",
-            "1 at step 0, then mostly 0.9 to 1.05 with the defaults; the lower, the more V knows. Its floor in groups of G is "
-            "1/√G, not 0.",
+            "1 at step 0, then mostly 0.9 to 1.05 with the defaults; the lower, the more V knows. Its floor in groups "
+            "of G is 1/√G, not 0.",
             "down",
         ),
         Metric(
@@ -210,8 +212,8 @@ METRICS: dict[str, Metric] = {
             "actor_loss",
             "Actor loss",
             "",
-            "What the actor descends on: the clipped surrogate averaged over tokens, or for rules without a ratio −A log π summed over "
-            "each solution. Mean over the step's updates; it holds no reward in VIMPO.",
+            "What the actor descends on: the clipped surrogate averaged over tokens, or for rules without a ratio −A "
+            "log π summed over each solution. Mean over the step's updates; it holds no reward in VIMPO.",
             "Near 0 with one update a batch; a few units for rules without a ratio.",
             "neither",
         ),
@@ -219,8 +221,8 @@ METRICS: dict[str, Metric] = {
             "clip_fraction",
             "Clip fraction",
             "share",
-            "Share of tokens whose gradient the clip or the dual clip removed, since the ratio left its range in the direction of the "
-            "update. Mean over the step's updates, the first of which clips nothing.",
+            "Share of tokens whose gradient the clip or the dual clip removed, since the ratio left its range in the "
+            "direction of the update. Mean over the step's updates, the first of which clips nothing.",
             "0 with one update a batch; up to 20 % with several.",
             "neither",
         ),
@@ -268,8 +270,8 @@ METRICS: dict[str, Metric] = {
             "critic_loss",
             "Critic loss",
             "reward²",
-            "Half the mean squared error of the learned critic against its returns, clipped as PPO does it; mean over its updates on "
-            "the batch.",
+            "Half the mean squared error of the learned critic against its returns, clipped as PPO does it; mean over "
+            "its updates on the batch.",
             "Near 0.2 at the start, then falling towards 0.1.",
             "down",
         ),

@@ -74,7 +74,9 @@ def short(value: float) -> str:
 
 
 def with_bounds(estimate: Mapping[str, Any], written: Callable[[float], str]) -> str:
-    """An estimate {"mean", "low", "high"}: "71.2 (69.8 to 72.5)", without bounds where there are too few seeds for them."""
+    """An estimate {"mean", "low", "high"}: "71.2 (69.8 to 72.5)", without bounds where there are too few seeds for
+    them.
+    """
     if estimate["low"] is None:
         return written(estimate["mean"])
     return f"{written(estimate['mean'])} ({written(estimate['low'])} to {written(estimate['high'])})"

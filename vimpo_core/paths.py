@@ -34,20 +34,22 @@ def as_path(typed: str) -> Path:
 
 
 def child_environment() -> dict[str, str]:
-    """The environment of a Python process that the lab starts: it finds the lab wherever Python looks by itself, also where
-    PYTHONSAFEPATH keeps the current folder out."""
+    """The environment of a Python process that the lab starts: it finds the lab wherever Python looks by itself, also
+    where PYTHONSAFEPATH keeps the current folder out."""
     found = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.environ | {"PYTHONPATH": os.pathsep.join(found)}
 
 
 def model_folder(source: str) -> Path:
-    """The folder that a run's setting `model` means, from wherever it is asked: a relative one counts from the repository root."""
+    """The folder that a run's setting `model` means, from wherever it is asked: a relative one counts from the
+    repository root.
+    """
     return BUNDLED_MODEL if source == "bundled" else ROOT / Path(source).expanduser()
 
 
 def whole_model(source: str, start: Path | None = None) -> str:
-    """The setting `model` as a run keeps it: "bundled", or the whole path of a folder that was typed relative to `start`
-    (default: the current folder)."""
+    """The setting `model` as a run keeps it: "bundled", or the whole path of a folder that was typed relative to
+    `start` (default: the current folder)."""
     if source == "bundled":
         return source
     return os.path.abspath((start or Path.cwd()) / Path(source).expanduser())

@@ -1,4 +1,6 @@
-"""What the command line prints of a run: accuracies on the test prompts, totals, a scored solution. Imports torch late."""
+"""What the command line prints of a run: accuracies on the test prompts, totals, a scored solution. Imports torch
+late.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def evaluate_run(
 def training_report(
     store: RunStore, problems: int = TEST_PROMPTS, told: Callable[[int, int], None] | None = None
 ) -> dict:
-    """Totals of a run and, once it has a snapshot, its accuracies on that many test problems (0: none). Imports torch."""
+    """Totals of a run and, once it has a snapshot, its accuracies on that many test problems (0: none). Imports
+    torch.
+    """
     config, rows = store.config(), store.metrics()
     report = {
         "run_id": store.run_id,
@@ -74,9 +78,7 @@ def training_report(
     }
     if problems and store.snapshot_steps():
         measured = evaluate_run(store, prompts=problems, told=told)
-        report |= {"evaluated_step": measured.pop("step")} | {
-            k: v for k, v in measured.items() if k != "run_id"
-        }
+        report |= {"evaluated_step": measured.pop("step")} | {k: v for k, v in measured.items() if k != "run_id"}
     return report
 
 

@@ -34,7 +34,8 @@ class Sampled:
     """A batch as the rules see it: NumPy or torch, [B, T] nats, right-padded; nothing here is optimised.
 
     kl: what kappa uses, see `kappa_kl`; critic_values: V(s_t) before each token, [B, T], reward units;
-    mc_values: success rate from every prefix, [B, T+1]; entropy: of the policy at each state; collision: sum_v pi^2 there;
+    mc_values: success rate from every prefix, [B, T+1]; entropy: of the policy at each state; collision: sum_v pi^2
+        there;
     reference_rate: the reference's success rate on each row's prompt, [B]. None where not measured.
     """
 
@@ -136,9 +137,12 @@ class Extra(Choice):
 
 
 _ARRAYS = {
-    Extra.CRITIC: "critic_values", Extra.MONTE_CARLO: "mc_values", Extra.ENTROPY: "entropy",
-    Extra.COLLISION: "collision", Extra.REFERENCE_RATE: "reference_rate",
-}  # fmt: skip
+    Extra.CRITIC: "critic_values",
+    Extra.MONTE_CARLO: "mc_values",
+    Extra.ENTROPY: "entropy",
+    Extra.COLLISION: "collision",
+    Extra.REFERENCE_RATE: "reference_rate",
+}
 """extra -> the array of `Sampled` that it is."""
 _CRITIC_LOSS = "½ (V − return)², clipped, for the critic alone"
 
@@ -189,9 +193,7 @@ class Rule:
     def terms(self) -> dict[str, str]:
         """slot of SLOTS -> what stands there in words, the same slots for all, so that two rules can be compared."""
         weight = "c_A" if self.value and self.advantages is not None else "1"
-        besides = ["the reference"] * bool(self.value) + [
-            extra.words for extra in Extra if extra in self.extras
-        ]
+        besides = ["the reference"] * bool(self.value) + [extra.words for extra in Extra if extra in self.extras]
         found = (
             self.signal.words,
             self.reach.words,
@@ -247,9 +249,7 @@ def _by_trying(sampled: Sampled, config: TrainConfig):
 
 
 def _implied_terms(sampled: Sampled, config: TrainConfig):
-    return credit.td_terms(
-        sampled.logprobs, sampled.ref_logprobs, sampled.kl, sampled.completion_mask, config.beta
-    )
+    return credit.td_terms(sampled.logprobs, sampled.ref_logprobs, sampled.kl, sampled.completion_mask, config.beta)
 
 
 def _soft_terms(sampled: Sampled, config: TrainConfig):
@@ -279,8 +279,8 @@ def _whitened(of: PerToken) -> PerToken:
 # ---- the rules
 
 _ONE_RULE = (
-    "With one update a batch, REINFORCE with the group baseline, RLOO and Dr. GRPO are one rule: their gradients differ by a "
-    "factor (1, G / (G − 1), 1 / token budget), which Adam does not see; only max_grad_norm does."
+    "With one update a batch, REINFORCE with the group baseline, RLOO and Dr. GRPO are one rule: their gradients "
+    "differ by a factor (1, G / (G − 1), 1 / token budget), which Adam does not see; only max_grad_norm does."
 )
 _CLIP_SETTINGS = ("clip_low", "clip_high", "dual_clip")
 _VALUE_SETTINGS = ("beta", "beta_end", "value_loss", "huber_delta", "cap_v0", "refresh_every")
@@ -307,7 +307,8 @@ RULES: dict[str, Rule] = {
         "Williams 1992",
         "A = R − group mean",
         r"A_t = R - \bar R",
-        "REINFORCE minus the mean reward of the solutions to the same prompt: wrong solutions are pushed down too. " + _ONE_RULE,
+        "REINFORCE minus the mean reward of the solutions to the same prompt: wrong solutions are pushed down too. "
+        + _ONE_RULE,
         Signal.ABOVE_GROUP,
         Reach.EVERY_TOKEN,
         _above_group,
@@ -333,10 +334,11 @@ RULES: dict[str, Rule] = {
         "Optimal token baseline",
         "2602.07078",
         "A = R − Σ R W / Σ W over the group's solutions at this place",
-        r"A_t = R - \frac{\sum_i R_i W_t^i}{\sum_i W_t^i},\; W_t = \sum_{k \le t} \bigl(1 - 2\pi_k + \sum_v \pi_{kv}^2\bigr)",
-        "Each place in the solution has its own baseline: the group's rewards, weighted by how much each solution has stirred "
-        "the gradient so far, which makes the gradient's variance small. As verl 0.9.1 has it, on the clipped ratio; where one "
-        "solution alone is left its baseline is 0.",
+        r"A_t = R - \frac{\sum_i R_i W_t^i}{\sum_i W_t^i},\; W_t = \sum_{k \le t} \bigl(1 - 2\pi_k + \sum_v "
+        r"\pi_{kv}^2\bigr)",
+        "Each place in the solution has its own baseline: the group's rewards, weighted by how much each solution has "
+        "stirred the gradient so far, which makes the gradient's variance small. As verl 0.9.1 has it, on the clipped "
+        "ratio; where one solution alone is left its baseline is 0.",
         Signal.ABOVE_PLACE,
         Reach.THIS_PLACE,
         _above_this_place,
@@ -349,8 +351,9 @@ RULES: dict[str, Rule] = {
         "2402.03300",
         "A = (R − group mean) / group spread",
         r"A_t = \frac{R - \bar R}{\sigma_R}",
-        "PPO without a critic: the group baseline over the group's spread, on every token. Here without its KL term, averaged over all "
-        "tokens of the batch and clipped at 0.2 and 0.28 (the paper: first within each solution, one width); VIMPO's authors do so too.",
+        "PPO without a critic: the group baseline over the group's spread, on every token. Here without its KL term, "
+        "averaged over all tokens of the batch and clipped at 0.2 and 0.28 (the paper: first within each solution, "
+        "one width); VIMPO's authors do so too.",
         Signal.ABOVE_GROUP,
         Reach.EVERY_TOKEN,
         _above_group,
@@ -363,8 +366,8 @@ RULES: dict[str, Rule] = {
         "2503.20783",
         "A = R − group mean, over a fixed token budget",
         r"A_t = R - \bar R",
-        "GRPO without the division by the group's spread and by the solution's length, which favour some questions and lengths. "
-        + _ONE_RULE,
+        "GRPO without the division by the group's spread and by the solution's length, which favour some questions "
+        "and lengths. " + _ONE_RULE,
         Signal.ABOVE_GROUP,
         Reach.EVERY_TOKEN,
         _above_group,
@@ -377,8 +380,9 @@ RULES: dict[str, Rule] = {
         "2503.14476",
         "A = (R − group mean) / group spread, agreeing groups drawn again",
         r"A_t = \frac{R - \bar R}{\sigma_R}",
-        "GRPO over all tokens alike, a clip that is wider above, and dynamic sampling: a problem whose solutions all earned the "
-        "same is replaced, here resample_rounds times at most. The paper's soft penalty on overlong solutions is not here.",
+        "GRPO over all tokens alike, a clip that is wider above, and dynamic sampling: a problem whose solutions all "
+        "earned the same is replaced, here resample_rounds times at most. The paper's soft penalty on overlong "
+        "solutions is not here.",
         Signal.ABOVE_GROUP,
         Reach.EVERY_TOKEN,
         _above_group,
@@ -392,8 +396,8 @@ RULES: dict[str, Rule] = {
         "2506.01939",
         "A = (R − group mean) / group spread on the tokens of highest entropy, 0 elsewhere",
         r"A_t = \frac{R - \bar R}{\sigma_R}\,\mathbf 1\bigl[H_t \ge \tau\bigr]",
-        "GRPO that learns only where the policy was undecided: on the fifth of the batch's tokens whose entropy is highest "
-        "(top_entropy_quantile). As in TRL the others still count in the average.",
+        "GRPO that learns only where the policy was undecided: on the fifth of the batch's tokens whose entropy is "
+        "highest (top_entropy_quantile). As in TRL the others still count in the average.",
         Signal.ABOVE_GROUP,
         Reach.UNDECIDED,
         _where_undecided(_above_group),
@@ -407,8 +411,8 @@ RULES: dict[str, Rule] = {
         "1707.06347",
         "A = Σ λ^k δ, δ = V(next) − V by a value head",
         r"A_t = \sum_{k \ge t} \lambda^{k-t} \bigl(V_\phi(s_{k+1}) - V_\phi(s_k)\bigr),\; V_\phi(s_T) := R",
-        "A value head on the policy's own trunk learns V(s) from the rewards; generalised advantage estimation (1506.02438) turns it "
-        "into credit.",
+        "A value head on the policy's own trunk learns V(s) from the rewards; generalised advantage estimation "
+        "(1506.02438) turns it into credit.",
         Signal.CRITIC,
         Reach.TO_THE_END,
         _by_critic,
@@ -422,8 +426,8 @@ RULES: dict[str, Rule] = {
         "2410.01679",
         "A = V(next) − V by trying",
         r"A_t = \hat V^\pi(s_{t+1}) - \hat V^\pi(s_t)",
-        "PPO whose values come from finishing prefixes several times instead of from a critic: unbiased, and dear. Here from every "
-        "token; the paper tries from the beginnings of reasoning steps.",
+        "PPO whose values come from finishing prefixes several times instead of from a critic: unbiased, and dear. "
+        "Here from every token; the paper tries from the beginnings of reasoning steps.",
         Signal.TRYING,
         Reach.THIS_TOKEN,
         _by_trying,
@@ -437,7 +441,8 @@ RULES: dict[str, Rule] = {
         "2606.20008",
         "δ = β log(π/π ref) − β KL, read off; learned by the value loss",
         r"\delta_t = \beta \log\tfrac{\pi}{\pi_\mathrm{ref}} - \beta\,\mathrm{KL}_t",
-        "VIMPO without its actor: the residual pushes every token of a solution alike, and the token credit is only read off.",
+        "VIMPO without its actor: the residual pushes every token of a solution alike, and the token credit is only "
+        "read off.",
         Signal.IMPLIED,
         Reach.THIS_TOKEN,
         _implied_terms,
@@ -451,9 +456,10 @@ RULES: dict[str, Rule] = {
         "VIMPO",
         "2606.20008",
         "A = Σ λ^k δ, δ = β log(π/π ref) − β KL",
-        r"A_t = \sum_{k \ge t} \lambda^{k-t} \Bigl(\beta \log\tfrac{\pi}{\pi_\mathrm{ref}} - \beta\,\mathrm{KL}_k\Bigr)",
-        "No critic: the values are read off the policy and its reference. The reward enters through the value loss alone; the "
-        "actor amplifies what the policy has already moved.",
+        r"A_t = \sum_{k \ge t} \lambda^{k-t} \Bigl(\beta \log\tfrac{\pi}{\pi_\mathrm{ref}} - "
+        r"\beta\,\mathrm{KL}_k\Bigr)",
+        "No critic: the values are read off the policy and its reference. The reward enters through the value loss "
+        "alone; the actor amplifies what the policy has already moved.",
         Signal.IMPLIED,
         Reach.TO_THE_END,
         _implied,
@@ -467,9 +473,10 @@ RULES: dict[str, Rule] = {
         "ours, after 2606.20008",
         "A = Σ λ^k ρ, ρ = β log(π/π ref)",
         r"A_t = \sum_{k \ge t} \lambda^{k-t} \beta \log\tfrac{\pi}{\pi_\mathrm{ref}}",
-        "VIMPO without the KL term, on a soft baseline: it goes towards the KL-regularised (soft) optimum instead of the local "
-        "fixed point. Ours: the authors keep soft values for experiments, their code refuses them together with an actor, and "
-        "their soft baseline is the group mean of R − β Σ KL; ours is β log mean exp(R/β) over the group.",
+        "VIMPO without the KL term, on a soft baseline: it goes towards the KL-regularised (soft) optimum instead of "
+        "the local fixed point. Ours: the authors keep soft values for experiments, their code refuses them together "
+        "with an actor, and their soft baseline is the group mean of R − β Σ KL; ours is β log mean exp(R/β) over the "
+        "group.",
         Signal.IMPLIED_SOFT,
         Reach.TO_THE_END,
         _soft,
@@ -482,11 +489,13 @@ RULES: dict[str, Rule] = {
         "A*-PO",
         "2505.20686",
         "ρ = β log(π/π ref), read off; learned by regressing Σ ρ on R − V*",
-        r"\rho_t = \beta \log\tfrac{\pi}{\pi_\mathrm{ref}},\; \sum_t \rho_t \to R - V^*,\; V^* = \beta \log \mathbb{E}_{\pi_\mathrm{ref}} e^{R/\beta}",
-        "The whole solution's log-ratio is regressed on its optimal advantage R − V*, V* estimated from the reference's own "
-        "solutions to the prompt: pushed alike on every token, and its optimum is the soft one. The paper estimates V* once for "
-        "every training prompt and with a larger β than it regresses with (0.5 and 0.001 in its scripts), and samples one "
-        "solution a prompt; here one β, prompts new at every step, and a group of solutions each.",
+        r"\rho_t = \beta \log\tfrac{\pi}{\pi_\mathrm{ref}},\; \sum_t \rho_t \to R - V^*,\; V^* = \beta \log "
+        r"\mathbb{E}_{\pi_\mathrm{ref}} e^{R/\beta}",
+        "The whole solution's log-ratio is regressed on its optimal advantage R − V*, V* estimated from the "
+        "reference's own solutions to the prompt: pushed alike on every token, and its optimum is the soft one. The "
+        "paper estimates V* once for every training prompt and with a larger β than it regresses with (0.5 and 0.001 "
+        "in its scripts), and samples one solution a prompt; here one β, prompts new at every step, and a group of "
+        "solutions each.",
         Signal.IMPLIED_SOFT,
         Reach.THIS_TOKEN,
         _soft_terms,
@@ -497,8 +506,10 @@ RULES: dict[str, Rule] = {
         value=ValueLoss.OPTIMAL,
         extras=frozenset({Extra.REFERENCE_RATE}),
     ),
-}  # fmt: skip
-"""Key -> rule; the keys are the choices of `TrainConfig.algorithm`, in this order. How one looks: `views.rule_styles`."""
+}
+"""Key -> rule; the keys are the choices of `TrainConfig.algorithm`, in this order. How one looks:
+`views.rule_styles`.
+"""
 
 
 def average_of(rule: Rule, config: TrainConfig) -> Average:
@@ -527,9 +538,7 @@ def value_baseline(rule: Rule, sampled: Sampled, config: TrainConfig):
     if rule.value is ValueLoss.OPTIMAL:
         return credit.soft_value(sampled.reference_rate, config.beta)
     if rule.value is ValueLoss.SOFT:
-        return credit.capped(
-            credit.soft_baseline(sampled.rewards, sampled.group_ids, config.beta), config.cap_v0
-        )
+        return credit.capped(credit.soft_baseline(sampled.rewards, sampled.group_ids, config.beta), config.cap_v0)
     return credit.prompt_baseline(sampled.rewards, sampled.group_ids, config.baseline, config.cap_v0)
 
 
@@ -576,10 +585,11 @@ def residual(rule: Rule, sampled: Sampled, config: TrainConfig):
 
 
 def weights(key: str, sampled: Sampled, config: TrainConfig, token_budget: int):
-    """What the rule's loss pushes each token's log-probability by: -dL/dlogprob at the policy that sampled, float [B, T].
+    """What the rule's loss pushes each token's log-probability by: -dL/dlogprob at the policy that sampled, float [B,
+    T].
 
-    At that policy the PPO ratio is 1 and nothing is clipped. Positive: made more likely. An adaptive c_A is worked out as in
-    training.
+    At that policy the PPO ratio is 1 and nothing is clipped. Positive: made more likely. An adaptive c_A is worked out
+    as in training.
 
     Args:
         key: of RULES; token_budget: `task.max_new_tokens`, which Dr. GRPO divides by.
@@ -603,8 +613,8 @@ def weights(key: str, sampled: Sampled, config: TrainConfig, token_budget: int):
 
 
 def actor_weight(config: TrainConfig, value_gradient, actor_gradient):
-    """c_A as it multiplies the actor's loss: the setting itself, or, adaptive, the setting times the ratio of the two gradients'
-    lengths in the log-probabilities (0 while the actor is silent). Scalar."""
+    """c_A as it multiplies the actor's loss: the setting itself, or, adaptive, the setting times the ratio of the two
+    gradients' lengths in the log-probabilities (0 while the actor is silent). Scalar."""
     if config.actor_coef_rule == "fixed":
         return config.actor_coef
     xp = array_namespace(actor_gradient)

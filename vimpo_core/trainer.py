@@ -116,7 +116,9 @@ class Trainer:
         }
 
     def start_at(self, step: int, adapter: bytes) -> None:
-        """Go on from the policy of a snapshot with a new optimizer; record `step` is the next. Mistake if it does not fit."""
+        """Go on from the policy of a snapshot with a new optimizer; record `step` is the next. Mistake if it does not
+        fit.
+        """
         self._put(models.from_bytes(adapter))
         self.optimizer.state.clear()
         self.next_step = step
@@ -173,9 +175,7 @@ class Trainer:
             first, groups, tokens = self._sample(model, step)
             if step % config.eval_every == 0 or step == config.steps:
                 sampling_seed = derived_seed(config.seed, step, "evaluation")
-                found = accuracies(
-                    self.policy, model, self.task, "validation", config.eval_prompts, sampling_seed
-                )
+                found = accuracies(self.policy, model, self.task, "validation", config.eval_prompts, sampling_seed)
                 metrics = {f"{how}_accuracy": a.mean for how, a in found.items()}
             if Extra.MONTE_CARLO in self.extras:
                 mc_values, tried = self._tries(model, step, groups)
@@ -222,27 +222,37 @@ class Trainer:
             token_budget=self.task.max_new_tokens,
             tokens_sampled=tokens,
             critic_states=states,
-            critic_values=None if self.learner is None or states is None else critic.values_of(
-                self.learner.critic, states, batch.completion_mask
-            ),
+            critic_values=None
+            if self.learner is None or states is None
+            else critic.values_of(self.learner.critic, states, batch.completion_mask),
             mc_values=None if mc_values is None else torch.from_numpy(mc_values).to(self.policy.device),
             reference_rate=rates,
-        )  # fmt: skip
+        )
 
     def _tries(self, model, step, groups) -> tuple[np.ndarray, int]:
-        """Monte Carlo values of the rollouts' prefixes under this step's grader, and how many tokens were sampled for them."""
+        """Monte Carlo values of the rollouts' prefixes under this step's grader, and how many tokens were sampled for
+        them.
+        """
         config, rows = self.config, _Rows.of(groups)
         noise: float | list[float] = config.reward_noise
         if config.reward_noise_unit == "group":
             noise = [float(r != v.reward) for r, v in zip(rows.rewards, rows.verdicts, strict=True)]
         return vine.prefix_values(
-            self.policy, model, self.task, rows.problems, rows.rollouts, rows.rewards, config.vine_rollouts,
-            noise, derived_seed(config.seed, step, "vine"),
-        )  # fmt: skip
+            self.policy,
+            model,
+            self.task,
+            rows.problems,
+            rows.rollouts,
+            rows.rewards,
+            config.vine_rollouts,
+            noise,
+            derived_seed(config.seed, step, "vine"),
+        )
 
     def _sample(self, model, step) -> tuple[list[Group], list[Group], int]:
-        """The step's groups as first drawn and as kept, and how many tokens were sampled for them. A rule that resamples has
-        groups whose solutions all earned the same replaced by other problems', as often as the settings allow."""
+        """The step's groups as first drawn and as kept, and how many tokens were sampled for them. A rule that
+        resamples has groups whose solutions all earned the same replaced by other problems', as often as the settings
+        allow."""
         first = self._sample_groups(model, step, "", self.config.prompts_per_step)
         groups, tokens = list(first), sum(group.tokens for group in first)
         for again in range(1, self.config.resample_rounds + 1 if Extra.RESAMPLE in self.extras else 1):
@@ -262,9 +272,7 @@ class Trainer:
             self.policy, model, self.task, problems, size, derived_seed(config.seed, step, f"rollouts{again}")
         )
         unit = size if config.reward_noise_unit == "group" else 1
-        rewards = flipped(
-            [v.reward for v in verdicts], config.reward_noise, f"{config.seed}/flips/{step}{again}", unit
-        )
+        rewards = flipped([v.reward for v in verdicts], config.reward_noise, f"{config.seed}/flips/{step}{again}", unit)
         return [
             Group(problem, rollouts[at : at + size], verdicts[at : at + size], rewards[at : at + size])
             for problem, at in zip(problems, range(0, len(rollouts), size), strict=True)
@@ -273,9 +281,11 @@ class Trainer:
     def _reference_rates(self, step, groups) -> tuple[list[float], int]:
         """The reference's success rate on each group's problem, and how many tokens were sampled for it.
 
-        The same careless grader judges these solutions: the trainer never sees the truth. Where whole groups flip, a grader
-        who is wrong about a problem is wrong about the reference's solutions to it too. Where each solution flips by itself,
-        V* is that of the flipped rewards, whose spread lifts it (E exp(R/beta) is convex) above what fits their mean.
+        The same careless grader judges these solutions: the trainer never sees the truth. Where whole groups flip, a
+            grader
+        who is wrong about a problem is wrong about the reference's solutions to it too. Where each solution flips by
+        itself, V* is that of the flipped rewards, whose spread lifts it (E exp(R/beta) is convex) above what fits their
+        mean.
         """
         config, size = self.config, self.config.reference_rollouts
         rollouts, verdicts = attempt(
@@ -294,9 +304,9 @@ class Trainer:
         return np.reshape(rewards, (-1, size)).mean(axis=1).tolist(), sum(len(r.ids) for r in rollouts)
 
     def _update(self, step, experience) -> dict[str, float]:
-        """Optimizer updates on the batch (none after the last record). Returns the metrics of their losses: each the mean over the
-        updates, and where there are several those of the last one under the name with "_last" (LAST). The last record, which
-        makes no update, then has only those that a batch has before any."""
+        """Optimizer updates on the batch (none after the last record). Returns the metrics of their losses: each the
+        mean over the updates, and where there are several those of the last one under the name with "_last" (LAST). The
+        last record, which makes no update, then has only those that a batch has before any."""
         is_last, several = step == self.config.steps, self.config.updates_per_batch > 1
         seen, rate = [], learning_rate(self.config, step)
         for update in range(1 if is_last else self.config.updates_per_batch):
@@ -329,14 +339,16 @@ class Trainer:
         if never := objective.never_by_reference(experience):
             token, prompt = never
             return (
-                f"the reference gives the sampled token {token} probability 0 at step {step} (problem {prompt!r}), so that "
-                "log(pi/pi_ref) is infinite; the last good step is kept. Use a reference that can say every token of the "
-                "policy, or a rule that does not read it, such as grpo."
+                f"the reference gives the sampled token {token} probability 0 at step {step} (problem {prompt!r}), so "
+                f"that "
+                "log(pi/pi_ref) is infinite; the last good step is kept. Use a reference that can say every token of "
+                "the policy, or a rule that does not read it, such as grpo."
             )
         reads_coef = "actor_coef" in RULES[self.config.algorithm].settings
         return (
             f"the loss or its gradient was not finite at step {step} (gradient norm {norm:g}); the last good "
-            f"step is kept. Lower learning_rate (now {self.config.learning_rate:g}){' or actor_coef' if reads_coef else ''}."
+            f"step is kept. Lower learning_rate (now "
+            f"{self.config.learning_rate:g}){' or actor_coef' if reads_coef else ''}."
         )
 
     def _backward(self, config, experience, fresh) -> dict[str, float]:
@@ -420,7 +432,9 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def flipped(rewards: list[float], share: float, seed: str, unit: int = 1) -> list[float]:
-    """Rewards flipped (1 - R) with probability `share`, one draw for every `unit` of them, the same for the same seed text."""
+    """Rewards flipped (1 - R) with probability `share`, one draw for every `unit` of them, the same for the same seed
+    text.
+    """
     rng = random.Random(seed)
     draws = [rng.random() < share for _ in range(0, len(rewards), unit)]
     return [1 - r if draws[i // unit] else r for i, r in enumerate(rewards)]

@@ -117,15 +117,23 @@ class CreditTrace:
     mc_values: np.ndarray | None = None
     """Success rate from every prefix as the run's own rollouts found it (VinePPO), float32 [T+1]."""
     collision: np.ndarray | None = None
-    """sum_v pi^2 where each token was drawn, float32 [T]: at snapshot steps, and at every step of a rule that reads it."""
+    """sum_v pi^2 where each token was drawn, float32 [T]: at snapshot steps, and at every step of a rule that reads
+    it.
+    """
     reference_rate: float | None = None
     """The reference's success rate on the prompt as the run's own rollouts found it (A*-PO), flips included."""
     top_k_kl: np.ndarray | None = None
-    """KL with all but the policy's most probable tokens as one lump, nats, float32 [T]: of a run whose kappa uses it."""
+    """KL with all but the policy's most probable tokens as one lump, nats, float32 [T]: of a run whose kappa uses
+    it.
+    """
     group_rewards: tuple[float, ...] = ()
-    """Rewards of all solutions to the prompt at its step, its own included, as the trainer saw them; () where it stands alone."""
+    """Rewards of all solutions to the prompt at its step, its own included, as the trainer saw them; () where it stands
+    alone.
+    """
     config: Any = None
-    """Settings of the run it belongs to: its loss says how credit and V_0 are read (`reading`). None: as VIMPO is published."""
+    """Settings of the run it belongs to: its loss says how credit and V_0 are read (`reading`). None: as VIMPO is
+    published.
+    """
     rewards: dict[str, float] = field(default_factory=dict)
     reward_reason: str = ""
     status: str = ""
@@ -149,7 +157,9 @@ class CreditTrace:
 
 
 def known(value: T | None) -> T:
-    """A value that is there by what was checked before, where a type checker cannot see it; TypeError where it is not."""
+    """A value that is there by what was checked before, where a type checker cannot see it; TypeError where it is
+    not.
+    """
     if value is None:
         raise TypeError("a value is missing that was there when it was asked for.")
     return value
@@ -173,7 +183,8 @@ RUN_STATE_ADVICE: dict[RunState, str] = {
     RunState.PAUSED: "Holding still after a step. Press Play to go on, or Step for a single step.",
     RunState.STOPPED: "You stopped it. Resume goes on from the last step, bit for bit.",
     RunState.FINISHED: "All steps are done. Look closer in Inspect, or lay it over others in Compare.",
-    RunState.DIVERGED: "A loss or gradient stopped being finite; the last good step is kept. Lower the learning rate or c_A.",
+    RunState.DIVERGED: "A loss or gradient stopped being finite; the last good step is kept. Lower the learning rate "
+    "or c_A.",
     RunState.INTERRUPTED: "The process died. No committed step was lost: Resume goes on from there, bit for bit.",
 }
 

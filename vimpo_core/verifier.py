@@ -1,8 +1,8 @@
 r"""Answer extraction and exact checking of model text. Pure, standard library, linear time; nothing is ever evaluated.
 
-The answer is the inside of the last `\boxed{...}` (space before the brace is forgiven), or without any box the text after
-the last `####`. A last box that cannot be read, without braces, unclosed or round another one and more, is no answer: what
-an earlier one says was taken back. It must be one
+The answer is the inside of the last `\boxed{...}` (space before the brace is forgiven), or without any box the text
+after the last `####`. A last box that cannot be read, without braces, unclosed or round another one and more, is no
+answer: what an earlier one says was taken back. It must be one
 exact rational number: 42, -1.5, .5, 1,000, 1{,}000, 3/4 or \frac{3}{4} (\dfrac, \tfrac). Spaces, `$` and redundant
 parentheses around it, one final period and the typeset minus U+2212 are forgiven; everything else is rejected with a
 reason. Numbers are compared as fractions of whole numbers: no rounding, no tolerance. Where math-verify parses LaTeX
@@ -120,7 +120,9 @@ def _closing_brace(text: str) -> int:
 
 
 def _refuse_more_around(response: str, start: int, end: int) -> None:
-    """Raise where the box at start..end stands within another one that holds more than it: that one is the last to close."""
+    """Raise where the box at start..end stands within another one that holds more than it: that one is the last to
+    close.
+    """
     for _ in range(2):  # a box within a box is one answer; deeper, nobody writes
         before = response[max(0, start - MAX_WINDOW) : start]
         outer = _last_box(before)
@@ -138,9 +140,7 @@ def _parse_gold(gold: str) -> Fraction:
     try:
         return _parse(gold)
     except _OutsideGrammar as problem:
-        raise Mistake(
-            f"gold answer {_printable(gold)!r} cannot be compared: {problem} Fix the task."
-        ) from None
+        raise Mistake(f"gold answer {_printable(gold)!r} cannot be compared: {problem} Fix the task.") from None
 
 
 def _parse(text: str) -> Fraction:

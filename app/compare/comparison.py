@@ -1,4 +1,6 @@
-"""What the Compare page asks for: the arms of the link, their curves, the table of numbers, and the words beside them."""
+"""What the Compare page asks for: the arms of the link, their curves, the table of numbers, and the words beside
+them.
+"""
 
 from __future__ import annotations
 
@@ -48,14 +50,17 @@ _MOST_POINTS = 160
 """Of a seed's curve, about: a panel is some 500 pixels wide."""
 _ACCURACY_OF_CREDIT = "sampled_accuracy"
 _ON_PROBLEMS = ("sampled_accuracy", "greedy_accuracy")
-_SAME_PROBLEMS = "All seeds are measured on the same held-out problems: what other problems would change is not in an interval of accuracy."
+_SAME_PROBLEMS = (
+    "All seeds are measured on the same held-out problems: what other problems would change is not in an "
+    "interval of accuracy."
+)
 _TUNING = ", tuning, "
 """What the experiment runner puts into the name of a run that only chose settings."""
 
 
 Stamp = tuple[Path, str, str, int]
-"""Folder, id, creation time and last step of a run: what its numbers depend on. Another run of the same name, or the same one
-grown longer, is read anew."""
+"""Folder, id, creation time and last step of a run: what its numbers depend on. Another run of the same name, or the
+same one grown longer, is read anew."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +90,7 @@ def catalogue() -> dict[str, Source]:
     own = [source for source in found if source.folder == cache.own_folder()]
     bundled = [source for source in found if source.folder == cache.bundled_folder()]
     return {
-        source.key: source
-        for source in [*own, *experiment_sources(), *bundled]
-        if source.run.last_step is not None
+        source.key: source for source in [*own, *experiment_sources(), *bundled] if source.run.last_step is not None
     }
 
 
@@ -101,7 +104,8 @@ def _origin(source: Source) -> str:
     return _fork(*_stamp(source)[:3])
 
 
-# Python's own cache: Streamlit takes half a millisecond to make a key of its arguments, for thirty runs as long as to read them.
+# Python's own cache: Streamlit takes half a millisecond to make a key of its arguments, for thirty runs as long as to
+# read them.
 @functools.lru_cache(maxsize=1024)
 def _fork(folder: Path, run_id: str, created: str) -> str:
     with RunStore.open(folder / run_id) as store:
@@ -133,10 +137,15 @@ def pick_arms(sources: Mapping[str, Source], notes: list[str]) -> Chosen | None:
     selected = [name for name, arm in by_id.items() if set(arm.keys) & set(there)]
     st.session_state["compare.arms"] = selected
     st.multiselect(
-        "Runs", list(by_id), key="compare.arms", format_func=lambda name: _option(by_id[name], there),
-        on_change=_choose, args=(by_id, there), placeholder="Choose what to compare",
+        "Runs",
+        list(by_id),
+        key="compare.arms",
+        format_func=lambda name: _option(by_id[name], there),
+        on_change=_choose,
+        args=(by_id, there),
+        placeholder="Choose what to compare",
         help="Runs that differ by the seed alone are one entry. Single runs are ticked on the Runs page.",
-    )  # fmt: skip
+    )
     if gone := [key for key in dict.fromkeys(keys) if key not in sources]:
         _refuse_missing(gone, there)
         return None
@@ -148,7 +157,8 @@ def pick_arms(sources: Mapping[str, Source], notes: list[str]) -> Chosen | None:
         _refuse_tasks(problem, found)
         return None
     notes += [
-        f"{_listed([m.name for m in arm.repeated])} {_has(arm.repeated)} a seed of {arm.label} that is there already, and "
+        f"{_listed([m.name for m in arm.repeated])} {_has(arm.repeated)} a seed of {arm.label} that is there already, "
+        f"and "
         "counts no second time."
         for arm in found
         if arm.repeated
@@ -157,7 +167,9 @@ def pick_arms(sources: Mapping[str, Source], notes: list[str]) -> Chosen | None:
 
 
 def _picker_arms(sources: Mapping[str, Source]) -> list[Arm]:
-    """All arms, labelled among those of their place and origin: an experiment's tuning tried settings that its runs share."""
+    """All arms, labelled among those of their place and origin: an experiment's tuning tried settings that its runs
+    share.
+    """
     among: dict[tuple[str, str], list[Arm]] = {}
     for arm in comparison.arms([_member(source) for source in sources.values()]):
         among.setdefault((arm.place, arm.members[0].origin), []).append(arm)
@@ -212,16 +224,15 @@ def _refuse_missing(gone: Sequence[str], there: Sequence[str]) -> None:
 def _why_missing(gone: Sequence[str]) -> str:
     experiments = list(dict.fromkeys(key.partition("/")[0] for key in gone))
     if all(cache.is_published(name) for name in experiments):
-        remade = " and ".join(
-            f"python -m vimpo_core experiment experiments/{name}.toml" for name in experiments
-        )
+        remade = " and ".join(f"python -m vimpo_core experiment experiments/{name}.toml" for name in experiments)
         return (
-            f"{_listed(gone)}: the runs of published experiments are not part of the project, only their numbers are, in "
-            f"docs/results.md; `{remade}` makes them again"
+            f"{_listed(gone)}: the runs of published experiments are not part of the project, only their numbers are, "
+            f"in docs/results.md; `{remade}` makes them again"
         )
     is_one = len(gone) == 1
     return (
-        f"{_listed(gone)} {'is' if is_one else 'are'} not there or {_has(gone)} no step yet: {'it' if is_one else 'they'} may "
+        f"{_listed(gone)} {'is' if is_one else 'are'} not there or {_has(gone)} no step yet: "
+        f"{'it' if is_one else 'they'} may "
         "have been deleted"
     )
 
@@ -243,20 +254,26 @@ def _refuse_tasks(problem: str, found: Sequence[Arm]) -> None:
 def pick_axis(notes: list[str]) -> str:
     axis = state.chosen("x", list(AXES), "step", notes)
     st.segmented_control(
-        "Along", list(AXES), format_func=lambda name: AXES[name][0].capitalize().replace("Cpu", "CPU"), required=True,
+        "Along",
+        list(AXES),
+        format_func=lambda name: AXES[name][0].capitalize().replace("Cpu", "CPU"),
+        required=True,
         help=" ".join(f"{name[0].upper()}{name[1:]}: {what}" for name, what in AXES.values()),
         **state.bound("x", axis, "at"),
-    )  # fmt: skip
+    )
     return axis
 
 
 def pick_window(notes: list[str]) -> int:
     window = state.chosen("smooth", list(WINDOWS), 1, notes, int)
     st.segmented_control(
-        "Smoothing", list(WINDOWS), format_func=WINDOWS.get, required=True,
+        "Smoothing",
+        list(WINDOWS),
+        format_func=WINDOWS.get,
+        required=True,
         help="Mean of so many measurements up to each point. The numbers in the table are never smoothed.",
         **state.bound("smooth", window),
-    )  # fmt: skip
+    )
     return window
 
 
@@ -269,10 +286,13 @@ def pick_figures(notes: list[str]) -> list[str]:
         state.put(show=",".join(shown))
     st.session_state["compare.show"] = shown
     st.multiselect(
-        "Figures", list(FIGURES), key="compare.show", format_func=FIGURES.get,
+        "Figures",
+        list(FIGURES),
+        key="compare.show",
+        format_func=FIGURES.get,
         on_change=lambda: state.put(show=",".join(st.session_state["compare.show"])),
         help="A metric along the chosen axis, accuracy against KL as training goes on, or credit against accuracy.",
-    )  # fmt: skip
+    )
     return shown
 
 
@@ -281,9 +301,7 @@ def say_what_is_unfinished(chosen: Chosen) -> None:
     runs = [source.run for source in chosen.sources.values() if source.run.state in ACTIVE]
     if runs:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(
-                f"Still training, shown as far as they are: {as_plain(_listed([run.name for run in runs]))}."
-            )
+            st.caption(f"Still training, shown as far as they are: {as_plain(_listed([run.name for run in runs]))}.")
             st.button("Read them again", icon=":material/refresh:")
 
 
@@ -301,9 +319,7 @@ def figure(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> dict
         "version": str(hash((stamps, axis, tuple(shown), window, labels, points))),
         "arms": [
             {**style, "label": arm.label, "seeds": [f"seed {seed}" for seed in arm.seeds]}
-            for style, arm in zip(
-                arm_styles([arm.config.algorithm for arm in chosen.arms]), chosen.arms, strict=True
-            )
+            for style, arm in zip(arm_styles([arm.config.algorithm for arm in chosen.arms]), chosen.arms, strict=True)
         ],
         "panels": panels,
     }
@@ -353,7 +369,9 @@ def _seed(line: comparison.Line, key) -> dict[str, Any] | None:
 
 
 def _thinned(x: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fewer points of a curve that is drawn thin: of each stretch the lowest and the highest, gaps left alone; and the ends."""
+    """Fewer points of a curve that is drawn thin: of each stretch the lowest and the highest, gaps left alone; and the
+    ends.
+    """
     every = -(-2 * len(x) // _MOST_POINTS)
     whole = len(x) // max(every, 1) * every
     if every < 3 or not np.isfinite(values).all():
@@ -370,10 +388,7 @@ def _numbers(values: np.ndarray) -> list[float | None]:
     finite = np.isfinite(values)
     largest = np.abs(values[finite]).max(initial=0.0)
     rounded = values if largest == 0 else np.round(values, 4 - math.floor(math.log10(largest)))
-    return [
-        value if is_finite else None
-        for value, is_finite in zip(rounded.tolist(), finite.tolist(), strict=True)
-    ]
+    return [value if is_finite else None for value, is_finite in zip(rounded.tolist(), finite.tolist(), strict=True)]
 
 
 def _credit_points(arm: Arm, aucs: Sequence[tuple[float, int] | None], chosen: Chosen) -> dict[str, Any]:
@@ -386,10 +401,12 @@ def _credit_points(arm: Arm, aucs: Sequence[tuple[float, int] | None], chosen: C
     there = np.array([point for point in points if point is not None]).reshape(-1, 3)
     mean = there.mean(axis=0) if len(there) else None
     return {
-        "x": [] if mean is None else [float(mean[0])], "mean": [] if mean is None else [float(mean[1])],
-        "low": None, "high": None,
+        "x": [] if mean is None else [float(mean[0])],
+        "mean": [] if mean is None else [float(mean[1])],
+        "low": None,
+        "high": None,
         "seeds": [None if p is None else {"x": [p[0]], "y": [p[1]], "n": p[2]} for p in points],
-    }  # fmt: skip
+    }
 
 
 def _credit(source: Source, which: str) -> tuple[float, int] | None:
@@ -402,7 +419,9 @@ def _credit(source: Source, which: str) -> tuple[float, int] | None:
 def _credit_of(
     folder: Path, run_id: str, created: str, last_step: int, which: str, measured_at: int | None
 ) -> tuple[float, int] | None:
-    """AUC on the run's own mistakes and of how many: as its experiment measured it, else on the newest recorded solutions."""
+    """AUC on the run's own mistakes and of how many: as its experiment measured it, else on the newest recorded
+    solutions.
+    """
     measured = _measured_credit(folder / run_id / RESULT_NAME) if which == "implied" else None
     if measured:
         return measured
@@ -429,35 +448,30 @@ def captions(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> st
     if any(len(arm.keys) > 1 for arm in chosen.arms):
         said.append("Thick: mean over the seeds, as far as all of them reach. Thin: each seed.")
     if any(len(arm.keys) >= MIN_SEEDS for arm in chosen.arms):
-        said.append(
-            f"Band: 95% t interval of that mean over the seeds, at each place for itself. {_SAME_PROBLEMS}"
-        )
+        said.append(f"Band: 95% t interval of that mean over the seeds, at each place for itself. {_SAME_PROBLEMS}")
     if few := [arm for arm in chosen.arms if len(arm.keys) < MIN_SEEDS]:
         said.append(_said_few(few))
     if window > 1:
-        said.append(
-            f"Smoothed: each point of a curve or path is the mean of the {window} measurements up to it."
-        )
+        said.append(f"Smoothed: each point of a curve or path is the mean of the {window} measurements up to it.")
     curves = chosen.curves
     if set(shown) & {*PATHS, *PATHS.values(), *CREDITS}:
-        problems = sorted(
-            {validation_problems(member.config) for arm in chosen.arms for member in arm.members}
-        )
+        problems = sorted({validation_problems(member.config) for arm in chosen.arms for member in arm.members})
         said.append(
-            f"Accuracies: of the {_listed([str(n) for n in problems])} validation problems that each run measures itself by while it trains. "
+            f"Accuracies: of the {_listed([str(n) for n in problems])} validation problems that each run measures "
+            f"itself by while it trains. "
             "docs/results.md has those of test problems."
         )
     if axis == "tokens" and any(run.tokens_are_estimated for run in curves.values()):
         said.append(
-            "Some runs did not count the tokens they sampled: for them it is prompts × group size × mean length, without what "
-            "was discarded."
+            "Some runs did not count the tokens they sampled: for them it is prompts × group size × mean length, "
+            "without what was discarded."
         )
     said += [text for name in shown if (text := _said_missing(chosen, curves, axis, name))]
     if set(shown) & set(CREDITS):
         said.append(
-            "Credit: mean AUC of the first wrong token among the tokens of the run's own wrong solutions at its last recorded "
-            "step (or as its experiment measured it), one-step credit; 0.5 is guessing, and what the same credit on every token "
-            "gets. Accuracy: the last measured one."
+            "Credit: mean AUC of the first wrong token among the tokens of the run's own wrong solutions at its last "
+            "recorded step (or as its experiment measured it), one-step credit; 0.5 is guessing, and what the same "
+            "credit on every token gets. Accuracy: the last measured one."
         )
     return _lines(said)
 
@@ -465,7 +479,9 @@ def captions(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> st
 def _said_few(arms: Sequence[Arm]) -> str:
     """One sentence for the arms that get no interval, and why."""
     labels = [f"{arm.label} ({len(arm.keys)} {'seed' if len(arm.keys) == 1 else 'seeds'})" for arm in arms]
-    return f"Fewer than {MIN_SEEDS} seeds say too little of how far others would fall, so no interval: {_listed(labels)}."
+    return (
+        f"Fewer than {MIN_SEEDS} seeds say too little of how far others would fall, so no interval: {_listed(labels)}."
+    )
 
 
 def _lines(sentences: Sequence[str]) -> str:
@@ -473,24 +489,18 @@ def _lines(sentences: Sequence[str]) -> str:
 
 
 def _said_missing(chosen: Chosen, curves: Mapping[str, Curves], axis: str, name: str) -> str:
-    names = {
-        key: member.name for arm in chosen.arms for key, member in zip(arm.keys, arm.members, strict=True)
-    }
+    names = {key: member.name for arm in chosen.arms for key, member in zip(arm.keys, arm.members, strict=True)}
     if name in CREDITS:
         missing = [names[key] for key in names if _credit(chosen.sources[key], CREDITS[name]) is None]
         what = "no credit of a wrong solution with a known first wrong token was recorded by"
     else:
         needed = ("kl_mean", PATHS[name]) if name in PATHS else (name,)
         along = "step" if name in PATHS else axis
-        missing = [
-            names[key] for key in names if not all(len(curves[key].along(n, along)[0]) for n in needed)
-        ]
+        missing = [names[key] for key in names if not all(len(curves[key].along(n, along)[0]) for n in needed)]
         what = "not recorded by"
     if not missing:
         return ""
-    return (
-        f"{FIGURES[name]}: {what} {'any of these runs' if len(missing) == len(names) else _listed(missing)}."
-    )
+    return f"{FIGURES[name]}: {what} {'any of these runs' if len(missing) == len(names) else _listed(missing)}."
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -517,9 +527,13 @@ def pick_metric(chosen: Chosen, axis: str, notes: list[str]) -> str | None:
         return None
     metric = state.chosen("number", there, there[0], notes)
     st.selectbox(
-        "Metric", there, format_func=lambda name: METRICS[name].label, width=240,
-        help=METRICS[metric].definition, **state.bound("number", metric, "at"),
-    )  # fmt: skip
+        "Metric",
+        there,
+        format_func=lambda name: METRICS[name].label,
+        width=240,
+        help=METRICS[metric].definition,
+        **state.bound("number", metric, "at"),
+    )
     return metric
 
 
@@ -529,10 +543,13 @@ def pick_baseline(chosen: Chosen, notes: list[str]) -> int:
     first = next((arm.keys[0] for arm in chosen.arms if arm.config.algorithm == "grpo"), names[0])
     baseline = state.chosen("baseline", names, first, notes)
     st.selectbox(
-        "Compared with", names, format_func=lambda name: chosen.arms[names.index(name)].label, width=320,
+        "Compared with",
+        names,
+        format_func=lambda name: chosen.arms[names.index(name)].label,
+        width=320,
         help="The other arms' differences to it are taken seed by seed, over the seeds that both have.",
         **state.bound("baseline", baseline),
-    )  # fmt: skip
+    )
     return names.index(baseline)
 
 
@@ -545,10 +562,15 @@ def pick_place(chosen: Chosen, metric: str, axis: str, notes: list[str]) -> floa
     wanted = st.query_params.get("at")
     at = shared if wanted is None else state.number("at", 0, last, math.floor(shared), notes)
     st.slider(
-        f"Read at, {AXES[axis][0]}", 0, last, width=320, step=1 if axis == "step" else max(1, last // 100),
-        help="The default is the last place that every run has reached. Further on, runs that ended earlier are left out.",
+        f"Read at, {AXES[axis][0]}",
+        0,
+        last,
+        width=320,
+        step=1 if axis == "step" else max(1, last // 100),
+        help="The default is the last place that every run has reached. Further on, runs that ended earlier are left "
+        "out.",
         **state.bound("at", math.floor(at)),
-    )  # fmt: skip
+    )
     return at
 
 
@@ -557,16 +579,16 @@ def numbers(chosen: Chosen, metric: str, axis: str, at: float, baseline: int) ->
     gaps = [
         None
         if place == baseline
-        else comparison.difference(
-            arm, number, chosen.arms[baseline], found[baseline], METRICS[metric].better
-        )
+        else comparison.difference(arm, number, chosen.arms[baseline], found[baseline], METRICS[metric].better)
         for place, (arm, number) in enumerate(zip(chosen.arms, found, strict=True))
     ]
     return Numbers(chosen, metric, axis, at, baseline, found, gaps)
 
 
 def table(found: Numbers) -> tuple[list[str], list[list[list[Piece]]]]:
-    """Head and rows of `link_table`: a row an arm; its seeds lead to Inspect, its numbers to its runs on the Runs page."""
+    """Head and rows of `link_table`: a row an arm; its seeds lead to Inspect, its numbers to its runs on the Runs
+    page.
+    """
     metric = METRICS[found.metric]
     baseline = found.chosen.arms[found.baseline]
     better = "Higher in" if metric.better == "neither" else "Ahead in"
@@ -580,9 +602,7 @@ def table(found: Numbers) -> tuple[list[str], list[list[list[Piece]]]]:
 
 
 def _seeds(arm: Arm) -> list[Piece]:
-    links = [
-        Piece(str(member.config.seed), f"inspect?{urlencode({'run': member.key})}") for member in arm.members
-    ]
+    links = [Piece(str(member.config.seed), f"inspect?{urlencode({'run': member.key})}") for member in arm.members]
     return [piece for link in links for piece in (link, Piece(" "))][:-1]
 
 
@@ -609,9 +629,7 @@ def _compared(arm: Arm, baseline: Arm, gap: Difference | None, metric: str) -> l
     if not gap.n:
         return [[Piece("no seed in common", is_aside=True)], []]
     interval = (
-        f" ({_gap(metric, gap.low)} to {_gap(metric, gap.high)})"
-        if math.isfinite(gap.low)
-        else f" ({_few(gap.n)})"
+        f" ({_gap(metric, gap.low)} to {_gap(metric, gap.high)})" if math.isfinite(gap.low) else f" ({_few(gap.n)})"
     )
     ties = gap.n - gap.ahead - gap.behind
     tied = f", {ties} tied" if ties else ""
@@ -648,8 +666,9 @@ def table_captions(found: Numbers) -> str:
         short = [members[key].name for key, end in ends.items() if end == min(ends.values())]
         place += f", the last place that all runs reached ({_listed(short)} ended there)"
     said = [
-        f"Read at {place}, between two measurements interpolated, never smoothed. In brackets: 95% t interval of the mean over "
-        f"seeds, from {MIN_SEEDS} seeds on; for the difference, of the mean over seeds of the paired differences. A seed leads to "
+        f"Read at {place}, between two measurements interpolated, never smoothed. In brackets: 95% t interval of the "
+        f"mean over seeds, from {MIN_SEEDS} seeds on; for the difference, of the mean over seeds of the paired "
+        f"differences. A seed leads to "
         "its solutions, a number to its runs."
     ]
     if metric in _ON_PROBLEMS and any(number.n >= MIN_SEEDS for number in found.numbers):
@@ -680,7 +699,9 @@ def as_csv(found: Numbers) -> str:
 
 
 def settings_table(chosen: Chosen) -> tuple[list[str], list[list[list[Piece]]]]:
-    """Head and rows of `link_table`: a row a setting that differs between the arms, a column an arm. No rows where none does."""
+    """Head and rows of `link_table`: a row a setting that differs between the arms, a column an arm. No rows where none
+    does.
+    """
     rows = [
         [
             [Piece(name.replace("_", " "))],

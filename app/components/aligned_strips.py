@@ -1,4 +1,6 @@
-"""Several judgements of one solution below each other, the same token in the same column; a token is chosen in the top row."""
+"""Several judgements of one solution below each other, the same token in the same column; a token is chosen in the top
+row.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,11 @@ _mount = register("aligned_strips", "tokens", hues=".aligned")
 
 @dataclass(frozen=True)
 class Row:
-    """One judgement. values: a number a token to colour by, None inside where not finite; None instead of the list: only
-    `picks` are shown, or `absent` where there are none. scale: {"max", "signed", "unit", "decimals"} as for token strips.
-    picks: the tokens it points at. says: its sentence. heading, note: a heading above the row with a sentence; "" for none.
+    """One judgement. values: a number a token to colour by, None inside where not finite; None instead of the list:
+    only `picks` are shown, or `absent` where there are none. scale: {"max", "signed", "unit", "decimals"} as for token
+    strips.
+    picks: the tokens it points at. says: its sentence. heading, note: a heading above the row with a sentence; "" for
+        none.
     """
 
     label: str

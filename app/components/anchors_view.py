@@ -1,4 +1,6 @@
-"""A solution's value by both anchors as two curves over its tokens; a position is chosen with the pointer or the keys."""
+"""A solution's value by both anchors as two curves over its tokens; a position is chosen with the pointer or the
+keys.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What the components share: how one is registered, from the html, css and js of its folder, and how its data is sent."""
+"""What the components share: how one is registered, from the html, css and js of its folder, and how its data is
+sent.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Small records in the reader's own browser (localStorage): Python reads them once and tells which to write or remove."""
+"""Small records in the reader's own browser (localStorage): Python reads them once and tells which to write or
+remove.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Arms laid over each other in panels: curves with bands and seeds, paths, points. Hovering reads values in the browser.
+"""Arms laid over each other in panels: curves with bands and seeds, paths, points. Hovering reads values in the
+browser.
 
 Python sends numbers and styles; the drawing is assets/components/compare_view/compare_view.js.
 """
@@ -13,8 +14,18 @@ from app.components.hues import DASHES, MARKERS, SHADES
 from vimpo_core.metrics import Metric
 
 _SPARE_MARKERS = (
-    "triangle-up", "diamond", "star", "square", "hourglass", "triangle-down", "pentagon", "circle", "cross", "hexagon", "plus",
-)  # fmt: skip
+    "triangle-up",
+    "diamond",
+    "star",
+    "square",
+    "hourglass",
+    "triangle-down",
+    "pentagon",
+    "circle",
+    "cross",
+    "hexagon",
+    "plus",
+)
 """For a further arm of an algorithm: those that are hardest to mistake first."""
 
 _mount = register("compare_view", "views")
@@ -24,14 +35,15 @@ def compare_view(figure: dict[str, Any], key: str) -> None:
     """Draw a figure.
 
     Args:
-        figure: "version" (changes with anything else), "arms" (`arm_styles` with label and seeds), "panels" (of `panel`).
+        figure: "version" (changes with anything else), "arms" (`arm_styles` with label and seeds), "panels" (of
+            `panel`).
     """
     _mount(key=key, data=as_data(figure), height="content")
 
 
 def arm_styles(algorithms: Sequence[str]) -> list[dict[str, Any]]:
-    """How each arm is drawn: its algorithm's hue and dash. A further arm of an algorithm gets another shade and a marker that
-    no other arm has, as long as there are any."""
+    """How each arm is drawn: its algorithm's hue and dash. A further arm of an algorithm gets another shade and a
+    marker that no other arm has, as long as there are any."""
     taken = {MARKERS[algorithm] for algorithm in algorithms}
     free = [marker for marker in _SPARE_MARKERS if marker not in taken]
     styles = []
@@ -50,7 +62,8 @@ def panel(
     y: Metric,
     lines: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """One panel. `lines`: one an arm, in the order of the arms: x, mean, low, high (or None) and seeds (None where not recorded).
+    """One panel. `lines`: one an arm, in the order of the arms: x, mean, low, high (or None) and seeds (None where not
+    recorded).
 
     Args:
         x: the axis in words, a metric, or None for credit's AUC.

@@ -20,7 +20,5 @@ def curve_plots(plots: Sequence[Plot], points: Sequence[Point], *, key: str) -> 
 
 def _drawn(plot: Plot, points: Sequence[Point]) -> dict:
     return asdict(plot) | {
-        "points": [
-            {"x": point["x"], "y": [point["y"].get(line.key) for line in plot.lines]} for point in points
-        ]
+        "points": [{"x": point["x"], "y": [point["y"].get(line.key) for line in plot.lines]} for point in points]
     }

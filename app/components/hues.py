@@ -1,4 +1,6 @@
-"""How a learning rule looks, for the components: `vimpo_core.views.rule_styles` has the numbers, this gives them to the browser."""
+"""How a learning rule looks, for the components: `vimpo_core.views.rule_styles` has the numbers, this gives them to the
+browser.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,17 @@ SHADES = {"light": LIGHT, "dark": DARK}
 """theme -> rule -> shades."""
 
 SOFT = "vimpo_soft"
-"""The rule that goes to the soft optimum: what is said of that optimum is drawn like it. What was found by trying has the colour of
-the text."""
+"""The rule that goes to the soft optimum: what is said of that optimum is drawn like it. What was found by trying has
+the colour of the text."""
 
 INK = {"light": "#5b6470", "dark": "#a9b2bd"}
 """Words and other marks of Plotly's figures, by theme: its own grey has too little contrast to be read from afar."""
 
 
 def style_of(rule: str) -> dict:
-    """Hue by theme and dash of a rule, for what a browser draws by itself (`markTheme` of colours.js puts it into css)."""
+    """Hue by theme and dash of a rule, for what a browser draws by itself (`markTheme` of colours.js puts it into
+    css).
+    """
     return {"hues": {theme: of[rule][0] for theme, of in SHADES.items()}, "dash": list(DASHES[rule])}
 
 

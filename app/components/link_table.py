@@ -1,4 +1,6 @@
-"""A table whose numbers lead to what they come from. Markdown could say the same, but a browser takes ten times as long over it."""
+"""A table whose numbers lead to what they come from. Markdown could say the same, but a browser takes ten times as long
+over it.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,7 @@ class Piece:
     is_aside: bool = False
 
 
-def link_table(
-    caption: str, head: Sequence[str], rows: Sequence[Sequence[Sequence[Piece]]], key: str
-) -> None:
+def link_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Sequence[Piece]]], key: str) -> None:
     """Draw a table: the first column heads its rows, the others are numbers.
 
     Args:

@@ -23,8 +23,8 @@ ALGORITHM_NAMES = {key: rule.name for key, rule in RULES.items()}
 class Chart:
     """One tile. `domain` fixes the y axis, `least_span` keeps rounding noise from filling it.
 
-    The second metric of a tile is drawn thinner, with hollow points, and `short` names both. beside: a second metric that is
-    drawn only where a run has it and it differs from the first.
+    The second metric of a tile is drawn thinner, with hollow points, and `short` names both. beside: a second metric
+    that is drawn only where a run has it and it differs from the first.
     """
 
     title: str
@@ -83,9 +83,7 @@ def live_curves(runs: Sequence[dict[str, Any]], x_max: int, key: str) -> None:
         x_max: last step of the x axis: all steps to come, so that nothing shifts while training goes on.
     """
     # Another run of the same name may be at the same step: its newest values are others.
-    newest = [
-        (run["id"], run["last_step"], *(note["value"] for note in run["notes"].values())) for run in runs
-    ]
+    newest = [(run["id"], run["last_step"], *(note["value"] for note in run["notes"].values())) for run in runs]
     data = {
         "version": f"{newest} {x_max}",
         "x_max": x_max,

@@ -1,4 +1,6 @@
-"""Two solutions of one prompt beside each other: strips on one scale, both value curves, success rates, how they ended."""
+"""Two solutions of one prompt beside each other: strips on one scale, both value curves, success rates, how they
+ended.
+"""
 
 from __future__ import annotations
 

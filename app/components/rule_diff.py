@@ -14,7 +14,8 @@ _mount = register("rule_diff")
 
 @dataclass(frozen=True)
 class Slot:
-    """One slot of two rules: what stands there, and its lines of numbers as (symbol, written, result, says); one of each a rule.
+    """One slot of two rules: what stands there, and its lines of numbers as (symbol, written, result, says); one of
+    each a rule.
 
     is_different: None where it is no choice of the rules but follows from the others.
     """

@@ -13,7 +13,8 @@ LENSES = (
         "key": "push",
         "label": "Push on log π",
         "help": "How hard the rule's loss pushes this token's log-probability, up or down.",
-        "unit": "Push over the rule's own root mean square over all tokens of the step, so that rules of different units share one "
+        "unit": "Push over the rule's own root mean square over all tokens of the step, so that rules of different "
+        "units share one "
         "scale: 1 is that rule's typical push.",
     },
     {
@@ -31,8 +32,8 @@ def rules_view(payload: dict, *, key: str, token: int, lens: str, on_change: Cal
 
     Args:
         payload: from `rules_view.rules_payload`.
-        key: the session-state key; `st.session_state[key]["view"]` is {"token": int, "lens": str} after a selection, with
-            "sample": int after a click on another solution of the group.
+        key: the session-state key; `st.session_state[key]["view"]` is {"token": int, "lens": str} after a selection,
+            with "sample": int after a click on another solution of the group.
         token, lens: what is selected; a later value that differs from what the browser reported is followed.
         on_change: called after a selection.
     """

@@ -1,4 +1,6 @@
-"""The newest solutions of a training step: prompt, verdict, coloured tokens, reward, group; paired where runs share prompts."""
+"""The newest solutions of a training step: prompt, verdict, coloured tokens, reward, group; paired where runs share
+prompts.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,7 @@ class StepSolutions:
     traces: list[CreditTrace]
 
 
-def solutions(
-    steps: Sequence[StepSolutions], link: Callable[[StepSolutions, CreditTrace], str], key: str
-) -> None:
+def solutions(steps: Sequence[StepSolutions], link: Callable[[StepSolutions, CreditTrace], str], key: str) -> None:
     """Draw the first solution of the first few prompts, one run below the other on the same prompt.
 
     Args:
@@ -48,13 +48,9 @@ def draw_list(listed: dict[str, Any], key: str) -> None:
     _mount(key=key, data=as_data(listed), height="content")
 
 
-def payload(
-    steps: Sequence[StepSolutions], link: Callable[[StepSolutions, CreditTrace], str]
-) -> dict[str, Any]:
+def payload(steps: Sequence[StepSolutions], link: Callable[[StepSolutions, CreditTrace], str]) -> dict[str, Any]:
     groups = [{group.group_id: group for group in picks.groups(step.traces)} for step in steps]
-    shared = [
-        g for g in groups[0] if all(g in other and _same_prompt(groups[0][g], other[g]) for other in groups)
-    ]
+    shared = [g for g in groups[0] if all(g in other and _same_prompt(groups[0][g], other[g]) for other in groups)]
     problems = [_problem(steps, [g[group_id] for g in groups], link) for group_id in shared[:SHOWN_PROBLEMS]]
     listed = {
         "heading": f"Solutions of step {steps[0].step}",
@@ -114,9 +110,7 @@ def scale_of(beta: float, problems: list[dict]) -> dict[str, Any]:
     """One symmetric scale for everything in the list, rounded up so that it seldom moves."""
     shown = [solution["strip"]["values"] for problem in problems for solution in problem["solutions"]]
     largest = max((abs(value) for values in shown for value in values or ()), default=0.0)
-    caption = (
-        "token credit δ, reward" if largest else "No token credit yet: policy and reference still agree."
-    )
+    caption = "token credit δ, reward" if largest else "No token credit yet: policy and reference still agree."
     return {
         "max": round_up(largest),
         "signed": True,

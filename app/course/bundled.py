@@ -56,5 +56,7 @@ def _accuracy(run_id: str, created: str) -> float:
 
 
 def sampled_accuracy(run: RunSummary) -> float:
-    """Share of right answers on the run's validation problems as it was last measured during training; nan when it never was."""
+    """Share of right answers on the run's validation problems as it was last measured during training; nan when it
+    never was.
+    """
     return _accuracy(run.run_id, run.created)

@@ -24,9 +24,10 @@ def contents(there: tuple[Chapter, ...]) -> None:
     st.title("The course", anchor=False)
     minutes = sum(chapter.minutes for chapter in there)
     st.markdown(
-        f"For somebody who knows softmax and gradient descent, but no reinforcement learning: {minutes} minutes in all, and every "
-        "chapter stands alone. In each you commit to a prediction before you see what happens. What you answered stays in this "
-        "browser.",
+        f"For somebody who knows softmax and gradient descent, but no reinforcement learning: {minutes} minutes in "
+        f"all, and every "
+        "chapter stands alone. In each you commit to a prediction before you see what happens. What you answered "
+        "stays in this browser.",
         width=TEXT_WIDTH,
     )
     for chapter in there:
@@ -55,7 +56,9 @@ def _line(chapter: Chapter) -> None:
         done = ":material/check_circle: done" if is_done else ""
         st.markdown(done, width=80)
         if st.button(
-            "Read again" if is_done else "Open", key=f"course.open.{chapter.key}", width=120,
+            "Read again" if is_done else "Open",
+            key=f"course.open.{chapter.key}",
+            width=120,
             help=f"Chapter {chapter.number}: {chapter.title}",
-        ):  # fmt: skip
+        ):
             st.switch_page(routes.LEARN, query_params={CHAPTER: str(chapter.number)})

@@ -1,7 +1,8 @@
-"""The anonymous hand-in: a small file of answers that a student downloads, and many of them read and counted for the teacher.
+"""The anonymous hand-in: a small file of answers that a student downloads, and many of them read and counted for the
+teacher.
 
-A file that comes back may be anything. It is refused by size before it is read, by nesting before it is parsed, and unless every
-word in it is one that the course itself uses; nothing of it is ever shown but counts.
+A file that comes back may be anything. It is refused by size before it is read, by nesting before it is parsed, and
+unless every word in it is one that the course itself uses; nothing of it is ever shown but counts.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ _NOT_OURS = "is not a hand-in of this course"
 
 @dataclass
 class Counted:
-    """What many hand-ins say. files: how many were counted; answers: (chapter, question) -> choice -> how often; problems: a
-    sentence for each file that was left out.
+    """What many hand-ins say. files: how many were counted; answers: (chapter, question) -> choice -> how often;
+    problems: a sentence for each file that was left out.
     """
 
     files: int = 0
@@ -88,9 +89,7 @@ def counted(files: Iterable, there) -> Counted:
     found, seen = Counted(), set()
     for number, file in enumerate(files):
         if number == MOST_FILES:
-            found.problems.append(
-                f"Only the first {MOST_FILES} files were read. Hand in the others separately."
-            )
+            found.problems.append(f"Only the first {MOST_FILES} files were read. Hand in the others separately.")
             break
         try:
             content = _content(file)
@@ -113,9 +112,7 @@ def _shown_name(name: str) -> str:
 
 def _content(file) -> bytes:
     if file.size > MOST_BYTES:
-        raise Mistake(
-            f"{_NOT_OURS}: it has {file.size:,} bytes, and ours have at most {MOST_BYTES:,}. Leave it out."
-        )
+        raise Mistake(f"{_NOT_OURS}: it has {file.size:,} bytes, and ours have at most {MOST_BYTES:,}. Leave it out.")
     return file.getvalue()
 
 
@@ -131,14 +128,10 @@ def _answers(content: bytes, there) -> dict[tuple[str, str], str]:
     if not isinstance(read, dict) or read.get("format") != FORMAT:
         raise Mistake(f"{_NOT_OURS}. Ask for the file that the course's download button makes.")
     if (read.get("version"), read.get("course")) != (VERSION, fingerprint(there)):
-        raise Mistake(
-            "was made with another version of the course. Use the same version for the whole class."
-        )
+        raise Mistake("was made with another version of the course. Use the same version for the whole class.")
     offered = {(c.key, q.key): {o.key for o in q.options} for c in there for q in c.questions}
     given = {
-        (chapter, question): choice
-        for chapter, of in _pairs(read.get("answers"))
-        for question, choice in _pairs(of)
+        (chapter, question): choice for chapter, of in _pairs(read.get("answers")) for question, choice in _pairs(of)
     }
     # Hand-ins of before do not say which lab wrote them.
     is_ours = set(read) - {"lab"} == {"format", "version", "course", "id", "answers"} and (

@@ -16,7 +16,9 @@ WIDTH = 780
 
 @dataclass(frozen=True)
 class Interval:
-    """One line of the plot, shares from 0 to 1; low and high None where there is no interval; seeds: the single runs."""
+    """One line of the plot, shares from 0 to 1; low and high None where there is no interval; seeds: the single
+    runs.
+    """
 
     name: str
     algorithm: str
@@ -27,13 +29,18 @@ class Interval:
 
 
 def interval_plot(intervals: Sequence[Interval], *, key: str, title: str) -> None:
-    """Draw the intervals, first on top. The words stand outside of the plot, whose own would be cut on a narrow window."""
+    """Draw the intervals, first on top. The words stand outside of the plot, whose own would be cut on a narrow
+    window.
+    """
     theme = "dark" if st.context.theme.type == "dark" else "light"
     st.markdown(f"**{as_plain(title)}**", width=WIDTH)
     st.plotly_chart(
-        figure(intervals, theme), key=key, width=WIDTH, alt=_spoken(intervals, title),
+        figure(intervals, theme),
+        key=key,
+        width=WIDTH,
+        alt=_spoken(intervals, title),
         config={"displaylogo": False, "displayModeBar": False},
-    )  # fmt: skip
+    )
     st.caption(_legend(intervals), width=WIDTH)
 
 
@@ -44,21 +51,27 @@ def figure(intervals: Sequence[Interval], theme: str):
     for one in reversed(intervals):
         colour = SHADES[theme][one.algorithm][0]
         chart.add_scatter(
-            x=[one.mean], y=[one.name], mode="markers", showlegend=False,
-            error_x=_bars(one, colour), marker={"color": colour, "size": 15},
+            x=[one.mean],
+            y=[one.name],
+            mode="markers",
+            showlegend=False,
+            error_x=_bars(one, colour),
+            marker={"color": colour, "size": 15},
             hovertemplate=f"{percent(one.mean, 1)}{_bounds(one)}<extra>{one.name}</extra>",
-        )  # fmt: skip
+        )
         chart.add_scatter(
-            x=list(one.seeds), y=[one.name] * len(one.seeds), mode="markers", showlegend=False,
+            x=list(one.seeds),
+            y=[one.name] * len(one.seeds),
+            mode="markers",
+            showlegend=False,
             marker={"color": colour, "size": 7, "symbol": "circle-open"},
-            text=[percent(seed, 1) for seed in one.seeds], hovertemplate="one seed: %{text}<extra></extra>",
-        )  # fmt: skip
+            text=[percent(seed, 1) for seed in one.seeds],
+            hovertemplate="one seed: %{text}<extra></extra>",
+        )
     chart.update_xaxes(tickformat=".0%")
     chart.update_xaxes(tickfont_color=INK[theme])
     chart.update_yaxes(tickfont={"size": 17, "color": INK[theme]}, ticksuffix="  ")
-    chart.update_layout(
-        height=44 + 70 * len(intervals), margin={"l": 8, "r": 16, "t": 8, "b": 8}, font_size=15
-    )
+    chart.update_layout(height=44 + 70 * len(intervals), margin={"l": 8, "r": 16, "t": 8, "b": 8}, font_size=15)
     return chart
 
 

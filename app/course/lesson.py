@@ -1,7 +1,8 @@
-"""The toolkit of a chapter: text whose numbers come from code, one prediction before the reveal, controls a link can fix.
+"""The toolkit of a chapter: text whose numbers come from code, one prediction before the reveal, controls a link can
+fix.
 
-A chapter is a module of this package with `QUESTIONS`, `CONTROLS`, `PLAN`, `numbers()` and `show(lesson)`; blame.py is the
-model. Everything in it that is text is data or stands in `show`, so the teacher's plan is made from the same words.
+A chapter is a module of this package with `QUESTIONS`, `CONTROLS`, `PLAN`, `numbers()` and `show(lesson)`; blame.py is
+the model. Everything in it that is text is data or stands in `show`, so the teacher's plan is made from the same words.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Option:
 
 @dataclass(frozen=True)
 class Question:
-    """A prediction. `key` is unique in its chapter. A question whose answer is a marked token has options that sort the marks."""
+    """A prediction. `key` is unique in its chapter. A question whose answer is a marked token has options that sort the
+    marks.
+    """
 
     key: str
     ask: str
@@ -59,8 +62,10 @@ class Question:
 class Control:
     """A control of a chapter that a teacher's link can fix and hide.
 
-    options: what may be chosen, or a function that finds it (called when it is drawn); default: one of them, or a function
-    of the options. kind: "slider", "buttons" (a few choices side by side), "list" (many), "switch" (options are False, True).
+    options: what may be chosen, or a function that finds it (called when it is drawn); default: one of them, or a
+        function
+    of the options. kind: "slider", "buttons" (a few choices side by side), "list" (many), "switch" (options are False,
+    True).
     """
 
     name: str
@@ -82,7 +87,8 @@ class Control:
 class Plan:
     """A chapter in the teacher's plan. Markdown with {numbers}.
 
-    aims: what a student can do afterwards; timings: (minutes, what happens); asks: (question for the class, expected answer);
+    aims: what a student can do afterwards; timings: (minutes, what happens); asks: (question for the class, expected
+        answer);
     misconceptions: (what they say, what to answer).
     """
 
@@ -113,7 +119,9 @@ def unfilled(words: str) -> str:
 
 
 def symbol(code_name: str, words: str = "") -> str:
-    """A markdown link to a symbol's row on the Notation page: `symbol("rho")` is [ρ](...); `words` stand in its place."""
+    """A markdown link to a symbol's row on the Notation page: `symbol("rho")` is [ρ](...); `words` stand in its
+    place.
+    """
     from app.words.glossary import SYMBOLS
 
     found = SYMBOLS[code_name]
@@ -122,7 +130,9 @@ def symbol(code_name: str, words: str = "") -> str:
 
 @dataclass
 class Lesson:
-    """A chapter being read: what `show(lesson)` builds its page with. chapter, following: of `chapters`; None after the last."""
+    """A chapter being read: what `show(lesson)` builds its page with. chapter, following: of `chapters`; None after the
+    last.
+    """
 
     chapter: Any
     following: Any | None
@@ -134,14 +144,14 @@ class Lesson:
         st.markdown(filled(words, **numbers), width=TEXT_WIDTH)
 
     def control(self, control: Control) -> Any:
-        """Draw a control, tied to the address, and return its value; one that the link hides is not drawn and keeps its value."""
+        """Draw a control, tied to the address, and return its value; one that the link hides is not drawn and keeps its
+        value.
+        """
         options = control.found()
         if control.name in self.link.hidden:
             return self._fixed(control, options)
         by_text = {text_of(option): option for option in options}
-        value = state.chosen(
-            control.name, options, control.first(), self.notes, lambda text: by_text.get(text)
-        )
+        value = state.chosen(control.name, options, control.first(), self.notes, lambda text: by_text.get(text))
         return self._draw(control, options, value)
 
     def answer(self, question: Question) -> progress.Answer | None:
@@ -153,8 +163,8 @@ class Lesson:
     def predict(self, question: Question, **numbers: str | int) -> bool:
         """Ask, and wait for an answer. True once the reveal may be shown: `if not lesson.predict(Q): return`.
 
-        After the reader committed, the answer stays and the reply to it is shown. Under a teacher's lock both the reply and
-        the reveal wait for the word.
+        After the reader committed, the answer stays and the reply to it is shown. Under a teacher's lock both the reply
+        and the reveal wait for the word.
         """
         with st.container(border=True, width=TEXT_WIDTH):
             st.markdown(f"**Predict.** {filled(question.ask, **numbers)}")
@@ -202,18 +212,12 @@ class Lesson:
         st.divider()
         following = self.following
         with st.container(horizontal=True, key="onward"):
-            if (
-                following
-                and ONWARD not in self.link.hidden
-                and st.button(f"Next: {following.title}", type="primary")
-            ):
+            if following and ONWARD not in self.link.hidden and st.button(f"Next: {following.title}", type="primary"):
                 query = {CHAPTER: str(following.number)} | self.link.reader_query()
                 st.switch_page(routes.LEARN, query_params=query)
             if see:  # a link: switch_page would leave this chapter's path with the other page's query in the history
                 label, page, address = see
-                st.page_link(
-                    page, label=label, query_params={name: text_of(value) for name, value in address.items()}
-                )
+                st.page_link(page, label=label, query_params={name: text_of(value) for name, value in address.items()})
             st.button(
                 "Start this chapter again",
                 on_click=progress.reset,
@@ -232,9 +236,7 @@ class Lesson:
             if not is_lock(self.link.lock):
                 st.warning("The lock in this link is damaged, so no word opens it. Ask for the link again.")
                 return
-            st.markdown(
-                "Your answer is kept. **Type the word that your teacher says** to see what comes out."
-            )
+            st.markdown("Your answer is kept. **Type the word that your teacher says** to see what comes out.")
             word = st.text_input("Word", key=f"course.word.{self.link.lock}", width=240)
             if word and lock_of(word) == self.link.lock:
                 unlock(self.link.lock)

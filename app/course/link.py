@@ -2,7 +2,8 @@
 
     ?chapter=2&hide=step:20,onward&large=1&lock=9f86d081
 
-A hidden control's value stands behind its name in `hide`; the same name elsewhere in the address is not looked at. A link is
+A hidden control's value stands behind its name in `hide`; the same name elsewhere in the address is not looked at. A
+link is
 a convenience and not a wall: whoever opens the course from the menu has every control.
 """
 
@@ -35,7 +36,9 @@ class Link:
         return {name: value for name, value in found.items() if value}
 
     def reader_query(self) -> dict[str, str]:
-        """What of it goes along when the reader moves on: the large type, and nothing that was fixed for one chapter."""
+        """What of it goes along when the reader moves on: the large type, and nothing that was fixed for one
+        chapter.
+        """
         return {LARGE: "1"} if self.is_large else {}
 
     @property

@@ -19,9 +19,9 @@ from app.words.glossary import CLAIMS, SYMBOLS, Symbol
 def notation() -> None:
     st.title("Notation", anchor=False)
     st.markdown(
-        "Log-probabilities are natural logarithms at temperature 1. A solution has T tokens, the end token included, and its reward "
-        "comes only at its end. No symbol has two meanings: r is only the reward of one token, λ only the reach of credit. Below each meaning stand the "
-        "unit and where you see it.",
+        "Log-probabilities are natural logarithms at temperature 1. A solution has T tokens, the end token included, "
+        "and its reward comes only at its end. No symbol has two meanings: r is only the reward of one token, λ only "
+        "the reach of credit. Below each meaning stand the unit and where you see it.",
         width=TEXT_WIDTH,
     )
     for symbol in SYMBOLS.values():
@@ -53,9 +53,7 @@ def _claims() -> None:
     for claim in CLAIMS:
         left, right = st.columns(2, gap="large")
         left.markdown(claim.paper)
-        right.markdown(
-            filled(claim.lab, **numbers) if numbers else "There are no bundled runs to read it from."
-        )
+        right.markdown(filled(claim.lab, **numbers) if numbers else "There are no bundled runs to read it from.")
 
 
 def _numbers() -> dict[str, str]:
@@ -69,10 +67,17 @@ def _numbers() -> dict[str, str]:
     accuracy = [f"{bundled.sampled_accuracy(run):.3f} (beta {run.config.beta:g})" for run in reversed(vimpo)]
     clean, *noisy = verdicts.short_answer()
     return {
-        "clean": as_plain(clean), "noisy": as_plain(" ".join(noisy)), "problems": str(grpo.config.eval_prompts),
-        "steps": str(grpo.steps), "vimpo": " and ".join(accuracy), "grpo": f"{bundled.sampled_accuracy(grpo):.3f}",
-        "wrong": counts["wrong"], "step": counts["step"], "hits": counts["delta"], "surprising": counts["surprisal"],
-    }  # fmt: skip
+        "clean": as_plain(clean),
+        "noisy": as_plain(" ".join(noisy)),
+        "problems": str(grpo.config.eval_prompts),
+        "steps": str(grpo.steps),
+        "vimpo": " and ".join(accuracy),
+        "grpo": f"{bundled.sampled_accuracy(grpo):.3f}",
+        "wrong": counts["wrong"],
+        "step": counts["step"],
+        "hits": counts["delta"],
+        "surprising": counts["surprisal"],
+    }
 
 
 def _differences() -> None:
@@ -86,7 +91,8 @@ def _differences() -> None:
     for row in found:
         option = "" if row.option == "none" else f"  \n:gray[Option: {row.option}]"
         st.markdown(
-            f"**{row.what}.** Paper and authors: {row.theirs}. Here: {row.ours}.  \nConsequence: {_without_links(row.consequence)}.{option}",
+            f"**{row.what}.** Paper and authors: {row.theirs}. Here: {row.ours}.  \nConsequence: "
+            f"{_without_links(row.consequence)}.{option}",
             width=TEXT_WIDTH,
         )
 

@@ -45,13 +45,16 @@ def written(chosen: list[Chapter]) -> str:
     minutes = sum(chapter.minutes for chapter in chosen)
     left = LESSON_MINUTES - minutes
     fits = (
-        f"{minutes} minutes of chapters in a lesson of {LESSON_MINUTES}: {left} are left for arriving and for handing in."
+        f"{minutes} minutes of chapters in a lesson of {LESSON_MINUTES}: {left} are left for arriving and for handing "
+        f"in."
         if left >= 0
-        else f"{minutes} minutes of chapters are {-left} too many for a lesson of {LESSON_MINUTES}: leave a chapter out."
+        else f"{minutes} minutes of chapters are {-left} too many for a lesson of {LESSON_MINUTES}: leave a chapter "
+        f"out."
     )
     parts = [
         "## Who gets the blame? Credit for tokens",
-        f"{fits} Students need a browser at the address of your server, and no account. They commit to a prediction before each "
+        f"{fits} Students need a browser at the address of your server, and no account. They commit to a prediction "
+        f"before each "
         "reveal; with a lock word in the link nobody sees the reveal before you say the word.",
     ]
     start = min(max(0, left), ARRIVING_MINUTES)
@@ -77,9 +80,7 @@ def _of_chapter(chapter: Chapter, start: int) -> str:
     for question in chapter.questions:
         right = "; ".join(option.text for option in question.options if option.is_right)
         wrong = "; ".join(option.text for option in question.options if not option.is_right)
-        lines.append(
-            f"- {say(question.ask)} Expected in the end: **{say(right)}**. Also offered: {say(wrong)}."
-        )
+        lines.append(f"- {say(question.ask)} Expected in the end: **{say(right)}**. Also offered: {say(wrong)}.")
     lines += ["", "**Questions for the class**"]
     lines += [f"- {say(ask)} *Expected:* {say(answer)}" for ask, answer in plan.asks]
     lines += ["", "**Common misconceptions**"]

@@ -1,7 +1,8 @@
-"""What the reader has answered: kept in the reader's own browser, a record a chapter, and in this session while it lasts.
+"""What the reader has answered: kept in the reader's own browser, a record a chapter, and in this session while it
+lasts.
 
-Nothing of it is stored by the server. What comes back from the browser may have been changed by anybody: only answers that
-the chapters' own questions offer are taken over.
+Nothing of it is stored by the server. What comes back from the browser may have been changed by anybody: only answers
+that the chapters' own questions offer are taken over.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ _MOST_DETAILS, _MOST_DETAIL = 4, 10_000
 
 @dataclass(frozen=True)
 class Answer:
-    """What was committed to: the key of an option; `details`: a few whole numbers that say more, such as the marked token."""
+    """What was committed to: the key of an option; `details`: a few whole numbers that say more, such as the marked
+    token.
+    """
 
     choice: str
     details: tuple[int, ...] = ()
@@ -73,9 +76,7 @@ def in_browser(chapters) -> None:
     st.session_state[_IS_LOADED] = True
     found = _valid(held, chapters)
     # What was answered in this session before the browser spoke is newer.
-    st.session_state[_ANSWERS] = {
-        key: found.get(key, {}) | _answers().get(key, {}) for key in {*found, *_answers()}
-    }
+    st.session_state[_ANSWERS] = {key: found.get(key, {}) | _answers().get(key, {}) for key in {*found, *_answers()}}
     if found:
         st.rerun()
 
@@ -92,9 +93,7 @@ def _note(chapter: str) -> None:
 def _changes() -> dict[str, dict | None]:
     """The records changed in this session, None for one that was reset: no other tab's records are touched."""
     return {
-        chapter: {
-            question: [given.choice, list(given.details)] for question, given in _answers()[chapter].items()
-        }
+        chapter: {question: [given.choice, list(given.details)] for question, given in _answers()[chapter].items()}
         if chapter in _answers()
         else None
         for chapter in sorted(st.session_state.get(_CHANGED, ()))
@@ -114,7 +113,5 @@ def _valid(held: dict, chapters) -> dict[str, dict[str, Answer]]:
 
 
 def _fits(question, choice: str, details: list) -> bool:
-    is_small = len(details) <= _MOST_DETAILS and all(
-        type(d) is int and 0 <= d < _MOST_DETAIL for d in details
-    )
+    is_small = len(details) <= _MOST_DETAILS and all(type(d) is int and 0 <= d < _MOST_DETAIL for d in details)
     return is_small and any(option.key == choice for option in question.options)

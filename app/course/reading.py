@@ -19,9 +19,7 @@ def read(chapter: Chapter, link: Link) -> None:
         st.html(_LARGE)
     lesson = Lesson(chapter, chapters.after(chapter), link)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if ONWARD not in link.hidden and st.button(
-            "All chapters", type="tertiary", icon=":material/arrow_back:"
-        ):
+        if ONWARD not in link.hidden and st.button("All chapters", type="tertiary", icon=":material/arrow_back:"):
             st.switch_page(routes.LEARN, query_params=link.reader_query())
         st.caption(f"Chapter {chapter.number} of {len(chapters.ALL)}, about {chapter.minutes} minutes")
     st.title(chapter.title, anchor=False)

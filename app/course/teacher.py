@@ -20,9 +20,12 @@ def build_link(there: tuple[Chapter, ...]) -> None:
     """The form of a link, and the link."""
     by_number = {chapter.number: chapter for chapter in there}
     number = st.selectbox(
-        "Chapter", list(by_number), format_func=lambda n: f"{n} {by_number[n].title}", width=400,
+        "Chapter",
+        list(by_number),
+        format_func=lambda n: f"{n} {by_number[n].title}",
+        width=400,
         help="The link opens this chapter.",
-    )  # fmt: skip
+    )
     chapter = by_number[number]
     values = {control: _choose(chapter, control) for control in chapter.controls}
     hides_onward = st.checkbox(
@@ -30,9 +33,12 @@ def build_link(there: tuple[Chapter, ...]) -> None:
     )
     is_large = st.checkbox("Large type", help="For the projector.")
     word = st.text_input(
-        "Word that unlocks the reveal", width=400, max_chars=40,
-        help="Students commit to their predictions and then wait for this word. The link holds only a short hash of it. Empty: no lock.",
-    )  # fmt: skip
+        "Word that unlocks the reveal",
+        width=400,
+        max_chars=40,
+        help="Students commit to their predictions and then wait for this word. The link holds only a short hash of "
+        "it. Empty: no lock.",
+    )
     hidden = {control.name: text_of(value) for control, (value, is_hidden) in values.items() if is_hidden}
     link = Link(hidden | ({ONWARD: ""} if hides_onward else {}), is_large, lock_of(word))
     shown = {control.name: text_of(value) for control, (value, is_hidden) in values.items() if not is_hidden}
@@ -57,9 +63,7 @@ def _choose(chapter: Chapter, control: Control) -> tuple[Any, bool]:
             value = st.selectbox(
                 control.label, **choices, index=options.index(first) if first in options else 0, width=400
             )
-        is_hidden = st.checkbox(
-            "Hide it", key=f"{key}.hidden", help=f"Students cannot change “{control.label}”."
-        )
+        is_hidden = st.checkbox("Hide it", key=f"{key}.hidden", help=f"Students cannot change “{control.label}”.")
     return value, is_hidden
 
 
@@ -74,7 +78,8 @@ def _offer(query: dict[str, str], link: Link) -> None:
         if st.button("Open it as a student"):
             st.switch_page(routes.LEARN, query_params=query)
     st.caption(
-        "The link is a convenience, not a wall: somebody who opens the course from the menu has every control and no lock.",
+        "The link is a convenience, not a wall: somebody who opens the course from the menu has every control and no "
+        "lock.",
         width=TEXT_WIDTH,
     )
 
@@ -86,7 +91,8 @@ def read_hand_ins(there: tuple[Chapter, ...]) -> None:
         type=["json"],
         accept_multiple_files=True,
         max_upload_size=1,
-        help=f"The files that students downloaded, up to {hand_in.MOST_FILES} at once. Nothing is stored; only counts are shown.",
+        help=f"The files that students downloaded, up to {hand_in.MOST_FILES} at once. Nothing is stored; only counts "
+        f"are shown.",
     )
     if not files:
         return
@@ -106,6 +112,4 @@ def _histogram(chapter: Chapter, question, counts) -> None:
     for option in question.options:
         mark = ":material/check: " if option.is_right else ""
         count = counts[option.key]
-        st.progress(
-            count / total, f"{mark}{chapter.say(option.text)}: **{count} of {total}**", width=TEXT_WIDTH
-        )
+        st.progress(count / total, f"{mark}{chapter.say(option.text)}: **{count} of {total}**", width=TEXT_WIDTH)

@@ -1,7 +1,8 @@
 """Show me around: a tour of a page on its real controls. A step names what to try and is complete when it was done.
 
-The address holds the step (`?tour=1` starts one), so that a link can begin a lesson. What was done is seen here, in what the
-page shows before and after; what never leaves the browser (pointing at a curve) is seen there (assets/components/tour/tour.js).
+The address holds the step (`?tour=1` starts one), so that a link can begin a lesson. What was done is seen here, in
+what the page shows before and after; what never leaves the browser (pointing at a curve) is seen there
+(assets/components/tour/tour.js).
 """
 
 from __future__ import annotations
@@ -50,9 +51,7 @@ def _changed(name: str, *same: str) -> Callable[[Facts, Facts], bool]:
     def is_done(before: Facts, now: Facts) -> bool:
         values = before.get(name), now.get(name)
         return (
-            None not in values
-            and values[0] != values[1]
-            and all(before.get(other) == now.get(other) for other in same)
+            None not in values and values[0] != values[1] and all(before.get(other) == now.get(other) for other in same)
         )
 
     return is_done
@@ -70,7 +69,9 @@ def _started(before: Facts, now: Facts) -> bool:
 
 
 def _is_paused(before: Facts, now: Facts) -> bool:
-    """A run that holds still already counts: its Pause button does nothing. Before its first step there is nothing to see."""
+    """A run that holds still already counts: its Pause button does nothing. Before its first step there is nothing to
+    see.
+    """
     return now.get("held_at") is not None
 
 
@@ -87,7 +88,8 @@ TOURS: dict[str, tuple[Step, ...]] = {
     "train": (
         Step(
             "Choose beta",
-            "Beta says how much reward one nat of change in a token's log-probability stands for. Change it, say to 0.2.",
+            "Beta says how much reward one nat of change in a token's log-probability stands for. Change it, say to "
+            "0.2.",
             "Small beta: the policy learns, but its values are flat. Large beta: readable values, slower learning.",
             ".st-key-train-beta",
             _changed("beta"),
@@ -101,7 +103,8 @@ TOURS: dict[str, tuple[Step, ...]] = {
         ),
         Step(
             "Hold still",
-            "Wait until the curves have begun, then press Pause: the run holds still after its step. Too early? Press Step once.",
+            "Wait until the curves have begun, then press Pause: the run holds still after its step. Too early? Press "
+            "Step once.",
             "Nothing is lost: Play goes on from here.",
             ".st-key-control_-material-pause-",
             _is_paused,
@@ -131,15 +134,16 @@ TOURS: dict[str, tuple[Step, ...]] = {
     "inspect": (
         Step(
             "Select a token",
-            "This is a solution that the model wrote, one step a line. Select a token, by a click or with the arrow keys.",
+            "This is a solution that the model wrote, one step a line. Select a token, by a click or with the arrow "
+            "keys.",
             "Blue and a solid line: credited. Orange and a dashed line: blamed. Red marks the first wrong token.",
             '.credit-view .strip-host[data-strip="lens"]',
             _changed("token", *_SOLUTION),
         ),
         Step(
             "Follow the value",
-            "The value of the solution so far, as the policy implies it. Select the token where it falls or rises most: "
-            "click in the curve, or use the arrow keys in the strip.",
+            "The value of the solution so far, as the policy implies it. Select the token where it falls or rises "
+            "most: click in the curve, or use the arrow keys in the strip.",
             "Each token moves the value by its credit. What is missing at the end is the residual.",
             ".credit-view .left .curve .plot",
             _changed("token", *_SOLUTION),
@@ -147,7 +151,8 @@ TOURS: dict[str, tuple[Step, ...]] = {
         Step(
             "Colour by something else",
             "The tokens can show more than credit. Choose another quantity, for instance surprisal.",
-            "A surprising token need not be a wrong one: compare it with the first wrong token. The strip below is what GRPO pushes: flat.",
+            "A surprising token need not be a wrong one: compare it with the first wrong token. The strip below is "
+            "what GRPO pushes: flat.",
             ".credit-view .toolbar .picker",
             _changed("lens"),
         ),
@@ -167,7 +172,8 @@ TOURS: dict[str, tuple[Step, ...]] = {
         ),
         Step(
             "Another solution",
-            "Each prompt was answered several times; their mean reward is where the value curve begins. Choose another one.",
+            "Each prompt was answered several times; their mean reward is where the value curve begins. Choose "
+            "another one.",
             "Right answers, too, can hold blamed tokens, and wrong ones credited tokens.",
             ".st-key-url-sample",
             _changed("solution", "run", "step"),
@@ -187,9 +193,15 @@ TOURS: dict[str, tuple[Step, ...]] = {
 def button(first: int = 1) -> None:
     """Offers the tour of this page, from step `first` on (counted from 1)."""
     st.button(
-        "Show me around", key=_BUTTON, type="tertiary", icon=":material/signpost:", width="content",
-        help="A short tour of this page. You try each thing yourself.", on_click=_go, args=(first, True),
-    )  # fmt: skip
+        "Show me around",
+        key=_BUTTON,
+        type="tertiary",
+        icon=":material/signpost:",
+        width="content",
+        help="A short tour of this page. You try each thing yourself.",
+        on_click=_go,
+        args=(first, True),
+    )
 
 
 def is_running() -> bool:
@@ -198,7 +210,9 @@ def is_running() -> bool:
 
 
 def show(page: str, facts: Facts) -> None:
-    """Draw the step of the address, if one is asked for, and note what was done. Call once all of `facts` is up to date."""
+    """Draw the step of the address, if one is asked for, and note what was done. Call once all of `facts` is up to
+    date.
+    """
     if not is_running():
         st.session_state.pop(_SEEN, None)
         return

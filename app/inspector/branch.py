@@ -67,14 +67,19 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
     place = Place(scene, max((s for s in snapshots if s <= scene.step), default=snapshots[0]))
     if place.step != scene.step:
         st.caption(
-            f"No adapter of step {scene.step} was kept: here the policy of step {place.step} is asked, the nearest before."
+            f"No adapter of step {scene.step} was kept: here the policy of step {place.step} is asked, the nearest "
+            f"before."
         )
     notes: list[str] = []
     mode = state.chosen("what", list(MODES), "force", notes)
     st.segmented_control(
-        "What to change", list(MODES), format_func=MODES.get, required=True, label_visibility="collapsed",
+        "What to change",
+        list(MODES),
+        format_func=MODES.get,
+        required=True,
+        label_visibility="collapsed",
         **state.bound("what", mode),
-    )  # fmt: skip
+    )
     for note in notes:
         st.info(as_sentence(note))
     root = _root(place)
@@ -140,25 +145,45 @@ def _choices(place: Place, grove: Grove, parent: str, trace: CreditTrace, positi
         for other in branches.alternatives(trace, position):
             st.button(
                 f"{as_code(other.text)} {_chance(other.logprob)} / {_chance(other.ref_logprob)}",
-                key=f"branch.force.{other.id}", on_click=_ask, args=(place.key, {**common, "forced": (other.id,)}),
-            )  # fmt: skip
+                key=f"branch.force.{other.id}",
+                on_click=_ask,
+                args=(place.key, {**common, "forced": (other.id,)}),
+            )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        with st.form("branch.form", border=False, width="content"), st.container(
-            horizontal=True, vertical_alignment="bottom", width="content"
-        ):  # fmt: skip
+        with (
+            st.form("branch.form", border=False, width="content"),
+            st.container(horizontal=True, vertical_alignment="bottom", width="content"),
+        ):
             st.text_input(
-                "Or type what to force", key=_TYPED, max_chars=200, width=190, placeholder="one or more characters",
-                help="It takes the place of the token; what came after is written anew. End it with . to end the solution.",
-            )  # fmt: skip
+                "Or type what to force",
+                key=_TYPED,
+                max_chars=200,
+                width=190,
+                placeholder="one or more characters",
+                help="It takes the place of the token; what came after is written anew. End it with . to end the "
+                "solution.",
+            )
             st.form_submit_button("Force it", on_click=_ask_typed, args=(place.key, common))
         st.segmented_control(
-            "Tries", branches.COUNTS, default=32, required=True, key=_COUNT, persist_state="session",
-            help="How often the policy finishes, from the forced token and from the solution's own. More tries, narrower interval.",
-        )  # fmt: skip
+            "Tries",
+            branches.COUNTS,
+            default=32,
+            required=True,
+            key=_COUNT,
+            persist_state="session",
+            help="How often the policy finishes, from the forced token and from the solution's own. More tries, "
+            "narrower interval.",
+        )
         st.number_input(
-            "Seed", 0, 2**31 - 1, 0, key=_SEED, width=130, persist_state="session",
+            "Seed",
+            0,
+            2**31 - 1,
+            0,
+            key=_SEED,
+            width=130,
+            persist_state="session",
             help="Same seed, same tries. With seed 0 they are those of the value curves.",
-        )  # fmt: skip
+        )
 
 
 def _chance(logprob: float) -> str:

@@ -55,9 +55,13 @@ def _form(place, root: CreditTrace) -> str | None:
     """The field, filled with the solution. Returns the text when it was just submitted."""
     with st.form("branch.edit.form", border=False):
         text = st.text_area(
-            "Edit the solution", root.completion_text, key=f"branch.text.{place.key}", max_chars=_LONGEST, height=68,
+            "Edit the solution",
+            root.completion_text,
+            key=f"branch.text.{place.key}",
+            max_chars=_LONGEST,
+            height=68,
             help="Any character of the vocabulary, anywhere. Scored under the same policy and reference.",
-        )  # fmt: skip
+        )
         is_sent = st.form_submit_button("Compare with the original", type="primary")
     return text if is_sent else None
 
@@ -79,9 +83,12 @@ def _draw(place, root: CreditTrace, edited: CreditTrace, beta: float, gae_lambda
     )
     pair_view(payload, key=VIEW)
     st.button(
-        "Look closer", icon=":material/search:", on_click=branch_tree.look_closer, args=(place, edited),
+        "Look closer",
+        icon=":material/search:",
+        on_click=branch_tree.look_closer,
+        args=(place, edited),
         help="Opens the edited text as a solution of its own, with everything Inspect shows.",
-    )  # fmt: skip
+    )
 
 
 def _said(root: CreditTrace, edited: CreditTrace, first: int) -> str:
@@ -90,7 +97,8 @@ def _said(root: CreditTrace, edited: CreditTrace, first: int) -> str:
     aligned = (
         "compared place by place"
         if shift == 0
-        else f"compared place by place up to #{first}, where they first differ, and from the end after it, since the edit is "
+        else f"compared place by place up to #{first}, where they first differ, and from the end after it, since the "
+        f"edit is "
         f"{abs(shift)} token{'s' if abs(shift) > 1 else ''} {'longer' if shift > 0 else 'shorter'}"
     )
     return f"Before {_judged(root)}, now {_judged(edited)}. Tokens are {aligned}."

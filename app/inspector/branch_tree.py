@@ -1,4 +1,6 @@
-"""The branches made of one solution: kept for the session, listed as a tree, drawn, compared, named, removed, exported."""
+"""The branches made of one solution: kept for the session, listed as a tree, drawn, compared, named, removed,
+exported.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,8 @@ class Grove:
     """The tree of one solution in one session, and what is looked at.
 
     shown: id of the branch that is drawn; against: id of the one it is compared with, "" for what it grew from.
-    place: where the next fork is, if in a branch: (its id, token, the solution's selected token then; once another one of
-        those is selected, the fork is there).
+    place: where the next fork is, if in a branch: (its id, token, the solution's selected token then; once another one
+        of those is selected, the fork is there).
     """
 
     key: str
@@ -71,9 +73,7 @@ def grove(key: str) -> Grove:
 def show(place, grove: Grove, root: CreditTrace, token: int, beta: float, gae_lambda: float) -> None:
     """The list and the branch that is looked at; nothing while there is none. token: selected in the solution."""
     if not grove.tree:
-        st.caption(
-            "Force a token: the policy finishes from there and, as a control, from the token as it was."
-        )
+        st.caption("Force a token: the policy finishes from there and, as a control, from the token as it was.")
         return
     left, right = st.columns([2, 3], gap="large")
     with left:
@@ -112,31 +112,51 @@ def _handle(place, grove: Grove, root: CreditTrace, beta: float, gae_lambda: flo
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = f"branch.name.{branch.id}"
         st.text_input(
-            "Name", branches.title(branch), key=name, max_chars=branches.LONGEST_NAME, width=200,
-            on_change=_rename, args=(grove, branch.id, name),
-        )  # fmt: skip
+            "Name",
+            branches.title(branch),
+            key=name,
+            max_chars=branches.LONGEST_NAME,
+            width=200,
+            on_change=_rename,
+            args=(grove, branch.id, name),
+        )
         others = ["", *(b.id for b in grove.tree if b.id != branch.id)]
         against = f"branch.against.{branch.id}"
         st.session_state[against] = grove.against
         st.selectbox(
-            "Compare with", others, key=against, width=260, on_change=_compare, args=(grove, against),
+            "Compare with",
+            others,
+            key=against,
+            width=260,
+            on_change=_compare,
+            args=(grove, against),
             format_func=lambda b: branches.title(grove.branch(b)) if b else "what it grew from",
-        )  # fmt: skip
+        )
     with st.container(horizontal=True):
         st.button(
-            "Look closer", icon=":material/search:", on_click=look_closer, args=(place, branch.trace),
+            "Look closer",
+            icon=":material/search:",
+            on_click=look_closer,
+            args=(place, branch.trace),
             help="Its most frequent ending as a solution of its own, with everything Inspect shows.",
-        )  # fmt: skip
+        )
         st.download_button(
-            "Export the tree", _written(place, grove, root, beta, gae_lambda), "branches.json", "application/json",
-            icon=":material/data_object:", on_click="ignore",
+            "Export the tree",
+            _written(place, grove, root, beta, gae_lambda),
+            "branches.json",
+            "application/json",
+            icon=":material/data_object:",
+            on_click="ignore",
             help="JSON with lineage, all counts, and the settings that make each branch again.",
-        )  # fmt: skip
+        )
         grown = len(grove.tree) - len(branches.removed(grove.tree, branch.id)) - 1
         st.button(
-            f"Remove it and {grown} more" if grown else "Remove it", icon=":material/delete:",
-            on_click=grove.remove, args=(branch.id,), help="With everything that grew from it.",
-        )  # fmt: skip
+            f"Remove it and {grown} more" if grown else "Remove it",
+            icon=":material/delete:",
+            on_click=grove.remove,
+            args=(branch.id,),
+            help="With everything that grew from it.",
+        )
 
 
 def _rename(grove: Grove, branch_id: str, key: str) -> None:
@@ -152,9 +172,16 @@ def look_closer(place, trace: CreditTrace) -> None:
     for widget in ("typed.problem", "typed.solution"):
         st.session_state.pop(widget, None)
     state.put(
-        mode="typed", problem=trace.prompt_text, solution=trace.completion_text, step=place.step, more=None, what=None,
-        token=None, group=None, sample=None,
-    )  # fmt: skip
+        mode="typed",
+        problem=trace.prompt_text,
+        solution=trace.completion_text,
+        step=place.step,
+        more=None,
+        what=None,
+        token=None,
+        group=None,
+        sample=None,
+    )
 
 
 def _written(place, grove: Grove, root: CreditTrace, beta: float, gae_lambda: float):
@@ -162,9 +189,7 @@ def _written(place, grove: Grove, root: CreditTrace, beta: float, gae_lambda: fl
 
     def write() -> bytes:
         header = cache.export_header(source.folder, source.run.run_id, source.run.created, place.step)
-        return branches.as_json(
-            branches.export(grove.tree, header, root, beta, gae_lambda, place.baseline(beta))
-        )
+        return branches.as_json(branches.export(grove.tree, header, root, beta, gae_lambda, place.baseline(beta)))
 
     return write
 
@@ -189,9 +214,15 @@ def _draw(place, grove: Grove, token: int, beta: float, gae_lambda: float) -> No
         st.markdown(_said(branch, difference, beta))
     counterpart = pairs.aligned_at_fork(first.ids.tolist(), branch.trace.ids.tolist())
     payload = pairs.pair_payload(
-        first, branch.trace, names, counterpart, beta, gae_lambda, place.baseline(beta),
+        first,
+        branch.trace,
+        names,
+        counterpart,
+        beta,
+        gae_lambda,
+        place.baseline(beta),
         (pairs.Tried(first_tries, first_at), pairs.Tried(branch.after, branch.position)),
-    )  # fmt: skip
+    )
     pair_view(payload, key=VIEW, on_select=lambda: _fork_at(grove, owners, token))
 
 

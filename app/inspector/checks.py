@@ -100,17 +100,13 @@ def _whole_step(scene: inspection.Scene, beta: float, gae_lambda: float) -> None
     wrong = {name: indices for name, indices in failed.items() if indices}
     total = len(scene.traces)
     if not wrong:
-        st.caption(
-            f"The same checks on recorded numbers hold for all {total} solutions of step {scene.step}."
-        )
+        st.caption(f"The same checks on recorded numbers hold for all {total} solutions of step {scene.step}.")
         return
     st.markdown(f"**In the whole step {scene.step}**, {total} solutions:")
     for name, indices in wrong.items():
         first = scene.traces[indices[0]]
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(
-                f":red[:material/cancel:] {as_plain(checks.CLAIMS[name])}: not so for {len(indices)} of them."
-            )
+            st.markdown(f":red[:material/cancel:] {as_plain(checks.CLAIMS[name])}: not so for {len(indices)} of them.")
             st.button("Open the first one", key=f"sums.{name}", on_click=_open, args=(first,))
 
 

@@ -30,9 +30,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
         st.code(link(scene, beta, gae_lambda, taken.token, taken.lens), language=None, wrap_lines=True)
         st.markdown("**Files** of this solution")
         _files(taken)
-        st.caption(
-            "Pictures: *Save this picture as SVG or PNG* stands below the strips and below the value curve."
-        )
+        st.caption("Pictures: *Save this picture as SVG or PNG* stands below the strips and below the value curve.")
     with right:
         st.markdown("**The same numbers again**")
         _code(taken)
@@ -101,13 +99,11 @@ def _code(taken: Taken) -> None:
     python, shell = st.tabs(["Python", "Command line"])
     python.code(code["Python"], language="python", wrap_lines=True)
     if not code["Command line"]:
-        shell.caption(
-            "This text holds characters that a command line cannot take. Use Python, or export the file."
-        )
+        shell.caption("This text holds characters that a command line cannot take. Use Python, or export the file.")
         return
     shell.code(code["Command line"], language="bash", wrap_lines=True)
     if taken.place.is_recorded and taken.place.has_snapshot:
         shell.caption(
-            "The first line scores the solution again, the second writes what was recorded. Both agree up to rounding in the "
-            "sixth digit."
+            "The first line scores the solution again, the second writes what was recorded. Both agree up to rounding "
+            "in the sixth digit."
         )

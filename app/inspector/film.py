@@ -23,9 +23,7 @@ _KEPT_FILMS = 64
 def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
     source = scene.source
     if not source.snapshots:
-        st.info(
-            "This run kept no adapter, so there is nothing to score the solution with. Choose another run."
-        )
+        st.info("This run kept no adapter, so there is nothing to score the solution with. Choose another run.")
         return
     question = _question(scene)
     film = waiting.answer(question)

@@ -39,14 +39,18 @@ def fork_form(source: Source, step: int) -> None:
         st.caption(f"This run is {as_plain(lineage)}.")
     with st.expander(f"Train on from step {step} with other settings", icon=":material/fork_right:"):
         st.caption(
-            f"Makes a new run with the steps 0 to {step} of this one; the next update is the first with the new settings. "
+            f"Makes a new run with the steps 0 to {step} of this one; the next update is the first with the new "
+            f"settings. "
             "Seed, problems, model and adapter rank stay as they are."
         )
         values, slots = _fields(source, step)
         optimizer = st.radio(
-            "Optimizer state", list(forks.OPTIMIZERS), format_func=lambda o: _optimizer_words(o, source, step),
-            key=_OPTIMIZER, persist_state="session",
-        )  # fmt: skip
+            "Optimizer state",
+            list(forks.OPTIMIZERS),
+            format_func=lambda o: _optimizer_words(o, source, step),
+            key=_OPTIMIZER,
+            persist_state="session",
+        )
         try:
             config = dataclasses.replace(parent.config, **values)
         except Mistake as error:
@@ -72,16 +76,17 @@ def _fields(source: Source, step: int) -> tuple[dict, dict]:
         with grid.container():
             slots[field.name] = draw_field(field, key, defaults[field.name], disabled=is_idle)
         values[field.name] = st.session_state[key]
-    return {
-        name: setting(name)["default"] if value is None else value for name, value in values.items()
-    }, slots
+    return {name: setting(name)["default"] if value is None else value for name, value in values.items()}, slots
 
 
 def _optimizer_words(optimizer: str, source: Source, step: int) -> str:
     if optimizer == "fresh":
         return "New: starts at once; its first updates differ from the parent's, whatever the settings"
     seconds = _seconds(source.folder, source.run.run_id, source.run.created, step)
-    return f"Exact: makes the steps before again first, about {seconds:.0f} s; then only the new settings make a difference"
+    return (
+        f"Exact: makes the steps before again first, about {seconds:.0f} s; then only the new settings make a "
+        f"difference"
+    )
 
 
 def _start(source: Source, step: int, config, optimizer: str) -> None:

@@ -63,9 +63,7 @@ def pick_solution(source: Source, step: int, notes: list[str]) -> Scene:
     )
     by_sample = {traces[i].sample_idx: i for i in groups[group_id].indices}
     first = (
-        traces[default].sample_idx
-        if traces[default].group_id == group_id
-        else _first_wrong_or_first(traces, by_sample)
+        traces[default].sample_idx if traces[default].group_id == group_id else _first_wrong_or_first(traces, by_sample)
     )
     sample = state.chosen("sample", list(by_sample), first, notes, int)
     sample = st.selectbox(
@@ -80,7 +78,9 @@ def pick_solution(source: Source, step: int, notes: list[str]) -> Scene:
 
 
 def example(source: Source, step: int) -> tuple[str, str]:
-    """Problem and solution that the empty form starts with: what was looked at before, else a clear mistake to correct."""
+    """Problem and solution that the empty form starts with: what was looked at before, else a clear mistake to
+    correct.
+    """
     recorded = cache.steps(source.folder, source.run.run_id)[0]
     traces = sampled(source, step if step in recorded else recorded[-1])
     wanted = st.query_params.get("group"), st.query_params.get("sample")
@@ -140,7 +140,9 @@ def _first_wrong_or_first(traces: list[CreditTrace], by_sample: dict[int, int]) 
 
 def _solution_label(trace: CreditTrace, count: int) -> str:
     mark = "✓" if picks.is_correct(trace) else "–" if trace.status == VerdictStatus.REJECTED else "✕"
-    return f"{trace.sample_idx + 1} of {count}   {mark} {visible_text(trace.answer)[:12] if trace.answer else 'no answer'}"
+    return (
+        f"{trace.sample_idx + 1} of {count}   {mark} {visible_text(trace.answer)[:12] if trace.answer else 'no answer'}"
+    )
 
 
 # --- beta and lambda -------------------------------------------------------------------------------------------------
@@ -152,9 +154,7 @@ def pick_beta(source: Source, step: int, notes: list[str]) -> float:
     return st.select_slider(
         "beta",
         sorted({*BETAS, trained, beta}),
-        format_func=lambda b: (
-            f"{b:g}" + (f" ({_what_beta_is(source.run.algorithm)})" if b == trained else "")
-        ),
+        format_func=lambda b: f"{b:g}" + (f" ({_what_beta_is(source.run.algorithm)})" if b == trained else ""),
         help=f"{limits['help']} Here it only changes how the same log-probabilities are read.",
         width=190,
         **state.bound("beta", beta),
@@ -192,9 +192,7 @@ def payload(scene: Scene, beta: float, gae_lambda: float) -> dict:
     if scene.is_typed:
         return credit_view.inspector_payload(scene.traces, scene.index, beta, gae_lambda)
     run = scene.source.run
-    return cache.payload(
-        scene.source.folder, run.run_id, run.created, scene.step, scene.index, beta, gae_lambda
-    )
+    return cache.payload(scene.source.folder, run.run_id, run.created, scene.step, scene.index, beta, gae_lambda)
 
 
 def facts(scene: Scene, beta: float) -> dict:
@@ -255,11 +253,7 @@ def verdict(trace: CreditTrace) -> str:
         token = as_code(trace.text[trace.first_wrong])
         parts.append(
             f"first wrong token #{trace.first_wrong} {token} (character {character}): {as_plain(mistake_note(trace))}"
-            + (
-                ", but the answer is right, and the reward reads nothing else"
-                if picks.is_correct(trace)
-                else ""
-            )
+            + (", but the answer is right, and the reward reads nothing else" if picks.is_correct(trace) else "")
         )
     parts.append(_reward(trace))
     if trace.finish_reason == StopReason.LENGTH:

@@ -1,4 +1,6 @@
-"""Every rule on the same tokens: aligned strips, a table, where two rules disagree, and their formulas with this token's numbers."""
+"""Every rule on the same tokens: aligned strips, a table, where two rules disagree, and their formulas with this
+token's numbers.
+"""
 
 from __future__ import annotations
 
@@ -72,9 +74,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
 
 def _judged_solutions(scene, beta, gae_lambda, values, tries) -> tuple[Batch, dict[str, Judgement]]:
     if scene.is_typed:
-        return _judge(
-            scene.source.run.config, scene.traces, scene.step, beta, gae_lambda, values, is_typed=True
-        )
+        return _judge(scene.source.run.config, scene.traces, scene.step, beta, gae_lambda, values, is_typed=True)
     return _judged_step(_key(scene, "judged"), beta, gae_lambda, tries, scene, values)
 
 
@@ -86,9 +86,7 @@ def _judged_step(
     return _judge(_scene.source.run.config, _scene.traces, _scene.step, beta, gae_lambda, _values)
 
 
-def _judge(
-    config, traces, step, beta, gae_lambda, values, is_typed=False
-) -> tuple[Batch, dict[str, Judgement]]:
+def _judge(config, traces, step, beta, gae_lambda, values, is_typed=False) -> tuple[Batch, dict[str, Judgement]]:
     read = rule_views.settings_at(config, step, beta, gae_lambda)
     budget = task_of(config).max_new_tokens
     batch = rule_views.batch_of(traces, read, budget, is_typed, values[MONTE_CARLO], values[V_STAR])
@@ -104,8 +102,8 @@ def _key(scene: inspection.Scene, what: str) -> tuple:
 
 
 def _measured(scene: inspection.Scene) -> dict[str, tuple[list | None, int]]:
-    """MONTE_CARLO and V_STAR -> what was found for each solution and by how many tries; None where the run's own are to be
-    read, or none were measured. Draws the way to them."""
+    """MONTE_CARLO and V_STAR -> what was found for each solution and by how many tries; None where the run's own are to
+    be read, or none were measured. Draws the way to them."""
     # V* compares a solution's whole log-ratio with others' in its step, so a typed one has no use for it.
     wanted = (MONTE_CARLO,) if scene.is_typed else (MONTE_CARLO, V_STAR)
     found = dict.fromkeys((MONTE_CARLO, V_STAR), (None, 0))
@@ -124,12 +122,11 @@ def _recorded(scene: inspection.Scene, what: str) -> str:
     config = scene.source.run.config
     if what == V_STAR:
         return (
-            f"V* is from the success rates that the run recorded: {config.reference_rollouts} solutions of the reference to every "
+            f"V* is from the success rates that the run recorded: {config.reference_rollouts} solutions of the "
+            f"reference to every "
             "prompt, judged by the trainer's own grader."
         )
-    return (
-        f"Monte Carlo values are those that the run recorded: {config.vine_rollouts} tries from every prefix."
-    )
+    return f"Monte Carlo values are those that the run recorded: {config.vine_rollouts} tries from every prefix."
 
 
 def _take(scene: inspection.Scene, what: str) -> bool:
@@ -154,23 +151,20 @@ def _found(scene: inspection.Scene, what: str) -> tuple[list | None, int]:
 
 def _offer(scene: inspection.Scene, what: str, done: int) -> None:
     snapshots = scene.source.snapshots
-    solutions = (
-        "this solution" if scene.is_typed else f"each of the {len(scene.traces)} solutions of this step"
-    )
+    solutions = "this solution" if scene.is_typed else f"each of the {len(scene.traces)} solutions of this step"
     if scene.step not in snapshots:
         kept = ", ".join(map(str, snapshots)) or "none"
-        who, needs = (
-            ("Monte Carlo credit", "the policy")
-            if what == MONTE_CARLO
-            else ("V*", "the model as it was then")
-        )
+        who, needs = ("Monte Carlo credit", "the policy") if what == MONTE_CARLO else ("V*", "the model as it was then")
         st.caption(f"{who} needs {needs}, but no adapter of step {scene.step} was kept (kept: {kept}).")
         return
     doing, found = (
-        (f"The policy of step {scene.step} finishes every prefix of {solutions}", f"tries from every prefix of {solutions}")
+        (
+            f"The policy of step {scene.step} finishes every prefix of {solutions}",
+            f"tries from every prefix of {solutions}",
+        )
         if what == MONTE_CARLO
         else ("The reference answers every prompt of this step", "solutions of the reference to every prompt")
-    )  # fmt: skip
+    )
     coming = next((tries for tries in TRIES if tries > done), None)
     with st.container(horizontal=True, vertical_alignment="center"):
         if coming is not None:
@@ -215,9 +209,14 @@ def _strips(scene, batch, judged, token, notes) -> None:
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
             whole = state.chosen("whole", list(_WHOLE), "solution", notes)
             st.segmented_control(
-                "Show", list(_WHOLE), format_func=_WHOLE.get, required=True, label_visibility="collapsed", width="content",
+                "Show",
+                list(_WHOLE),
+                format_func=_WHOLE.get,
+                required=True,
+                label_visibility="collapsed",
+                width="content",
                 **state.bound("whole", whole),
-            )  # fmt: skip
+            )
             if whole == "group":
                 group_rule = state.chosen("rule", list(RULES), _own_rule(scene), notes)
                 st.selectbox(
@@ -256,13 +255,11 @@ def _remember() -> None:
 
 def _honest_note(scene, judged) -> str:
     said = (
-        "**VIMPO's value loss alone pushes every token of a solution alike**: its row is flat under “Push on log π”, like "
-        "GRPO's. Its token credit δ is real all the same, but only read off the policy, under “Credit in reward units”; it "
-        "becomes a push through the actor branch, weighted by c\\_A."
+        "**VIMPO's value loss alone pushes every token of a solution alike**: its row is flat under “Push on log π”, "
+        "like GRPO's. Its token credit δ is real all the same, but only read off the policy, under “Credit in reward "
+        "units”; it becomes a push through the actor branch, weighted by c\\_A."
     )
-    silent = [
-        as_plain(RULES[key].name) for key, one in judged.items() if one.push is not None and one.rms == 0
-    ]
+    silent = [as_plain(RULES[key].name) for key, one in judged.items() if one.push is not None and one.rms == 0]
     if silent:
         said += f" Pushing no token of this step: {', '.join(silent)}, because every group agrees."
     return said
@@ -274,16 +271,16 @@ def _own_rule(scene: inspection.Scene) -> str:
 
 def _what_it_is(scene, batch, is_measured: bool) -> str:
     parts = [
-        "Push is minus the gradient of the rule's loss in this token's log-probability, at the policy that sampled it (PPO's "
-        "ratio is 1, nothing is clipped), over the rule's root mean square on all tokens of the step. Settings that this run did "
-        "not use are read as its configuration has them."
+        "Push is minus the gradient of the rule's loss in this token's log-probability, at the policy that sampled it "
+        "(PPO's ratio is 1, nothing is clipped), over the rule's root mean square on all tokens of the step. Settings "
+        "that this run did not use are read as its configuration has them."
     ]
     if (beta := batch.config.beta) != (own := scene.source.run.config.at(scene.step).beta):
         parts.append(f"Read at beta {beta:g}; the run had {own:g} at this step.")
     if scene.source.run.config.reward_noise and is_measured:
         parts.append(
-            "Rewards are as the trainer saw them, flips included; Monte Carlo values and V* that were measured here are without "
-            "flips."
+            "Rewards are as the trainer saw them, flips included; Monte Carlo values and V* that were measured here "
+            "are without flips."
         )
     return " ".join(parts)
 
@@ -346,9 +343,7 @@ def _two_rules(scene: inspection.Scene, notes: list[str]) -> tuple[str, str]:
             ("b", "Second rule", "vimpo" if own == "grpo" else "grpo"),
         ):
             key = state.chosen(name, list(RULES), default, notes)
-            st.selectbox(
-                label, list(RULES), format_func=lambda k: RULES[k].name, width=260, **state.bound(name, key)
-            )
+            st.selectbox(label, list(RULES), format_func=lambda k: RULES[k].name, width=260, **state.bound(name, key))
             chosen.append(key)
     return chosen[0], chosen[1]
 
@@ -359,9 +354,14 @@ def _disagreements(scene, batch, judged, pair, notes) -> None:
         st.markdown("**Where do they disagree most in this solution?**")
         between = state.chosen("between", list(_BETWEEN), "pair", notes)
         st.segmented_control(
-            "Between", list(_BETWEEN), format_func=_BETWEEN.get, required=True, label_visibility="collapsed",
-            width="content", **state.bound("between", between),
-        )  # fmt: skip
+            "Between",
+            list(_BETWEEN),
+            format_func=_BETWEEN.get,
+            required=True,
+            label_visibility="collapsed",
+            width="content",
+            **state.bound("between", between),
+        )
         _disputed_tokens(scene, batch, judged, pair if between == "pair" else tuple(RULES))
     with right:
         names = " and ".join(RULES[key].name for key in pair)
@@ -417,9 +417,7 @@ def _disputed_solutions(scene, judged, pair) -> None:
 
 def _nothing_to_compare(judged, keys) -> str:
     missing = [key for key in keys if judged[key].push is None]
-    return " ".join(
-        f"{as_plain(RULES[key].name)}: {rule_views.WHY_NOT[judged[key].no_push]}" for key in missing[:2]
-    )
+    return " ".join(f"{as_plain(RULES[key].name)}: {rule_views.WHY_NOT[judged[key].no_push]}" for key in missing[:2])
 
 
 def _open(trace) -> None:
@@ -442,12 +440,8 @@ def _formulas(scene, batch, judged, pair, token: int) -> None:
         )
         for slot, title in SLOTS.items()
     ]
-    slots.append(
-        Slot("Gradient weight on this token", ("", ""), [_lines(one, "weight") for one in worked], None)
-    )
-    rule_diff(
-        slots, tuple(RULES[key].name for key in pair), tuple(one.why_not for one in worked), key="rules.diff"
-    )
+    slots.append(Slot("Gradient weight on this token", ("", ""), [_lines(one, "weight") for one in worked], None))
+    rule_diff(slots, tuple(RULES[key].name for key in pair), tuple(one.why_not for one in worked), key="rules.diff")
     weights = [
         f"{as_plain(RULES[key].name)} {real_minus(f'{one.weight:+.6e}')}"
         for key, one in zip(pair, worked, strict=True)
@@ -455,7 +449,8 @@ def _formulas(scene, batch, judged, pair, token: int) -> None:
     ]
     unrounded = f" Unrounded weights: {'; '.join(weights)}." if weights else ""
     st.caption(
-        f"≠ marks what differs. Each line is worked out from the digits that stand in it; log-probabilities have three decimals.{unrounded}"
+        f"≠ marks what differs. Each line is worked out from the digits that stand in it; log-probabilities have "
+        f"three decimals.{unrounded}"
     )
 
 

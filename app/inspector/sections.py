@@ -17,7 +17,9 @@ SECTIONS: dict[str, str] = {
     "scatter": "Reward against telescope",
     "take": "Take it along",
 }
-"""name in the address (its code is app/inspector/<name>.py, or as in _MODULES, function `show`) -> what the control calls it."""
+"""name in the address (its code is app/inspector/<name>.py, or as in _MODULES, function `show`) -> what the control
+calls it.
+"""
 
 
 _MODULES = {"sums": "checks", "scatter": "telescope", "take": "export"}

@@ -19,9 +19,7 @@ KEY = "telescope"
 
 def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
     if scene.is_typed:
-        st.info(
-            "A typed solution stands alone: there is no V₀ to compare its reward with. Choose a sampled one."
-        )
+        st.info("A typed solution stands alone: there is no V₀ to compare its reward with. Choose a sampled one.")
         return
     run = scene.source.run
     found = cache.telescope(scene.source.folder, run.run_id, run.created, scene.step, beta)
@@ -52,7 +50,8 @@ def _reading(scene: inspection.Scene, found: Telescope) -> str:
     parts = [
         f"**{len(found.points)} solutions of step {scene.step}.** :blue[○] right, :red[✕] wrong; large: this prompt's; "
         "ringed: the one above. Click a point, or press Enter on it, to open that solution.",
-        f"Every reward enters {as_plain(reading.read_by(scene.source.run.config, 1.0)[0].name)} only through this picture: the value "
+        f"Every reward enters {as_plain(reading.read_by(scene.source.run.config, 1.0)[0].name)} only through this "
+        f"picture: the value "
         "loss pulls each point sideways onto the line, where the credits add up to the reward beyond the "
         f"{as_plain(reading.anchor_name(scene.trace))} and no residual is left.",
         _how_far(found),

@@ -1,4 +1,6 @@
-"""Is it right? Implied credit beside values found by trying, refined by themselves: 16, then 64, then 256 tries a prefix."""
+"""Is it right? Implied credit beside values found by trying, refined by themselves: 16, then 64, then 256 tries a
+prefix.
+"""
 
 from __future__ import annotations
 
@@ -48,9 +50,7 @@ def _curves(scene: inspection.Scene, beta: float, was_going_on: bool) -> None:
             on_change=_remember,
         )
         st.markdown(
-            "  \n".join(
-                map(as_sentence, truth_views.reading(scene.trace, truth.policy, beta, truth.reference))
-            )
+            "  \n".join(map(as_sentence, truth_views.reading(scene.trace, truth.policy, beta, truth.reference)))
         )
     _status(scene, done, is_going_on)
 
@@ -129,23 +129,23 @@ def _status(scene: inspection.Scene, done: int, is_going_on: bool) -> None:
 
 def _tries(scene: inspection.Scene, done: int) -> str:
     prefixes = len(scene.trace.text) + 1
-    return (
-        f"{done} tries from each of {prefixes} prefixes, by the policy and by the reference. " if done else ""
-    )
+    return f"{done} tries from each of {prefixes} prefixes, by the policy and by the reference. " if done else ""
 
 
 def _provenance(scene: inspection.Scene) -> str:
     """Where the numbers come from, and what is not alike about them."""
     how = scene.trace.provenance.get("logprob", "recorded")
     parts = [
-        f"Log-probabilities {how if scene.trace.logprob is not None else 'not recorded'}; the tries were made now, with the "
-        f"adapter of step {scene.step}. The soft optimum is another policy's value, what is best at this beta, so the "
+        f"Log-probabilities {how if scene.trace.logprob is not None else 'not recorded'}; the tries were made now, "
+        f"with the adapter of step {scene.step}. The soft optimum is another policy's value, what is best at this "
+        f"beta, so the "
         "implied curve need not meet it."
     ]
     config = scene.source.run.config
     if config.reward_noise:
         parts.append(
-            f"**In training {flips_text(config.reward_noise, config.reward_noise_unit)} were flipped.** Monte Carlo counts the verifier's own verdicts, "
+            f"**In training {flips_text(config.reward_noise, config.reward_noise_unit)} were flipped.** Monte Carlo "
+            f"counts the verifier's own verdicts, "
             "without flips; the policy learned from flipped ones."
         )
     if not scene.is_typed and scene.trace.rewards.get("verifier", scene.trace.reward) != scene.trace.reward:
@@ -158,13 +158,12 @@ def _provenance(scene: inspection.Scene) -> str:
 
 def _no_adapter(scene: inspection.Scene, snapshots: list[int]) -> None:
     if not snapshots:
-        st.info(
-            "This run kept no adapter, so there is no policy to try the solution with. Choose another run."
-        )
+        st.info("This run kept no adapter, so there is no policy to try the solution with. Choose another run.")
         return
     near = min(snapshots, key=lambda step: abs(step - scene.step))
     st.info(
-        f"Step {scene.step} kept no adapter, so its policy cannot try the solution again. Kept: {', '.join(map(str, snapshots))}."
+        f"Step {scene.step} kept no adapter, so its policy cannot try the solution again. Kept: "
+        f"{', '.join(map(str, snapshots))}."
     )
     st.button(f"Look at this solution under step {near}", on_click=_look_under, args=(scene.trace, near))
 

@@ -47,17 +47,19 @@ def _form(example: tuple[str, str]) -> tuple[str, str]:
             help="For the bundled model: 9+2+9+7*6=",
         )
         middle.text_area(
-            "Solution", solution, key="typed.solution", max_chars=_LONGEST, height=68,
+            "Solution",
+            solution,
+            key="typed.solution",
+            max_chars=_LONGEST,
+            height=68,
             help="One operation a step, the steps separated by ; , or / and closed by a full stop.",
-        )  # fmt: skip
+        )
         right.form_submit_button("Score", type="primary", on_click=_ask)
     return problem, solution
 
 
 def _ask() -> None:
-    state.put(
-        problem=st.session_state["typed.problem"], solution=st.session_state["typed.solution"], token=None
-    )
+    state.put(problem=st.session_state["typed.problem"], solution=st.session_state["typed.solution"], token=None)
     st.session_state["typed.go"] = True
 
 

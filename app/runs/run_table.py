@@ -32,7 +32,9 @@ _PROBLEM = "runs.problem"
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the list. `key` is the run in links, as on the Inspect page; `sight` is None where the run cannot be read."""
+    """One line of the list. `key` is the run in links, as on the Inspect page; `sight` is None where the run cannot be
+    read.
+    """
 
     key: str
     folder: RunsDir
@@ -87,9 +89,7 @@ class Entry:
             f"learning rate {config.learning_rate:g}",
             f"{config.prompts_per_step} × {config.group_size}",
             f"{config.operands} numbers",
-            f"flips {flips_text(config.reward_noise, config.reward_noise_unit)}"
-            if config.reward_noise
-            else "",
+            f"flips {flips_text(config.reward_noise, config.reward_noise_unit)}" if config.reward_noise else "",
             f"seed {config.seed}",
         ]
         return " · ".join(fact.replace(" ", "\u00a0") for fact in facts if fact)
@@ -107,7 +107,9 @@ def entries() -> list[Entry]:
 
 
 def shown(found: list[Entry]) -> list[Entry]:
-    """Those of `found` that the link names (?show=a,b), and the runs of experiments among them; all of `found` if it names none."""
+    """Those of `found` that the link names (?show=a,b), and the runs of experiments among them; all of `found` if it
+    names none.
+    """
     wanted = st.query_params.get("show")
     if wanted is None:
         return found
@@ -152,11 +154,7 @@ def _place(entry: Entry) -> str:
 def state_text(entry: Entry) -> str:
     """State and what to do next; for a folder that cannot be read, what is wrong with it."""
     run = entry.run
-    return (
-        live.state_line(run.state, run.message)
-        if entry.is_readable
-        else f"**Unreadable.** {as_plain(run.message)}"
-    )
+    return live.state_line(run.state, run.message) if entry.is_readable else f"**Unreadable.** {as_plain(run.message)}"
 
 
 def left_alone() -> str:

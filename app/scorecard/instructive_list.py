@@ -1,4 +1,6 @@
-"""The most instructive solutions of a scorecard: their tokens coloured by credit, who pointed where, and the way to look closer."""
+"""The most instructive solutions of a scorecard: their tokens coloured by credit, who pointed where, and the way to
+look closer.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from vimpo_core.views.payload import with_version
 
 
 def instructive_list(kind: str, report: dict, link: Callable[[dict], str], key: str) -> None:
-    """Draw the solutions of one of `KINDS` in a `truth_report.truth_report`; `link`: address of the page that opens one."""
+    """Draw the solutions of one of `KINDS` in a `truth_report.truth_report`; `link`: address of the page that opens
+    one.
+    """
     beta, entries = report["beta"], report["instructive"][kind]
     problems = [_problem(entry, report["algorithm"], link) for entry in entries]
     listed = {

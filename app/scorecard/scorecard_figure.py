@@ -36,12 +36,22 @@ def figure(reports: Sequence[dict], theme: str) -> go.Figure:
             colour = credit if is_credit else INK[theme]
             chart.add_trace(
                 go.Scatter(
-                    x=[value], y=[NAMES[name]], mode="markers", showlegend=False, cliponaxis=False,
+                    x=[value],
+                    y=[NAMES[name]],
+                    mode="markers",
+                    showlegend=False,
+                    cliponaxis=False,
                     error_x={"array": [high - value], "arrayminus": [value - low], "color": colour, "thickness": 2},
-                    marker={"color": colour, "size": 12 if is_credit else 9, "symbol": "circle" if is_credit else "diamond"},
+                    marker={
+                        "color": colour,
+                        "size": 12 if is_credit else 9,
+                        "symbol": "circle" if is_credit else "diamond",
+                    },
                     hovertemplate=f"{value:.3f} ({low:.3f} to {high:.3f})<extra>{NAMES[name]}</extra>",
-                ), row=1, col=column,
-            )  # fmt: skip
+                ),
+                row=1,
+                col=column,
+            )
         chart.update_xaxes(
             range=[-0.06, 1.06],
             tickvals=[0, 0.5, 1],
@@ -74,9 +84,7 @@ def table(reports: Sequence[dict]) -> dict[str, list[str]]:
         for key, label in MEASURES.items()
     }
     columns |= {
-        label: [
-            _over_runs([report["signals"][name].get(key) for report in reports], digits) for name in names
-        ]
+        label: [_over_runs([report["signals"][name].get(key) for report in reports], digits) for name in names]
         for key, (label, digits) in CONCENTRATION.items()
     }
     return {"signal": [NAMES[name] for name in names], **columns}

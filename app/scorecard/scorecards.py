@@ -48,9 +48,13 @@ class Asked:
 def pick_set(notes: list[str]) -> str:
     which = state.chosen("set", list(SETS), "fixed", notes)
     st.segmented_control(
-        "Solutions", list(SETS), format_func=SET_NAMES.get, required=True,
-        help=" ".join(f"{SET_NAMES[name]}: {what}" for name, what in SETS.items()), **state.bound("set", which),
-    )  # fmt: skip
+        "Solutions",
+        list(SETS),
+        format_func=SET_NAMES.get,
+        required=True,
+        help=" ".join(f"{SET_NAMES[name]}: {what}" for name, what in SETS.items()),
+        **state.bound("set", which),
+    )
     return which
 
 
@@ -70,9 +74,12 @@ def pick_seeds(source: Source, step: int, notes: list[str]) -> tuple[Source, ...
     key = "scorecard.seeds"
     st.session_state[key] = wants
     st.toggle(
-        f"All {len(others) + 1} seeds together", key=key, on_change=_write_seeds, args=(key,),
+        f"All {len(others) + 1} seeds together",
+        key=key,
+        on_change=_write_seeds,
+        args=(key,),
         help=f"Runs of this folder with the same settings and seeds {seeds}.",
-    )  # fmt: skip
+    )
     return (source, *others) if wants else (source,)
 
 
@@ -140,15 +147,17 @@ def sentences(reports: Sequence[dict]) -> dict[str, list[str]]:
         said.setdefault(finding.kind, []).append(as_plain(finding.text))
     if noise := reports[0]["reward_noise"]:
         said.setdefault("warning", []).append(
-            f"In this run's training {flips_text(noise, reports[0].get('reward_noise_unit', 'solution'))} were flipped; right and wrong here are the verifier's own, without flips."
+            f"In this run's training {flips_text(noise, reports[0].get('reward_noise_unit', 'solution'))} were "
+            f"flipped; right and wrong here are the verifier's own, without flips."
         )
     return said
 
 
 CONCENTRATION = (
-    "Gini and tokens in effect say on how few tokens of a solution a signal lies, whatever its sign. Gini: 0 where all tokens have the "
-    "same, near 1 where one has all. Tokens in effect: (Σ |c|)² / Σ c², the solution's length where it is flat, 1 where one token has "
-    "all. At either end a token signal degenerates: flat, it tells no tokens apart; on one token, it says nothing of the others."
+    "Gini and tokens in effect say on how few tokens of a solution a signal lies, whatever its sign. Gini: 0 where "
+    "all tokens have the same, near 1 where one has all. Tokens in effect: (Σ |c|)² / Σ c², the solution's length "
+    "where it is flat, 1 where one token has all. At either end a token signal degenerates: flat, it tells no tokens "
+    "apart; on one token, it says nothing of the others."
 )
 
 
@@ -164,9 +173,11 @@ def what_was_measured(reports: Sequence[dict]) -> str:
     several = f" in each of {len(reports)} runs (seeds differ)" if len(reports) > 1 else ""
     ends = "lowest and highest seed" if len(reports) > 1 else "95% intervals by bootstrap over solutions"
     return (
-        f"{count} wrong solutions with a known first wrong token{several}, to test problems that no training sees; top-1 and top-3: share of them whose "
+        f"{count} wrong solutions with a known first wrong token{several}, to test problems that no training sees; "
+        f"top-1 and top-3: share of them whose "
         "first wrong token is among the 1 or 3 most suspicious; AUC: share of a solution's other tokens that are less "
-        f"suspicious, 0.5 is guessing. In brackets and as bars: {ends}. Of the signals, A whitened is what VIMPO's actor pushes and the "
+        f"suspicious, 0.5 is guessing. In brackets and as bars: {ends}. Of the signals, A whitened is what VIMPO's "
+        f"actor pushes and the "
         "flat one what GRPO does; all others are read off a policy or need none."
     )
 
@@ -174,7 +185,8 @@ def what_was_measured(reports: Sequence[dict]) -> str:
 def whose(source: Source) -> str:
     """Which of several runs wrote the solutions that are listed."""
     return as_plain(
-        f"Of run {source.run.run_id} (seed {source.run.config.seed}) alone, not of all seeds. Choose another run above for its own."
+        f"Of run {source.run.run_id} (seed {source.run.config.seed}) alone, not of all seeds. Choose another run "
+        f"above for its own."
     )
 
 
@@ -192,7 +204,12 @@ def _folder(source: Source) -> str:
 def look_closer(source: Source, step: int, entry: dict) -> str:
     """Address of Inspect with one solution typed in, at its first wrong token, the truth below."""
     asked = {
-        "run": source.key, "step": step, "mode": "typed", "problem": entry["prompt"], "solution": entry["solution"],
-        "token": entry["first_wrong"], "more": "truth",
-    }  # fmt: skip
+        "run": source.key,
+        "step": step,
+        "mode": "typed",
+        "problem": entry["prompt"],
+        "solution": entry["solution"],
+        "token": entry["first_wrong"],
+        "more": "truth",
+    }
     return f"inspect?{urlencode(asked)}"

@@ -1,4 +1,6 @@
-"""The picture of the Start page: which solution, what pushes its tokens, what can be read off them, and the sentences."""
+"""The picture of the Start page: which solution, what pushes its tokens, what can be read off them, and the
+sentences.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,12 @@ class Picture:
     def address(self) -> dict[str, str]:
         """Query parameters of the same solution on the Inspect page."""
         view = {
-            "run": self.run.run_id, "step": self.step, "group": self.trace.group_id, "sample": self.trace.sample_idx,
+            "run": self.run.run_id,
+            "step": self.step,
+            "group": self.trace.group_id,
+            "sample": self.trace.sample_idx,
             "token": self.found.token,
-        }  # fmt: skip
+        }
         return {name: str(value) for name, value in view.items()}
 
 
@@ -49,7 +54,10 @@ def picture() -> Picture | None:
 
 
 def question(p: Picture) -> str:
-    return f"{as_code(p.trace.prompt_text)} the model wrote {as_code(p.trace.answer)}, the answer is {as_code(p.trace.gold)}"
+    return (
+        f"{as_code(p.trace.prompt_text)} the model wrote {as_code(p.trace.answer)}, the answer is "
+        f"{as_code(p.trace.gold)}"
+    )
 
 
 def rows(p: Picture) -> list[Row]:
@@ -73,15 +81,16 @@ def _pushed(p: Picture) -> str:
     delta = lenses.credit_of(p.trace, config.beta)
     asked = p.trace.reward - p.trace.group_mean_reward
     said = (
-        f"**Training blames nearly every token alike.** The reward says only that the whole solution is wrong. GRPO hands that to all "
-        f"{len(p.trace.text)} tokens. VIMPO gives each token a credit, but λ says how far back a credit reaches, and at λ "
-        f"{config.gae_lambda:g}, with which it trains here, a token is pushed by its own credit and all that follow, so the mistake "
+        f"**Training blames nearly every token alike.** The reward says only that the whole solution is wrong. GRPO "
+        f"hands that to all {len(p.trace.text)} tokens. VIMPO gives each token a credit, but λ says how far back a "
+        f"credit reaches, and at λ {config.gae_lambda:g}, with which it trains here, a token is pushed by its own "
+        f"credit and all that follow, so the mistake "
         "falls on every token before it too."
     )
     if abs(delta.sum() - asked) < _SETTLED * abs(asked):
         said += (
-            f" Its push is faint because the credits below already add up to {signed(delta.sum())}, nearly the reward minus the "
-            f"group's mean, {signed(asked)}: that sum is all that its value loss asks for."
+            f" Its push is faint because the credits below already add up to {signed(delta.sum())}, nearly the reward "
+            f"minus the group's mean, {signed(asked)}: that sum is all that its value loss asks for."
         )
     return said
 
@@ -89,13 +98,14 @@ def _pushed(p: Picture) -> str:
 def _read_off(p: Picture) -> str:
     delta = lenses.credit_of(p.trace, p.run.config.beta)
     said = (
-        f"**The trained policy knows more.** Its credit δ is lowest, {signed(delta.min())}, on the very token that went wrong; the "
-        f"next lowest is {signed(delta.min() + p.found.margin)}."
+        f"**The trained policy knows more.** Its credit δ is lowest, {signed(delta.min())}, on the very token that "
+        f"went wrong; the next lowest is {signed(delta.min() + p.found.margin)}."
     )
     if other := _other_reading(p, delta):
         said += f" {other}"
     return (
-        f"{said} It is not always this clear: in {p.found.hits} of the {p.found.wrong} wrong solutions of this step the lowest δ is on "
+        f"{said} It is not always this clear: in {p.found.hits} of the {p.found.wrong} wrong solutions of this step "
+        f"the lowest δ is on "
         "the first wrong token; this one was picked because it shows it by the widest margin."
     )
 
@@ -108,14 +118,18 @@ def _other_reading(p: Picture, delta: np.ndarray) -> str:
     read = lenses.credit_of(other.traces[p.found.index], p.run.config.beta)
     alike = float(np.corrcoef(delta, read)[0, 1])
     if alike > _NEARLY_THE_SAME:
-        return f"That is not VIMPO's alone: the bundled GRPO run gives nearly the same map of this solution (correlation {alike:.2f})."
+        return (
+            f"That is not VIMPO's alone: the bundled GRPO run gives nearly the same map of this solution "
+            f"(correlation {alike:.2f})."
+        )
     return f"The bundled GRPO run gives another map of this solution (correlation {alike:.2f})."
 
 
 def caption(p: Picture) -> str:
     return (
         "VIMPO: Value-Implicit Policy Optimization. GRPO: Group Relative Policy Optimization. "
-        f"Step {p.step} of the bundled run “{as_plain(p.run.name)}”. The same rules on any solution: Inspect, Every rule."
+        f"Step {p.step} of the bundled run “{as_plain(p.run.name)}”. The same rules on any solution: Inspect, Every "
+        f"rule."
     )
 
 

@@ -1,4 +1,6 @@
-"""Rows about one wrong solution, kept apart: what each rule pushes its tokens by, and what can be read off a trained policy."""
+"""Rows about one wrong solution, kept apart: what each rule pushes its tokens by, and what can be read off a trained
+policy.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,13 @@ from vimpo_core.views.payload import round_up
 
 PUSH_HEADING = "What each rule pushes, at the λ it trains with"
 PUSH_NOTE = (
-    "Minus the gradient of the rule's loss in each token's log-probability, over its root mean square on all tokens of the "
-    "step. One scale: −{scale:g} (orange) to +{scale:g} (blue)."
+    "Minus the gradient of the rule's loss in each token's log-probability, over its root mean square on all tokens "
+    "of the step. One scale: −{scale:g} (orange) to +{scale:g} (blue)."
 )
 READ_HEADING = "What can be read off a trained policy: credit δ"
 READ_NOTE = (
-    "How far training moved this token's probability from where it began, in reward units. It is a reading, not a push. One "
-    "scale: −{scale:g} (orange) to +{scale:g} (blue)."
+    "How far training moved this token's probability from where it began, in reward units. It is a reading, not a "
+    "push. One scale: −{scale:g} (orange) to +{scale:g} (blue)."
 )
 _PUSHED = ("grpo", "vimpo")
 _KEPT = 64
@@ -38,7 +40,9 @@ _KEPT = 64
 
 @st.cache_resource(max_entries=_KEPT, show_spinner=False)
 def pushes(folder: Path, run_id: str, created: str, step: int, index: int, _config) -> dict[str, np.ndarray]:
-    """rule -> its push on each token of a solution, as Inspect's Every rule shows it at the run's own beta and lambda."""
+    """rule -> its push on each token of a solution, as Inspect's Every rule shows it at the run's own beta and
+    lambda.
+    """
     traces = cache.traces(folder, run_id, created, step)
     batch = rules_view.batch_of(traces, _config.at(step), task_of(_config).max_new_tokens)
     judged = rules_view.judge(batch, _PUSHED)
@@ -72,7 +76,9 @@ def push_rows(folder: Path, run: RunSummary, step: int, index: int) -> list[Row]
 
 
 def reading_rows(folder: Path, run: RunSummary, step: int, index: int) -> list[Row]:
-    """delta_t read off the run's policy and, on the same tokens, off that of another bundled run; at this run's beta."""
+    """delta_t read off the run's policy and, on the same tokens, off that of another bundled run; at this run's
+    beta.
+    """
     trace = cache.traces(folder, run.run_id, run.created, step)[index]
     read_by = {run.algorithm: trace}
     if (other := second(folder, run, step)) and index in other.traces:

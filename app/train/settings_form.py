@@ -82,9 +82,7 @@ EXPERT: dict[str, tuple[Field, ...]] = {
 """Fields that no chosen algorithm reads are not drawn."""
 
 
-def settings_form(
-    start: Callable[[list[TrainConfig], str], None], measured_lengths: Mapping[int, float]
-) -> None:
+def settings_form(start: Callable[[list[TrainConfig], str], None], measured_lengths: Mapping[int, float]) -> None:
     """Draw the form; the start button calls `start` with one config an algorithm and the name typed.
 
     Args:
@@ -195,8 +193,7 @@ def _configs(chosen: Sequence[str]) -> tuple[list[TrainConfig], str]:
         return [], f"{empty} is empty. Type a number, such as {setting(empty)['default']:g}."
     try:
         return [
-            TrainConfig(algorithm=key, **{n: v for n, v in values.items() if is_read(n, [key])})
-            for key in chosen
+            TrainConfig(algorithm=key, **{n: v for n, v in values.items() if is_read(n, [key])}) for key in chosen
         ], ""
     except Mistake as error:
         return [], str(error)

@@ -22,9 +22,9 @@ from vimpo_core.runs.folder import ACTIVE, JobSummary
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
 
 WHO = (
-    "VIMPO, Value-Implicit Policy Optimization, reads a credit for every token off the policy and its frozen reference. GRPO, Group "
-    "Relative Policy Optimization, gives all tokens of a solution one number: its reward, compared with those of the other solutions to "
-    "the same prompt."
+    "VIMPO, Value-Implicit Policy Optimization, reads a credit for every token off the policy and its frozen "
+    "reference. GRPO, Group Relative Policy Optimization, gives all tokens of a solution one number: its reward, "
+    "compared with those of the other solutions to the same prompt."
 )
 """The two algorithms that the form begins with, spelled out where they are first met."""
 _PROBLEM, _NOTE = "train.problem", "train.note"
@@ -50,7 +50,9 @@ class Job:
 
     @property
     def step(self) -> int | None:
-        """The newest step that all runs that go on have reached, None before the first; once it is over, the furthest."""
+        """The newest step that all runs that go on have reached, None before the first; once it is over, the
+        furthest.
+        """
         steps = [sight.last_step for sight in self.going_on]
         if any(sight.is_going_on for sight in self.sights):
             return None if None in steps else min(steps)
@@ -124,9 +126,7 @@ def find_job(job_id: str) -> Job | None:
     if found is None:
         return None
     newest = next(job for job in reversed(jobs) if set(job.run_ids) & set(found.run_ids))
-    sights = [
-        sight for run_id in newest.run_ids if (sight := _sight(run_id, fresh=newest.state not in ACTIVE))
-    ]
+    sights = [sight for run_id in newest.run_ids if (sight := _sight(run_id, fresh=newest.state not in ACTIVE))]
     if not sights:
         return None
     if newest.state == RunState.QUEUED:
@@ -151,9 +151,7 @@ def _sight(run_id: str, fresh: bool) -> Sight | None:
 def demo_sights() -> list[Sight]:
     """The bundled VIMPO run nearest to the default beta, and the bundled GRPO run; empty when none are there."""
     demos = cache.summaries(cache.bundled_folder())
-    vimpo = sorted(
-        (r for r in demos if r.algorithm == "vimpo"), key=lambda r: abs(r.config.beta - TrainConfig().beta)
-    )
+    vimpo = sorted((r for r in demos if r.algorithm == "vimpo"), key=lambda r: abs(r.config.beta - TrainConfig().beta))
     grpo = [r for r in demos if r.algorithm == "grpo"]
     return [live.live_run(str(cache.bundled_folder()), run.run_id).look() for run in vimpo[:1] + grpo[:1]]
 
@@ -205,9 +203,7 @@ def controls(job: Job) -> list[Control]:
     """The four transport buttons as they apply now."""
     state = job.state
     if job.resumable:
-        play = Control(
-            "resume", "Resume", ":material/play_arrow:", "Go on from the last step.", True, "primary"
-        )
+        play = Control("resume", "Resume", ":material/play_arrow:", "Go on from the last step.", True, "primary")
     else:
         paused = state == RunState.PAUSED
         play = Control(
@@ -222,9 +218,7 @@ def controls(job: Job) -> list[Control]:
     stop = "Cancel" if state == RunState.QUEUED else "Stop"
     return [
         play,
-        Control(
-            "pause", "Pause", ":material/pause:", "Hold still after this step.", state == RunState.RUNNING
-        ),
+        Control("pause", "Pause", ":material/pause:", "Hold still after this step.", state == RunState.RUNNING),
         Control("step", "Step", ":material/skip_next:", "Make one step, then hold still.", is_at_work),
         Control("stop", stop, ":material/stop:", "End it here. Every finished step is kept.", job.is_active),
     ]
@@ -240,15 +234,11 @@ def headline(job: Job) -> str:
     config = job.sights[0].config
     facts = [f"beta {config.beta:g}"]
     if vimpo := next((s.config for s in job.sights if is_read("actor_coef", [s.config.algorithm])), None):
-        facts += [f"c_A {vimpo.actor_coef:g}"] + (
-            [f"lambda {vimpo.gae_lambda:g}"] if vimpo.gae_lambda != 1 else []
-        )
+        facts += [f"c_A {vimpo.actor_coef:g}"] + ([f"lambda {vimpo.gae_lambda:g}"] if vimpo.gae_lambda != 1 else [])
     facts += [
         f"learning rate {config.learning_rate:g}",
         f"{config.prompts_per_step} × {config.group_size}",
-        f"flips {flips_text(config.reward_noise, config.reward_noise_unit)}"
-        if config.reward_noise
-        else "no flips",
+        f"flips {flips_text(config.reward_noise, config.reward_noise_unit)}" if config.reward_noise else "no flips",
         f"{config.operands} numbers",
         f"seed {config.seed}",
     ]
@@ -330,18 +320,19 @@ def whose_problems(sights: list[Sight]) -> str:
 
 
 def whose_credit(steps: list[StepSolutions]) -> str:
-    """Why the solutions of a rule without token credit have coloured tokens too; "" where none of them is such a rule's."""
+    """Why the solutions of a rule without token credit have coloured tokens too; "" where none of them is such a
+    rule's.
+    """
     others = [
-        as_plain(ALGORITHM_NAMES[s.config.algorithm])
-        for s in steps
-        if "beta" not in RULES[s.config.algorithm].settings
+        as_plain(ALGORITHM_NAMES[s.config.algorithm]) for s in steps if "beta" not in RULES[s.config.algorithm].settings
     ]
     if not others:
         return ""
     names = " and ".join(dict.fromkeys(others))
     return (
-        f"δ can be read off any policy and its frozen reference, so the tokens of {names} are coloured as well. It is not what {names} "
-        f"{'trains' if len(set(others)) == 1 else 'train'} by: Every rule, on the Inspect page, shows that."
+        f"δ can be read off any policy and its frozen reference, so the tokens of {names} are coloured as well. It is "
+        f"not what {names} {'trains' if len(set(others)) == 1 else 'train'} by: Every rule, on the Inspect page, "
+        f"shows that."
     )
 
 

@@ -26,7 +26,8 @@ def show(locked: frozenset[str] = frozenset()) -> None:
 
     Args:
         locked: names of LOCKS whose controls are hidden; their part of the address still counts and stays as it is.
-            "rewards" and "ref" lock the editing of leaves and edges, "at" hides the descent, "path" the terms of a path.
+            "rewards" and "ref" lock the editing of leaves and edges, "at" hides the descent, "path" the terms of a
+            path.
 
     Raises Mistake naming a lock that does not exist.
     """
@@ -81,8 +82,7 @@ def _payload(lab: Lab, asked: dict, locked: frozenset[str]) -> dict:
         "frames": frames,
         "version": version,
         "n": asked.get("n", 0),
-        "state": tree_link.plain_parts(lab)
-        | {"path": numbers["likeliest"] if lab.path is None else lab.path},
+        "state": tree_link.plain_parts(lab) | {"path": numbers["likeliest"] if lab.path is None else lab.path},
         "locked": sorted(locked),
         "options": {
             "vocab": tree_link.VOCABS,

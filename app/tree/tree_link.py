@@ -101,7 +101,9 @@ def write(lab: Lab) -> dict[str, str | None]:
 
 
 def plain_parts(lab: Lab) -> dict[str, Any]:
-    """The numbers and choices of a lab by their names in the address; rewards, reference and path are not among them."""
+    """The numbers and choices of a lab by their names in the address; rewards, reference and path are not among
+    them.
+    """
     settings = {name: getattr(lab.settings, name) for name in ("vocab", "depth", "seed", "share", "beta")}
     return settings | {name: getattr(lab, name) for name in ("policy", "values", "loss", "at")}
 
@@ -123,7 +125,9 @@ def changed(lab: Lab, asked: Mapping[str, Any]) -> Lab:
 
 
 def _edited(lab: Lab, edit: Any) -> Lab:
-    """`edit`: {"prefix": letters, "weights": [a number a token], "token": int, "percent": number}; else nothing changes."""
+    """`edit`: {"prefix": letters, "weights": [a number a token], "token": int, "percent": number}; else nothing
+    changes.
+    """
     settings = lab.settings
     try:
         prefix = _tokens(str(edit["prefix"]), settings.vocab)
@@ -152,17 +156,14 @@ def rewards_of(text: str, leaves: int) -> tuple[int, ...]:
     bits = "".join(f"{int(digit, 16):04b}" for digit in text)
     rewards = tuple(map(int, bits[:leaves]))
     if len(rewards) != leaves or rewards_text(rewards) != text:
-        raise Mistake(
-            f"rewards of {leaves} leaves are {math.ceil(leaves / 4)} hexadecimal digits, got {text!r}."
-        )
+        raise Mistake(f"rewards of {leaves} leaves are {math.ceil(leaves / 4)} hexadecimal digits, got {text!r}.")
     return rewards
 
 
 def edits_text(edited: tuple) -> str:
     """`.20-50-30~ab.10-60-30`: the prefix's letters, a point, the percent of each token."""
     return "~".join(
-        f"{''.join(LETTERS[token] for token in prefix)}.{'-'.join(map(str, percents))}"
-        for prefix, percents in edited
+        f"{''.join(LETTERS[token] for token in prefix)}.{'-'.join(map(str, percents))}" for prefix, percents in edited
     )
 
 

@@ -38,7 +38,9 @@ VIMPO = Paper(
 PAPER_MODEL, PAPER_PARAMETERS = "Qwen3-4B", "4 billion"
 PAPER_CLEAN = {"VIMPO": "39.5", "GRPO": "37.4", "naive GRPO": "36.6"}
 PAPER_NOISY = {"VIMPO": "35.9", "GRPO": "32.2"}
-"""What the paper reports on competition mathematics, in per cent: on clean rewards, and with those of whole groups flipped."""
+"""What the paper reports on competition mathematics, in per cent: on clean rewards, and with those of whole groups
+flipped.
+"""
 
 BIBTEX = f"""@article{{vimpo2026,
   title   = {{{VIMPO.title}}},

@@ -1,4 +1,6 @@
-"""What differs from the paper and its authors' code, read from docs/differences.md, so that pages and document say the same."""
+"""What differs from the paper and its authors' code, read from docs/differences.md, so that pages and document say the
+same.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ PATH = ROOT / "docs" / "differences.md"
 
 @dataclass(frozen=True)
 class Difference:
-    """One row, markdown as it stands there. options: settings of `TrainConfig` and keys of `rules.RULES` that it names."""
+    """One row, markdown as it stands there. options: settings of `TrainConfig` and keys of `rules.RULES` that it
+    names.
+    """
 
     what: str
     theirs: str

@@ -30,15 +30,17 @@ Kind = Literal["wins", "loses", "spread", "open", "warning"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence and whether it speaks for implied credit: "wins", "loses", "open"; "spread" says on how many tokens it lies,
-    "warning" something about the numbers."""
+    """One sentence and whether it speaks for implied credit: "wins", "loses", "open"; "spread" says on how many tokens
+    it lies, "warning" something about the numbers."""
 
     kind: Kind
     text: str
 
 
 def findings(report: dict) -> list[Finding]:
-    """The sentences for one `truth_report.truth_report`, warnings first, then where implied credit loses, wins, and neither."""
+    """The sentences for one `truth_report.truth_report`, warnings first, then where implied credit loses, wins, and
+    neither.
+    """
     found = [*_warnings(report)]
     if "implied_advantage" in report["signals"]:
         found += [
@@ -52,7 +54,9 @@ def findings(report: dict) -> list[Finding]:
 
 
 def over_seeds(reports: Sequence[dict]) -> dict[str, dict[str, tuple[float, float, float]]]:
-    """For each signal, and each of top1, top3 and auc: mean, lowest and highest over runs that differ in the seed alone."""
+    """For each signal, and each of top1, top3 and auc: mean, lowest and highest over runs that differ in the seed
+    alone.
+    """
     shared = [name for name in reports[0]["signals"] if all(name in r["signals"] for r in reports)]
     return {
         name: {key: _spread([r["signals"][name][key] for r in reports]) for key in ("top1", "top3", "auc")}
@@ -67,14 +71,12 @@ def seeds_finding(reports: Sequence[dict]) -> Finding:
     if "implied_advantage" not in card or "surprisal_policy" not in card:
         return Finding("open", "These runs did not all find a wrong solution to look at.")
     implied, surprisal = card["implied_advantage"]["auc"], card["surprisal_policy"]["auc"]
-    gaps = [
-        r["signals"]["implied_advantage"]["auc"] - r["signals"]["surprisal_policy"]["auc"] for r in reports
-    ]
+    gaps = [r["signals"]["implied_advantage"]["auc"] - r["signals"]["surprisal_policy"]["auc"] for r in reports]
     lead, n, ahead = intervals.over_seeds(gaps, -1.0, 1.0), len(reports), sum(gap > 0 for gap in gaps)
     facts = (
-        f"Over {n} seeds the AUC of implied credit is {_2(implied[0])} ({_2(implied[1])} to {_2(implied[2])}, lowest and highest "
-        f"seed), that of the policy's own surprisal {_2(surprisal[0])} ({_2(surprisal[1])} to {_2(surprisal[2])}): implied credit "
-        f"is ahead in {ahead} of {n}."
+        f"Over {n} seeds the AUC of implied credit is {_2(implied[0])} ({_2(implied[1])} to {_2(implied[2])}, lowest "
+        f"and highest seed), that of the policy's own surprisal {_2(surprisal[0])} ({_2(surprisal[1])} to "
+        f"{_2(surprisal[2])}): implied credit is ahead in {ahead} of {n}."
     )
     if lead is None or lead.low is None or lead.high is None:
         return Finding("open", f"{facts} Two seeds are an illustration, not evidence.")
@@ -82,7 +84,8 @@ def seeds_finding(reports: Sequence[dict]) -> Finding:
     bounds = f"{signed(lead.mean)}, 95% {signed(lead.low)} to {signed(lead.high)} over seeds"
     return Finding(
         kind,
-        f"{facts} The difference is {bounds}; all seeds are asked the same problems, so what others would change is not in it.",
+        f"{facts} The difference is {bounds}; all seeds are asked the same problems, so what others would change is "
+        f"not in it.",
     )
 
 
@@ -102,7 +105,8 @@ def _warnings(report):
     if 0 < n < FEW:
         yield Finding(
             "warning",
-            f"{n} wrong solutions are few. Rare, complete misses decide an AUC, and a small set may hold none of them: its "
+            f"{n} wrong solutions are few. Rare, complete misses decide an AUC, and a small set may hold none of "
+            f"them: its "
             "interval is then too narrow. Measure 256 before you conclude.",
         )
     if report["step"] == 0:
@@ -114,8 +118,10 @@ def _against(report, rival: str) -> Finding | None:
     if rival not in report["lead_of_implied"]:
         return None
     implied, other, lead = (
-        report["signals"]["implied_advantage"], report["signals"][rival], report["lead_of_implied"][rival],
-    )  # fmt: skip
+        report["signals"]["implied_advantage"],
+        report["signals"][rival],
+        report["lead_of_implied"][rival],
+    )
     kinds = [_told_apart(lead, key) for key in ("auc", "top1")]
     facts = (
         f"AUC {_3(implied['auc'])} against {_3(other['auc'])} (difference {_with_interval(lead, 'auc')}), "
@@ -129,14 +135,10 @@ def _against(report, rival: str) -> Finding | None:
         )
     if "loses" in kinds:
         where = _where_told_apart(kinds)
-        return Finding(
-            "loses", f"Implied credit finds the first wrong token less well than {who}{where}: {facts}."
-        )
+        return Finding("loses", f"Implied credit finds the first wrong token less well than {who}{where}: {facts}.")
     if "wins" in kinds:
         where = _where_told_apart(kinds)
-        return Finding(
-            "wins", f"Implied credit finds the first wrong token better than {who}{where}: {facts}."
-        )
+        return Finding("wins", f"Implied credit finds the first wrong token better than {who}{where}: {facts}.")
     return Finding(
         "open",
         f"Implied credit and {who} cannot be told apart on {report['n_solutions']} solutions: {facts}.",
@@ -168,14 +170,17 @@ def _whitened(report):
     whitened, implied = (report["signals"][n] for n in ("implied_advantage_whitened", "implied_advantage"))
     yield Finding(
         "loses",
-        f"What the actor loss multiplies, A whitened at lambda {report['gae_lambda']:g}, points far less well than the one-step "
-        f"credit δ: top-1 {_3(whitened['top1'])} against {_3(implied['top1'])}. Accumulated to the end, A blames every token "
+        f"What the actor loss multiplies, A whitened at lambda {report['gae_lambda']:g}, points far less well than "
+        f"the one-step credit δ: top-1 {_3(whitened['top1'])} against {_3(implied['top1'])}. Accumulated to the end, "
+        f"A blames every token "
         "before the mistake too.",
     )
 
 
 _DEGENERATE = 1.1
-"""Effective tokens below which credit lies on one token, and by which factor of all it must fall short to tell tokens apart."""
+"""Effective tokens below which credit lies on one token, and by which factor of all it must fall short to tell tokens
+apart.
+"""
 
 
 def _concentration(report):
@@ -190,8 +195,8 @@ def _concentration(report):
         if (found := report["signals"].get(name, {})).get("effective_tokens") is not None
     ]
     said = (
-        f"Implied credit δ lies in effect on {_1(tokens)} of {_1(length)} tokens of a wrong solution (Gini {_2(implied['gini'])}"
-        f"; 0 would be all tokens alike, 1 all on one)"
+        f"Implied credit δ lies in effect on {_1(tokens)} of {_1(length)} tokens of a wrong solution (Gini "
+        f"{_2(implied['gini'])}; 0 would be all tokens alike, 1 all on one)"
     )
     if tokens < _DEGENERATE:
         verdict = "It degenerates to a single token: of the others it says nothing."
@@ -234,7 +239,9 @@ def _values(report):
 
 
 def _anchor(start: float, reduction: float) -> str:
-    """These solutions have no group, so V_0 is the prompt's Monte Carlo value: what that gains is not the credit's doing."""
+    """These solutions have no group, so V_0 is the prompt's Monte Carlo value: what that gains is not the credit's
+    doing.
+    """
     kept = f"V kept at the prompt's own Monte Carlo value, where these curves start, gains {percent(start)}"
     return (
         f" Part of that is the anchor: {kept} by itself."

@@ -12,8 +12,8 @@ from app.words.citation import PAPER_CLEAN, PAPER_MODEL, PAPER_NOISY
 
 @dataclass(frozen=True)
 class Symbol:
-    """One quantity. `paper`: as it is written, in plain characters; `latex`: the same typeset; `code`: its names in the code
-    and in files; `where`: where one meets it in the app.
+    """One quantity. `paper`: as it is written, in plain characters; `latex`: the same typeset; `code`: its names in the
+    code and in files; `where`: where one meets it in the app.
     """
 
     key: str
@@ -35,47 +35,302 @@ def _symbols(*found: Symbol) -> dict[str, Symbol]:
 
 
 SYMBOLS: dict[str, Symbol] = _symbols(
-    Symbol("state", "sₜ", "s_t", ("prompt_ids", "ids"), "the state before token t: the prompt and the tokens written so far", "none", "every token strip: what stands to the left of a token"),
-    Symbol("action", "yₜ", "y_t", ("ids",), "token t, the action taken in state sₜ; the end token is one too", "none", "every token strip"),
-    Symbol("policy", "π", r"\pi", ("policy",), "the policy: the language model that is being trained", "none", "Train; Inspect, the bars of the alternatives"),
-    Symbol("reference", "π_ref", r"\pi_{\mathrm{ref}}", ("reference",), "the frozen reference: the same model with the adapter switched off", "none", "Inspect, the bars of the alternatives"),
-    Symbol("logprobs", "log π", r"\log \pi(y_t \mid s_t)", ("logprobs",), "log-probability of the token under the policy", "nats", "Inspect, lens Log-probability"),
-    Symbol("ref_logprobs", "log π_ref", r"\log \pi_{\mathrm{ref}}(y_t \mid s_t)", ("ref_logprobs",), "the same under the frozen reference (adapter off)", "nats", "Inspect, lens Reference log-probability"),
-    Symbol("old_logprobs", "log π_old", r"\log \pi_{\mathrm{old}}(y_t \mid s_t)", ("old_logprobs",), "log-probability of the token when it was sampled", "nats", "the actor loss, as the ratio π / π_old"),
-    Symbol("kl", "KL", r"\mathrm{KL}(\pi, \pi_{\mathrm{ref}})", ("kl",), "KL(π, π_ref) over the whole vocabulary at this position", "nats", "Inspect, lens KL to the reference; Train, KL curve"),
-    Symbol("beta", "β", r"\beta", ("beta",), "reward per nat", "reward/nat", "Train, settings; Inspect, the beta slider"),
-    Symbol("rho", "ρ", r"\rho_t", ("rho",), "β (log π − log π_ref)", "reward", "Inspect, lens Scaled log-ratio; first term of the formula card"),
-    Symbol("kappa", "κ", r"\kappa_t", ("kappa",), "β KL, no gradient", "reward", "Inspect, lens Scaled KL; second term of the formula card"),
-    Symbol("td_terms", "δ", r"\delta_t", ("td_terms",), "ρ − κ: what this token alone changed; trained with the mean of groups of G it ends at (G − 1)/G of Q − V", "reward", "Start and Inspect, lens Token credit"),
-    Symbol("rewards", "R", "R", ("rewards",), "reward of a whole solution, paid at its end", "reward", "Inspect, the verdict line; Train, mean reward"),
-    Symbol("reward_now", "r", "r", ("REWARD_NOW",), "the reward that one token is paid: R for the last, 0 for all others", "reward", "chapter 3, the derivation"),
-    Symbol("group_size", "G", "G", ("group_size",), "solutions sampled for one prompt; their mean reward holds the solution itself", "none", "Train, settings"),
-    Symbol("baseline", "baseline", r"\bar R", ("baseline",), "mean reward over the group of solutions to one prompt", "reward", "Inspect, the dashed line of the value curve"),
-    Symbol("values", "V", "V_t", ("values",), "value of a prefix. Start-anchored: V_0 = baseline, V_{t+1} = V_t + δ_t. End-anchored: V_T = R, V_t = V_{t+1} − δ_t", "reward", "Inspect, the value curve and the two Value lenses"),
-    Symbol("q_values", "Q", "Q(s_t, y_t)", ("mc_values",), "value after token t was chosen: the success rate from there on", "reward", "Inspect, Is it right?"),
-    Symbol("terminal_residual", "ξ", r"\xi", ("terminal_residual",), "terminal residual, Σ δ − (R − baseline): the gap that the value loss squares; a perfect V leaves 1/√G of its target", "reward", "Inspect, Reward against telescope; Train, terminal residual"),
-    Symbol("value_loss", "L_V", r"L_V", ("value_loss",), "half the mean squared terminal residual, κ without gradient: the only place where the reward enters", "reward²", "Train, value loss"),
-    Symbol("actor_loss", "L_A", r"L_A", ("ppo_clip_loss",), "clipped policy-gradient loss on whitened advantages; it holds no reward", "none", "Train, settings"),
-    Symbol("advantages", "A", "A_t", ("advantages",), "A_t = δ_t + λ A_{t+1}: credit summed back from the end", "reward", "Inspect, lens Advantage, raw"),
-    Symbol("advantages_whitened", "Ã", r"\tilde A_t", ("advantages_whitened",), "A_t less its mean over all tokens of the step, over their spread: what VIMPO's actor multiplies", "none", "Inspect, lens Advantage, whitened; chapter 5"),
-    Symbol("ratio", "π / π_old", r"\pi / \pi_{\mathrm{old}}", ("ratio",), "PPO's ratio: probability of the token now, over that when it was sampled; 1 at the first update of a batch", "none", "chapter 5; Train, clip fraction"),
-    Symbol("weights", "w", "w", ("weights",), "what a rule pushes a token's log-probability by: minus the gradient of its loss, at the policy that sampled", "loss/nat", "Start and chapter 1, the pushes; Inspect, Every rule"),
+    Symbol(
+        "state",
+        "sₜ",
+        "s_t",
+        ("prompt_ids", "ids"),
+        "the state before token t: the prompt and the tokens written so far",
+        "none",
+        "every token strip: what stands to the left of a token",
+    ),
+    Symbol(
+        "action",
+        "yₜ",
+        "y_t",
+        ("ids",),
+        "token t, the action taken in state sₜ; the end token is one too",
+        "none",
+        "every token strip",
+    ),
+    Symbol(
+        "policy",
+        "π",
+        r"\pi",
+        ("policy",),
+        "the policy: the language model that is being trained",
+        "none",
+        "Train; Inspect, the bars of the alternatives",
+    ),
+    Symbol(
+        "reference",
+        "π_ref",
+        r"\pi_{\mathrm{ref}}",
+        ("reference",),
+        "the frozen reference: the same model with the adapter switched off",
+        "none",
+        "Inspect, the bars of the alternatives",
+    ),
+    Symbol(
+        "logprobs",
+        "log π",
+        r"\log \pi(y_t \mid s_t)",
+        ("logprobs",),
+        "log-probability of the token under the policy",
+        "nats",
+        "Inspect, lens Log-probability",
+    ),
+    Symbol(
+        "ref_logprobs",
+        "log π_ref",
+        r"\log \pi_{\mathrm{ref}}(y_t \mid s_t)",
+        ("ref_logprobs",),
+        "the same under the frozen reference (adapter off)",
+        "nats",
+        "Inspect, lens Reference log-probability",
+    ),
+    Symbol(
+        "old_logprobs",
+        "log π_old",
+        r"\log \pi_{\mathrm{old}}(y_t \mid s_t)",
+        ("old_logprobs",),
+        "log-probability of the token when it was sampled",
+        "nats",
+        "the actor loss, as the ratio π / π_old",
+    ),
+    Symbol(
+        "kl",
+        "KL",
+        r"\mathrm{KL}(\pi, \pi_{\mathrm{ref}})",
+        ("kl",),
+        "KL(π, π_ref) over the whole vocabulary at this position",
+        "nats",
+        "Inspect, lens KL to the reference; Train, KL curve",
+    ),
+    Symbol(
+        "beta", "β", r"\beta", ("beta",), "reward per nat", "reward/nat", "Train, settings; Inspect, the beta slider"
+    ),
+    Symbol(
+        "rho",
+        "ρ",
+        r"\rho_t",
+        ("rho",),
+        "β (log π − log π_ref)",
+        "reward",
+        "Inspect, lens Scaled log-ratio; first term of the formula card",
+    ),
+    Symbol(
+        "kappa",
+        "κ",
+        r"\kappa_t",
+        ("kappa",),
+        "β KL, no gradient",
+        "reward",
+        "Inspect, lens Scaled KL; second term of the formula card",
+    ),
+    Symbol(
+        "td_terms",
+        "δ",
+        r"\delta_t",
+        ("td_terms",),
+        "ρ − κ: what this token alone changed; trained with the mean of groups of G it ends at (G − 1)/G of Q − V",
+        "reward",
+        "Start and Inspect, lens Token credit",
+    ),
+    Symbol(
+        "rewards",
+        "R",
+        "R",
+        ("rewards",),
+        "reward of a whole solution, paid at its end",
+        "reward",
+        "Inspect, the verdict line; Train, mean reward",
+    ),
+    Symbol(
+        "reward_now",
+        "r",
+        "r",
+        ("REWARD_NOW",),
+        "the reward that one token is paid: R for the last, 0 for all others",
+        "reward",
+        "chapter 3, the derivation",
+    ),
+    Symbol(
+        "group_size",
+        "G",
+        "G",
+        ("group_size",),
+        "solutions sampled for one prompt; their mean reward holds the solution itself",
+        "none",
+        "Train, settings",
+    ),
+    Symbol(
+        "baseline",
+        "baseline",
+        r"\bar R",
+        ("baseline",),
+        "mean reward over the group of solutions to one prompt",
+        "reward",
+        "Inspect, the dashed line of the value curve",
+    ),
+    Symbol(
+        "values",
+        "V",
+        "V_t",
+        ("values",),
+        "value of a prefix. Start-anchored: V_0 = baseline, V_{t+1} = V_t + δ_t. End-anchored: V_T = R, V_t = V_{t+1} "
+        "− δ_t",
+        "reward",
+        "Inspect, the value curve and the two Value lenses",
+    ),
+    Symbol(
+        "q_values",
+        "Q",
+        "Q(s_t, y_t)",
+        ("mc_values",),
+        "value after token t was chosen: the success rate from there on",
+        "reward",
+        "Inspect, Is it right?",
+    ),
+    Symbol(
+        "terminal_residual",
+        "ξ",
+        r"\xi",
+        ("terminal_residual",),
+        "terminal residual, Σ δ − (R − baseline): the gap that the value loss squares; a perfect V leaves 1/√G of its "
+        "target",
+        "reward",
+        "Inspect, Reward against telescope; Train, terminal residual",
+    ),
+    Symbol(
+        "value_loss",
+        "L_V",
+        r"L_V",
+        ("value_loss",),
+        "half the mean squared terminal residual, κ without gradient: the only place where the reward enters",
+        "reward²",
+        "Train, value loss",
+    ),
+    Symbol(
+        "actor_loss",
+        "L_A",
+        r"L_A",
+        ("ppo_clip_loss",),
+        "clipped policy-gradient loss on whitened advantages; it holds no reward",
+        "none",
+        "Train, settings",
+    ),
+    Symbol(
+        "advantages",
+        "A",
+        "A_t",
+        ("advantages",),
+        "A_t = δ_t + λ A_{t+1}: credit summed back from the end",
+        "reward",
+        "Inspect, lens Advantage, raw",
+    ),
+    Symbol(
+        "advantages_whitened",
+        "Ã",
+        r"\tilde A_t",
+        ("advantages_whitened",),
+        "A_t less its mean over all tokens of the step, over their spread: what VIMPO's actor multiplies",
+        "none",
+        "Inspect, lens Advantage, whitened; chapter 5",
+    ),
+    Symbol(
+        "ratio",
+        "π / π_old",
+        r"\pi / \pi_{\mathrm{old}}",
+        ("ratio",),
+        "PPO's ratio: probability of the token now, over that when it was sampled; 1 at the first update of a batch",
+        "none",
+        "chapter 5; Train, clip fraction",
+    ),
+    Symbol(
+        "weights",
+        "w",
+        "w",
+        ("weights",),
+        "what a rule pushes a token's log-probability by: minus the gradient of its loss, at the policy that sampled",
+        "loss/nat",
+        "Start and chapter 1, the pushes; Inspect, Every rule",
+    ),
     Symbol("actor_coef", "c_A", "c_A", ("actor_coef",), "weight of the actor loss", "none", "Train, settings"),
-    Symbol("gae_lambda", "λ", r"\lambda", ("gae_lambda",), "reach of a token's credit", "none", "Inspect, the lambda slider; Train, settings"),
-    Symbol("multiplier", "μ", r"\mu", ("MULTIPLIER",), "Lagrange's multiplier: sees to it that probabilities add up to 1", "reward", "chapter 3, the derivation"),
-    Symbol("grpo_advantages", "Â", r"\hat A", ("grpo_advantages",), "GRPO's advantage: R − baseline, over the group's spread, the same for every token. Dr. GRPO leaves out the spread", "none", "Inspect, the GRPO strip"),
-    Symbol("surprisal", "−log π", r"-\log \pi(y_t \mid s_t)", ("surprisal",), "how unexpected the token was to the policy itself", "nats", "Inspect, lens Surprisal; Scorecard"),
-    Symbol("entropy", "H", "H_t", ("entropy",), "how undecided the policy was at this position", "nats", "Inspect, lens Entropy; Train, entropy"),
-    Symbol("soft_values", "V_soft", r"V_{\mathrm{soft}}", ("soft_value",), "value of a prefix for the best policy that pays β a nat for leaving π_ref", "reward", "Tree lab; Inspect, Is it right?"),
-    Symbol("horizon", "T", "T", ("T",), "number of tokens of a solution, the end token included", "tokens", "every token strip"),
-)  # fmt: skip
-"""key -> symbol; the key is its code name where it has one of its own. Those of the README's table stand there word for word."""
+    Symbol(
+        "gae_lambda",
+        "λ",
+        r"\lambda",
+        ("gae_lambda",),
+        "reach of a token's credit",
+        "none",
+        "Inspect, the lambda slider; Train, settings",
+    ),
+    Symbol(
+        "multiplier",
+        "μ",
+        r"\mu",
+        ("MULTIPLIER",),
+        "Lagrange's multiplier: sees to it that probabilities add up to 1",
+        "reward",
+        "chapter 3, the derivation",
+    ),
+    Symbol(
+        "grpo_advantages",
+        "Â",
+        r"\hat A",
+        ("grpo_advantages",),
+        "GRPO's advantage: R − baseline, over the group's spread, the same for every token. Dr. GRPO leaves out the "
+        "spread",
+        "none",
+        "Inspect, the GRPO strip",
+    ),
+    Symbol(
+        "surprisal",
+        "−log π",
+        r"-\log \pi(y_t \mid s_t)",
+        ("surprisal",),
+        "how unexpected the token was to the policy itself",
+        "nats",
+        "Inspect, lens Surprisal; Scorecard",
+    ),
+    Symbol(
+        "entropy",
+        "H",
+        "H_t",
+        ("entropy",),
+        "how undecided the policy was at this position",
+        "nats",
+        "Inspect, lens Entropy; Train, entropy",
+    ),
+    Symbol(
+        "soft_values",
+        "V_soft",
+        r"V_{\mathrm{soft}}",
+        ("soft_value",),
+        "value of a prefix for the best policy that pays β a nat for leaving π_ref",
+        "reward",
+        "Tree lab; Inspect, Is it right?",
+    ),
+    Symbol(
+        "horizon",
+        "T",
+        "T",
+        ("T",),
+        "number of tokens of a solution, the end token included",
+        "tokens",
+        "every token strip",
+    ),
+)
+"""key -> symbol; the key is its code name where it has one of its own. Those of the README's table stand there word for
+word.
+"""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What the paper says beside what this lab measures. `lab` holds no number of its own: {names} are filled in by whoever
-    shows it, from the bundled runs and from the results of the experiments.
+    """What the paper says beside what this lab measures. `lab` holds no number of its own: {names} are filled in by
+    whoever shows it, from the bundled runs and from the results of the experiments.
     """
 
     paper: str
@@ -89,8 +344,9 @@ def _listed(numbers: dict[str, str]) -> str:
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         f"Accuracy ({PAPER_MODEL}, competition mathematics): {_listed(PAPER_CLEAN)}.",
-        "A tiny model on sums. {clean} The bundled runs ({steps} steps, one seed: an illustration, not evidence) end, on the {problems} "
-        "validation problems that a run measures itself by, at a sampled accuracy of {vimpo} for VIMPO and {grpo} for GRPO.",
+        "A tiny model on sums. {clean} The bundled runs ({steps} steps, one seed: an illustration, not evidence) end, "
+        "on the {problems} validation problems that a run measures itself by, at a sampled accuracy of {vimpo} for "
+        "VIMPO and {grpo} for GRPO.",
     ),
     Claim(
         f"With noisy rewards, flipped for whole prompt groups: {_listed(PAPER_NOISY)}.",
@@ -98,8 +354,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "Every token gets its own credit, without a critic.",
-        "It does. Over the {wrong} wrong solutions of step {step} of the bundled run with the largest beta, the lowest credit is on "
-        "the first wrong token in {hits}; the most surprising token is it in {surprising}.",
+        "It does. Over the {wrong} wrong solutions of step {step} of the bundled run with the largest beta, the "
+        "lowest credit is on the first wrong token in {hits}; the most surprising token is it in {surprising}.",
     ),
     Claim(
         "The reward enters only through the value loss, with the exact KL.",

@@ -36,9 +36,7 @@ def remark(name: str, value: float | None, config: TrainConfig, history: Sequenc
 
 def _not_finite(name: str, config: TrainConfig) -> str:
     if name in ("kl_mean", "value_loss", "residual_ratio") and not RULES[config.algorithm].value:
-        return (
-            "Not a finite number: the reference gives a token probability 0. This rule does not train on it."
-        )
+        return "Not a finite number: the reference gives a token probability 0. This rule does not train on it."
     return f"Not a finite number: the run has diverged here. Lower {_step_size(config)}."
 
 
@@ -64,11 +62,7 @@ def _early(config: TrainConfig, history: Sequence[Row]) -> bool:
 
 def _step_size(config: TrainConfig) -> str:
     """What sets how far a rule moves, in words: c_A only where it is read."""
-    return (
-        "the learning rate or c_A"
-        if "actor_coef" in RULES[config.algorithm].settings
-        else "the learning rate"
-    )
+    return "the learning rate or c_A" if "actor_coef" in RULES[config.algorithm].settings else "the learning rate"
 
 
 def _noise(share: float, count: int) -> float:
@@ -78,9 +72,7 @@ def _noise(share: float, count: int) -> float:
 
 def _sampled_accuracy(value, config, history):
     count = validation_problems(config)
-    fewer = (
-        f" ({config.eval_prompts} were asked for, there are no more)" if count < config.eval_prompts else ""
-    )
+    fewer = f" ({config.eval_prompts} were asked for, there are no more)" if count < config.eval_prompts else ""
     noise = f"With {count} validation problems{fewer} it is known to about ±{100 * _noise(value, count):.0f} points."
     start = first_value(history, "sampled_accuracy")
     if _is_untrained(history) or start is None:
@@ -90,9 +82,7 @@ def _sampled_accuracy(value, config, history):
         return f"Below where it began ({percent(start)}). Look at KL and entropy, then lower {_step_size(config)}."
     if gain < _noise(start, count):
         patience = (
-            "Give it more steps."
-            if _early(config, history)
-            else "No clear gain yet; a higher learning rate may help."
+            "Give it more steps." if _early(config, history) else "No clear gain yet; a higher learning rate may help."
         )
         return f"Within the noise of where it began ({percent(start)}). {patience}"
     return f"Up {100 * gain:.0f} points from {percent(start)} before training. {noise}"
@@ -104,11 +94,11 @@ def _greedy_accuracy(value, config, history):
         return "Greedy below sampled is unusual: the most likely token is often the wrong one. Read some solutions."
     start = first_value(history, "greedy_accuracy")
     if start is not None and value < start - _noise(start, validation_problems(config)):
-        return f"It fell from {percent(start)}: training has damaged what the reference could do. Lower the learning rate."
+        return (
+            f"It fell from {percent(start)}: training has damaged what the reference could do. Lower the learning rate."
+        )
     gap = (
-        f" The gap to sampled accuracy ({percent(sampled)}) is what the dice still cost."
-        if sampled is not None
-        else ""
+        f" The gap to sampled accuracy ({percent(sampled)}) is what the dice still cost." if sampled is not None else ""
     )
     return f"What the model answers when it always takes its favourite token.{gap}"
 
@@ -118,24 +108,24 @@ def _reward_mean(value, config, history):
     flips = config.reward_noise
     if flips:
         true_accuracy = (value - flips) / (1 - 2 * flips) if flips < 0.5 else None
-        ceiling = (
-            f"With {percent(flips)} of the rewards flipped even a perfect policy averages {1 - flips:.2f}."
-        )
+        ceiling = f"With {percent(flips)} of the rewards flipped even a perfect policy averages {1 - flips:.2f}."
         if true_accuracy is None:
             return f"{ceiling} At one half the reward says nothing at all."
         if config.reward_noise_unit == "group":
             return (
-                f"{ceiling} Whole groups flip, {config.prompts_per_step} draws a step, so it jumps far more than with single "
+                f"{ceiling} Whole groups flip, {config.prompts_per_step} draws a step, so it jumps far more than with "
+                f"single "
                 "flips: read the mean of many steps."
             )
         return f"{ceiling} This value suggests a true accuracy near {percent(min(max(true_accuracy, 0), 1))}."
     if value > 0.97:
         return "Nearly every solution is right, so little is left to learn. More operands make it harder."
     if value < 0.03:
-        return (
-            "Nearly every solution is wrong: there is almost no contrast to learn from. Use fewer operands."
-        )
-    return f"Share of this step's {config.batch_size} training solutions that were right. It jumps from batch to batch; read the trend."
+        return "Nearly every solution is wrong: there is almost no contrast to learn from. Use fewer operands."
+    return (
+        f"Share of this step's {config.batch_size} training solutions that were right. It jumps from batch to "
+        f"batch; read the trend."
+    )
 
 
 def _reward_mean_kept(value, config, history):
@@ -153,9 +143,7 @@ def _untrained_role(config, how):
 def _value_loss(value, config, history):
     role = _untrained_role(config, "for comparison")
     if _is_untrained(history) and (role or config.updates_per_batch == 1):
-        what = (
-            "R around V*" if RULES[config.algorithm].value is ValueLoss.OPTIMAL else "R around its baseline"
-        )
+        what = "R around V*" if RULES[config.algorithm].value is ValueLoss.OPTIMAL else "R around its baseline"
         return f"{role}Policy and reference agree, so this is half the mean square of {what}: all of it unexplained."
     start = first_value(history, "value_loss")
     if start is not None and start > 0 and value > 1.5 * start:
@@ -172,7 +160,10 @@ def _residual_ratio(value, config, history):
     if _is_untrained(history):
         return f"{role}Exactly 1: policy and reference agree, so nothing of the reward is explained yet."
     if value > 1.05:
-        return f"{role}Above 1: on this batch the log-ratios point away from the reward. One step is noise, many in a row an overshoot."
+        return (
+            f"{role}Above 1: on this batch the log-ratios point away from the reward. One step is noise, many in a "
+            f"row an overshoot."
+        )
     if value > 0.95:
         hint = " At such a small beta that is normal: V stays numerically flat." if config.beta < 5e-3 else ""
         return f"{role}On these fresh samples the log-ratios explain almost nothing of who was right.{hint}"
@@ -187,11 +178,7 @@ def _target(config):
         return "the mean square of R − V*"
     if kind and config.cap_v0:
         return "the mean square of R minus its capped baseline"
-    return (
-        "the mean square of R − soft baseline"
-        if kind is ValueLoss.SOFT
-        else "the reward's variance within groups"
-    )
+    return "the mean square of R − soft baseline" if kind is ValueLoss.SOFT else "the reward's variance within groups"
 
 
 def _residual_floor(config):
@@ -199,9 +186,7 @@ def _residual_floor(config):
     if RULES[config.algorithm].value in (ValueLoss.SOFT, ValueLoss.OPTIMAL):
         return ""
     if RULES[config.algorithm].value and config.cap_v0:
-        return (
-            "Where V_0 is capped V can explain more: part of the target is then the same for all of a group."
-        )
+        return "Where V_0 is capped V can explain more: part of the target is then the same for all of a group."
     floor = 1 / math.sqrt(config.group_size)
     where = "stays above" if config.reward_noise else "ends at"
     return f"Even a perfect V {where} {floor:.2f} with groups of {config.group_size}: the group's mean is a guess too."
@@ -212,44 +197,60 @@ def _actor_loss(value, config, history):
     if rule.value and config.actor_coef == 0:
         return "c_A is 0, so the actor term is not trained: the value loss alone drives the policy."
     if rule.surrogate is Surrogate.PLAIN:
-        return "−A log π, without a ratio or a clip: its size follows the length of the solutions. Its gradient is what matters."
+        return (
+            "−A log π, without a ratio or a clip: its size follows the length of the solutions. Its gradient is "
+            "what matters."
+        )
     if config.updates_per_batch == 1:
         if _is_untrained(history) and rule.value:
             return "0: before learning every advantage is exactly 0, so there is nothing to amplify."
         return _mean_advantage(rule, config)
     if abs(value) > 1:
-        return "Large for a clipped surrogate: the ratio has run far from 1. Use fewer updates a batch or a lower learning rate."
+        return (
+            "Large for a clipped surrogate: the ratio has run far from 1. Use fewer updates a batch or a lower "
+            "learning rate."
+        )
     return "Its size says little: what matters is its gradient. Watch accuracy and KL instead."
 
 
 def _mean_advantage(rule, config):
     """What a clipped surrogate shows where the ratio is 1: minus the mean advantage."""
     if rule.scale is Scale.WHITENED:
-        return "About 0 by construction: with one update a batch the ratio is 1 and whitened advantages average 0. Its gradient is not 0."
+        return (
+            "About 0 by construction: with one update a batch the ratio is 1 and whitened advantages average 0. "
+            "Its gradient is not 0."
+        )
     if rule.signal is Signal.ABOVE_PLACE:
-        return "The ratio is 1, so this is minus the mean advantage, which a weighted baseline does not bring to 0. Its gradient is what matters."
+        return (
+            "The ratio is 1, so this is minus the mean advantage, which a weighted baseline does not bring to 0. "
+            "Its gradient is what matters."
+        )
     if rule.reach is Reach.UNDECIDED:
-        return "The ratio is 1, so this only shows whether right or wrong solutions hold more of the undecided tokens. Its gradient is what matters."
+        return (
+            "The ratio is 1, so this only shows whether right or wrong solutions hold more of the undecided "
+            "tokens. Its gradient is what matters."
+        )
     if average_of(rule, config) is Average.SOLUTIONS:
         return "About 0 by construction: the ratio is 1 and the advantages of a group average 0. Its gradient is not 0."
-    return "The ratio is 1, so this only shows whether right or wrong solutions are longer. Its gradient is what matters."
+    return (
+        "The ratio is 1, so this only shows whether right or wrong solutions are longer. Its gradient is what matters."
+    )
 
 
 def _kl_mean(value, config, history):
     rule = RULES[config.algorithm]
     if _is_untrained(history):
-        no_credit = (
-            "no token carries credit yet"
-            if rule.value
-            else "credit read off their log-ratios is 0 everywhere"
-        )
+        no_credit = "no token carries credit yet" if rule.value else "credit read off their log-ratios is 0 everywhere"
         return f"Exactly 0: policy and reference are the same model, so {no_credit}."
     cost = ""
     if rule.value is ValueLoss.PLAIN:
         beta = config.at(history[-1]["step"]).beta if history else config.beta
         cost = f" It costs beta x KL = {significant(beta * value)} reward a token."
     if value > 1.0:
-        return f"Far from the reference. Unless accuracy is high, the policy is running away: lower {_step_size(config)}.{cost}"
+        return (
+            f"Far from the reference. Unless accuracy is high, the policy is running away: lower "
+            f"{_step_size(config)}.{cost}"
+        )
     if value < 1e-4:
         credit = "its token credit" if rule.value else "credit read off its log-ratios"
         return f"The policy has hardly moved, so {credit} is numerically flat."
@@ -271,10 +272,16 @@ def _entropy_mean(value, config, history):
     if value < 0.02:
         return "Almost deterministic: groups will agree, and there is nothing left to compare. Exploration is over."
     if value > 1.3 * start:
-        return f"Higher than at the start ({significant(start)}): the policy is getting vaguer, which learning should not do."
+        return (
+            f"Higher than at the start ({significant(start)}): the policy is getting vaguer, which learning should "
+            f"not do."
+        )
     if value >= start:
         return f"About as at the start ({significant(start)}): what was uncertain still is."
-    return f"Down from {significant(start)} as slips are suppressed. What stays is mostly the style of the separators, {SEPARATOR_ENTROPY} nats each."
+    return (
+        f"Down from {significant(start)} as slips are suppressed. What stays is mostly the style of the "
+        f"separators, {SEPARATOR_ENTROPY} nats each."
+    )
 
 
 def _length_mean(value, config, history):
@@ -282,9 +289,15 @@ def _length_mean(value, config, history):
     if start is None or _is_untrained(history):
         return f"Solutions to {config.operands} numbers have this length when every step is written out."
     if value > 1.25 * start:
-        return f"Longer than at the start ({significant(start)}): some solutions may run into the token limit without an end token."
+        return (
+            f"Longer than at the start ({significant(start)}): some solutions may run into the token limit without "
+            f"an end token."
+        )
     if value < 0.8 * start:
-        return f"Shorter than at the start ({significant(start)}): the policy skips steps or stops early. Read some solutions."
+        return (
+            f"Shorter than at the start ({significant(start)}): the policy skips steps or stops early. Read some "
+            f"solutions."
+        )
     return "Steady: the task fixes the number of steps, so only the way of writing them could change it."
 
 
@@ -293,7 +306,9 @@ def _clip_fraction(value, config, history):
     if config.updates_per_batch == 1:
         return "0 by construction: with one update a batch the ratio is exactly 1 when the loss is taken."
     if value > 0.3:
-        return "Many tokens are clipped: the updates on one batch go too far. Use fewer updates or a lower learning rate."
+        return (
+            "Many tokens are clipped: the updates on one batch go too far. Use fewer updates or a lower learning rate."
+        )
     if value == 0:
         return "No token has left the clip's range: the clip does nothing."
     return "Some tokens have moved enough for the clip to hold them back, which is its purpose."
@@ -303,19 +318,26 @@ def _dead_group_share(value, config, history):
     del history
     rule = RULES[config.algorithm]
     if Extra.RESAMPLE in rule.extras:
-        return "Such groups were replaced by other problems, as often as the settings allow, so that they teach something after all."
+        return (
+            "Such groups were replaced by other problems, as often as the settings allow, so that they teach "
+            "something after all."
+        )
     if rule.value is ValueLoss.OPTIMAL:
         return "These groups teach as others do: R is compared with V* of the reference, not with the group."
     if rule.value and config.cap_v0:
-        return (
-            "In these groups all solutions are pushed alike: up where they are right and the cap is below 1."
-        )
+        return "In these groups all solutions are pushed alike: up where they are right and the cap is below 1."
     if not rule.value and not rule.signal.compares_group:
         return "In these groups the reward says nothing about who did better; this rule does not compare within groups."
     if rule.signal is Signal.ABOVE_PLACE:
-        return "In these groups every advantage is 0 but where one solution alone is left: its baseline there is 0, so a right one is pushed up."
+        return (
+            "In these groups every advantage is 0 but where one solution alone is left: its baseline there is 0, "
+            "so a right one is pushed up."
+        )
     if value > 0.7:
-        return "Most groups agree, so most of the batch teaches nothing about the reward. Use larger groups or more operands."
+        return (
+            "Most groups agree, so most of the batch teaches nothing about the reward. Use larger groups or more "
+            "operands."
+        )
     if rule.value:
         return "In these groups R equals its mean: the value loss only pulls their log-ratios back to zero."
     return f"In these groups every advantage is 0: {rule.name} learns nothing from them."
@@ -324,14 +346,20 @@ def _dead_group_share(value, config, history):
 def _dead_group_share_kept(value, config, history):
     del history
     if value > 0.1:
-        return f"After {config.resample_rounds} further draws these groups still agree, and teach nothing. Allow more draws or use larger groups."
+        return (
+            f"After {config.resample_rounds} further draws these groups still agree, and teach nothing. Allow more "
+            f"draws or use larger groups."
+        )
     return "What it trains on: nearly every group has right and wrong solutions to compare."
 
 
 def _grad_norm_last(value, config, history):
     mean = last_value(history, "grad_norm")
     if mean and value > 2 * mean:
-        return f"More than twice the mean over the step's updates ({significant(mean)}): the last ones go too far. Use fewer updates."
+        return (
+            f"More than twice the mean over the step's updates ({significant(mean)}): the last ones go too far. "
+            f"Use fewer updates."
+        )
     return "In line with the step's other updates."
 
 
@@ -345,7 +373,9 @@ def _grad_norm(value, config, history):
         )
         return f"A spike, over ten times the usual. {one}; many mean that the run is unstable."
     if not config.max_grad_norm:
-        return "Nothing is shortened in this run. Adam does not see a factor that stays the same, only changes in length."
+        return (
+            "Nothing is shortened in this run. Adam does not see a factor that stays the same, only changes in length."
+        )
     if value > config.max_grad_norm:
         return f"Longer than {config.max_grad_norm:g}, so it is shortened to that before the update."
     return f"Below the limit of {config.max_grad_norm:g}, so the update uses it as it is."
@@ -363,7 +393,10 @@ def _tokens_sampled(value, config, history):
     total = sum(row.get("tokens_sampled") or 0 for row in history)
     usual = config.batch_size * (last_value(history, "length_mean") or 0)
     if value > 1.2 * usual > 0:
-        return f"{value / usual:.1f} times what is trained on: the rest was drawn to measure values or to replace groups that agree."
+        return (
+            f"{value / usual:.1f} times what is trained on: the rest was drawn to measure values or to replace "
+            f"groups that agree."
+        )
     return f"{total:,.0f} since the start; compare algorithms by this number where they sample differently."
 
 
@@ -379,7 +412,10 @@ def _critic_explained(value, config, history):
     del config, history
     if value <= 0:
         return "The critic knows no more than a constant: its advantages are as flat as GRPO's, with its noise added."
-    return f"V(s) explains {percent(value)} of who was right, over all tokens; the group mean it replaces knows the prompt alone."
+    return (
+        f"V(s) explains {percent(value)} of who was right, over all tokens; the group mean it replaces knows the "
+        f"prompt alone."
+    )
 
 
 def _tokens_per_second(value, config, history):
@@ -392,9 +428,7 @@ def _cpu_seconds(value, config, history):
     steps = config.steps - (history[-1]["step"] if history else 0)
     if steps <= 0:
         return "The last step: nothing remains to be trained."
-    return (
-        f"At this pace the remaining {steps:.0f} steps cost about {significant(steps * value)} CPU seconds."
-    )
+    return f"At this pace the remaining {steps:.0f} steps cost about {significant(steps * value)} CPU seconds."
 
 
 def _wall_seconds(value, config, history):

@@ -1,8 +1,8 @@
 """What the experiments say about VIMPO against GRPO, in sentences worked out from results.json. NumPy only.
 
-`match` finds both arms at a share of flipped rewards, `difference` says who was ahead and whether the seeds can show it,
-in each of the two measures that the protocol declares; `short_answer` has a line a share. Every interval is worked out anew
-from the runs in the file (`experiment.estimates`).
+`match` finds both arms at a share of flipped rewards, `difference` says who was ahead and whether the seeds can show
+it, in each of the two measures that the protocol declares; `short_answer` has a line a share. Every interval is worked
+out anew from the runs in the file (`experiment.estimates`).
 """
 
 from __future__ import annotations
@@ -42,9 +42,11 @@ GREEDY = "greedy"
 
 @dataclass(frozen=True)
 class Side:
-    """One arm. mean, low, high: accuracy with its 95% interval, None below three seeds; seeds: (seed, accuracy, has it diverged), ascending.
+    """One arm. mean, low, high: accuracy with its 95% interval, None below three seeds; seeds: (seed, accuracy, has it
+    diverged), ascending.
 
-    missing: seeds without a result; at_edge: settings chosen at the edge of their range; trials: how many of the range_size
+    missing: seeds without a result; at_edge: settings chosen at the edge of their range; trials: how many of the
+        range_size
     settings tuning tried; chosen: (setting, value); cpu_seconds: of a run.
     """
 
@@ -68,8 +70,8 @@ class Side:
 
 @dataclass(frozen=True)
 class Gap:
-    """First minus second arm, paired by seed and problem, with its 95% interval, None below three seeds; ahead: seeds in which
-    the first is better."""
+    """First minus second arm, paired by seed and problem, with its 95% interval, None below three seeds; ahead: seeds
+    in which the first is better."""
 
     mean: float
     low: float | None
@@ -87,7 +89,8 @@ class Gap:
 
 @dataclass(frozen=True)
 class Match:
-    """Two arms at one share of flipped rewards. gap: in sampled accuracy, greedy: in greedy; None where no seed has both.
+    """Two arms at one share of flipped rewards. gap: in sampled accuracy, greedy: in greedy; None where no seed has
+    both.
 
     over: what the intervals are over, as `estimates.over` says.
     """
@@ -129,7 +132,8 @@ def matches_again(noise: float, folder: Path = RESULTS) -> list[tuple[str, Match
 
 
 def difference(found: Match, how: str = HOW) -> str:
-    """ "VIMPO minus GRPO, sampled: −0.4 points, 95 % −2.1 to +1.3, ahead in 2 of 5 seeds: no difference that 5 seeds can show."
+    """ "VIMPO minus GRPO, sampled: −0.4 points, 95 % −2.1 to +1.3, ahead in 2 of 5 seeds: no difference that 5 seeds
+    can show."
 
     how: HOW or GREEDY.
     """
@@ -139,7 +143,10 @@ def difference(found: Match, how: str = HOW) -> str:
         return f"{between}: no seed has a result of both, so there is no paired difference yet."
     if gap.low is None or gap.high is None:
         on = "one seed, which" if gap.seeds == 1 else f"{gap.seeds} seeds, which"
-        return f"{between}: {points(gap.mean)} points on {on} cannot show a difference: other seeds may come out otherwise."
+        return (
+            f"{between}: {points(gap.mean)} points on {on} cannot show a difference: other seeds may come out "
+            f"otherwise."
+        )
     return (
         f"{between}: {points(gap.mean)} points, 95 % {points(gap.low)} to {points(gap.high)}, ahead in {gap.ahead} of "
         f"{gap.seeds} seeds: {_verdict(found, gap)}."
@@ -153,9 +160,7 @@ def price(found: Match) -> str:
         return ""
     tried = " and ".join(f"{side.trials} of {side.range_size} settings of {side.name}" for side in sides)
     is_uneven = len({side.trials / side.range_size for side in sides}) > 1
-    chosen = "; ".join(
-        f"{side.name} {', '.join(f'{name} {value:g}' for name, value in side.chosen)}" for side in sides
-    )
+    chosen = "; ".join(f"{side.name} {', '.join(f'{name} {value:g}' for name, value in side.chosen)}" for side in sides)
     cost = " and ".join(f"{side.cpu_seconds:.0f} CPU seconds with {side.name}" for side in sides)
     coverage = ": as many trials cover less of the rule with more settings" if is_uneven else ""
     noise = "What another tuning would have chosen is in no interval."
@@ -163,12 +168,14 @@ def price(found: Match) -> str:
 
 
 def warnings(found: Match) -> list[str]:
-    """What a reader must know before believing the numbers: missing and diverged runs, settings at the edge of their range."""
+    """What a reader must know before believing the numbers: missing and diverged runs, settings at the edge of their
+    range.
+    """
     said = []
     if found.over == "seeds":
         said.append(
-            "Outcomes were not kept problem by problem: differences have an interval over seeds alone, to which other problems would "
-            "add, and accuracies have none."
+            "Outcomes were not kept problem by problem: differences have an interval over seeds alone, to which other "
+            "problems would add, and accuracies have none."
         )
     for side in (found.second, found.first):
         if side.missing:
@@ -176,12 +183,14 @@ def warnings(found: Match) -> list[str]:
         if side.diverged:
             is_one = len(side.diverged) == 1
             said.append(
-                f"{side.name} diverged with {_seeds(side.diverged)}: {'it counts' if is_one else 'they count'} as at the last "
+                f"{side.name} diverged with {_seeds(side.diverged)}: {'it counts' if is_one else 'they count'} as at "
+                f"the last "
                 "saved step."
             )
         if side.at_edge:
             said.append(
-                f"Tuning chose {', '.join(side.at_edge)} of {side.name} at the edge of {'its' if len(side.at_edge) == 1 else 'their'} "
+                f"Tuning chose {', '.join(side.at_edge)} of {side.name} at the edge of "
+                f"{'its' if len(side.at_edge) == 1 else 'their'} "
                 "range: the best may lie beyond."
             )
     return said
@@ -190,8 +199,8 @@ def warnings(found: Match) -> list[str]:
 def loss_by_noise(clean: Match, noisy: Match) -> tuple[str, str]:
     """Who loses more accuracy to flipped rewards: "first", "second" or "open", and the sentence that says so.
 
-    Clean and noisy runs have other seeds and their own tuning, so the two differences are taken as independent, and their half
-    widths add as squares. They share the test problems, whose part of the variance of a difference is small.
+    Clean and noisy runs have other seeds and their own tuning, so the two differences are taken as independent, and
+    their half widths add as squares. They share the test problems, whose part of the variance of a difference is small.
     """
     lost = {side.name: side.mean for side in (clean.first, clean.second)}
     for side in (noisy.first, noisy.second):
@@ -212,7 +221,8 @@ def loss_by_noise(clean: Match, noisy: Match) -> tuple[str, str]:
         who, "these seeds cannot tell which of them loses more"
     )
     return who, (
-        f"{facts}. The difference of the two losses is {points(more)} points, 95 % {points(low)} to {points(high)}: {verdict}."
+        f"{facts}. The difference of the two losses is {points(more)} points, 95 % {points(low)} to {points(high)}: "
+        f"{verdict}."
     )
 
 
@@ -223,7 +233,9 @@ def who_leads(noise: float, folder: Path = RESULTS) -> str:
 
 
 def short_answer(folder: Path = RESULTS) -> tuple[str, ...]:
-    """A line for each share of flipped rewards, for pages without room for a table; says so where nothing is measured."""
+    """A line for each share of flipped rewards, for pages without room for a table; says so where nothing is
+    measured.
+    """
     return tuple(_short(noise, folder) for noise in SOURCES)
 
 
@@ -254,9 +266,7 @@ def _read(path: Path, changed: int) -> Any:
     try:
         found = json.loads(read_text(path))
     except ValueError:
-        raise Mistake(
-            f"{path.parent.name}/results.json is damaged: it is not JSON. Write the report again."
-        ) from None
+        raise Mistake(f"{path.parent.name}/results.json is damaged: it is not JSON. Write the report again.") from None
     return estimates.with_intervals(found)
 
 
@@ -270,7 +280,7 @@ def _match(found: Mapping, noise: float) -> Match | None:
     gap, greedy = (_gap(first["difference"][how] if first["difference"] else None) for how in (HOW, GREEDY))
     return Match(
         noise, _side(first), _side(second), gap, greedy, found["steps"], found["test_prompts"], estimates.over(found)
-    )  # fmt: skip
+    )
 
 
 def _gap(gap: Mapping | None) -> Gap | None:
@@ -281,10 +291,19 @@ def _side(arm: Mapping) -> Side:
     runs = sorted((run["seed"], run[HOW], run["state"] == "diverged") for run in arm["runs"])
     estimate = arm[HOW]
     return Side(
-        arm["name"], arm["algorithm"], estimate["mean"], estimate["low"], estimate["high"], tuple(runs),
-        tuple(arm["missing"]), tuple(arm["at_edge"]), len(arm["trials"]), arm["range_size"],
-        tuple((arm["chosen"] or {}).items()), arm["cpu_seconds"]["mean"],
-    )  # fmt: skip
+        arm["name"],
+        arm["algorithm"],
+        estimate["mean"],
+        estimate["low"],
+        estimate["high"],
+        tuple(runs),
+        tuple(arm["missing"]),
+        tuple(arm["at_edge"]),
+        len(arm["trials"]),
+        arm["range_size"],
+        tuple((arm["chosen"] or {}).items()),
+        arm["cpu_seconds"]["mean"],
+    )
 
 
 def _seeds(seeds: tuple[int, ...]) -> str:

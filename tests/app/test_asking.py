@@ -1,4 +1,6 @@
-"""`app.waiting` without a page: who is asked when, what is kept for whom, and that a request is over only once it was seen to be."""
+"""`app.waiting` without a page: who is asked when, what is kept for whom, and that a request is over only once it was
+seen to be.
+"""
 
 from concurrent.futures import Future
 

@@ -42,9 +42,7 @@ def test_unit_tests_of_the_scripts_pass():
 def test_scripts_are_free_of_lint():
     if not ESLINT.exists():
         missing("eslint is not installed. Install it: `npm ci --prefix assets`.")
-    code, text = said_by(
-        ESLINT, "--config", "assets/eslint.config.js", "--max-warnings", "0", "assets", "tests/js"
-    )
+    code, text = said_by(ESLINT, "--config", "assets/eslint.config.js", "--max-warnings", "0", "assets", "tests/js")
     assert code == 0, text
 
 
@@ -52,11 +50,17 @@ def test_lint_finds_what_a_browser_would_only_tell_on_the_page(tmp_path):
     if not ESLINT.exists():
         missing("eslint is not installed. Install it: `npm ci --prefix assets`.")
     faulty = ASSETS / "components" / "shared" / "faulty_on_purpose.js"
-    source = 'import { element } from "./elements.js";\nexport const a = (b) => b == undefinedName;\nnode.innerHTML = a;\n'
+    source = (
+        'import { element } from "./elements.js";\nexport const a = (b) => b == undefinedName;\nnode.innerHTML = a;\n'
+    )
     done = subprocess.run(
         [ESLINT, "--config", "assets/eslint.config.js", "--stdin", "--stdin-filename", faulty],
-        cwd=ROOT, input=source, capture_output=True, text=True, timeout=PATIENCE,
-    )  # fmt: skip
+        cwd=ROOT,
+        input=source,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
     for rule in ("no-undef", "no-unused-vars", "eqeqeq", "no-restricted-properties"):
         assert rule in done.stdout, done.stdout
 
@@ -83,16 +87,12 @@ def test_every_shared_file_is_used():
         assert any(used in text for text in texts), path.name
 
 
-# --- the style of a rule comes from one place --------------------------------------------------------------------------
+# --- the style of a rule comes from one place
+# --------------------------------------------------------------------------
 
 
 def test_no_hue_of_a_rule_is_written_anywhere_but_in_rule_styles():
-    hues = {
-        hue
-        for styles in (rule_styles.LIGHT, rule_styles.DARK)
-        for shades in styles.values()
-        for hue in shades
-    }
+    hues = {hue for styles in (rule_styles.LIGHT, rule_styles.DARK) for shades in styles.values() for hue in shades}
     for folder in ("app", "pages", "vimpo_core", "assets/components"):
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in (".py", ".js", ".css", ".html") and path.name != "rule_styles.py":

@@ -18,7 +18,9 @@ from vimpo_core.runs.folder import RunsDir
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_look_at_what_is_installed():
-    """Each AppTest would read the metadata of every installed package in search of components, most of what it costs."""
+    """Each AppTest would read the metadata of every installed package in search of components, most of what it
+    costs.
+    """
     with mock.patch.object(
         manifest_scanner,
         "scan_component_manifests",
@@ -41,8 +43,8 @@ def _no_process_ahead_of_time(monkeypatch):
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
-    """An empty folder of one's own runs, no bundled ones (`cache.DEMOS` is a folder to put them), no published experiments (nor
-    in `cache.PUBLISHED`), and no real worker."""
+    """An empty folder of one's own runs, no bundled ones (`cache.DEMOS` is a folder to put them), no published
+    experiments (nor in `cache.PUBLISHED`), and no real worker."""
     monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setattr(cache, "DEMOS", tmp_path / "bundled")
     monkeypatch.setattr(cache, "PUBLISHED", tmp_path / "published")
@@ -57,9 +59,7 @@ def runs(tmp_path, monkeypatch):
 def browser():
     """Debian's chromium. Without one the test is skipped, or fails where VIMPO_NEED_BROWSER is set, as in CI."""
     if CHROMIUM is None:
-        (pytest.fail if os.environ.get("VIMPO_NEED_BROWSER") else pytest.skip)(
-            "there is no chromium on this machine"
-        )
+        (pytest.fail if os.environ.get("VIMPO_NEED_BROWSER") else pytest.skip)("there is no chromium on this machine")
     with browsing("--process-per-site") as chromium:
         yield chromium
 
@@ -79,7 +79,9 @@ def address(served):
 
 @pytest.fixture(scope="module")
 def regular(browser, address):
-    """A visitor whose first tab stays open: what the browser has made of the app's scripts once, it has for all tests of a file."""
+    """A visitor whose first tab stays open: what the browser has made of the app's scripts once, it has for all tests
+    of a file.
+    """
     with visiting(browser) as context:
         context.new_page().goto(f"{address}/_stcore/health")
         yield context

@@ -15,7 +15,8 @@ def expect_no_sideways_scrolling(page: Page, height: int = 1000) -> None:
 
 
 def every_text(page: Page, node: Locator, sent: list) -> dict[str, int]:
-    """A dictionary that every text of a node goes to from now on, with the number of frames that were `sent` when it was
+    """A dictionary that every text of a node goes to from now on, with the number of frames that were `sent` when it
+    was
     first shown: on a busy machine some may be too brief to be caught by looking."""
     shown: dict[str, int] = {}
     page.expose_function("shown", lambda text: shown.setdefault(text, len(sent)))

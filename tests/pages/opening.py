@@ -1,4 +1,6 @@
-"""A page without a browser: opening it at a link, reading what it shows, using its widgets, answering for the service."""
+"""A page without a browser: opening it at a link, reading what it shows, using its widgets, answering for the
+service.
+"""
 
 import json
 from concurrent.futures import Future
@@ -12,8 +14,8 @@ from vimpo_core.paths import ROOT
 
 
 class StubService:
-    """Stands in for `ScoringService`: asks its own method of the function's name. What `asked_for` is told is in `asked`; the test
-    answers by `future`, which is that of the newest request."""
+    """Stands in for `ScoringService`: asks its own method of the function's name. What `asked_for` is told is in
+    `asked`; the test answers by `future`, which is that of the newest request."""
 
     def __init__(self):
         self.asked, self.future = [], Future()
@@ -48,7 +50,9 @@ def open_app():
 
 
 def open_page(name, **query):
-    """The page of pages/`name`.py, opened by a link with this query. The first page is registered on the way, not drawn."""
+    """The page of pages/`name`.py, opened by a link with this query. The first page is registered on the way, not
+    drawn.
+    """
     with mock.patch.object(StreamlitPage, "run", lambda page: None):
         at = open_app()
     for key, value in query.items():

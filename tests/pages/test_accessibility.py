@@ -1,5 +1,6 @@
-"""Everybody can use it: no grave axe-core violation on any page in either theme, focus always seen, no mouse and no colour
-needed, nothing that moves for those who asked for calm. Pages are taken from app.routes: a new one is tested by itself.
+"""Everybody can use it: no grave axe-core violation on any page in either theme, focus always seen, no mouse and no
+colour needed, nothing that moves for those who asked for calm. Pages are taken from app.routes: a new one is tested by
+itself.
 """
 
 import re
@@ -164,7 +165,9 @@ def test_whatever_the_tab_key_reaches_shows_that_it_has_the_focus(opened):
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_a_focus_ring_stands_out_from_the_page(theme):
-    """WCAG 2.2, 1.4.11: at least 3 to 1. All rings have primaryColor, Streamlit's at half its strength around a border of it."""
+    """WCAG 2.2, 1.4.11: at least 3 to 1. All rings have primaryColor, Streamlit's at half its strength around a border
+    of it.
+    """
     colours = tomllib.loads((ROOT / "app" / ".streamlit" / "config.toml").read_text("utf-8"))["theme"][theme]
     assert contrast(colours["primaryColor"], colours["backgroundColor"]) >= 3
 

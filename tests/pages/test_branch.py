@@ -38,9 +38,7 @@ class FakeService(StubService):
         before = Tries(solution[: position + 1], ~right, False, endings)
         after = Tries(ids[: position + len(forced)], right, False, endings)
         traces = [self._trace(run_dir, texts_of(row)) for row in (solution, ids)]
-        return Branch(
-            parent, step, traces[0], position, forced, texts_of(forced), seed, before, after, traces[1]
-        )
+        return Branch(parent, step, traces[0], position, forced, texts_of(forced), seed, before, after, traces[1])
 
     def _trace(self, run_dir, text):
         """A recorded trace with another text, its arrays stretched; first wrong at token 0, in no group."""
@@ -50,9 +48,14 @@ class FakeService(StubService):
         top = trace.topk
         topk = TopK(top.ids[rows], [top.text[r] for r in rows], top.logprob[rows], top.ref_logprob[rows])
         return trace.with_(
-            text=text, ids=np.array(ids_of(text), dtype=np.int32), mask=np.ones(len(text), dtype=bool), first_wrong=0,
-            topk=topk, group_mean_reward=float("nan"), **{name: getattr(trace, name)[rows] for name in names},
-        )  # fmt: skip
+            text=text,
+            ids=np.array(ids_of(text), dtype=np.int32),
+            mask=np.ones(len(text), dtype=bool),
+            first_wrong=0,
+            topk=topk,
+            group_mean_reward=float("nan"),
+            **{name: getattr(trace, name)[rows] for name in names},
+        )
 
     def _answer(self, make):
         future = Future()
@@ -278,18 +281,14 @@ def test_an_edit_is_scored_and_compared_with_the_original(runs, scoring):
     assert payload["is_edit"] and payload["tries"] is None
     assert payload["counterpart"].count(-1) == 1
     text = " ".join(said(at.markdown))
-    assert (
-        "from the end after it, since the edit is 1 token longer" in text and "first wrong token #0" in text
-    )
+    assert "from the end after it, since the edit is 1 token longer" in text and "first wrong token #0" in text
 
 
 def test_an_unchanged_text_and_a_refused_one_say_so_and_the_text_stays(runs, scoring):
     make_fake_run(runs.path, steps=10)
     at = edit(open_branch(what="edit"), lambda text: text)
     assert any("Nothing is different yet" in i for i in said(at.info))
-    scoring.error = Mistake(
-        "the solution has 'x', which is outside the model's vocabulary. Remove or replace it."
-    )
+    scoring.error = Mistake("the solution has 'x', which is outside the model's vocabulary. Remove or replace it.")
     edit(at, lambda text: "x" + text)
     assert any("outside the model's vocabulary" in w for w in said(at.warning))
     assert widget(at.text_area, "Edit the solution").value.startswith("x")

@@ -89,10 +89,7 @@ def test_start_shows_what_pushes_apart_from_what_is_read_off_over_the_same_token
     texts = [rows.nth(n).locator(".cells .token").all_inner_texts() for n in range(5)]
     assert len(set(map(tuple, texts))) == 1
     expect(page.locator(".aligned .token.is-wrong")).to_have_count(5)
-    places = [
-        page.get_by_role("heading", name=re.compile(name)).bounding_box()["y"]
-        for name in ("pushes", "read off")
-    ]
+    places = [page.get_by_role("heading", name=re.compile(name)).bounding_box()["y"] for name in ("pushes", "read off")]
     ys = [rows.nth(n).bounding_box()["y"] for n in range(1, 5)]
     assert places[0] < ys[0] < ys[1] < places[1] < ys[2] < ys[3]
 
@@ -136,7 +133,10 @@ def test_three_steps_from_the_form_finish_and_a_second_tab_shows_the_same_run(vi
         expect(tab.get_by_role("heading", name="Solutions of step 3")).to_be_visible()
         expect(tab.locator(".solution .strip")).to_have_count(4)  # two prompts, by VIMPO and by GRPO
         expect(tab.get_by_role("img", name=re.compile(r"^Mean reward: VIMPO .*\d"))).to_be_visible()
-    drawn = "(canvas) => new Set(new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size"
+    drawn = (
+        "(canvas) => new Set(new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, "
+        "canvas.height).data.buffer)).size"
+    )
     curve = page.get_by_role("img", name=re.compile("^Mean reward"))
     eventually(lambda: curve.evaluate(drawn) > 3)
     facts = [tab.locator(".solution .facts").all_inner_texts() for tab in (page, second)]

@@ -1,4 +1,6 @@
-"""What a page shows of what went wrong: a mistake of the reader's in one sentence, a bug as one, with a way to report it."""
+"""What a page shows of what went wrong: a mistake of the reader's in one sentence, a bug as one, with a way to report
+it.
+"""
 
 from unittest import mock
 

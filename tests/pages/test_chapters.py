@@ -1,4 +1,6 @@
-"""Chapters 3 to 7 without a browser: right and wrong answers, hidden controls, and what is said where nothing is measured."""
+"""Chapters 3 to 7 without a browser: right and wrong answers, hidden controls, and what is said where nothing is
+measured.
+"""
 
 from concurrent.futures import Future
 
@@ -60,10 +62,17 @@ class StubLab:
             return np.full((len(self.solutions), width + more), value, dtype=np.float32)
 
         return Moment(
-            logprobs=filled(-1 + moved), kl=filled(0), td_terms=filled(0), values=filled(0.5, 1), advantages=filled(0),
-            whitened=filled(0), residual=np.full(len(self.solutions), 0.25, dtype=np.float32), value_loss=0.1, actor_loss=0.0,
+            logprobs=filled(-1 + moved),
+            kl=filled(0),
+            td_terms=filled(0),
+            values=filled(0.5, 1),
+            advantages=filled(0),
+            whitened=filled(0),
+            residual=np.full(len(self.solutions), 0.25, dtype=np.float32),
+            value_loss=0.1,
+            actor_loss=0.0,
             clip_fraction=0.0,
-        )  # fmt: skip
+        )
 
     def reproduce(self, key, seed, told, timeout):
         self.told = told

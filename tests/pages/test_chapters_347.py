@@ -44,10 +44,7 @@ def test_chapter_3_says_where_each_loss_goes_on_the_tree_of_the_link():
     tree, reference = example(2, 4, 7)
     ends, optima = lessons.descents(tree, reference, 0.5), two_optima(tree, reference, 0.5)
     said = words(at)
-    assert (
-        f"with κ, as VIMPO has it | **{ends.with_kappa['local']:.3f}** | {ends.with_kappa['soft']:.3f}"
-        in said
-    )
+    assert f"with κ, as VIMPO has it | **{ends.with_kappa['local']:.3f}** | {ends.with_kappa['soft']:.3f}" in said
     assert f"ρ only | {ends.rho_only['local']:.3f} | **{ends.rho_only['soft']:.3f}**" in said
     assert f"comes to {ends.kappa:.3f} on average" in said and f"are {optima.apart:.3f} apart" in said
     assert "All 15 steps hold" in said
@@ -139,17 +136,13 @@ def test_chapter_4_slider_shows_the_loss_of_its_step():
 def test_chapter_4_opens_the_point_that_was_clicked():
     at = commit(learn(4), "upright")
     scatter = payload_with(at, "points")
-    other = next(
-        p for p in scatter["points"] if (p["group"], p["sample"]) != (scatter["group"], scatter["sample"])
-    )
+    other = next(p for p in scatter["points"] if (p["group"], p["sample"]) != (scatter["group"], scatter["sample"]))
     at.session_state[anchored._OPENED] = (run().run_id, 0, other["group"], other["sample"])
     at = again(at)
     scatter = payload_with(at, "points")
     assert (scatter["group"], scatter["sample"]) == (other["group"], other["sample"])
     opened = curves(at)[1]
-    assert opened["reward"] - opened["baseline"] == pytest.approx(
-        other["y"] * 10 ** opened["decimals"], abs=1
-    )
+    assert opened["reward"] - opened["baseline"] == pytest.approx(other["y"] * 10 ** opened["decimals"], abs=1)
 
 
 # --- chapter 7 -------------------------------------------------------------------------------------------------------
@@ -171,9 +164,7 @@ def test_chapter_7_shows_both_measures_of_what_was_asked_again():
     again_found = verdicts.matches_again(0.4)
     assert again_found
     for what, found in again_found:
-        assert f"{what}. {verdicts.difference(found)} {verdicts.difference(found, verdicts.GREEDY)}" in words(
-            at
-        )
+        assert f"{what}. {verdicts.difference(found)} {verdicts.difference(found, verdicts.GREEDY)}" in words(at)
 
 
 def test_chapter_7_has_one_right_answer_and_it_is_what_was_measured():
@@ -203,8 +194,9 @@ def test_chapter_7_trains_a_pair_with_flipped_rewards_and_shows_it(monkeypatch, 
     (job,) = runs.jobs()
     configs = [run.config for run in sorted(runs.list(), key=lambda run: job.run_ids.index(run.run_id))]
     assert [(c.algorithm, c.reward_noise, c.steps, c.seed) for c in configs] == [
-        ("vimpo", 0.25, worth.LIVE_STEPS, 0), ("grpo", 0.25, worth.LIVE_STEPS, 0)
-    ]  # fmt: skip
+        ("vimpo", 0.25, worth.LIVE_STEPS, 0),
+        ("grpo", 0.25, worth.LIVE_STEPS, 0),
+    ]
     assert one(at.query_params["job"]) == job.job_id
 
 

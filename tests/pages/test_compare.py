@@ -1,4 +1,6 @@
-"""The Compare page without a browser: which runs, what is refused, what the figure is sent, and the table of numbers."""
+"""The Compare page without a browser: which runs, what is refused, what the figure is sent, and the table of
+numbers.
+"""
 
 import csv
 import io
@@ -31,8 +33,7 @@ def open_compare(**query):
 def fake(folder, seeds=1, algorithm="vimpo", steps=4, **config):
     """Runs of one arm; their ids."""
     return [
-        make_fake_run(folder, algorithm, steps, seed, **{**SMALL, "eval_every": 2, **config})
-        for seed in range(seeds)
+        make_fake_run(folder, algorithm, steps, seed, **{**SMALL, "eval_every": 2, **config}) for seed in range(seeds)
     ]
 
 
@@ -78,9 +79,9 @@ def test_thirty_runs_are_six_arms_with_their_seeds_and_bands(runs):
         assert len(panel["lines"]) == 6 and all(len(line["seeds"]) == 5 for line in panel["lines"])
     assert all(line["low"] for line in sent["panels"][0]["lines"])
     assert all("of 5 seeds" in row[4] or row[4] == "baseline" for row in table(at)[1])
-    assert "95% t interval of that mean over the seeds" in words(
+    assert "95% t interval of that mean over the seeds" in words(at) and "All seeds are measured on the same" in words(
         at
-    ) and "All seeds are measured on the same" in words(at)
+    )
     assert "too few" not in words(at) and "bootstrap" not in words(at)
 
 
@@ -154,9 +155,8 @@ def test_a_single_seed_has_no_band_and_that_is_said(runs):
     (key,) = fake(runs.path)
     at = open_compare(runs=key)
     assert all(line["low"] is None for line in figure(at)["panels"][0]["lines"])
-    assert (
-        "Fewer than 3 seeds say too little of how far others would fall, so no interval: VIMPO (1 seed)."
-        in words(at)
+    assert "Fewer than 3 seeds say too little of how far others would fall, so no interval: VIMPO (1 seed)." in words(
+        at
     )
     assert "(one seed)" in table(at)[1][0][2]
 
@@ -168,9 +168,7 @@ def test_two_seeds_are_drawn_without_a_band_and_read_without_an_interval(runs):
         assert line["low"] is None and line["high"] is None and line["mean"] and all(line["seeds"])
     assert "so no interval: VIMPO (2 seeds) and GRPO (2 seeds)." in words(at) and "Band:" not in words(at)
     (vimpo, grpo) = table(at)[1]
-    assert (
-        "(2 seeds, too few for an interval)" in vimpo[2] and "(2 seeds, too few for an interval)" in grpo[2]
-    )
+    assert "(2 seeds, too few for an interval)" in vimpo[2] and "(2 seeds, too few for an interval)" in grpo[2]
     assert any("(2 seeds, too few for an interval)" in row[3] for row in (vimpo, grpo))
 
 
@@ -183,10 +181,7 @@ def test_unequal_lengths_end_the_mean_early_and_name_who_ended(runs):
     at = open_compare(runs=",".join(keys), show="sampled_accuracy")
     (line,) = figure(at)["panels"][0]["lines"]
     assert line["x"] == [0, 1, 2] and [len(seed["y"]) for seed in line["seeds"]] == [5, 3]
-    assert (
-        "Read at step 2, the last place that all runs reached (VIMPO beta 0.1, seed 1 ended there)"
-        in words(at)
-    )
+    assert "Read at step 2, the last place that all runs reached (VIMPO beta 0.1, seed 1 ended there)" in words(at)
     later = open_compare(runs=",".join(keys), at=4)
     assert "Without a value there, and left out: VIMPO beta 0.1, seed 1" in words(later)
     assert "(one seed)" in table(later)[1][0][2]
@@ -198,10 +193,7 @@ def test_a_metric_that_was_not_recorded_is_said_to_be_missing(runs, monkeypatch)
 
     def without_kl(store, *args, **options):
         drop = "kl_mean" if store.run_id == keys[1] else ""
-        return [
-            {name: value for name, value in row.items() if name != drop}
-            for row in read(store, *args, **options)
-        ]
+        return [{name: value for name, value in row.items() if name != drop} for row in read(store, *args, **options)]
 
     monkeypatch.setattr(RunStore, "metrics", without_kl)
     at = open_compare(runs=",".join(keys))
@@ -246,9 +238,7 @@ def test_credit_against_accuracy_reads_the_runs_own_mistakes(runs):
 def test_a_long_thin_curve_loses_points_but_not_its_extremes_and_ends():
     x, values = np.arange(1001.0), np.random.default_rng(0).normal(size=1001)
     few, kept = comparison._thinned(x, values)
-    assert len(few) < 200 and {0.0, 1000.0, float(values.argmax()), float(values.argmin())} <= set(
-        few.tolist()
-    )
+    assert len(few) < 200 and {0.0, 1000.0, float(values.argmax()), float(values.argmin())} <= set(few.tolist())
     assert np.array_equal(values[few.astype(int)], kept)
 
 
@@ -266,9 +256,7 @@ def test_numbers_are_the_runs_last_values_and_lead_to_their_runs(runs):
     ahead = sum(last[a] > last[b] for a, b in zip(vimpo, grpo, strict=True))
     assert rows[0][4].startswith(f"{ahead} of 2 seeds") and rows[1][4] == "baseline"
     cells = payload_with(at, "rows")["rows"][0]
-    assert [parse_qs(urlsplit(piece["href"]).query)["run"] for piece in cells[1][::2]] == [
-        [key] for key in vimpo
-    ]
+    assert [parse_qs(urlsplit(piece["href"]).query)["run"] for piece in cells[1][::2]] == [[key] for key in vimpo]
     assert parse_qs(urlsplit(cells[2][0]["href"]).query)["show"] == [",".join(vimpo)]
     assert parse_qs(urlsplit(cells[3][0]["href"]).query)["show"] == [",".join([*vimpo, *grpo])]
 

@@ -1,4 +1,6 @@
-"""The course without a browser: chapters 1 and 2 with right and wrong answers, a teacher's links, progress, the contents."""
+"""The course without a browser: chapters 1 and 2 with right and wrong answers, a teacher's links, progress, the
+contents.
+"""
 
 import re
 from concurrent.futures import Future
@@ -140,8 +142,14 @@ def test_chapter_1_answers_each_kind_of_mark_specifically(offset, reply):
     assert reply in words(at)
     rows = {row["label"]: row for row in strips(at)["rows"]}
     assert list(rows) == [
-        "You", "GRPO would push", "VIMPO pushes", "δ, VIMPO-trained", "δ, GRPO-trained", "Surprisal", "The truth, Q − V",
-    ]  # fmt: skip
+        "You",
+        "GRPO would push",
+        "VIMPO pushes",
+        "δ, VIMPO-trained",
+        "δ, GRPO-trained",
+        "Surprisal",
+        "The truth, Q − V",
+    ]
     assert rows["You"]["picks"] == [trace.first_wrong + offset]
     assert strips(at)["first_wrong"] == trace.first_wrong
     beta = first_run().config.beta
@@ -154,9 +162,7 @@ def test_chapter_1_says_that_vimpo_pushes_nearly_all_tokens_of_every_offered_sol
         at = blame(learn(chapter=1, example=example), 0)
         rows = {row["label"]: np.array(row["values"] or [0.0]) for row in strips(at)["rows"]}
         pushed = rows["VIMPO pushes"]
-        alike = abs(pushed - np.median(pushed)) < 0.2 * max(
-            1, abs(np.median(pushed))
-        )  # root mean squares of the step
+        alike = abs(pushed - np.median(pushed)) < 0.2 * max(1, abs(np.median(pushed)))  # root mean squares of the step
         assert alike.mean() >= 0.75, (example, pushed)
     assert "it trains with λ 1" in words(at)
 
@@ -286,9 +292,7 @@ def test_a_hidden_control_is_not_drawn_and_keeps_its_value_whatever_the_rest_of_
 
 def test_chapter_2_calls_grpos_advantage_what_grpo_trains_with():
     said = words(commit(learn(chapter=2), "flat")).replace("−", "-")
-    advantage, above = re.search(
-        r"GRPO's advantage, ([-+.\d]+) here.*?its group, ([-+.\d]+), over", said
-    ).groups()
+    advantage, above = re.search(r"GRPO's advantage, ([-+.\d]+) here.*?its group, ([-+.\d]+), over", said).groups()
     share = -float(above)  # the solution earned 0, so what it lies below is the group's share of right ones
     size = first_run().config.group_size
     spread = (share * (1 - share) * size / (size - 1)) ** 0.5

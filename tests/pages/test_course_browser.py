@@ -1,4 +1,6 @@
-"""The course as a person meets it: chapter 1 by keyboard alone, what the browser remembers, chapter 2 over real scoring."""
+"""The course as a person meets it: chapter 1 by keyboard alone, what the browser remembers, chapter 2 over real
+scoring.
+"""
 
 import json
 import re
@@ -49,9 +51,7 @@ def test_chapter_1_by_keyboard_alone_and_the_browser_remembers_it(page, address)
     expect(page.get_by_role("img", name=re.compile("^The truth"))).to_be_visible()
     tab_to(page, "option")
     page.keyboard.press("End")
-    expect(page.locator(".readout")).to_contain_text(
-        re.compile(r"VIMPO pushes .*GRPO-trained .*Surprisal .*truth")
-    )
+    expect(page.locator(".readout")).to_contain_text(re.compile(r"VIMPO pushes .*GRPO-trained .*Surprisal .*truth"))
     expect_no_sideways_scrolling(page)
     page.reload()
     expect(page.get_by_text("You marked #5")).to_be_visible()
@@ -67,9 +67,7 @@ def test_chapter_2_a_wrong_answer_is_explained_and_the_bars_part_as_training_goe
     page.get_by_text("Negative where the model found its own token unlikely").click()
     page.get_by_role("button", name="Commit and see").click()
     expect(page.get_by_text("a property of one network")).to_be_visible()
-    policy, reference = (
-        page.get_by_role("img", name=re.compile(f"^{who}")) for who in ("policy π", "reference π_ref")
-    )
+    policy, reference = (page.get_by_role("img", name=re.compile(f"^{who}")) for who in ("policy π", "reference π_ref"))
     before = [bar.get_attribute("aria-label").split(": ")[1] for bar in (policy, reference)]
     assert before[0] == before[1]
     page.get_by_role("slider", name="Training step").press("End")

@@ -95,12 +95,7 @@ def test_a_file_that_is_not_ours_is_named_in_one_sentence_and_not_counted(name):
     found = count(HOSTILE[name], ours())
     assert found.files == 1 and len(found.problems) == 1
     problem = found.problems[0]
-    assert (
-        problem.startswith("0.json ")
-        and problem.endswith(".")
-        and problem.count(". ") <= 1
-        and len(problem) < 160
-    )
+    assert problem.startswith("0.json ") and problem.endswith(".") and problem.count(". ") <= 1 and len(problem) < 160
     for part in ("<img", "<b>", "Ada", "alert"):
         assert part not in problem
 

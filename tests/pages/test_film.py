@@ -52,9 +52,7 @@ def test_the_film_of_the_solution_is_asked_for_once_and_drawn(runs, scoring):
     run_id = make_fake_run(runs.path, steps=10)
     trace = runs.open(run_id).trace(10, 0, 0)
     at = open_film(step=10)
-    assert scoring.asked == [
-        (run_id, trace.prompt_text, trace.completion_text, tuple(int(i) for i in trace.ids))
-    ]
+    assert scoring.asked == [(run_id, trace.prompt_text, trace.completion_text, tuple(int(i) for i in trace.ids))]
     assert any(b.label == "Cancel" for b in at.button) and drawn(at) is None
     finish(at, runs, scoring, run_id)
     payload = drawn(at)

@@ -84,9 +84,7 @@ def test_with_reduced_motion_nothing_slides_and_a_frame_stays_longer(browser, ad
         page = context.new_page()
         page.emulate_media(reduced_motion="reduce")
         open_film(page, address, "&film=80")
-        duration = page.locator(".film-strip .now-line").evaluate(
-            "(line) => getComputedStyle(line).transitionDuration"
-        )
+        duration = page.locator(".film-strip .now-line").evaluate("(line) => getComputedStyle(line).transitionDuration")
         assert duration == "0s"
         page.evaluate(
             """() => {

@@ -30,11 +30,7 @@ def test_it_opens_on_the_newest_step_at_a_mistake(runs):
     payload = drawn(at)
     assert payload["text"] == list(traces[example.index].text)
     assert payload["token"] == payload["first_wrong"] == example.token
-    assert (
-        payload["lens"] == "td_terms"
-        and payload["name"] == "read off the VIMPO policy"
-        and payload["beta"] == 0.1
-    )
+    assert payload["lens"] == "td_terms" and payload["name"] == "read off the VIMPO policy" and payload["beta"] == 0.1
 
 
 def test_a_link_opens_the_same_view(runs):
@@ -46,8 +42,7 @@ def test_a_link_opens_the_same_view(runs):
     assert (payload["token"], payload["lens"], payload["beta"], payload["gae_lambda"]) == (2, "kl", 0.25, 0.9)
     assert not at.info
     assert (
-        payload["arrays"]["td_terms"]
-        == drawn(open_inspect(step=5, group=3, sample=4, beta=0.25))["arrays"]["td_terms"]
+        payload["arrays"]["td_terms"] == drawn(open_inspect(step=5, group=3, sample=4, beta=0.25))["arrays"]["td_terms"]
     )
 
 
@@ -251,9 +246,7 @@ def test_hostile_text_reaches_the_page_as_marked_text_only(runs, scoring):
     at = type_in(open_inspect(mode="typed"), "2+3=", "5.")
     hostile = ("\u202e", "<img src=x onerror=alert(1)>", "`](x)", "\x00")
     trace = runs.open(run_id).traces(5)[0]
-    some = {
-        name: getattr(trace, name)[:4] for name in ("ids", "mask", "logprob", "ref_logprob", "kl", "entropy")
-    }
+    some = {name: getattr(trace, name)[:4] for name in ("ids", "mask", "logprob", "ref_logprob", "kl", "entropy")}
     answer = "**`<script>`\u202e"
     scoring.future.set_result([trace.with_(text=hostile, topk=None, first_wrong=1, answer=answer, **some)])
     at.run()

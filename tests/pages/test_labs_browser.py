@@ -1,4 +1,6 @@
-"""Chapters 5 and 6 over the real lab processes: a press moves the network, a failure is trained in front of the reader."""
+"""Chapters 5 and 6 over the real lab processes: a press moves the network, a failure is trained in front of the
+reader.
+"""
 
 import re
 

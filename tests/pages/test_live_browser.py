@@ -1,4 +1,5 @@
-"""Live curves in a real browser: every rule's curve is painted in its own hue, and a script that fails says so in its place.
+"""Live curves in a real browser: every rule's curve is painted in its own hue, and a script that fails says so in its
+place.
 
 A server trains a few rules; every rule, alone and beside VIMPO, is given to the component alone, which takes a moment.
 """
@@ -41,9 +42,7 @@ PAINTED = """([hex, tiles]) => {
 def played(served, algorithms) -> str:
     """A finished job of some rules, its rows played by the fake trainer. Returns its id."""
     configs = [
-        TrainConfig(
-            algorithm=key, steps=12, prompts_per_step=2, group_size=4, snapshot_every=12, eval_every=4
-        )
+        TrainConfig(algorithm=key, steps=12, prompts_per_step=2, group_size=4, snapshot_every=12, eval_every=4)
         for key in algorithms
     ]
     job_id = served.submit(configs)
@@ -105,9 +104,7 @@ def test_a_rule_without_a_style_is_painted_in_the_colour_of_the_text(page):
 def test_the_last_update_is_painted_beside_the_mean_and_named(page):
     rows = [{"step": step, "clip_fraction": 0.0, "clip_fraction_last": 0.1} for step in range(8)]
     several = live_curves.run_payload("several", TrainConfig(algorithm="grpo"), rows)
-    one = live_curves.run_payload(
-        "one", TrainConfig(), [{"step": step, "clip_fraction": 0.0} for step in range(8)]
-    )
+    one = live_curves.run_payload("one", TrainConfig(), [{"step": step, "clip_fraction": 0.0} for step in range(8)])
     thin = PAINTED.replace("> 200", "> 60"), [rule_styles.LIGHT["grpo"][0], 1]
     mean = {"clip_fraction": several["series"]["clip_fraction"]}
     curves(page, [several | {"series": mean}, one], "Clip fraction")
@@ -138,9 +135,7 @@ def test_an_error_in_any_script_is_said_in_its_place_and_fails_the_browser_tests
 
 def test_every_page_of_a_browser_test_is_watched_for_errors():
     sources = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
-    makers = [
-        path.name for path in sources if re.search(r"\.new_context\(|\.launch\(", path.read_text("utf-8"))
-    ]
+    makers = [path.name for path in sources if re.search(r"\.new_context\(|\.launch\(", path.read_text("utf-8"))]
     assert makers == ["browser.py"]  # whose `visiting` listens to every tab
 
 
@@ -158,9 +153,7 @@ def test_every_page_of_a_browser_test_is_watched_for_errors():
     ],
     ids=["painting", "making"],
 )
-def test_a_script_that_fails_says_so_in_its_place_and_fails_the_browser_tests(
-    served, address, browser, breaking
-):
+def test_a_script_that_fails_says_so_in_its_place_and_fails_the_browser_tests(served, address, browser, breaking):
     job = played(served, ("rloo",))
     with pytest.raises(AssertionError, match="broken on purpose"), visiting(browser) as visitor:
         visitor.add_init_script(breaking)

@@ -40,9 +40,7 @@ def test_a_value_that_is_not_finite_differs_from_one_that_is():
 
 
 def test_what_was_kept_stands_beside_what_was_sampled():
-    run = payload(
-        reward_mean=[0.8], reward_mean_kept=[0.7], dead_group_share=[0.5], dead_group_share_kept=[0.0]
-    )
+    run = payload(reward_mean=[0.8], reward_mean_kept=[0.7], dead_group_share=[0.5], dead_group_share_kept=[0.0])
     assert drawn("Mean reward", run) == [
         ("reward_mean", "sampled", False),
         ("reward_mean_kept", "kept", True),

@@ -49,9 +49,7 @@ def test_the_model_is_asked_once_and_its_answer_fills_the_line(runs, scoring):
     run_id = make_fake_run(runs.path, steps=10)
     at = open_inspect(more="sums", step=10, group=1, sample=2)
     trace = runs.open(run_id).trace(10, 1, 2)
-    assert scoring.asked == [
-        (run_id, 10, trace.prompt_text, trace.completion_text, tuple(trace.ids.tolist()))
-    ]
+    assert scoring.asked == [(run_id, 10, trace.prompt_text, trace.completion_text, tuple(trace.ids.tolist()))]
     claim = checks.CLAIMS["expectation"]
     assert "not checked" in table(at)[claim] and "Being computed" in table(at)[claim]
     assert any(b.label == "Cancel" for b in at.button)
@@ -163,8 +161,15 @@ def test_the_link_opens_exactly_this_view(runs):
     at = open_inspect(more="take", step=5, group=3, sample=4, token=2, lens="kl", beta=0.25)
     query = {k: v[0] for k, v in parse_qs(urlsplit(at.code[0].value).query).items()}
     assert query == {
-        "run": "vimpo-1", "step": "5", "group": "3", "sample": "4", "token": "2", "lens": "kl", "beta": "0.25", "lambda": "1",
-    }  # fmt: skip
+        "run": "vimpo-1",
+        "step": "5",
+        "group": "3",
+        "sample": "4",
+        "token": "2",
+        "lens": "kl",
+        "beta": "0.25",
+        "lambda": "1",
+    }
     again = open_inspect(**query)
     assert payloads(again)[0] == payloads(at)[0] and not again.info
 

@@ -35,19 +35,18 @@ PAGES = {
 
 @pytest.fixture(scope="module")
 def phone(browser, address):
-    """A phone whose reader has answered every chapter rightly, so that all of it is seen. Put away before the server ends."""
+    """A phone whose reader has answered every chapter rightly, so that all of it is seen. Put away before the server
+    ends.
+    """
     answers = {
         chapter.key: {
-            question.key: [next(o.key for o in question.options if o.is_right), []]
-            for question in chapter.questions
+            question.key: [next(o.key for o in question.options if o.is_right), []] for question in chapter.questions
         }
         for chapter in ALL
     }
     kept = {f"vimpo-lab.course.{key}": json.dumps(record) for key, record in answers.items()}
     with visiting(browser, width=390, height=844) as context:
-        context.add_init_script(
-            f"if (location.protocol === 'http:') Object.assign(localStorage, {json.dumps(kept)})"
-        )
+        context.add_init_script(f"if (location.protocol === 'http:') Object.assign(localStorage, {json.dumps(kept)})")
         yield context
 
 

@@ -1,4 +1,6 @@
-"""The Notation page: the lab's numbers are those of the files they come from, what differs is listed, the paper is cited."""
+"""The Notation page: the lab's numbers are those of the files they come from, what differs is listed, the paper is
+cited.
+"""
 
 from app.words import verdicts
 from app.words.citation import VIMPO
@@ -18,9 +20,7 @@ def test_the_labs_side_of_a_claim_is_what_the_results_say():
 def test_accuracies_of_the_bundled_runs_name_their_problems():
     said = words(open_page("notation"))
     with RunsDir(DEMOS, read_only=True).open("grpo") as store:
-        last = [
-            row["sampled_accuracy"] for row in store.metrics() if row.get("sampled_accuracy") is not None
-        ][-1]
+        last = [row["sampled_accuracy"] for row in store.metrics() if row.get("sampled_accuracy") is not None][-1]
         problems = store.config().eval_prompts
     assert f"on the {problems} validation problems" in said and f"{last:.3f} for GRPO" in said
 

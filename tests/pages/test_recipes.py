@@ -49,9 +49,7 @@ def test_a_further_chapter_is_listed_and_read(further_chapter):
 
 @pytest.fixture
 def further_format(monkeypatch):
-    text = Format(
-        "Plain text", "text/plain", "The tokens alone.", lambda taken: "".join(taken.trace.text).encode()
-    )
+    text = Format("Plain text", "text/plain", "The tokens alone.", lambda taken: "".join(taken.trace.text).encode())
     monkeypatch.setitem(FORMATS, "txt", text)
 
 

@@ -110,9 +110,7 @@ def test_monte_carlo_values_are_measured_once_for_everybody_and_refined(runs, ru
     traces = runs.open(run).traces(10)
     measuring.future.set_result(found_values(traces))
     again(at)
-    assert row(at, "vineppo")["push"]["values"] and "16 tries from every prefix of each of the 32" in words(
-        at
-    )
+    assert row(at, "vineppo")["push"]["values"] and "16 tries from every prefix of each of the 32" in words(at)
     press(open_rules(step=10), "Refine Monte Carlo values to 64 tries")
     assert measuring.asked[1:] == [(run, 10, 64)]
 
@@ -138,9 +136,7 @@ def test_v_star_that_the_run_recorded_is_not_measured_again(runs, run, measuring
     recorded = [t.with_(reference_rate=0.5) for t in runs.open(run).traces(10)]
     monkeypatch.setattr(cache, "traces", lambda *_: recorded)
     at = open_rules(step=10)
-    assert row(at, "a_star_po")["push"][
-        "values"
-    ] and "V* is from the success rates that the run recorded" in words(at)
+    assert row(at, "a_star_po")["push"]["values"] and "V* is from the success rates that the run recorded" in words(at)
     assert not any("V*" in b.label for b in at.button)
 
 
@@ -221,9 +217,7 @@ def test_a_typed_solution_shows_credit_and_says_what_needs_a_group(runs, run, me
     again(at)
     assert strips(at)["lens"] == "credit" and strips(at)["group"] == []
     assert row(at, "grpo")["credit"]["values"] is None and row(at, "ppo")["credit"]["values"] is not None
-    assert (
-        "needs a group" in words(at) and "typed one stands alone" in payload_with(at, "slots")["why_not"][1]
-    )
+    assert "needs a group" in words(at) and "typed one stands alone" in payload_with(at, "slots")["why_not"][1]
     press(at, "Measure Monte Carlo values")
     assert measuring.asked[-1] == (run, 10, trace.prompt_text, trace.completion_text, 16)
     tried = PrefixValues(np.ones((len(trace.ids) + 1, 16), bool), np.zeros(len(trace.ids) + 1, bool))

@@ -1,4 +1,6 @@
-"""Every rule in a real browser: columns are aligned, hovering asks nobody, keys and clicks lead everywhere, nothing scrolls away."""
+"""Every rule in a real browser: columns are aligned, hovering asks nobody, keys and clicks lead everywhere, nothing
+scrolls away.
+"""
 
 import re
 
@@ -13,7 +15,9 @@ pytestmark = pytest.mark.browser
 
 ROWS = ".rules-view .rule-rows .rule-row"
 SHOWN = len([rule for rule in RULES.values() if set(rule.needs) <= {"entropy"}])
-"""Rules whose credit a bundled run holds: all but those by the critic, Monte Carlo, Σ π² or the reference's success rate."""
+"""Rules whose credit a bundled run holds: all but those by the critic, Monte Carlo, Σ π² or the reference's success
+rate.
+"""
 ROW = list(RULES).index("grpo")
 """A rule that is shown, by its row."""
 

@@ -12,13 +12,19 @@ from vimpo_core.measure.scorecard import SETS
 from vimpo_core.service import scoring
 
 ENTRY = {
-    "prompt": "2+7*3=", "gold": "23", "solution": "9*3;27.", "tokens": list("9*3;27."), "line_starts": [0, 4],
-    "credit": [-0.5, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0], "first_wrong": 0,
+    "prompt": "2+7*3=",
+    "gold": "23",
+    "solution": "9*3;27.",
+    "tokens": list("9*3;27."),
+    "line_starts": [0, 4],
+    "credit": [-0.5, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0],
+    "first_wrong": 0,
     "found": {
-        "implied_advantage": {"token": 0, "place": 1.0}, "surprisal_policy": {"token": 4, "place": 3.0},
+        "implied_advantage": {"token": 0, "place": 1.0},
+        "surprisal_policy": {"token": 4, "place": 3.0},
         "surprisal_reference": {"token": 4, "place": 2.5},
     },
-}  # fmt: skip
+}
 
 
 class FakeService(StubService):
@@ -31,9 +37,15 @@ class FakeService(StubService):
         run_id, step, which, solutions, rollouts, seed = self.asked[-1]
         self.progress.close()
         made = report(
-            run_id=run_id, step=step, set=which, solutions=solutions, n_solutions=solutions, rollouts=rollouts, seed=seed,
+            run_id=run_id,
+            step=step,
+            set=which,
+            solutions=solutions,
+            n_solutions=solutions,
+            rollouts=rollouts,
+            seed=seed,
             instructive={**{kind: [] for kind in KINDS}, "disagreement": [ENTRY]},
-        )  # fmt: skip
+        )
         self.future.set_result(made | changes)
 
 
@@ -86,9 +98,7 @@ def test_a_link_opens_the_same_measurement(runs, measuring):
 
 def test_where_implied_credit_loses_is_said_plainly(runs, measuring):
     make_fake_run(runs.path, steps=10)
-    lead = report()["lead_of_implied"] | {
-        "surprisal_policy": numbers(-0.1, -0.2, -0.05, "top1", "top3", "auc")
-    }
+    lead = report()["lead_of_implied"] | {"surprisal_policy": numbers(-0.1, -0.2, -0.05, "top1", "top3", "auc")}
     said = words(answered(open_card(), measuring, lead_of_implied=lead))
     assert "Where implied credit loses" in said and "less well than surprisal of the policy" in said
     assert "pearman" not in said
@@ -112,9 +122,14 @@ def test_each_instructive_solution_opens_in_inspect_at_its_first_wrong_token(run
     link = urlparse(solution["href"])
     assert link.path == "inspect"
     assert {name: value for name, (value,) in parse_qs(link.query).items()} == {
-        "run": run_id, "step": "5", "mode": "typed", "problem": "2+7*3=", "solution": "9*3;27.", "token": "0",
+        "run": run_id,
+        "step": "5",
+        "mode": "typed",
+        "problem": "2+7*3=",
+        "solution": "9*3;27.",
+        "token": "0",
         "more": "truth",
-    }  # fmt: skip
+    }
 
 
 def test_runs_that_differ_in_the_seed_alone_are_offered_together(runs, measuring):

@@ -99,9 +99,7 @@ def test_it_never_scrolls_sideways(page):
     for width in (1440, 800, 390):
         page.set_viewport_size({"width": width, "height": 900})
         eventually(
-            lambda: page.evaluate(
-                "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
-            )
+            lambda: page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
         )
 
 
@@ -121,6 +119,4 @@ def test_pictures_are_files_that_need_no_style_sheet(page, figure):
         place.get_by_role("button", name="PNG").click()
     png = got.value.path().read_bytes()
     width, height = struct.unpack(">II", png[16:24])
-    assert (
-        png[:4] == b"\x89PNG" and width == 2 * int(svg.get("width")) and height == 2 * int(svg.get("height"))
-    )
+    assert png[:4] == b"\x89PNG" and width == 2 * int(svg.get("width")) and height == 2 * int(svg.get("height"))

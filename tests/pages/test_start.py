@@ -1,4 +1,6 @@
-"""The Start page without a browser: its picture, its numbers, its two ways on, and what it says without bundled runs."""
+"""The Start page without a browser: its picture, its numbers, its two ways on, and what it says without bundled
+runs.
+"""
 
 from urllib.parse import parse_qsl
 
@@ -45,10 +47,7 @@ def test_it_shows_the_clearest_wrong_solution_of_the_newest_step_with_honest_cou
     trace = traces[example.index]
     at = open_app()
     payload = payload_of(at)
-    assert (
-        payload["text"] == list(trace.text)
-        and payload["token"] == payload["first_wrong"] == trace.first_wrong
-    )
+    assert payload["text"] == list(trace.text) and payload["token"] == payload["first_wrong"] == trace.first_wrong
     delta = lenses.credit_of(trace, 0.3)
     np.testing.assert_allclose(rows_of(at)["δ, VIMPO-trained"]["values"], delta, atol=1e-4)
     said = " ".join(m.value for m in at.markdown)

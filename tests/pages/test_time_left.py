@@ -1,4 +1,6 @@
-"""Where a job is and how long it will take, for runs that train, that make a parent's steps again, and that have ended."""
+"""Where a job is and how long it will take, for runs that train, that make a parent's steps again, and that have
+ended.
+"""
 
 import pytest
 
@@ -14,8 +16,12 @@ from vimpo_core.runs.folder import RunsDir
 from vimpo_core.types import RunState
 
 RUNNING, DIVERGED, FINISHED, STOPPED, QUEUED = (
-    RunState.RUNNING, RunState.DIVERGED, RunState.FINISHED, RunState.STOPPED, RunState.QUEUED
-)  # fmt: skip
+    RunState.RUNNING,
+    RunState.DIVERGED,
+    RunState.FINISHED,
+    RunState.STOPPED,
+    RunState.QUEUED,
+)
 
 
 def sight(last, steps, state=RUNNING, seconds=1.0, to_replay=0, replayed_in=None):
@@ -40,7 +46,7 @@ ROWS = [
     ("a fork at 80 that has yet to begin", [sight(80, 100, to_replay=81)], 80, 101.0, 0.0),
     ("a fork at 80 with a new optimizer", [sight(80, 100, to_replay=1)], 80, 21.0, 80 / 101),
     ("a fork past its replay", [sight(81, 100)], 81, 19.0, 82 / 101),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("what", "sights", "step", "left", "share"), ROWS, ids=[row[0] for row in ROWS])

@@ -1,4 +1,6 @@
-"""The tours without a browser: each step is complete when its action was done and not before, and no tour costs nothing."""
+"""The tours without a browser: each step is complete when its action was done and not before, and no tour costs
+nothing.
+"""
 
 import dataclasses
 

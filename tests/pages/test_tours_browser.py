@@ -1,4 +1,6 @@
-"""The tours in a real browser: the ring surrounds the real element, follows it, blocks nothing; a whole tour of Inspect."""
+"""The tours in a real browser: the ring surrounds the real element, follows it, blocks nothing; a whole tour of
+Inspect.
+"""
 
 import re
 

@@ -64,9 +64,7 @@ def test_first_view_shows_the_bundled_runs(runs, tmp_path):
 
 def test_last_run_is_offered_when_nothing_is_at_work(runs):
     make_fake_run(runs.path, steps=3)
-    assert any(
-        "Show the last run: VIMPO, finished" in link.proto.label for link in open_train().get("page_link")
-    )
+    assert any("Show the last run: VIMPO, finished" in link.proto.label for link in open_train().get("page_link"))
 
 
 def test_a_last_run_without_a_step_is_offered_without_naming_none(runs):

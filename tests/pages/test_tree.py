@@ -1,4 +1,6 @@
-"""The tree lab without a browser: links restore every control and refuse absurd ones, changes go to the address, locks hold."""
+"""The tree lab without a browser: links restore every control and refuse absurd ones, changes go to the address, locks
+hold.
+"""
 
 import pytest
 import streamlit as st
@@ -11,11 +13,20 @@ from vimpo_core.tree.tree_lab import TreeSettings
 
 FULL = Lab(
     TreeSettings(
-        vocab=4, depth=3, seed=12, share=55, beta=0.37, rewards=(1, 0, 1, 1) * 16,
+        vocab=4,
+        depth=3,
+        seed=12,
+        share=55,
+        beta=0.37,
+        rewards=(1, 0, 1, 1) * 16,
         edited=(((), (20, 50, 20, 10)), ((0, 3), (1, 1, 1, 97))),
     ),
-    policy="descent", values="implied", loss="rho", path="bad", at=17,
-)  # fmt: skip
+    policy="descent",
+    values="implied",
+    loss="rho",
+    path="bad",
+    at=17,
+)
 
 
 def link_of(lab):
@@ -79,7 +90,7 @@ def test_every_lab_survives_its_own_link_and_the_usual_one_is_an_empty_link():
         ({"policy": "best"}, "policy 'best'"),
         ({"loss": "<b>"}, "loss '<b>'"),
     ],
-)  # fmt: skip
+)
 def test_a_link_that_fits_no_tree_gets_one_sentence_and_the_usual(address, said):
     at = open_page("tree", **address)
     assert len(at.info) == 1 and said in words(at)
@@ -98,7 +109,7 @@ def test_a_change_goes_to_the_address_and_the_usual_leaves_it(monkeypatch):
     none = frozenset()
     assert remember(none, monkeypatch, {"n": 1, "beta": 1.3}) == {"beta": "1.3"}
     assert remember(none, monkeypatch, {"n": 2, "beta": 0.2}, beta="1.3") == {}
-    assert remember(none, monkeypatch, {"n": 3, "path": "start"}, run="kept") == {"path": "start", "run": "kept"}  # fmt: skip
+    assert remember(none, monkeypatch, {"n": 3, "path": "start"}, run="kept") == {"path": "start", "run": "kept"}
     assert remember(none, monkeypatch, {"n": 4, "rewards": "8000000"}) == {"rewards": "8000000"}
 
 
@@ -117,7 +128,15 @@ def test_an_edited_edge_is_written_as_percentages_and_a_strange_edit_changes_not
     assert remember(none, monkeypatch, {"n": 1, "edit": edit}) == {"ref": "b.80-12-8"}
     both = remember(none, monkeypatch, {"n": 2, "edit": edit}, ref=".20-50-30")
     assert both == {"ref": ".20-50-30~b.80-12-8"}
-    for strange in (None, {}, edit | {"prefix": "abc"}, edit | {"prefix": "z"}, edit | {"token": 3}, edit | {"weights": [1]}, edit | {"percent": float("inf")}):  # fmt: skip
+    for strange in (
+        None,
+        {},
+        edit | {"prefix": "abc"},
+        edit | {"prefix": "z"},
+        edit | {"token": 3},
+        edit | {"weights": [1]},
+        edit | {"percent": float("inf")},
+    ):
         assert remember(none, monkeypatch, {"n": 3, "edit": strange}) == {}
 
 

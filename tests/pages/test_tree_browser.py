@@ -1,4 +1,6 @@
-"""The tree lab in a real browser: a slider redraws, a leaf toggles, arrow keys walk, the descent plays; links restore it."""
+"""The tree lab in a real browser: a slider redraws, a leaf toggles, arrow keys walk, the descent plays; links restore
+it.
+"""
 
 import re
 
@@ -115,9 +117,7 @@ def test_the_reference_of_an_edge_can_be_set_and_its_siblings_share_the_rest(pag
 
 
 @pytest.mark.parametrize("loss, goes_to, keeps_off", [("kappa", "local", "soft"), ("rho", "soft", "local")])
-def test_the_descent_plays_to_its_own_optimum_without_asking_the_server(
-    page, address, loss, goes_to, keeps_off
-):
+def test_the_descent_plays_to_its_own_optimum_without_asking_the_server(page, address, loss, goes_to, keeps_off):
     sent = count_sent(page)
     open_tree(page, address, f"loss={loss}&policy=descent&at=35")
     settle(page)

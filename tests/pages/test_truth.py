@@ -88,10 +88,7 @@ def test_sixteen_tries_are_drawn_then_the_stages_follow_by_themselves(runs, tryi
         payload = drawn(at)
         assert payload["rollouts"] == done and len(payload["monte_carlo"]["value"]) == len(trace.ids) + 1
         assert trying.asked[-1][-1] == (coming or STAGES[-1])
-    assert (
-        f"256 tries from each of {len(trace.ids) + 1} prefixes, by the policy and by the reference"
-        in words(at)
-    )
+    assert f"256 tries from each of {len(trace.ids) + 1} prefixes, by the policy and by the reference" in words(at)
     assert not any(b.label == "Cancel" for b in at.button) and len(trying.asked) == len(STAGES)
     at = open_truth(step=10)  # somebody else, later
     assert drawn(at)["rollouts"] == STAGES[-1] and len(trying.asked) == len(STAGES)
@@ -175,9 +172,7 @@ def test_a_refused_request_is_one_sentence_and_can_be_asked_again(runs, trying):
     assert drawn(at)["rollouts"] == STAGES[-1]
 
 
-@pytest.mark.parametrize(
-    ("view", "address"), [({"token": 3}, {"token": "3"}), ({"token": "<b>"}, {}), (None, {})]
-)
+@pytest.mark.parametrize(("view", "address"), [({"token": 3}, {"token": "3"}), ({"token": "<b>"}, {}), (None, {})])
 def test_a_selected_token_goes_to_the_address(monkeypatch, view, address):
     query = Address({})
     monkeypatch.setattr(st, "query_params", query)

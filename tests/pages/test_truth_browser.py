@@ -20,9 +20,7 @@ def test_the_truth_is_refined_by_itself_without_losing_the_drawing(page, address
     open_truth(page, address)
     expect(page.get_by_text(re.compile("256 tries from each of"))).to_be_visible()
     expect(page.locator(".truth .readout")).to_contain_text("256 tries from each prefix")
-    assert (
-        page.locator(".truth .dot").count() == page.locator(".truth .curve-token").count() + 1
-    )  # one in the key
+    assert page.locator(".truth .dot").count() == page.locator(".truth .curve-token").count() + 1  # one in the key
     expect(page.locator(".truth .plot .curve-wrong")).to_have_count(1)
     for line in (".implied", ".tried", ".soft"):
         expect(page.locator(f".truth .plot {line}")).to_have_count(1)

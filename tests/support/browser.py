@@ -1,4 +1,6 @@
-"""The app as a person meets it: a server of its own on a free port, and Debian's chromium. Tests and benchmarks share it."""
+"""The app as a person meets it: a server of its own on a free port, and Debian's chromium. Tests and benchmarks share
+it.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ class Server:
 def serving(runs_dir: Path, port: int = 0, program: str = "streamlit") -> Iterator[Server]:
     """The app on a port (0: a free one) with `runs_dir` as its runs folder; at the end no process of it is left.
 
-    program: the module that serves; tests take tests.support.patient_app. Raises AssertionError when it does not listen.
+    program: the module that serves; tests take tests.support.patient_app. Raises AssertionError when it does not
+        listen.
     """
     port = port or free_port()
     command = ["-m", program, "run", "app", f"--server.port={port}", "--server.headless=true"]
@@ -69,11 +72,11 @@ def serving(runs_dir: Path, port: int = 0, program: str = "streamlit") -> Iterat
 
 @contextmanager
 def browsing(*arguments: str) -> Iterator[Browser]:
-    """A headless chromium, with more of its own arguments. Raises FileNotFoundError when there is none on this machine."""
+    """A headless chromium, with more of its own arguments. Raises FileNotFoundError when there is none on this
+    machine.
+    """
     if CHROMIUM is None:
-        raise FileNotFoundError(
-            "there is no chromium on this machine. Install it: `apt-get install chromium`."
-        )
+        raise FileNotFoundError("there is no chromium on this machine. Install it: `apt-get install chromium`.")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*_ARGUMENTS, *arguments])
         yield browser
@@ -81,9 +84,7 @@ def browsing(*arguments: str) -> Iterator[Browser]:
 
 
 @contextmanager
-def visiting(
-    browser: Browser, width: int = 1440, height: int = 1000, theme: str = "light"
-) -> Iterator[BrowserContext]:
+def visiting(browser: Browser, width: int = 1440, height: int = 1000, theme: str = "light") -> Iterator[BrowserContext]:
     """Somebody with empty caches, whose tabs may report no error: AssertionError at the end if one did."""
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
     context.set_default_timeout(PATIENCE_MS)
@@ -118,7 +119,9 @@ def count_sent(page: Page) -> list[str | bytes]:
 
 
 def settle(page: Page, still_ms: float = STILL_MS) -> None:
-    """Wait until Streamlit has had nothing to do for `still_ms` by the page's own clock, however slow the machine is."""
+    """Wait until Streamlit has had nothing to do for `still_ms` by the page's own clock, however slow the machine
+    is.
+    """
     page.evaluate("() => { delete window.stillSince; }")
     page.wait_for_function(_IS_STILL, arg=still_ms)
 

@@ -1,5 +1,5 @@
-"""Small experiments without torch: a file, a trainer that trains nothing, a measurement that is made up. No pytest, as the
-processes of a runner import this too.
+"""Small experiments without torch: a file, a trainer that trains nothing, a measurement that is made up. No pytest, as
+the processes of a runner import this too.
 """
 
 import os
@@ -49,9 +49,7 @@ def made_up(store: RunStore, measurement: Measurement) -> dict:
     rate, is_test = store.config().learning_rate, measurement.split == "test"
     share = 0.8 if (rate < 2e-3) == is_test else 0.4
     chance = random.Random(f"{store.run_id}/{measurement.split}")
-    outcomes = {
-        how: [chance.random() < share for _ in range(measurement.prompts)] for how in ("sampled", "greedy")
-    }
+    outcomes = {how: [chance.random() < share for _ in range(measurement.prompts)] for how in ("sampled", "greedy")}
     return {**outcomes, "credit": None}
 
 

@@ -2,7 +2,8 @@
 
 `FakeTrainer` keeps the contract of `trainer.Trainer` (record 0 is untrained, resume is bit for bit, EOS is kept) and
 makes up believable numbers: solutions of chain arithmetic by the fallible student, credit that gathers at the first
-wrong token while it "learns", top-k at the steps with a snapshot. Its state is a random generator, so a step lost or made twice shows in all later ones.
+wrong token while it "learns", top-k at the steps with a snapshot. Its state is a random generator, so a step lost or
+made twice shows in all later ones.
 """
 
 from __future__ import annotations
@@ -76,15 +77,11 @@ class FakeTrainer:
         )
 
     def _resume_state(self) -> bytes:
-        return json.dumps(
-            {"next_step": self.next_step, "generator": self._random.bit_generator.state}
-        ).encode()
+        return json.dumps({"next_step": self.next_step, "generator": self._random.bit_generator.state}).encode()
 
     def _traces(self, step: int, learned: float, with_topk: bool) -> list[CreditTrace]:
         choices = random.Random(int(self._random.integers(2**62)))
-        problems = self._task.problems(
-            f"{self.config.seed}/train/{step}", "train", self.config.prompts_per_step
-        )
+        problems = self._task.problems(f"{self.config.seed}/train/{step}", "train", self.config.prompts_per_step)
         traces = []
         for group_id, problem in enumerate(problems):
             solutions = [self._solution(problem, learned, choices) for _ in range(self.config.group_size)]

@@ -1,5 +1,5 @@
-"""kill -9 at random moments, resume after each, and the comparison with an undisturbed run. No pytest: benchmarks/kill.py
-uses it too.
+"""kill -9 at random moments, resume after each, and the comparison with an undisturbed run. No pytest:
+benchmarks/kill.py uses it too.
 """
 
 import multiprocessing
@@ -26,7 +26,9 @@ class Process(Protocol):
 
 
 class RealWorker:
-    """`worker.main` in a process of its own, forked where torch is imported already: kills land in steps, not in imports."""
+    """`worker.main` in a process of its own, forked where torch is imported already: kills land in steps, not in
+    imports.
+    """
 
     def __init__(self, runs_dir: Path):
         context = multiprocessing.get_context("forkserver")
@@ -65,7 +67,8 @@ def kill_and_resume(
 ) -> Killed:
     """Train `configs` as one job by worker processes that are killed -9 `kills` times, then let it finish.
 
-    Each kill comes a random time, up to `longest_life` seconds, after the worker took its lock (one in four) or committed
+    Each kill comes a random time, up to `longest_life` seconds, after the worker took its lock (one in four) or
+    committed
     its first step: so kills land while it loads and while it trains, however busy the machine is.
     """
     chance = random.Random(seed)

@@ -22,9 +22,7 @@ from vimpo_core.types import CreditTrace, StopReason, TopK
 # ---- the value loss on a tree
 
 
-def value_loss_gradient(
-    tree: Tree, policy: Levels, reference: Levels, beta: float, with_kappa: bool = True
-) -> Levels:
+def value_loss_gradient(tree: Tree, policy: Levels, reference: Levels, beta: float, with_kappa: bool = True) -> Levels:
     """What one on-policy update follows: the expected gradient of 1/2 residual^2 in the logits, through rho alone.
 
         g(s,a) = beta P_pi(sa) (E_pi[residual | sa] - E_pi[residual | s])
@@ -56,8 +54,7 @@ def group_residuals(
     groups = np.indices((leaves,) * size).reshape(size, -1).T
     baselines = np.stack([credit.prompt_baseline(tree.rewards[g], np.zeros(size), baseline) for g in groups])
     terms = [
-        beta * (p - r - k[:, None])
-        for p, r, k in zip(policy, reference, tabular.kl(policy, reference), strict=True)
+        beta * (p - r - k[:, None]) for p, r, k in zip(policy, reference, tabular.kl(policy, reference), strict=True)
     ]
     residuals = tabular.along_paths(tree, terms).sum(axis=1)[groups] - (tree.rewards[groups] - baselines)
     # The first solution stands for any of them; the others are drawn independently of it.
@@ -70,7 +67,8 @@ def group_value_loss_gradient(
 ) -> Levels:
     """`value_loss_gradient` of groups of `size` solutions instead of the exact E[R]: [vocab^d, vocab] each depth.
 
-    With "group_mean" it vanishes at the local fixed point of beta size / (size - 1), with "leave_one_out" at that of beta.
+    With "group_mean" it vanishes at the local fixed point of beta size / (size - 1), with "leave_one_out" at that of
+    beta.
     """
     waiting = Tree(tree.vocab, tree.depth, group_residuals(tree, policy, reference, beta, size, baseline))
     values, q_values = tabular.plain_values(waiting, policy)
@@ -133,9 +131,7 @@ def trace_of(record: dict) -> CreditTrace:
     optional = ("group_rewards", "reference_rate", "top_k_kl")
     arrays = ("ids", "text", "mask", "topk", "provenance", *optional, *TOKEN_ARRAYS)
     fields = {name: value for name, value in record.items() if name not in arrays}
-    fields |= {
-        name: math.nan if fields[name] is None else fields[name] for name in ("reward", "group_mean_reward")
-    }
+    fields |= {name: math.nan if fields[name] is None else fields[name] for name in ("reward", "group_mean_reward")}
     fields |= {
         "prompt_ids": tuple(record["prompt_ids"]),
         "finish_reason": StopReason(record["finish_reason"]),
@@ -144,9 +140,7 @@ def trace_of(record: dict) -> CreditTrace:
     if topk is not None:
         shape = (len(record["ids"]), topk["k"])
         ids = np.asarray(topk["ids"], np.int32).reshape(shape)
-        topk = TopK(
-            ids, topk["text"], *(_numbers(topk[n]).reshape(shape) for n in ("logprob", "ref_logprob"))
-        )
+        topk = TopK(ids, topk["text"], *(_numbers(topk[n]).reshape(shape) for n in ("logprob", "ref_logprob")))
     return CreditTrace(
         **fields,
         ids=np.asarray(record["ids"], np.int32),

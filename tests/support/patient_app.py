@@ -1,6 +1,7 @@
 """`python -m tests.support.patient_app run app ...`: `streamlit` whose helper processes get all the time they need.
 
-What is asked of a helper process is killed when it takes longer than a reader would wait; on a busy machine a test has to wait longer.
+What is asked of a helper process is killed when it takes longer than a reader would wait; on a busy machine a test has
+to wait longer.
 """
 
 from vimpo_core.service.helper_process import HelperProcess

@@ -1,5 +1,5 @@
-"""Real models and runs, small enough for tests. torch is imported where it is needed, so that the torch-free half of the
-tests starts fast.
+"""Real models and runs, small enough for tests. torch is imported where it is needed, so that the torch-free half of
+the tests starts fast.
 """
 
 import dataclasses
@@ -20,7 +20,9 @@ SMALL = TrainConfig(
     eval_every=2,
     snapshot_every=2,
 )
-"""A real run of about half a second; 12 rows a step. What tests depend on is said, so that better defaults change none."""
+"""A real run of about half a second; 12 rows a step. What tests depend on is said, so that better defaults change
+none.
+"""
 
 
 def small(**changes) -> TrainConfig:
@@ -30,9 +32,7 @@ def small(**changes) -> TrainConfig:
 def solutions(task: ChainTask, count: int, seed: int = 0) -> list[tuple[str, str]]:
     """Different training prompts, each with a solution by the fallible student."""
     chance = random.Random(seed)
-    return [
-        (p.prompt, student_solution(p.prompt, chance)) for p in task.problems(f"tests/{seed}", "train", count)
-    ]
+    return [(p.prompt, student_solution(p.prompt, chance)) for p in task.problems(f"tests/{seed}", "train", count)]
 
 
 def moved(config: TrainConfig, scale: float = 0.3, seed: int = 1):
@@ -55,8 +55,8 @@ def moved(config: TrainConfig, scale: float = 0.3, seed: int = 1):
 def in_float64(policy):
     """Cast a policy of one's own, in place: rounding then leaves room for a tolerance of 1e-9.
 
-    Llama's RMS norm in transformers rounds to float32 inside, which would magnify a last-digit difference to 1e-7: here it
-    keeps the precision it is given.
+    Llama's RMS norm in transformers rounds to float32 inside, which would magnify a last-digit difference to 1e-7: here
+    it keeps the precision it is given.
     """
     from torch.nn import functional as F
 
@@ -64,9 +64,7 @@ def in_float64(policy):
         model.double()
         for module in model.modules():
             if type(module).__name__ == "LlamaRMSNorm":
-                module.forward = lambda x, m=module: F.rms_norm(
-                    x, (x.shape[-1],), m.weight, m.variance_epsilon
-                )
+                module.forward = lambda x, m=module: F.rms_norm(x, (x.shape[-1],), m.weight, m.variance_epsilon)
     return policy
 
 

@@ -1,4 +1,6 @@
-"""Small random models of many architectures, in folders as a user would give them, on the byte-level tokenizer of `real`."""
+"""Small random models of many architectures, in folders as a user would give them, on the byte-level tokenizer of
+`real`.
+"""
 
 import shutil
 from pathlib import Path
@@ -41,9 +43,7 @@ def rope(kind: str, **more) -> dict:
     return {"rope_parameters": {"rope_type": kind, "rope_theta": 1e4, **more}}
 
 
-LLAMA3 = rope(
-    "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32
-)
+LLAMA3 = rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32)
 YARN = rope("yarn", factor=4.0, original_max_position_embeddings=32)
 FALCON = {k: v for k, v in SIZES.items() if k != "intermediate_size"}
 BARE = {"vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 2}
@@ -58,7 +58,10 @@ VISION = {
 
 RIGHT = {
     "llama": ("Llama", LLAMA),
-    "llama-odd": ("Llama", LLAMA | {"tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True, "head_dim": 16}),
+    "llama-odd": (
+        "Llama",
+        LLAMA | {"tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True, "head_dim": 16},
+    ),
     "llama-gelu": ("Llama", LLAMA | {"hidden_act": "gelu"} | rope("default", rope_theta=500.0)),
     "llama3": ("Llama", LLAMA | LLAMA3),
     "llama-yarn": ("Llama", LLAMA | YARN),
@@ -76,14 +79,27 @@ RIGHT = {
     "gpt2": ("GPT2", GPT),
     "gpt-neox": ("GPTNeoX", SIZES),
     "gptj": ("GPTJ", GPT | {"rotary_dim": 4}),
-    "gpt-neo": ("GPTNeo", {"vocab_size": 300, "hidden_size": 32, "num_layers": 2, "num_heads": 4, "window_size": 8,
-                           "attention_types": [[["global", "local"], 1]], "max_position_embeddings": 128}),
+    "gpt-neo": (
+        "GPTNeo",
+        {
+            "vocab_size": 300,
+            "hidden_size": 32,
+            "num_layers": 2,
+            "num_heads": 4,
+            "window_size": 8,
+            "attention_types": [[["global", "local"], 1]],
+            "max_position_embeddings": 128,
+        },
+    ),
     "gpt-bigcode": ("GPTBigCode", GPT),
     "codegen": ("CodeGen", GPT | {"rotary_dim": 4}),
     "bloom": ("Bloom", {"vocab_size": 300, "hidden_size": 32, "n_layer": 2, "n_head": 4}),
     "falcon": ("Falcon", FALCON),
     "falcon-alibi": ("Falcon", FALCON | {"alibi": True}),
-    "mpt": ("Mpt", {"vocab_size": 300, "d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 128, "expansion_ratio": 2}),
+    "mpt": (
+        "Mpt",
+        {"vocab_size": 300, "d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 128, "expansion_ratio": 2},
+    ),
     "starcoder2": ("Starcoder2", LLAMA | WINDOW),
     "stablelm": ("StableLm", LLAMA),
     "olmo2": ("Olmo2", LLAMA),
@@ -107,45 +123,105 @@ RIGHT = {
     "mixtral": ("Mixtral", LLAMA | EXPERTS),
     "phimoe": ("Phimoe", LLAMA | EXPERTS),
     "qwen3-moe": ("Qwen3Moe", LLAMA | HEAD | {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}),
-    "qwen2-moe": ("Qwen2Moe", LLAMA | {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
-                                       "shared_expert_intermediate_size": 32}),
+    "qwen2-moe": (
+        "Qwen2Moe",
+        LLAMA
+        | {
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 32,
+            "shared_expert_intermediate_size": 32,
+        },
+    ),
     "olmoe": ("Olmoe", LLAMA | {"num_experts": 4, "num_experts_per_tok": 2}),
-    "deepseek-v3": ("DeepseekV3", SIZES | {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
-                                           "n_group": 1, "topk_group": 1, "q_lora_rank": 16, "kv_lora_rank": 16,
-                                           "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8,
-                                           "num_key_value_heads": 4, "first_k_dense_replace": 1}),
-}  # fmt: skip
+    "deepseek-v3": (
+        "DeepseekV3",
+        SIZES
+        | {
+            "n_routed_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 32,
+            "n_group": 1,
+            "topk_group": 1,
+            "q_lora_rank": 16,
+            "kv_lora_rank": 16,
+            "qk_rope_head_dim": 8,
+            "qk_nope_head_dim": 8,
+            "v_head_dim": 8,
+            "num_key_value_heads": 4,
+            "first_k_dense_replace": 1,
+        },
+    ),
+}
 """Architectures that sample and score rightly: name -> (what its config class is called, its sizes)."""
 
 REFUSED = {
     "bart": ("Bart", SEQ2SEQ | {"is_decoder": True, "is_encoder_decoder": False}, "encoder-decoder"),
     "pegasus": ("Pegasus", SEQ2SEQ | {"is_decoder": True, "is_encoder_decoder": False}, "encoder-decoder"),
-    "t5": ("T5", {"vocab_size": 300, "d_model": 32, "d_ff": 64, "num_layers": 1, "num_heads": 4, "d_kv": 8}, "encoder-decoder"),
+    "t5": (
+        "T5",
+        {"vocab_size": 300, "d_model": 32, "d_ff": 64, "num_layers": 1, "num_heads": 4, "d_kv": 8},
+        "encoder-decoder",
+    ),
     "bert": ("Bert", SIZES, "encoder"),
     "roberta": ("Roberta", SIZES, "encoder"),
     "electra": ("Electra", SIZES, "encoder"),
     "roberta-decoder": ("Roberta", SIZES | {"is_decoder": True}, "other numbers for padded prompts"),
-    "xlnet": ("XLNet", {"vocab_size": 300, "d_model": 32, "n_layer": 1, "n_head": 4, "d_inner": 64}, "no key-value cache"),
+    "xlnet": (
+        "XLNet",
+        {"vocab_size": 300, "d_model": 32, "n_layer": 1, "n_head": 4, "d_inner": 64},
+        "no key-value cache",
+    ),
     "gpt1": ("OpenAIGPT", GPT, "no key-value cache"),
     "mamba": ("Mamba", BARE | {"state_size": 8}, "recurrent"),
     "rwkv": ("Rwkv", BARE | {"attention_hidden_size": 32}, "recurrent"),
     "recurrent-gemma": ("RecurrentGemma", LLAMA | {"lru_width": 32, "num_hidden_layers": 3}, "recurrent"),
     "lfm2": ("Lfm2", LLAMA | {"layer_types": ["conv", "full_attention"]}, "recurrent"),
-    "bamba": ("Bamba", LLAMA | {"attn_layer_indices": [1], "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8}, "recurrent"),
-    "qwen3.5": ("Qwen3_5Text", LLAMA | HEAD | {"layer_types": ["linear_attention", "full_attention"], "linear_num_value_heads": 4,
-                                               "linear_num_key_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8},
-                "recurrent"),
-    "gemma3-vision": ("Gemma3", {"text_config": LLAMA | HEAD, "vision_config": VISION, "mm_tokens_per_image": 4}, "multimodal"),
+    "bamba": (
+        "Bamba",
+        LLAMA | {"attn_layer_indices": [1], "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8},
+        "recurrent",
+    ),
+    "qwen3.5": (
+        "Qwen3_5Text",
+        LLAMA
+        | HEAD
+        | {
+            "layer_types": ["linear_attention", "full_attention"],
+            "linear_num_value_heads": 4,
+            "linear_num_key_heads": 2,
+            "linear_key_head_dim": 8,
+            "linear_value_head_dim": 8,
+        },
+        "recurrent",
+    ),
+    "gemma3-vision": (
+        "Gemma3",
+        {"text_config": LLAMA | HEAD, "vision_config": VISION, "mm_tokens_per_image": 4},
+        "multimodal",
+    ),
     "git": ("Git", SIZES | {"vision_config": VISION}, "multimodal"),
-    "dbrx": ("Dbrx", {"vocab_size": 300, "d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 128,
-                      "attn_config": {"rope_theta": 1e4, "kv_n_heads": 2},
-                      "ffn_config": {"ffn_hidden_size": 64, "moe_num_experts": 4, "moe_top_k": 2}}, "cannot be sampled"),
-}  # fmt: skip
+    "dbrx": (
+        "Dbrx",
+        {
+            "vocab_size": 300,
+            "d_model": 32,
+            "n_heads": 4,
+            "n_layers": 2,
+            "max_seq_len": 128,
+            "attn_config": {"rope_theta": 1e4, "kv_n_heads": 2},
+            "ffn_config": {"ffn_hidden_size": 64, "moe_num_experts": 4, "moe_top_k": 2},
+        },
+        "cannot be sampled",
+    ),
+}
 """Architectures that cannot be trained here: name -> (config class, sizes, what the sentence says)."""
 
 
 def save(name: str, folder: Path, tokenizer_of: Path, **changes) -> Path:
-    """A model of the table in a folder; `changes` go over its sizes. Weights wide enough that a wrong position shows."""
+    """A model of the table in a folder; `changes` go over its sizes. Weights wide enough that a wrong position
+    shows.
+    """
     import torch
     import transformers
 

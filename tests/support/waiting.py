@@ -1,4 +1,6 @@
-"""How tests wait: for a state, never for a time. A busy machine takes longer, and what never comes is said in the end."""
+"""How tests wait: for a state, never for a time. A busy machine takes longer, and what never comes is said in the
+end.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 PATIENCE = 180
-"""Seconds after which a test says that it waited in vain: many times what anything takes, so only what never comes gets here."""
+"""Seconds after which a test says that it waited in vain: many times what anything takes, so only what never comes gets
+here.
+"""
 PATIENCE_MS = 1000 * PATIENCE
 NO_TIME = 0.01
 """Seconds that a request which `never_returns` is given, where its end by a time limit is what is tested."""
@@ -34,8 +38,8 @@ def never_returns(*_) -> None:
 
 
 def cpu_seconds(function: Callable, *arguments) -> float:
-    """Seconds of this process's CPU that a call takes: other work on the machine does not count. For bounds far from the
-    truth alone, milliseconds against minutes."""
+    """Seconds of this process's CPU that a call takes: other work on the machine does not count. For bounds far from
+    the truth alone, milliseconds against minutes."""
     start = time.process_time()
     function(*arguments)
     return time.process_time() - start

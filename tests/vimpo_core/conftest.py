@@ -29,7 +29,9 @@ def moved_policy():
 
 @pytest.fixture(scope="session")
 def byte_level_model(tmp_path_factory):
-    """A folder with a random tiny GPT-2 and a byte-level BPE tokenizer: tokens of several characters, and of half ones."""
+    """A folder with a random tiny GPT-2 and a byte-level BPE tokenizer: tokens of several characters, and of half
+    ones.
+    """
     folder = tmp_path_factory.mktemp("byte-level")
     save_byte_level_model(folder)
     return folder

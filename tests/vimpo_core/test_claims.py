@@ -41,16 +41,11 @@ def test_the_readme_names_the_problems_of_the_accuracies_that_the_app_shows():
     shown = []
     for run_id in ("vimpo-beta-0.1", "vimpo-beta-0.3", "grpo"):
         with RunsDir(DEMOS, read_only=True).open(run_id) as store:
-            measured = [
-                row["sampled_accuracy"] for row in store.metrics() if row.get("sampled_accuracy") is not None
-            ]
+            measured = [row["sampled_accuracy"] for row in store.metrics() if row.get("sampled_accuracy") is not None]
             shown.append(f"{measured[-1]:.3f}".lstrip("0"))
             problems = store.config().eval_prompts
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert (
-        f"{problems} validation problems: sampled {shown[0]}, {shown[1]} and {shown[2]} in this order"
-        in readme
-    )
+    assert f"{problems} validation problems: sampled {shown[0]}, {shown[1]} and {shown[2]} in this order" in readme
     assert f"sampled accuracy on {problems} validation problems climbs" in readme
 
 
@@ -63,17 +58,14 @@ def test_the_readmes_numbers_of_credit_are_those_kept_with_the_bundled_runs():
 
     fixed, grpo = signal("vimpo-beta-0.1", "fixed"), signal("grpo", "fixed")
     rival = signal("vimpo-beta-0.1", "fixed", "surprisal_policy")
-    own = {
-        run_id: text(signal(run_id, "own")["auc"], 2)
-        for run_id in ("vimpo-beta-0.1", "vimpo-beta-0.3", "grpo")
-    }
+    own = {run_id: text(signal(run_id, "own")["auc"], 2) for run_id in ("vimpo-beta-0.1", "vimpo-beta-0.3", "grpo")}
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert f"first wrong token in {100 * fixed['top1']:.0f} % of them" in readme
     assert f"(AUC {text(fixed['auc'])} against {text(rival['auc'])})" in readme
     assert f"as good there ({100 * grpo['top1']:.0f} %, {text(grpo['auc'])})" in readme
     assert (
-        f"its AUC is {own['vimpo-beta-0.1']}, with beta 0.3 {own['vimpo-beta-0.3']}, against {own['grpo']} off the GRPO run"
-        in readme
+        f"its AUC is {own['vimpo-beta-0.1']}, with beta 0.3 {own['vimpo-beta-0.3']}, against {own['grpo']} off the "
+        f"GRPO run" in readme
     )
 
 
@@ -94,9 +86,7 @@ def test_reward_minus_group_mean_is_dr_grpos_advantage_and_grpo_divides_by_the_s
     config = TrainConfig()
     np.testing.assert_allclose(RULES["dr_grpo"].advantages(sampled, config)[:, 0], above, equal_nan=False)
     spread = rewards.std(ddof=1) + 1e-4
-    np.testing.assert_allclose(
-        RULES["grpo"].advantages(sampled, config)[:, 0], above / spread, equal_nan=False
-    )
+    np.testing.assert_allclose(RULES["grpo"].advantages(sampled, config)[:, 0], above / spread, equal_nan=False)
     assert "divides by the group's spread" in SIGNALS["grpo"][0] and "R − group mean" not in NAMES["grpo"]
     assert not np.allclose(credit.grpo_advantages(rewards, np.zeros(4)), above)
 
@@ -150,11 +140,7 @@ def test_the_safe_range_of_beta_was_trained_at_both_of_its_ends(levers):
     for run in RunsDir(DEMOS, read_only=True).list():
         if run.algorithm == "vimpo":
             with RunsDir(DEMOS, read_only=True).open(run.run_id) as store:
-                solved = [
-                    row["sampled_accuracy"]
-                    for row in store.metrics()
-                    if row.get("sampled_accuracy") is not None
-                ]
+                solved = [row["sampled_accuracy"] for row in store.metrics() if row.get("sampled_accuracy") is not None]
             learned[run.config.beta] = solved[-1] - solved[0]
     assert learned[high] > 0.2
     assert (min(learned), max(learned)) == configs.READABLE_BETA
@@ -249,9 +235,7 @@ def test_the_expected_accuracies_are_those_of_the_default_run(default_run):
     sampled, greedy = default_run["sampled_accuracy"], default_run["greedy_accuracy"]
     assert expected("sampled_accuracy") == "35 to 50 % before training; 70 % and more after 100 steps."
     assert 0.35 <= sampled[0] <= 0.5 and sampled[-1] >= 0.7
-    assert (
-        expected("greedy_accuracy").startswith("About 80 % before training") and abs(greedy[0] - 0.8) < 0.05
-    )
+    assert expected("greedy_accuracy").startswith("About 80 % before training") and abs(greedy[0] - 0.8) < 0.05
     assert greedy.min() > greedy[0] - 0.05 and greedy[-1] > greedy[0]
 
 

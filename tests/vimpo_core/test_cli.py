@@ -46,10 +46,19 @@ PROMISED = {
 """Keys of `train --json` and `resume --json` that scripts may rely on."""
 
 SETTINGS = {
-    "--algorithm": "vimpo", "--steps": "15", "--seed": "3", "--beta": "0.2", "--actor-coef": "0.02", "--operands": "4",
-    "--reward-noise": "0.25", "--learning-rate": "0.001", "--prompts-per-step": "8", "--group-size": "8",
-    "--eval-prompts": "8", "--snapshot-every": "5",
-}  # fmt: skip
+    "--algorithm": "vimpo",
+    "--steps": "15",
+    "--seed": "3",
+    "--beta": "0.2",
+    "--actor-coef": "0.02",
+    "--operands": "4",
+    "--reward-noise": "0.25",
+    "--learning-rate": "0.001",
+    "--prompts-per-step": "8",
+    "--group-size": "8",
+    "--eval-prompts": "8",
+    "--snapshot-every": "5",
+}
 
 
 def command(*arguments) -> list[str]:
@@ -178,7 +187,9 @@ def test_advice_is_given_on_settings_known_to_fail(tmp_path, capsys):
 
 @pytest.fixture
 def listening_to_ctrl_c():
-    """As in a terminal, here and in processes started here: a shell that runs tests in the background has them ignore it."""
+    """As in a terminal, here and in processes started here: a shell that runs tests in the background has them ignore
+    it.
+    """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -202,9 +213,7 @@ sys.exit(cli.main(sys.argv[2:]))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT is a Unix word")
-def test_ctrl_c_stops_after_a_whole_step_and_resume_finishes_bit_for_bit(
-    undisturbed, tmp_path, listening_to_ctrl_c
-):
+def test_ctrl_c_stops_after_a_whole_step_and_resume_finishes_bit_for_bit(undisturbed, tmp_path, listening_to_ctrl_c):
     in_step = tmp_path / "in step 3"
     process = subprocess.Popen(
         [sys.executable, "-c", HELD_IN_STEP_3, in_step, *train_arguments(tmp_path)],
@@ -221,10 +230,7 @@ def test_ctrl_c_stops_after_a_whole_step_and_resume_finishes_bit_for_bit(
     assert (process.returncode, store.state()) == (cli.UNFINISHED, RunState.STOPPED)
     report = last_line(out)
     assert (report["status"], report["last_step"]) == ("stopped", store.last_step())
-    assert (
-        err.splitlines()[-1]
-        == "vimpo-1 is stopped. You stopped it. Resume goes on from the last step, bit for bit."
-    )
+    assert err.splitlines()[-1] == "vimpo-1 is stopped. You stopped it. Resume goes on from the last step, bit for bit."
     assert "Traceback" not in err
 
     runs_dir, expected = undisturbed
@@ -377,9 +383,7 @@ MISTAKES = [  # (arguments, what the sentence says)
 ]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"), MISTAKES, ids=lambda v: " ".join(v) if isinstance(v, list) else ""
-)
+@pytest.mark.parametrize(("arguments", "sentence"), MISTAKES, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
 def test_a_mistake_is_one_sentence_and_exit_code_2_and_leaves_nothing_behind(tmp_path, arguments, sentence):
     runs_dir = tmp_path / "empty"
     takes_runs_dir = arguments[:1] in (["train"], ["resume"], ["eval"], ["score"])
@@ -416,22 +420,17 @@ def test_mistakes_about_a_run_that_exists_are_said(undisturbed, capsys):
     where = ["--runs-dir", runs_dir, "--json"]
     assert "holds no adapter of step 7" in refused(capsys, "eval", "vimpo-1", "--step", 7, *where)
     assert (
-        refused(capsys, "eval", "vimpo-1", "--prompts", 0, *where)
-        == "prompts must be at least 1, got 0. Default: 512."
+        refused(capsys, "eval", "vimpo-1", "--prompts", 0, *where) == "prompts must be at least 1, got 0. Default: 512."
     )
     assert refused(capsys, "eval", "vimpo-2", *where).startswith("no run 'vimpo-2' in ")
     typed = ["score", "vimpo-1", "--prompt", "1+1=", "--solution"]
     assert refused(capsys, *typed, "", *where).startswith("the solution is empty")
-    assert refused(capsys, *typed, "two", *where).startswith(
-        "the solution has 'o', 't', 'w', which is outside"
-    )
+    assert refused(capsys, *typed, "two", *where).startswith("the solution has 'o', 't', 'w', which is outside")
     assert "holds no adapter of step 99" in refused(capsys, *typed, "2.", "--step", 99, *where)
     assert refused(capsys, *typed, "2.", "--beta", "-1", *where).startswith(
         "beta must be between 1e-06 and 10, got -1."
     )
-    assert refused(capsys, *typed, "2.", "--beta", "nan", *where).startswith(
-        "beta must be a finite number, got nan."
-    )
+    assert refused(capsys, *typed, "2.", "--beta", "nan", *where).startswith("beta must be a finite number, got nan.")
 
 
 def test_a_run_without_any_step_has_nothing_to_evaluate_or_score(tmp_path, capsys):
@@ -490,9 +489,7 @@ def test_a_measurement_in_parts_is_the_measurement_and_says_how_far_it_is(moved_
     assert told == [(16, 80), (32, 80), (40, 80), (56, 80), (72, 80), (80, 80)]
 
 
-@pytest.mark.parametrize(
-    "option", [("--operands", "8"), ("--slip-scale", "2"), ("--seed", "1"), ("--steps", "10")]
-)
+@pytest.mark.parametrize("option", [("--operands", "8"), ("--slip-scale", "2"), ("--seed", "1"), ("--steps", "10")])
 def test_another_reference_never_takes_the_place_of_the_bundled_one(option, capsys):
     assert cli.main(["make-reference", *option]) == 2
     assert f"error: with another {option[0]} this is not the bundled model" in capsys.readouterr().err

@@ -46,8 +46,8 @@ def test_every_setting_has_a_sentence_of_help_and_a_default_inside_its_limits(na
 
 
 def read_settings() -> set[str]:
-    """What the library reads of a run's settings: x in config.x, run.config.x, config.at(step).x, and self.x in TrainConfig's
-    own methods. Not what a network's own config.json holds."""
+    """What the library reads of a run's settings: x in config.x, run.config.x, config.at(step).x, and self.x in
+    TrainConfig's own methods. Not what a network's own config.json holds."""
     root, found = Path(config.__file__).parent, set()
     for path in root.rglob("*.py"):
         if path.stem in ("models", "model_files", "model_trial"):
@@ -76,9 +76,24 @@ def test_config_and_task_agree_on_how_many_numbers_a_problem_may_have():
 
 def test_a_made_up_setting_is_read_nowhere():
     made_up = {
-        "temperature", "top_p", "name", "value", "steps_total", "rewards", "step", "weights", "path", "label", "entropy",
-        "gamma", "betta", "hidden_size", "vocab_size", "text", "items",
-    }  # fmt: skip
+        "temperature",
+        "top_p",
+        "name",
+        "value",
+        "steps_total",
+        "rewards",
+        "step",
+        "weights",
+        "path",
+        "label",
+        "entropy",
+        "gamma",
+        "betta",
+        "hidden_size",
+        "vocab_size",
+        "text",
+        "items",
+    }
     assert made_up & read_settings() == set()
 
 
@@ -178,20 +193,18 @@ def test_advice_on_the_actor_names_a_value_that_needs_none():
     (remark,) = (a for a in advice(TrainConfig(actor_coef=0.5), LENGTH) if a.setting == "actor_coef")
     suggested = float(re.search(r"Use c_A ([0-9.e-]+) or less", remark.text).group(1))
     assert "actor_coef" not in levels(actor_coef=suggested)
-    assert all(
-        a.text.endswith(".") for a in advice(TrainConfig(actor_coef=0.5, beta=2.0, group_size=2), LENGTH)
-    )
+    assert all(a.text.endswith(".") for a in advice(TrainConfig(actor_coef=0.5, beta=2.0, group_size=2), LENGTH))
 
 
-LOW_BETA = "values will look flat. It learns as well, but V_t moves by beta times a few nats; use 0.1 to 0.3 to read it."
+LOW_BETA = (
+    "values will look flat. It learns as well, but V_t moves by beta times a few nats; use 0.1 to 0.3 to read it."
+)
 HIGH_BETA = "a tiny log-ratio already explains the reward, so the policy hardly moves."
 NO_RATIO = (
-    "this rule has no ratio and no clip, so after the first update it goes on with the solutions of a policy that is no longer "
-    "there. Use 1, or a rule with a ratio."
+    "this rule has no ratio and no clip, so after the first update it goes on with the solutions of a policy that is "
+    "no longer there. Use 1, or a rule with a ratio."
 )
-RAN_AWAY = (
-    "such runs have run away (collapsed at 1, at small beta at 0.3). Use c_A 0.1 or less, or raise beta."
-)
+RAN_AWAY = "such runs have run away (collapsed at 1, at small beta at 0.3). Use c_A 0.1 or less, or raise beta."
 ON_THE_WAY = "up to 0.1 runs were stable, at 0.3 those with a small beta collapsed. Use c_A 0.1 or less, or raise beta."
 
 
@@ -200,18 +213,35 @@ ON_THE_WAY = "up to 0.1 runs were stable, at 0.3 those with a small beta collaps
     [
         # The largest learning rate that was tried is none to warn of.
         ({"learning_rate": 6e-3}, []),
-        ({"learning_rate": 6.1e-3}, [("learning_rate", "danger",
-          "Learning rate 0.0061: no experiment here went above 0.006, and 1e-2 destroyed VIMPO and GRPO. Use 0.0003 to 0.004.")]),
+        (
+            {"learning_rate": 6.1e-3},
+            [
+                (
+                    "learning_rate",
+                    "danger",
+                    "Learning rate 0.0061: no experiment here went above 0.006, and 1e-2 destroyed VIMPO and GRPO. "
+                    "Use 0.0003 to 0.004.",
+                )
+            ],
+        ),
         # At beta 1/8 and 20 tokens the balance is c_A itself.
         ({"beta": 0.125, "actor_coef": 0.1}, []),
-        ({"beta": 0.125, "actor_coef": 0.11},
-         [("actor_coef", "caution", f"c_A 0.11 at beta 0.125 and 20 tokens gives balance 0.11: {ON_THE_WAY}")]),
-        ({"beta": 0.125, "actor_coef": 0.3},
-         [("actor_coef", "caution", f"c_A 0.3 at beta 0.125 and 20 tokens gives balance 0.3: {ON_THE_WAY}")]),
-        ({"beta": 0.125, "actor_coef": 0.31},
-         [("actor_coef", "danger", f"c_A 0.31 at beta 0.125 and 20 tokens gives balance 0.31: {RAN_AWAY}")]),
-        ({"beta": 0.125, "actor_coef": 0.31, "algorithm": "vimpo_soft"},
-         [("actor_coef", "danger", f"c_A 0.31 at beta 0.125 and 20 tokens gives balance 0.31: {RAN_AWAY}")]),
+        (
+            {"beta": 0.125, "actor_coef": 0.11},
+            [("actor_coef", "caution", f"c_A 0.11 at beta 0.125 and 20 tokens gives balance 0.11: {ON_THE_WAY}")],
+        ),
+        (
+            {"beta": 0.125, "actor_coef": 0.3},
+            [("actor_coef", "caution", f"c_A 0.3 at beta 0.125 and 20 tokens gives balance 0.3: {ON_THE_WAY}")],
+        ),
+        (
+            {"beta": 0.125, "actor_coef": 0.31},
+            [("actor_coef", "danger", f"c_A 0.31 at beta 0.125 and 20 tokens gives balance 0.31: {RAN_AWAY}")],
+        ),
+        (
+            {"beta": 0.125, "actor_coef": 0.31, "algorithm": "vimpo_soft"},
+            [("actor_coef", "danger", f"c_A 0.31 at beta 0.125 and 20 tokens gives balance 0.31: {RAN_AWAY}")],
+        ),
         ({"beta": 0.125, "actor_coef": 0.31, "algorithm": "vimpo_value"}, []),
         ({"beta": 0.125, "actor_coef": 0.31, "algorithm": "grpo"}, []),
         ({"beta": 5e-3, "actor_coef": 0.0}, []),
@@ -222,16 +252,30 @@ ON_THE_WAY = "up to 0.1 runs were stable, at 0.3 those with a small beta collaps
         ({"beta": 1.1}, [("beta", "caution", f"Beta 1.1: {HIGH_BETA}")]),
         ({"beta": 1.1, "algorithm": "grpo"}, []),
         ({"reward_noise": 0.49}, []),
-        ({"reward_noise": 0.5}, [("reward_noise", "danger",
-          "Half of the rewards flipped: a reward then says nothing about right or wrong, and nothing can be learned. Use 0.4 or less.")]),
+        (
+            {"reward_noise": 0.5},
+            [
+                (
+                    "reward_noise",
+                    "danger",
+                    "Half of the rewards flipped: a reward then says nothing about right or wrong, and nothing can be "
+                    "learned. Use 0.4 or less.",
+                )
+            ],
+        ),
         ({"updates_per_batch": 1, "algorithm": "rloo"}, []),
-        ({"updates_per_batch": 2, "algorithm": "rloo"}, [("updates_per_batch", "caution", f"2 updates a batch: {NO_RATIO}")]),
+        (
+            {"updates_per_batch": 2, "algorithm": "rloo"},
+            [("updates_per_batch", "caution", f"2 updates a batch: {NO_RATIO}")],
+        ),
         ({"updates_per_batch": 2, "algorithm": "ppo"}, []),
         ({"group_size": 4}, []),
-        ({"group_size": 3}, [("group_size", "note",
-          "Groups of 3: many groups agree on the reward and teach nothing that step.")]),
+        (
+            {"group_size": 3},
+            [("group_size", "note", "Groups of 3: many groups agree on the reward and teach nothing that step.")],
+        ),
     ],
-)  # fmt: skip
+)
 def test_advice_starts_just_beyond_what_was_seen_to_work(settings, remarks):
     assert [dataclasses.astuple(remark) for remark in advice(TrainConfig(**settings), LENGTH)] == remarks
 
@@ -287,9 +331,7 @@ def test_no_advice_on_an_actor_weight_that_the_rule_does_not_have(algorithm):
 
 
 def test_pure_noise_and_updates_without_a_ratio_are_advised_against():
-    assert levels(reward_noise=0.5)["reward_noise"] == "danger" and "reward_noise" not in levels(
-        reward_noise=0.4
-    )
+    assert levels(reward_noise=0.5)["reward_noise"] == "danger" and "reward_noise" not in levels(reward_noise=0.4)
     for algorithm in ("reinforce", "reinforce_baseline", "rloo"):
         assert levels(algorithm=algorithm, updates_per_batch=2)["updates_per_batch"] == "caution"
         assert "updates_per_batch" not in levels(algorithm=algorithm)

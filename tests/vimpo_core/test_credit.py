@@ -100,14 +100,10 @@ def test_at_the_local_fixed_point_implied_values_are_the_plain_values_at_both_an
 
 @pytest.mark.parametrize("beta", BETAS)
 @pytest.mark.parametrize("seed", range(3))
-def test_td_terms_have_mean_zero_under_the_policy_at_every_prefix_and_rho_has_mean_kappa(
-    tree, reference, beta, seed
-):
+def test_td_terms_have_mean_zero_under_the_policy_at_every_prefix_and_rho_has_mean_kappa(tree, reference, beta, seed):
     policy = tabular.random_policy(tree, np.random.default_rng(seed), scale=2.0)
     for logp, ref_logp, kl in zip(policy, reference, tabular.kl(policy, reference), strict=True):
-        kl_rows = np.broadcast_to(
-            kl[:, None], logp.shape
-        )  # one row a prefix, one column a token of the vocabulary
+        kl_rows = np.broadcast_to(kl[:, None], logp.shape)  # one row a prefix, one column a token of the vocabulary
         everything = np.ones_like(logp, dtype=bool)
         p = np.exp(logp)
         td_terms = credit.td_terms(logp, ref_logp, kl_rows, everything, beta)
@@ -192,9 +188,7 @@ def test_group_mean_and_grpo_advantages_worked_example(kind):
     group_ids = np.array([7, 3, 7, 7, 3, 7, 9])
     group_ids = torch.as_tensor(group_ids) if isinstance(rewards, torch.Tensor) else group_ids
     close(credit.group_mean(rewards, group_ids), [0.25, 1, 0.25, 0.25, 1, 0.25, 1])
-    close(
-        credit.grpo_advantages(rewards, group_ids, scale_by_std=False), [0.75, 0, -0.25, -0.25, 0, -0.25, 0]
-    )
+    close(credit.grpo_advantages(rewards, group_ids, scale_by_std=False), [0.75, 0, -0.25, -0.25, 0, -0.25, 0])
     scaled = [0.75 / 0.5001, 0, -0.25 / 0.5001, -0.25 / 0.5001, 0, -0.25 / 0.5001, 0]
     close(credit.grpo_advantages(rewards, group_ids), scaled)
 

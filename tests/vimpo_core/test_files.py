@@ -83,10 +83,7 @@ def test_export_on_a_full_disk_keeps_the_file_that_was_there_and_says_so(tmp_pat
     out = tmp_path / f"solution.{format}"
     out.write_text(OLD)
     assert (
-        cli.main(
-            ["export", "grpo", "--format", format, "--out", str(out), "--runs-dir", str(tmp_path / "runs")]
-        )
-        == 2
+        cli.main(["export", "grpo", "--format", format, "--out", str(out), "--runs-dir", str(tmp_path / "runs")]) == 2
     )
     assert capsys.readouterr().err == f"error: {out}: the disk is full. Free some space, then try again.\n"
     assert out.read_text() == OLD
@@ -142,8 +139,10 @@ def test_a_byte_order_mark_is_no_part_of_an_experiment(tmp_path):
 def listed(runs_dir, **environment):
     return subprocess.run(
         [sys.executable, "-m", "vimpo_core", "runs", "--runs-dir", str(runs_dir)],
-        cwd=ROOT, env=child_environment() | environment, capture_output=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=child_environment() | environment,
+        capture_output=True,
+    )
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
@@ -174,6 +173,8 @@ def test_json_of_the_list_survives_the_narrowest_terminal(tmp_path):
     RunsDir(tmp_path).rename(run_id, "β")
     done = subprocess.run(
         [sys.executable, "-m", "vimpo_core", "runs", "--json", "--runs-dir", str(tmp_path)],
-        cwd=ROOT, env=child_environment() | {"PYTHONIOENCODING": "ascii"}, capture_output=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=child_environment() | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+    )
     assert json.loads(done.stdout)["runs"][0]["name"] == "β"

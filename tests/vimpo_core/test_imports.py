@@ -1,4 +1,6 @@
-"""Imports point one way, pages -> app -> vimpo_core, and the web process never loads torch. Both can fail: see the end."""
+"""Imports point one way, pages -> app -> vimpo_core, and the web process never loads torch. Both can fail: see the
+end.
+"""
 
 import ast
 import subprocess
@@ -34,16 +36,16 @@ def module_names(root: Path, package: str) -> list[str]:
 
 def web_modules(root: Path) -> list[str]:
     """Modules of vimpo_core that the web process imports, or is meant to, as far as they exist."""
-    used = {
-        name for package in ("app", "pages") for f in (root / package).rglob("*.py") for name in imports_of(f)
-    }
+    used = {name for package in ("app", "pages") for f in (root / package).rglob("*.py") for name in imports_of(f)}
     made_for_it = {f"vimpo_core.{name}" for name in WEB}
     core = module_names(root, "vimpo_core")
     return [m for m in core if m in used | made_for_it or m.startswith("vimpo_core.tasks")]
 
 
 def heavy_loads(modules: list[str], root: Path, heavy: tuple[str, ...] = HEAVY) -> list[str]:
-    """Import the modules one after another in a fresh interpreter; what each one loads first, as `module loads package`."""
+    """Import the modules one after another in a fresh interpreter; what each one loads first, as `module loads
+    package`.
+    """
     program = f"""
 import importlib, sys
 sys.path.insert(0, {str(root)!r})
@@ -54,9 +56,7 @@ for module in {modules!r}:
         if package in set(sys.modules) - before:
             print(module, "loads", package)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=root
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=root)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -70,7 +70,9 @@ def _run(node: ast.AST):
 
 
 def imports_of(file: Path) -> set[str]:
-    """Dotted names of everything a file imports, anywhere in it but for types alone; `from a import b` counts as a and a.b."""
+    """Dotted names of everything a file imports, anywhere in it but for types alone; `from a import b` counts as a and
+    a.b.
+    """
     names = set()
     for node in _run(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -99,16 +101,12 @@ def forbidden_imports(root: Path) -> list[str]:
 
 def test_what_the_web_imports_of_the_library_loads_no_torch_and_no_streamlit():
     modules = web_modules(ROOT)
-    assert {"vimpo_core.types", "vimpo_core.credit", "vimpo_core.verifier", "vimpo_core.tasks.chain"} <= set(
-        modules
-    )
+    assert {"vimpo_core.types", "vimpo_core.credit", "vimpo_core.verifier", "vimpo_core.tasks.chain"} <= set(modules)
     assert heavy_loads(modules, ROOT) == []
 
 
 def test_the_app_loads_no_torch():
-    starts_the_app = (
-        "app.streamlit_app"  # not to be imported; what it imports is read by the tests beside this one
-    )
+    starts_the_app = "app.streamlit_app"  # not to be imported; what it imports is read by the tests beside this one
     modules = [m for m in module_names(ROOT, "app") if m != starts_the_app]
     assert heavy_loads(modules, ROOT, heavy=("torch", "transformers", "peft")) == []
 
@@ -124,9 +122,7 @@ except SystemExit as ended:
 heavy = {"torch", "transformers", "peft", "streamlit", "plotly", "pandas", "numpy", "tqdm"}
 print(sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
     assert "make-demos" in done.stdout
     assert done.stderr == "[]\n"
 
@@ -183,17 +179,15 @@ PAGE_ROOMS = {"start", "train", "inspector", "scorecard", "compare", "runs", "tr
 
 
 def rooms_of_other_pages(root: Path) -> list[str]:
-    """Every import of a page's room by another page's room or by the shell that they share, and every page that reaches into two
-    rooms, as `file imports name`.
+    """Every import of a page's room by another page's room or by the shell that they share, and every page that reaches
+    into two rooms, as `file imports name`.
 
     The course may look into all of them, and its tours and symbols are shown on every page.
     """
     found = []
     for file in sorted([*(root / "app").rglob("*.py"), *(root / "pages").rglob("*.py")]):
         path = file.relative_to(root)
-        reached = {
-            name for name in imports_of(file) if name.startswith("app.") and room_of(name) in PAGE_ROOMS
-        }
+        reached = {name for name in imports_of(file) if name.startswith("app.") and room_of(name) in PAGE_ROOMS}
         if path.parts[0] == "pages":
             allowed = {"course", *sorted({room_of(name) for name in reached} - {"course"})[:1]}
         else:
@@ -285,9 +279,7 @@ def test_a_page_that_looks_into_the_room_of_another_is_found(small_project):
     (small_project / "app" / "runs" / "table.py").write_text("from app.train.form import start")
     (small_project / "app" / "live.py").write_text("def f():\n    from app.runs import table")
     (small_project / "app" / "course" / "worth.py").write_text("from app.train.form import start")
-    (small_project / "pages" / "runs.py").write_text(
-        "from app.course import tours\nfrom app.runs import table"
-    )
+    (small_project / "pages" / "runs.py").write_text("from app.course import tours\nfrom app.runs import table")
     assert rooms_of_other_pages(small_project) == [
         "app/live.py imports app.runs",
         "app/live.py imports app.runs.table",

@@ -95,7 +95,8 @@ def test_where_seeds_make_no_difference_it_is_the_normal_interval_over_problems(
 
 
 def test_both_variances_add_up_and_the_quantile_lies_between():
-    # Effects a_s + b_p and no rest: MS_seed = P var(a), MS_problem = S var(b), so the variances of the mean are var(a) / S
+    # Effects a_s + b_p and no rest: MS_seed = P var(a), MS_problem = S var(b), so the variances of the mean are var(a)
+    # / S
     # and var(b) / P, and with 3 and 4 of them in equal parts the quantile is z + 2^-1.25 (t_2 - z).
     a = np.array([-1.0, 0.0, 1.0])  # variance 1, of the mean 1/3
     b = np.array([-1.0, 1.0, -1.0, 1.0])  # variance 4/3, of the mean 1/3
@@ -154,9 +155,7 @@ def test_the_correlation_over_ten_rules_has_fishers_interval():
     # tanh(artanh(-.48) -+ 1.96 / sqrt(7)) is -.85 to +.21: such a correlation over ten rules shows nothing.
     rng = np.random.default_rng(0)
     x, noise = rng.normal(size=(2, 10))
-    noise -= noise.mean() + (noise - noise.mean()) @ (x - x.mean()) / ((x - x.mean()) @ (x - x.mean())) * (
-        x - x.mean()
-    )
+    noise -= noise.mean() + (noise - noise.mean()) @ (x - x.mean()) / ((x - x.mean()) @ (x - x.mean())) * (x - x.mean())
     y = -0.48 * (x - x.mean()) / x.std() + math.sqrt(1 - 0.48**2) * noise / noise.std()
     found = correlation(x, y)
     assert (found.r, found.n) == (pytest.approx(-0.48), 10)
@@ -174,9 +173,7 @@ def test_a_correlation_of_what_never_varies_is_none_and_three_pairs_have_no_inte
 
 @pytest.mark.parametrize("how", coverage.WORLDS)
 @pytest.mark.parametrize("paired", [True, False])
-@pytest.mark.parametrize(
-    ("seeds", "seed_sd"), [(3, 0.0), (3, 0.03), (5, 0.0), (5, 0.01), (5, 0.03), (10, 0.0)]
-)
+@pytest.mark.parametrize(("seeds", "seed_sd"), [(3, 0.0), (3, 0.03), (5, 0.0), (5, 0.01), (5, 0.03), (10, 0.0)])
 def test_accuracies_and_differences_are_covered_95_times_in_100(how, paired, seeds, seed_sd):
     row = coverage.accuracy_row(how, paired, seeds, 512, seed_sd, 600, np.random.default_rng(1))
     assert 0.93 - 2 * 0.009 <= row.coverage <= 0.97 + 2 * 0.009

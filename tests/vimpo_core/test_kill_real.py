@@ -1,4 +1,6 @@
-"""The real trainer, killed -9 at random moments: no committed step is lost, and every later bit is as if nothing had been."""
+"""The real trainer, killed -9 at random moments: no committed step is lost, and every later bit is as if nothing had
+been.
+"""
 
 import os
 

@@ -70,9 +70,7 @@ def the_vimpo_loss(b, actor_coef=0.7):
 
 
 def the_grpo_loss(b):
-    return losses.grpo_loss(*only(b, "logprobs", "old_logprobs", "completion_mask", "rewards", "group_ids"))[
-        0
-    ]
+    return losses.grpo_loss(*only(b, "logprobs", "old_logprobs", "completion_mask", "rewards", "group_ids"))[0]
 
 
 ALL = [the_value_loss, the_clip_loss, the_vimpo_loss, the_grpo_loss]
@@ -212,9 +210,7 @@ def test_value_loss_and_its_gradient_are_the_enumerated_expectations(tree, seed,
     loss = losses.value_loss(**batch, beta=beta)
     loss.backward()
     close(loss, tabular.value_loss(tree, policy, reference, beta))
-    for level, expected in zip(
-        logits, oracles.value_loss_gradient(tree, policy, reference, beta), strict=True
-    ):
+    for level, expected in zip(logits, oracles.value_loss_gradient(tree, policy, reference, beta), strict=True):
         close(level.grad, expected)
 
 
@@ -271,17 +267,13 @@ def test_vimpo_loss_is_the_value_loss_plus_c_A_times_the_clip_loss_on_whitened_a
         actor = losses.ppo_clip_loss(b["logprobs"], b["old_logprobs"], advantages, b["completion_mask"])
         return the_value_loss(b) + 0.7 * actor
 
-    for whole, parts in zip(
-        value_and_gradient(the_vimpo_loss, b), value_and_gradient(by_parts, b), strict=True
-    ):
+    for whole, parts in zip(value_and_gradient(the_vimpo_loss, b), value_and_gradient(by_parts, b), strict=True):
         close(whole, parts)
 
 
 def test_grpo_loss_is_the_clip_loss_with_one_advantage_a_solution():
     b = make_batch(2)
-    advantages = credit.grpo_advantages(b["rewards"], b["group_ids"])[:, None] * torch.ones_like(
-        b["logprobs"]
-    )
+    advantages = credit.grpo_advantages(b["rewards"], b["group_ids"])[:, None] * torch.ones_like(b["logprobs"])
     expected = losses.ppo_clip_loss(b["logprobs"], b["old_logprobs"], advantages, b["completion_mask"])
     close(the_grpo_loss(b), expected)
 
@@ -317,7 +309,8 @@ def test_groups_that_agree_teach_grpo_nothing():
 # ---- gradients ----
 
 
-# The VIMPO loss holds advantages that depend on logprobs, which differences cannot; it is tested as the sum of its parts.
+# The VIMPO loss holds advantages that depend on logprobs, which differences cannot; it is tested as the sum of its
+# parts.
 @pytest.mark.parametrize("loss", [the_value_loss, the_clip_loss, the_grpo_loss], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("seed", range(3))
 def test_autograd_equals_finite_differences(loss, seed):
@@ -485,7 +478,9 @@ def test_an_unknown_baseline_is_refused():
 
 
 def test_tokens_that_the_dual_clip_stops_count_as_clipped():
-    """Ratios 1, 1.5, 12 and 12: with A < 0 the ordinary clip lets a rising ratio through, the dual clip at 10 stops it."""
+    """Ratios 1, 1.5, 12 and 12: with A < 0 the ordinary clip lets a rising ratio through, the dual clip at 10 stops
+    it.
+    """
     logprobs = torch.log(tensor([[1.0, 1.5, 12.0, 12.0]])).requires_grad_()
     advantages, mask = tensor([[-1.0, 1.0, -1.0, -1.0]]), torch.ones(1, 4, dtype=torch.bool)
     mask[0, 3] = False

@@ -13,11 +13,30 @@ from vimpo_core.metrics import METRICS, series, thin
 from vimpo_core.rules import RULES, Sampled
 
 STORED = {
-    "sampled_accuracy", "greedy_accuracy", "reward_mean", "value_loss", "residual_ratio", "actor_loss", "kl_mean",
-    "entropy_mean", "length_mean", "clip_fraction", "dead_group_share", "grad_norm", "learning_rate",
-    "tokens_sampled", "critic_loss", "critic_explained", "tokens_per_second", "cpu_seconds", "wall_seconds",
-    "clip_fraction_last", "grad_norm_last", "reward_mean_kept", "dead_group_share_kept",
-}  # fmt: skip
+    "sampled_accuracy",
+    "greedy_accuracy",
+    "reward_mean",
+    "value_loss",
+    "residual_ratio",
+    "actor_loss",
+    "kl_mean",
+    "entropy_mean",
+    "length_mean",
+    "clip_fraction",
+    "dead_group_share",
+    "grad_norm",
+    "learning_rate",
+    "tokens_sampled",
+    "critic_loss",
+    "critic_explained",
+    "tokens_per_second",
+    "cpu_seconds",
+    "wall_seconds",
+    "clip_fraction_last",
+    "grad_norm_last",
+    "reward_mean_kept",
+    "dead_group_share_kept",
+}
 
 
 def history(name, *values):
@@ -52,8 +71,7 @@ def test_what_was_not_measured_is_said_and_never_guessed():
     assert judges.remark(metric.name, None, TrainConfig(), []) == "Not measured yet."
     rows = [{"step": 10, "greedy_accuracy": 0.8}, {"step": 11}]
     assert (
-        judges.remark(metric.name, None, TrainConfig(), rows)
-        == "Not measured at this step; last measured at step 10."
+        judges.remark(metric.name, None, TrainConfig(), rows) == "Not measured at this step; last measured at step 10."
     )
     assert "finite" in judges.remark(metric.name, None, TrainConfig(), [{"step": 3, "greedy_accuracy": None}])
     assert metric.text(None) == metric.text(math.nan) == "–"
@@ -73,9 +91,7 @@ def test_flipped_rewards_move_the_ceiling():
 
 def test_residual_ratio_is_read_as_explained_variance():
     # 1 - 0.6^2 = 0.64
-    said = judges.remark(
-        "residual_ratio", 0.6, TrainConfig(), [{"step": 0, "residual_ratio": 1.0}, {"step": 9}]
-    )
+    said = judges.remark("residual_ratio", 0.6, TrainConfig(), [{"step": 0, "residual_ratio": 1.0}, {"step": 9}])
     assert "64 %" in said
 
 
@@ -129,7 +145,9 @@ def test_thinning_refuses_a_limit_that_cannot_keep_a_shape():
 @pytest.mark.parametrize("size", [2, 4, 8])
 @pytest.mark.parametrize("baseline", ["group_mean", "leave_one_out"])
 def test_the_residual_ratio_of_the_best_v_is_the_floor_that_the_remark_names(baseline, size):
-    """200,000 groups of each prompt, success rates .3 and .8, against V at its fixed point: sum delta = slope (R - p)."""
+    """200,000 groups of each prompt, success rates .3 and .8, against V at its fixed point: sum delta = slope (R -
+    p).
+    """
     rng = np.random.default_rng(0)
     p = np.repeat([0.3, 0.8], 200_000)[:, None]
     rewards = (rng.random((len(p), size)) < p).astype(float)
@@ -178,10 +196,7 @@ def test_a_metric_that_the_settings_rule_out_says_so_instead_of_not_yet():
         ("reward_mean_kept", {"algorithm": "grpo"}, "trains on all that it samples"),
     ):
         assert reason in judges.remark(name, None, TrainConfig(**settings), nothing)
-    assert (
-        judges.remark("grad_norm_last", None, TrainConfig(updates_per_batch=2), nothing)
-        == "Not measured yet."
-    )
+    assert judges.remark("grad_norm_last", None, TrainConfig(updates_per_batch=2), nothing) == "Not measured yet."
 
 
 def test_gradient_clipping_that_is_off_is_said():
@@ -201,12 +216,10 @@ def test_the_noise_of_an_accuracy_is_that_of_the_problems_there_are():
     """3 operands have 477 held-out problems, however many are asked for."""
     few = said("sampled_accuracy", 0.5, step=0, operands=3, eval_prompts=4096)
     assert few == (
-        "The reference model before any learning. With 477 validation problems (4096 were asked for, there are no more) it is known to "
-        "about ±5 points."
+        "The reference model before any learning. With 477 validation problems (4096 were asked for, there are no "
+        "more) it is known to about ±5 points."
     )
-    assert "With 128 validation problems it is known to about ±9 points." in said(
-        "sampled_accuracy", 0.5, step=0
-    )
+    assert "With 128 validation problems it is known to about ±9 points." in said("sampled_accuracy", 0.5, step=0)
 
 
 def test_one_step_of_whole_group_flips_is_not_read_as_an_accuracy():

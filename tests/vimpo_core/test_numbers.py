@@ -65,9 +65,7 @@ def test_an_interval_is_left_out_where_there_are_too_few_seeds_for_one():
 def test_no_other_module_writes_signs_or_percents_of_its_own():
     files = [f for folder in ("app", "pages", "vimpo_core", "docs") for f in (ROOT / folder).rglob("*.py")]
     elsewhere = {
-        f.relative_to(ROOT).as_posix()
-        for f in files
-        if WRITTEN_ELSEWHERE.search(f.read_text(encoding="utf-8"))
+        f.relative_to(ROOT).as_posix() for f in files if WRITTEN_ELSEWHERE.search(f.read_text(encoding="utf-8"))
     }
     assert elsewhere <= ALLOWED
 

@@ -40,16 +40,12 @@ def test_every_difference_on_the_page_has_its_reason():
 
 def test_every_function_named_on_the_page_exists():
     modules = {"credit": credit, "losses": losses, "intervals": intervals, "scorecard": scorecard}
-    named = {
-        found for row in _cells() for found in re.findall(r"(\w+)\.(\w+)\(?", row[1]) if found[0] in modules
-    }
+    named = {found for row in _cells() for found in re.findall(r"(\w+)\.(\w+)\(?", row[1]) if found[0] in modules}
     assert len(named) >= 8
     assert [name for name in named if not hasattr(modules[name[0]], name[1])] == []
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "largest"), [([1.0, 2.0], [1.0, 2.5], 0.5), ([1.0], [np.nan], np.inf)]
-)
+@pytest.mark.parametrize(("first", "second", "largest"), [([1.0, 2.0], [1.0, 2.5], 0.5), ([1.0], [np.nan], np.inf)])
 def test_a_gap_is_the_largest_difference_and_nan_is_never_parity(first, second, largest):
     assert parity.gap(first, second) == largest
 

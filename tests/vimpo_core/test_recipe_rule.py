@@ -1,4 +1,6 @@
-"""ARCHITECTURE's recipe: a further rule is an entry in `rules.RULES` and its look in `views.rule_styles`, nothing else."""
+"""ARCHITECTURE's recipe: a further rule is an entry in `rules.RULES` and its look in `views.rule_styles`, nothing
+else.
+"""
 
 import dataclasses
 
@@ -68,9 +70,7 @@ def test_its_push_is_shown_beside_the_others_on_a_solution(records):
 def test_its_metrics_are_judged_and_its_settings_advised_on(records):
     config, found = records
     history = [{"step": float(record.step)} | record.metrics for record in found]
-    remarks = [
-        judges.remark(metric.name, history[-1].get(name), config, history) for name, metric in METRICS.items()
-    ]
+    remarks = [judges.remark(metric.name, history[-1].get(name), config, history) for name, metric in METRICS.items()]
     assert all(remarks) and not [remark for remark in remarks if "VIMPO" in remark]
     assert [a.level for a in advice(dataclasses.replace(config, learning_rate=1e-2), 14)] == ["danger"]
 

@@ -1,4 +1,5 @@
-"""family: what each rule credits, how the rules reduce to each other, and that the shown weights are the trained gradients.
+"""family: what each rule credits, how the rules reduce to each other, and that the shown weights are the trained
+gradients.
 
 Float64 throughout; 1e-9 is the project's bar.
 """
@@ -65,10 +66,20 @@ def trained_weights(key, sampled: Sampled, config: TrainConfig) -> np.ndarray:
     measured = Scores(t.logprobs, t.ref_logprobs, t.kl, t.entropy, top_k_kl=t.kl, collision=t.collision)
     batch = Batch(None, None, None, torch.zeros_like(t.completion_mask, dtype=torch.long), t.completion_mask)
     experience = Experience(
-        batch=batch, scores=measured, old_logprobs=t.logprobs, rewards=t.rewards, group_ids=t.group_ids, problems=[],
-        rollouts=[], verdicts=[], token_budget=BUDGET, tokens_sampled=0, critic_values=t.critic_values,
-        mc_values=t.mc_values, reference_rate=t.reference_rate,
-    )  # fmt: skip
+        batch=batch,
+        scores=measured,
+        old_logprobs=t.logprobs,
+        rewards=t.rewards,
+        group_ids=t.group_ids,
+        problems=[],
+        rollouts=[],
+        verdicts=[],
+        token_budget=BUDGET,
+        tokens_sampled=0,
+        critic_values=t.critic_values,
+        mc_values=t.mc_values,
+        reference_rate=t.reference_rate,
+    )
     logprobs = t.logprobs.clone().requires_grad_()
     objective.loss(config, experience, measured, logprobs)[0].backward()
     return -logprobs.grad.numpy()
@@ -134,10 +145,18 @@ def test_a_rule_without_an_actor_says_so_in_every_slot(key):
 
 
 SWITCHES = [
-    {}, {"value_loss": "huber", "huber_delta": 0.1}, {"value_loss": "normalised"}, {"actor_coef_rule": "adaptive"},
-    {"baseline": "leave_one_out"}, {"cap_v0": 0.3}, {"cap_v0": 0.3, "baseline": "leave_one_out", "value_loss": "normalised"},
-    {"loss_average": "solutions"}, {"gae_lambda": 0.5}, {"kl_estimator": "k3"}, {"kl_estimator": "k2"},
-]  # fmt: skip
+    {},
+    {"value_loss": "huber", "huber_delta": 0.1},
+    {"value_loss": "normalised"},
+    {"actor_coef_rule": "adaptive"},
+    {"baseline": "leave_one_out"},
+    {"cap_v0": 0.3},
+    {"cap_v0": 0.3, "baseline": "leave_one_out", "value_loss": "normalised"},
+    {"loss_average": "solutions"},
+    {"gae_lambda": 0.5},
+    {"kl_estimator": "k3"},
+    {"kl_estimator": "k2"},
+]
 
 
 @ALL_RULES
@@ -184,9 +203,7 @@ def test_a_rule_whose_extra_array_was_not_measured_says_which(key, array):
 
 def test_dr_grpo_is_grpo_without_spread_and_length():
     sampled, config = make_sampled(4), TrainConfig()
-    spread = np.array([
-        sampled.rewards[sampled.group_ids == g].std(ddof=1) + 1e-4 for g in sampled.group_ids
-    ])  # fmt: skip
+    spread = np.array([sampled.rewards[sampled.group_ids == g].std(ddof=1) + 1e-4 for g in sampled.group_ids])
     lengths = sampled.completion_mask.sum(1)
     published = weights("grpo", sampled, dataclasses.replace(config, loss_average="solutions"), BUDGET)
     close(published * (spread * lengths)[:, None] / BUDGET, weights("dr_grpo", sampled, config, BUDGET))
@@ -207,12 +224,8 @@ def test_rloo_is_the_group_baseline_times_g_over_g_minus_1():
 
 def test_reinforce_with_a_baseline_is_reinforce_minus_the_group_mean():
     sampled, config = make_sampled(7), TrainConfig()
-    mean = credit.on_every_token(
-        credit.group_mean(sampled.rewards, sampled.group_ids), sampled.completion_mask
-    )
-    close(
-        RULES["reinforce_baseline"].credit(sampled, config), RULES["reinforce"].credit(sampled, config) - mean
-    )
+    mean = credit.on_every_token(credit.group_mean(sampled.rewards, sampled.group_ids), sampled.completion_mask)
+    close(RULES["reinforce_baseline"].credit(sampled, config), RULES["reinforce"].credit(sampled, config) - mean)
 
 
 def test_dr_grpo_points_where_reinforce_with_the_group_baseline_does():
@@ -225,9 +238,7 @@ def test_dr_grpo_points_where_reinforce_with_the_group_baseline_does():
 
 def test_the_three_rules_that_are_one_with_one_update_a_batch_say_so():
     sampled, config = make_sampled(25), TrainConfig()
-    first, *others = (
-        weights(key, sampled, config, BUDGET) for key in ("reinforce_baseline", "rloo", "dr_grpo")
-    )
+    first, *others = (weights(key, sampled, config, BUDGET) for key in ("reinforce_baseline", "rloo", "dr_grpo"))
     for other in others:
         assert cosine(first, other) == pytest.approx(1, abs=1e-12)
     saying = {key for key, rule in RULES.items() if "are one rule" in rule.differs}
@@ -237,9 +248,7 @@ def test_the_three_rules_that_are_one_with_one_update_a_batch_say_so():
 def test_ppo_with_lambda_1_and_a_critic_that_knows_the_group_mean_is_reinforce_with_baseline():
     sampled, config = make_sampled(9), TrainConfig(algorithm="ppo", gae_lambda=1.0)
     mean = credit.group_mean(sampled.rewards, sampled.group_ids)
-    constant = dataclasses.replace(
-        sampled, critic_values=credit.on_every_token(mean, sampled.completion_mask)
-    )
+    constant = dataclasses.replace(sampled, critic_values=credit.on_every_token(mean, sampled.completion_mask))
     close(RULES["ppo"].credit(constant, config), RULES["reinforce_baseline"].credit(sampled, config))
 
 
@@ -321,16 +330,19 @@ def expected_gradient(tree, policy, reference, beta, rate):
     mask = np.ones((tree.rewards.size, tree.depth), dtype=bool)
     logprobs, ref_logprobs = (tabular.along_paths(tree, levels) for levels in (policy, reference))
     sampled = Sampled(
-        logprobs, ref_logprobs, 0 * logprobs, mask, tree.rewards, np.zeros(tree.rewards.size, int),
+        logprobs,
+        ref_logprobs,
+        0 * logprobs,
+        mask,
+        tree.rewards,
+        np.zeros(tree.rewards.size, int),
         reference_rate=np.full(tree.rewards.size, rate),
-    )  # fmt: skip
+    )
     residual, _ = rules.residual(RULES["a_star_po"], sampled, TrainConfig(beta=beta))
     of_paths = tabular.Tree(tree.vocab, tree.depth, residual)
     values, chosen = tabular.plain_values(of_paths, policy)
     reached = tabular.prefix_logprobs(policy)
-    return [
-        beta * np.exp(p) * (q - v[:, None]) for p, v, q in zip(reached, values, chosen, strict=True)
-    ], residual
+    return [beta * np.exp(p) * (q - v[:, None]) for p, v, q in zip(reached, values, chosen, strict=True)], residual
 
 
 @pytest.mark.parametrize("place", range(len(TREES)))
@@ -396,7 +408,9 @@ def test_a_certain_token_has_no_share_in_the_baseline_whatever_rounding_says():
 
 
 def enumerated(seed, depth=3):
-    """All solutions of a binary tree as one group, each as often as a policy with probabilities in quarters draws it."""
+    """All solutions of a binary tree as one group, each as often as a policy with probabilities in quarters draws
+    it.
+    """
     rng = np.random.default_rng(seed)
     chances = [rng.integers(1, 4, 2**d) / 4 for d in range(depth)]
     paths = np.array(list(itertools.product((0, 1), repeat=depth)))
@@ -418,9 +432,14 @@ def test_the_optimal_token_baseline_keeps_reinforces_expected_gradient_and_lower
     taken, rewards, paths, states = enumerated(seed)
     collision = taken**2 + (1 - taken) ** 2
     sampled = Sampled(
-        np.log(taken), np.log(taken), 0 * taken, np.ones(taken.shape, bool), rewards, np.zeros(len(rewards), int),
+        np.log(taken),
+        np.log(taken),
+        0 * taken,
+        np.ones(taken.shape, bool),
+        rewards,
+        np.zeros(len(rewards), int),
         collision=collision,
-    )  # fmt: skip
+    )
     config = TrainConfig()
 
     def gradient(key):
@@ -446,15 +465,13 @@ def test_the_optimal_token_baseline_keeps_reinforces_expected_gradient_and_lower
 
 
 def test_the_high_entropy_mask_worked_example():
-    # 10 sampled tokens with entropies .1 to 1; the .8 quantile interpolates to .82, so .9 and 1 are kept; padding never is.
+    # 10 sampled tokens with entropies .1 to 1; the .8 quantile interpolates to .82, so .9 and 1 are kept; padding never
+    # is.
     entropy = np.array([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.7, 0.8, 0.9, 1.0, 1.1, 1.2]])
     mask = np.array([[True] * 6, [True] * 4 + [False] * 2])
     kept = credit.high_entropy(entropy, mask, 0.2)
     assert kept.nonzero()[0].tolist() == [1, 1] and kept.nonzero()[1].tolist() == [2, 3]
-    assert (
-        credit.high_entropy(torch.from_numpy(entropy), torch.from_numpy(mask), 0.2).numpy().tolist()
-        == kept.tolist()
-    )
+    assert credit.high_entropy(torch.from_numpy(entropy), torch.from_numpy(mask), 0.2).numpy().tolist() == kept.tolist()
     np.testing.assert_array_equal(credit.high_entropy(entropy, mask, 1.0), mask)
     # Ties with the threshold are kept: of four equal ones all.
     assert credit.high_entropy(np.full((1, 4), 0.3), np.ones((1, 4), bool), 0.2).all()
@@ -482,9 +499,9 @@ def test_the_bundles_are_the_published_losses():
     sampled = make_sampled(18)
     t, config = in_torch(sampled), TrainConfig(beta=0.3, actor_coef=0.2, gae_lambda=0.9)
     lp = t.logprobs.clone().requires_grad_()
-    losses.vimpo_loss(
-        lp, t.logprobs, t.ref_logprobs, t.kl, t.completion_mask, t.rewards, t.group_ids, 0.3, 0.2, 0.9
-    )[0].backward()
+    losses.vimpo_loss(lp, t.logprobs, t.ref_logprobs, t.kl, t.completion_mask, t.rewards, t.group_ids, 0.3, 0.2, 0.9)[
+        0
+    ].backward()
     close(trained_weights("vimpo", sampled, config), -lp.grad.numpy())
     lp = t.logprobs.clone().requires_grad_()
     losses.grpo_loss(lp, t.logprobs, t.completion_mask, t.rewards, t.group_ids)[0].backward()
@@ -501,12 +518,8 @@ NEW_LOSSES = {
     "normalised": lambda lp, t: losses.value_loss(
         lp, t.ref_logprobs, t.kl, t.completion_mask, t.rewards, t.group_ids, 0.3, "normalised"
     ),
-    "a_star": lambda lp, t: losses.a_star_loss(
-        lp, t.ref_logprobs, t.completion_mask, t.rewards, t.reference_rate, 0.3
-    ),
-    "policy_gradient": lambda lp, t: losses.policy_gradient_loss(
-        lp, t.critic_values - 0.4, t.completion_mask
-    ),
+    "a_star": lambda lp, t: losses.a_star_loss(lp, t.ref_logprobs, t.completion_mask, t.rewards, t.reference_rate, 0.3),
+    "policy_gradient": lambda lp, t: losses.policy_gradient_loss(lp, t.critic_values - 0.4, t.completion_mask),
     "by_solution": lambda lp, t: losses.ppo_clip_loss(
         lp, t.ref_logprobs, t.critic_values - 0.4, t.completion_mask, average="solutions"
     ),
@@ -527,13 +540,12 @@ def test_autograd_equals_finite_differences(name):
         up[row, column] += step
         down[row, column] -= step
         slope = (NEW_LOSSES[name](up, t) - NEW_LOSSES[name](down, t)) / (2 * step)
-        close(
-            lp.grad[row, column], slope, 1e-6
-        )  # central differences: error of order step^2 and rounding / step
+        close(lp.grad[row, column], slope, 1e-6)  # central differences: error of order step^2 and rounding / step
 
 
 def test_critic_loss_worked_example():
-    # Targets 1. V moved from .2 to .7, clip .2 holds it at .4: the larger error .6 counts. From .9 to 1: error 0 beats .0.
+    # Targets 1. V moved from .2 to .7, clip .2 holds it at .4: the larger error .6 counts. From .9 to 1: error 0 beats
+    # .0.
     values, old = torch.tensor([[0.7, 1.0, 9.0]]), torch.tensor([[0.2, 0.9, 0.0]])
     mask = torch.tensor([[True, True, False]])
     close(losses.critic_loss(values, old, torch.ones(1, 3), mask, 0.2), 0.5 * 0.36 / 2, 1e-7)
@@ -607,8 +619,6 @@ def test_with_k1_every_credit_would_be_0():
 def test_the_readme_lists_every_rule_with_its_paper_and_counts_them_right():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(\w+)` \| .* \| (.+) \|$", text, re.M)
-    assert {key: paper for key, paper in listed if key in RULES} == {
-        k: rule.paper for k, rule in RULES.items()
-    }
+    assert {key: paper for key, paper in listed if key in RULES} == {k: rule.paper for k, rule in RULES.items()}
     words = {14: "fourteen", 15: "fifteen", 16: "sixteen"}
     assert f"under {words[len(RULES)]} credit rules" in text and "eleven" not in text

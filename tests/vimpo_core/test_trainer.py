@@ -99,8 +99,7 @@ def test_a_record_describes_the_policy_before_its_update():
 def test_the_last_record_makes_no_update():
     *_, before_last, last = train(small())
     (a, b) = (
-        {k: v for k, v in models.from_bytes(r.resume_state).items() if k != "next_step"}
-        for r in (before_last, last)
+        {k: v for k, v in models.from_bytes(r.resume_state).items() if k != "next_step"} for r in (before_last, last)
     )
     assert a.keys() == b.keys()
     assert all(torch.equal(a[k], b[k]) for k in a)
@@ -134,10 +133,21 @@ def test_traces_hold_the_groups_their_rewards_and_their_means():
 def test_both_algorithms_report_every_metric(algorithm):
     (record,) = [Trainer(small(algorithm=algorithm)).step()]
     expected = {
-        "sampled_accuracy", "greedy_accuracy", "reward_mean", "value_loss", "residual_ratio", "actor_loss", "kl_mean",
-        "entropy_mean", "length_mean", "clip_fraction", "dead_group_share", "grad_norm", "learning_rate",
+        "sampled_accuracy",
+        "greedy_accuracy",
+        "reward_mean",
+        "value_loss",
+        "residual_ratio",
+        "actor_loss",
+        "kl_mean",
+        "entropy_mean",
+        "length_mean",
+        "clip_fraction",
+        "dead_group_share",
+        "grad_norm",
+        "learning_rate",
         "tokens_sampled",
-    }  # fmt: skip
+    }
     assert set(record.metrics) == expected
     assert all(type(v) is float and math.isfinite(v) for v in record.metrics.values())
     assert set(record.timings) == {"cpu_seconds", "wall_seconds", "tokens_per_second"}
@@ -159,9 +169,7 @@ def test_the_micro_batch_size_changes_neither_loss_nor_gradient(algorithm, rows)
     """12 rows in groups of 4: 5 and 7 leave a rest and split groups. Rewards are flipped, so that no group is dead."""
     config = small(algorithm=algorithm, reward_noise=0.4, warmup_steps=0)
     whole = exact_trainer(config).step()
-    chunked = exact_trainer(
-        small(algorithm=algorithm, reward_noise=0.4, warmup_steps=0, micro_batch_size=rows)
-    ).step()
+    chunked = exact_trainer(small(algorithm=algorithm, reward_noise=0.4, warmup_steps=0, micro_batch_size=rows)).step()
     assert [t.text for t in whole.traces] == [t.text for t in chunked.traces]
     assert whole.metrics == pytest.approx(chunked.metrics, abs=TOL)
     assert_same_gradient(gradient(whole), gradient(chunked))
@@ -253,14 +261,17 @@ def test_a_step_on_the_value_loss_lowers_it_on_the_same_batch():
     trainer = Trainer(config)
     record = trainer.step()
     traces = record.traces
-    batch = scores.make_batch(
-        [t.prompt_ids for t in traces], [t.ids.tolist() for t in traces], trainer.policy.pad_id
-    )
+    batch = scores.make_batch([t.prompt_ids for t in traces], [t.ids.tolist() for t in traces], trainer.policy.pad_id)
     measured = scores.score(trainer.policy, batch)
     after = losses.value_loss(
-        measured.logprobs, measured.ref_logprobs, measured.kl, batch.completion_mask,
-        torch.tensor([t.reward for t in traces]), torch.tensor([t.group_id for t in traces]), config.beta,
-    )  # fmt: skip
+        measured.logprobs,
+        measured.ref_logprobs,
+        measured.kl,
+        batch.completion_mask,
+        torch.tensor([t.reward for t in traces]),
+        torch.tensor([t.group_id for t in traces]),
+        config.beta,
+    )
     assert after.item() < record.metrics["value_loss"] * 0.999
 
 
@@ -301,9 +312,7 @@ def test_measuring_held_out_accuracy_changes_no_training():
 
 def test_a_resume_state_of_another_rank_is_refused():
     state = Trainer(small(steps=1)).step().resume_state
-    with pytest.raises(
-        ValueError, match=r"the adapter does not fit the model: .* differs\. Use the model and rank"
-    ):
+    with pytest.raises(ValueError, match=r"the adapter does not fit the model: .* differs\. Use the model and rank"):
         Trainer(small(steps=1, lora_rank=4), state)
 
 
@@ -446,15 +455,11 @@ def test_a_critic_is_saved_with_the_run_and_recorded_on_every_token():
 
 
 def test_the_critic_learns_without_touching_the_policy():
-    config = small(
-        algorithm="ppo", steps=6, learning_rate=1e-6, warmup_steps=0, prompts_per_step=8, critic_updates=8
-    )
+    config = small(algorithm="ppo", steps=6, learning_rate=1e-6, warmup_steps=0, prompts_per_step=8, critic_updates=8)
     trainer = Trainer(config)
     first = trainer.step()
     again = trainer._collect(0)[1]
-    after = trainer.learner.learn(
-        again.critic_states, again.critic_values, again.rewards, again.batch.completion_mask
-    )
+    after = trainer.learner.learn(again.critic_states, again.critic_values, again.rewards, again.batch.completion_mask)
     assert after["critic_loss"] < 0.7 * first.metrics["critic_loss"]
 
 
@@ -475,9 +480,7 @@ def test_dapo_replaces_groups_that_agree_and_counts_what_it_drew():
     assert redrawn.metrics["tokens_sampled"] > sum(len(t.ids) for t in redrawn.traces)
     assert kept.metrics["tokens_sampled"] == sum(len(t.ids) for t in kept.traces)
     alive = {t.group_id for t in kept.traces if 0 < t.group_mean_reward < 1}
-    before, after = (
-        {t.group_id: t.prompt_text for t in r.traces if t.group_id in alive} for r in (kept, redrawn)
-    )
+    before, after = ({t.group_id: t.prompt_text for t in r.traces if t.group_id in alive} for r in (kept, redrawn))
     assert before == after  # only groups that agreed were replaced
 
 
@@ -486,8 +489,7 @@ def test_a_star_po_tries_the_reference_on_every_prompt_and_counts_its_tokens():
     first, second, _ = train(config)
     for record in (first, second):
         rates = {
-            t.group_id: {u.reference_rate for u in record.traces if u.group_id == t.group_id}
-            for t in record.traces
+            t.group_id: {u.reference_rate for u in record.traces if u.group_id == t.group_id} for t in record.traces
         }
         assert all(len(of) == 1 and of <= {0, 0.25, 0.5, 0.75, 1} for of in rates.values())
         own = sum(len(t.ids) for t in record.traces)
@@ -506,9 +508,7 @@ def test_the_rate_of_a_star_po_is_that_of_the_reference_and_not_of_the_policy():
 
 def test_a_careless_grader_judges_the_references_solutions_too():
     truth, flipped = (
-        Trainer(small(algorithm="a_star_po", reference_rollouts=128, reward_noise=noise))
-        ._collect(0)[1]
-        .reference_rate
+        Trainer(small(algorithm="a_star_po", reference_rollouts=128, reward_noise=noise))._collect(0)[1].reference_rate
         for noise in (0.0, 0.5)
     )
     assert (flipped - 0.5).abs().max() < 0.2 and (truth - 0.5).abs().max() > 0.2
@@ -521,14 +521,10 @@ def test_where_whole_groups_flip_the_references_rate_flips_with_its_group():
         "reward_noise_unit": "group",
         "prompts_per_step": 12,
     }
-    (_, true), (_, seen) = (
-        Trainer(small(reward_noise=noise, **settings))._collect(0) for noise in (0.0, 0.4)
-    )
+    (_, true), (_, seen) = (Trainer(small(reward_noise=noise, **settings))._collect(0) for noise in (0.0, 0.4))
     is_flipped = seen.rewards != true.rewards
     assert 0 < is_flipped.sum() < len(is_flipped)
-    assert torch.equal(
-        seen.reference_rate, torch.where(is_flipped, 1 - true.reference_rate, true.reference_rate)
-    )
+    assert torch.equal(seen.reference_rate, torch.where(is_flipped, 1 - true.reference_rate, true.reference_rate))
 
 
 @pytest.mark.parametrize("algorithm", ["otb", "vimpo"])
@@ -629,9 +625,7 @@ def test_a_grader_wrong_about_a_group_is_wrong_about_every_try_at_it():
 
 def adapters_after(steps, algorithm, epsilon, **settings):
     trainer = Trainer(
-        small(
-            algorithm=algorithm, steps=steps, warmup_steps=0, reward_noise=0.2, prompts_per_step=6, **settings
-        )
+        small(algorithm=algorithm, steps=steps, warmup_steps=0, reward_noise=0.2, prompts_per_step=6, **settings)
     )
     for group in trainer.optimizer.param_groups:
         group["eps"] = epsilon
@@ -641,10 +635,11 @@ def adapters_after(steps, algorithm, epsilon, **settings):
 
 
 def test_without_clipping_three_rules_are_one_since_adam_sees_no_factor():
-    """R - mean, G / (G - 1) times that, and that over a token budget; GRPO's division by each group's spread is no factor."""
+    """R - mean, G / (G - 1) times that, and that over a token budget; GRPO's division by each group's spread is no
+    factor.
+    """
     base, *others, grpo = (
-        adapters_after(4, name, 1e-14, max_grad_norm=0.0)
-        for name in ("reinforce_baseline", "rloo", "dr_grpo", "grpo")
+        adapters_after(4, name, 1e-14, max_grad_norm=0.0) for name in ("reinforce_baseline", "rloo", "dr_grpo", "grpo")
     )
     for other in others:
         assert (other - base).abs().max() < 1e-6
@@ -665,9 +660,7 @@ def test_with_adams_own_epsilon_nearly_all_entries_agree_and_clipping_tells_the_
 @pytest.mark.parametrize("change", [{"baseline": "leave_one_out"}, {"cap_v0": 0.3}])
 @pytest.mark.parametrize("algorithm", ["vimpo", "vimpo_value"])
 def test_the_choice_of_baseline_reaches_the_value_loss_that_is_trained_and_recorded(algorithm, change):
-    plain, other = (
-        Trainer(small(algorithm=algorithm, prompts_per_step=6, **c)).step().metrics for c in ({}, change)
-    )
+    plain, other = (Trainer(small(algorithm=algorithm, prompts_per_step=6, **c)).step().metrics for c in ({}, change))
     assert plain["reward_mean"] == other["reward_mean"] and other["residual_ratio"] == 1.0
     if "baseline" in change:  # R minus the mean of the other three is 4/3 of R minus the group mean
         assert other["value_loss"] == pytest.approx(16 / 9 * plain["value_loss"], rel=1e-5)
@@ -694,9 +687,14 @@ def watched_losses(monkeypatch) -> list[dict]:
 def test_a_steps_metrics_are_the_mean_over_its_updates_and_the_last_is_kept_beside(monkeypatch, algorithm):
     seen = watched_losses(monkeypatch)
     config = small(
-        algorithm=algorithm, updates_per_batch=4, reward_noise=0.3, warmup_steps=0, learning_rate=1e-2, prompts_per_step=6,
+        algorithm=algorithm,
+        updates_per_batch=4,
+        reward_noise=0.3,
+        warmup_steps=0,
+        learning_rate=1e-2,
+        prompts_per_step=6,
         actor_coef=0.5,
-    )  # fmt: skip
+    )
     record = Trainer(config).step()
     assert len(seen) == 4
     for name in seen[0]:
@@ -744,9 +742,15 @@ def test_dapo_records_what_it_sampled_as_grpo_does_and_what_it_kept_apart():
     settings = {"prompts_per_step": 12, "group_size": 2, "seed": 3, "beta": 0.1, "snapshot_every": 1}
     grpo, dapo = (Trainer(small(algorithm=name, **settings)).step() for name in ("grpo", "dapo"))
     for name in (
-        "reward_mean", "dead_group_share", "kl_mean", "entropy_mean", "length_mean", "value_loss", "residual_ratio",
+        "reward_mean",
+        "dead_group_share",
+        "kl_mean",
+        "entropy_mean",
+        "length_mean",
+        "value_loss",
+        "residual_ratio",
         "sampled_accuracy",
-    ):  # fmt: skip
+    ):
         assert dapo.metrics[name] == pytest.approx(grpo.metrics[name], rel=1e-6), name
     kept = [t.reward for t in dapo.traces]
     assert dapo.metrics["reward_mean_kept"] == pytest.approx(np.mean(kept))

@@ -71,8 +71,6 @@ def experiment(file: Path, out: Path | None, jobs: int, is_dry: bool, report_onl
     try:
         written = report.write(plan, out, command_line(file, out))
     except NothingToReport as error:
-        advice = (
-            f"The first failure: {next(iter(failed.values()))}" if failed else "Run it without --report-only."
-        )
+        advice = f"The first failure: {next(iter(failed.values()))}" if failed else "Run it without --report-only."
         raise Mistake(f"{error} {advice}") from error
     return {**written, "failed": failed}

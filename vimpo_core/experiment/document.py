@@ -1,4 +1,6 @@
-"""A report as plain parts, and the two ways to write it: Markdown and HTML. Every text is escaped here and nowhere else."""
+"""A report as plain parts, and the two ways to write it: Markdown and HTML. Every text is escaped here and nowhere
+else.
+"""
 
 from __future__ import annotations
 
@@ -97,8 +99,8 @@ def page(title: str, parts: list, picture: Callable[[str], str]) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+        f'img-src data:">\n<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n'
     )
 
 

@@ -1,8 +1,11 @@
 """Means and intervals of an experiment, from its runs as results.json has them. NumPy only.
 
-A run keeps its outcomes problem by problem, so results.json alone is enough to work every interval out again. Files written
-before outcomes were kept have one accuracy a run: differences then have an interval over seeds alone, which leaves out what
-other problems would have changed, and accuracies, where that is most of it, have none; `over` says which an experiment has.
+A run keeps its outcomes problem by problem, so results.json alone is enough to work every interval out again. Files
+written
+before outcomes were kept have one accuracy a run: differences then have an interval over seeds alone, which leaves out
+    what
+other problems would have changed, and accuracies, where that is most of it, have none; `over` says which an experiment
+has.
 """
 
 from __future__ import annotations
@@ -46,16 +49,16 @@ def unpacked(outcomes: dict, how: str) -> np.ndarray:
 
 
 def of_arm(runs: Sequence[dict], baseline: Sequence[dict] | None) -> dict:
-    """What is estimated of an arm from its runs; `baseline`: those of the arm compared with, None for that arm itself."""
+    """What is estimated of an arm from its runs; `baseline`: those of the arm compared with, None for that arm
+    itself.
+    """
     return {
         **{how: _as_dict(accuracy(runs, how)) for how in HOWS},
         **{
             name: _as_dict(intervals.over_seeds([run[name] for run in runs], *limits))
             for name, limits in LIMITS.items()
         },
-        "difference": None
-        if baseline is None
-        else {how: _as_dict(difference(runs, baseline, how)) for how in HOWS},
+        "difference": None if baseline is None else {how: _as_dict(difference(runs, baseline, how)) for how in HOWS},
     }
 
 
@@ -81,18 +84,16 @@ def difference(runs: Sequence[dict], baseline: Sequence[dict], how: str) -> Diff
 
 def have_outcomes(runs: Sequence[dict]) -> bool:
     """Whether all of them, and there are some, kept their outcomes on the same number of problems."""
-    return len(
-        {run["outcomes"]["problems"] if run.get("outcomes") else None for run in runs} - {None}
-    ) == 1 and all(run.get("outcomes") for run in runs)
+    return len({run["outcomes"]["problems"] if run.get("outcomes") else None for run in runs} - {None}) == 1 and all(
+        run.get("outcomes") for run in runs
+    )
 
 
 def with_intervals(found: dict) -> dict:
     """The numbers of an experiment with every interval worked out anew from its runs."""
     blocks = []
     for block in found["blocks"]:
-        compared: list[dict] = next(
-            (arm["runs"] for arm in block["arms"] if arm["name"] == found["compare_to"]), []
-        )
+        compared: list[dict] = next((arm["runs"] for arm in block["arms"] if arm["name"] == found["compare_to"]), [])
         arms = [
             {**arm, **of_arm(arm["runs"], None if arm["name"] == found["compare_to"] else compared)}
             for arm in block["arms"]

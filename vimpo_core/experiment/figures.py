@@ -14,9 +14,12 @@ from vimpo_core.views.rule_styles import DARK, DASHES, LIGHT
 
 CAPTIONS = {
     "accuracy": "Test accuracy: mean and 95% interval (from 3 seeds on); each dot is a seed.",
-    "difference": "Test accuracy minus that of the arm compared with, paired by seed and problem: mean and 95% interval.",
-    "learning": "Validation accuracy during training: mean over seeds, band its 95% interval over seeds (from 3 on), each seed thin.",
-    "kl": "Validation accuracy against KL to the reference: the path of the mean over seeds, dots are the seeds at the end.",
+    "difference": "Test accuracy minus that of the arm compared with, paired by seed and problem: mean and 95% "
+    "interval.",
+    "learning": "Validation accuracy during training: mean over seeds, band its 95% interval over seeds (from 3 on), "
+    "each seed thin.",
+    "kl": "Validation accuracy against KL to the reference: the path of the mean over seeds, dots are the seeds at "
+    "the end.",
     "credit": "Credit quality of the last snapshot against its sampled test accuracy; each dot is a seed.",
 }
 """Kinds of figure with what they show; a block has those whose numbers were measured."""
@@ -41,9 +44,7 @@ def draw_all(found: dict) -> dict[str, str]:
         for kind, draw in _KINDS.items():
             if not any(_NEEDS[kind](arm) for arm in arms):
                 continue
-            drawn[f"{kind}-{i}"] = _svg(
-                lambda axes, draw=draw, arms=arms: draw(axes, arms), f"{kind}-{i}", len(arms)
-            )
+            drawn[f"{kind}-{i}"] = _svg(lambda axes, draw=draw, arms=arms: draw(axes, arms), f"{kind}-{i}", len(arms))
     return drawn
 
 
@@ -52,9 +53,7 @@ def inline(svg: str) -> str:
     element = svg[svg.index("<svg") :]
     colours = {_INK: "currentColor", _LINE: "var(--line)", _BACK: "none"}
     for rule, shades in LIGHT.items():
-        colours |= {
-            light: f"light-dark({light}, {dark})" for light, dark in zip(shades, DARK[rule], strict=True)
-        }
+        colours |= {light: f"light-dark({light}, {dark})" for light, dark in zip(shades, DARK[rule], strict=True)}
     return re.sub("|".join(colours), lambda found: colours[found[0]], element)
 
 
@@ -169,9 +168,7 @@ def _learning(axes, arms: list[dict]) -> None:
                 axis.fill_between(
                     steps, 100 * low, 100 * high, color=arm["hue"], alpha=0.6 / (3 + len(arms)), linewidth=0
                 )
-            axis.plot(
-                steps, 100 * mean, color=arm["hue"], linestyle=arm["dash"], linewidth=2, label=arm["name"]
-            )
+            axis.plot(steps, 100 * mean, color=arm["hue"], linestyle=arm["dash"], linewidth=2, label=arm["name"])
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_xlabel("step")
         axis.set_ylabel(f"validation accuracy, {how}, %")

@@ -55,7 +55,9 @@ CHOICES = ("sampled_accuracy", "greedy_accuracy")
 """What a trial may be chosen by, on validation problems."""
 
 SNAPSHOT_EVERY = 10
-"""Steps between snapshots unless the file says otherwise: only the last is kept, and a run that diverges is measured at it."""
+"""Steps between snapshots unless the file says otherwise: only the last is kept, and a run that diverges is measured at
+it.
+"""
 
 LONGEST_NAME = 60
 _SETTINGS = {f.name for f in dataclasses.fields(TrainConfig)}
@@ -65,7 +67,9 @@ _DECLARED = {"seed": "seeds", "steps": "steps"}
 
 @dataclass(frozen=True)
 class Tune:
-    """How the ranges of an arm are searched: at most `trials` settings, each trained with every seed for `steps` steps."""
+    """How the ranges of an arm are searched: at most `trials` settings, each trained with every seed for `steps`
+    steps.
+    """
 
     trials: int = 6
     seeds: tuple[int, ...] = (900,)
@@ -93,9 +97,7 @@ class Arm:
 
     def trials(self, limit: int) -> list[Settings]:
         """At most `limit` different points of the ranges' product, drawn by the arm's name, in the product's order."""
-        points = [
-            dict(zip(self.ranges, values, strict=True)) for values in itertools.product(*self.ranges.values())
-        ]
+        points = [dict(zip(self.ranges, values, strict=True)) for values in itertools.product(*self.ranges.values())]
         drawn = random.Random(self.name).sample(range(len(points)), min(limit, len(points)))
         return [points[i] for i in sorted(drawn)]
 
@@ -130,9 +132,7 @@ class Plan:
 
     def config(self, arm: Arm, block: Settings, chosen: Settings, seed: int, steps: int) -> TrainConfig:
         """The settings of one run."""
-        settings: dict[str, Any] = (
-            {"snapshot_every": SNAPSHOT_EVERY} | self.base | block | arm.settings | chosen
-        )
+        settings: dict[str, Any] = {"snapshot_every": SNAPSHOT_EVERY} | self.base | block | arm.settings | chosen
         return TrainConfig(**(settings | {"seed": seed, "steps": steps}))
 
 
@@ -168,9 +168,7 @@ class _Reader:
         self._known_keys((), raw, (*known, "base", "vary", "tune", "arm"))
         name = self._text(("name",))
         if not re.fullmatch(r"[\w-]+", name):
-            self._fail(
-                ("name",), f"name must be letters, digits, - and _, as it names a folder, got {name!r}"
-            )
+            self._fail(("name",), f"name must be letters, digits, - and _, as it names a folder, got {name!r}")
         seeds = self._seeds(("seeds",))
         tune = self._tune(seeds) if "tune" in raw else None
         base = self._settings(("base",))
@@ -245,9 +243,7 @@ class _Reader:
     def _arm(self, i: int) -> Arm:
         name = self._text(("arm", i, "name"))
         if len(name) > LONGEST_NAME or not name.isprintable():
-            self._fail(
-                ("arm", i, "name"), f"an arm's name must have 1 to {LONGEST_NAME} printable characters"
-            )
+            self._fail(("arm", i, "name"), f"an arm's name must have 1 to {LONGEST_NAME} printable characters")
         ranges = self._ranges(("arm", i, "ranges"))
         settings = self._settings(("arm", i), ("name", "ranges"))
         if both := next((key for key in ranges if key in settings), None):
@@ -284,9 +280,7 @@ class _Reader:
         found = {key: self._whole_model(key, value) for key, value in table.items() if key not in others}
         for key, value in found.items():
             if isinstance(value, list | dict):
-                self._fail(
-                    (*place, key), f"{key} must be one value here, got {value!r}. Lists belong to ranges"
-                )
+                self._fail((*place, key), f"{key} must be one value here, got {value!r}. Lists belong to ranges")
         return found
 
     def _ranges(self, place: tuple) -> dict[str, tuple]:
@@ -297,12 +291,12 @@ class _Reader:
                 self._fail((*place, key), f"{key} must be a list of values here, got {values!r}")
             if any(values.count(value) > 1 for value in values):
                 self._fail((*place, key), f"{key} lists a value twice: {values!r}")
-        return {
-            key: tuple(self._whole_model(key, value) for value in values) for key, values in table.items()
-        }
+        return {key: tuple(self._whole_model(key, value) for value in values) for key, values in table.items()}
 
     def _whole_model(self, key: str, value):
-        """A model's folder beside the file, by its whole path; else as it stands, which counts from the repository root."""
+        """A model's folder beside the file, by its whole path; else as it stands, which counts from the repository
+        root.
+        """
         beside = self._path.parent / value if key == "model" and isinstance(value, str) else None
         return whole_model(value, self._path.parent) if beside and beside.is_dir() else value
 
@@ -336,9 +330,7 @@ class _Reader:
     def _text(self, place: tuple, default: str | None = None) -> str:
         value = self._value(place, default)
         if value is None:
-            self._fail(
-                place[:-1], f'{place[-1]} is missing in {_called(place[:-1])}. Add {place[-1]} = "..."'
-            )
+            self._fail(place[:-1], f'{place[-1]} is missing in {_called(place[:-1])}. Add {place[-1]} = "..."')
         if not isinstance(value, str) or not value.strip():
             self._fail(place, f"{place[-1]} must be text, got {value!r}")
         return " ".join(value.split())

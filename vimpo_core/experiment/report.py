@@ -100,15 +100,14 @@ def _block(found: dict, block: dict, i: int, drawn: list[str]) -> list:
     arms = block["arms"]
     parts = [
         Heading(2, f"Results: {block['label']}" if block["label"] else "Results"),
-        Paragraph(
-            f"Share of {found['test_prompts']} test problems solved, mean over seeds{_its_interval(found)}."
-        ),
+        Paragraph(f"Share of {found['test_prompts']} test problems solved, mean over seeds{_its_interval(found)}."),
         _accuracies(arms),
     ]
     if len(arms) > 1:
         parts += [
             Paragraph(
-                f"Difference to {found['compare_to']}, paired by seed and problem, in percentage points; ahead: seeds in "
+                f"Difference to {found['compare_to']}, paired by seed and problem, in percentage points; ahead: seeds "
+                f"in "
                 "which the arm is better."
             ),
             _differences(arms),
@@ -117,18 +116,18 @@ def _block(found: dict, block: dict, i: int, drawn: list[str]) -> list:
         credit = found["credit"]
         parts += [
             Paragraph(
-                f"Credit of the last snapshot on {credit['solutions']} solutions of the {credit['set']} set, as delta_t of its "
-                "log-ratios to the reference, whatever the arm trained with. AUC: how well minus delta_t finds the first wrong "
-                f"token (0.5 is chance). Pearson: of delta_t itself with Monte Carlo Q - V, {credit['rollouts']} rollouts a prefix. "
+                f"Credit of the last snapshot on {credit['solutions']} solutions of the {credit['set']} set, as "
+                f"delta_t of its "
+                "log-ratios to the reference, whatever the arm trained with. AUC: how well minus delta_t finds the "
+                f"first wrong token (0.5 is chance). Pearson: of delta_t itself with Monte Carlo Q - V, "
+                f"{credit['rollouts']} rollouts a prefix. "
                 "Intervals over seeds."
             ),
             _credit(arms),
         ]
     parts += [Paragraph("What it took, and how far the policy moved; mean over seeds."), _costs(arms)]
     parts += _diverged(arms)
-    parts += [
-        Figure(f"{kind}-{i}", caption) for kind, caption in figures.CAPTIONS.items() if f"{kind}-{i}" in drawn
-    ]
+    parts += [Figure(f"{kind}-{i}", caption) for kind, caption in figures.CAPTIONS.items() if f"{kind}-{i}" in drawn]
     parts.append(Folded("Every run", [_every_run(arms)]))
     return parts
 
@@ -220,8 +219,9 @@ def _protocol(found: dict) -> list:
     parts = [
         Heading(2, "Protocol"),
         Paragraph(
-            f"Every arm trains for {found['steps']} steps with each of the seeds {_listed(found['seeds'])} and is then measured "
-            f"on the same {found['test_prompts']} test problems: one sample a problem (drawn with the run's seed, so arms of one "
+            f"Every arm trains for {found['steps']} steps with each of the seeds {_listed(found['seeds'])} and is "
+            f"then measured on the same {found['test_prompts']} test problems: one sample a problem (drawn with the "
+            f"run's seed, so arms of one "
             "seed share their draws) and greedy. Training, validation and test problems are disjoint."
         ),
     ]
@@ -233,11 +233,12 @@ def _protocol(found: dict) -> list:
         per_block = " Each block was tuned on its own." if len(found["blocks"]) > 1 else ""
         parts.append(
             Paragraph(
-                f"Tuning: every arm with ranges got the same number of trials, {tune['trials']} at most, drawn at random without "
-                f"replacement from the product of its ranges. A trial trained for {tune['steps']} steps with seed "
-                f"{_listed(tune['seeds'])}, and the one with the best {tune['choose_by'].replace('_', ' ')} on "
-                f"{tune['validation_prompts']} validation problems was chosen before any final run started. The final seeds are "
-                f"fresh, and no test problem was seen in tuning.{per_block}"
+                f"Tuning: every arm with ranges got the same number of trials, {tune['trials']} at most, drawn at "
+                f"random without replacement from the product of its ranges. A trial trained for {tune['steps']} "
+                f"steps with seed {_listed(tune['seeds'])}, and the one with the best "
+                f"{tune['choose_by'].replace('_', ' ')} on {tune['validation_prompts']} validation problems was "
+                f"chosen before any final run started. The final seeds are fresh, and no test problem was seen in "
+                f"tuning.{per_block}"
             )
         )
     for block in found["blocks"]:
@@ -255,17 +256,9 @@ def _arm_line(arm: dict, tune: dict | None) -> str:
     if arm["chosen"] is None:
         return f"{fixed}; tuning is not finished."
     n = len(arm["trials"])
-    count = (
-        f"all {n} points of its ranges" if n == arm["range_size"] else f"{n} of {arm['range_size']} points"
-    )
-    short = (
-        f", fewer than {tune['trials']} trials as there are no more" if tune and n < tune["trials"] else ""
-    )
-    edge = (
-        f" At the edge of its range: {', '.join(arm['at_edge'])}; the best may lie beyond."
-        if arm["at_edge"]
-        else ""
-    )
+    count = f"all {n} points of its ranges" if n == arm["range_size"] else f"{n} of {arm['range_size']} points"
+    short = f", fewer than {tune['trials']} trials as there are no more" if tune and n < tune["trials"] else ""
+    edge = f" At the edge of its range: {', '.join(arm['at_edge'])}; the best may lie beyond." if arm["at_edge"] else ""
     return f"{fixed}; chosen from {count}{short}: {_settings(arm['chosen'])}.{edge}"
 
 
@@ -275,9 +268,7 @@ def _trials(arm: dict) -> Table:
     for trial in arm["trials"]:
         state = "chosen" if trial["is_chosen"] else "diverged" if trial["has_diverged"] else ""
         state = "no result" if trial["missing"] else state
-        means = [
-            percent(sum(trial[how]) / len(trial[how])) if trial[how] else NOT_MEASURED for how in tables.HOWS
-        ]
+        means = [percent(sum(trial[how]) / len(trial[how])) if trial[how] else NOT_MEASURED for how in tables.HOWS]
         rows.append([state, *(_value(trial["settings"][name]) for name in names), *means])
     return Table(["", *names, "validation, sampled, %", "validation, greedy, %"], rows)
 
@@ -287,8 +278,7 @@ def _how_made(found: dict) -> list:
         (
             f"{place['runs']} runs",
             f"commit {place['commit']}{' with uncommitted changes' if place['is_dirty'] else ''}; {place['hardware']}; "
-            f"{place['system']}; "
-            + ", ".join(f"{name} {number}" for name, number in place["versions"].items()),
+            f"{place['system']}; " + ", ".join(f"{name} {number}" for name, number in place["versions"].items()),
         )
         for place in found["environments"]
     ]
@@ -300,7 +290,8 @@ def _how_made(found: dict) -> list:
                 ("Date", f"{_date(found['started'])} to {_date(found['ended'])} (UTC)"),
                 (
                     "Runs",
-                    f"{found['n_runs']}, of which {found['n_tuning_runs']} for tuning; each is a run that the app opens",
+                    f"{found['n_runs']}, of which {found['n_tuning_runs']} for tuning; each is a run that the app "
+                    f"opens",
                 ),
                 (
                     "Time",
@@ -324,13 +315,16 @@ def _its_interval(found: dict) -> str:
 
 def _intervals(found: dict) -> str:
     kept = {
-        "seeds and problems": "accuracies and their differences over seeds and problems (analysis of variance; t for the seeds' part)",
-        "seeds": "differences of accuracies by t over seeds alone, as outcomes problem by problem were not kept: other problems "
+        "seeds and problems": "accuracies and their differences over seeds and problems (analysis of variance; t for "
+        "the seeds' part)",
+        "seeds": "differences of accuracies by t over seeds alone, as outcomes problem by problem were not kept: "
+        "other problems "
         "would add to them; accuracies therefore without",
     }[estimates.over(found)]
     tuning = "What another tuning would have chosen is in none of them. " if found["tune"] else ""
     return (
-        f"95%: {kept}; other numbers by t over seeds. None below {MIN_SEEDS} seeds. {tuning}Not widened for the number of "
+        f"95%: {kept}; other numbers by t over seeds. None below {MIN_SEEDS} seeds. {tuning}Not widened for the "
+        f"number of "
         "comparisons. How often they hold a known truth: python -m vimpo_core bench coverage"
     )
 

@@ -1,4 +1,6 @@
-"""What a finished run of an experiment leaves behind: one JSON file in its folder, there whole or not at all. No torch."""
+"""What a finished run of an experiment leaves behind: one JSON file in its folder, there whole or not at all. No
+torch.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,8 @@ class Result:
     sampled, greedy: for each problem whether it was solved; the problems are the same for all runs of a task.
     evaluated_step: the snapshot that was measured; the last step, or an earlier one of a run that diverged.
     curves: metric -> [[steps], [values]]; None where a value was not finite.
-    credit: `truth_report.truth_report` of that snapshot. Seconds are of training alone; `started`, `ended` are seconds since 1970.
+    credit: `truth_report.truth_report` of that snapshot. Seconds are of training alone; `started`, `ended` are seconds
+        since 1970.
     """
 
     run_id: str
@@ -78,11 +81,11 @@ class Result:
 
 
 def run_id(config: TrainConfig) -> str:
-    """A folder name that the settings decide: those that differ from the defaults, so a new setting changes no old name."""
+    """A folder name that the settings decide: those that differ from the defaults, so a new setting changes no old
+    name.
+    """
     changed = {
-        f.name: getattr(config, f.name)
-        for f in dataclasses.fields(config)
-        if getattr(config, f.name) != f.default
+        f.name: getattr(config, f.name) for f in dataclasses.fields(config) if getattr(config, f.name) != f.default
     }
     digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:10]
     return f"{config.algorithm}-{config.seed}-{digest}"
@@ -112,15 +115,17 @@ def curves(store: RunStore) -> dict[str, list]:
 
 
 def tokens_sampled(store: RunStore) -> float:
-    """All tokens that training sampled, those for Monte Carlo values and discarded ones included where they are counted."""
+    """All tokens that training sampled, those for Monte Carlo values and discarded ones included where they are
+    counted.
+    """
     size = store.config().batch_size
     return sum(row.get("tokens_sampled") or row["length_mean"] * size for row in store.metrics())
 
 
 @lru_cache(maxsize=1)
 def environment() -> dict:
-    """commit, is_dirty, hardware and library versions of this process. `is_dirty`: what can change a run differs from the
-    commit."""
+    """commit, is_dirty, hardware and library versions of this process. `is_dirty`: what can change a run differs from
+    the commit."""
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--", "vimpo_core", "assets/reference", "requirements.txt")
     return {

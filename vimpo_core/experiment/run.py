@@ -1,4 +1,6 @@
-"""One run of an experiment from its settings to its result, in the process that trains it. torch is imported when it starts."""
+"""One run of an experiment from its settings to its result, in the process that trains it. torch is imported when it
+starts.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from vimpo_core.runs.worker import MakeTrainer, Trains, drive, trainer_of
 from vimpo_core.types import RunState, StepRecord, known
 
 LONGEST_WAIT = 60.0
-"""Seconds for which a run waits until the process of a killed experiment has let go of it (it looks after every step)."""
+"""Seconds for which a run waits until the process of a killed experiment has let go of it (it looks after every
+step).
+"""
 
 _ENDED = (RunState.FINISHED, RunState.DIVERGED)
 
@@ -45,9 +49,7 @@ class Job:
 Measure = Callable[[RunStore, Measurement], dict]
 
 
-def carry_out(
-    runs_dir: Path, job: Job, make_trainer: MakeTrainer, measure: Measure, parent: int | None = None
-) -> str:
+def carry_out(runs_dir: Path, job: Job, make_trainer: MakeTrainer, measure: Measure, parent: int | None = None) -> str:
     """Train, measure and make small one run; what of it is done already is not done again. Returns its run_id.
 
     Args:
@@ -96,7 +98,9 @@ def _train(store: RunStore, make_trainer: MakeTrainer, parent: int | None) -> No
 
 
 def _refuse_mixture(store: RunStore) -> None:
-    """Raise Mistake where another run of the experiment was trained with other weights under the same name of a model."""
+    """Raise Mistake where another run of the experiment was trained with other weights under the same name of a
+    model.
+    """
     config, own = store.config(), bases.recorded(store.header(), store.config())
     for folder in sorted(store.run_dir.parent.iterdir()):
         try:
@@ -165,7 +169,8 @@ def _finish(store: RunStore, job: Job, measure: Measure, started: float) -> None
 
 
 def measured(store: RunStore, measurement: Measurement) -> dict:
-    """{"sampled", "greedy": one bool a problem, "credit": a truth report or None} of a run's newest snapshot. Imports torch.
+    """{"sampled", "greedy": one bool a problem, "credit": a truth report or None} of a run's newest snapshot. Imports
+    torch.
 
     Samples, and the solutions whose credit is measured, are drawn with the run's own seed: arms of one seed share their
     draws, seeds do not. So what is averaged over seeds alone holds the noise of its solutions too.

@@ -95,16 +95,15 @@ def run_all(
     make_trainer: MakeTrainer = worker.make_trainer,
     measure: Measure = run.measured,
 ) -> dict[str, str]:
-    """Tune, then make the final runs, at most `jobs` at a time; returns run_id -> sentence for runs that came to no result.
+    """Tune, then make the final runs, at most `jobs` at a time; returns run_id -> sentence for runs that came to no
+    result.
 
     Raises:
         LockedError: this experiment is running in another process.
         OSError: `out` cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with exclusive(
-        out / LOCK_NAME, f"this experiment is already running in {out}. Wait for it, or use another --out."
-    ):
+    with exclusive(out / LOCK_NAME, f"this experiment is already running in {out}. Wait for it, or use another --out."):
         stages = _Stages(out, on_progress, make_trainer, measure)
         with _pool(jobs) as pool:
             final = final_jobs(plan, out, even_untuned=True)
@@ -128,9 +127,7 @@ class _Stages:
         found = [job for job in jobs if job not in left]
         self._done += found
         self._steps_found += _steps(found)
-        pending: dict[Future, Job] = {
-            pool.schedule(run.carry_out, args=self._arguments(job)): job for job in left
-        }
+        pending: dict[Future, Job] = {pool.schedule(run.carry_out, args=self._arguments(job)): job for job in left}
         failed: dict[str, str] = {}
         while True:
             running = [self._runs_dir / job.run_id for future, job in pending.items() if future.running()]
@@ -220,9 +217,7 @@ def final_jobs(plan: Plan, out: Path, even_untuned: bool = False) -> list[Job]:
 def _tuning_job(plan: Plan, arm: Arm, block: Settings, settings: Settings, seed: int) -> Job:
     tune = known(plan.tune)
     config = plan.config(arm, block, settings, seed, tune.steps)
-    return Job(
-        _run_name("tuning", arm, block, seed), config, Measurement("validation", tune.validation_prompts)
-    )
+    return Job(_run_name("tuning", arm, block, seed), config, Measurement("validation", tune.validation_prompts))
 
 
 def _final_job(plan: Plan, arm: Arm, block: Settings, settings: Settings, seed: int) -> Job:
@@ -269,7 +264,9 @@ def trials(plan: Plan, arm: Arm, block: Settings, out: Path) -> list[Trial]:
 
 
 def chosen_settings(plan: Plan, arm: Arm, tried: list[Trial]) -> Settings | None:
-    """The best trial's settings, the earlier one of equals; one that diverged only if all did. None while one is missing."""
+    """The best trial's settings, the earlier one of equals; one that diverged only if all did. None while one is
+    missing.
+    """
     if not arm.ranges:
         return {}
     if any(trial.missing for trial in tried):

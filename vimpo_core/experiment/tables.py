@@ -1,4 +1,6 @@
-"""The numbers of an experiment, as they go into results.json and from there into report and figures: plain JSON, no NaN."""
+"""The numbers of an experiment, as they go into results.json and from there into report and figures: plain JSON, no
+NaN.
+"""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 """ES modules of assets/components, joined into one script.
 
-A relative import is resolved against its module's address, and ours has none: Streamlit takes a component's script as text, or as a
-file of an *installed* package that declares it, and `pip install -r requirements.txt` installs no package of ours; a solution's
-page is one file. So imports are resolved here, without a build step: every module once, after those that it imports, in a scope
-of its own, without its comments, since Streamlit sends a script again with every rerun. The few forms that our modules use are
-known, any other is refused, never guessed:
+A relative import is resolved against its module's address, and ours has none: Streamlit takes a component's script as
+text, or as a file of an *installed* package that declares it, and `pip install -r requirements.txt` installs no package
+of ours; a solution's page is one file. So imports are resolved here, without a build step: every module once, after
+those that it imports, in a scope of its own, without its comments, since Streamlit sends a script again with every
+rerun. The few forms that our modules use are known, any other is refused, never guessed:
 
-    import { element, shape } from "../shared/elements.js";         export function name(...)        export const NAME = ...
-    import mountCreditView from "../credit_view/credit_view.js";    export default ...
+    import { element, shape } from "../shared/elements.js";         export function name(...)        export const NAME =
+    ... import mountCreditView from "../credit_view/credit_view.js";    export default ...
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _UNKNOWN = re.compile(r"^\s*(?:import|export)\b.*|\bimport\s*[(.].*", re.M)
 
 
 class _Module(NamedTuple):
-    """body: its text without its imports and the word `export`; imports: a module and what is taken from it, exported name -> name
-    here."""
+    """body: its text without its imports and the word `export`; imports: a module and what is taken from it, exported
+    name -> name here."""
 
     body: str
     imports: list[tuple[str, dict[str, str]]]
@@ -46,7 +46,8 @@ def read_asset(name: str) -> str:
 
 
 def join_modules(text: str, folder: str = "") -> str:
-    """A module's text, as it would stand in a folder of assets/components, behind all that it imports; it keeps its default export.
+    """A module's text, as it would stand in a folder of assets/components, behind all that it imports; it keeps its
+    default export.
 
     Raises ValueError for an import or export of another form, a name that is not exported, or a circle of imports.
     """
@@ -55,15 +56,11 @@ def join_modules(text: str, folder: str = "") -> str:
     def lines_for(imports, above: tuple[str, ...]) -> str:
         for name, _ in imports:
             if name in above:
-                raise ValueError(
-                    f"{' imports '.join((*above, name))}: a circle. Move what both need elsewhere."
-                )
+                raise ValueError(f"{' imports '.join((*above, name))}: a circle. Move what both need elsewhere.")
             if name not in scopes:
                 module = _read(name)
                 inner = lines_for(module.imports, (*above, name)) + module.body
-                exports = ", ".join(
-                    each.replace("default", "default: defaultExport") for each in module.exports
-                )
+                exports = ", ".join(each.replace("default", "default: defaultExport") for each in module.exports)
                 scopes[name] = f"(() => {{ // {name}\n{inner}\nreturn {{ {exports} }};\n}})();\n"
         return "".join(_line(list(scopes).index(name), name, names) for name, names in imports)
 
@@ -76,10 +73,11 @@ def join_modules(text: str, folder: str = "") -> str:
 
 def _line(number: int, module: str, names: dict[str, str]) -> str:
     if missing := names.keys() - _read(module).exports:
-        raise ValueError(
-            f"{module} exports no {', '.join(sorted(missing))}. Export it or import what there is."
-        )
-    return f"const {{ {', '.join(f'{name}: {here}' if name != here else name for name, here in names.items())} }} = module{number};\n"
+        raise ValueError(f"{module} exports no {', '.join(sorted(missing))}. Export it or import what there is.")
+    return (
+        f"const {{ {', '.join(f'{name}: {here}' if name != here else name for name, here in names.items())} }} = "
+        f"module{number};\n"
+    )
 
 
 @cache
@@ -93,9 +91,7 @@ def _parse(text: str, folder: str) -> _Module:
         taken = {"default": default} if default else {name: name for name in re.findall(r"\w+", names)}
         imports.append((normpath(join(folder, path)), taken))
     if torn := next((line for line in text.splitlines() if line.count("`") % 2), None):
-        raise ValueError(
-            f"`{torn.strip()}` begins or ends a text of several lines, which may look like code."
-        )
+        raise ValueError(f"`{torn.strip()}` begins or ends a text of several lines, which may look like code.")
     body = _COMMENT.sub("", _IMPORT.sub("", text))
     exports = [*_EXPORT.findall(body), *("default" for _ in _DEFAULT.findall(body))]
     body = _EXPORT.sub("", _DEFAULT.sub("const defaultExport = ", body))

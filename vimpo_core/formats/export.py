@@ -55,7 +55,9 @@ class Format:
 
 
 def header_of(store: RunStore, step: int) -> dict:
-    """The run's header with its settings and the fingerprint of the step's adapter, None where it was not kept or is damaged."""
+    """The run's header with its settings and the fingerprint of the step's adapter, None where it was not kept or is
+    damaged.
+    """
     header = store.header()
     try:
         adapter = hashlib.sha256(store.snapshot(step)).hexdigest()
@@ -65,7 +67,9 @@ def header_of(store: RunStore, step: int) -> dict:
     return header | {"model": header["model"] | {"adapter_sha256": adapter}} | more
 
 
-def recorded(store: RunStore, step: int, group_id: int, sample_idx: int, beta: float, gae_lambda: float, runs_dir: str = "") -> Taken:  # fmt: skip
+def recorded(
+    store: RunStore, step: int, group_id: int, sample_idx: int, beta: float, gae_lambda: float, runs_dir: str = ""
+) -> Taken:
     """A recorded solution. Raises Mistake naming what the run or the step has."""
     store.trace(step, group_id, sample_idx)
     traces = store.traces(step)
@@ -78,11 +82,7 @@ def recorded(store: RunStore, step: int, group_id: int, sample_idx: int, beta: f
 def file_name(taken: Taken, suffix: str) -> str:
     """A name that tells the solutions of a run apart, in characters that every file system takes."""
     run = re.sub(r"[^A-Za-z0-9._-]+", "-", taken.place.run_id)
-    which = (
-        f"prompt{taken.trace.group_id}-solution{taken.trace.sample_idx}"
-        if taken.place.is_recorded
-        else "typed"
-    )
+    which = f"prompt{taken.trace.group_id}-solution{taken.trace.sample_idx}" if taken.place.is_recorded else "typed"
     return f"{run}-step{taken.place.step}-{which}.{suffix}"
 
 
@@ -172,9 +172,7 @@ def verdict(trace: CreditTrace) -> str:
     parts.append(f"gold {visible_text(trace.gold)}" if trace.gold else "")
     if trace.first_wrong is not None:
         note = mistake_note(trace)
-        parts.append(
-            f"first wrong token #{trace.first_wrong}" + (f": {note}" if note != "first wrong token" else "")
-        )
+        parts.append(f"first wrong token #{trace.first_wrong}" + (f": {note}" if note != "first wrong token" else ""))
     parts.append("cut off before an end token" if trace.finish_reason == StopReason.LENGTH else "")
     return " · ".join(part for part in parts if part)
 
@@ -188,20 +186,26 @@ def facts(taken: Taken) -> list[list[str]]:
     start = reading.anchor(trace, taken.beta)
     v0 = f"{start:.4g}" if math.isfinite(start) else f"none: {reading.why_no_anchor(trace)}"
     said = trace_files.provenance(trace)
-    how = "; ".join(
-        f"{word}: {', '.join(n for n in said if said[n] == word)}" for word in dict.fromkeys(said.values())
-    )
+    how = "; ".join(f"{word}: {', '.join(n for n in said if said[n] == word)}" for word in dict.fromkeys(said.values()))
     return [
         ["run", f"{header.get('name') or header['run_id']} ({header['run_id']}, {header['algorithm']})"],
         ["policy", f"after {taken.place.step} updates, adapter {_short(header['model'].get('adapter_sha256'))}"],
-        ["model", f"{header['model'].get('id')}, {_short(header['model'].get('sha256'))}; reference: the same without the adapter"],
+        [
+            "model",
+            f"{header['model'].get('id')}, {_short(header['model'].get('sha256'))}; reference: the same without the "
+            f"adapter",
+        ],
         ["solution", where],
         [f"reward, {reading.anchor_name(trace)}", f"{trace.reward:g}, {v0}"],
         ["beta, lambda", f"{taken.beta:g} reward per nat, {taken.gae_lambda:g}"],
-        ["log-probabilities", f"natural logarithm, temperature {header.get('temperature', 1):g}, KL {header.get('kl_estimator', 'exact')}"],
+        [
+            "log-probabilities",
+            f"natural logarithm, temperature {header.get('temperature', 1):g}, KL "
+            f"{header.get('kl_estimator', 'exact')}",
+        ],
         ["arrays", how],
         *([["how it is read", note]] if (note := reading.note(trace)) else []),
-    ]  # fmt: skip
+    ]
 
 
 def code(taken: Taken) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""One solution as a web page in one file: the app's own credit view, with every lens, for any browser, without a network.
+"""One solution as a web page in one file: the app's own credit view, with every lens, for any browser, without a
+network.
 
-The files of assets/components go in as they are. Numbers and texts go in as JSON and reach the page through `textContent`,
-so no token is ever read as HTML; the page's own policy lets nothing else run or load.
+The files of assets/components go in as they are. Numbers and texts go in as JSON and reach the page through
+`textContent`, so no token is ever read as HTML; the page's own policy lets nothing else run or load.
 """
 
 from __future__ import annotations
@@ -52,9 +53,7 @@ def solution_page(payload: dict, page: dict) -> str:
         "data": safe_json({"payload": payload, "page": page}),
     }
     # One pass, so that nothing inside a part is taken for a place to fill.
-    return re.sub(
-        r"\{\{(\w+)\}\}", lambda place: parts[place[1]], read_asset("solution_page/solution_page.html")
-    )
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], read_asset("solution_page/solution_page.html"))
 
 
 def safe_json(value) -> str:

@@ -1,4 +1,6 @@
-"""Python and command lines that give the numbers of a solution again, ready to be pasted. Whatever they quote is quoted."""
+"""Python and command lines that give the numbers of a solution again, ready to be pasted. Whatever they quote is
+quoted.
+"""
 
 from __future__ import annotations
 
@@ -54,30 +56,33 @@ def python_code(trace: CreditTrace, place: Place, beta: float) -> str:
 
 
 def score_command(trace: CreditTrace, place: Place, beta: float) -> str | None:
-    """Score the solution again under the step's adapter; None where there is none, or its text has no place in a shell."""
+    """Score the solution again under the step's adapter; None where there is none, or its text has no place in a
+    shell.
+    """
     texts = trace.prompt_text, trace.completion_text
     if not place.has_snapshot or not all(text.isprintable() for text in texts):
         return None
     # --name=value, so that a solution that starts with a dash is not taken for an option.
-    return _command("score", place, f"--beta {beta!r}", *(
-        f"{name}={shlex.quote(text)}" for name, text in zip(("--prompt", "--solution"), texts, strict=True)
-    ))  # fmt: skip
+    return _command(
+        "score",
+        place,
+        f"--beta {beta!r}",
+        *(f"{name}={shlex.quote(text)}" for name, text in zip(("--prompt", "--solution"), texts, strict=True)),
+    )
 
 
-def export_command(
-    trace: CreditTrace, place: Place, beta: float, gae_lambda: float, format: str
-) -> str | None:
+def export_command(trace: CreditTrace, place: Place, beta: float, gae_lambda: float, format: str) -> str | None:
     """Write the recorded solution to a file; None for one that was typed."""
     if not place.is_recorded:
         return None
-    which = (
-        f"--group {trace.group_id} --sample {trace.sample_idx} --beta {beta!r} --gae-lambda {gae_lambda!r}"
-    )
+    which = f"--group {trace.group_id} --sample {trace.sample_idx} --beta {beta!r} --gae-lambda {gae_lambda!r}"
     return _command("export", place, which, f"--format {format}")
 
 
 def truth_command(report: dict, runs_dir: str = "") -> str:
-    """Measure a scorecard again: `report` as `truth_report.truth_report` makes it; `runs_dir` if it is not the usual folder."""
+    """Measure a scorecard again: `report` as `truth_report.truth_report` makes it; `runs_dir` if it is not the usual
+    folder.
+    """
     which = f"--set {report['set']} --solutions {report['solutions']} --rollouts {report['rollouts']}"
     place = Place(report["run_id"], report["step"], is_recorded=False, has_snapshot=True, runs_dir=runs_dir)
     return _command("truth", place, which, f"--seed {report['seed']}")

@@ -1,9 +1,9 @@
 """One solution as JSON (schema version 1, complete), and as a table of its tokens in CSV and Parquet.
 
-Measured float32 numbers are written with the fewest digits that read back to the same bits. An array that was not recorded
-is null or an empty column, never zeros. rho, kappa and what follows from them are in the tables for the beta that is named
-beside them, as the run's own value loss reads them, from `v0`; JSON holds only what was measured, and in its header the
-settings of the run ("config") that say how it is read.
+Measured float32 numbers are written with the fewest digits that read back to the same bits. An array that was not
+recorded is null or an empty column, never zeros. rho, kappa and what follows from them are in the tables for the beta
+that is named beside them, as the run's own value loss reads them, from `v0`; JSON holds only what was measured, and in
+its header the settings of the run ("config") that say how it is read.
 """
 
 from __future__ import annotations
@@ -20,10 +20,26 @@ from vimpo_core.measure.checks import TOKEN_ARRAYS
 from vimpo_core.solutions import lenses, reading
 from vimpo_core.types import CreditTrace
 
-_PLAIN = ("step", "group_id", "sample_idx", "prompt_text", "prompt_ids", "gold", "reward", "rewards", "reward_reason",
-          "group_mean_reward", "finish_reason", "status", "answer", "first_wrong")  # fmt: skip
+_PLAIN = (
+    "step",
+    "group_id",
+    "sample_idx",
+    "prompt_text",
+    "prompt_ids",
+    "gold",
+    "reward",
+    "rewards",
+    "reward_reason",
+    "group_mean_reward",
+    "finish_reason",
+    "status",
+    "answer",
+    "first_wrong",
+)
 DERIVED = ("rho", "kappa", "td_terms", "values", "values_from_end", "advantages")
-"""Columns of the tables that follow from the measured ones; `values` and `values_from_end` hold V_{t+1}, after token t."""
+"""Columns of the tables that follow from the measured ones; `values` and `values_from_end` hold V_{t+1}, after
+token t.
+"""
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
@@ -77,9 +93,7 @@ def provenance(trace: CreditTrace) -> dict[str, str]:
 
 
 @np.errstate(invalid="ignore")  # inf - inf is nan in a table: an answer, not a warning
-def token_table(
-    traces: Sequence[CreditTrace], index: int, run_id: str, beta: float, gae_lambda: float
-) -> dict:
+def token_table(traces: Sequence[CreditTrace], index: int, run_id: str, beta: float, gae_lambda: float) -> dict:
     """Column -> one value a token (a list or an array), or None where it was not recorded."""
     trace = traces[index]
     length = len(trace.ids)
@@ -109,16 +123,14 @@ def token_table(
         "v0": constant(reading.anchor(trace, beta)),
     }
     return columns | {
-        name: lenses.lens_values(traces, index, name, beta, gae_lambda)
-        if _is_derivable(trace, name)
-        else None
+        name: lenses.lens_values(traces, index, name, beta, gae_lambda) if _is_derivable(trace, name) else None
         for name in DERIVED
     }
 
 
 def to_csv(traces: Sequence[CreditTrace], index: int, run_id: str, beta: float, gae_lambda: float) -> str:
-    """The table, a line a token. `text` is a JSON string: line breaks and half characters survive, and no spreadsheet can
-    take a token for a formula.
+    """The table, a line a token. `text` is a JSON string: line breaks and half characters survive, and no spreadsheet
+    can take a token for a formula.
     """
     table = token_table(traces, index, run_id, beta, gae_lambda)
     out = io.StringIO()
@@ -135,7 +147,9 @@ def to_csv(traces: Sequence[CreditTrace], index: int, run_id: str, beta: float, 
 def to_parquet(
     traces: Sequence[CreditTrace], index: int, header: dict, run_id: str, beta: float, gae_lambda: float
 ) -> bytes:
-    """The table with types, a row a token; the file's metadata holds "vimpo_lab": header and complete record as JSON."""
+    """The table with types, a row a token; the file's metadata holds "vimpo_lab": header and complete record as
+    JSON.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -169,7 +169,9 @@ def _bf16_noise(configs, tell: Tell) -> None:
 
 @torch.no_grad()
 def _ratio_in_bf16(policy, coarse, batch) -> torch.Tensor:
-    """log pi - log pi_ref with weights, activations and logits of both in bf16, as a mixed-precision scorer has them."""
+    """log pi - log pi_ref with weights, activations and logits of both in bf16, as a mixed-precision scorer has
+    them.
+    """
     reference = scores.token_logprobs(scores.completion_logits(coarse, batch), batch)
     weights = {name: weight.to(torch.bfloat16) for name, weight in models.folded_weights(policy).items()}
 

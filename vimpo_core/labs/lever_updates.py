@@ -2,8 +2,8 @@
 
 Nothing is kept for a visitor: a request carries all its presses. The states after earlier ones are kept for whoever
 shares a beginning, so that one more press costs one update. Each lever has an Adam of its own (no press is moved by the
-momentum of another loss); Adam divides by the gradient's size, so c_A counts only where both losses are stepped together.
-Imports torch.
+momentum of another loss); Adam divides by the gradient's size, so c_A counts only where both losses are stepped
+together. Imports torch.
 """
 
 from __future__ import annotations
@@ -194,17 +194,13 @@ def _loss(lever: str, asked: Levers, sampled: _Sampled, measured: Scores) -> tor
         return losses.value_loss(measured.logprobs, *place[2:], asked.beta)
     if lever == "b":
         return losses.vimpo_loss(*place, asked.beta, asked.actor_coef, GAE_LAMBDA)[0]
-    return losses.ppo_clip_loss(
-        measured.logprobs, sampled.old_logprobs, _credit(asked, sampled, measured)[2], mask
-    )
+    return losses.ppo_clip_loss(measured.logprobs, sampled.old_logprobs, _credit(asked, sampled, measured)[2], mask)
 
 
 def _credit(asked: Levers, sampled: _Sampled, measured: Scores):
     """delta, A and whitened A of the policy at hand, [B, T], held constant."""
     mask = sampled.batch.completion_mask
-    delta = credit.td_terms(
-        measured.logprobs.detach(), sampled.ref_logprobs, measured.kl, mask, asked.beta
-    )  # fmt: skip
+    delta = credit.td_terms(measured.logprobs.detach(), sampled.ref_logprobs, measured.kl, mask, asked.beta)
     advantages = credit.gae(delta, mask, GAE_LAMBDA)
     return delta, advantages, credit.whiten(advantages, mask)
 
@@ -215,12 +211,19 @@ def _moment(asked: Levers, sampled: _Sampled, measured: Scores) -> Moment:
     baseline = credit.group_mean(sampled.rewards, sampled.group_ids)
     place = (logprobs, sampled.old_logprobs, whitened, mask)
     return Moment(
-        **{name: array.numpy().astype(np.float32) for name, array in {
-            "logprobs": logprobs, "kl": measured.kl, "td_terms": delta, "advantages": advantages, "whitened": whitened,
-            "values": credit.implied_values(delta, mask, baseline),
-            "residual": credit.terminal_residual(delta, mask, sampled.rewards, baseline),
-        }.items()},
+        **{
+            name: array.numpy().astype(np.float32)
+            for name, array in {
+                "logprobs": logprobs,
+                "kl": measured.kl,
+                "td_terms": delta,
+                "advantages": advantages,
+                "whitened": whitened,
+                "values": credit.implied_values(delta, mask, baseline),
+                "residual": credit.terminal_residual(delta, mask, sampled.rewards, baseline),
+            }.items()
+        },
         value_loss=float(_loss("v", asked, sampled, measured)),
         actor_loss=float(losses.ppo_clip_loss(*place)),
         clip_fraction=losses.clip_fraction(*place),
-    )  # fmt: skip
+    )

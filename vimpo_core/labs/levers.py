@@ -1,6 +1,7 @@
 """Two levers on one small batch: step the value loss, the actor, or both, and see what every token's numbers did.
 
-What is asked and what comes back, without torch; the updates themselves are made by `lever_updates` in a process of its own.
+What is asked and what comes back, without torch; the updates themselves are made by `lever_updates` in a process of its
+own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ MOST_PRESSES = 40
 MOST_BATCH = 999
 GAE_LAMBDA = 1.0
 PROMPTS, SAMPLES, OPERANDS = 2, 4, 4
-"""The batch: solutions of each prompt, sampled from the reference; prompts whose solutions all agree are passed over."""
+"""The batch: solutions of each prompt, sampled from the reference; prompts whose solutions all agree are passed
+over.
+"""
 
 LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 BETAS = (0.02, 0.05, 0.1, 0.2, 0.3)
@@ -47,9 +50,7 @@ class Levers:
             raise Mistake(f"presses are letters of {', '.join(LEVERS)}, got {unknown[0]!r}. Press reset.")
         if len(self.presses) > MOST_PRESSES:
             raise Mistake(f"at most {MOST_PRESSES} presses, got {len(self.presses)}. Press undo or reset.")
-        for name, low, high in (
-            ("learning_rate", 1e-6, 0.1), ("beta", 1e-6, 10.0), ("actor_coef", 0.0, 10.0),
-        ):  # fmt: skip
+        for name, low, high in (("learning_rate", 1e-6, 0.1), ("beta", 1e-6, 10.0), ("actor_coef", 0.0, 10.0)):
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
                 raise Mistake(f"{name} must be between {low:g} and {high:g}, got {value:g}. Move its slider.")
@@ -59,7 +60,8 @@ class Levers:
 class Moment:
     """The policy on the batch after some presses. B solutions, T tokens, 0 where masked.
 
-    logprobs, kl: nats, float32 [B, T]; td_terms (delta), advantages (raw, lambda 1): reward units, [B, T]; whitened: no unit,
+    logprobs, kl: nats, float32 [B, T]; td_terms (delta), advantages (raw, lambda 1): reward units, [B, T]; whitened: no
+        unit,
     [B, T]; values: start-anchored V_t, reward units, [B, T+1]; residual: terminal residual, reward units, [B].
     value_loss: squared reward units; actor_loss: no unit; clip_fraction: share of tokens that the PPO clip holds.
     """
@@ -80,7 +82,8 @@ class Moment:
 class Pressed:
     """The batch before and after the last press; both the untrained policy where nothing was pressed yet.
 
-    solutions: the sampled solutions as they were scored then (pi = pi_ref), prompt by prompt. grad_norm: length of the last
+    solutions: the sampled solutions as they were scored then (pi = pi_ref), prompt by prompt. grad_norm: length of the
+        last
     press's gradient in the adapter before it was clipped, None before a press.
     """
 

@@ -1,7 +1,8 @@
-"""PPO's learned critic: a small head that reads V(s_t) off the hidden states of the policy's own network. Imports torch.
+"""PPO's learned critic: a small head that reads V(s_t) off the hidden states of the policy's own network. Imports
+torch.
 
-The head sees every layer's state at the token before, so that what the trunk knows early is not lost; the trunk does not
-learn from it. It is trained beside the policy and saved with the run.
+The head sees every layer's state at the token before, so that what the trunk knows early is not lost; the trunk does
+not learn from it. It is trained beside the policy and saved with the run.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class CriticLearner:
             states: float [B, T, F]; old_values: V(s_t) when the batch was sampled, [B, T]; rewards: [B].
 
         Returns:
-            critic_loss: mean over the updates, squared reward units; critic_explained: share of the variance of R over tokens that
+            critic_loss: mean over the updates, squared reward units; critic_explained: share of the variance of R over
+                tokens that
             the V(s_t) before them explained (absent where R does not vary).
         """
         advantages = credit.gae(
@@ -103,7 +105,9 @@ def load_critic(critic: Critic, state: dict[str, torch.Tensor]) -> None:
 
 @torch.no_grad()
 def states_of(policy: LanguageModel, batch: scores.Batch) -> torch.Tensor:
-    """What the critic reads of s_t before each completion token: every layer's hidden state, float [B, T, F], constant."""
+    """What the critic reads of s_t before each completion token: every layer's hidden state, float [B, T, F],
+    constant.
+    """
     return scores.completion_states(models.network(policy), batch)
 
 

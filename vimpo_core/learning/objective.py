@@ -19,7 +19,8 @@ class Experience:
     """One step's rollouts with all that was measured of them. Rows are grouped by prompt; rewards include flips.
 
     scores: under the policy that sampled them; old_logprobs: [B, T] nats, as recorded by the sampler;
-    rewards: [B]; group_ids: int [B]; token_budget: the task's limit on new tokens; tokens_sampled: also of rollouts that
+    rewards: [B]; group_ids: int [B]; token_budget: the task's limit on new tokens; tokens_sampled: also of rollouts
+        that
     were not kept; critic_states: [B, T, F], critic_values: [B, T] and mc_values: [B, T+1] where the rule needs them;
     first_drawn: where the rule resamples, the same before any group was replaced.
     """
@@ -98,18 +99,25 @@ def _actor_loss(config, experience, sampled, logprobs):
         found = losses.policy_gradient_loss(logprobs, advantages, mask)
         return found, {"actor_loss": found.item()}
     found, clipped = losses.ppo_clip(
-        logprobs, experience.old_logprobs, advantages, mask, config.clip_low, config.clip_high, config.dual_clip,
-        rules.average_of(rule, config), experience.token_budget,
-    )  # fmt: skip
+        logprobs,
+        experience.old_logprobs,
+        advantages,
+        mask,
+        config.clip_low,
+        config.clip_high,
+        config.dual_clip,
+        rules.average_of(rule, config),
+        experience.token_budget,
+    )
     return found, {"actor_loss": found.item(), "clip_fraction": clipped}
 
 
 def describe(config: TrainConfig, experience: Experience) -> dict[str, float]:
     """Metrics of a batch before any update of it, measured for all rules alike.
 
-    Of a rule that resamples they are those of the groups as first drawn, which is what other rules sample; KEPT says which are
-    measured again on what it trains on, under the name with "_kept". Value loss and residual are the rule's own where it has
-    them, else VIMPO's with the exact KL.
+    Of a rule that resamples they are those of the groups as first drawn, which is what other rules sample; KEPT says
+    which are measured again on what it trains on, under the name with "_kept". Value loss and residual are the rule's
+    own where it has them, else VIMPO's with the exact KL.
     """
     kept = _described(config, experience)
     if experience.first_drawn is None:
@@ -145,7 +153,9 @@ def _described(config, experience):
 
 
 def never_by_reference(experience: Experience) -> tuple[int, str] | None:
-    """(token id, prompt) of the first sampled token that the reference gives probability 0; None if it can say them all."""
+    """(token id, prompt) of the first sampled token that the reference gives probability 0; None if it can say them
+    all.
+    """
     never = (experience.scores.ref_logprobs == -torch.inf) & experience.batch.completion_mask
     if not never.any():
         return None

@@ -1,1 +1,3 @@
-"""Language models: what a folder holds, load, sample, score, and the traces of what was scored. Imports torch but for `model_files`."""
+"""Language models: what a folder holds, load, sample, score, and the traces of what was scored. Imports torch but for
+`model_files`.
+"""

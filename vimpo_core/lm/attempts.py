@@ -40,14 +40,10 @@ def attempt(
         greedy=greedy,
         uniforms=uniforms,
     )
-    return rollouts, [
-        judge(policy, task, problems[i // size], r.ids, r.finish_reason) for i, r in enumerate(rollouts)
-    ]
+    return rollouts, [judge(policy, task, problems[i // size], r.ids, r.finish_reason) for i, r in enumerate(rollouts)]
 
 
-def judge(
-    policy: LanguageModel, task: Task, problem: Problem, ids, finish: StopReason | None = None
-) -> Verdict:
+def judge(policy: LanguageModel, task: Task, problem: Problem, ids, finish: StopReason | None = None) -> Verdict:
     """What the verifier makes of tokens; `finish` None: they ended if their last one is an end token."""
     if finish is None:
         finish = finish_of(policy, ids)

@@ -1,7 +1,8 @@
 """One token further on a KV cache: for any transformers model, and without the module machinery for plain Llamas.
 
 On a tiny model a decoding step is mostly Python and small copies. `LlamaDecoder` does the same arithmetic with fused
-projections and a cache of fixed size, in less than half the time; it starts from the model's own prefill. Imports torch.
+projections and a cache of fixed size, in less than half the time; it starts from the model's own prefill. Imports
+torch.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from torch.nn import functional as F
 
 
 def left_padded(prompts, pad_id: int, device):
-    """Prompts as int [P, S], padded at the left, and their attention mask, None when nothing is padded (the faster path)."""
+    """Prompts as int [P, S], padded at the left, and their attention mask, None when nothing is padded (the faster
+    path).
+    """
     longest = max(map(len, prompts))
     ids = torch.tensor([[pad_id] * (longest - len(p)) + list(p) for p in prompts], device=device)
     if all(len(p) == longest for p in prompts):
@@ -20,14 +23,14 @@ def left_padded(prompts, pad_id: int, device):
 
 
 def prefill(network, ids, attention, **options):
-    """One pass over left-padded prompts. Returns the network's output with its cache, and each row's last position [P]."""
+    """One pass over left-padded prompts. Returns the network's output with its cache, and each row's last position
+    [P].
+    """
     if attention is None:
         positions = torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1)
     else:
         positions = (attention.cumsum(1) - 1).clamp(min=0)
-    output = network(
-        input_ids=ids, attention_mask=attention, position_ids=positions, use_cache=True, **options
-    )
+    output = network(input_ids=ids, attention_mask=attention, position_ids=positions, use_cache=True, **options)
     return output, positions[:, -1]
 
 
@@ -44,9 +47,7 @@ def start(model, ids, attention, group_size: int | torch.Tensor, max_new_tokens:
     output, last = prefill(model, ids, attention)
     attention = None if attention is None else attention.repeat_interleave(group_size, dim=0)
     kind = LlamaDecoder if is_plain_llama(model) else CacheDecoder
-    decoder = kind(
-        model, output.cache, attention, last.repeat_interleave(group_size), group_size, max_new_tokens
-    )
+    decoder = kind(model, output.cache, attention, last.repeat_interleave(group_size), group_size, max_new_tokens)
     return decoder, output.logits[:, -1].repeat_interleave(group_size, dim=0)
 
 
@@ -80,7 +81,9 @@ class CacheDecoder:
 
 
 def is_plain_llama(model) -> bool:
-    """Whether `LlamaDecoder` computes exactly this network: a Llama without biases and with unscaled rotary positions."""
+    """Whether `LlamaDecoder` computes exactly this network: a Llama without biases and with unscaled rotary
+    positions.
+    """
     config = model.config
     return (
         config.model_type == "llama"

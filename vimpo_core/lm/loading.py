@@ -1,4 +1,6 @@
-"""From a source to a model that is known to work here: found, loaded whole, tried on a few tokens, or refused in a sentence. Imports torch."""
+"""From a source to a model that is known to work here: found, loaded whole, tried on a few tokens, or refused in a
+sentence. Imports torch.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +32,13 @@ def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
     """The bundled model, or a local folder in transformers format, in float32 and evaluation mode (no dropout).
 
     Raises:
-        Mistake: as `find`; a file is damaged or does not fit the others; the architecture is not one of transformers', or
-            does not give the same numbers on every road (`model_trial`); the tokenizer has no end token.
+        Mistake: as `find`; a file is damaged or does not fit the others; the architecture is not one of transformers',
+            or does not give the same numbers on every road (`model_trial`); the tokenizer has no end token.
     """
     folder = find(source, device)
     tokenizer = _loaded(AutoTokenizer, folder)
     if tokenizer.eos_token_id is None:
-        raise Mistake(
-            f"the tokenizer in {folder} has no end token, where the value is anchored. Set eos_token."
-        )
+        raise Mistake(f"the tokenizer in {folder} has no end token, where the value is anchored. Set eos_token.")
     # float32: scoring in half precision leaves about 1.5e-3 nats of noise a token.
     model, info = _loaded(
         AutoModelForCausalLM,
@@ -67,14 +67,13 @@ def load_policy(config: TrainConfig) -> LanguageModel:
 def _loaded(kind, folder: Path, **options):
     try:
         return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
-    except (
-        Exception
-    ) as error:  # OSError, ValueError, SafetensorError, bare Exception: each library has its own
+    except Exception as error:  # OSError, ValueError, SafetensorError, bare Exception: each library has its own
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         if "trust_remote_code" in str(error):
             reason = "it needs program code of its own, which is never run"
         raise Mistake(
-            f"the model in {folder} cannot be loaded: {reason.rstrip('.')}. Give a whole folder of an architecture that "
+            f"the model in {folder} cannot be loaded: {reason.rstrip('.')}. Give a whole folder of an architecture "
+            f"that "
             "transformers knows."
         ) from error
 
@@ -91,7 +90,8 @@ def _refuse_other_weights(folder: Path, info: dict) -> None:
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise Mistake(
-                f"the weights in {folder} {what} {names[0][:120]}{more}. Give a folder whose config.json and weights were saved "
+                f"the weights in {folder} {what} {names[0][:120]}{more}. Give a folder whose config.json and weights "
+                f"were saved "
                 "together, with the whole causal model."
             )
 
@@ -100,13 +100,15 @@ def _refuse_other_vocabulary(folder: Path, tokenizer, model) -> None:
     highest, rows = max(tokenizer.get_vocab().values(), default=-1), embedding_rows(model)
     if highest >= rows:
         raise Mistake(
-            f"the tokenizer in {folder} has tokens up to {highest}, the model embeds {rows}. Give a folder whose tokenizer and "
+            f"the tokenizer in {folder} has tokens up to {highest}, the model embeds {rows}. Give a folder whose "
+            f"tokenizer and "
             "weights belong together."
         )
 
 
 def check_run(config: TrainConfig) -> list[str]:
-    """Load a run's model and try it, before anything of the run is written. Returns remarks on what is particular about it.
+    """Load a run's model and try it, before anything of the run is written. Returns remarks on what is particular about
+    it.
 
     Raises Mistake as `loading.load` and `check_task`.
     """
@@ -114,6 +116,7 @@ def check_run(config: TrainConfig) -> list[str]:
     model_trial.check_task(found, task_of(config))
     if adapts_attention_alone(found.model):
         return [
-            "the model is a mixture of experts: the adapter sits on its attention alone, experts and router stay as they are."
+            "the model is a mixture of experts: the adapter sits on its attention alone, experts and router stay as "
+            "they are."
         ]
     return []

@@ -16,22 +16,96 @@ from vimpo_core.paths import model_folder
 INSTEAD = "Use a decoder with attention alone, such as Llama, Qwen, Mistral or GPT-2."
 
 _ENCODERS = {
-    "albert", "big_bird", "camembert", "canine", "convbert", "data2vec-text", "deberta", "deberta-v2", "distilbert", "electra",
-    "ernie", "esm", "eurobert", "flaubert", "fnet", "funnel", "ibert", "layoutlm", "longformer", "luke", "megatron-bert",
-    "mobilebert", "modernbert", "mpnet", "mra", "nystromformer", "perceiver", "qdqbert", "rembert", "roberta",
-    "roberta-prelayernorm", "roformer", "squeezebert", "tapas", "xlm-roberta", "xlm-roberta-xl", "xmod", "yoso",
-    "bert", "bert-generation",
-}  # fmt: skip
+    "albert",
+    "big_bird",
+    "camembert",
+    "canine",
+    "convbert",
+    "data2vec-text",
+    "deberta",
+    "deberta-v2",
+    "distilbert",
+    "electra",
+    "ernie",
+    "esm",
+    "eurobert",
+    "flaubert",
+    "fnet",
+    "funnel",
+    "ibert",
+    "layoutlm",
+    "longformer",
+    "luke",
+    "megatron-bert",
+    "mobilebert",
+    "modernbert",
+    "mpnet",
+    "mra",
+    "nystromformer",
+    "perceiver",
+    "qdqbert",
+    "rembert",
+    "roberta",
+    "roberta-prelayernorm",
+    "roformer",
+    "squeezebert",
+    "tapas",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "xmod",
+    "yoso",
+    "bert",
+    "bert-generation",
+}
 _ENCODER_DECODERS = {
-    "bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "encoder-decoder", "fsmt", "led", "longt5", "m2m_100", "marian",
-    "mbart", "mt5", "mvp", "nllb-moe", "pegasus", "pegasus_x", "plbart", "prophetnet", "switch_transformers", "t5", "t5gemma",
-    "umt5", "xlm-prophetnet",
-}  # fmt: skip
+    "bart",
+    "bigbird_pegasus",
+    "blenderbot",
+    "blenderbot-small",
+    "encoder-decoder",
+    "fsmt",
+    "led",
+    "longt5",
+    "m2m_100",
+    "marian",
+    "mbart",
+    "mt5",
+    "mvp",
+    "nllb-moe",
+    "pegasus",
+    "pegasus_x",
+    "plbart",
+    "prophetnet",
+    "switch_transformers",
+    "t5",
+    "t5gemma",
+    "umt5",
+    "xlm-prophetnet",
+}
 _RECURRENT = {
-    "bamba", "falcon_h1", "falcon_mamba", "granitemoehybrid", "jamba", "kimi_linear", "lfm2", "lfm2_moe", "mamba", "mamba2",
-    "minimax", "nemotron_h", "olmo_hybrid", "plamo2", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_next", "recurrent_gemma",
-    "rwkv", "xlstm", "zamba", "zamba2",
-}  # fmt: skip
+    "bamba",
+    "falcon_h1",
+    "falcon_mamba",
+    "granitemoehybrid",
+    "jamba",
+    "kimi_linear",
+    "lfm2",
+    "lfm2_moe",
+    "mamba",
+    "mamba2",
+    "minimax",
+    "nemotron_h",
+    "olmo_hybrid",
+    "plamo2",
+    "qwen3_5_moe_text",
+    "qwen3_5_text",
+    "qwen3_next",
+    "recurrent_gemma",
+    "rwkv",
+    "xlstm",
+    "zamba",
+    "zamba2",
+}
 _WITHOUT_CACHE = {"openai-gpt", "reformer", "transfo-xl", "xlm", "xlnet"}
 _MULTIMODAL = {"fuyu", "moshi", "musicgen", "musicgen_melody", "speech_to_text", "trocr", "whisper"}
 _RECURRENT_LAYER = re.compile("linear|lightning|conv|mamba|recurrent|hybrid|ssm|lru|rwkv")
@@ -48,7 +122,8 @@ def find(source: str = "bundled") -> Path:
     if (folder / "adapter_config.json").is_file():
         raise Mistake(
             f"{folder} holds a PEFT adapter, not a whole model. Merge it into its base with "
-            "`PeftModel.from_pretrained(base, folder).merge_and_unload()`, save that with save_pretrained, and give its folder."
+            "`PeftModel.from_pretrained(base, folder).merge_and_unload()`, save that with save_pretrained, and give "
+            "its folder."
         )
     if not (folder / "config.json").is_file():
         way_out = (
@@ -60,9 +135,7 @@ def find(source: str = "bundled") -> Path:
     if why := refusal(settings_of(folder)):
         raise Mistake(f"the model in {folder} {why}")
     if not list(folder.glob("*.safetensors")):
-        raise Mistake(
-            f"no *.safetensors in {folder}, and no other weight format is loaded. Convert the weights first."
-        )
+        raise Mistake(f"no *.safetensors in {folder}, and no other weight format is loaded. Convert the weights first.")
     return folder
 
 
@@ -82,22 +155,28 @@ def settings_of(folder: Path, name: str = "config.json") -> dict:
 
 
 def refusal(config: dict) -> str:
-    """What a network is that cannot be trained here, and what to use instead, to follow "the model in ..."; "" otherwise."""
+    """What a network is that cannot be trained here, and what to use instead, to follow "the model in ..."; ""
+    otherwise.
+    """
     kind = str(config.get("model_type", ""))
     if kind in _MULTIMODAL or any(name.endswith(("vision_config", "audio_config")) for name in config):
         return (
-            f"is a multimodal one ({kind[:40]}), which reads pictures or sound beside text. Save its language model by itself "
+            f"is a multimodal one ({kind[:40]}), which reads pictures or sound beside text. Save its language model "
+            f"by itself "
             "and give that folder."
         )
     if kind in _ENCODER_DECODERS or config.get("is_encoder_decoder") is True:
-        return f"is an encoder-decoder or a part of one ({kind[:40]}), which answers a text that it has read as a whole. {INSTEAD}"
+        return (
+            f"is an encoder-decoder or a part of one ({kind[:40]}), which answers a text that it has read as a "
+            f"whole. {INSTEAD}"
+        )
     if kind in _ENCODERS and config.get("is_decoder") is not True:
         return f"is an encoder ({kind}), which fills gaps and writes nothing from left to right. {INSTEAD}"
     layers = config.get("layer_types") or config.get("layers_block_type") or []
     if kind in _RECURRENT or any(_RECURRENT_LAYER.search(str(layer)) for layer in layers):
         return (
-            f"is recurrent, wholly or in part ({kind[:40]}): its state cannot be padded or shared between solutions as a key-value "
-            f"cache can. {INSTEAD}"
+            f"is recurrent, wholly or in part ({kind[:40]}): its state cannot be padded or shared between solutions "
+            f"as a key-value cache can. {INSTEAD}"
         )
     if kind in _WITHOUT_CACHE:
         return f"keeps no key-value cache ({kind}), which sampling needs. {INSTEAD}"
@@ -107,7 +186,8 @@ def refusal(config: dict) -> str:
 def context_length(config) -> int | None:
     """Tokens that a network reads, by its transformers settings; None where nothing limits it.
 
-    Rotary positions of type dynamic or longrope change with the longest sequence seen, so that the same tokens would score
+    Rotary positions of type dynamic or longrope change with the longest sequence seen, so that the same tokens would
+    score
     differently by what came before: such a network is used up to its original length only, where they do not.
     """
     if hasattr(config, "get_text_config"):
@@ -123,7 +203,8 @@ def context_length(config) -> int | None:
 
 def too_long(tokens: int, limit: int) -> str:
     return (
-        f"a prompt and its solution take up to {tokens} tokens, the model reads {limit}. Use fewer operands, or a model that "
+        f"a prompt and its solution take up to {tokens} tokens, the model reads {limit}. Use fewer operands, or a "
+        f"model that "
         "reads more."
     )
 

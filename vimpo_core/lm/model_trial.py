@@ -1,6 +1,7 @@
 """Whether a network does what sampling and scoring rely on, found by trying it on a few tokens. Imports torch.
 
-Names do not tell: some networks number their positions by the padding, ignore a mask or keep no cache, and would then be
+Names do not tell: some networks number their positions by the padding, ignore a mask or keep no cache, and would then
+    be
 scored wrongly without a word. Here padded prompts that go on from a cache are compared with each row by itself.
 """
 
@@ -49,8 +50,8 @@ def refusal(model, pad_id: int) -> str:
     if worst <= _TOLERANCE * float(alone.std()):
         return ""
     return (
-        f"({_kind(model)}) gives other numbers for padded prompts on a cache than for a prompt alone, so every score would be "
-        f"wrong. {INSTEAD}"
+        f"({_kind(model)}) gives other numbers for padded prompts on a cache than for a prompt alone, so every score "
+        f"would be wrong. {INSTEAD}"
     )
 
 

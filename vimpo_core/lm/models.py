@@ -92,7 +92,8 @@ class LanguageModel:
 def attach_lora(language_model: LanguageModel, rank: int, seed: int) -> LanguageModel:
     """A trainable adapter (alpha = 2 rank) on a frozen model; B = 0, so pi = pi_ref at first.
 
-    It sits on all linear projections; of a mixture of experts on those of its attention alone (`adapts_attention_alone`).
+    It sits on all linear projections; of a mixture of experts on those of its attention alone
+    (`adapts_attention_alone`).
     """
     # GPT-2 keeps its projections transposed; peft guesses as much, but with a warning for each of them.
     is_transposed = any(isinstance(m, Conv1D) for m in language_model.model.modules())
@@ -103,7 +104,8 @@ def attach_lora(language_model: LanguageModel, rank: int, seed: int) -> Language
         task_type="CAUSAL_LM",
         fan_in_fan_out=is_transposed,
     )
-    # The modules are copied, the tensors are not: the reference costs no memory and cannot drift from the policy's base.
+    # The modules are copied, the tensors are not: the reference costs no memory and cannot drift from the policy's
+    # base.
     shared = {id(p): p for p in language_model.model.parameters()}
     bare = copy.deepcopy(language_model.model, memo=shared)
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
@@ -115,12 +117,16 @@ def attach_lora(language_model: LanguageModel, rank: int, seed: int) -> Language
 
 
 def adapts_attention_alone(model) -> bool:
-    """Whether the network is a mixture of experts whose weights are fused: no adapter is put on its feed-forward part."""
+    """Whether the network is a mixture of experts whose weights are fused: no adapter is put on its feed-forward
+    part.
+    """
     return any("Experts" in type(module).__name__ for module in model.modules())
 
 
 def reference(policy: LanguageModel) -> torch.nn.Module:
-    """The network of pi_ref: the very weights that the adapter sits on, with the adapter off. Call it without gradient."""
+    """The network of pi_ref: the very weights that the adapter sits on, with the adapter off. Call it without
+    gradient.
+    """
     return policy.bare
 
 
@@ -147,9 +153,7 @@ def folded_weights(policy: LanguageModel) -> dict[str, torch.Tensor]:
 def _adapted(policy: LanguageModel) -> Iterator[tuple[str, Any]]:
     """Every projection that has an adapter, by its name in the bare model."""
     network: Any = policy.model
-    return (
-        (n, layer) for n, layer in network.base_model.model.named_modules() if isinstance(layer, LoraLayer)
-    )
+    return ((n, layer) for n, layer in network.base_model.model.named_modules() if isinstance(layer, LoraLayer))
 
 
 @contextlib.contextmanager
@@ -170,9 +174,7 @@ def merged(policy: LanguageModel):
 
 def adapter_state(policy: LanguageModel) -> Adapter:
     """The adapter's tensors by name, on the CPU, copied."""
-    return {
-        k: v.detach().cpu().clone().contiguous() for k, v in get_peft_model_state_dict(policy.model).items()
-    }
+    return {k: v.detach().cpu().clone().contiguous() for k, v in get_peft_model_state_dict(policy.model).items()}
 
 
 def set_adapter(policy: LanguageModel, state: Adapter) -> None:
@@ -187,8 +189,8 @@ def set_adapter(policy: LanguageModel, state: Adapter) -> None:
 
 
 REFERENCE, CRITIC = "reference/", "critic/"
-"""How names of tensors in a snapshot begin that do not belong to the adapter: the adapter that is the reference since it was
-last refreshed, and the learned critic's head (`critic.Critic`)."""
+"""How names of tensors in a snapshot begin that do not belong to the adapter: the adapter that is the reference since
+it was last refreshed, and the learned critic's head (`critic.Critic`)."""
 
 
 def set_policy(policy: LanguageModel, tensors: Adapter) -> None:
@@ -201,7 +203,8 @@ def set_policy(policy: LanguageModel, tensors: Adapter) -> None:
 
 
 def set_reference(policy: LanguageModel, adapter: Adapter) -> None:
-    """Make the frozen weights with this adapter folded in the reference; {} stands for no adapter, the run's first reference.
+    """Make the frozen weights with this adapter folded in the reference; {} stands for no adapter, the run's first
+    reference.
 
     The policy's own adapter is left as it is. Raises Mistake if names or shapes do not fit.
     """
@@ -246,9 +249,7 @@ def encode_prompt(language_model: LanguageModel, text: str, what: str = "prompt"
 
 def begin_ids(language_model: LanguageModel, text: str) -> tuple[int, ...]:
     """The special tokens that the tokenizer puts in front of a text; () where it adds none."""
-    body, whole = (
-        tuple(language_model.tokenizer(text, add_special_tokens=s)["input_ids"]) for s in (False, True)
-    )
+    body, whole = (tuple(language_model.tokenizer(text, add_special_tokens=s)["input_ids"]) for s in (False, True))
     starts = range(len(whole) - len(body) + 1)
     return whole[: next((i for i in starts if whole[i : i + len(body)] == body), 0)]
 
@@ -296,9 +297,7 @@ def completion_text(language_model: LanguageModel, ids, end: str) -> str:
 _SHOWN_BYTES = re.compile("(?:<0x[0-9A-F]{2}>)+")
 
 
-def encode_completion(
-    language_model: LanguageModel, text: str, end: str, what: str = "solution"
-) -> tuple[int, ...]:
+def encode_completion(language_model: LanguageModel, text: str, end: str, what: str = "solution") -> tuple[int, ...]:
     """Token ids of a typed completion: a final `end` becomes the end token, bytes written as `token_texts` shows them
     become the characters they are. Raises Mistake as `encode` does."""
     body = encode(language_model, _SHOWN_BYTES.sub(_characters, text.removesuffix(end)), what)
@@ -334,8 +333,8 @@ def vocabulary_fingerprint(language_model: LanguageModel) -> str:
 
 def tokenizer_fingerprint(language_model: LanguageModel) -> str:
     """sha256 of all that decides how text is cut into tokens and put together again: vocabulary, merges, normalizer,
-    pre-tokenizer, post-processor, decoder, added tokens. Of a tokenizer in Python: its kind, vocabulary and the files that it
-    saves, with its merges."""
+    pre-tokenizer, post-processor, decoder, added tokens. Of a tokenizer in Python: its kind, vocabulary and the files
+    that it saves, with its merges."""
     tokenizer = language_model.tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
@@ -373,7 +372,9 @@ def single_thread(threads: int = 1) -> None:
 
 
 _PEFT_RENAMES = {"gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"}
-"""Leaf names that peft takes for experts wherever they stand in such a network, and then adapts what cannot be folded."""
+"""Leaf names that peft takes for experts wherever they stand in such a network, and then adapts what cannot be
+folded.
+"""
 
 
 def _targets(model) -> str | list[str]:
@@ -421,11 +422,10 @@ def _check_said(tokenizer, ids, text: str, what: str, allowed: tuple[str, ...]) 
     lacking = sorted({c for c in text if not _can_say(tokenizer, c)})
     if lacking or tokenizer.unk_token_id in ids:
         named = ", ".join(f"{c!r}" for c in lacking[:5]) or "part of it"
-        raise Mistake(
-            f"the {what} has {named}, which is outside the model's vocabulary. Remove or replace it."
-        )
+        raise Mistake(f"the {what} has {named}, which is outside the model's vocabulary. Remove or replace it.")
     raise Mistake(
-        f"the model's tokenizer changes the {what}: {text[:40]!r} comes back as {said[:40]!r}, so what the model writes could not "
+        f"the model's tokenizer changes the {what}: {text[:40]!r} comes back as {said[:40]!r}, so what the model "
+        f"writes could not "
         "be judged. Use a model whose tokenizer keeps every character."
     )
 
@@ -442,8 +442,8 @@ def _decoded(tokenizer, ids) -> str:
 def _continuing(tokenizer):
     """The tokenizer without what it does to the beginning of a text alone: a completion does not begin one.
 
-    SentencePiece-like tokenizers put a space in front and take it away again when they decode, so that a solution typed as
-    it was sampled would be other tokens, and a first token " 24" would read "24".
+    SentencePiece-like tokenizers put a space in front and take it away again when they decode, so that a solution typed
+    as it was sampled would be other tokens, and a first token " 24" would read "24".
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

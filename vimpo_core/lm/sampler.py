@@ -1,7 +1,8 @@
 """Batched sampling on a KV cache. The sampler knows ids, not text: no vocabulary, no task, no reward.
 
 Unlike `generate`: one prefill a prompt, shared by its whole group; a row leaves the batch when it ends; each row draws
-from its own stream of uniforms, so the tokens of a row do not depend on which rows are sampled beside it. Imports torch.
+from its own stream of uniforms, so the tokens of a row do not depend on which rows are sampled beside it. Imports
+torch.
 """
 
 from __future__ import annotations

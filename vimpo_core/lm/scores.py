@@ -21,7 +21,8 @@ from vimpo_core.lm.models import LanguageModel
 class Batch:
     """Completions with the prompts they share.
 
-    prompts: int [P, S], different prompts, padded at the left; prompt_attention: int [P, S], None when nothing is padded;
+    prompts: int [P, S], different prompts, padded at the left; prompt_attention: int [P, S], None when nothing is
+        padded;
     prompt_of_row: int [B]; completion_ids: int [B, T], padded at the right; completion_mask: bool [B, T].
     """
 
@@ -51,8 +52,9 @@ class Batch:
 class Scores:
     """Per-token measurements, float [B, T], nats, 0 where masked; `logprobs` carries the gradient when asked for.
 
-    topk_*: [B, T, 2k], the policy's k best then the reference's; top_k_kl: [B, T], KL with all but the policy's k best tokens
-    as one lump, at most `kl`; None unless asked for. collision: sum_v pi_v^2, the chance that two draws agree, no unit.
+    topk_*: [B, T, 2k], the policy's k best then the reference's; top_k_kl: [B, T], KL with all but the policy's k best
+    tokens as one lump, at most `kl`; None unless asked for. collision: sum_v pi_v^2, the chance that two draws agree,
+    no unit.
     """
 
     logprobs: torch.Tensor
@@ -66,9 +68,7 @@ class Scores:
     collision: torch.Tensor | None = None
 
 
-def make_batch(
-    prompt_ids: Sequence[Sequence[int]], ids: Sequence[Sequence[int]], pad_id: int, device="cpu"
-) -> Batch:
+def make_batch(prompt_ids: Sequence[Sequence[int]], ids: Sequence[Sequence[int]], pad_id: int, device="cpu") -> Batch:
     """Batch one completion a row with its prompt. An empty completion is a row whose mask is all False."""
     prompts = {prompt: i for i, prompt in enumerate(dict.fromkeys(map(tuple, prompt_ids)))}
     padded, attention = left_padded(list(prompts), pad_id, device)
@@ -85,7 +85,8 @@ def make_batch(
 def completion_logits(network, batch: Batch) -> torch.Tensor:
     """Logits that predict each completion token, float [B, T, V]; past a row's end they hold whatever is there.
 
-    Prompts go through the network once, and their completions go on from their cache: a quarter less work on the bundled
+    Prompts go through the network once, and their completions go on from their cache: a quarter less work on the
+        bundled
     model. A causal mask needs no attention mask at the right: no real token ever attends to the padding after it.
     """
     first, rest = _forward(network, batch)
@@ -94,7 +95,9 @@ def completion_logits(network, batch: Batch) -> torch.Tensor:
 
 
 def completion_states(network, batch: Batch) -> torch.Tensor:
-    """Hidden states of all layers side by side where each completion token is predicted: float [B, T, (layers + 1) x H]."""
+    """Hidden states of all layers side by side where each completion token is predicted: float [B, T, (layers + 1) x
+    H].
+    """
     first, rest = _forward(network, batch, output_hidden_states=True)
     states = torch.cat(first.hidden_states, -1)[:, -1:].index_select(0, batch.prompt_of_row)
     if rest is None:
@@ -103,7 +106,9 @@ def completion_states(network, batch: Batch) -> torch.Tensor:
 
 
 def _forward(network, batch, **options):
-    """The network's outputs on the prompts, and on the completions but for their last tokens (None: at most one token)."""
+    """The network's outputs on the prompts, and on the completions but for their last tokens (None: at most one
+    token).
+    """
     first, last_position = prefill(network, batch.prompts, batch.prompt_attention, **options)
     row, width = batch.prompt_of_row, batch.completion_ids.shape[1]
     if width <= 1:
@@ -164,7 +169,9 @@ def score(
 
 
 def lumped_kl(logits: torch.Tensor, ref_logits: torch.Tensor, k: int) -> torch.Tensor:
-    """KL(pi, pi_ref) with every token but pi's k most probable taken as one: nats, [...], between 0 and the exact KL."""
+    """KL(pi, pi_ref) with every token but pi's k most probable taken as one: nats, [...], between 0 and the exact
+    KL.
+    """
     logp, ref_logp = torch.log_softmax(_precise(logits), -1), torch.log_softmax(_precise(ref_logits), -1)
     best = logp.topk(min(k, logp.shape[-1]), dim=-1)
     p, q = best.values.exp(), ref_logp.gather(-1, best.indices).exp()
@@ -200,14 +207,9 @@ def _expected_difference(logp, ref_logp):
     return torch.where(p > 0, p * (logp - ref_logp), torch.zeros_like(p)).sum(-1)
 
 
-def score_in_chunks(
-    policy: LanguageModel, batch: Batch, rows: int, top_k: int = 0, kl_top_k: int = 0
-) -> Scores:
+def score_in_chunks(policy: LanguageModel, batch: Batch, rows: int, top_k: int = 0, kl_top_k: int = 0) -> Scores:
     """`score` without gradient, `rows` rows through the network at a time; the result does not depend on `rows`."""
-    parts = [
-        score(policy, batch.rows(i, i + rows), top_k=top_k, kl_top_k=kl_top_k)
-        for i in range(0, len(batch), rows)
-    ]
+    parts = [score(policy, batch.rows(i, i + rows), top_k=top_k, kl_top_k=kl_top_k) for i in range(0, len(batch), rows)]
     return Scores(*(_joined([getattr(p, name) for p in parts]) for name in Scores.__dataclass_fields__))
 
 

@@ -82,7 +82,8 @@ def trace_of_text(
 ) -> CreditTrace:
     """The trace of one typed completion, scored as a batch of one row. It belongs to no group: its baseline is missing.
 
-    `group_mean_reward` is nan, and the sampler's logprobs are missing, since nothing was sampled. config: of the policy's run.
+    `group_mean_reward` is nan, and the sampler's logprobs are missing, since nothing was sampled. config: of the
+    policy's run.
     """
     arrays, topk = _arrays(measured)
     if measured.top_k_kl is not None:

@@ -1,4 +1,6 @@
-"""The bundled demo runs: VIMPO at two betas and GRPO on the same seed, made small enough for git, and their scorecards."""
+"""The bundled demo runs: VIMPO at two betas and GRPO on the same seed, made small enough for git, and their
+scorecards.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +34,12 @@ READ_BY = {"vimpo-beta-0.1": "grpo", "vimpo-beta-0.3": "grpo", "grpo": "vimpo-be
 """Whose policy reads a demo run's wrong solutions a second time."""
 
 REPORT_SIZES = ((256, 64), (8, 8))
-"""Solutions and tries a prefix of the kept reports: what Scorecard opens with, and what a test measures again in seconds."""
+"""Solutions and tries a prefix of the kept reports: what Scorecard opens with, and what a test measures again in
+seconds.
+"""
 
 
-def make_demos(
-    folder: Path, steps: int | None = None, on_step: Callable[[int, int], None] | None = None
-) -> list[dict]:
+def make_demos(folder: Path, steps: int | None = None, on_step: Callable[[int, int], None] | None = None) -> list[dict]:
     """Train the demo runs into `folder`, replacing what is there. Returns their reports. Imports torch."""
     configs = {
         name: TrainConfig(**settings, seed=SEED, steps=steps or STEPS, snapshot_every=EVERY, eval_every=5)
@@ -45,9 +47,7 @@ def make_demos(
     }
     for name in configs:
         if (folder / name).exists() and not is_run(folder / name):
-            raise Mistake(
-                f"{folder / name} is not a run of this lab and is left alone. Choose another --out."
-            )
+            raise Mistake(f"{folder / name} is not a run of this lab and is left alone. Choose another --out.")
     folder.mkdir(parents=True, exist_ok=True)
     total = sum(config.steps + 1 for config in configs.values())
     reports: list[dict] = []

@@ -22,7 +22,9 @@ PAD = "<pad>"
 
 
 def character_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a character of the chain alphabet; `.` is the end token. There is no unknown token: see models.encode."""
+    """One token a character of the chain alphabet; `.` is the end token. There is no unknown token: see
+    models.encode.
+    """
     vocabulary = {c: i for i, c in enumerate([PAD, *ALPHABET])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=PAD))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), behavior="isolated")

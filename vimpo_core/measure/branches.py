@@ -1,9 +1,11 @@
-"""What if? One token of a solution forced to be another, the policy finishing it k times; and the tree such branches form.
+"""What if? One token of a solution forced to be another, the policy finishing it k times; and the tree such branches
+form.
 
-A branch holds two sets of tries under one policy: from the token that was forced, and, as its control, from the token that
+A branch holds two sets of tries under one policy: from the token that was forced, and, as its control, from the token
+    that
 the solution had there. Both draw from the uniforms of `truth.monte_carlo_values` (same seed, same prompt, rollout j at
-position t meets the same uniform): the success rates are those of its V^pi curve at these prefixes, and tries of any two
-branches with one seed are paired. NumPy only.
+position t meets the same uniform): the success rates are those of its V^pi curve at these prefixes, and tries of any
+two branches with one seed are paired. NumPy only.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ MOST_BRANCHES = 40
 EXPORTED_ENDINGS = 32
 """Different endings of a set of tries that an export lists; the rarest are counted only."""
 LONGEST_NAME = 60
-AT_THE_END = "token #{} is the end of the solution: nothing comes after it that could go otherwise. Select an earlier token."
+AT_THE_END = (
+    "token #{} is the end of the solution: nothing comes after it that could go otherwise. Select an earlier token."
+)
 FULL = f"a tree holds {MOST_BRANCHES} branches. Export it, then remove some."
 SCHEMA = "vimpo-lab-branches"
 SCHEMA_VERSION = 1
@@ -138,17 +142,13 @@ class Branch:
 # ---- trying
 
 
-def check_fork(
-    process: TokenProcess, ids: Sequence[int], position: int, forced: Sequence[int], k: int
-) -> None:
+def check_fork(process: TokenProcess, ids: Sequence[int], position: int, forced: Sequence[int], k: int) -> None:
     """Raises Mistake, one sentence, unless `forced` can take the place of token `position` of a solution."""
     budget = process.max_new_tokens
     if not 1 <= k <= MOST_TRIES:
         raise Mistake(f"the number of tries must be within 1..{MOST_TRIES}, got {k}. Use 32.")
     if not 0 <= position < len(ids):
-        raise Mistake(
-            f"there is no token #{position}: the solution has #0 to #{len(ids) - 1}. Select one of them."
-        )
+        raise Mistake(f"there is no token #{position}: the solution has #0 to #{len(ids) - 1}. Select one of them.")
     ended = end_of(process, ids[: position + 1])
     if ended == position:
         raise Mistake(AT_THE_END.format(position))
@@ -221,9 +221,7 @@ def alternatives(trace: CreditTrace, position: int, count: int = 8) -> list[Alte
         return []
     top = trace.topk
     columns = (top.ids[position], top.text[position], top.logprob[position], top.ref_logprob[position])
-    found = {
-        int(i): Alternative(int(i), text, float(a), float(b)) for i, text, a, b in zip(*columns, strict=True)
-    }
+    found = {int(i): Alternative(int(i), text, float(a), float(b)) for i, text, a, b in zip(*columns, strict=True)}
     found.pop(int(trace.ids[position]), None)
     return sorted(found.values(), key=lambda a: -a.logprob)[:count]
 
@@ -234,29 +232,26 @@ def alternatives(trace: CreditTrace, position: int, count: int = 8) -> list[Alte
 def difference(first: Tries, second: Tries, same_seed: bool = True) -> tuple[float, float, float]:
     """How much oftener `second` succeeds: (difference, low, high), Newcombe's 95% interval.
 
-    With one seed (and one prompt) try j of both had the same uniforms: the interval is the one for paired shares, over the
-    tries that both have.
+    With one seed (and one prompt) try j of both had the same uniforms: the interval is the one for paired shares, over
+    the tries that both have.
     """
     shared = min(first.n, second.n)
     phi = 0.0
     if same_seed:
         phi = float(phi_of_pairs(first.outcomes[:shared], second.outcomes[:shared]))
-        phi *= shared / math.sqrt(
-            first.n * second.n
-        )  # correlation of the two means where only some tries are paired
+        phi *= shared / math.sqrt(first.n * second.n)  # correlation of the two means where only some tries are paired
     low, high = difference_bounds(np.array(first.rate()), np.array(second.rate()), phi)
     return second.rate()[0] - first.rate()[0], float(low), float(high)
 
 
 def implied_difference(branch: Branch, beta: float) -> float:
-    """What the policy's own numbers say: V after the forced tokens minus V after the solution's own token, reward units.
+    """What the policy's own numbers say: V after the forced tokens minus V after the solution's own token, reward
+    units.
 
-    The sum of delta over the forced tokens minus the own token's delta. For one token KL cancels, and what is left is beta
-    times the difference of the log-ratios: Q - Q of two actions in one state, at VIMPO's local fixed point.
+    The sum of delta over the forced tokens minus the own token's delta. For one token KL cancels, and what is left is
+    beta times the difference of the log-ratios: Q - Q of two actions in one state, at VIMPO's local fixed point.
     """
-    after = known(lenses.credit_of(branch.trace, beta))[
-        branch.position : branch.position + len(branch.forced)
-    ]
+    after = known(lenses.credit_of(branch.trace, beta))[branch.position : branch.position + len(branch.forced)]
     return float(after.sum() - known(lenses.credit_of(branch.solution, beta))[branch.position])
 
 
@@ -315,9 +310,7 @@ def title(branch: Branch) -> str:
 # ---- export
 
 
-def export(
-    tree: Tree, header: dict, root: CreditTrace, beta: float, gae_lambda: float, baseline: float
-) -> dict:
+def export(tree: Tree, header: dict, root: CreditTrace, beta: float, gae_lambda: float, baseline: float) -> dict:
     """A tree as one JSON object, with lineage and the settings that make each branch again.
 
     Args:
@@ -333,8 +326,8 @@ def export(
             settings: {step, prompt, solution_ids, position, forced_ids, k, seed}: the arguments of
                 `scoring.branch_solution`, which makes it again,
             replaced, forced: text,
-            before, after: {successes, n, rate, low, high, is_exact, endings: [{count, text, ids, reward, status, answer,
-                first_wrong}], endings_left_out: how many different ones beyond the first `EXPORTED_ENDINGS`},
+            before, after: {successes, n, rate, low, high, is_exact, endings: [{count, text, ids, reward, status,
+                answer, first_wrong}], endings_left_out: how many different ones beyond the first `EXPORTED_ENDINGS`},
             difference: {rate, low, high}: after minus before, 95%; implied_difference: in reward units at beta,
             most_frequent: {ids, tokens, first_wrong, logprob, ref_logprob, kl (nats), td_terms, values (start-anchored,
                 reward units; null without a baseline)}}]}

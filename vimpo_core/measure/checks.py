@@ -1,6 +1,7 @@
 """Does it add up? What must hold for any solution with credit, whoever recorded it, each claim as a function of traces.
 
-A check never trusts a derived number: it recomputes both sides. What cannot be checked, because an array was not recorded
+A check never trusts a derived number: it recomputes both sides. What cannot be checked, because an array was not
+    recorded
 or there is no group, is None with the reason, never a pass. NumPy only.
 """
 
@@ -43,13 +44,18 @@ TOKEN_ARRAYS = ("logprob", "ref_logprob", "kl", "entropy", "sampler_logprob")
 _PAIR = ("logprob", "ref_logprob")
 _CREDIT = (*_PAIR, "kl")
 _NAMES = {
-    "logprob": "log-probabilities", "ref_logprob": "reference log-probabilities", "kl": "KL", "entropy": "entropy",
-    "sampler_logprob": "the sampler's log-probabilities", "topk": "alternatives", "top_k_kl": "top-k KL",
-}  # fmt: skip
+    "logprob": "log-probabilities",
+    "ref_logprob": "reference log-probabilities",
+    "kl": "KL",
+    "entropy": "entropy",
+    "sampler_logprob": "the sampler's log-probabilities",
+    "topk": "alternatives",
+    "top_k_kl": "top-k KL",
+}
 
 FLOAT32_NATS = 1e-5
-"""Nats a token by which two float32 forwards of one model differ at most: log-probabilities are up to some 20 nats, their
-last digit is 2e-6, and a softmax adds a few of them up. Measured on the bundled runs: 8e-6."""
+"""Nats a token by which two float32 forwards of one model differ at most: log-probabilities are up to some 20 nats,
+their last digit is 2e-6, and a softmax adds a few of them up. Measured on the bundled runs: 8e-6."""
 SAMPLER_NATS = 1e-3
 """float32 samplers stay within 1e-5 nats; half precision (1.5e-3) is a mismatch worth seeing."""
 FLOAT64_REWARD = 1e-9
@@ -60,7 +66,8 @@ FLOAT32_MEAN = 1e-6
 
 @dataclass(frozen=True)
 class Check:
-    """One finding. `value`: by how much the claim is missed at worst, in `unit`; `passed` if that is at most `tolerance`.
+    """One finding. `value`: by how much the claim is missed at worst, in `unit`; `passed` if that is at most
+    `tolerance`.
 
     passed None: cannot be checked, and `explanation` says why; value is None then.
     """
@@ -81,7 +88,8 @@ class Check:
 class ExpectedDeltas:
     """What `scoring` finds over the whole vocabulary at every prefix of a solution, float64 [T], nats.
 
-    log_ratio: E_{a ~ pi}[log pi(a) - log pi_ref(a)], summed in float64; kl: the exact KL as scoring measures it, float32.
+    log_ratio: E_{a ~ pi}[log pi(a) - log pi_ref(a)], summed in float64; kl: the exact KL as scoring measures it,
+        float32.
     Their difference, times beta, is E_pi[delta], which is 0 in exact arithmetic.
     """
 
@@ -115,11 +123,22 @@ def solution_checks(
     """
     trace = traces[index]
     return [
-        shapes(trace), telescope(trace, beta), anchors(trace, beta),
-        expectation(trace, expected, beta, why_not), untrained(trace, beta, gae_lambda), group(traces, index),
-        kl_not_negative(trace), kl_exact(trace), kl_bound(trace), logprob_not_positive(trace), alternatives(trace),
-        entropy_bound(trace), sampler(trace), end_token(trace), _digits_of(trace, beta, gae_lambda),
-    ]  # fmt: skip
+        shapes(trace),
+        telescope(trace, beta),
+        anchors(trace, beta),
+        expectation(trace, expected, beta, why_not),
+        untrained(trace, beta, gae_lambda),
+        group(traces, index),
+        kl_not_negative(trace),
+        kl_exact(trace),
+        kl_bound(trace),
+        logprob_not_positive(trace),
+        alternatives(trace),
+        entropy_bound(trace),
+        sampler(trace),
+        end_token(trace),
+        _digits_of(trace, beta, gae_lambda),
+    ]
 
 
 def step_checks(traces: Sequence[CreditTrace], beta: float, gae_lambda: float) -> dict[str, list[int]]:
@@ -161,8 +180,9 @@ def telescope(trace: CreditTrace, beta: float) -> Check:
     shown, mean = round(total, 4), round(start, 4)
     left = term(shown - trace.reward + mean, 4)
     right = f"{signed(shown, 4)} = {trace.reward:g} − {mean:g} {left}"
-    return _judge("telescope", gap, FLOAT64_REWARD, right, "the terms and the curve were not made from the same numbers",
-                  "reward")  # fmt: skip
+    return _judge(
+        "telescope", gap, FLOAT64_REWARD, right, "the terms and the curve were not made from the same numbers", "reward"
+    )
 
 
 @_QUIET
@@ -174,15 +194,23 @@ def anchors(trace: CreditTrace, beta: float) -> Check:
     start = credit.implied_values(*_rows(trace, beta), _one(reading.anchor(trace, beta)))[0]
     end = credit.implied_values_from_end(*_rows(trace, beta))[0] + trace.reward
     gaps = np.abs(start - end - residual)
-    return _judge_worst("anchors", gaps, FLOAT64_REWARD, f"residual {signed(residual, 4)} everywhere",
-                        "the two curves are not the same curve shifted", "reward")  # fmt: skip
+    return _judge_worst(
+        "anchors",
+        gaps,
+        FLOAT64_REWARD,
+        f"residual {signed(residual, 4)} everywhere",
+        "the two curves are not the same curve shifted",
+        "reward",
+    )
 
 
 @_QUIET
 def expectation(
     trace: CreditTrace, expected: ExpectedDeltas | None, beta: float, why_not: str = "needs the model"
 ) -> Check:
-    """E_{a ~ pi}[delta(s_t, a)] = 0: beta times the expected log-ratio equals beta times the KL that the trace holds."""
+    """E_{a ~ pi}[delta(s_t, a)] = 0: beta times the expected log-ratio equals beta times the KL that the trace
+    holds.
+    """
     if why := _missing(trace, "kl") or _not_on_average(trace):
         return _open("expectation", why)
     if expected is None:
@@ -190,9 +218,14 @@ def expectation(
     if len(expected.log_ratio) != len(trace.ids):
         return _open("expectation", "the solution's text gives other tokens than were recorded")
     gaps = beta * np.abs(np.where(trace.mask, expected.log_ratio - np.asarray(trace.kl, np.float64), 0))
-    return _judge_worst("expectation", gaps, beta * FLOAT32_NATS, "what the policy expects to gain at each token is nothing; "
-                        "allowed: float32 rounding of two forwards", "the KL is not that of this policy: another step, "
-                        "another reference, or an estimate", "reward")  # fmt: skip
+    return _judge_worst(
+        "expectation",
+        gaps,
+        beta * FLOAT32_NATS,
+        "what the policy expects to gain at each token is nothing; allowed: float32 rounding of two forwards",
+        "the KL is not that of this policy: another step, another reference, or an estimate",
+        "reward",
+    )
 
 
 @_QUIET
@@ -204,8 +237,14 @@ def untrained(trace: CreditTrace, beta: float, gae_lambda: float) -> Check:
         return _open("untrained", why)
     gaps = np.abs(credit.gae(*_rows(trace, beta), gae_lambda)[0])
     tolerance = beta * FLOAT32_NATS * max(1, len(trace.ids))
-    return _judge_worst("untrained", gaps, tolerance, "no token credit before learning",
-                        "policy and reference differ before the first update", "reward")  # fmt: skip
+    return _judge_worst(
+        "untrained",
+        gaps,
+        tolerance,
+        "no token credit before learning",
+        "policy and reference differ before the first update",
+        "reward",
+    )
 
 
 def group(traces: Sequence[CreditTrace], index: int) -> Check:
@@ -217,9 +256,18 @@ def group(traces: Sequence[CreditTrace], index: int) -> Check:
     rewards = np.array([t.reward for t in members], dtype=np.float64)
     centred = math.fsum(t.reward - t.group_mean_reward for t in members)
     grpo = math.fsum(credit.grpo_advantages(rewards, np.zeros(len(members), dtype=np.int64)))
-    wrong = f"the rewards of the {len(members)} solutions here do not average to the recorded group mean: one is missing or was changed"
-    return _judge("group", max(abs(centred), abs(grpo)), FLOAT32_MEAN, f"reward − group mean, and GRPO's advantages, over {len(members)} solutions",
-                  wrong, "reward")  # fmt: skip
+    wrong = (
+        f"the rewards of the {len(members)} solutions here do not average to the recorded group mean: one is "
+        f"missing or was changed"
+    )
+    return _judge(
+        "group",
+        max(abs(centred), abs(grpo)),
+        FLOAT32_MEAN,
+        f"reward − group mean, and GRPO's advantages, over {len(members)} solutions",
+        wrong,
+        "reward",
+    )
 
 
 # --- what was measured -----------------------------------------------------------------------------------------------
@@ -229,22 +277,30 @@ def shapes(trace: CreditTrace) -> Check:
     """Ids, texts, mask and every recorded array have the same length T."""
     length = len(trace.ids)
     sizes = {"text": np.shape(trace.text), "mask": np.shape(trace.mask)}
-    sizes |= {
-        name: np.shape(getattr(trace, name)) for name in TOKEN_ARRAYS if getattr(trace, name) is not None
-    }
-    wrong = [
-        f"{name} has {size[0] if size else 'no'} numbers" for name, size in sizes.items() if size != (length,)
-    ]
-    return _judge("shapes", float(len(wrong)), 0.0, f"{len(sizes)} arrays of {length} numbers",
-                  f"there are {length} tokens, but {', '.join(wrong)}", "arrays")  # fmt: skip
+    sizes |= {name: np.shape(getattr(trace, name)) for name in TOKEN_ARRAYS if getattr(trace, name) is not None}
+    wrong = [f"{name} has {size[0] if size else 'no'} numbers" for name, size in sizes.items() if size != (length,)]
+    return _judge(
+        "shapes",
+        float(len(wrong)),
+        0.0,
+        f"{len(sizes)} arrays of {length} numbers",
+        f"there are {length} tokens, but {', '.join(wrong)}",
+        "arrays",
+    )
 
 
 def kl_not_negative(trace: CreditTrace) -> Check:
     """KL >= 0, up to float32 rounding."""
     if why := _missing(trace, "kl"):
         return _open("kl", why)
-    return _judge_worst("kl", _below(trace.kl, trace), FLOAT32_NATS, "a distance between two distributions",
-                        "no KL is negative: this is an estimate, or the sign is turned", "nats")  # fmt: skip
+    return _judge_worst(
+        "kl",
+        _below(trace.kl, trace),
+        FLOAT32_NATS,
+        "a distance between two distributions",
+        "no KL is negative: this is an estimate, or the sign is turned",
+        "nats",
+    )
 
 
 @_QUIET
@@ -260,9 +316,21 @@ def kl_exact(trace: CreditTrace) -> Check:
     # An exact KL can meet the sampled log-ratio at a token or two by chance, never at all of them.
     value = float(same.sum() / moved.sum())
     used = reading.kl_name(trace)
-    other = "" if used == "KL" else f"; that KL is for looking at, credit takes {used}" if used else "; that KL is for looking at, credit takes none"  # fmt: skip
-    return _judge("kl_exact", value, 0.5, f"share of tokens whose KL equals their own log-ratio, which happens by chance{other}",
-                  "KL was estimated from the sampled token (k1): with it every credit is 0", "of tokens")  # fmt: skip
+    other = (
+        ""
+        if used == "KL"
+        else f"; that KL is for looking at, credit takes {used}"
+        if used
+        else "; that KL is for looking at, credit takes none"
+    )
+    return _judge(
+        "kl_exact",
+        value,
+        0.5,
+        f"share of tokens whose KL equals their own log-ratio, which happens by chance{other}",
+        "KL was estimated from the sampled token (k1): with it every credit is 0",
+        "of tokens",
+    )
 
 
 @_QUIET
@@ -274,8 +342,14 @@ def kl_bound(trace: CreditTrace) -> Check:
     # Where rounding leaves no rest under one of them, the rest says nothing.
     least = np.sum(np.where((p > 0) & (q > 0), p * (_log(p) - _log(q)), 0.0), axis=1)
     short = np.where(trace.mask, least - np.asarray(trace.kl, np.float64), 0.0)
-    return _judge_worst("kl_bound", np.maximum(short, 0), FLOAT32_NATS, "merging the unlisted tokens can only lower a KL",
-                        "KL is smaller than the listed alternatives alone make it", "nats")  # fmt: skip
+    return _judge_worst(
+        "kl_bound",
+        np.maximum(short, 0),
+        FLOAT32_NATS,
+        "merging the unlisted tokens can only lower a KL",
+        "KL is smaller than the listed alternatives alone make it",
+        "nats",
+    )
 
 
 def logprob_not_positive(trace: CreditTrace) -> Check:
@@ -285,13 +359,21 @@ def logprob_not_positive(trace: CreditTrace) -> Check:
         return _open("logprob", _missing(trace, *_PAIR))
     # nan counts as far above: max would otherwise pass it by.
     above = np.max([np.nan_to_num(_masked(trace, name), nan=np.inf) for name in known], axis=0, initial=0.0)
-    return _judge_worst("logprob", np.maximum(above, 0), FLOAT32_NATS, "no probability is above 1",
-                        "a probability above 1: the number is not a log-probability, or another base or temperature", "nats")  # fmt: skip
+    return _judge_worst(
+        "logprob",
+        np.maximum(above, 0),
+        FLOAT32_NATS,
+        "no probability is above 1",
+        "a probability above 1: the number is not a log-probability, or another base or temperature",
+        "nats",
+    )
 
 
 @_QUIET
 def alternatives(trace: CreditTrace) -> Check:
-    """Where the sampled token is among the alternatives, both lists hold the same numbers; no list sums to more than 1."""
+    """Where the sampled token is among the alternatives, both lists hold the same numbers; no list sums to more
+    than 1.
+    """
     if why := _missing(trace, *_PAIR, "topk"):
         return _open("alternatives", why)
     gaps = np.zeros(len(trace.ids))
@@ -302,8 +384,14 @@ def alternatives(trace: CreditTrace) -> Check:
         gaps = np.maximum(gaps, np.where(here & (listed != own), np.abs(listed - own), 0).max(1, initial=0.0))
         gaps = np.maximum(gaps, _probabilities(trace, name).sum(axis=1) - 1)
     gaps = np.where(trace.mask, gaps, 0)
-    return _judge_worst("alternatives", gaps, FLOAT32_NATS, "the same token, looked up twice",
-                        "the alternatives and the token's own numbers come from different policies", "nats")  # fmt: skip
+    return _judge_worst(
+        "alternatives",
+        gaps,
+        FLOAT32_NATS,
+        "the same token, looked up twice",
+        "the alternatives and the token's own numbers come from different policies",
+        "nats",
+    )
 
 
 @_QUIET
@@ -315,9 +403,16 @@ def entropy_bound(trace: CreditTrace) -> Check:
     p = _coarse(trace, "logprob") if has_topk else np.ones((len(trace.ids), 1))
     least = -np.sum(p * _log(p), axis=1)
     short = np.where(trace.mask, least - np.asarray(trace.entropy, np.float64), 0)
-    return _judge_worst("entropy", np.maximum(short, 0), FLOAT32_NATS,
-                        "merging the unlisted tokens can only lower an entropy" if has_topk else "at least 0 (no alternatives were recorded)",
-                        "the entropy is too small: other units, another temperature or another policy", "nats")  # fmt: skip
+    return _judge_worst(
+        "entropy",
+        np.maximum(short, 0),
+        FLOAT32_NATS,
+        "merging the unlisted tokens can only lower an entropy"
+        if has_topk
+        else "at least 0 (no alternatives were recorded)",
+        "the entropy is too small: other units, another temperature or another policy",
+        "nats",
+    )
 
 
 @_QUIET
@@ -326,8 +421,14 @@ def sampler(trace: CreditTrace) -> Check:
     if why := _missing(trace, "logprob", "sampler_logprob"):
         return _open("sampler", why)
     gaps = np.abs(_masked(trace, "logprob") - _masked(trace, "sampler_logprob"))
-    return _judge_worst("sampler", gaps, SAMPLER_NATS, "sampled and scored alike",
-                        "sampled under another policy, temperature or precision than it was scored under", "nats")  # fmt: skip
+    return _judge_worst(
+        "sampler",
+        gaps,
+        SAMPLER_NATS,
+        "sampled and scored alike",
+        "sampled under another policy, temperature or precision than it was scored under",
+        "nats",
+    )
 
 
 def end_token(trace: CreditTrace) -> Check:
@@ -335,16 +436,22 @@ def end_token(trace: CreditTrace) -> Check:
     if trace.finish_reason != StopReason.EOS:
         return _open("end", "it was cut off before an end token")
     counted = len(trace.mask) > 0 and bool(trace.mask[-1])
-    return _judge("end", 0.0 if counted else 1.0, 0.0, f"token #{len(trace.mask) - 1}",
-                  "the last token is left out, so the sum misses its credit", "tokens")  # fmt: skip
+    return _judge(
+        "end",
+        0.0 if counted else 1.0,
+        0.0,
+        f"token #{len(trace.mask) - 1}",
+        "the last token is left out, so the sum misses its credit",
+        "tokens",
+    )
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------------
 
 
 def digits(book: ledger.Ledger, mask: np.ndarray, beta: float, gae_lambda: float) -> Check:
-    """The shown whole numbers recombine: rho and kappa from nats, delta = rho - kappa (rho where the loss has no KL), V, A and
-    the residual from delta."""
+    """The shown whole numbers recombine: rho and kappa from nats, delta = rho - kappa (rho where the loss has no KL),
+    V, A and the residual from delta."""
     if book.arrays["td_terms"] is None:
         return _open("digits", "there is no credit here")
     shown = {name: known(values) for name, values in book.arrays.items() if values is not None}
@@ -356,18 +463,24 @@ def digits(book: ledger.Ledger, mask: np.ndarray, beta: float, gae_lambda: float
         "A": np.where(mask, np.abs(running[:-1] - (delta + gae_lambda * running[1:])) - 0.5, 0),
         "V from the end": np.abs(np.diff(shown["values_from_end"]) - delta),
         "V at the end": np.abs(shown["values_from_end"][-1:] - book.reward),
-    }  # fmt: skip
+    }
     if "kappa" in shown:
         gaps["κ"] = np.abs(shown["kappa"] - np.where(mask, scale * shown["kappa_kl"], 0)) - 0.5
     if math.isfinite(book.baseline):
         gaps["V"] = np.abs(np.diff(shown["values"]) - delta)
         gaps["V₀"] = np.abs(shown["values"][:1] - book.baseline)
         gaps["residual"] = np.abs([shown["values"][-1] - book.reward - book.residual])
-    worst = {name: float(np.max(np.where(np.isnan(gap), np.inf, gap), initial=0.0)) for name, gap in gaps.items()}  # fmt: skip
+    worst = {name: float(np.max(np.where(np.isnan(gap), np.inf, gap), initial=0.0)) for name, gap in gaps.items()}
     name = max(worst, key=worst.__getitem__)
     # Binary rounding of the products may reach 1e-7 of a digit.
-    return _judge("digits", max(0.0, worst[name]), 1e-6, "by hand one gets what is shown",
-                  f"the shown {name} is not what the numbers beside it give", "last digits")  # fmt: skip
+    return _judge(
+        "digits",
+        max(0.0, worst[name]),
+        1e-6,
+        "by hand one gets what is shown",
+        f"the shown {name} is not what the numbers beside it give",
+        "last digits",
+    )
 
 
 @_QUIET
@@ -386,10 +499,7 @@ def _missing(trace: CreditTrace, *names: str) -> str:
     if absent:
         return f"not recorded: {', '.join(absent)}"
     length = len(trace.ids)
-    fits = {
-        name: np.shape(known(trace.topk).ids if name == "topk" else getattr(trace, name))[:1]
-        for name in names
-    }
+    fits = {name: np.shape(known(trace.topk).ids if name == "topk" else getattr(trace, name))[:1] for name in names}
     wrong = [_NAMES[name] for name, size in fits.items() if size != (length,)]
     if np.shape(trace.mask) != (length,):
         wrong.append("the mask")

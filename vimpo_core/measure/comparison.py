@@ -1,11 +1,15 @@
-"""Runs laid over each other: what differs by the seed alone is one arm, with its mean and its interval over seeds. NumPy only.
+"""Runs laid over each other: what differs by the seed alone is one arm, with its mean and its interval over seeds.
+NumPy only.
 
-A run's record n describes the policy after n updates, so a curve is a number of that policy against what had been spent by
-then: updates, sampled tokens or CPU seconds of all earlier records. Curves of an arm are averaged where all its seeds have
+A run's record n describes the policy after n updates, so a curve is a number of that policy against what had been spent
+by
+then: updates, sampled tokens or CPU seconds of all earlier records. Curves of an arm are averaged where all its seeds
+    have
 one: a mean over changing members would move when nothing has.
 
-Intervals are 95% t intervals of the mean over seeds (`intervals.bounds_over_seeds`), none below three seeds. The held-out
-problems are the same for all seeds, so an interval of an accuracy does not hold what other problems would have changed.
+Intervals are 95% t intervals of the mean over seeds (`intervals.bounds_over_seeds`), none below three seeds. The
+held-out problems are the same for all seeds, so an interval of an accuracy does not hold what other problems would have
+changed.
 """
 
 from __future__ import annotations
@@ -55,7 +59,8 @@ _SAME_RESULT = ("seed", "micro_batch_size", "snapshot_every", "threads")
 class Member:
     """A run in a comparison.
 
-    key: its name in links; place: the folder it comes from, in words; origin: what it is besides its settings, such as a
+    key: its name in links; place: the folder it comes from, in words; origin: what it is besides its settings, such as
+        a
     fork or a tuning trial. Runs of another place or origin never share an arm.
     """
 
@@ -68,7 +73,9 @@ class Member:
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs that differ by the seed alone, by ascending seed. `repeated`: further runs of a seed that is there already."""
+    """Runs that differ by the seed alone, by ascending seed. `repeated`: further runs of a seed that is there
+    already.
+    """
 
     members: tuple[Member, ...]
     label: str = ""
@@ -92,7 +99,9 @@ class Arm:
 
 
 def arms(members: Sequence[Member]) -> list[Arm]:
-    """The runs as arms, in the order in which each arm's first run comes; of two runs with one seed the first counts."""
+    """The runs as arms, in the order in which each arm's first run comes; of two runs with one seed the first
+    counts.
+    """
     together: dict[tuple, list[Member]] = {}
     for member in members:
         together.setdefault(_arm_key(member), []).append(member)
@@ -117,8 +126,8 @@ def _arm(found: list[Member]) -> Arm:
 
 
 def labelled(found: Sequence[Arm]) -> list[Arm]:
-    """The arms with labels that tell them apart: the rule, the settings it reads that differ, and where the places do, the
-    place. Flipped rewards are named in every label as soon as one arm has any."""
+    """The arms with labels that tell them apart: the rule, the settings it reads that differ, and where the places do,
+    the place. Flipped rewards are named in every label as soon as one arm has any."""
     differing = set(differing_settings(found))
     if any(arm.config.reward_noise for arm in found):
         differing |= {"reward_noise", "reward_noise_unit"}
@@ -194,7 +203,9 @@ def task_problem(found: Sequence[Arm]) -> str:
     listed = " and ".join(
         f"{task} ({_some([m.name for arm in of for m in arm.members])})" for task, of in tasks.items()
     )
-    return f"these runs solve different tasks, whose numbers cannot share a figure: {listed}. Keep the runs of one task."
+    return (
+        f"these runs solve different tasks, whose numbers cannot share a figure: {listed}. Keep the runs of one task."
+    )
 
 
 def by_task(found: Sequence[Arm]) -> dict[str, list[Arm]]:
@@ -220,7 +231,8 @@ def _some(names: Sequence[str], most: int = 3) -> str:
 class Curves:
     """What a run measured, as arrays.
 
-    steps: int [S]; series: metric -> (indices into steps at which it was measured, values: float64, nan where not finite);
+    steps: int [S]; series: metric -> (indices into steps at which it was measured, values: float64, nan where not
+        finite);
     spent: axis -> float64 [S], what had been spent before each record, nan where it is not known;
     tokens_are_estimated: some step did not count its tokens, and prompts x group x mean length stands in.
     """
@@ -259,9 +271,7 @@ def curves(rows: Sequence[Row], config: TrainConfig) -> Curves:
     cpu = [row.get("cpu_seconds") for row in rows]
     spent = {
         "step": steps.astype(np.float64),
-        "tokens": _before(
-            [guess if count is None else count for count, guess in zip(tokens, guessed, strict=True)]
-        ),
+        "tokens": _before([guess if count is None else count for count, guess in zip(tokens, guessed, strict=True)]),
         "cpu": _before([math.nan if seconds is None else seconds for seconds in cpu]),
     }
     return Curves(steps, series, spent, tokens_are_estimated=None in tokens)
@@ -269,9 +279,7 @@ def curves(rows: Sequence[Row], config: TrainConfig) -> Curves:
 
 def _before(costs: Sequence[float]) -> np.ndarray:
     """Sum of the costs of all earlier records."""
-    return (
-        np.concatenate([[0.0], np.cumsum(np.array(costs[:-1], dtype=np.float64))]) if costs else np.empty(0)
-    )
+    return np.concatenate([[0.0], np.cumsum(np.array(costs[:-1], dtype=np.float64))]) if costs else np.empty(0)
 
 
 def smoothed(values: np.ndarray, window: int) -> np.ndarray:
@@ -283,9 +291,7 @@ def smoothed(values: np.ndarray, window: int) -> np.ndarray:
     start = np.maximum(np.arange(len(values)) - window + 1, 0)
     end = np.arange(len(values)) + 1
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(
-            np.isfinite(values), (sums[end] - sums[start]) / (counts[end] - counts[start]), np.nan
-        )
+        return np.where(np.isfinite(values), (sums[end] - sums[start]) / (counts[end] - counts[start]), np.nan)
 
 
 # ---- an arm's curve
@@ -296,7 +302,8 @@ class Line:
     """One metric of an arm along an axis.
 
     seeds: key -> (places, values) of each run that recorded it; x, mean, low, high: float [G], where all of them have a
-    value; low and high are None below three seeds. missing: keys of the runs without the metric. steps: int [G] of a `path`.
+    value; low and high are None below three seeds. missing: keys of the runs without the metric. steps: int [G] of a
+    `path`.
     """
 
     seeds: dict[str, tuple[np.ndarray, np.ndarray]]
@@ -344,7 +351,8 @@ def _on_one_grid(members, measured, metric) -> tuple[np.ndarray, np.ndarray]:
 
 
 def path(runs: Mapping[str, Curves], x_metric: str, y_metric: str, window: int = 1) -> Line:
-    """One metric of an arm's runs against another as training goes on, at the steps that have both; `window` as in `line`, for each of the two.
+    """One metric of an arm's runs against another as training goes on, at the steps that have both; `window` as in
+    `line`, for each of the two.
 
     `seeds` and the mean are in the order of the steps, so x may go back; `x` is the mean of x_metric. No band.
     """
@@ -414,7 +422,9 @@ def ends(runs: Mapping[str, Curves], metric: str, axis: str) -> dict[str, float]
 
 
 def number(runs: Mapping[str, Curves], metric: str, axis: str, at: float) -> Number:
-    """What an arm's runs measured at a place of the axis, interpolated between two measurements, never beyond the last."""
+    """What an arm's runs measured at a place of the axis, interpolated between two measurements, never beyond the
+    last.
+    """
     values = {key: _value_at(*run.along(metric, axis), at) for key, run in runs.items()}
     known = {key: value for key, value in values.items() if math.isfinite(value)}
     low, high = _interval(list(known.values()), metric)
@@ -441,9 +451,7 @@ def _interval(values: Sequence[float], metric: str = "") -> tuple[float, float]:
     return float(low[0]), float(high[0])
 
 
-def difference(
-    arm: Arm, number_of_arm: Number, baseline: Arm, number_of_baseline: Number, better: str
-) -> Difference:
+def difference(arm: Arm, number_of_arm: Number, baseline: Arm, number_of_baseline: Number, better: str) -> Difference:
     """The arm minus the baseline, seed by seed.
 
     Args:
@@ -464,13 +472,12 @@ def difference(
 # ---- credit
 
 
-def own_mistakes_auc(
-    traces: Sequence[CreditTrace], config: TrainConfig, rule: str
-) -> tuple[float, int] | None:
-    """How well a rule's one-step credit (lambda 0) finds the first wrong token of these solutions: mean AUC, and of how many.
+def own_mistakes_auc(traces: Sequence[CreditTrace], config: TrainConfig, rule: str) -> tuple[float, int] | None:
+    """How well a rule's one-step credit (lambda 0) finds the first wrong token of these solutions: mean AUC, and of how
+    many.
 
-    0.5 is guessing, and what credit that is the same on every token gets. None where an array that the rule needs was not
-    recorded, or no wrong solution has a known first wrong token.
+    0.5 is guessing, and what credit that is the same on every token gets. None where an array that the rule needs was
+    not recorded, or no wrong solution has a known first wrong token.
 
     Args:
         rule: a key of RULES; "vimpo_value" reads the credit that the log-ratios imply, whatever trained them.
@@ -484,9 +491,7 @@ def own_mistakes_auc(
     found = RULES[rule].credit(
         _sampled(traces, RULES[rule].needs, read, needed[2]), dataclasses.replace(config, gae_lambda=0.0)
     )
-    aucs = [
-        scorecard.localise(-found[i][: len(traces[i].ids)], known(traces[i].first_wrong))[2] for i in wrong
-    ]
+    aucs = [scorecard.localise(-found[i][: len(traces[i].ids)], known(traces[i].first_wrong))[2] for i in wrong]
     return float(np.mean(aucs)), len(aucs)
 
 

@@ -27,7 +27,8 @@ def accuracies(
     seed: int,
     told: Told | None = None,
 ) -> dict[str, Share]:
-    """Share of right answers, with 95% intervals over that many different problems: {"sampled": Share, "greedy": Share}.
+    """Share of right answers, with 95% intervals over that many different problems: {"sampled": Share, "greedy":
+    Share}.
 
     Arguments as in `outcomes`.
     """
@@ -48,7 +49,8 @@ def outcomes(
 
     Args:
         policy: for tokenizer and end token; model: what is sampled, the adapter folded in.
-        prompts: fewer are measured where the split holds fewer. split: "validation" while training, "test" for reports; the problems are the same for every run.
+        prompts: fewer are measured where the split holds fewer. split: "validation" while training, "test" for reports;
+            the problems are the same for every run.
         told: how far it is.
     """
     problems = held_out(task, split, prompts)

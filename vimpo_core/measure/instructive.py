@@ -24,7 +24,8 @@ def instructive(
     """The `count` most telling solutions of each of `KINDS`, the most telling first; ready for JSON.
 
     A solution stands under the first kind that it fits. Each is {prompt, gold, solution, tokens, line_starts, credit,
-    first_wrong, found: {signal: {token, place}}}: credit is delta_t; then the most suspicious token, and the place of the
+    first_wrong, found: {signal: {token, place}}}: credit is delta_t; then the most suspicious token, and the place of
+        the
     first wrong one (1 = found; ties share one: 1.5).
     Disagreements alternate between those that implied credit wins and those it loses, if there are both.
     """
@@ -33,21 +34,16 @@ def instructive(
         return {kind: [] for kind in KINDS}
     wrong = [i for i, trace in enumerate(traces) if is_localisable(trace)]
     auc = {
-        name: {i: localise(found[name][i], known(traces[i].first_wrong))[2] for i in wrong}
-        for name in _COMPARED[:2]
+        name: {i: localise(found[name][i], known(traces[i].first_wrong))[2] for i in wrong} for name in _COMPARED[:2]
     }
     implied, surprisal = auc["implied_advantage"], auc["surprisal_policy"]
     ahead = {i: implied[i] - surprisal[i] for i in wrong if _pick(found, 0, i) != _pick(found, 1, i)}
-    wins, losses = (
-        sorted((i for i in ahead if sign * ahead[i] > 0), key=lambda i: -abs(ahead[i])) for sign in (1, -1)
-    )
+    wins, losses = (sorted((i for i in ahead if sign * ahead[i] > 0), key=lambda i: -abs(ahead[i])) for sign in (1, -1))
     chosen = {"disagreement": _alternating(losses, wins)[:count]}
     taken = set(chosen["disagreement"])
     misses = sorted((i for i in wrong if implied[i] < 1 and i not in taken), key=implied.__getitem__)
     chosen["misses"] = misses[:count]
-    hits = {
-        i: _gap(found["implied_advantage"][i], known(traces[i].first_wrong)) for i in wrong if i not in taken
-    }
+    hits = {i: _gap(found["implied_advantage"][i], known(traces[i].first_wrong)) for i in wrong if i not in taken}
     chosen["hits"] = sorted((i for i in hits if hits[i] > 0), key=lambda i: -hits[i])[:count]
     return {kind: [_entry(traces[i], found, i) for i in chosen[kind]] for kind in KINDS}
 

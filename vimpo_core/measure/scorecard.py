@@ -1,5 +1,5 @@
-"""How well per-token signals find the first wrong token, on how few tokens they lie, and how well the implied credit tracks
-Monte Carlo. NumPy only.
+"""How well per-token signals find the first wrong token, on how few tokens they lie, and how well the implied credit
+tracks Monte Carlo. NumPy only.
 
 Every signal is turned so that larger means more suspicious. Equal numbers are no finding: the tokens that tie share the
 places they hold, so a flat signal names the first wrong token of T tokens with top-1 = 1/T and has AUC 1/2.
@@ -29,7 +29,8 @@ SIGNALS: dict[str, tuple[str, tuple[str, ...]]] = {
     "surprisal_reference": ("-log pi_ref of the token.", ("ref_logprob",)),
     "entropy": ("Entropy of the policy where the token was chosen.", ("entropy",)),
     "grpo": (
-        "Group mean - R, the same for every token: GRPO's advantage turned round, before GRPO divides by the group's spread.",
+        "Group mean - R, the same for every token: GRPO's advantage turned round, before GRPO divides by the group's "
+        "spread.",
         (),
     ),
     "first_token": ("The earlier, the more suspicious; names the first token.", ()),
@@ -70,7 +71,8 @@ class Localisation:
 
 @dataclass(frozen=True)
 class Concentration:
-    """On how few tokens of a solution a signal lies, averaged over solutions (arXiv 2606.00257). Its sign does not count.
+    """On how few tokens of a solution a signal lies, averaged over solutions (arXiv 2606.00257). Its sign does not
+    count.
 
     gini: Gini coefficient of the magnitudes, 0 where all tokens have the same, (T - 1) / T where one has all;
     effective_tokens: (sum |c|)^2 / sum c^2, T and 1 there. nan where the signal is 0 on every token of every solution.
@@ -171,7 +173,9 @@ def localisation(
 
 
 def concentrate(signal: np.ndarray) -> tuple[float, float]:
-    """gini and effective_tokens of one solution (see `Concentration`): float [T], T >= 1; nan where it is 0 everywhere."""
+    """gini and effective_tokens of one solution (see `Concentration`): float [T], T >= 1; nan where it is 0
+    everywhere.
+    """
     sizes = np.sort(np.abs(np.asarray(signal, dtype=np.float64)))
     if not sizes[-1] > 0:
         return float("nan"), float("nan")
@@ -184,7 +188,8 @@ def concentrate(signal: np.ndarray) -> tuple[float, float]:
 def concentration(
     traces: Sequence[CreditTrace], beta: float, gae_lambda: float, seed: int = 0
 ) -> dict[str, Concentration]:
-    """Every signal's `Concentration` over the wrong solutions among `traces` with a known first wrong token; {} if none.
+    """Every signal's `Concentration` over the wrong solutions among `traces` with a known first wrong token; {} if
+    none.
 
     Arguments as in `localisation`, whose solutions these are.
     """
@@ -192,9 +197,7 @@ def concentration(
     if not wrong:
         return {}
     found = signals(traces, beta, gae_lambda, seed)
-    return {
-        name: Concentration(*_means([concentrate(of[i]) for i in wrong], seed)) for name, of in found.items()
-    }
+    return {name: Concentration(*_means([concentrate(of[i]) for i in wrong], seed)) for name, of in found.items()}
 
 
 def _means(rows, seed) -> list[Measured]:
@@ -211,8 +214,8 @@ def lead_of_implied(
 ) -> dict[str, Localisation]:
     """`implied_advantage` minus every other signal on the same solutions, arguments as in `localisation`.
 
-    Two signals share the solutions, so the interval of their difference is narrower than their own two suggest. {} where
-    the implied advantage was not recorded.
+    Two signals share the solutions, so the interval of their difference is narrower than their own two suggest. {}
+    where the implied advantage was not recorded.
     """
     rows = _localised(traces, beta, gae_lambda, seed)
     implied = rows.pop("implied_advantage", None)
@@ -246,9 +249,7 @@ def implied_value_curve(trace: CreditTrace, beta: float, prompt_value: float) ->
     return credit.implied_values(_delta(trace, beta)[None], trace.mask[None], start)[0]
 
 
-def agreement(
-    traces: Sequence[CreditTrace], truths: Sequence[PrefixValues], beta: float, seed: int = 0
-) -> Agreement:
+def agreement(traces: Sequence[CreditTrace], truths: Sequence[PrefixValues], beta: float, seed: int = 0) -> Agreement:
     """Compare implied credit with Monte Carlo, token by token; solutions are resampled whole for the intervals.
 
     V_0 is left out of the RMSEs: where it is anchored at the Monte Carlo value its error is 0 by construction.

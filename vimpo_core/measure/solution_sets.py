@@ -47,9 +47,7 @@ class SolutionSet:
     mixed: list[CreditTrace]
 
 
-def solution_set(
-    policy: LanguageModel, task, which: str, solutions: int, seed: int = 0, step: int = 0
-) -> SolutionSet:
+def solution_set(policy: LanguageModel, task, which: str, solutions: int, seed: int = 0, step: int = 0) -> SolutionSet:
     """Draw a set and score it under `policy`; the same for the same arguments, and a larger one begins with a smaller.
 
     Args:
@@ -62,9 +60,7 @@ def solution_set(
         Mistake: unknown set, or fewer than one solution.
     """
     if which not in SETS or solutions < 1:
-        raise Mistake(
-            f"a set is one of {', '.join(SETS)} with at least 1 solution, got {which!r} with {solutions}."
-        )
+        raise Mistake(f"a set is one of {', '.join(SETS)} with at least 1 solution, got {which!r} with {solutions}.")
     if which == "own":
         with models.merged(policy) as model:
             drawn = _draw(policy, model, task, f"own/{seed}", solutions)
@@ -125,14 +121,10 @@ def _restyled(policy, task, problem, rollout, rng) -> tuple[Problem, Rollout, Ve
 
 def _scored(policy, task, step, drawn) -> list[CreditTrace]:
     problems, rollouts, verdicts = map(list, zip(*drawn, strict=True))
-    batch = scores.make_batch(
-        [r.prompt_ids for r in rollouts], [r.ids for r in rollouts], policy.pad_id, policy.device
-    )
+    batch = scores.make_batch([r.prompt_ids for r in rollouts], [r.ids for r in rollouts], policy.pad_id, policy.device)
     measured = scores.score_in_chunks(policy, batch, _DRAWN_TOGETHER)
     rewards = torch.tensor([v.reward for v in verdicts])
-    made = make_traces(
-        policy, task, step, (problems, rollouts, verdicts), measured, rewards, torch.arange(len(drawn))
-    )
+    made = make_traces(policy, task, step, (problems, rollouts, verdicts), measured, rewards, torch.arange(len(drawn)))
     # A group of one has no mean to speak of, and another policy than this one may have sampled the tokens.
     alone = {"group_mean_reward": float("nan"), "group_rewards": (), "sampler_logprob": None}
     how = dict.fromkeys(("logprob", "ref_logprob", "kl", "entropy"), "recomputed")

@@ -1,4 +1,6 @@
-"""Reward against telescope: what a solution's token credits add up to, beside the reward they should explain. NumPy only."""
+"""Reward against telescope: what a solution's token credits add up to, beside the reward they should explain. NumPy
+only.
+"""
 
 from __future__ import annotations
 
@@ -61,21 +63,24 @@ def reward_against_telescope(traces: Sequence[CreditTrace], beta: float) -> Tele
     if not points:
         return Telescope([], len(traces), math.nan, math.nan)
     x, y = np.array([[p.x, p.y] for p in points]).T
-    return Telescope(
-        points, len(traces) - len(points), float(np.mean(0.5 * (x - y) ** 2)), float(np.mean(0.5 * y**2))
-    )
+    return Telescope(points, len(traces) - len(points), float(np.mean(0.5 * (x - y) ** 2)), float(np.mean(0.5 * y**2)))
 
 
 def trained_otherwise(config: TrainConfig) -> str:
-    """One sentence where a run did not descend on the loss of this picture, half the mean square of its residuals; else ""."""
+    """One sentence where a run did not descend on the loss of this picture, half the mean square of its residuals; else
+    "".
+    """
     rule = RULES[config.algorithm]
     if not rule.value:
         return f"{rule.name} does not train on it: the picture shows what could be read off its policy."
     if config.value_loss == "huber":
         return (
-            f"This run's own loss grows linearly where a residual is beyond {config.huber_delta:g} (huber), so it is another number "
+            f"This run's own loss grows linearly where a residual is beyond {config.huber_delta:g} (huber), so it is "
+            f"another number "
             "than this."
         )
     if config.value_loss == "normalised":
-        return "This run's own loss is this one over the mean square of its targets (normalised), so it is another number."
+        return (
+            "This run's own loss is this one over the mean square of its targets (normalised), so it is another number."
+        )
     return ""

@@ -1,4 +1,5 @@
-"""What the implied numbers are checked against: values of prefixes found by trying, not read off the policy. NumPy only.
+"""What the implied numbers are checked against: values of prefixes found by trying, not read off the policy. NumPy
+only.
 
     V^pi(s_t)    success rate of the policy itself when it goes on from s_t     Monte Carlo, or exact enumeration
     Q - V        V^pi(s_{t+1}) - V^pi(s_t); the reward R stands at the end      Monte Carlo
@@ -8,9 +9,9 @@ A state is a prompt with the tokens so far; all rewards are 0 or 1. `TokenProces
 its task, so the same lines serve a network and an enumerable tree.
 
 Common random numbers: rollout j of every prefix of a problem meets the same uniform at the same position. Rollout j
-from s_t that draws y_t anyway *is* then rollout j from s_{t+1}, and is not sampled again: a solution costs about as many
-rollouts as its tokens could have been others, and Q - V of a token that was certain is exactly 0. Each prefix by itself
-has independent rollouts, so its interval is right; neighbouring prefixes share their luck.
+from s_t that draws y_t anyway *is* then rollout j from s_{t+1}, and is not sampled again: a solution costs about as
+many rollouts as its tokens could have been others, and Q - V of a token that was certain is exactly 0. Each prefix by
+itself has independent rollouts, so its interval is right; neighbouring prefixes share their luck.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class TokenProcess:
     end_ids: the tokens that end a solution; max_new_tokens: where one without it is cut off.
     complete: for each state, one continuation (tokens up to the end or the cut) a row of its uniforms
         [n, max_new_tokens - len(prefix)], drawn by inverse CDF in the order of the token ids.
-    draw_ranges: for each solution (a state), the uniforms that draw each of its tokens: float64 [T, 2], low <= u < high.
+    draw_ranges: for each solution (a state), the uniforms that draw each of its tokens: float64 [T, 2], low <= u <
+        high.
     next_logprobs: log pi of the next token in each state, float64 [N, V].
     reward: 0 or 1 of a prompt with a whole solution, ended or cut off.
     """
@@ -290,7 +292,8 @@ def _prefix_values(process, solution, rollouts, outcomes) -> PrefixValues:
 
 
 def soft_value(p_ref, beta: float):
-    """Value of the KL-regularised (soft) optimum, KL cost included, where the reference succeeds with probability p_ref.
+    """Value of the KL-regularised (soft) optimum, KL cost included, where the reference succeeds with probability
+    p_ref.
 
         V_soft = beta log(1 + p_ref (e^{1/beta} - 1)) = beta log((1 - p_ref) + p_ref e^{1/beta})
 

@@ -1,7 +1,9 @@
 """What a run stands on: the network and the tokenizer that it was trained with, by their fingerprints.
 
-An adapter means something on its own base weights alone. So whoever puts a run's adapter into a network, to score, film,
-resume, fork or measure it, takes the network from here: it is compared with what the run's header says of it, and another
+An adapter means something on its own base weights alone. So whoever puts a run's adapter into a network, to score,
+film,
+resume, fork or measure it, takes the network from here: it is compared with what the run's header says of it, and
+    another
 one is refused in a sentence. What a run recorded can be read without any network. torch is imported late.
 """
 
@@ -20,7 +22,8 @@ _CHARACTERS = 12
 
 
 class Fingerprints(NamedTuple):
-    """sha256 of frozen weights, of the vocabulary, and of all that decides how text is cut into tokens; None where they were
+    """sha256 of frozen weights, of the vocabulary, and of all that decides how text is cut into tokens; None where they
+    were
     never taken: older runs noted no more of their tokenizer than its vocabulary."""
 
     weights: str | None
@@ -54,8 +57,8 @@ def stamp(source: str) -> tuple:
 def recorded(header: dict, config: TrainConfig) -> Fingerprints:
     """What a run's header says it was trained on.
 
-    Until headers said `is_base`, a run whose reference is refreshed noted the refreshed weights when it was resumed: that
-    fingerprint is of no use.
+    Until headers said `is_base`, a run whose reference is refreshed noted the refreshed weights when it was resumed:
+    that fingerprint is of no use.
     """
     model = header["model"]
     is_known = not config.refresh_every or model.get("is_base")
@@ -96,7 +99,8 @@ def refuse_other_marks(begun: dict, now: dict, who: str) -> None:
     are = now["begin_ids"], now["end_ids"]
     if were != are:
         raise Mistake(
-            f"{who} was begun with begin tokens {were[0]} and end tokens {were[1]}; its model's files name {are[0]} and {are[1]}, "
+            f"{who} was begun with begin tokens {were[0]} and end tokens {were[1]}; its model's files name {are[0]} "
+            f"and {are[1]}, "
             "so it cannot go on as it was. Train again; what was recorded can still be read."
         )
 
@@ -112,9 +116,7 @@ def load_policy(store: RunStore):
     config = store.config()
     at = stamp(config.model)
     policy = loading.load_policy(on_this_machine(config))
-    refuse_other(
-        recorded(store.header(), config), _fingerprints(at, policy), f"run {store.run_id}", config.model
-    )
+    refuse_other(recorded(store.header(), config), _fingerprints(at, policy), f"run {store.run_id}", config.model)
     return policy
 
 

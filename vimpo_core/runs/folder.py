@@ -148,7 +148,8 @@ class RunsDir:
         if found is None:
             there = ", ".join(e.run_id for e in entries[:10])
             raise Mistake(
-                f"no deleted run {wanted!r} in {self.path.name}. {f'There is {there}.' if there else 'Its bin is empty.'}"
+                f"no deleted run {wanted!r} in {self.path.name}. "
+                f"{f'There is {there}.' if there else 'Its bin is empty.'}"
             )
         run_id = self.bin.restore(found)
         self._move_name(found.entry, run_id)
@@ -224,8 +225,9 @@ class RunsDir:
     ) -> str:
         """Make one queued run that has the records 0..step of `run_id` and goes on from there with other settings.
 
-        The update after record `step` is the first one made with `config`; `forks` says what `optimizer` means. `source`:
-        the folder of the parent, where it is not this one. Returns the job's id; call `ensure_worker` to have it trained.
+        The update after record `step` is the first one made with `config`; `forks` says what `optimizer` means.
+        `source`: the folder of the parent, where it is not this one. Returns the job's id; call `ensure_worker` to have
+            it trained.
 
         Raises:
             Mistake: no such run or step, or a setting that cannot change; the sentence names it.
@@ -304,8 +306,8 @@ class RunsDir:
         _started[self.path.absolute()] = worker, time.monotonic()
 
     def wake_worker(self) -> None:
-        """`ensure_worker` for those who wait and ask again and again: one that died is replaced, and one that is on its way,
-        or dies at once each time, is not started at every look. A failure is told by `waking_words`."""
+        """`ensure_worker` for those who wait and ask again and again: one that died is replaced, and one that is on its
+        way, or dies at once each time, is not started at every look. A failure is told by `waking_words`."""
         _, at = _started.get(self.path.absolute(), (None, -math.inf))
         if time.monotonic() - at < WAKE_SECONDS:
             return
@@ -336,21 +338,26 @@ class RunsDir:
             return self.path / run_id
         if run_id in self.others():
             raise Mistake(
-                f"the folder {run_id!r} in {self.path.name} is not a run of this lab, or its {DB_NAME} is damaged from the "
+                f"the folder {run_id!r} in {self.path.name} is not a run of this lab, or its {DB_NAME} is damaged "
+                f"from the "
                 "first byte. It is left alone."
             )
         there = f"It has {', '.join(run_ids[:10])}{', ...' if len(run_ids) > 10 else ''}."
         raise Mistake(f"no run {run_id!r} in {self.path.name}. {there if run_ids else 'It is empty.'}")
 
     def _forget(self, removed: builtins.list[Deleted]) -> None:
-        """Names of runs that are gone for good. A queue that cannot be written keeps them: ids are not given out twice."""
+        """Names of runs that are gone for good. A queue that cannot be written keeps them: ids are not given out
+        twice.
+        """
         left = {*self._run_ids(), *(entry.run_id for entry in self.bin.entries())}
         with contextlib.suppress(Mistake, StoreError):
             for name in {name for entry in removed for name in (entry.entry, entry.run_id)} - left:
                 self.queue.forget_name(name)
 
     def _move_name(self, old: str, new: str) -> None:
-        """What was kept as the name of `old` is that of `new` from now on. A queue that cannot be written keeps it as it is."""
+        """What was kept as the name of `old` is that of `new` from now on. A queue that cannot be written keeps it as
+        it is.
+        """
         with contextlib.suppress(Mistake, StoreError):
             if name := self.queue.names().get(old):
                 self.queue.set_name(new, name)
@@ -388,9 +395,7 @@ class RunsDir:
         if not self.has_worker():
             # A worker writes how the job ended before it lets go of its lock: read again before calling it dead.
             again = next((j for j in self.queue.jobs() if j.job_id == job.job_id), job)
-            return (
-                dataclasses.replace(again, state=RunState.INTERRUPTED) if again.state == job.state else again
-            )
+            return dataclasses.replace(again, state=RunState.INTERRUPTED) if again.state == job.state else again
         with contextlib.suppress(Mistake):
             if any(self.open(run_id).state() == RunState.PAUSED for run_id in job.run_ids):
                 return dataclasses.replace(job, state=RunState.PAUSED)
@@ -403,9 +408,7 @@ class RunsDir:
         return self._resolved(jobs[job_id])
 
     def _active_job_of(self, run_id: str) -> JobSummary | None:
-        return next(
-            (job for job in self.jobs() if run_id in job.run_ids and self._works_on(job, run_id)), None
-        )
+        return next((job for job in self.jobs() if run_id in job.run_ids and self._works_on(job, run_id)), None)
 
     def _works_on(self, job: JobSummary, run_id: str) -> bool:
         """Whether the job still has something to do for this run: a pair goes on when one member has diverged."""
@@ -427,9 +430,7 @@ class RunsDir:
 
     def _refuse_read_only(self, what: str) -> None:
         if self.read_only:
-            raise Mistake(
-                f"these runs are read-only: you cannot {what} them. Train a run of your own instead."
-            )
+            raise Mistake(f"these runs are read-only: you cannot {what} them. Train a run of your own instead.")
 
     def _free_number(self, configs: builtins.list[TrainConfig]) -> int:
         number = self.queue.next_number()
@@ -513,9 +514,7 @@ def _ids(configs: list[TrainConfig], number: int) -> list[str]:
 def _checked_name(name: str) -> str:
     name = " ".join(name.split())
     if not name or len(name) > LONGEST_NAME:
-        raise Mistake(
-            f"a run's name must have 1 to {LONGEST_NAME} characters, got {len(name)}. Use another one."
-        )
+        raise Mistake(f"a run's name must have 1 to {LONGEST_NAME} characters, got {len(name)}. Use another one.")
     return name
 
 

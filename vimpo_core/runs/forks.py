@@ -4,10 +4,11 @@ A fork begins with the records 0..N of its parent, copied as they are, and makes
 everything after it, with its own settings. Only the newest optimizer state of a run is kept, so it has to come from
 somewhere:
 
-    replay   the parent's steps are made again from the start, unkept, and each is compared with what the parent recorded;
+    replay   the parent's steps are made again from the start, unkept, and each is compared with what the parent
+    recorded;
              costs their time, and a fork that changes nothing then goes on exactly as its parent did
-    fresh    Adam starts anew on the snapshot of step N: at once, but its first updates differ from the parent's even where
-             no setting does
+    fresh    Adam starts anew on the snapshot of step N: at once, but its first updates differ from the parent's even
+             where no setting does
 
 `header["fork"]` names parent, step and which of the two; its `phases` say which settings made which steps, over all
 ancestors, so a fork is replayed without them. No torch here.
@@ -57,9 +58,7 @@ def fork_header(parent: RunStore, step: int, config: TrainConfig, optimizer: Opt
         raise Mistake(f"run {parent.run_id} has no step {step}. Choose one from 0 to {last}.")
     for name, why in FIXED.items():
         if getattr(config, name) != getattr(before, name):
-            raise Mistake(
-                f"{name} cannot change on a fork: {why}. Keep {getattr(before, name)}, or train a new run."
-            )
+            raise Mistake(f"{name} cannot change on a fork: {why}. Keep {getattr(before, name)}, or train a new run.")
     if config.steps <= step:
         raise Mistake(f"steps must be more than the fork's step {step}, got {config.steps}. Raise steps.")
     if optimizer == "fresh":
@@ -85,7 +84,9 @@ def base_of(parent: RunStore) -> dict:
 
 
 def phases_of(store: RunStore) -> list[dict]:
-    """Which settings made which steps, oldest first: start (the first update), config, and optimizer: "new" or a fork's."""
+    """Which settings made which steps, oldest first: start (the first update), config, and optimizer: "new" or a
+    fork's.
+    """
     fork = store.header().get("fork")
     return fork["phases"] if fork else [{"start": 0, "optimizer": "new", "config": store.config().to_dict()}]
 
@@ -103,8 +104,8 @@ class Deviates(Mistake):
 class ForkTrainer:
     """The trainer of a fork that has no step of its own yet: leads `make_trainer`'s through the past.
 
-    Steps up to the fork's are made again; the caller does not keep their records. Raises Deviates from `step()` when one
-    of them is not what the store holds.
+    Steps up to the fork's are made again; the caller does not keep their records. Raises Deviates from `step()` when
+    one of them is not what the store holds.
     """
 
     def __init__(self, store: RunStore, make_trainer: Callable):
@@ -120,7 +121,8 @@ class ForkTrainer:
         here = bases.on_this_machine(config)
         if here != config and not (is_fresh and self._until == start):
             raise Mistake(
-                f"the parent's steps were computed on {config.device}, which this computer lacks, so that they cannot be made "
+                f"the parent's steps were computed on {config.device}, which this computer lacks, so that they cannot "
+                f"be made "
                 "again exactly. Fork with a fresh optimizer (--optimizer fresh)."
             )
         self._trainer = make_trainer(here, None)
@@ -148,14 +150,17 @@ class ForkTrainer:
         return record
 
     def _compare(self, record: StepRecord) -> None:
-        """Where settings change, the stored record was made with the older ones, and only the policy has to be the same."""
+        """Where settings change, the stored record was made with the older ones, and only the policy has to be the
+        same.
+        """
         step = record.step
         is_same = step in self._forked_at or record.metrics == self._recorded[step]
         if record.snapshot is not None and step in self._snapshots:
             is_same = is_same and record.snapshot == self._store.snapshot(step)
         if not is_same:
             raise Deviates(
-                f"step {step} came out otherwise than the parent recorded it, as happens on another computer or after an "
+                f"step {step} came out otherwise than the parent recorded it, as happens on another computer or after "
+                f"an "
                 "update. Fork again with a fresh optimizer."
             )
 

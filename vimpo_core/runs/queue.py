@@ -1,4 +1,6 @@
-"""Which jobs wait, what is asked of each, and the names people gave to runs: one small SQLite file that anyone writes."""
+"""Which jobs wait, what is asked of each, and the names people gave to runs: one small SQLite file that anyone
+writes.
+"""
 
 from __future__ import annotations
 
@@ -50,12 +52,9 @@ class JobQueue:
     def jobs(self) -> list[JobSummary]:
         """All jobs as they are written down, oldest first."""
         with self._connection() as connection:
-            rows = connection.execute(
-                "SELECT job_id, run_ids, state, command FROM jobs ORDER BY position"
-            ).fetchall()
+            rows = connection.execute("SELECT job_id, run_ids, state, command FROM jobs ORDER BY position").fetchall()
         return [
-            JobSummary(job_id, tuple(json.loads(ids)), RunState(state), command)
-            for job_id, ids, state, command in rows
+            JobSummary(job_id, tuple(json.loads(ids)), RunState(state), command) for job_id, ids, state, command in rows
         ]
 
     def names(self) -> dict[str, str]:
@@ -104,9 +103,7 @@ class JobQueue:
         with self._connection() as connection:
             command = connection.execute("SELECT command FROM jobs WHERE job_id = ?", (job_id,)).fetchone()[0]
             if command == "step":
-                connection.execute(
-                    "UPDATE jobs SET command = 'pause' WHERE job_id = ? AND command = 'step'", (job_id,)
-                )
+                connection.execute("UPDATE jobs SET command = 'pause' WHERE job_id = ? AND command = 'step'", (job_id,))
         return command
 
     def set_name(self, run_id: str, name: str) -> None:
@@ -147,12 +144,11 @@ class JobQueue:
         if version == 0:
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise Mistake(
-                    f"{self._path.name} in {self._path.parent.name} is another program's database, so it is left alone. Choose "
+                    f"{self._path.name} in {self._path.parent.name} is another program's database, so it is left "
+                    f"alone. Choose "
                     "another runs folder."
                 )
-            connection.executescript(
-                f"BEGIN IMMEDIATE;{_QUEUE_SCHEMA}PRAGMA user_version = {_QUEUE_VERSION};COMMIT;"
-            )
+            connection.executescript(f"BEGIN IMMEDIATE;{_QUEUE_SCHEMA}PRAGMA user_version = {_QUEUE_VERSION};COMMIT;")
 
     def _error(self, error: sqlite3.Error) -> Exception:
         folder = self._path.parent.name

@@ -2,8 +2,8 @@
 
     runs_dir/.bin/20261128T154722123456Z.vimpo-7/     the folder of run vimpo-7 as it was, whatever else lay in it
 
-The name says when and what, so nothing has to be written on a disk that may be full. Only folders that hold a run of the
-lab (`store.is_run`) are listed, restored or emptied; anything else in there is somebody else's.
+The name says when and what, so nothing has to be written on a disk that may be full. Only folders that hold a run of
+the lab (`store.is_run`) are listed, restored or emptied; anything else in there is somebody else's.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class RunBin:
         return sorted(found, key=lambda entry: entry.entry, reverse=True)
 
     def put(self, run_id: str) -> Deleted:
-        """Move a run here in one move. Raises LockedError if it is being trained, OSError or Mistake where it cannot be moved."""
+        """Move a run here in one move. Raises LockedError if it is being trained, OSError or Mistake where it cannot be
+        moved.
+        """
         refusal = f"run {run_id} is running and cannot be deleted. Stop it first."
         run_dir = self._runs_dir / run_id
         if is_held(run_dir / LOCK_NAME):

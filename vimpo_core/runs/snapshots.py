@@ -1,4 +1,6 @@
-"""The policy of a run at a step that it was saved at, kept in memory, and what it may be kept by. torch is imported late."""
+"""The policy of a run at a step that it was saved at, kept in memory, and what it may be kept by. torch is imported
+late.
+"""
 
 from __future__ import annotations
 

@@ -35,7 +35,9 @@ from vimpo_core.types import SCHEMA_VERSION, CreditTrace, RunState, StepRecord
 DB_NAME = "run.db"
 LOCK_NAME = "run.lock"
 APPLICATION_ID = 0x56494D50
-"""What SQLite's header says of who wrote the file ("VIMP"); runs of earlier versions say 0 and are known by their tables."""
+"""What SQLite's header says of who wrote the file ("VIMP"); runs of earlier versions say 0 and are known by their
+tables.
+"""
 
 _BUSY_SECONDS = 5.0
 """How long a connection waits for another one's short transaction."""
@@ -81,7 +83,9 @@ _FIRST_PAGE = 4096
 _OWN_TABLE = b"CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
 
 _SELECT_TRACES = f"SELECT {', '.join(trace_rows.COLUMNS)} FROM traces"
-_INSERT_TRACE = f"INSERT INTO traces ({', '.join(trace_rows.COLUMNS)}) VALUES ({', '.join('?' * len(trace_rows.COLUMNS))})"
+_INSERT_TRACE = (
+    f"INSERT INTO traces ({', '.join(trace_rows.COLUMNS)}) VALUES ({', '.join('?' * len(trace_rows.COLUMNS))})"
+)
 
 
 class StoreError(OSError):
@@ -93,8 +97,8 @@ class StoreError(OSError):
 
 
 def is_run(folder: Path) -> bool:
-    """Whether the lab made this folder, readable or damaged: its `run.db` bears the lab's mark, or is no database any more and
-    has the lab's lock file beside it. Follows no link, opens no database, never raises."""
+    """Whether the lab made this folder, readable or damaged: its `run.db` bears the lab's mark, or is no database any
+    more and has the lab's lock file beside it. Follows no link, opens no database, never raises."""
     db = folder / DB_NAME
     try:
         if folder.is_symlink() or db.is_symlink() or not db.is_file():
@@ -110,8 +114,8 @@ def is_run(folder: Path) -> bool:
 
 
 def remove_leftovers(runs_dir: Path) -> None:
-    """Remove the hidden folders of runs whose making was killed: those that hold nothing else than making a run writes, and
-    nothing younger than an hour, as somebody may be at it. What cannot be removed stays."""
+    """Remove the hidden folders of runs whose making was killed: those that hold nothing else than making a run writes,
+    and nothing younger than an hour, as somebody may be at it. What cannot be removed stays."""
     written = {DB_NAME, *(DB_NAME + log for log in ("-journal", "-wal", "-shm")), LOCK_NAME}
     for folder in runs_dir.glob(f"{_HIDDEN}*"):
         with suppress(OSError):
@@ -166,9 +170,7 @@ class RunStore:
         """
         run_dir = Path(run_dir)
         if run_dir.exists():
-            raise Mistake(
-                f"a run named {run_dir.name!r} already exists. Choose another name or delete it first."
-            )
+            raise Mistake(f"a run named {run_dir.name!r} already exists. Choose another name or delete it first.")
         try:
             run_dir.parent.mkdir(parents=True, exist_ok=True)
             hidden = Path(tempfile.mkdtemp(prefix=_HIDDEN, dir=run_dir.parent))
@@ -186,7 +188,9 @@ class RunStore:
 
     @classmethod
     def open(cls, run_dir: Path, writable: bool = False) -> RunStore:
-        """Open an existing run. Raises Mistake, one sentence, if it is missing, half-written or from a newer version."""
+        """Open an existing run. Raises Mistake, one sentence, if it is missing, half-written or from a newer
+        version.
+        """
         return cls(run_dir, writable)
 
     def _checked_config(self) -> TrainConfig:
@@ -203,15 +207,11 @@ class RunStore:
                 )
             settings = self._get(connection, "config") if version else None
             if settings is None:
-                raise Mistake(
-                    f"run {self.run_id} is half-written: it holds no settings. Delete it and train again."
-                )
+                raise Mistake(f"run {self.run_id} is half-written: it holds no settings. Delete it and train again.")
         try:
             return TrainConfig.from_dict(settings)
         except (TypeError, ValueError) as error:
-            raise Mistake(
-                f"run {self.run_id} has settings that this version does not know: {error}"
-            ) from error
+            raise Mistake(f"run {self.run_id} has settings that this version does not know: {error}") from error
 
     def close(self) -> None:
         """End writing: everything moves from the write-ahead log into `run.db`, which then stands on its own."""
@@ -240,8 +240,9 @@ class RunStore:
 
     def header(self) -> dict:
         """schema_version, run_id, algorithm, model, ref, tokenizer_sha256, beta, gae_lambda, temperature, kl_estimator,
-        job_id, name, created (ISO) and command. Hashes are None until the worker has loaded the model. `tokenizer_sha256` is of
-        the vocabulary alone; `tokenization_sha256`, which older runs lack, of all that decides how text is cut. `remark`, where
+        job_id, name, created (ISO) and command. Hashes are None until the worker has loaded the model.
+        `tokenizer_sha256` is of the vocabulary alone; `tokenization_sha256`, which older runs lack, of all that decides
+        how text is cut. `remark`, where
         there is one, is what always has to be said of the run: its message ends with it."""
         with self._reading() as connection:
             return self._get(connection, "header")
@@ -296,8 +297,8 @@ class RunStore:
         return lost_log_sentence(last_step) if self.lost_its_log() else _interrupted_sentence(last_step)
 
     def lost_its_log(self) -> bool:
-        """Whether the run was cut off while it was being written and its write-ahead log, with the newest steps, is gone: as
-        when `run.db` was copied alone. Only asked of runs that nobody trains."""
+        """Whether the run was cut off while it was being written and its write-ahead log, with the newest steps, is
+        gone: as when `run.db` was copied alone. Only asked of runs that nobody trains."""
         try:
             with open(self._db, "rb") as file:
                 has_log = file.read(20)[18:] == b"\2\2"  # SQLite's header: the log belongs to the database
@@ -353,18 +354,14 @@ class RunStore:
         with self._transaction("The smaller run") as connection:
             if keep_trace_steps is not None:
                 kept = json.dumps(sorted(keep_trace_steps))
-                connection.execute(
-                    "DELETE FROM traces WHERE step NOT IN (SELECT value FROM json_each(?))", (kept,)
-                )
+                connection.execute("DELETE FROM traces WHERE step NOT IN (SELECT value FROM json_each(?))", (kept,))
                 connection.execute(
                     "UPDATE steps SET trace_count = 0 WHERE step NOT IN (SELECT value FROM json_each(?))",
                     (kept,),
                 )
             if keep_snapshot_steps is not None:
                 kept = json.dumps(sorted(keep_snapshot_steps))
-                connection.execute(
-                    "DELETE FROM snapshots WHERE step NOT IN (SELECT value FROM json_each(?))", (kept,)
-                )
+                connection.execute("DELETE FROM snapshots WHERE step NOT IN (SELECT value FROM json_each(?))", (kept,))
             if not keep_resume_state:
                 connection.execute("DELETE FROM resume_state")
         with self._write_lock:
@@ -401,9 +398,7 @@ class RunStore:
 
     def _open_writer(self) -> sqlite3.Connection:
         if not self._writable:
-            raise ValueError(
-                f"run {self.run_id} is open for reading only. Open it with writable=True to change it."
-            )
+            raise ValueError(f"run {self.run_id} is open for reading only. Open it with writable=True to change it.")
         if self._writer is None:
             self._writer = sqlite3.connect(
                 _uri(self._db, "rw"),
@@ -413,9 +408,7 @@ class RunStore:
                 check_same_thread=False,
             )
             self._writer.execute("PRAGMA synchronous = FULL")
-            with suppress(
-                sqlite3.OperationalError
-            ):  # readers are in the way: the rollback journal is as safe
+            with suppress(sqlite3.OperationalError):  # readers are in the way: the rollback journal is as safe
                 self._writer.execute("PRAGMA journal_mode = WAL")
         return self._writer
 
@@ -434,9 +427,7 @@ class RunStore:
         query = "SELECT step, name, value FROM metrics WHERE step > ? AND is_timing <= ? ORDER BY step, is_timing, name"
         found: dict[int, dict] = {}
         with self._reading() as connection:
-            for (step,) in connection.execute(
-                "SELECT step FROM steps WHERE step > ? ORDER BY step", (after,)
-            ):
+            for (step,) in connection.execute("SELECT step FROM steps WHERE step > ? ORDER BY step", (after,)):
                 found[step] = {"step": step}
             for step, name, value in connection.execute(query, (after, int(timings))):
                 # A step committed between the two reads waits for the next call.
@@ -448,10 +439,7 @@ class RunStore:
         """The steps whose solutions are stored, ascending."""
         with self._reading() as connection:
             return [
-                step
-                for (step,) in connection.execute(
-                    "SELECT step FROM steps WHERE trace_count > 0 ORDER BY step"
-                )
+                step for (step,) in connection.execute("SELECT step FROM steps WHERE trace_count > 0 ORDER BY step")
             ]
 
     def traces(self, step: int) -> list[CreditTrace]:
@@ -461,9 +449,7 @@ class RunStore:
                 f"{_SELECT_TRACES} WHERE step = ? ORDER BY group_id, sample_idx", (step,)
             ).fetchall()
         if not rows:
-            raise Mistake(
-                f"run {self.run_id} holds no solutions of step {step}. {_which(self.trace_steps())}"
-            )
+            raise Mistake(f"run {self.run_id} holds no solutions of step {step}. {_which(self.trace_steps())}")
         return self._of_this_run([trace_rows.from_row(row) for row in rows])
 
     def trace(self, step: int, group_id: int, sample_idx: int) -> CreditTrace:
@@ -499,9 +485,7 @@ class RunStore:
         with self._reading() as connection:
             row = connection.execute("SELECT sha256, blob FROM snapshots WHERE step = ?", (step,)).fetchone()
         if row is None:
-            raise Mistake(
-                f"run {self.run_id} holds no adapter of step {step}. {_which(self.snapshot_steps())}"
-            )
+            raise Mistake(f"run {self.run_id} holds no adapter of step {step}. {_which(self.snapshot_steps())}")
         return self._intact(f"the adapter of step {step}", *row)
 
     def resume_state(self) -> bytes | None:
@@ -523,9 +507,7 @@ class RunStore:
         """A read-only connection of this call's own."""
         connection = None
         try:
-            connection = sqlite3.connect(
-                _uri(self._db, "ro"), uri=True, timeout=_BUSY_SECONDS, isolation_level=None
-            )
+            connection = sqlite3.connect(_uri(self._db, "ro"), uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
             yield connection
         except (sqlite3.Error, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise Mistake(self._why_unreadable(error)) from error
@@ -536,8 +518,9 @@ class RunStore:
     def _why_unreadable(self, error: Exception) -> str:
         if self._db.with_name(f"{DB_NAME}-wal").exists() and not os.access(self.run_dir, os.W_OK):
             return (
-                f"run {self.run_id} cannot be read here: it was cut off while it was being written, and its last steps are in "
-                f"{DB_NAME}-wal, which can be read on a writable disk only. Copy its whole folder to one; nothing is lost."
+                f"run {self.run_id} cannot be read here: it was cut off while it was being written, and its last "
+                f"steps are in {DB_NAME}-wal, which can be read on a writable disk only. Copy its whole folder to "
+                f"one; nothing is lost."
             )
         said = str(error).rstrip(".")
         if not os.access(self.run_dir.parent, os.W_OK):  # it could not be deleted
@@ -593,11 +576,21 @@ def _sha256(blob: bytes) -> str:
 def _default_header(run_id: str, config: TrainConfig) -> dict:
     unknown_hash = {"id": config.model, "revision": None}
     return {
-        "schema_version": SCHEMA_VERSION, "run_id": run_id, "algorithm": config.algorithm,
-        "model": unknown_hash, "ref": unknown_hash, "tokenizer_sha256": None,
-        "beta": config.beta, "gae_lambda": config.gae_lambda, "temperature": 1.0, "kl_estimator": "exact",
-        "job_id": None, "name": run_id, "created": datetime.now(UTC).isoformat(timespec="microseconds"), "command": "",
-    }  # fmt: skip
+        "schema_version": SCHEMA_VERSION,
+        "run_id": run_id,
+        "algorithm": config.algorithm,
+        "model": unknown_hash,
+        "ref": unknown_hash,
+        "tokenizer_sha256": None,
+        "beta": config.beta,
+        "gae_lambda": config.gae_lambda,
+        "temperature": 1.0,
+        "kl_estimator": "exact",
+        "job_id": None,
+        "name": run_id,
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "command": "",
+    }
 
 
 def _write_new_db(path: Path, config: TrainConfig, header: dict, past: tuple[RunStore, int] | None) -> None:
@@ -651,19 +644,16 @@ def _interrupted_sentence(last_step: int | None) -> str:
 def lost_log_sentence(last_step: int | None) -> str:
     held = "its steps" if last_step is None else f"the steps after {last_step}, if there were any"
     return (
-        f"{DB_NAME}-wal, which held {held}, is missing: {DB_NAME} was copied without it. Copy it from where the run was trained to "
-        f"beside {DB_NAME}, or resume {'from the start' if last_step is None else f'from step {last_step}'}."
+        f"{DB_NAME}-wal, which held {held}, is missing: {DB_NAME} was copied without it. Copy it from where the run "
+        f"was trained to beside {DB_NAME}, or resume "
+        f"{'from the start' if last_step is None else f'from step {last_step}'}."
     )
 
 
 def _which(steps: list[int]) -> str:
     if not steps:
         return "It holds none at all."
-    shown = (
-        ", ".join(map(str, steps))
-        if len(steps) <= 12
-        else f"{len(steps)} steps from {steps[0]} to {steps[-1]}"
-    )
+    shown = ", ".join(map(str, steps)) if len(steps) <= 12 else f"{len(steps)} steps from {steps[0]} to {steps[-1]}"
     return f"It has {shown}."
 
 
@@ -677,12 +667,11 @@ def is_disk_full(error: BaseException) -> bool:
 def _write_error(what: str, error: Exception, space_needed: str = "a few MB") -> StoreError:
     if is_disk_full(error):
         return StoreError(
-            f"{what} was not kept: the disk is full. Free at least {space_needed}, then resume; nothing earlier is lost.",
+            f"{what} was not kept: the disk is full. Free at least {space_needed}, then resume; nothing earlier is "
+            f"lost.",
             is_disk_full=True,
         )
-    return StoreError(
-        f"{what} could not be written: {reason(error)} Nothing of it was kept; what was there before is."
-    )
+    return StoreError(f"{what} could not be written: {reason(error)} Nothing of it was kept; what was there before is.")
 
 
 def reason(error: Exception) -> str:

@@ -17,17 +17,37 @@ from vimpo_core.types import CreditTrace, StopReason, TopK
 
 _FLOAT_ARRAYS = ("logprob", "ref_logprob", "kl", "entropy", "sampler_logprob")
 _RECORD_FIELDS = (
-    "prompt_text", "prompt_ids", "gold", "finish_reason", "text", "rewards",
-    "reward_reason", "status", "answer", "first_wrong", "provenance",
-)  # fmt: skip
+    "prompt_text",
+    "prompt_ids",
+    "gold",
+    "finish_reason",
+    "text",
+    "rewards",
+    "reward_reason",
+    "status",
+    "answer",
+    "first_wrong",
+    "provenance",
+)
 
 _RARE_ARRAYS = {"critic_values": 0, "mc_values": 1, "collision": 0, "top_k_kl": 0}
 """name -> how many numbers it has beyond one a token."""
 
 COLUMNS = (
-    "step", "group_id", "sample_idx", "reward", "group_mean_reward", "record", "ids", "mask", *_FLOAT_ARRAYS,
-    "topk_ids", "topk_logprob", "topk_ref_logprob", "topk_text",
-)  # fmt: skip
+    "step",
+    "group_id",
+    "sample_idx",
+    "reward",
+    "group_mean_reward",
+    "record",
+    "ids",
+    "mask",
+    *_FLOAT_ARRAYS,
+    "topk_ids",
+    "topk_logprob",
+    "topk_ref_logprob",
+    "topk_text",
+)
 
 
 def to_row(trace: CreditTrace) -> tuple:
@@ -36,10 +56,17 @@ def to_row(trace: CreditTrace) -> tuple:
     record = json.dumps({name: getattr(trace, name) for name in _RECORD_FIELDS} | _rare(trace, length))
     arrays = [_blob(trace, name, "<f4", getattr(trace, name), (length,)) for name in _FLOAT_ARRAYS]
     return (
-        trace.step, trace.group_id, trace.sample_idx, float(trace.reward), float(trace.group_mean_reward), record,
-        _blob(trace, "ids", "<i4", trace.ids, (length,)), _blob(trace, "mask", "u1", trace.mask, (length,)),
-        *arrays, *_topk_blobs(trace, length),
-    )  # fmt: skip
+        trace.step,
+        trace.group_id,
+        trace.sample_idx,
+        float(trace.reward),
+        float(trace.group_mean_reward),
+        record,
+        _blob(trace, "ids", "<i4", trace.ids, (length,)),
+        _blob(trace, "mask", "u1", trace.mask, (length,)),
+        *arrays,
+        *_topk_blobs(trace, length),
+    )
 
 
 def _rare(trace: CreditTrace, length: int) -> dict[str, list[float] | float]:
@@ -71,7 +98,8 @@ def _bytes(trace: CreditTrace, name: str, dtype: str, values, shape: tuple[int, 
     array = np.asarray(values)
     if array.shape != shape:
         raise ValueError(
-            f"{name} of solution {trace.sample_idx} of prompt {trace.group_id} must have shape {shape}, got {array.shape}."
+            f"{name} of solution {trace.sample_idx} of prompt {trace.group_id} must have shape {shape}, got "
+            f"{array.shape}."
         )
     return array.astype(dtype).tobytes()
 
@@ -88,11 +116,17 @@ def from_row(row: tuple) -> CreditTrace:
     ids = _array(columns["ids"], "<i4", np.int32)
     floats: dict[str, Any] = {name: _floats(columns[name]) for name in _FLOAT_ARRAYS}
     return CreditTrace(
-        step=columns["step"], group_id=columns["group_id"], sample_idx=columns["sample_idx"],
-        reward=_number(columns["reward"]), group_mean_reward=_number(columns["group_mean_reward"]),
-        ids=ids, mask=_array(columns["mask"], "u1", np.bool_),
-        **floats, topk=_topk(columns, len(ids)), **record,
-    )  # fmt: skip
+        step=columns["step"],
+        group_id=columns["group_id"],
+        sample_idx=columns["sample_idx"],
+        reward=_number(columns["reward"]),
+        group_mean_reward=_number(columns["group_mean_reward"]),
+        ids=ids,
+        mask=_array(columns["mask"], "u1", np.bool_),
+        **floats,
+        topk=_topk(columns, len(ids)),
+        **record,
+    )
 
 
 def _topk(columns: dict, length: int) -> TopK | None:

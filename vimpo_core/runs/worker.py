@@ -2,9 +2,9 @@
 
     python -m vimpo_core.runs.worker RUNS_DIR
 
-One worker a runs folder; a second one finds the lock taken and leaves. It outlives the web server that started it, reads
-play, pause, step and stop between steps, and ends when the queue is empty. It may die at any moment: what was committed
-stays, and its runs then show as interrupted. torch is imported when a run starts, not with this module.
+One worker a runs folder; a second one finds the lock taken and leaves. It outlives the web server that started it,
+reads play, pause, step and stop between steps, and ends when the queue is empty. It may die at any moment: what was
+committed stays, and its runs then show as interrupted. torch is imported when a run starts, not with this module.
 """
 
 from __future__ import annotations
@@ -224,7 +224,8 @@ def _moved(config: TrainConfig, header: dict, step: int) -> dict:
     if "remark" in header or bases.on_this_machine(config) == config:
         return {}
     return {
-        "remark": f"From step {step} on it was computed on the CPU, as this computer has no {config.device} device: close to "
+        "remark": f"From step {step} on it was computed on the CPU, as this computer has no {config.device} device: "
+        f"close to "
         "what that would have given, not bit for bit the same."
     }
 
@@ -258,7 +259,9 @@ def _failure(step: int, error: Exception) -> str:
     if isinstance(error, StoreError):
         return str(error)
     if is_disk_full(error):
-        return f"Step {step} was not kept: the disk is full. Free at least 100 MB, then resume; nothing earlier is lost."
+        return (
+            f"Step {step} was not kept: the disk is full. Free at least 100 MB, then resume; nothing earlier is lost."
+        )
     return f"Step {step} failed: {_sentence(error)} The steps before it are safe; {WORKER_LOG_NAME} has the details."
 
 
@@ -274,9 +277,7 @@ def _log_traceback(runs_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="python -m vimpo_core.runs.worker", description=__doc__.splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m vimpo_core.runs.worker", description=__doc__.split("\n\n")[0])
     parser.add_argument("runs_dir", type=Path, help="folder with the runs and their queue")
     arguments = parser.parse_args()
     if hasattr(os, "nice"):

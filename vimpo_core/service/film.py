@@ -1,7 +1,7 @@
 """One solution re-scored under every snapshot of its run: how each token's credit came about. Imports torch late.
 
-One model is loaded and its adapter swapped; the reference stays. Only what was sampled once is looked at, so the rows of a
-film are comparable, and the solution is off-policy in every row but the one it was sampled in.
+One model is loaded and its adapter swapped; the reference stays. Only what was sampled once is looked at, so the rows
+of a film are comparable, and the solution is off-policy in every row but the one it was sampled in.
 """
 
 from __future__ import annotations
@@ -44,9 +44,7 @@ def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...
     store = RunStore.open(run_dir)
     steps = store.snapshot_steps()
     if not steps:
-        raise Mistake(
-            f"run {store.run_id} kept no adapter, so there is no film of it. Choose a run that saved some."
-        )
+        raise Mistake(f"run {store.run_id} kept no adapter, so there is no film of it. Choose a run that saved some.")
     policy = _policy(run_dir, bases.origin(store))
     task, problem, prompt_ids, ids = read_request(policy, prompt, solution, ids)
     batch = scores.make_batch([prompt_ids], [list(ids)], policy.pad_id, policy.device)

@@ -19,8 +19,8 @@ from vimpo_core.service.progress import Progress
 class HelperProcess:
     """A pool of one process that outlives its process. Safe to share between threads.
 
-    A request whose process dies, or that outlives its time, fails alone. Where the process was killed while it had nothing to
-    do (as a system short of memory kills), pebble gives up the whole pool: then a new one takes its place.
+    A request whose process dies, or that outlives its time, fails alone. Where the process was killed while it had
+    nothing to do (as a system short of memory kills), pebble gives up the whole pool: then a new one takes its place.
     """
 
     def __init__(self, niceness: int = 5):
@@ -42,8 +42,9 @@ class HelperProcess:
             progress: handed to the function, which tells how far it is, and tidied away in the end.
 
         Returns:
-            A future of what the function gives. Its result raises what the function raises (Mistake, one sentence, where
-            the request is a bad one) or TimeoutError. `cancel()` kills the work, and what the process kept goes with it.
+            A future of what the function gives. Its result raises what the function raises (Mistake, one sentence,
+            where the request is a bad one) or TimeoutError. `cancel()` kills the work, and what the process kept goes
+            with it.
         """
         if progress is None:
             return self._schedule(partial(function, *args, **options), timeout)

@@ -1,7 +1,7 @@
 """Scorecards kept with a run that never changes, so that nobody waits for them: `truth.json` in the run's folder.
 
-A kept report is read only where it is what `truth` would measure now: it was made by this version of the method, for the
-same settings, adapter and base weights, with the options asked for.
+A kept report is read only where it is what `truth` would measure now: it was made by this version of the method, for
+the same settings, adapter and base weights, with the options asked for.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from vimpo_core.runs.store import RunStore
 FILE = "truth.json"
 
 METHOD = 2
-"""Raise it whenever `truth_report.truth_report` measures something else, or the same in another way, and make the files again
-(`make-demos --reports-only`). A test measures the small ones afresh and fails where this was forgotten."""
+"""Raise it whenever `truth_report.truth_report` measures something else, or the same in another way, and make the files
+again (`make-demos --reports-only`). A test measures the small ones afresh and fails where this was forgotten."""
 
 _OPTIONS = ("step", "set", "solutions", "rollouts", "seed")
 
 
 def kept(run_dir: Path, step: int, which: str, solutions: int, rollouts: int, seed: int = 0) -> dict | None:
-    """The report that `truth_report.truth_report` would give, if it was kept and nothing it rests on has changed; else None."""
+    """The report that `truth_report.truth_report` would give, if it was kept and nothing it rests on has changed; else
+    None.
+    """
     report = _read(run_dir / FILE).get(_name(step, which, solutions, rollouts, seed))
     if report is None:
         return None
@@ -72,9 +74,7 @@ def fingerprint(store: RunStore, step: int) -> str | None:
 def _changed(config: TrainConfig) -> list[tuple]:
     """The settings that are not the default: a setting that a later version adds changes no run made before."""
     return [
-        (f.name, getattr(config, f.name))
-        for f in dataclasses.fields(config)
-        if getattr(config, f.name) != f.default
+        (f.name, getattr(config, f.name)) for f in dataclasses.fields(config) if getattr(config, f.name) != f.default
     ]
 
 

@@ -1,6 +1,7 @@
 """The demonstrations of the course, in killable processes of their own: the web process never imports torch.
 
-One process answers presses of the levers within a fraction of a second, another reproduces failures by training for some
+One process answers presses of the levers within a fraction of a second, another reproduces failures by training for
+some
 seconds: nobody's press waits behind a training. `cancel()` of a future kills its work; the next request starts afresh.
 """
 
@@ -19,7 +20,9 @@ from vimpo_core.service.helper_process import HelperProcess
 
 
 class Told:
-    """What a demonstration has measured so far: written line by line by its process, read in this one, gone when closed."""
+    """What a demonstration has measured so far: written line by line by its process, read in this one, gone when
+    closed.
+    """
 
     def __init__(self):
         handle, self._path = tempfile.mkstemp(prefix="vimpo-told-")

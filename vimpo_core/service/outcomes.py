@@ -20,7 +20,8 @@ def tried_values(
     """Success rate of a model from every prefix of several solutions; outcomes that are kept are not tried again.
 
     Args:
-        policy: whose tokens and shape `model` has, itself or its reference; who: what `model` is, to keep its outcomes by.
+        policy: whose tokens and shape `model` has, itself or its reference; who: what `model` is, to keep its outcomes
+            by.
         asked: (task, problem, prompt ids, solution ids) each, as `requests.read_request` gives them.
         tries: rollouts from every prefix. progress: is told how far it is, a task at a time.
     """
@@ -51,5 +52,7 @@ def kept_outcomes(who, task, seed) -> Outcomes:
 
 @functools.lru_cache(maxsize=_KEPT_OUTCOMES)
 def _outcomes(who, task, seed) -> Outcomes:
-    """Outcomes kept for one policy: a run's snapshot by its `identity`, or a reference by its source and that one's files."""
+    """Outcomes kept for one policy: a run's snapshot by its `identity`, or a reference by its source and that one's
+    files.
+    """
     return {}

@@ -1,4 +1,6 @@
-"""What a request means for a policy: its task, its problem and its tokens, or a sentence that says why not. torch is imported late."""
+"""What a request means for a policy: its task, its problem and its tokens, or a sentence that says why not. torch is
+imported late.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +32,7 @@ def read_request(policy, prompt: str, solution: str, ids: tuple[int, ...] | None
     longest = context_length(policy.bare.config)
     if longest is not None and len(prompt_ids) + len(ids) > longest:
         raise Mistake(
-            f"problem and solution are {len(prompt_ids) + len(ids)} tokens, the model reads {longest}. Shorten the solution."
+            f"problem and solution are {len(prompt_ids) + len(ids)} tokens, the model reads {longest}. Shorten the "
+            f"solution."
         )
     return task, problem, prompt_ids, ids

@@ -1,4 +1,5 @@
-"""What the rules need beside a trace, measured in the scoring process: a learned critic's V_t, Monte Carlo values of a step.
+"""What the rules need beside a trace, measured in the scoring process: a learned critic's V_t, Monte Carlo values of a
+step.
 
 Asked of the scoring process; everything here imports torch.
 """
@@ -28,7 +29,8 @@ def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None 
         progress: is told how far it is.
 
     Returns:
-        float64 [T+1] a solution, in the recorded order, reward units: the verifier's own verdicts, without reward noise.
+        float64 [T+1] a solution, in the recorded order, reward units: the verifier's own verdicts, without reward
+        noise.
 
     Raises:
         Mistake, one sentence: as `scoring.score_solution`.
@@ -38,10 +40,7 @@ def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None 
     policy = snapshots.load_snapshot(run_dir, step)
     with RunStore.open(run_dir) as store:
         traces = store.traces(step)
-    asked = [
-        requests.read_request(policy, t.prompt_text, t.completion_text, tuple(map(int, t.ids)))
-        for t in traces
-    ]
+    asked = [requests.read_request(policy, t.prompt_text, t.completion_text, tuple(map(int, t.ids))) for t in traces]
     with models.merged(policy) as model:
         who = snapshots.identity(run_dir, step)
         found = outcomes.tried_values(policy, model, who, asked, tries, progress=progress)
@@ -49,8 +48,8 @@ def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None 
 
 
 def reference_rates(run_dir: Path, step: int, tries: int, progress: Progress | None = None) -> list[float]:
-    """The reference's success rate, 0 to 1, on the prompt of every solution of a step: what A*-PO's V* needs. The rest as
-    `step_values`; `tries`: solutions of the reference to each prompt."""
+    """The reference's success rate, 0 to 1, on the prompt of every solution of a step: what A*-PO's V* needs. The rest
+    as `step_values`; `tries`: solutions of the reference to each prompt."""
     from vimpo_core.lm import models
 
     policy = snapshots.load_snapshot(run_dir, step)

@@ -1,7 +1,8 @@
 """Scoring on demand, in a killable process of its own: the web process never imports torch.
 
-`ScoringService` runs on the caller's side and holds no model; what it is asked to call runs in the child, which keeps the last
-policies it loaded. A request that outlives its time limit is killed with its process, and the next one starts afresh.
+`ScoringService` runs on the caller's side and holds no model; what it is asked to call runs in the child, which keeps
+the last policies it loaded. A request that outlives its time limit is killed with its process, and the next one starts
+afresh.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def score_solution(
         run_dir: the run, or None for the untrained bundled model.
         step: one of the run's snapshot steps.
         prompt, solution: text, e.g. "9+2+9+7*6=" and "9+2+9+42;11+9+42;20+42;62."
-        ids: the tokens of a solution that was sampled, which encoding its text might cut otherwise; None encodes the text.
+        ids: the tokens of a solution that was sampled, which encoding its text might cut otherwise; None encodes the
+            text.
 
     Returns:
         [CreditTrace], every array "recomputed".
@@ -132,15 +134,10 @@ def branch_solution(
         starts = [ids[: position + 1], ids[:position] + forced]
         before, after = (
             branches.tries_of(process, start, solutions, functools.partial(_judged, policy, task, problem))
-            for start, solutions in zip(
-                starts, branches.try_starts(process, prompt_ids, starts, k, seed), strict=True
-            )
+            for start, solutions in zip(starts, branches.try_starts(process, prompt_ids, starts, k, seed), strict=True)
         )
     config = _config(run_dir)
-    scored = [
-        _scored(policy, config, task, step, problem, prompt_ids, i, TOP_K)
-        for i in (ids, after.endings[0].ids)
-    ]
+    scored = [_scored(policy, config, task, step, problem, prompt_ids, i, TOP_K) for i in (ids, after.endings[0].ids)]
     return Branch(
         parent,
         step,
@@ -211,7 +208,8 @@ def solution_truth(
 ) -> PrefixTruth:
     """Success rate from every prefix of a solution, of the policy (V^pi) and of the reference (p_ref). Imports torch.
 
-    Ask for 16, then 64, then 256 rollouts (`truth.STAGES`): this process keeps the outcomes of every (policy, prefix), so each
+    Ask for 16, then 64, then 256 rollouts (`truth.STAGES`): this process keeps the outcomes of every (policy, prefix),
+        so each
     call adds only what is missing, and shared beginnings (branches, edits) are not tried again. Arguments and errors as
     `score_solution`.
     """

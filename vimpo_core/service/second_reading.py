@@ -1,4 +1,5 @@
-"""A run's solutions as the policy of another run reads them, kept with a bundled run: `second_reading.json` in its folder.
+"""A run's solutions as the policy of another run reads them, kept with a bundled run: `second_reading.json` in its
+folder.
 
 Credit delta_t is read off a policy and its reference, whatever trained the policy. Wrong solutions of the last step are
 scored under another run's last policy, so that both readings stand on the same tokens.
@@ -33,7 +34,9 @@ class SecondReading:
 
 
 def read(run_dir: Path, traces: Sequence[CreditTrace]) -> SecondReading | None:
-    """What was kept for the solutions of a step; None where nothing was, or where the other policy has changed since."""
+    """What was kept for the solutions of a step; None where nothing was, or where the other policy has changed
+    since.
+    """
     try:
         kept = json.loads((run_dir / FILE).read_text(encoding="utf-8"))
         with RunStore.open(run_dir.parent / kept["run_id"]) as other:
@@ -51,7 +54,9 @@ def read(run_dir: Path, traces: Sequence[CreditTrace]) -> SecondReading | None:
 
 
 def measure(run_dir: Path, other_dir: Path) -> dict:
-    """The localisable wrong solutions of a run's last step under the other run's last policy, ready for JSON. Imports torch."""
+    """The localisable wrong solutions of a run's last step under the other run's last policy, ready for JSON. Imports
+    torch.
+    """
     from vimpo_core.service.scoring import score_solution
 
     with RunStore.open(run_dir) as store:

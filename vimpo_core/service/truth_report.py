@@ -26,8 +26,8 @@ def shared_report(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict:
-    """`truth_report` of a run, measured once by this process while its numbers come from the same files; arguments and errors
-    as there."""
+    """`truth_report` of a run, measured once by this process while its numbers come from the same files; arguments and
+    errors as there."""
     options = (step, which, solutions, rollouts, seed)
     with RunStore.open(run_dir) as store:
         key = (run_dir, *options, bases.origin(store))
@@ -49,11 +49,12 @@ def truth_report(
 ) -> dict:
     """How right a snapshot's credit is on one of `scorecard.SETS`, as JSON. Imports torch.
 
-    Signals look for the first wrong token of `n_solutions` wrong solutions, `mean_tokens` long; `gini` and `effective_tokens`
-    say on how few of their tokens each lies (`scorecard.Concentration`). Pearson and RMSE compare the credit of
-    `n_compared` solutions, right and wrong, with Monte Carlo. Intervals are 95%, by bootstrap over solutions; null where
-    a number is not defined, such as the correlation of credit that is 0 everywhere (step 0). `lead_of_implied`: the
-    implied advantage minus each other signal on the same solutions. `instructive`: see that module.
+    Signals look for the first wrong token of `n_solutions` wrong solutions, `mean_tokens` long; `gini` and
+    `effective_tokens` say on how few of their tokens each lies (`scorecard.Concentration`). Pearson and RMSE compare
+    the credit of `n_compared` solutions, right and wrong, with Monte Carlo. Intervals are 95%, by bootstrap over
+    solutions; null where a number is not defined, such as the correlation of credit that is 0 everywhere (step 0).
+    `lead_of_implied`: the implied advantage minus each other signal on the same solutions. `instructive`: see that
+        module.
 
     Args:
         step: a snapshot step; None takes the newest.
@@ -96,8 +97,7 @@ def truth_report(
         },
         "mean_tokens": mean_length(chosen.wrong),
         "lead_of_implied": {
-            name: _with_bounds({k: getattr(ahead, k) for k in ("top1", "top3", "auc")})
-            for name, ahead in lead.items()
+            name: _with_bounds({k: getattr(ahead, k) for k in ("top1", "top3", "auc")}) for name, ahead in lead.items()
         },
         "instructive": instructive.instructive(chosen.wrong, config.beta, config.gae_lambda, seed),
     }

@@ -1,1 +1,3 @@
-"""What a recorded solution says: its numbers read off its trace, its text made visible, which one to look at. NumPy only."""
+"""What a recorded solution says: its numbers read off its trace, its text made visible, which one to look at. NumPy
+only.
+"""

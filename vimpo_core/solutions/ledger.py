@@ -1,4 +1,6 @@
-"""The numbers of one solution as they are shown: rounded once, so that whatever stands side by side adds up. NumPy only."""
+"""The numbers of one solution as they are shown: rounded once, so that whatever stands side by side adds up. NumPy
+only.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,8 @@ class Ledger:
 
     baseline: V_0 as the run's value loss has it (`reading.anchor`).
     arrays: float64 holding whole numbers (nan where not finite), or None where not recorded. logprob, ref_logprob, kl
-    (exact) and kappa_kl (what kappa takes; None, as kappa, where the loss has none) in 10^-NATS_DECIMALS nats [T]; rho, kappa, td_terms, advantages [T] and values, values_from_end [T+1] (R added) in
-    10^-reward_decimals reward.
+    (exact) and kappa_kl (what kappa takes; None, as kappa, where the loss has none) in 10^-NATS_DECIMALS nats [T]; rho,
+    kappa, td_terms, advantages [T] and values, values_from_end [T+1] (R added) in 10^-reward_decimals reward.
     """
 
     reward_decimals: int
@@ -46,7 +48,9 @@ class Ledger:
 
 
 def ledger(trace: CreditTrace, beta: float, gae_lambda: float, anchor: float | None = None) -> Ledger:
-    """The shown numbers of one solution; see `Ledger`. anchor: V_0 to start from, where it is not the solution's own."""
+    """The shown numbers of one solution; see `Ledger`. anchor: V_0 to start from, where it is not the solution's
+    own.
+    """
     digits = reward_decimals(beta)
     mask = mask_of(trace)
     nats = {

@@ -1,4 +1,6 @@
-"""Lenses: the ways to look at the tokens of a solution, each one number a token, exactly as `credit` defines it. NumPy only."""
+"""Lenses: the ways to look at the tokens of a solution, each one number a token, exactly as `credit` defines it. NumPy
+only.
+"""
 
 from __future__ import annotations
 
@@ -164,9 +166,7 @@ LENSES: dict[str, Lens] = {
         ("entropy",),
         "position",
     ),
-    "probability": Lens(
-        "Probability", "π", "", False, "Of this token under the policy.", ("logprob",), "probability"
-    ),
+    "probability": Lens("Probability", "π", "", False, "Of this token under the policy.", ("logprob",), "probability"),
 }
 
 
@@ -207,8 +207,8 @@ def lens_values(
 
 
 def credit_of(trace: CreditTrace, beta: float) -> np.ndarray | None:
-    """delta_t of one solution as its run's loss sums it, float64 [T], reward units; None where an array it needs was not
-    recorded."""
+    """delta_t of one solution as its run's loss sums it, float64 [T], reward units; None where an array it needs was
+    not recorded."""
     return reading.td_terms(trace, beta)
 
 
@@ -226,10 +226,7 @@ def _values(trace, beta, gae_lambda):
 
 
 def _values_from_end(trace, beta, gae_lambda):
-    return (
-        credit.implied_values_from_end(known(credit_of(trace, beta))[None], mask_of(trace))[0, 1:]
-        + trace.reward
-    )
+    return credit.implied_values_from_end(known(credit_of(trace, beta))[None], mask_of(trace))[0, 1:] + trace.reward
 
 
 def _rho(trace, beta, gae_lambda=None):

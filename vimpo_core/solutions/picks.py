@@ -55,7 +55,9 @@ def is_correct(trace: CreditTrace) -> bool:
 
 
 def judgement(trace: CreditTrace) -> str:
-    """What verifier and step verifier say together. "right answer, wrong step": slips cancelled or the answer was guessed."""
+    """What verifier and step verifier say together. "right answer, wrong step": slips cancelled or the answer was
+    guessed.
+    """
     if is_correct(trace):
         return "right" if trace.first_wrong is None else "right answer, wrong step"
     return "no answer" if trace.status == VerdictStatus.REJECTED else "wrong"

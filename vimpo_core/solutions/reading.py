@@ -1,7 +1,9 @@
 """One solution as the loss of its own run reads it: what it sums, which KL is in it, and the V_0 that it starts from.
 
-Everything goes through the functions that train (`rules`), by the settings that a trace brings along. A run without a value
-loss, and a trace of no run, are read as VIMPO is published: rho - kappa with the exact KL, from the group mean. NumPy only.
+Everything goes through the functions that train (`rules`), by the settings that a trace brings along. A run without a
+value
+loss, and a trace of no run, are read as VIMPO is published: rho - kappa with the exact KL, from the group mean. NumPy
+    only.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ _PAIR = ("logprob", "ref_logprob")
 
 @functools.lru_cache(maxsize=512)
 def read_by(config: TrainConfig | None, beta: float) -> tuple[Rule, TrainConfig]:
-    """The rule with a value loss by which the solutions of a run are read, and its settings at this beta: the run's own where it
-    has such a loss, else VIMPO as published (None: no run is known)."""
+    """The rule with a value loss by which the solutions of a run are read, and its settings at this beta: the run's own
+    where it has such a loss, else VIMPO as published (None: no run is known)."""
     if config is None or not RULES[config.algorithm].value:
         return RULES["vimpo"], TrainConfig(beta=beta)
     return RULES[config.algorithm], replace(config, beta=beta)
@@ -43,7 +45,9 @@ def needs(trace: CreditTrace) -> tuple[str, ...]:
 
 
 def kappa_needs(trace: CreditTrace) -> tuple[str, ...]:
-    """The arrays that kappa is made of: the KL, or the log-probabilities that estimate it; none where the loss has no KL."""
+    """The arrays that kappa is made of: the KL, or the log-probabilities that estimate it; none where the loss has no
+    KL.
+    """
     return _kl_arrays(trace) or (_PAIR if has_kappa(trace) else ())
 
 
@@ -83,7 +87,8 @@ def kappa(trace: CreditTrace, beta: float) -> np.ndarray | None:
 
 
 def td_terms(trace: CreditTrace, beta: float) -> np.ndarray | None:
-    """delta_t as the loss sums it, reward units, float64 [T], 0 where masked: rho - kappa, or rho alone where it has no KL.
+    """delta_t as the loss sums it, reward units, float64 [T], 0 where masked: rho - kappa, or rho alone where it has no
+    KL.
 
     None where an array that it needs was not recorded.
     """
@@ -136,7 +141,9 @@ def why_no_anchor(trace: CreditTrace) -> str:
 
 
 def anchor_name(trace: CreditTrace) -> str:
-    """What V_0 is, in words: "group mean", "mean of the others", "soft baseline" or "V*", and whether a cap holds it."""
+    """What V_0 is, in words: "group mean", "mean of the others", "soft baseline" or "V*", and whether a cap holds
+    it.
+    """
     return rules.baseline_name(*read_by(trace.config, 1.0))
 
 
@@ -157,7 +164,8 @@ def note(trace: CreditTrace) -> str:
         return (
             f"{rule.name} subtracts no KL: here δ is ρ alone, and V starts at the {name}, as its value loss has it."
             if rule.value == "soft"
-            else f"{rule.name} subtracts no KL: here δ is ρ alone, and V starts at V*, the soft value of the prompt by the "
+            else f"{rule.name} subtracts no KL: here δ is ρ alone, and V starts at V*, the soft value of the prompt "
+            f"by the "
             "reference's success rate."
         )
     changed = [] if config.kl_estimator == "exact" else [f"κ is β times {_KL_WORDS[config.kl_estimator]}"]

@@ -1,4 +1,6 @@
-"""Token text as a reader can see it. Model text is hostile: what draws nothing, or reorders its neighbours, becomes a mark."""
+"""Token text as a reader can see it. Model text is hostile: what draws nothing, or reorders its neighbours, becomes a
+mark.
+"""
 
 from __future__ import annotations
 
@@ -50,20 +52,13 @@ def visible_text(text: str) -> str:
     accents = 0
     for character in text[:_LONGEST_TOKEN]:
         is_accent = unicodedata.category(character) in ("Mn", "Me")
-        shown.append(
-            _visible_accent(character, not shown, accents) if is_accent else _visible_character(character)
-        )
+        shown.append(_visible_accent(character, not shown, accents) if is_accent else _visible_character(character))
         accents = accents + 1 if is_accent else 0
     return "".join(shown) + ("…" if len(text) > _LONGEST_TOKEN else "")
 
 
 def _visible_accent(character: str, is_first: bool, accents_before: int) -> str:
-    if (
-        character in _BLANK
-        or 0xFE00 <= ord(character) <= 0xFE0F
-        or ord(character) >= 0xE0100
-        or accents_before >= 2
-    ):
+    if character in _BLANK or 0xFE00 <= ord(character) <= 0xFE0F or ord(character) >= 0xE0100 or accents_before >= 2:
         return f"⟨U+{ord(character):04X}⟩"
     return "◌" + character if is_first else character
 

@@ -1,4 +1,6 @@
-"""What a model is asked, how its answer is judged, and where a solution first goes wrong. One file a task, listed in `registry`."""
+"""What a model is asked, how its answer is judged, and where a solution first goes wrong. One file a task, listed in
+`registry`.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ class Task(Protocol):
         ...
 
     def mistake(self, problem: Problem, completion: str) -> str:
-        """What happened at the first wrong character, in a few words; "" if nothing is wrong or nothing is known of it."""
+        """What happened at the first wrong character, in a few words; "" if nothing is wrong or nothing is known of
+        it.
+        """
         ...
 
     def restyled(self, completion: str, rng: random.Random) -> str:

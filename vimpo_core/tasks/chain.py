@@ -5,12 +5,12 @@
 
 The solution rewrites one operation a step (leftmost `*` first, else leftmost); separators `;` `,` `/` are style, `.`
 ends it. Numbers along the way stay within 0..99. The step verifier is kinder than the rule: a step is right when it
-carries out one or more operations and keeps the value, so another order of operations or of operands, or a skipped step,
-is never called wrong.
+carries out one or more operations and keeps the value, so another order of operations or of operands, or a skipped
+step, is never called wrong.
 
 Answer and steps are judged by one measure: a solution whose steps are all right and that ends is correct, and a correct
-one with a wrong step is just that, a right answer after a wrong step (two slips that cancel; an answer that was guessed).
-The reward reads the answer alone.
+one with a wrong step is just that, a right answer after a wrong step (two slips that cancel; an answer that was
+guessed). The reward reads the answer alone.
 
 `student_solution` writes as a fallible student would, with three named misconceptions; consistent after the slip.
 The reference model is trained on these (`make-reference`).
@@ -60,7 +60,9 @@ Sum = tuple[tuple[int, tuple[int, ...]], ...]
 
 @dataclass(frozen=True)
 class ChainTask:
-    """Chain arithmetic with `operands` numbers a problem, 3 to 8; the bundled reference knows 3 to 6. Raises Mistake outside that range."""
+    """Chain arithmetic with `operands` numbers a problem, 3 to 8; the bundled reference knows 3 to 6. Raises Mistake
+    outside that range.
+    """
 
     operands: int = 5
 
@@ -70,7 +72,8 @@ class ChainTask:
     def __post_init__(self):
         if not 3 <= self.operands <= LONGEST:
             raise Mistake(
-                f"operands must be between 3 and {LONGEST}, got {self.operands}. Longer solutions outgrow the reference."
+                f"operands must be between 3 and {LONGEST}, got {self.operands}. Longer solutions outgrow the "
+                f"reference."
             )
 
     @property
@@ -239,10 +242,10 @@ def with_drawn_separators(completion: str, rng: random.Random) -> str:
 def first_wrong(prompt: str, completion: str) -> int | None:
     """Index of the first wrong character; None if every step is right.
 
-    A step is right when it carries out one or more operations of the step before and keeps its value, its operands in any
-    order; else its first wrong character is where it departs from the right step for the operation it carries out, or if
-    that cannot be told, from the step that the rule writes. Separators are style, and so is space; an early or missing end
-    and anything after the end are wrong. Right work that is merely cut off has no wrong character.
+    A step is right when it carries out one or more operations of the step before and keeps its value, its operands in
+    any order; else its first wrong character is where it departs from the right step for the operation it carries out,
+    or if that cannot be told, from the step that the rule writes. Separators are style, and so is space; an early or
+    missing end and anything after the end are wrong. Right work that is merely cut off has no wrong character.
     """
     meaningless = {i for space in _SPACE.finditer(completion) for i in range(*space.span())}
     if meaningless:
@@ -372,7 +375,9 @@ def _is_right_step(previous: Expression, written: str) -> bool:
 
 
 def _begins_right_step(previous: Expression, written: str) -> bool:
-    """Whether a step that was cut off may have become a right one: one operation in any order, or more in the order there."""
+    """Whether a step that was cut off may have become a right one: one operation in any order, or more in the order
+    there.
+    """
     return any(step.startswith(written) for step in _right_steps_from(previous)) or any(
         _begins(written, after) for after in (_sums_after(_sum(previous), 1) if previous[1] else ())
     )

@@ -1,4 +1,6 @@
-"""The tasks there are: the one place that knows them by name. A further task is a file beside this one and an entry in `TASKS`."""
+"""The tasks there are: the one place that knows them by name. A further task is a file beside this one and an entry in
+`TASKS`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class Settings(Protocol):
 class Kind:
     """A kind of task.
 
-    make: the task of a run, from its settings. asks: the task whose problem a recorded prompt is, None for another kind's.
+    make: the task of a run, from its settings. asks: the task whose problem a recorded prompt is, None for another
+        kind's.
     states: the problem that a typed prompt states; raises Mistake, one sentence, where it states none.
     """
 
@@ -66,5 +69,7 @@ def read_problem(prompt: str) -> tuple[Task, Problem]:
 
 @lru_cache(maxsize=16)
 def held_out(task: Task, split: str, prompts: int) -> tuple[Problem, ...]:
-    """The first `prompts` problems of a held-out split, the same on every machine; fewer where the split holds fewer."""
+    """The first `prompts` problems of a held-out split, the same on every machine; fewer where the split holds
+    fewer.
+    """
     return tuple(task.problems(f"held out/{split}", split, prompts))

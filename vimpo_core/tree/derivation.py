@@ -1,8 +1,8 @@
 """From the KL-regularised problem to VIMPO's identity, recurrence, loss and gradient, every step checked twice.
 
-A step is an equation `before = after` in the symbols of `formulas`. sympy proves it for a small vocabulary, the difference
-simplifying to exactly 0, and a tree that is enumerated gives both sides in float64. A break drops or flips one term; it says
-what it then is off by, and both checks fail.
+A step is an equation `before = after` in the symbols of `formulas`. sympy proves it for a small vocabulary, the
+difference simplifying to exactly 0, and a tree that is enumerated gives both sides in float64. A break drops or flips
+one term; it says what it then is off by, and both checks fail.
 
 The derivation forks after the third step, at the question whose Q stands in pi ~ pi_ref exp(Q / beta):
 
@@ -79,9 +79,7 @@ class Step:
         for one in self.breaks:
             if one.key == key:
                 return one
-        raise ValueError(
-            f"step {self.key!r} has the breaks {', '.join(b.key for b in self.breaks)}, got {key!r}."
-        )
+        raise ValueError(f"step {self.key!r} has the breaks {', '.join(b.key for b in self.breaks)}, got {key!r}.")
 
 
 @dataclass(frozen=True)
@@ -108,27 +106,21 @@ def symbolic_check(step: Step, vocab: int, broken: str | None = None) -> Symboli
 
 @lru_cache(maxsize=512)
 def _symbolic_check(key: str, vocab: int, broken: str | None) -> SymbolicCheck:
-    for difference in _difference(
-        step_named(key), worlds.written_world(vocab, step_named(key).policy), broken
-    ).flat:
+    for difference in _difference(step_named(key), worlds.written_world(vocab, step_named(key).policy), broken).flat:
         left = simplified(difference)
         if left != 0:
             return SymbolicCheck(False, left)
     return SymbolicCheck(True, None)
 
 
-def numeric_check(
-    step: Step, tree: Tree, reference: Levels, beta: float, broken: str | None = None
-) -> NumericCheck:
+def numeric_check(step: Step, tree: Tree, reference: Levels, beta: float, broken: str | None = None) -> NumericCheck:
     """Compute both sides on a tree.
 
     Args:
         reference: of `tabular.random_policy`'s form; beta: reward per nat, > 0.
         broken: key of one of the step's breaks.
     """
-    gap = float(
-        np.abs(_difference(step, worlds.tree_world(tree, reference, beta, step.policy), broken)).max()
-    )
+    gap = float(np.abs(_difference(step, worlds.tree_world(tree, reference, beta, step.policy), broken)).max())
     return NumericCheck(gap <= TOLERANCE, gap)
 
 
@@ -138,7 +130,8 @@ def _difference(step: Step, world: f.World, broken: str | None) -> np.ndarray:
 
 
 def simplified(expression: sympy.Expr) -> sympy.Expr:
-    """The expression over one denominator with logarithms expanded; exactly 0 if it is 0 for every value of its symbols.
+    """The expression over one denominator with logarithms expanded; exactly 0 if it is 0 for every value of its
+    symbols.
 
     Logarithms and exponentials that remain count as unknowns of their own, so that the numerator is a polynomial: it is
     expanded by sparse arithmetic, some twenty times faster than `sympy.simplify`.
@@ -328,9 +321,7 @@ def _local_identity() -> tuple[Step, ...]:
             breaks=(
                 Break("kl", "Drop the KL term", left, plus(f.Q, -f.V), cost),
                 Break("sign", "Flip the sign of the KL", left, plus(f.Q, -f.V, -cost), 2 * cost),
-                Break(
-                    "soft", "Use the soft value for V", left, plus(f.Q, -f.V_SOFT, cost), plus(f.V_SOFT, -f.V)
-                ),
+                Break("soft", "Use the soft value for V", left, plus(f.Q, -f.V_SOFT, cost), plus(f.V_SOFT, -f.V)),
                 Break(
                     "k1",
                     "Estimate the KL by k1",
@@ -348,8 +339,10 @@ def _recurrence() -> Step:
     return Step(
         key="recurrence",
         title="Values, token by token",
-        statement="Start at the expected reward $\\bar R$ of the prompt, which training estimates by the mean of a group, "
-        "and add ρ − κ for every token: at each prefix that gives its value, and after the last token the reward itself.",
+        statement="Start at the expected reward $\\bar R$ of the prompt, which training estimates by the mean of a "
+        "group, "
+        "and add ρ − κ for every token: at each prefix that gives its value, and after the last token the reward "
+        "itself.",
         rule="Sum the identity along a solution: V(s') − V(s) telescopes.",
         branch="local",
         policy="local",
@@ -467,8 +460,7 @@ def _local_loss() -> tuple[Step, ...]:
             "log-probability: solutions that were paid more than their credits say become likelier. If κ is "
             "not held, the "
             "loss can also shrink by changing the KL, and the extra term appears.",
-            rule="Chain rule; ρ is β log π less a constant, and sg marks what is a constant to the "
-            "optimizer.",
+            rule="Chain rule; ρ is β log π less a constant, and sg marks what is a constant to the optimizer.",
             branch="local",
             policy="any",
             before=slope,

@@ -1,8 +1,9 @@
 """Formulas that are shown, checked by sympy and computed on a tree, all from one sympy expression.
 
-A formula is written once, for any vocabulary and any length: `sum_over_actions(PI * Q)`. `latex` prints it, and `evaluate`
-puts arrays in the place of its symbols. Arrays of float64 give its numbers on a tree; arrays of sympy expressions write it out for a
-small vocabulary, ready to be simplified. What a reader sees is therefore what is checked.
+A formula is written once, for any vocabulary and any length: `sum_over_actions(PI * Q)`. `latex` prints it, and
+    `evaluate`
+puts arrays in the place of its symbols. Arrays of float64 give its numbers on a tree; arrays of sympy expressions write
+it out for a small vocabulary, ready to be simplified. What a reader sees is therefore what is checked.
 
 Arrays have one of two frames, and a formula stays within one:
 
@@ -182,7 +183,9 @@ class World:
 
 
 def evaluate(formula: sympy.Expr, world: World) -> np.ndarray:
-    """The formula with the world's arrays in the place of its symbols; axes of length 1 stand for every row or token."""
+    """The formula with the world's arrays in the place of its symbols; axes of length 1 stand for every row or
+    token.
+    """
     if formula.is_number:
         return np.array([[world.number(formula)]])
     if formula.is_Symbol:
@@ -194,9 +197,7 @@ def evaluate(formula: sympy.Expr, world: World) -> np.ndarray:
         return world.slope(evaluate(inside, world.nudged()))
     if isinstance(formula, PartialPi):
         actions = world.arrays[PI].shape[1]
-        return np.concatenate(
-            [world.slope(evaluate(inside, world.nudged_pi(a))) for a in range(actions)], axis=1
-        )
+        return np.concatenate([world.slope(evaluate(inside, world.nudged_pi(a))) for a in range(actions)], axis=1)
     if isinstance(formula, AtBetaZero):
         return evaluate(inside, world.at_beta_zero())
     values = [evaluate(part, world) for part in formula.args]

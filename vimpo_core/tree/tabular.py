@@ -1,10 +1,11 @@
 """A tree small enough to enumerate: the exact answers that tests and lessons compare VIMPO with. NumPy float64.
 
-Every solution has `depth` tokens out of `vocab`, and a reward waits at each leaf (gamma = 1, no early end token). Anything
+Every solution has `depth` tokens out of `vocab`, and a reward waits at each leaf (gamma = 1, no early end token).
+Anything
 over states comes as a list with one array a depth: entry d has one row for each of the vocab^d prefixes of d tokens,
 ordered as numbers written in base `vocab`, so that the children of prefix s are rows s * vocab + a of entry d + 1.
-A policy is such a list of log-probabilities, [vocab^d, vocab]. Many policies at once (the steps of a descent) are one list
-whose arrays have a leading axis; functions that say "each depth" or a shape then put that axis in front of it.
+A policy is such a list of log-probabilities, [vocab^d, vocab]. Many policies at once (the steps of a descent) are one
+list whose arrays have a leading axis; functions that say "each depth" or a shape then put that axis in front of it.
 
 Two optima live here and must be kept apart:
 
@@ -88,9 +89,7 @@ def soft_optimum(tree: Tree, reference: Levels, beta: float) -> tuple[Levels, Le
     Returns:
         policy, V_soft [vocab^d], Q_soft [vocab^d, vocab]; values in reward units.
     """
-    values, q_values = _backward(
-        tree, lambda d, q: beta * np.logaddexp.reduce(reference[d] + q / beta, axis=-1)
-    )
+    values, q_values = _backward(tree, lambda d, q: beta * np.logaddexp.reduce(reference[d] + q / beta, axis=-1))
     policy = [log_softmax(ref + q / beta) for ref, q in zip(reference, q_values, strict=True)]
     return policy, values, q_values
 
@@ -125,14 +124,10 @@ def along_paths(tree: Tree, levels: Levels) -> np.ndarray:
     `levels` holds a number a prefix ([vocab^d], such as KL or V) or a number a choice ([vocab^d, vocab], such as a
     log-probability or Q), of which the solution meets the one it chose.
     """
-    return np.stack(
-        [np.repeat(level.reshape(-1), tree.rewards.size // level.size) for level in levels], axis=1
-    )
+    return np.stack([np.repeat(level.reshape(-1), tree.rewards.size // level.size) for level in levels], axis=1)
 
 
-def implied_values(
-    tree: Tree, policy: Levels, reference: Levels, beta: float, with_kappa: bool = True
-) -> Levels:
+def implied_values(tree: Tree, policy: Levels, reference: Levels, beta: float, with_kappa: bool = True) -> Levels:
     """Start-anchored value of every prefix, read off the policy alone: [vocab^d] for d = 0..depth, reward units.
 
         V_0 = E_pi[R],                  V(sa) = V(s) + rho(s,a) - kappa(s)     with_kappa: VIMPO's recurrence
@@ -153,9 +148,7 @@ def implied_values(
     return [start + level for level in below]
 
 
-def path_residuals(
-    tree: Tree, policy: Levels, reference: Levels, beta: float, with_kappa: bool = True
-) -> np.ndarray:
+def path_residuals(tree: Tree, policy: Levels, reference: Levels, beta: float, with_kappa: bool = True) -> np.ndarray:
     """What the terms of every solution leave open: reward units, [vocab^depth], mean zero under the policy.
 
     sum_t (rho_t - kappa_t) - (R - E_pi[R])                        with_kappa
@@ -177,9 +170,7 @@ def value_loss(
     return 0.5 * np.sum(np.exp(path_logprobs(policy)) * residuals**2, axis=-1)
 
 
-def residual_advantages(
-    tree: Tree, policy: Levels, reference: Levels, beta: float, with_kappa: bool = True
-) -> Levels:
+def residual_advantages(tree: Tree, policy: Levels, reference: Levels, beta: float, with_kappa: bool = True) -> Levels:
     """How much choosing a changes the expected residual: E_pi[residual | sa] - E_pi[residual | s], [vocab^d, vocab].
 
     Zero everywhere only at the local fixed point; without kappa only at the soft optimum.
@@ -200,8 +191,8 @@ def descent(
 
         logit(s,a) <- logit(s,a) - learning_rate / beta (E_pi[residual | sa] - E_pi[residual | s])
 
-    That is the gradient of the value loss, with the probability P_pi(sa) of each choice divided out: plain descent has the same
-    fixed point and takes thousands of steps where choices are rare.
+    That is the gradient of the value loss, with the probability P_pi(sa) of each choice divided out: plain descent has
+    the same fixed point and takes thousands of steps where choices are rare.
 
     With kappa it goes to the local fixed point, without (rho only) to the soft optimum: where the residual of all
     continuations of every prefix is the same on average, the last token has beta log(pi/pi_ref) = R - V_soft, so what

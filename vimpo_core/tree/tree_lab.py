@@ -1,9 +1,11 @@
-"""A small token tree as numbers to draw: probabilities, values and terms under each policy, and both descents. NumPy only.
+"""A small token tree as numbers to draw: probabilities, values and terms under each policy, and both descents. NumPy
+only.
 
-Nodes are listed depth by depth, the root first, in `tabular`'s order: node i of depth d is prefix i, and everything a node
-holds about a choice (its probability, its rho) is that of the edge which leads to it.
+Nodes are listed depth by depth, the root first, in `tabular`'s order: node i of depth d is prefix i, and everything a
+node holds about a choice (its probability, its rho) is that of the edge which leads to it.
 
-Rewards travel as whole thousandths, probabilities as ten-thousandths. Only two rounded numbers say all terms of a path, so
+Rewards travel as whole thousandths, probabilities as ten-thousandths. Only two rounded numbers say all terms of a path,
+so
 that what is shown adds up to the last digit: V_t at each node and kappa at each choice. A drawing takes
 
     delta = V(sa) - V(s),   rho = delta + kappa (rho = delta without kappa),   residual = V(leaf) - R
@@ -38,7 +40,8 @@ class TreeSettings:
     """What a tree is made from.
 
     share: percent of leaves that the seed rewards; rewards: one 0 or 1 a leaf in place of the seed's, or None.
-    edited: (prefix, percent of each token) for choices whose reference is not the seed's; a prefix is a tuple of tokens.
+    edited: (prefix, percent of each token) for choices whose reference is not the seed's; a prefix is a tuple of
+        tokens.
 
     Raises Mistake where something does not fit; the message says what may be given.
     """
@@ -55,13 +58,12 @@ class TreeSettings:
         leaves = self.vocab**self.depth
         if leaves > MOST_LEAVES:
             raise Mistake(
-                f"a tree of {self.vocab} tokens and depth {self.depth} has {leaves:,} leaves, more than the {MOST_LEAVES} "
+                f"a tree of {self.vocab} tokens and depth {self.depth} has {leaves:,} leaves, more than the "
+                f"{MOST_LEAVES} "
                 "that can be drawn. Lower the depth or the number of tokens."
             )
         if self.rewards is not None and (len(self.rewards) != leaves or not set(self.rewards) <= {0, 1}):
-            raise Mistake(
-                f"rewards must be {leaves} numbers 0 or 1, one a leaf, got {len(self.rewards)} numbers."
-            )
+            raise Mistake(f"rewards must be {leaves} numbers 0 or 1, one a leaf, got {len(self.rewards)} numbers.")
         for prefix, percents in self.edited:
             if len(prefix) >= self.depth or not all(0 <= token < self.vocab for token in prefix):
                 raise Mistake(f"an edited reference names prefix {prefix}, which this tree has not.")
@@ -77,7 +79,9 @@ def most_depth(vocab: int, depths: tuple[int, ...]) -> int:
 
 
 def make_tree(settings: TreeSettings) -> tuple[Tree, Levels]:
-    """The tree and its reference. More share with the same seed only adds rewarded leaves; edits change only what they name."""
+    """The tree and its reference. More share with the same seed only adds rewarded leaves; edits change only what they
+    name.
+    """
     rng = np.random.default_rng(settings.seed)
     tree = tabular.random_tree(settings.vocab, settings.depth, rng, settings.share / 100)
     reference = tabular.random_policy(tree, rng)
@@ -126,9 +130,10 @@ def likeliest_leaf(tree: Tree, reference: Levels) -> tuple[int, ...]:
 def tree_payload(tree: Tree, reference: Levels, beta: float, frames_of: str | None = None) -> dict:
     """Reference, local fixed point and soft optimum, both descents as curves, one of them frame by frame.
 
-    `policies` holds for each one a list a node: `probability`, `plain` (V^pi), `implied` and `implied_rho` (start-anchored,
-    with and without kappa), and `kappa`, a list an inner node. `soft` is V_soft of every node, which no policy changes.
-    `curves` holds, for each of DESCENTS, the loss that descends and the path total variation to both optima, [STEPS + 1].
+    `policies` holds for each one a list a node: `probability`, `plain` (V^pi), `implied` and `implied_rho`
+    (start-anchored, with and without kappa), and `kappa`, a list an inner node. `soft` is V_soft of every node, which
+    no policy changes. `curves` holds, for each of DESCENTS, the loss that descends and the path total variation to both
+    optima, [STEPS + 1].
 
     Args:
         frames_of: one of DESCENTS to get `frames`, every policy of it: base64 of little-endian int16

@@ -12,7 +12,8 @@ from vimpo_core.tree.tabular import Levels, Tree
 
 @dataclass(frozen=True)
 class Optimum:
-    """A policy at the root of a tree: expected reward, what its KL costs (beta KL of whole solutions), its own value there.
+    """A policy at the root of a tree: expected reward, what its KL costs (beta KL of whole solutions), its own value
+    there.
 
     value: the plain value of the local fixed point, the soft value of the soft optimum. All in reward units.
     """
@@ -24,7 +25,9 @@ class Optimum:
 
 @dataclass(frozen=True)
 class TwoOptima:
-    """reference_reward: expected reward before training; apart: total variation between the two over solutions, 0 to 1."""
+    """reference_reward: expected reward before training; apart: total variation between the two over solutions, 0
+    to 1.
+    """
 
     local: Optimum
     soft: Optimum

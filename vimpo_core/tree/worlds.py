@@ -53,9 +53,7 @@ def tree_world(tree: Tree, reference: Levels, beta: float, policy: str) -> World
         slope=lambda x: np.imag(x) / _COMPLEX_STEP,
         held=np.real,
         nudged=lambda: _with(world, *_path_numbers(tree, reference, beta, _nudged_levels(log_pi))),
-        nudged_pi=lambda action: _with_pi(
-            world, _nudged_column(world.arrays[f.PI], action, _COMPLEX_STEP * 1j)
-        ),
+        nudged_pi=lambda action: _with_pi(world, _nudged_column(world.arrays[f.PI], action, _COMPLEX_STEP * 1j)),
         at_beta_zero=lambda: _with(world, *_path_numbers(tree, reference, 0.0, log_pi)),
     )
     return world
@@ -119,10 +117,12 @@ _slope = np.frompyfunc(lambda x: sympy.diff(x, _epsilon).xreplace(_NO_NUDGE), 1,
 def written_world(vocab: int, policy: str) -> World:
     """sympy expressions: one state for choices, a tree of two tokens for paths. `policy`: one of POLICIES.
 
-    In a choice the reference's probabilities are positive symbols r, Q is q and the soft optimum's Q is q with a star. A policy
-    that is free has probabilities p, the last being what is missing to 1.
-    On paths the policy's p come first, and the reference is p e^{-l} with log-ratios l, so that expressions stay short. For
-    the local fixed point l is Q / beta: every reference is of this form but for a factor a state, and tilting it gives p back.
+    In a choice the reference's probabilities are positive symbols r, Q is q and the soft optimum's Q is q with a star.
+    A policy that is free has probabilities p, the last being what is missing to 1.
+    On paths the policy's p come first, and the reference is p e^{-l} with log-ratios l, so that expressions stay short.
+    For
+    the local fixed point l is Q / beta: every reference is of this form but for a factor a state, and tilting it gives
+        p back.
     """
     tree = Tree(vocab, 2, _symbols("R", vocab, 2).reshape(-1))
     log_reference, log_pi = _written_policies(tree, policy)
@@ -190,9 +190,14 @@ def _written_path(tree, log_reference, beta, log_pi):
     v_first = _expected(_held(log_pi[0]), v_last.reshape(1, -1))
     pairs = list(zip(log_pi, log_reference, strict=True))
     arrays, logs = _along(
-        tree, beta, log_pi, log_reference, [v_first[:, 0], v_last[:, 0]],
-        [_expected(p, p - r)[:, 0] for p, r in pairs], [_expected(r, r - p)[:, 0] for p, r in pairs],
-    )  # fmt: skip
+        tree,
+        beta,
+        log_pi,
+        log_reference,
+        [v_first[:, 0], v_last[:, 0]],
+        [_expected(p, p - r)[:, 0] for p, r in pairs],
+        [_expected(r, r - p)[:, 0] for p, r in pairs],
+    )
     logs |= {
         f.PI_Y: logs[f.PI_T].sum(axis=1, keepdims=True),
         f.REF_Y: logs[f.REF_T].sum(axis=1, keepdims=True),

@@ -94,8 +94,18 @@ def film_payload(frames: Sequence[CreditTrace], beta: float, gae_lambda: float) 
     books = [inspector_payload([frame], 0, beta, gae_lambda) for frame in frames]
     first = books[0]
     shared = (
-        "text", "line_starts", "first_wrong", "note", "beta", "gae_lambda", "decimals", "reward", "anchor", "kl_name", "missing",
-    )  # fmt: skip
+        "text",
+        "line_starts",
+        "first_wrong",
+        "note",
+        "beta",
+        "gae_lambda",
+        "decimals",
+        "reward",
+        "anchor",
+        "kl_name",
+        "missing",
+    )
     reward_names = ("td_terms", "advantages", "rho", "kappa")
     largest = max((_largest_credit(book, reward_names) for book in books), default=0)
     scales = {name: max(book["scales"][name] for book in books) for name in first["scales"]}
@@ -127,7 +137,9 @@ def _largest_credit(book: dict, names: Sequence[str]) -> int:
 
 
 def _lens_card(trace: CreditTrace, key: str) -> dict:
-    """What the view says of a lens, in the words of the run's own loss. `absent`: why it has no number, in a word or two."""
+    """What the view says of a lens, in the words of the run's own loss. `absent`: why it has no number, in a word or
+    two.
+    """
     card = asdict(LENSES[key]) | {"absent": "not recorded"}
     del card["needs"]
     if key == "values":
@@ -142,9 +154,7 @@ def _lens_card(trace: CreditTrace, key: str) -> dict:
         if key == "kappa":
             card |= {"help": "This run's rule subtracts no KL, so there is no κ.", "absent": "none here"}
     elif (name := reading.kl_name(trace)) != "KL" and key in ("td_terms", "kappa"):
-        card["help"] = (
-            card["help"].replace("KL", name) if key == "td_terms" else f"β {name}: what training subtracted."
-        )
+        card["help"] = card["help"].replace("KL", name) if key == "td_terms" else f"β {name}: what training subtracted."
     return card
 
 

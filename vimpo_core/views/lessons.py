@@ -1,4 +1,6 @@
-"""What the chapters of the course compute: where both value losses of a tree go, a solution's two anchors, a step's loss. NumPy only."""
+"""What the chapters of the course compute: where both value losses of a tree go, a solution's two anchors, a step's
+loss. NumPy only.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from vimpo_core.tree.tabular import Levels, Tree
 from vimpo_core.types import CreditTrace
 
 CLEAR_RESIDUALS = (0.1, 0.4)
-"""In reward units: two curves so far apart are told apart at a glance, and their fall is still the larger thing to see."""
+"""In reward units: two curves so far apart are told apart at a glance, and their fall is still the larger thing to
+see.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,7 @@ def descents(tree: Tree, reference: Levels, beta: float) -> Descents:
         for with_kappa in (True, False)
     ]
     with_kappa, rho_only = (
-        {name: float(tabular.path_total_variation(end, optimum)) for name, optimum in optima.items()}
-        for end in ends
+        {name: float(tabular.path_total_variation(end, optimum)) for name, optimum in optima.items()} for end in ends
     )
     path = tabular.path_logprobs(optima["local"])
     kappa = beta * float(np.exp(path) @ (path - tabular.path_logprobs(reference)))
@@ -54,9 +57,10 @@ def descents(tree: Tree, reference: Levels, beta: float) -> Descents:
 class GroupEnd:
     """Where descent ends whose baseline is the mean of groups of `size` solutions, the solution itself among them.
 
-    beta: of the local fixed point that it ends at; to_own, to_plain: path total variation to that one and to the one of the
-    beta it was trained with. slope: of delta on Q - V over the policy's choices. floor: root mean square of the terminal
-    residual, by that of its target R - group mean.
+    beta: of the local fixed point that it ends at; to_own, to_plain: path total variation to that one and to the one of
+        the
+    beta it was trained with. slope: of delta on Q - V over the policy's choices. floor: root mean square of the
+    terminal residual, by that of its target R - group mean.
     """
 
     size: int
@@ -70,8 +74,8 @@ class GroupEnd:
 def group_end(tree: Tree, reference: Levels, beta: float, size: int) -> GroupEnd:
     """`tree_lab.STEPS` steps of descent on the value loss of groups of `size`, and what the credit is worth there.
 
-    Over the groups that a solution is drawn in its target R - group mean is (size - 1) / size (R - E[R]) on average, as if
-    every reward were smaller by that factor. beta: reward per nat, > 0; size: at least 2.
+    Over the groups that a solution is drawn in its target R - group mean is (size - 1) / size (R - E[R]) on average, as
+    if every reward were smaller by that factor. beta: reward per nat, > 0; size: at least 2.
     """
     share = (size - 1) / size
     smaller = Tree(tree.vocab, tree.depth, share * tree.rewards)
@@ -82,10 +86,7 @@ def group_end(tree: Tree, reference: Levels, beta: float, size: int) -> GroupEnd
     )
     values, q_values = tabular.plain_values(tree, end)
     weights = [np.exp(p) for p in tabular.prefix_logprobs(end)]
-    delta = [
-        beta * (p - r - k[:, None])
-        for p, r, k in zip(end, reference, tabular.kl(end, reference), strict=True)
-    ]
+    delta = [beta * (p - r - k[:, None]) for p, r, k in zip(end, reference, tabular.kl(end, reference), strict=True)]
     advantage = [q - v[:, None] for q, v in zip(q_values, values, strict=True)]
     slope = _weighted(weights, delta, advantage) / _weighted(weights, advantage, advantage)
     likely = np.exp(tabular.path_logprobs(end))
@@ -128,10 +129,17 @@ def anchored(trace: CreditTrace, beta: float) -> Anchored:
     book = ledger.ledger(trace, beta, gae_lambda=1.0)
     start, end = ([int(v) for v in book.of(name)] for name in ("values", "values_from_end"))
     return Anchored(
-        [visible_text(text) for text in trace.text], step_starts(trace), book.reward_decimals,
-        start, end, int(book.reward), int(book.baseline), int(book.residual), trace.first_wrong,
+        [visible_text(text) for text in trace.text],
+        step_starts(trace),
+        book.reward_decimals,
+        start,
+        end,
+        int(book.reward),
+        int(book.baseline),
+        int(book.residual),
+        trace.first_wrong,
         reading.anchor_name(trace),
-    )  # fmt: skip
+    )
 
 
 def agreeing_groups(traces: Sequence[CreditTrace]) -> tuple[int, int]:

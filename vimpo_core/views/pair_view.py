@@ -1,7 +1,8 @@
-"""Two solutions of one prompt beside each other, token by token: a branch and what it grew from, an edit and its original.
+"""Two solutions of one prompt beside each other, token by token: a branch and what it grew from, an edit and its
+original.
 
-Numbers are whole ones of the last shown digit, as in `credit_view.inspector_payload`, so shown differences are the differences
-of what is shown. NumPy only.
+Numbers are whole ones of the last shown digit, as in `credit_view.inspector_payload`, so shown differences are the
+differences of what is shown. NumPy only.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ SHOWN_ENDINGS = 24
 
 
 class Tried(NamedTuple):
-    """The tries of one side, and the index of the token they hold in place: the start of what is marked in their endings."""
+    """The tries of one side, and the index of the token they hold in place: the start of what is marked in their
+    endings.
+    """
 
     tries: Tries
     position: int
@@ -50,8 +53,8 @@ def aligned_by_end(first: Sequence[int], second: Sequence[int]) -> np.ndarray:
 
 
 def aligned_at_fork(first: Sequence[int], second: Sequence[int]) -> np.ndarray:
-    """As `aligned_by_end`, for solutions that part for good: by position up to the first difference, which both chose in
-    one state, and nothing after it."""
+    """As `aligned_by_end`, for solutions that part for good: by position up to the first difference, which both chose
+    in one state, and nothing after it."""
     places = np.arange(len(second))
     return np.where((places <= first_difference(first, second)) & (places < len(first)), places, -1)
 
@@ -72,7 +75,8 @@ def pair_payload(
         first, second: scored solutions of one prompt; `second` is the new one.
         names: of each, for headings.
         counterpart: from `aligned_by_end` or `aligned_at_fork`.
-        baseline: V_0 for both, as the value loss of `first`'s run has it; nan where the prompt was never sampled: V then counts from 0.
+        baseline: V_0 for both, as the value loss of `first`'s run has it; nan where the prompt was never sampled: V
+            then counts from 0.
         tries: those of each; None for an edit.
     """
     start = 0.0 if math.isnan(baseline) else baseline

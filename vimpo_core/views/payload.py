@@ -31,6 +31,4 @@ def round_up(largest: float) -> float:
     if largest <= 0:
         return 0.0
     power = 10.0 ** math.floor(math.log10(largest))
-    return next(
-        float(f"{m * power:.3g}") for m in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if m * power >= largest * (1 - 1e-9)
-    )
+    return next(float(f"{m * power:.3g}") for m in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if m * power >= largest * (1 - 1e-9))

@@ -1,8 +1,10 @@
-"""From a rule's formula to this token's numbers: each slot of `Rule.terms` worked out, down to the gradient weight. NumPy only.
+"""From a rule's formula to this token's numbers: each slot of `Rule.terms` worked out, down to the gradient weight.
+NumPy only.
 
-The same lines are worked out twice: on rounded numbers for the eye, where each line is computed from the numbers that stand
-in it, and on unrounded ones, which end at `rules.weights` exactly. So what is shown recombines to what is shown, and the
-formula is the one that trains.
+The same lines are worked out twice: on rounded numbers for the eye, where each line is computed from the numbers that
+    stand
+in it, and on unrounded ones, which end at `rules.weights` exactly. So what is shown recombines to what is shown, and
+the formula is the one that trains.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ FORMS: dict[str, tuple[str, Callable[..., float]]] = {
 
 
 class Line(NamedTuple):
-    """One line of the working: symbol = written = result. slot: of SLOTS, or "weight" for what follows from all of them."""
+    """One line of the working: symbol = written = result. slot: of SLOTS, or "weight" for what follows from all of
+    them.
+    """
 
     slot: str
     symbol: str
@@ -53,7 +57,9 @@ class Line(NamedTuple):
 
 
 class Working(NamedTuple):
-    """A rule on a token. lines: rounded, for the eye; weight: unrounded, None where the rule has none here (`why_not`)."""
+    """A rule on a token. lines: rounded, for the eye; weight: unrounded, None where the rule has none here
+    (`why_not`).
+    """
 
     lines: list[Line]
     weight: float | None
@@ -113,9 +119,12 @@ class _Work:
 
     def credit(self) -> None:
         by_signal = {
-            Signal.CRITIC: self._by_critic, Signal.TRYING: self._by_trying, Signal.ABOVE_PLACE: self._above_this_place,
-            Signal.IMPLIED: self._implied, Signal.IMPLIED_SOFT: self._implied,
-        }  # fmt: skip
+            Signal.CRITIC: self._by_critic,
+            Signal.TRYING: self._by_trying,
+            Signal.ABOVE_PLACE: self._above_this_place,
+            Signal.IMPLIED: self._implied,
+            Signal.IMPLIED_SOFT: self._implied,
+        }
         self.advantage = by_signal.get(self.rule.signal, self._of_reward)()
         if self.rule.reach is Reach.UNDECIDED:
             self.advantage = self._where_undecided(self.advantage)
@@ -134,9 +143,14 @@ class _Work:
         elif self.rule.scale is Scale.WHITENED and not self.batch.is_typed:
             mean, spread = _whitening(self.sampled, self.judged[self.key].credit)
             self.advantage = self.line(
-                "scale", "Ã", "minus over", self.advantage, self.number(mean), self.number(spread),
+                "scale",
+                "Ã",
+                "minus over",
+                self.advantage,
+                self.number(mean),
+                self.number(spread),
                 says="minus the mean, over the spread of all tokens of the step",
-            )  # fmt: skip
+            )
 
     def weight(self) -> float:
         actor = None if self.rule.advantages is None else self._actor()
@@ -145,9 +159,7 @@ class _Work:
         else:
             value = self._value()
             if actor is None:
-                found = self.line(
-                    "weight", "w", "is", value, says="the value loss alone: the same on every token"
-                )
+                found = self.line("weight", "w", "is", value, says="the value loss alone: the same on every token")
             else:
                 found = self.line(
                     "weight",
@@ -160,9 +172,14 @@ class _Work:
                 )
         if rms := self.judged[self.key].rms:
             self.line(
-                "weight", "w / rms", "over", found, self.number(rms), decimals=rules_view.PUSH_DECIMALS,
+                "weight",
+                "w / rms",
+                "over",
+                found,
+                self.number(rms),
+                decimals=rules_view.PUSH_DECIMALS,
                 says="relative to the rule's root mean square over the step, as in the strips",
-            )  # fmt: skip
+            )
         return found
 
     def _of_reward(self) -> float:
@@ -173,29 +190,40 @@ class _Work:
         of = credit.leave_one_out_mean if is_of_others else credit.group_mean
         mean = self.number(of(self.sampled.rewards, self.sampled.group_ids)[self.index], DECIMALS)
         who = "of the others" if is_of_others else "of the group"
-        return self.line(
-            "signal", "A", "minus", reward, mean, decimals=DECIMALS, says=f"R minus the mean {who}"
-        )
+        return self.line("signal", "A", "minus", reward, mean, decimals=DECIMALS, says=f"R minus the mean {who}")
 
     def _above_this_place(self) -> float:
         reward = self.number(self.sampled.rewards[self.index], DECIMALS)
         baseline = credit.optimal_token_baseline(
-            self.sampled.rewards, self.sampled.group_ids, self.sampled.logprobs, self.sampled.collision,
+            self.sampled.rewards,
+            self.sampled.group_ids,
+            self.sampled.logprobs,
+            self.sampled.collision,
             self.sampled.completion_mask,
-        )  # fmt: skip
+        )
         return self.line(
-            "signal", "A", "minus", reward, self.number(baseline[self.index, self.token], DECIMALS), decimals=DECIMALS,
+            "signal",
+            "A",
+            "minus",
+            reward,
+            self.number(baseline[self.index, self.token], DECIMALS),
+            decimals=DECIMALS,
             says="R minus the group's rewards weighted by W, each solution's share in the gradient so far",
-        )  # fmt: skip
+        )
 
     def _where_undecided(self, above: float) -> float:
         share = self.config.top_entropy_quantile
         kept = credit.high_entropy(self.sampled.entropy, self.sampled.completion_mask, share)
         is_kept = bool(kept[self.index, self.token])
         return self.line(
-            "reach", "A", "times", above, float(is_kept), decimals=DECIMALS,
+            "reach",
+            "A",
+            "times",
+            above,
+            float(is_kept),
+            decimals=DECIMALS,
             says=f"the entropy here is {'' if is_kept else 'not '}among the highest {100 * share:g} % of the step",
-        )  # fmt: skip
+        )
 
     def _by_critic(self) -> float:
         values = known(self.sampled.critic_values)[self.index, : self.length]
@@ -205,9 +233,14 @@ class _Work:
         is_last = self.token == self.length - 1
         after, before = reward if is_last else values[self.token + 1], values[self.token]
         delta = self.line(
-            "signal", "δ", "minus", float(after), float(before), decimals=DECIMALS,
+            "signal",
+            "δ",
+            "minus",
+            float(after),
+            float(before),
+            decimals=DECIMALS,
             says="R minus V before the last token" if is_last else "V after the token minus V before it",
-        )  # fmt: skip
+        )
         terms = np.diff(np.append(values, reward))
         return self._to_the_end(delta, self._advantages(terms), DECIMALS)
 
@@ -259,9 +292,15 @@ class _Work:
     def _to_the_end(self, delta: float, advantages: np.ndarray, decimals: int | None) -> float:
         following = float(advantages[self.token + 1]) if self.token + 1 < self.length else 0.0
         return self.line(
-            "reach", "A", "plus times", delta, self.config.gae_lambda, following, decimals=decimals,
+            "reach",
+            "A",
+            "plus times",
+            delta,
+            self.config.gae_lambda,
+            following,
+            decimals=decimals,
             says="plus λ times A of the next token",
-        )  # fmt: skip
+        )
 
     def _advantages(self, terms: np.ndarray) -> np.ndarray:
         mask = np.ones(len(terms), dtype=bool)
@@ -300,9 +339,7 @@ class _Work:
                 says="over all tokens of the batch",
             )
         if kind is Average.SUM:
-            return self.line(
-                "average", symbol, "over", self.advantage, float(rows), says="over the solutions"
-            )
+            return self.line("average", symbol, "over", self.advantage, float(rows), says="over the solutions")
         is_by_length = kind is Average.SOLUTIONS
         tokens = float(mask[self.index].sum()) if is_by_length else float(self.batch.token_budget)
         what = "tokens of this one" if is_by_length else "token budget"
@@ -323,17 +360,22 @@ class _Work:
         kind = self.rule.value
         baseline = rules.value_baseline(self.rule, self.sampled, self.config)
         residual = self.line(
-            "value", "ξ", "minus minus", total, reward, self.number(baseline[self.index], decimals), decimals=decimals,
-            says=f"Σ {'(ρ − κ)' if kind is ValueLoss.PLAIN else 'ρ'} − (R − {rules.baseline_name(self.rule, self.config)})",
-        )  # fmt: skip
+            "value",
+            "ξ",
+            "minus minus",
+            total,
+            reward,
+            self.number(baseline[self.index], decimals),
+            decimals=decimals,
+            says=f"Σ {'(ρ − κ)' if kind is ValueLoss.PLAIN else 'ρ'} − (R − "
+            f"{rules.baseline_name(self.rule, self.config)})",
+        )
         if self.config.value_loss == "huber":
             held = float(np.clip(residual, -self.config.huber_delta, self.config.huber_delta))
             residual = self.line("value", "ξ", "is", held, decimals=decimals, says="held to ± huber_delta")
         elif self.config.value_loss == "normalised":
             square = self.number(credit.spread_or_one(self.sampled.rewards - baseline) ** 2)
-            residual = self.line(
-                "value", "ξ", "over", residual, square, says="over the mean square of its targets"
-            )
+            residual = self.line("value", "ξ", "over", residual, square, says="over the mean square of its targets")
         rows = float(len(self.sampled.rewards))
         return self.line(
             "value",
@@ -363,13 +405,19 @@ class _Work:
         if not pulls[1]:
             return self.line("weight", "c_A", "is", 0.0, says="adaptive: 0 while the actor is silent")
         return self.line(
-            "weight", "c_A", "times over", self.config.actor_coef, *map(self.number, pulls),
+            "weight",
+            "c_A",
+            "times over",
+            self.config.actor_coef,
+            *map(self.number, pulls),
             says="adaptive: c_A times the value loss's pull over the actor's",
-        )  # fmt: skip
+        )
 
 
 def _group_spread(sampled, index) -> float:
-    """What GRPO divides by: unbiased standard deviation of the group's rewards + 1e-4, as in `credit.grpo_advantages`."""
+    """What GRPO divides by: unbiased standard deviation of the group's rewards + 1e-4, as in
+    `credit.grpo_advantages`.
+    """
     rewards = sampled.rewards[sampled.group_ids == sampled.group_ids[index]]
     return float(np.sqrt(rewards.var(ddof=1) if len(rewards) > 1 else 0.0) + 1e-4)
 

@@ -1,7 +1,8 @@
 """How each learning rule looks in every chart, strip, report and live curve: hue, dash and marker. Constants alone.
 
-Blue and orange are kept for the sign of a token's credit, red for wrong. The hues were searched for the largest least distance
-between any two under normal vision and the three kinds of colour blindness, VIMPO, GRPO and the soft optimum's gold given. So
+Blue and orange are kept for the sign of a token's credit, red for wrong. The hues were searched for the largest least
+distance between any two under normal vision and the three kinds of colour blindness, VIMPO, GRPO and the soft optimum's
+gold given. So
 many hues alone cannot be told apart by everybody: each rule has a dash pattern and a marker of its own besides.
 """
 
@@ -21,7 +22,9 @@ LIGHT = {
     "vimpo_soft": ("#8a6a00", "#af8e38", "#543f00"),
     "a_star_po": ("#694837", "#9f7b69", "#3f2111"),
 }
-"""Rule -> shades on a light ground; runs of one rule differ in shade. The first is fit for text (4.5:1), all for lines (3:1)."""
+"""Rule -> shades on a light ground; runs of one rule differ in shade. The first is fit for text (4.5:1), all for lines
+(3:1).
+"""
 
 DARK = {
     "reinforce": ("#8d9386", "#63685c", "#b9beb4"),

@@ -1,8 +1,10 @@
-"""Every credit rule on the same solution: what each token is credited with, how hard it is pushed, where rules disagree.
+"""Every credit rule on the same solution: what each token is credited with, how hard it is pushed, where rules
+disagree.
 
 Credit is `Rule.credit`, in reward units. Push is `rules.weights`, minus the gradient of the rule's loss in the token's
-log-probability; rules scale it differently (one divides by all tokens, the next by all solutions), so it is shown relative to
-its root mean square over all tokens of the step. NumPy only; knows neither Streamlit nor where a trace came from.
+log-probability; rules scale it differently (one divides by all tokens, the next by all solutions), so it is shown
+relative to its root mean square over all tokens of the step. NumPy only; knows neither Streamlit nor where a trace came
+from.
 """
 
 from __future__ import annotations
@@ -42,9 +44,13 @@ WHY_NOT = {
 
 _PAIR = ("logprob", "ref_logprob", "kl")
 _RARE = {
-    "critic_values": "critic", "mc_values": "monte_carlo", "entropy": "recorded", "collision": "collision",
-    "reference_rate": "reference", "top_k_kl": "recorded",
-}  # fmt: skip
+    "critic_values": "critic",
+    "mc_values": "monte_carlo",
+    "entropy": "recorded",
+    "collision": "collision",
+    "reference_rate": "reference",
+    "top_k_kl": "recorded",
+}
 """Array of a trace -> the key of WHY_NOT where it is missing."""
 _SAME = 1e-9
 """Of a rule's largest magnitude: numbers nearer than this are called equal, more than float64 loses on the way."""
@@ -54,7 +60,8 @@ _SAME = 1e-9
 class Batch:
     """The solutions of a step, or a typed one alone, as the rules see them.
 
-    sampled: float64, kl as kappa uses it; nan in arrays that some trace lacks (`missing` names them); token_budget: of the
+    sampled: float64, kl as kappa uses it; nan in arrays that some trace lacks (`missing` names them); token_budget: of
+        the
     task; is_typed: alone, so that nothing that is scaled over a group or a step is defined.
     """
 
@@ -191,7 +198,8 @@ def is_flat(values: np.ndarray) -> bool:
 
 
 def shown_credit(batch: Batch, judged: Judgement, key: str, index: int) -> tuple[np.ndarray, int] | None:
-    """Credit of one solution as it is shown: whole numbers of the last digit [T], and how many digits. None: cannot say.
+    """Credit of one solution as it is shown: whole numbers of the last digit [T], and how many digits. None: cannot
+    say.
 
     Implied credit is that of `ledger.ledger`, so that it recombines with what stands in the card.
     """
@@ -205,7 +213,9 @@ def shown_credit(batch: Batch, judged: Judgement, key: str, index: int) -> tuple
 
 
 def ledger_of(batch: Batch, key: str, index: int) -> ledger.Ledger:
-    """The shown numbers of a solution as a rule with a value loss reads them: with its KL, and without one where it is soft."""
+    """The shown numbers of a solution as a rule with a value loss reads them: with its KL, and without one where it is
+    soft.
+    """
     trace = batch.traces[index].with_(config=dataclasses.replace(batch.config, algorithm=key))
     return ledger.ledger(trace, batch.config.beta, batch.config.gae_lambda)
 
@@ -213,11 +223,9 @@ def ledger_of(batch: Batch, key: str, index: int) -> ledger.Ledger:
 # --- what the strips draw --------------------------------------------------------------------------------------------
 
 
-def rules_payload(
-    batch: Batch, judged: dict[str, Judgement], index: int, group_rule: str | None = None
-) -> dict:
-    """Every rule's strip of one solution in both readings, ready for JSON; with `group_rule`, also that rule on each solution
-    of the prompt. Both readings have one symmetric scale for all that is drawn.
+def rules_payload(batch: Batch, judged: dict[str, Judgement], index: int, group_rule: str | None = None) -> dict:
+    """Every rule's strip of one solution in both readings, ready for JSON; with `group_rule`, also that rule on each
+    solution of the prompt. Both readings have one symmetric scale for all that is drawn.
     """
     trace = batch.traces[index]
     rows = [_row(batch, judged[key], key, index) for key in RULES]
@@ -230,11 +238,7 @@ def rules_payload(
         "scales": {
             lens: round_up(
                 max(
-                    (
-                        abs(v) / 10 ** row[lens]["decimals"]
-                        for row in rows + group
-                        for v in row[lens]["values"] or ()
-                    ),
+                    (abs(v) / 10 ** row[lens]["decimals"] for row in rows + group for v in row[lens]["values"] or ()),
                     default=0,
                 )
             )
@@ -295,9 +299,10 @@ def _solution(trace: CreditTrace) -> dict:
 class RuleRow(NamedTuple):
     """One rule on one token and on the first wrong one.
 
-    credit: whole numbers of its last digit with the number of digits, None where `why_not` (a key of WHY_NOT) says so; push:
-    relative; rank: of the first wrong token by credit, 1 is lowest; tied: how many tokens share its credit, itself included;
-    None where nothing is wrong or there is no credit.
+    credit: whole numbers of its last digit with the number of digits, None where `why_not` (a key of WHY_NOT) says so;
+        push:
+    relative; rank: of the first wrong token by credit, 1 is lowest; tied: how many tokens share its credit, itself
+    included; None where nothing is wrong or there is no credit.
     """
 
     key: str
@@ -355,10 +360,10 @@ class Disagreement:
     distance: float
 
 
-def disputed_tokens(
-    batch: Batch, judged: dict[str, Judgement], index: int, keys: Sequence[str]
-) -> list[Spread]:
-    """The tokens of a solution, the largest spread of push among `keys` first; rules without a push here are passed over."""
+def disputed_tokens(batch: Batch, judged: dict[str, Judgement], index: int, keys: Sequence[str]) -> list[Spread]:
+    """The tokens of a solution, the largest spread of push among `keys` first; rules without a push here are passed
+    over.
+    """
     pushes = {key: row for key in keys if (row := of_solution(batch, judged[key].push, index)) is not None}
     if len(pushes) < 2:
         return []
@@ -371,8 +376,8 @@ def disputed_tokens(
 
 
 def disputed_solutions(judged: dict[str, Judgement], a: str, b: str) -> tuple[list[Disagreement], int]:
-    """The solutions of the step, the largest disagreement of two rules first; and how many are left out, because one of the
-    two pushes none of their tokens."""
+    """The solutions of the step, the largest disagreement of two rules first; and how many are left out, because one of
+    the two pushes none of their tokens."""
     ours, theirs = judged[a].push, judged[b].push
     if ours is None or theirs is None:
         return [], 0

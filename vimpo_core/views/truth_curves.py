@@ -1,4 +1,6 @@
-"""One solution's implied credit beside its ground truth: the curves that a page draws, and what they say. NumPy only."""
+"""One solution's implied credit beside its ground truth: the curves that a page draws, and what they say. NumPy
+only.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,13 @@ def truth_payload(
 ) -> dict:
     """Everything the curves need, ready for JSON.
 
-    Implied numbers are those of the credit view (`ledger.ledger`): V_t start-anchored where there is a V_0 (`anchor_name`),
+    Implied numbers are those of the credit view (`ledger.ledger`): V_t start-anchored where there is a V_0
+        (`anchor_name`),
     else end-anchored with R added; None where log-probabilities or KL were not. `monte_carlo` is V^pi, `soft` the soft
     optimum's value from the reference's success rate, `difference` Q - V of each token; each as value, low, high, with
-    Q - V the difference of the two shown values. `grpo`: R - group mean, None without a group. `critic`: V(s_t) before each
-    token by the run's own learned critic, and `critic_steps`, V(next) - V of each token with R after the last one (PPO's
-    one-step advantage); None where the run has none.
+    Q - V the difference of the two shown values. `grpo`: R - group mean, None without a group. `critic`: V(s_t) before
+    each token by the run's own learned critic, and `critic_steps`, V(next) - V of each token with R after the last one
+    (PPO's one-step advantage); None where the run has none.
     """
     book = ledger.ledger(trace, beta, gae_lambda=0.0)
     has_anchor, has_group = math.isfinite(book.baseline), math.isfinite(trace.group_mean_reward)
@@ -41,11 +44,7 @@ def truth_payload(
     values = book.arrays["values" if has_anchor else "values_from_end"]
     monte_carlo, soft = _band(policy.value, *policy.bounds()), _band(*soft_curve(reference, beta))
     shown = np.round(policy.value, TRUTH_DECIMALS)
-    critic = (
-        None
-        if trace.critic_values is None
-        else np.round(trace.critic_values.astype(np.float64), TRUTH_DECIMALS)
-    )
+    critic = None if trace.critic_values is None else np.round(trace.critic_values.astype(np.float64), TRUTH_DECIMALS)
     payload = {
         "text": [visible_text(t) for t in trace.text],
         "line_starts": step_starts(trace),
@@ -68,11 +67,9 @@ def truth_payload(
     return with_version(payload)
 
 
-def reading(
-    trace: CreditTrace, policy: PrefixValues, beta: float, reference: PrefixValues | None = None
-) -> list[str]:
-    """What the curves say, in plain sentences: where credit and Monte Carlo point, and whether V_t agrees with V^pi, or, of a
-    rule whose values are soft ones, with the soft optimum's by the reference's tries.
+def reading(trace: CreditTrace, policy: PrefixValues, beta: float, reference: PrefixValues | None = None) -> list[str]:
+    """What the curves say, in plain sentences: where credit and Monte Carlo point, and whether V_t agrees with V^pi,
+    or, of a rule whose values are soft ones, with the soft optimum's by the reference's tries.
 
     In a wrong solution both are asked for the largest drop, in a right one for the largest rise.
     """
@@ -96,11 +93,13 @@ def _where_they_point(trace, policy, delta) -> str:
     pointed = f"Implied credit points at token {_name(trace, implied)} ({signed(delta[implied])})"
     if _sign(trace) * delta[implied] < NEGLIGIBLE:
         most = "lowest" if _sign(trace) < 0 else "highest"
-        pointed = f"Implied credit {'blames' if _sign(trace) < 0 else 'praises'} no token ({most} {signed(delta[implied])})"
+        pointed = (
+            f"Implied credit {'blames' if _sign(trace) < 0 else 'praises'} no token ({most} {signed(delta[implied])})"
+        )
     if low[truth] <= 0 <= high[truth]:
         return (
-            f"{pointed}. Monte Carlo finds no token whose Q − V is clearly {'below' if _sign(trace) < 0 else 'above'} 0 in "
-            f"{policy.rollouts} tries.{_first_wrong(trace)}"
+            f"{pointed}. Monte Carlo finds no token whose Q − V is clearly {'below' if _sign(trace) < 0 else 'above'} "
+            f"0 in {policy.rollouts} tries.{_first_wrong(trace)}"
         )
     if _sign(trace) * delta[implied] < NEGLIGIBLE:
         return f"{pointed}, Monte Carlo points at token {_name(trace, truth)}, {found}.{_first_wrong(trace)}"
@@ -136,9 +135,7 @@ def _how_far_off(trace, policy, reference, beta) -> str:
     truth, (low, high) = policy.value, policy.bounds()
     if not has_kappa(trace):
         if reference is None:
-            return (
-                "Implied V stands for the soft optimum's value here, not for the success rate of this policy."
-            )
+            return "Implied V stands for the soft optimum's value here, not for the success rate of this policy."
         found, whose = reference, "the soft optimum's interval, whose value it stands for,"
         truth, low, high = soft_curve(reference, beta)
     tried = ~found.is_exact & np.isfinite(values)

@@ -37,20 +37,50 @@ class Chapter:
         return self.module.PLAN
 
     def say(self, words: str) -> str:
-        """`words` of its questions or plan with the computed numbers filled in; "…" where there is nothing to compute from."""
+        """`words` of its questions or plan with the computed numbers filled in; "…" where there is nothing to compute
+        from.
+        """
         numbers = self.module.numbers()
         return filled(words, **numbers) if numbers else unfilled(words)
 
 
 ALL = (
-    Chapter(1, "blame", "Who gets the blame?", 6, "Mark the token you blame, then see what GRPO and VIMPO push, what can be read off, and the truth."),
-    Chapter(2, "pair", "A policy is a pair", 5, "Credit is a log-ratio to a frozen reference, so before training there is none."),
-    Chapter(3, "identity", "The identity", 8, "From one sentence about what training wants to a formula, every step checked by the machine."),
-    Chapter(4, "anchored", "Anchored at the end", 7, "Where the reward comes in: the value of a prefix, both ways to count it, and the gap that is squared."),
-    Chapter(5, "levers", "Two levers", 7, "Step the value loss alone, the actor alone, or both, and watch the tokens move."),
-    Chapter(6, "goes_wrong", "What goes wrong", 8, "Flat values, runaway credit, dead groups: each reproduced in seconds."),
+    Chapter(
+        1,
+        "blame",
+        "Who gets the blame?",
+        6,
+        "Mark the token you blame, then see what GRPO and VIMPO push, what can be read off, and the truth.",
+    ),
+    Chapter(
+        2,
+        "pair",
+        "A policy is a pair",
+        5,
+        "Credit is a log-ratio to a frozen reference, so before training there is none.",
+    ),
+    Chapter(
+        3,
+        "identity",
+        "The identity",
+        8,
+        "From one sentence about what training wants to a formula, every step checked by the machine.",
+    ),
+    Chapter(
+        4,
+        "anchored",
+        "Anchored at the end",
+        7,
+        "Where the reward comes in: the value of a prefix, both ways to count it, and the gap that is squared.",
+    ),
+    Chapter(
+        5, "levers", "Two levers", 7, "Step the value loss alone, the actor alone, or both, and watch the tokens move."
+    ),
+    Chapter(
+        6, "goes_wrong", "What goes wrong", 8, "Flat values, runaway credit, dead groups: each reproduced in seconds."
+    ),
     Chapter(7, "worth", "Is it worth it?", 7, "Rewards that lie, GRPO beside VIMPO, and a scoreboard with intervals."),
-)  # fmt: skip
+)
 
 
 def chapters() -> tuple[Chapter, ...]:

@@ -1,4 +1,6 @@
-"""Chapter 4, Anchored at the end: a prefix's value counted from either end, and the gap between the two that is squared."""
+"""Chapter 4, Anchored at the end: a prefix's value counted from either end, and the gap between the two that is
+squared.
+"""
 
 from __future__ import annotations
 
@@ -22,47 +24,57 @@ _SCATTER, _OPENED = "course.anchored.scatter", "course.anchored.opened"
 
 BEFORE = Question(
     "before",
-    "Now a picture with a point for every solution of a training step: to the right the sum of its credits, upwards its reward "
-    "minus the group mean. **Before training**, where do all points lie, and what is the loss?",
+    "Now a picture with a point for every solution of a training step: to the right the sum of its credits, upwards "
+    "its reward minus the group mean. **Before training**, where do all points lie, and what is the loss?",
     (
         Option(
             "upright",
             "On the upright line at 0, and the loss is {loss}",
-            "No token has credit yet (chapter 2), so every sum is exactly 0, while the rewards already differ. The whole distance of "
-            "every reward from its group mean is residual: half the mean square is {loss}.",
+            "No token has credit yet (chapter 2), so every sum is exactly 0, while the rewards already differ. The "
+            "whole distance of every reward from its group mean is residual: half the mean square is {loss}.",
             is_right=True,
         ),
         Option(
             "diagonal",
             "On the diagonal, and the loss is 0",
-            "On the diagonal the credits of a solution already add up to its reward. That is the goal, not the start: no token has "
-            "credit yet, so all sums are 0 and the loss is {loss}.",
+            "On the diagonal the credits of a solution already add up to its reward. That is the goal, not the start: "
+            "no token has credit yet, so all sums are 0 and the loss is {loss}.",
         ),
         Option(
             "level",
             "On the level line at 0, and the loss is 0",
-            "That would need every reward to equal its group mean. In {agree} of {groups} groups all solutions got the same "
-            "reward, and only those points are at 0. The others lie above and below, so the loss is {loss}.",
+            "That would need every reward to equal its group mean. In {agree} of {groups} groups all solutions got "
+            "the same reward, and only those points are at 0. The others lie above and below, so the loss is {loss}.",
         ),
         Option(
             "cloud",
             "In a cloud around 0, as an untrained network gives random numbers, and the loss is above {loss}",
-            "The network is trained well enough, and the same network stands on both sides of the log-ratio: all {count} sums are "
-            "exactly 0, none of them random. The loss is {loss}, all of it from the rewards.",
+            "The network is trained well enough, and the same network stands on both sides of the log-ratio: all "
+            "{count} sums are exactly 0, none of them random. The loss is {loss}, all of it from the rewards.",
         ),
     ),
 )
 QUESTIONS = (BEFORE,)
 
 RUN = Control(
-    "run", "Run", bundled.run_ids, bundled.first_run, "Whose solutions: one of the bundled runs.", kind="list",
+    "run",
+    "Run",
+    bundled.run_ids,
+    bundled.first_run,
+    "Whose solutions: one of the bundled runs.",
+    kind="list",
     label_of=lambda run_id: bundled.runs()[run_id].name,
-)  # fmt: skip
+)
 ANCHOR = Control(
-    "anchor", "Count V", ("both", "start", "end"), "both",
-    "From the start: begin at the group mean and add credits. From the end: begin at the reward and take them off again.",
-    kind="buttons", label_of={"both": "both ways", "start": "from the start", "end": "from the end"}.get,
-)  # fmt: skip
+    "anchor",
+    "Count V",
+    ("both", "start", "end"),
+    "both",
+    "From the start: begin at the group mean and add credits. From the end: begin at the reward and take them off "
+    "again.",
+    kind="buttons",
+    label_of={"both": "both ways", "start": "from the start", "end": "from the end"}.get,
+)
 
 
 def _all_steps() -> tuple[int, ...]:
@@ -89,7 +101,10 @@ PLAN = Plan(
         (2, "Read the recurrence on the solution; let one student add up three credits."),
         (1, "Switch the anchor. What is the same between the curves? The gap, {residual}, at every token."),
         (1, "Predict the picture before training."),
-        (2, "Reveal; move the step slider from 0 ({loss}) to the last ({last_loss}). Why can the loss rise in between?"),
+        (
+            2,
+            "Reveal; move the step slider from 0 ({loss}) to the last ({last_loss}). Why can the loss rise in between?",
+        ),
         (1, "Open a point far from the line and say what its solution did."),
     ),
     asks=(
@@ -98,16 +113,23 @@ PLAN = Plan(
             "Both add the same credits; they differ only in where they begin. The gap is the residual everywhere.",
         ),
         (
-            "At the last step the loss would be {last_untouched} with no credit at all, and it is {last_loss}. What made it fall from {loss}?",
-            "Both: solutions of one prompt agree more often, so rewards lie closer to their mean, and the credits explain what they "
-            "explain. Only the second is the fit.",
+            "At the last step the loss would be {last_untouched} with no credit at all, and it is {last_loss}. What "
+            "made it fall from {loss}?",
+            "Both: solutions of one prompt agree more often, so rewards lie closer to their mean, and the credits "
+            "explain what they explain. Only the second is the fit.",
         ),
     ),
     misconceptions=(
-        ("V is a critic's estimate.", "It is counted up from log-ratios of the policy and its frozen reference. Nothing else is trained."),
-        ("The end-anchored curve is the right one.", "Neither is. Where the residual is 0 they are the same curve; before that both are guesses."),
+        (
+            "V is a critic's estimate.",
+            "It is counted up from log-ratios of the policy and its frozen reference. Nothing else is trained.",
+        ),
+        (
+            "The end-anchored curve is the right one.",
+            "Neither is. Where the residual is 0 they are the same curve; before that both are guesses.",
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def numbers() -> dict[str, str]:
@@ -138,33 +160,42 @@ def show(lesson: Lesson) -> None:
 
 def _tell(lesson: Lesson, trace: CreditTrace) -> None:
     lesson.text(
-        "A prefix of a solution has a **value**, {value}: the reward to expect from here. Chapter 3 says that each token changes it by "
-        "its {credit}. So start with what solutions to this prompt get on average, the {baseline}, and add credits token by token. "
-        "Or start with what this one was paid, and take them off again from the end:",
-        value=symbol("values"), credit=symbol("td_terms", "credit δ"), baseline=symbol("baseline", "group mean"),
-    )  # fmt: skip
+        "A prefix of a solution has a **value**, {value}: the reward to expect from here. Chapter 3 says that each "
+        "token changes it by its {credit}. So start with what solutions to this prompt get on average, the "
+        "{baseline}, and add credits token by token. Or start with what this one was paid, and take them off again "
+        "from the end:",
+        value=symbol("values"),
+        credit=symbol("td_terms", "credit δ"),
+        baseline=symbol("baseline", "group mean"),
+    )
     st.latex(
         r"\begin{aligned} &\text{from the start:} & V_0 &= \text{group mean}, & V_{t+1} &= V_t + \delta_t \\"
         r"&\text{from the end:} & V_T &= \text{reward}, & V_t &= V_{t+1} - \delta_t \end{aligned}",
         width=780,
     )
     lesson.text(
-        "Below: a wrong solution to {prompt} that the trained model wrote (its answer: {answer}, right: {gold}). Move over its tokens.",
-        prompt=as_code(trace.prompt_text), answer=as_code(trace.answer or "none"), gold=as_code(trace.gold),
-    )  # fmt: skip
+        "Below: a wrong solution to {prompt} that the trained model wrote (its answer: {answer}, right: {gold}). Move "
+        "over its tokens.",
+        prompt=as_code(trace.prompt_text),
+        answer=as_code(trace.answer or "none"),
+        gold=as_code(trace.gold),
+    )
 
 
 def _explain(lesson: Lesson, run: RunSummary, trace: CreditTrace) -> None:
     found = lessons.anchored(trace, run.config.beta)
     lesson.text(
-        "From the start the curve begins at the group mean {baseline}; its credits add up to {total} and take it to {arrived}. The "
-        "reward turned out to be {reward}. What is left, {arrived} − {reward} = **{residual}**, is the {name}. From the end the curve "
-        "begins at the reward instead, so the same {residual} lies between the two at **every** token. Were it 0, the curves would be "
-        "one: the credits would say exactly what was paid.",
-        baseline=_amount(found, found.baseline), total=signed(found.amount(found.start[-1] - found.baseline), found.decimals),
-        arrived=_amount(found, found.start[-1]), reward=_amount(found, found.reward), residual=_amount(found, found.residual),
+        "From the start the curve begins at the group mean {baseline}; its credits add up to {total} and take it to "
+        "{arrived}. The reward turned out to be {reward}. What is left, {arrived} − {reward} = **{residual}**, is the "
+        "{name}. From the end the curve begins at the reward instead, so the same {residual} lies between the two at "
+        "**every** token. Were it 0, the curves would be one: the credits would say exactly what was paid.",
+        baseline=_amount(found, found.baseline),
+        total=signed(found.amount(found.start[-1] - found.baseline), found.decimals),
+        arrived=_amount(found, found.start[-1]),
+        reward=_amount(found, found.reward),
+        residual=_amount(found, found.residual),
         name=symbol("terminal_residual", "terminal residual"),
-    )  # fmt: skip
+    )
 
 
 def _curves(run: RunSummary, trace: CreditTrace, anchor: str, key: str) -> None:
@@ -181,33 +212,42 @@ def _amount(found: lessons.Anchored, units: int) -> str:
 
 def _fit(lesson: Lesson, run: RunSummary, anchor: str) -> None:
     lesson.text(
-        "The {name} is half the mean square of all residuals, and it is the only place where VIMPO looks at a reward:\n\n"
-        "$$L_V = \\tfrac12\\,\\mathrm{mean}\\Big(\\textstyle\\sum_t(\\rho_t - \\kappa_t) - (R - \\bar R)\\Big)^2$$\n\n"
-        "A least-squares fit, then, with the log-ratios of the network as what is fitted. The thin lines are the residuals: "
-        "the loss pulls every point along its line towards the diagonal.",
+        "The {name} is half the mean square of all residuals, and it is the only place where VIMPO looks at a "
+        "reward:\n\n$$L_V = \\tfrac12\\,\\mathrm{mean}\\Big(\\textstyle\\sum_t(\\rho_t - \\kappa_t) - (R - \\bar "
+        "R)\\Big)^2$$\n\nA least-squares fit, then, with the log-ratios of the network as what is fitted. The thin "
+        "lines are the residuals: the loss pulls every point along its line towards the diagonal.",
         name=symbol("value_loss", "value loss"),
-    )  # fmt: skip
+    )
     step = lesson.control(STEP)
     traces, found = bundled.traces(run, step), _telescope(run, step)
     chosen = _chosen(run, step, traces)
     left, right = st.columns([5, 4], gap="large")
     with left:
         scatter(
-            found, traces, chosen, key=_SCATTER, version=f"{run.run_id} {run.created} {step}", with_residuals=True,
+            found,
+            traces,
+            chosen,
+            key=_SCATTER,
+            version=f"{run.run_id} {run.created} {step}",
+            with_residuals=True,
             on_open=lambda: _open(run.run_id, step),
-        )  # fmt: skip
+        )
     with right:
         st.markdown(_reading(found, traces, step, run.config.group_size))
     lesson.text(
         "The ringed point: {prompt}, answer {answer}, reward {reward}. Click another one, or press Enter on it.",
-        prompt=as_code(chosen.prompt_text), answer=as_code(chosen.answer or "none"), reward=f"{chosen.reward:g}",
-    )  # fmt: skip
+        prompt=as_code(chosen.prompt_text),
+        answer=as_code(chosen.answer or "none"),
+        reward=f"{chosen.reward:g}",
+    )
     _curves(run, chosen, anchor, "course.anchored.opened_curves")
     lesson.onward(
-        see=("Open this picture in Inspect", routes.INSPECT, {
-            "run": run.run_id, "step": step, "group": chosen.group_id, "sample": chosen.sample_idx, "more": "scatter",
-        }),
-    )  # fmt: skip
+        see=(
+            "Open this picture in Inspect",
+            routes.INSPECT,
+            {"run": run.run_id, "step": step, "group": chosen.group_id, "sample": chosen.sample_idx, "more": "scatter"},
+        )
+    )
 
 
 def _open(run_id: str, step: int) -> None:
@@ -228,29 +268,31 @@ def _chosen(run: RunSummary, step: int, traces: list[CreditTrace]) -> CreditTrac
 def _reading(found: Telescope, traces: list[CreditTrace], step: int, size: int) -> str:
     agree, groups = lessons.agreeing_groups(traces)
     parts = [
-        f"**Step {step}, {len(found.points)} solutions.** :blue[○] right, :red[✕] wrong; large: the ringed one's prompt.",
+        f"**Step {step}, {len(found.points)} solutions.** :blue[○] right, :red[✕] wrong; large: the ringed one's "
+        f"prompt.",
         f"Value loss: **{found.value_loss:.4f}**. With no credit at all it would be {found.untouched_loss:.4f}.",
     ]
     if step == 0:
-        return "\n\n".join(
-            [*parts, "All sums are 0: the points stand on one upright line. **Move the slider.**"]
-        )
+        return "\n\n".join([*parts, "All sums are 0: the points stand on one upright line. **Move the slider.**"])
     share = (
         f"the credits explain {percent(found.explained)} of it"
         if found.explained >= 0
         else "the credits of these fresh solutions are further off than no credit at all would be"
     )
     parts.append(
-        f"The points have spread sideways: {share}. These solutions were drawn **before** the policy learned from them, so this is "
+        f"The points have spread sideways: {share}. These solutions were drawn **before** the policy learned from "
+        f"them, so this is "
         "the loss on unseen ones, and it is noisy."
     )
     parts.append(
-        f"In {agree} of {groups} groups all solutions got the same reward: a better policy is right more often, which lowers the "
+        f"In {agree} of {groups} groups all solutions got the same reward: a better policy is right more often, which "
+        f"lowers the "
         "loss whatever the credits say."
     )
     parts.append(
-        f"The residuals are **{_ratio(found):.2f}** of what there is to explain (root mean squares). On average it cannot be below {size**-0.5:.2f}: "
-        f"a group of {size} is a guess of its prompt's success rate, and no credit can foresee it."
+        f"The residuals are **{_ratio(found):.2f}** of what there is to explain (root mean squares). On average it "
+        f"cannot be below {size**-0.5:.2f}: a group of {size} is a guess of its prompt's success rate, and no credit "
+        f"can foresee it."
     )
     return "\n\n".join(parts)
 
@@ -277,7 +319,11 @@ def _numbers(run: RunSummary) -> dict[str, str]:
     agree, groups = lessons.agreeing_groups(bundled.traces(run, steps[0]))
     example = lessons.anchored(_example(run), run.config.beta)
     return {
-        "loss": f"{first.value_loss:.4f}", "count": str(len(first.points)), "agree": str(agree), "groups": str(groups),
-        "last_loss": f"{last.value_loss:.4f}", "last_untouched": f"{last.untouched_loss:.4f}",
+        "loss": f"{first.value_loss:.4f}",
+        "count": str(len(first.points)),
+        "agree": str(agree),
+        "groups": str(groups),
+        "last_loss": f"{last.value_loss:.4f}",
+        "last_untouched": f"{last.untouched_loss:.4f}",
         "residual": _amount(example, example.residual),
-    }  # fmt: skip
+    }

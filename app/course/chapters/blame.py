@@ -1,5 +1,5 @@
-"""Chapter 1, Who gets the blame?: the reader marks a token, then sees on the same tokens what GRPO and VIMPO push, what can be
-read off the trained policy, and the truth."""
+"""Chapter 1, Who gets the blame?: the reader marks a token, then sees on the same tokens what GRPO and VIMPO push, what
+can be read off the trained policy, and the truth."""
 
 from __future__ import annotations
 
@@ -44,35 +44,45 @@ BLAME = Question(
         Option(
             "before",
             "A token before it",
-            "You marked {marked}. Up to there every step was right, and somebody going on from there could still have reached "
-            "{gold}. The first wrong token is {wrong}: {mistake}.",
+            "You marked {marked}. Up to there every step was right, and somebody going on from there could still have "
+            "reached {gold}. The first wrong token is {wrong}: {mistake}.",
         ),
         Option(
             "after",
             "A token after it",
-            "You marked {marked}. By then it was too late: the mistake was made at {wrong} ({mistake}), and your token only "
-            "carries it on. If you went from the wrong answer backwards, that is what the reward does too: it comes at the end.",
+            "You marked {marked}. By then it was too late: the mistake was made at {wrong} ({mistake}), and your "
+            "token only carries it on. If you went from the wrong answer backwards, that is what the reward does too: "
+            "it comes at the end.",
         ),
     ),
 )
 QUESTIONS = (BLAME,)
 
 RUN = Control(
-    "run", "Run", bundled.run_ids, bundled.first_run, "Whose solution it is: one of the bundled runs.", kind="list",
+    "run",
+    "Run",
+    bundled.run_ids,
+    bundled.first_run,
+    "Whose solution it is: one of the bundled runs.",
+    kind="list",
     label_of=lambda run_id: bundled.runs()[run_id].name,
-)  # fmt: skip
+)
 EXAMPLE = Control(
-    "example", "Solution", tuple(range(1, _MOST_EXAMPLES + 1)), 1,
-    "Wrong solutions of the run's last step: those where credit δ points at the mistake take turns with those where it does not.",
+    "example",
+    "Solution",
+    tuple(range(1, _MOST_EXAMPLES + 1)),
+    1,
+    "Wrong solutions of the run's last step: those where credit δ points at the mistake take turns with those where "
+    "it does not.",
     kind="buttons",
-)  # fmt: skip
+)
 CONTROLS = (RUN, EXAMPLE)
 
 PLAN = Plan(
     aims=(
         "Say what credit assignment is, and why one reward at the end of a solution leaves it open.",
-        "Tell what a rule pushes (nearly the same on every token, for GRPO and for VIMPO at λ 1) from what can be read off the "
-        "trained policy: a credit for each token.",
+        "Tell what a rule pushes (nearly the same on every token, for GRPO and for VIMPO at λ 1) from what can be "
+        "read off the trained policy: a credit for each token.",
         "Name a simple rival, surprisal, and the measurement that decides between them.",
     ),
     timings=(
@@ -88,15 +98,28 @@ PLAN = Plan(
         ),
         (
             "Surprisal needs no reward at all. Why does it find so many mistakes?",
-            "The model is mostly right, so what it finds unlikely is often a slip. An unusual but harmless choice is surprising too.",
+            "The model is mostly right, so what it finds unlikely is often a slip. An unusual but harmless choice is "
+            "surprising too.",
         ),
     ),
     misconceptions=(
-        ("The last token is to blame, because it is the wrong answer.", "The answer follows from the step before. Ask from which prefix on the right answer could not be reached any more."),
-        ("VIMPO is told where the mistake is.", "It sees the reward of whole solutions only. The credit is how far training moved each token away from the reference."),
-        ("VIMPO pushes only the wrong token.", "At λ 1 it pushes nearly all tokens of a wrong solution alike, as GRPO does. The one orange token is read off the policy afterwards, and off a GRPO-trained one as well."),
+        (
+            "The last token is to blame, because it is the wrong answer.",
+            "The answer follows from the step before. Ask from which prefix on the right answer could not be reached "
+            "any more.",
+        ),
+        (
+            "VIMPO is told where the mistake is.",
+            "It sees the reward of whole solutions only. The credit is how far training moved each token away from "
+            "the reference.",
+        ),
+        (
+            "VIMPO pushes only the wrong token.",
+            "At λ 1 it pushes nearly all tokens of a wrong solution alike, as GRPO does. The one orange token is read "
+            "off the policy afterwards, and off a GRPO-trained one as well.",
+        ),
     ),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -144,12 +167,14 @@ def show(lesson: Lesson) -> None:
 
 def _tell(lesson: Lesson, trace: CreditTrace) -> None:
     lesson.text(
-        "A language model was asked for {prompt} It wrote the solution below, one operation a step, and came to {answer}. The right "
-        "answer is {gold}. Training knows one number about it, the reward: {reward} for a wrong answer, 1 for a right one. "
-        "But it has to change **tokens**. Which ones? That is the question of credit.",
-        prompt=as_code(trace.prompt_text), answer=as_code(trace.answer or "nothing"), gold=as_code(trace.gold),
+        "A language model was asked for {prompt} It wrote the solution below, one operation a step, and came to "
+        "{answer}. The right answer is {gold}. Training knows one number about it, the reward: {reward} for a wrong "
+        "answer, 1 for a right one. But it has to change **tokens**. Which ones? That is the question of credit.",
+        prompt=as_code(trace.prompt_text),
+        answer=as_code(trace.answer or "nothing"),
+        gold=as_code(trace.gold),
         reward=f"{trace.reward:g}",
-    )  # fmt: skip
+    )
 
 
 def _mark_and_see(lesson: Lesson, case: Case, which: tuple[int, int]) -> None:
@@ -171,13 +196,15 @@ def _ask(lesson: Lesson, case: Case, which: tuple[int, int]) -> None:
     st.markdown(f"**Predict.** {BLAME.ask} Click on it, or walk there with the arrow keys.")
     token = chosen_token(key, len(case.trace.text))
     _strips(case, key, token, says="wrong answer", hint="No token is marked yet.")
-    label = (
-        "Mark a token first" if token is None else f"Blame #{token} “{visible_text(case.trace.text[token])}”"
-    )
+    label = "Mark a token first" if token is None else f"Blame #{token} “{visible_text(case.trace.text[token])}”"
     st.button(
-        as_plain(label), type="primary", disabled=token is None, key="course.blame.commit", on_click=_commit,
+        as_plain(label),
+        type="primary",
+        disabled=token is None,
+        key="course.blame.commit",
+        on_click=_commit,
         args=(lesson, case, which, token),
-    )  # fmt: skip
+    )
 
 
 def _commit(lesson: Lesson, case: Case, which: tuple[int, int], token: int) -> None:
@@ -206,9 +233,11 @@ def _kind(case: Case, token: int) -> str:
 def _words(case: Case, mark: int) -> dict[str, str]:
     trace = case.trace
     return {
-        "marked": _name(trace, mark), "wrong": _name(trace, trace.first_wrong), "gold": as_code(trace.gold),
+        "marked": _name(trace, mark),
+        "wrong": _name(trace, trace.first_wrong),
+        "gold": as_code(trace.gold),
         "mistake": as_plain(mistake_note(trace)),
-    }  # fmt: skip
+    }
 
 
 def _name(trace: CreditTrace, token: int) -> str:
@@ -220,36 +249,52 @@ def _name(trace: CreditTrace, token: int) -> str:
 
 def _see(lesson: Lesson, case: Case, mark: int, truth: scoring.PrefixTruth | None) -> None:
     _strips(
-        case, f"{_STRIP}.see", None, says="the red underline is the first wrong token",
-        hint="Choose a token in the top row for its numbers.", rows=_rows(case, mark, truth), first_wrong=case.trace.first_wrong,
-    )  # fmt: skip
+        case,
+        f"{_STRIP}.see",
+        None,
+        says="the red underline is the first wrong token",
+        hint="Choose a token in the top row for its numbers.",
+        rows=_rows(case, mark, truth),
+        first_wrong=case.trace.first_wrong,
+    )
     if truth is None:
         waiting.answer(_question(case))
     lesson.text(
-        "**Pushed.** GRPO and VIMPO are two ways to train on rewards, and a push says which way, and how hard, a token's probability is "
-        "moved. GRPO lets the model write {group} solutions to this prompt and subtracts their mean reward, {grpo} here; all "
-        "{count} tokens get that, over the spread of the group's rewards. VIMPO gives each token a credit, but **λ** says how far "
-        "back a credit reaches, and it trains with λ {reach}: a token is pushed by its own credit and all that follow, so the "
-        "mistake falls on every token before it too.",
-        group=sum(other.group_id == case.trace.group_id for other in case.traces), grpo=signed(case.above_group),
-        count=len(case.trace.text), reach=f"{case.run.config.gae_lambda:g}",
-    )  # fmt: skip
+        "**Pushed.** GRPO and VIMPO are two ways to train on rewards, and a push says which way, and how hard, a "
+        "token's probability is moved. GRPO lets the model write {group} solutions to this prompt and subtracts their "
+        "mean reward, {grpo} here; all {count} tokens get that, over the spread of the group's rewards. VIMPO gives "
+        "each token a credit, but **λ** says how far back a credit reaches, and it trains with λ {reach}: a token is "
+        "pushed by its own credit and all that follow, so the mistake falls on every token before it too.",
+        group=sum(other.group_id == case.trace.group_id for other in case.traces),
+        grpo=signed(case.above_group),
+        count=len(case.trace.text),
+        reach=f"{case.run.config.gae_lambda:g}",
+    )
     lesson.text(
-        f"**Read off.** The {symbol('td_terms', 'credit δ')} of this token alone needs no reward any more: it is how far training has "
-        "moved the token's probability from where it began (chapter 2). It can be read off any trained policy, so it stands here twice. "
-        f"{symbol('surprisal', 'Surprisal')} needs no training at all: it is how unlikely the model found its own token. **The truth** "
-        "is measured: the model finishes the solution {tries} times from before and after every token. If the share of right answers "
-        f"falls, {symbol('q_values')} − {symbol('values')}, after minus before, is negative.",
+        f"**Read off.** The {symbol('td_terms', 'credit δ')} of this token alone needs no reward any more: it is how "
+        f"far training has "
+        "moved the token's probability from where it began (chapter 2). It can be read off any trained policy, so it "
+        f"stands here twice. {symbol('surprisal', 'Surprisal')} needs no training at all: it is how unlikely the "
+        f"model found its own token. **The truth** "
+        "is measured: the model finishes the solution {tries} times from before and after every token. If the share "
+        f"of right answers falls, {symbol('q_values')} − {symbol('values')}, after minus before, is negative.",
         tries=TRIES,
-    )  # fmt: skip
+    )
     lesson.text(_verdict(case.run), **counts(case.run))
     trace = case.trace
     lesson.onward(
-        see=("Open this solution in Inspect", routes.INSPECT, {
-            "run": case.run.run_id, "step": case.step, "group": trace.group_id, "sample": trace.sample_idx,
-            "token": trace.first_wrong,
-        }),
-    )  # fmt: skip
+        see=(
+            "Open this solution in Inspect",
+            routes.INSPECT,
+            {
+                "run": case.run.run_id,
+                "step": case.step,
+                "group": trace.group_id,
+                "sample": trace.sample_idx,
+                "token": trace.first_wrong,
+            },
+        )
+    )
 
 
 def _verdict(run: RunSummary) -> str:
@@ -257,14 +302,17 @@ def _verdict(run: RunSummary) -> str:
     found = counts(run)
     lead = int(found["delta"]) - int(found["surprisal"])
     ahead = (
-        "**Here surprisal is ahead**, though it knows nothing about rewards: a credit from learning has to beat it to be worth "
-        "its price, and on this step it does not."
+        "**Here surprisal is ahead**, though it knows nothing about rewards: a credit from learning has to beat it to "
+        "be worth its price, and on this step it does not."
         if lead < 0
-        else "The two are level here." if lead == 0 else "Credit δ is ahead here, by a number of solutions that is no proof."
-    )  # fmt: skip
+        else "The two are level here."
+        if lead == 0
+        else "Credit δ is ahead here, by a number of solutions that is no proof."
+    )
     return (
-        "One solution proves nothing. Of the {wrong} wrong solutions of step {step} of this run, the lowest δ is on the first "
-        "wrong token in **{delta}**, the highest surprisal in **{surprisal}**. A flat number can only guess: about {guess} "
+        "One solution proves nothing. Of the {wrong} wrong solutions of step {step} of this run, the lowest δ is on "
+        "the first wrong token in **{delta}**, the highest surprisal in **{surprisal}**. A flat number can only "
+        "guess: about {guess} "
         f"in {{wrong}}. {ahead} The Scorecard measures it over hundreds of solutions, with intervals."
     )
 
@@ -293,15 +341,16 @@ def _truth_row(trace: CreditTrace, truth: scoring.PrefixTruth | None) -> Row:
     advantages = truth.policy.advantages()
     drop = int(advantages.argmin())
     return Row(
-        "The truth, Q − V", f"points {push_and_reading.points(trace, drop)}", push_and_reading.numbers(advantages),
-        push_and_reading.scale_of([advantages], "reward"), (drop,),
-    )  # fmt: skip
+        "The truth, Q − V",
+        f"points {push_and_reading.points(trace, drop)}",
+        push_and_reading.numbers(advantages),
+        push_and_reading.scale_of([advantages], "reward"),
+        (drop,),
+    )
 
 
 def _strips(case: Case, key: str, token: int | None, **more) -> None:
-    aligned_strips(
-        key=key, title="The solution", token=token, **push_and_reading.solution(case.trace), **more
-    )
+    aligned_strips(key=key, title="The solution", token=token, **push_and_reading.solution(case.trace), **more)
 
 
 # --- where the numbers come from -------------------------------------------------------------------------------------
@@ -316,7 +365,9 @@ def _case(run: RunSummary, number: int) -> Case:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _order(run_id: str, created: str, step: int, beta: float) -> list[int]:
-    """Wrong solutions of a step: the clearest find of credit δ first, then a miss, then the next find; the Start page's own last."""
+    """Wrong solutions of a step: the clearest find of credit δ first, then a miss, then the next find; the Start page's
+    own last.
+    """
     traces = bundled.traces(bundled.runs()[run_id], step)
     wrong = [i for i, trace in enumerate(traces) if scorecard.is_localisable(trace)]
     gap = {i: _gap(lenses.credit_of(traces[i], beta), traces[i].first_wrong) for i in wrong}
@@ -342,9 +393,12 @@ def _counted(run_id: str, created: str, step: int, beta: float) -> dict[str, str
         return round(sum(scorecard.localise(found[name][i], traces[i].first_wrong)[0] for i in wrong))
 
     return {
-        "wrong": str(len(wrong)), "step": str(step), "delta": str(hits("implied_advantage")),
-        "surprisal": str(hits("surprisal_policy")), "guess": str(hits("grpo")),
-    }  # fmt: skip
+        "wrong": str(len(wrong)),
+        "step": str(step),
+        "delta": str(hits("implied_advantage")),
+        "surprisal": str(hits("surprisal_policy")),
+        "guess": str(hits("grpo")),
+    }
 
 
 def counts(run: RunSummary) -> dict[str, str]:

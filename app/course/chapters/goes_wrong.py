@@ -20,44 +20,57 @@ from vimpo_core.labs.failures import (
 
 FLAT = Question(
     "flat",
-    "Beta is made {times} times smaller, {beta} → {flat}, and nothing else changes. What happens to the values V, and what to "
-    "learning?",
+    "Beta is made {times} times smaller, {beta} → {flat}, and nothing else changes. What happens to the values V, and "
+    "what to learning?",
     (
         Option(
             "flat_learns",
             "V becomes flat, and it learns as well as before",
-            "Beta only sets the scale on which log-ratios are read as reward. The gradient of the value loss stays that of REINFORCE with "
-            "a group mean, so it learns; but beta times a few tenths of a nat is nothing to look at.",
+            "Beta only sets the scale on which log-ratios are read as reward. The gradient of the value loss stays "
+            "that of REINFORCE with a group mean, so it learns; but beta times a few tenths of a nat is nothing to "
+            "look at.",
             is_right=True,
         ),
         Option(
             "flat_stops",
             "V becomes flat, and so it learns nothing",
-            "Flat values say that little was **explained**, not that little was learned: at a small beta the value loss's gradient is that "
-            "of REINFORCE with a group mean, and Adam makes up for its size. Show it below and read both curves.",
+            "Flat values say that little was **explained**, not that little was learned: at a small beta the value "
+            "loss's gradient is that of REINFORCE with a group mean, and Adam makes up for its size. Show it below "
+            "and read both curves.",
         ),
         Option(
             "same",
             "V stays as it was, and it learns more slowly",
-            "V adds up beta times log-ratios. With beta {times} times smaller the log-ratios would have to grow {times} times for V to "
-            "stay, and no policy moves that far in a few updates.",
+            "V adds up beta times log-ratios. With beta {times} times smaller the log-ratios would have to grow "
+            "{times} times for V to stay, and no policy moves that far in a few updates.",
         ),
         Option(
             "wild",
             "V swings wildly, and learning breaks",
-            "That is the other end: a large beta makes every small move overshoot the reward. Show “Beta too large” below.",
+            "That is the other end: a large beta makes every small move overshoot the reward. Show “Beta too large” "
+            "below.",
         ),
     ),
 )
 QUESTIONS = (FLAT,)
 
 FAILURE = Control(
-    "failure", "What goes wrong", tuple(FAILURES), next(iter(FAILURES)), "Seven ways in which VIMPO, or the person who looks at it, goes "
-    "astray.", kind="list", label_of=lambda key: FAILURES[key].title,
-)  # fmt: skip
+    "failure",
+    "What goes wrong",
+    tuple(FAILURES),
+    next(iter(FAILURES)),
+    "Seven ways in which VIMPO, or the person who looks at it, goes astray.",
+    kind="list",
+    label_of=lambda key: FAILURES[key].title,
+)
 SEED = Control(
-    "seed", "Seed", SEEDS, SEEDS[0], "Fixes problems and samples. What comes out with every seed is no accident.", kind="buttons"
-)  # fmt: skip
+    "seed",
+    "Seed",
+    SEEDS,
+    SEEDS[0],
+    "Fixes problems and samples. What comes out with every seed is no accident.",
+    kind="buttons",
+)
 CONTROLS = (FAILURE, SEED)
 
 PLAN = Plan(
@@ -76,7 +89,8 @@ PLAN = Plan(
     asks=(
         (
             "c_A {runaway} ran away and {stable} did not. What is the number to watch?",
-            "The balance c_A / (0.4 T beta), and KL against accuracy: KL that climbs while the reward does not is the sign.",
+            "The balance c_A / (0.4 T beta), and KL against accuracy: KL that climbs while the reward does not is the "
+            "sign.",
         ),
         (
             "A colleague scores policy and reference in bf16. What do their first credits show?",
@@ -84,35 +98,44 @@ PLAN = Plan(
         ),
     ),
     misconceptions=(
-        ("The loss must go down, or nothing is learned.", "A surrogate at ratio 1 with whitened advantages is 0 by construction. Watch the reward."),
+        (
+            "The loss must go down, or nothing is learned.",
+            "A surrogate at ratio 1 with whitened advantages is 0 by construction. Watch the reward.",
+        ),
         ("More groups are always better.", "Small groups agree by chance, and a group that agrees teaches nothing."),
     ),
-)  # fmt: skip
+)
 
 
 def numbers() -> dict[str, str]:
     """The settings that the failures compare."""
     return {
-        "beta": f"{HEALTHY.beta:g}", "flat": f"{FLAT_BETA:g}", "large": f"{LARGE_BETA:g}", "times": f"{HEALTHY.beta / FLAT_BETA:.0f}",
-        "runaway": f"{RUNAWAY_COEF:g}", "stable": f"{STABLE_COEF:g}", "safe_beta": safe_text("beta"),
+        "beta": f"{HEALTHY.beta:g}",
+        "flat": f"{FLAT_BETA:g}",
+        "large": f"{LARGE_BETA:g}",
+        "times": f"{HEALTHY.beta / FLAT_BETA:.0f}",
+        "runaway": f"{RUNAWAY_COEF:g}",
+        "stable": f"{STABLE_COEF:g}",
+        "safe_beta": safe_text("beta"),
         "stable_balance": f"{STABLE_BALANCE:g}",
-    }  # fmt: skip
+    }
 
 
 def show(lesson: Lesson) -> None:
     failures.warm_up()
     lesson.text(
-        "So far everything worked. Most first runs do not, and the curves look much alike: a flat line, a zero, a collapse. Here are "
-        "seven ways to get there. Each is trained in front of you, with the real code, beside settings that work. First a "
-        "prediction about {beta}, the price of a nat.",
+        "So far everything worked. Most first runs do not, and the curves look much alike: a flat line, a zero, a "
+        "collapse. Here are seven ways to get there. Each is trained in front of you, with the real code, beside "
+        "settings that work. First a prediction about {beta}, the price of a nat.",
         beta=symbol("beta"),
-    )  # fmt: skip
+    )
     if not lesson.predict(FLAT, **numbers()):
         return
     with st.container(horizontal=True, gap="medium"):
         key, seed = lesson.control(FAILURE), lesson.control(SEED)
     failures.show(key, seed)
     st.caption(
-        "These trainings are short, one seed at a time: they show the mechanism. Where the edges lie stands in docs/results.md."
+        "These trainings are short, one seed at a time: they show the mechanism. Where the edges lie stands in "
+        "docs/results.md."
     )
     lesson.onward(see=("Try it on the Train page", routes.TRAIN, {}))

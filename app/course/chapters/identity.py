@@ -1,4 +1,6 @@
-"""Chapter 3, The identity: what it says, where it comes from step by step, and which of two optima the value loss goes to."""
+"""Chapter 3, The identity: what it says, where it comes from step by step, and which of two optima the value loss goes
+to.
+"""
 
 from __future__ import annotations
 
@@ -13,35 +15,38 @@ from vimpo_core.views.lessons import descents, group_end
 
 DROPPED = Question(
     "dropped",
-    "Added up over a solution, the identity says what training asks for: the sum of ρ − κ shall match the reward, up to one number "
-    "that is the same for all solutions. Now cross out κ, so that the sum of ρ alone shall match it. Where does training then go?",
+    "Added up over a solution, the identity says what training asks for: the sum of ρ − κ shall match the reward, up "
+    "to one number that is the same for all solutions. Now cross out κ, so that the sum of ρ alone shall match it. "
+    "Where does training then go?",
     (
         Option(
             "other",
             "To another policy, which weighs the KL to come as well",
-            "Without the KL term the same descent ends at the **soft optimum**, at a distance of {rho_soft} from it and {rho_local} "
-            "from VIMPO's policy (total variation: 0 is the same, 1 is no overlap). There the cost of moving sits inside V itself, so no "
-            "term is left for it.",
+            "Without the KL term the same descent ends at the **soft optimum**, at a distance of {rho_soft} from it "
+            "and {rho_local} from VIMPO's policy (total variation: 0 is the same, 1 is no overlap). There the cost of "
+            "moving sits inside V itself, so no term is left for it.",
             is_right=True,
         ),
         Option(
             "same",
             "To the same policy: the KL term is small and averages out",
-            "It cannot average out: a KL is never below 0. Over a whole solution on this tree it comes to {kappa} on average, "
-            "where rewards are 0 or 1, and the policy that training reaches is {rho_local} away in total variation.",
+            "It cannot average out: a KL is never below 0. Over a whole solution on this tree it comes to {kappa} on "
+            "average, where rewards are 0 or 1, and the policy that training reaches is {rho_local} away in total "
+            "variation.",
         ),
         Option(
             "back",
             "Back to the reference: nothing pays for moving any more",
-            "At the reference every sum of ρ is 0, while some solutions earn 1 and others 0, so nothing matches there. ρ alone "
-            "pays for moving: the reference earns {reference_reward} on this tree, the policy reached without the term {soft_reward}.",
+            "At the reference every sum of ρ is 0, while some solutions earn 1 and others 0, so nothing matches "
+            "there. ρ alone pays for moving: the reference earns {reference_reward} on this tree, the policy reached "
+            "without the term {soft_reward}.",
         ),
         Option(
             "nowhere",
             "Nowhere: no policy makes the sums match",
-            "One does. With V as the plain reward to come, ρ = Q − V is indeed impossible for a policy that has moved: averaged over it, KL "
-            "would be 0. But V may be reward less the cost of all KL to come; then it can hold, and after {steps} steps the descent is "
-            "{rho_soft} away from the policy for which it does.",
+            "One does. With V as the plain reward to come, ρ = Q − V is indeed impossible for a policy that has "
+            "moved: averaged over it, KL would be 0. But V may be reward less the cost of all KL to come; then it can "
+            "hold, and after {steps} steps the descent is {rho_soft} away from the policy for which it does.",
         ),
     ),
 )
@@ -60,10 +65,14 @@ PLAN = Plan(
     timings=(
         (2, "Read the sentence and the formula; let somebody say each term in words."),
         (1, "Predict what happens without the KL term."),
-        (3, "Walk through the steps. Let the class choose a term to break, and read which check fails and by how much."),
+        (
+            3,
+            "Walk through the steps. Let the class choose a term to break, and read which check fails and by how much.",
+        ),
         (
             2,
-            "The fork: with κ the descent ends {kappa_local} from the local fixed point, with ρ only {rho_soft} from the soft one.",
+            "The fork: with κ the descent ends {kappa_local} from the local fixed point, with ρ only {rho_soft} from "
+            "the soft one.",
         ),
     ),
     asks=(
@@ -73,15 +82,23 @@ PLAN = Plan(
         ),
         (
             "The two policies get {local_reward} and {soft_reward} of the reward on this tree. Is the soft one better?",
-            "By its own measure, reward less KL cost, it is the best there is. VIMPO's policy fulfils another equation and is close "
-            "by when β is large.",
+            "By its own measure, reward less KL cost, it is the best there is. VIMPO's policy fulfils another "
+            "equation and is close by when β is large.",
         ),
     ),
     misconceptions=(
-        ("VIMPO finds the KL-regularised optimum.", "That is the soft optimum. With κ in its loss VIMPO goes to the local fixed point, {apart} away on this tree."),
-        ("The identity holds during training.", "It holds at the fixed point. Before that the two sides differ, and the gap is what the value loss squares (chapter 4)."),
+        (
+            "VIMPO finds the KL-regularised optimum.",
+            "That is the soft optimum. With κ in its loss VIMPO goes to the local fixed point, {apart} away on this "
+            "tree.",
+        ),
+        (
+            "The identity holds during training.",
+            "It holds at the fixed point. Before that the two sides differ, and the gap is what the value loss "
+            "squares (chapter 4).",
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def numbers() -> dict[str, str]:
@@ -96,8 +113,8 @@ def show(lesson: Lesson) -> None:
     if lesson.answer(DROPPED) is not None and lesson.link.is_unlocked:
         with below:
             lesson.text(
-                "#### The derivation\nSmall steps from a choice of one token to the identity and the loss. Each is checked by "
-                "sympy and in numbers on a small tree of tokens; break one and see what fails."
+                "#### The derivation\nSmall steps from a choice of one token to the identity and the loss. Each is "
+                "checked by sympy and in numbers on a small tree of tokens; break one and see what fails."
             )
             with st.container(horizontal=True, gap="medium"):
                 values = tuple(lesson.control(control) for control in CONTROLS)
@@ -129,13 +146,16 @@ def show(lesson: Lesson) -> None:
 
 def _tell(lesson: Lesson) -> None:
     lesson.text(
-        "Chapter 2 read a credit off two networks. Why should that number be worth anything? Think of a **policy** as a softmax "
-        "over next tokens. It earns a reward at the end of a solution and pays {beta} for every nat by which it leaves the "
-        "{reference}. What is the best it can do at one position, if it knows {q} of every token, the reward to expect "
-        "after it? The reference, tilted: a token's probability is multiplied by $\\exp(Q/\\beta)$ and everything is divided by one "
-        "number, so that it sums to 1. Take the log, and get rid of that one number by averaging over the policy:",
-        beta=symbol("beta"), reference=symbol("reference", "reference"), q=symbol("q_values"),
-    )  # fmt: skip
+        "Chapter 2 read a credit off two networks. Why should that number be worth anything? Think of a **policy** as "
+        "a softmax over next tokens. It earns a reward at the end of a solution and pays {beta} for every nat by "
+        "which it leaves the {reference}. What is the best it can do at one position, if it knows {q} of every token, "
+        "the reward to expect after it? The reference, tilted: a token's probability is multiplied by "
+        "$\\exp(Q/\\beta)$ and everything is divided by one number, so that it sums to 1. Take the log, and get rid "
+        "of that one number by averaging over the policy:",
+        beta=symbol("beta"),
+        reference=symbol("reference", "reference"),
+        q=symbol("q_values"),
+    )
     st.latex(
         r"\underbrace{\beta\,\log\frac{\pi(y_t\mid s_t)}{\pi_{\mathrm{ref}}(y_t\mid s_t)}}_{\rho_t}"
         r" = \underbrace{Q(s_t, y_t) - V(s_t)}_{\text{advantage}}"
@@ -143,12 +163,13 @@ def _tell(lesson: Lesson) -> None:
         width=780,
     )
     lesson.text(
-        "In words: **how far a token was moved, in reward units, is how much it changed the reward to expect, plus what its "
-        "position has moved on average.** {v} is that expectation before the token was chosen, Q after it. So ρ − κ, the credit δ of "
-        "chapter 2, *is* the token's advantage at that policy, and no critic had to be trained for it. (Of training in groups it is "
-        "all but a share; the reveal counts it.) The last term is the one that people forget.",
+        "In words: **how far a token was moved, in reward units, is how much it changed the reward to expect, plus "
+        "what its position has moved on average.** {v} is that expectation before the token was chosen, Q after it. "
+        "So ρ − κ, the credit δ of chapter 2, *is* the token's advantage at that policy, and no critic had to be "
+        "trained for it. (Of training in groups it is all but a share; the reveal counts it.) The last term is the "
+        "one that people forget.",
         v=symbol("values"),
-    )  # fmt: skip
+    )
 
 
 def _reveal(lesson: Lesson, values: tuple, found: dict[str, str]) -> None:
@@ -157,33 +178,34 @@ def _reveal(lesson: Lesson, values: tuple, found: dict[str, str]) -> None:
         "| | distance from the local fixed point | distance from the soft optimum |\n|---|---|---|\n"
         "| with κ, as VIMPO has it | **{kappa_local}** | {kappa_soft} |\n"
         "| ρ only | {rho_local} | **{rho_soft}** |\n\n"
-        "The two goals themselves are {apart} apart. At the **local fixed point** V is the plain reward that the policy itself will get, "
-        "{local_reward} from the start, and κ has to be written down. At the **soft optimum** V is reward less the cost of all KL "
-        "to come, {soft_value} from the start, so κ is in it already. Adding κ there, or leaving it out here, is an error, and the "
-        "steps below show its size.",
-        **found, beta=f"{values[0]:g}",
-    )  # fmt: skip
+        "The two goals themselves are {apart} apart. At the **local fixed point** V is the plain reward that the "
+        "policy itself will get, {local_reward} from the start, and κ has to be written down. At the **soft optimum** "
+        "V is reward less the cost of all KL to come, {soft_value} from the start, so κ is in it already. Adding κ "
+        "there, or leaving it out here, is an error, and the steps below show its size.",
+        **found,
+        beta=f"{values[0]:g}",
+    )
     lesson.text(
-        "**And in groups.** The table takes the reward to expect as its baseline. Training has {group} solutions to a prompt, and their mean holds "
-        "the solution itself. On average that takes 1/G of its reward off, so descent ends where a larger β would, and δ is only "
-        "a share of Q − V. Computed on this tree:\n\n{groups}\n\n"
-        "With the mean of the **other** solutions as baseline (setting `baseline`) descent ends at β itself and δ is Q − V whole. The last column "
-        "stays in both: no credit can foresee how the other solutions of a group come out, so even a perfect V leaves a residual.",
-        group=symbol("group_size"), groups=_groups(*values),
-    )  # fmt: skip
+        "**And in groups.** The table takes the reward to expect as its baseline. Training has {group} solutions to a "
+        "prompt, and their mean holds the solution itself. On average that takes 1/G of its reward off, so descent "
+        "ends where a larger β would, and δ is only a share of Q − V. Computed on this tree:\n\n{groups}\n\n"
+        "With the mean of the **other** solutions as baseline (setting `baseline`) descent ends at β itself and δ is "
+        "Q − V whole. The last column stays in both: no credit can foresee how the other solutions of a group come "
+        "out, so even a perfect V leaves a residual.",
+        group=symbol("group_size"),
+        groups=_groups(*values),
+    )
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def _groups(beta: float, vocab: int, depth: int, seed: int) -> str:
     """A table of where descent ends with groups of several sizes."""
     ends = [group_end(*example(vocab, depth, seed), beta, size) for size in GROUP_SIZES]
-    rows = "".join(
-        f"\n| {end.size} | {end.beta:.3f} | **{end.slope:.3f}** | {end.floor:.3f} |" for end in ends
-    )
+    rows = "".join(f"\n| {end.size} | {end.beta:.3f} | **{end.slope:.3f}** | {end.floor:.3f} |" for end in ends)
     return (
         f"| G | ends where β is | δ / (Q − V) | residual / target |\n|---|---|---|---|{rows}\n\n"
-        f"(Distance from the fixed point of that β: at most {max(end.to_own for end in ends):.3f}; from that of {beta:g}: up to "
-        f"{max(end.to_plain for end in ends):.3f}.)"
+        f"(Distance from the fixed point of that β: at most {max(end.to_own for end in ends):.3f}; from that of "
+        f"{beta:g}: up to {max(end.to_plain for end in ends):.3f}.)"
     )
 
 
@@ -192,9 +214,15 @@ def _numbers(beta: float, vocab: int, depth: int, seed: int) -> dict[str, str]:
     tree, reference = example(vocab, depth, seed)
     optima, ends = two_optima(tree, reference, beta), descents(tree, reference, beta)
     shown = {
-        "kappa_local": ends.with_kappa["local"], "kappa_soft": ends.with_kappa["soft"],
-        "rho_local": ends.rho_only["local"], "rho_soft": ends.rho_only["soft"], "apart": optima.apart, "kappa": ends.kappa,
-        "local_reward": optima.local.reward, "soft_reward": optima.soft.reward, "soft_value": optima.soft.value,
+        "kappa_local": ends.with_kappa["local"],
+        "kappa_soft": ends.with_kappa["soft"],
+        "rho_local": ends.rho_only["local"],
+        "rho_soft": ends.rho_only["soft"],
+        "apart": optima.apart,
+        "kappa": ends.kappa,
+        "local_reward": optima.local.reward,
+        "soft_reward": optima.soft.reward,
+        "soft_value": optima.soft.value,
         "reference_reward": optima.reference_reward,
-    }  # fmt: skip
+    }
     return {name: f"{value:.3f}" for name, value in shown.items()} | {"steps": str(tree_lab.STEPS)}

@@ -1,4 +1,6 @@
-"""Chapter 5, Two levers: real updates with the value loss alone, the actor alone, or both, and what every token does."""
+"""Chapter 5, Two levers: real updates with the value loss alone, the actor alone, or both, and what every token
+does.
+"""
 
 from __future__ import annotations
 
@@ -11,33 +13,34 @@ from vimpo_core.labs.levers import ACTOR_COEFS, BETAS, LEARNING_RATES, PROMPTS, 
 
 FIRST = Question(
     "first",
-    "An untrained policy has written {count} solutions, right and wrong ones. Now **the actor alone** makes one update. Which tokens "
-    "become more likely?",
+    "An untrained policy has written {count} solutions, right and wrong ones. Now **the actor alone** makes one "
+    "update. Which tokens become more likely?",
     (
         Option(
             "none",
             "None: nothing moves at all",
-            "The actor multiplies each token's ratio by its advantage, and advantages are read off log π − log π ref. Before the first "
-            "update that is 0 for every token, so is the gradient. Press it below: the table says 0.",
+            "The actor multiplies each token's ratio by its advantage, and advantages are read off log π − log π ref. "
+            "Before the first update that is 0 for every token, so is the gradient. Press it below: the table says 0.",
             is_right=True,
         ),
         Option(
             "right",
             "Those of the right solutions",
-            "That is what GRPO would do: it multiplies by how far a reward lies above its group's mean, over the group's spread. VIMPO's actor has no reward in it, only advantages read off the "
-            "policy, and these are all 0 before anything has moved.",
+            "That is what GRPO would do: it multiplies by how far a reward lies above its group's mean, over the "
+            "group's spread. VIMPO's actor has no reward in it, only advantages read off the policy, and these are "
+            "all 0 before anything has moved.",
         ),
         Option(
             "likely",
             "Those that are likely already",
-            "It does amplify, but what it amplifies is how far the policy has **moved away from its reference**, not how likely a token "
-            "is. Nothing has moved yet, so there is nothing to amplify.",
+            "It does amplify, but what it amplifies is how far the policy has **moved away from its reference**, not "
+            "how likely a token is. Nothing has moved yet, so there is nothing to amplify.",
         ),
         Option(
             "noise",
             "Random ones, as the advantages are noise at first",
-            "Noise would need two different numbers to subtract. Policy and reference are the same network at the start, so every "
-            "advantage is exactly 0, not nearly.",
+            "Noise would need two different numbers to subtract. Policy and reference are the same network at the "
+            "start, so every advantage is exactly 0, not nearly.",
         ),
     ),
 )
@@ -63,21 +66,28 @@ PLAN = Plan(
     ),
     asks=(
         (
-            "The value loss pushes every token of a solution alike. Where does credit for single tokens come from then?",
-            "Solutions share tokens and weights. A token that stands in right solutions and wrong ones is pushed both ways; one that "
-            "stands only in wrong ones is pushed down each time.",
+            "The value loss pushes every token of a solution alike. Where does credit for single tokens come from "
+            "then?",
+            "Solutions share tokens and weights. A token that stands in right solutions and wrong ones is pushed both "
+            "ways; one that stands only in wrong ones is pushed down each time.",
         ),
         (
             "Why is the actor worth having, if it knows no reward?",
-            "It turns the credit that has been read off into a push on single tokens, which speeds up slow learning. Too strong, it runs "
-            "away (chapter 6).",
+            "It turns the credit that has been read off into a push on single tokens, which speeds up slow learning. "
+            "Too strong, it runs away (chapter 6).",
         ),
     ),
     misconceptions=(
-        ("The actor sees the reward.", "It sees advantages only, and these come from log-ratios. Press it first: nothing moves."),
-        ("The value loss is a critic's loss.", "It is a loss on the policy's own log-ratios; descending it changes the policy."),
+        (
+            "The actor sees the reward.",
+            "It sees advantages only, and these come from log-ratios. Press it first: nothing moves.",
+        ),
+        (
+            "The value loss is a critic's loss.",
+            "It is a loss on the policy's own log-ratios; descending it changes the policy.",
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def numbers() -> dict[str, str]:
@@ -88,21 +98,23 @@ def numbers() -> dict[str, str]:
 def show(lesson: Lesson) -> None:
     levers.warm_up()
     lesson.text(
-        "VIMPO learns with two losses at once. The {value} squares, for each solution, what the credits leave unexplained, the "
-        "{residual}; **the reward comes in here and nowhere else**. The {actor} multiplies each token by its advantage, which is "
-        "read off the policy:",
-        value=symbol("value_loss", "value loss"), residual=symbol("terminal_residual", "terminal residual"),
+        "VIMPO learns with two losses at once. The {value} squares, for each solution, what the credits leave "
+        "unexplained, the {residual}; **the reward comes in here and nowhere else**. The {actor} multiplies each "
+        "token by its advantage, which is read off the policy:",
+        value=symbol("value_loss", "value loss"),
+        residual=symbol("terminal_residual", "terminal residual"),
         actor=symbol("actor_loss", "actor's loss"),
-    )  # fmt: skip
+    )
     st.latex(
         r"\begin{aligned} L &= L_V + c_A L_A \\"
         r" L_V &= \tfrac12\,\mathrm{mean}\bigl(\textstyle\sum_t \delta_t - (R - \bar R)\bigr)^2 \\"
-        r" L_A &= \mathrm{mean}_t\Bigl(-\tilde A_t \, \tfrac{\pi(y_t)}{\pi_{\text{old}}(y_t)}\Bigr)\text{, clipped} \end{aligned}",
+        r" L_A &= \mathrm{mean}_t\Bigl(-\tilde A_t \, \tfrac{\pi(y_t)}{\pi_{\text{old}}(y_t)}\Bigr)\text{, clipped} "
+        r"\end{aligned}",
         width=780,
     )
     lesson.text(
-        "Below is a batch you can train by hand: {prompts} problems, {samples} solutions each, written by the untrained model. Every press "
-        "is one real update of its network.",
+        "Below is a batch you can train by hand: {prompts} problems, {samples} solutions each, written by the "
+        "untrained model. Every press is one real update of its network.",
         **numbers(),
     )
     if not lesson.predict(FIRST, **numbers()):
@@ -112,7 +124,8 @@ def show(lesson: Lesson) -> None:
 
 def _press(lesson: Lesson) -> None:
     lesson.text(
-        "**Try it in this order**: the actor; then the value loss three times; then the actor again. After that go where you like."
+        "**Try it in this order**: the actor; then the value loss three times; then the actor again. After that go "
+        "where you like."
     )
     with st.container(horizontal=True, gap="medium"):
         rate, beta, coef = (lesson.control(control) for control in CONTROLS)

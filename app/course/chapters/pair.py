@@ -1,4 +1,6 @@
-"""Chapter 2, A policy is a pair: a token's credit is a log-ratio to a frozen reference, so before training all of it is 0."""
+"""Chapter 2, A policy is a pair: a token's credit is a log-ratio to a frozen reference, so before training all of it is
+0.
+"""
 
 from __future__ import annotations
 
@@ -32,37 +34,43 @@ ZERO = Question(
         Option(
             "zero",
             "0, for every token",
-            "The policy still **is** the reference, so each log-ratio is the log of 1 and the KL is 0 as well: {zeros} of {count} "
-            "credits are exactly 0. Credit is what training has moved, and it has moved nothing yet.",
+            "The policy still **is** the reference, so each log-ratio is the log of 1 and the KL is 0 as well: "
+            "{zeros} of {count} credits are exactly 0. Credit is what training has moved, and it has moved nothing "
+            "yet.",
             is_right=True,
         ),
         Option(
             "flat",
             "The same negative number for every token, since the answer is wrong",
-            "That is GRPO's advantage, {grpo} here: it needs only rewards, this one less the mean of its group, {above}, over their spread. "
-            "VIMPO's credit compares two networks, and before "
+            "That is GRPO's advantage, {grpo} here: it needs only rewards, this one less the mean of its group, "
+            "{above}, over their spread. VIMPO's credit compares two networks, and before "
             "training they are the same network: {zeros} of {count} credits are exactly 0.",
         ),
         Option(
             "unlikely",
             "Negative where the model found its own token unlikely",
-            "That is surprisal, a property of one network. Here an unlikely token is just as unlikely under the reference, so "
-            "their ratio is 1 and its log 0: {zeros} of {count} credits are exactly 0.",
+            "That is surprisal, a property of one network. Here an unlikely token is just as unlikely under the "
+            "reference, so their ratio is 1 and its log 0: {zeros} of {count} credits are exactly 0.",
         ),
         Option(
             "mistake",
             "Negative at the first wrong token only",
-            "It may come to that, but somebody would have to know the mistake, and nothing has been learned from any reward yet: "
-            "{zeros} of {count} credits are exactly 0.",
+            "It may come to that, but somebody would have to know the mistake, and nothing has been learned from any "
+            "reward yet: {zeros} of {count} credits are exactly 0.",
         ),
     ),
 )
 QUESTIONS = (ZERO,)
 
 RUN = Control(
-    "run", "Run", bundled.run_ids, bundled.first_run, "Whose training is replayed: one of the bundled runs.", kind="list",
+    "run",
+    "Run",
+    bundled.run_ids,
+    bundled.first_run,
+    "Whose training is replayed: one of the bundled runs.",
+    kind="list",
     label_of=lambda run_id: bundled.runs()[run_id].name,
-)  # fmt: skip
+)
 
 
 def _all_steps() -> tuple[int, ...]:
@@ -102,14 +110,22 @@ PLAN = Plan(
         ),
     ),
     misconceptions=(
-        ("The credit is the policy's probability.", "It is how much that probability has changed against the reference, on a log scale, times beta."),
-        ("The reference is an older, worse model that could be thrown away.", "Without it there is no ratio. It stays frozen and in use for the whole training."),
+        (
+            "The credit is the policy's probability.",
+            "It is how much that probability has changed against the reference, on a log scale, times beta.",
+        ),
+        (
+            "The reference is an older, worse model that could be thrown away.",
+            "Without it there is no ratio. It stays frozen and in use for the whole training.",
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def numbers() -> dict[str, str]:
-    """The credits of the first bundled run: all at step 0, and the lowest one of the solution at the last recorded step."""
+    """The credits of the first bundled run: all at step 0, and the lowest one of the solution at the last recorded
+    step.
+    """
     run_id = bundled.first_run(bundled.run_ids())
     return {} if run_id is None else _numbers(bundled.runs()[run_id])
 
@@ -133,22 +149,28 @@ def show(lesson: Lesson) -> None:
 
 def _tell(lesson: Lesson, run: RunSummary, trace: CreditTrace) -> None:
     lesson.text(
-        "Training here changes a **policy**, {policy}, and keeps a frozen copy of how it began, the **reference**, {reference}. (They "
-        "are one model: the policy is the reference with a small adapter switched on.) For every token the two can be compared by "
-        "their **log-ratio** $\\log \\pi - \\log \\pi_{\\mathrm{ref}}$: above 0 where training made the token more likely, below "
-        "0 where it made it rarer. A number {beta}, here {beta_value}, turns nats into reward: {rho} = β (log π − log π_ref). What the "
-        "policy moved at this position on average, {kappa} = β KL, is taken off. What is left is the token's **credit**:",
-        policy=symbol("policy"), reference=symbol("reference"), beta=symbol("beta"), beta_value=f"{run.config.beta:g}",
-        rho=symbol("rho"), kappa=symbol("kappa"),
-    )  # fmt: skip
+        "Training here changes a **policy**, {policy}, and keeps a frozen copy of how it began, the **reference**, "
+        "{reference}. (They are one model: the policy is the reference with a small adapter switched on.) For every "
+        "token the two can be compared by their **log-ratio** $\\log \\pi - \\log \\pi_{\\mathrm{ref}}$: above 0 "
+        "where training made the token more likely, below 0 where it made it rarer. A number {beta}, here "
+        "{beta_value}, turns nats into reward: {rho} = β (log π − log π_ref). What the policy moved at this position "
+        "on average, {kappa} = β KL, is taken off. What is left is the token's **credit**:",
+        policy=symbol("policy"),
+        reference=symbol("reference"),
+        beta=symbol("beta"),
+        beta_value=f"{run.config.beta:g}",
+        rho=symbol("rho"),
+        kappa=symbol("kappa"),
+    )
     st.latex(
         r"\delta_t = \beta\,(\log \pi - \log \pi_{\mathrm{ref}}) - \beta\,\mathrm{KL}(\pi, \pi_{\mathrm{ref}})",
         width=780,
     )
     lesson.text(
         "Below is a solution that the untrained model wrote for {prompt} Its answer {answer} is wrong.",
-        prompt=as_code(trace.prompt_text), answer=as_code(trace.answer or "nothing"),
-    )  # fmt: skip
+        prompt=as_code(trace.prompt_text),
+        answer=as_code(trace.answer or "nothing"),
+    )
 
 
 def _through_training(lesson: Lesson, run: RunSummary, untrained: CreditTrace) -> None:
@@ -163,18 +185,25 @@ def _through_training(lesson: Lesson, run: RunSummary, untrained: CreditTrace) -
     _pair(run, trace)
     lesson.text(_what_happened(run, trace, step))
     lesson.onward(
-        see=("See it as a film in Inspect", routes.INSPECT, {
-            "run": run.run_id, "step": 0, "group": untrained.group_id, "sample": untrained.sample_idx, "more": "film", "film": step,
-        }),
-    )  # fmt: skip
+        see=(
+            "See it as a film in Inspect",
+            routes.INSPECT,
+            {
+                "run": run.run_id,
+                "step": 0,
+                "group": untrained.group_id,
+                "sample": untrained.sample_idx,
+                "more": "film",
+                "film": step,
+            },
+        )
+    )
 
 
 def _what_happened(run: RunSummary, trace: CreditTrace, step: int) -> str:
     delta = lenses.credit_of(trace, run.config.beta)
     if step == 0:
-        return (
-            "All zeros, and both bars of every token are equal. **Move the slider** to see credit come about."
-        )
+        return "All zeros, and both bars of every token are equal. **Move the slider** to see credit come about."
     lowest, wrong = int(delta.argmin()), trace.first_wrong
     hit = (
         "That is the first wrong token: training has met such mistakes and made them rarer."
@@ -182,17 +211,20 @@ def _what_happened(run: RunSummary, trace: CreditTrace, step: int) -> str:
         else f"The first wrong token is \\#{wrong} {as_code(trace.text[wrong])} and has {signed(delta[wrong])}."
     )
     return (
-        f"After {step} updates the lowest credit, {signed(delta[lowest])}, is at \\#{lowest} {as_code(trace.text[lowest])}. {hit} "
-        f"{int((abs(delta) < 0.01).sum())} of {len(delta)} tokens still have almost none (below 0.01): nothing had to change "
+        f"After {step} updates the lowest credit, {signed(delta[lowest])}, is at \\#{lowest} "
+        f"{as_code(trace.text[lowest])}. {hit} {int((abs(delta) < 0.01).sum())} of {len(delta)} tokens still have "
+        f"almost none (below 0.01): nothing had to change "
         "there. This solution took part in the first update only; all the others learned from fresh ones."
-    )  # fmt: skip
+    )
 
 
 # --- the solution and its bars ---------------------------------------------------------------------------------------
 
 
 def _pair(run: RunSummary, trace: CreditTrace, is_hidden: bool = False) -> None:
-    """The solution, coloured by credit, and the two probabilities of the chosen token; `is_hidden`: before the prediction."""
+    """The solution, coloured by credit, and the two probabilities of the chosen token; `is_hidden`: before the
+    prediction.
+    """
     key = f"{_STRIP}.{run.run_id}.{'ask' if is_hidden else 'see'}"
     token = chosen_token(key, len(trace.text))
     aligned_strips(
@@ -243,8 +275,8 @@ def _sums(run: RunSummary, trace: CreditTrace) -> list[str]:
 
 
 def _solution(run: RunSummary) -> CreditTrace:
-    """A wrong solution of the untrained policy: of those that began with a right step and then made a mistake with a name,
-    the one with the likeliest mistake. What the model does often, training can make rare.
+    """A wrong solution of the untrained policy: of those that began with a right step and then made a mistake with a
+    name, the one with the likeliest mistake. What the model does often, training can make rare.
     """
     traces = bundled.traces(run, 0)
     wrong = [trace for trace in traces if scorecard.is_localisable(trace)]
@@ -259,9 +291,13 @@ def _numbers(run: RunSummary) -> dict[str, str]:
     last = bundled.steps(run)[0][-1]
     lowest = min(float(lenses.credit_of(t, run.config.beta).min()) for t in bundled.traces(run, last))
     return {
-        "count": str(len(delta)), "zeros": str(int((delta == 0).sum())), "last": str(last), "lowest": signed(lowest),
-        "above": signed(trace.reward - trace.group_mean_reward), "grpo": signed(_grpo(run, trace)),
-    }  # fmt: skip
+        "count": str(len(delta)),
+        "zeros": str(int((delta == 0).sum())),
+        "last": str(last),
+        "lowest": signed(lowest),
+        "above": signed(trace.reward - trace.group_mean_reward),
+        "grpo": signed(_grpo(run, trace)),
+    }
 
 
 def _grpo(run: RunSummary, trace: CreditTrace) -> float:

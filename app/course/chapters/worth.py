@@ -23,34 +23,41 @@ _PROBLEM = "course.worth.problem"
 
 AHEAD = Question(
     "ahead",
-    "A quarter of the rewards is flipped: right solutions earn 0, wrong ones 1. Both algorithms got equally many tuning trials and were "
-    "trained with fresh seeds. Who then solves more test problems when every token is drawn by its probability, as in training: VIMPO with "
-    "its credit for every token, or GRPO?",
+    "A quarter of the rewards is flipped: right solutions earn 0, wrong ones 1. Both algorithms got equally many "
+    "tuning trials and were trained with fresh seeds. Who then solves more test problems when every token is drawn by "
+    "its probability, as in training: VIMPO with its credit for every token, or GRPO?",
     (
         Option(
-            "vimpo", "VIMPO: its credit averages over noisy rewards",
-            "{noisy} The paper does find VIMPO ahead on noisy rewards, {paper}, for a model of {paper_size} parameters and with "
-            "the rewards of whole groups flipped together.",
+            "vimpo",
+            "VIMPO: its credit averages over noisy rewards",
+            "{noisy} The paper does find VIMPO ahead on noisy rewards, {paper}, for a model of {paper_size} "
+            "parameters and with the rewards of whole groups flipped together.",
             is_right=verdicts.who_leads(0.25) == "first",
         ),
         Option(
-            "grpo", "GRPO: it spends nothing on staying near the reference",
+            "grpo",
+            "GRPO: it spends nothing on staying near the reference",
             "{noisy} Staying near the reference has its price: compare the KL of both in docs/results.md.",
             is_right=verdicts.who_leads(0.25) == "second",
         ),
         Option(
-            "open", "Neither, as far as these seeds can show",
+            "open",
+            "Neither, as far as these seeds can show",
             "{noisy} Where an interval holds 0, neither was shown to be better, and neither to be equally good.",
             is_right=verdicts.who_leads(0.25) == "open",
         ),
     ),
-)  # fmt: skip
+)
 QUESTIONS = (AHEAD,)
 
 NOISE = Control(
-    "flips", "Flipped rewards", tuple(SOURCES), 0.25, "Share of the training rewards that are turned round, as a careless grader would.",
+    "flips",
+    "Flipped rewards",
+    tuple(SOURCES),
+    0.25,
+    "Share of the training rewards that are turned round, as a careless grader would.",
     label_of=percent,
-)  # fmt: skip
+)
 CONTROLS = (NOISE,)
 
 PLAN = Plan(
@@ -62,7 +69,11 @@ PLAN = Plan(
     timings=(
         (1, "Collect opinions: is credit for every token worth it?"),
         (1, "Predict who is ahead with a quarter of the rewards flipped."),
-        (3, "Reveal. Move the slider; for each share read both differences, sampled and greedy, with their intervals aloud."),
+        (
+            3,
+            "Reveal. Move the slider; for each share read both differences, sampled and greedy, with their intervals "
+            "aloud.",
+        ),
         (2, "Close: where would you use VIMPO all the same? What would you measure next?"),
     ),
     asks=(
@@ -72,36 +83,48 @@ PLAN = Plan(
         ),
         (
             "Sampled and greedy accuracy name different winners. Which of them counts?",
-            "The one that was chosen before looking. Here tuning went by the sampled one; both are shown, so that nobody picks the kinder.",
+            "The one that was chosen before looking. Here tuning went by the sampled one; both are shown, so that "
+            "nobody picks the kinder.",
         ),
         (
             "Why not tune on the test problems?",
-            "Then the best of many tries is chosen by luck on those very problems, and the number flatters whoever tried most.",
+            "Then the best of many tries is chosen by luck on those very problems, and the number flatters whoever "
+            "tried most.",
         ),
     ),
     misconceptions=(
-        ("The paper shows it, so it is so here.", "The paper trained a model of {paper_size} parameters. Here it is 143,000; a small world can differ, and says so."),
-        ("One good run proves it.", "Seeds differ by several points. That is why there are at least five, and an interval."),
+        (
+            "The paper shows it, so it is so here.",
+            "The paper trained a model of {paper_size} parameters. Here it is 143,000; a small world can differ, and "
+            "says so.",
+        ),
+        (
+            "One good run proves it.",
+            "Seeds differ by several points. That is why there are at least five, and an interval.",
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def numbers() -> dict[str, str]:
     """The measured differences in words."""
     return {
-        "clean": _said(0.0), "noisy": _said(0.25), "paper": f"{PAPER_NOISY['VIMPO']} against {PAPER_NOISY['GRPO']}",
+        "clean": _said(0.0),
+        "noisy": _said(0.25),
+        "paper": f"{PAPER_NOISY['VIMPO']} against {PAPER_NOISY['GRPO']}",
         "paper_size": PAPER_PARAMETERS,
-    }  # fmt: skip
+    }
 
 
 def show(lesson: Lesson) -> None:
     lesson.text(
-        "Six chapters of readable credit; does it also **learn better** than {grpo}, which gives all tokens the same number? "
-        "Such questions are easily answered wrongly: tune your favourite longer, choose a good seed, look at the test problems while "
-        "tuning. So the rules were written down before any result: equally many tuning trials on validation problems, at least five fresh "
-        "seeds, test problems that neither training nor this tuning saw, differences paired by seed and problem.",
+        "Six chapters of readable credit; does it also **learn better** than {grpo}, which gives all tokens the same "
+        "number? Such questions are easily answered wrongly: tune your favourite longer, choose a good seed, look at "
+        "the test problems while tuning. So the rules were written down before any result: equally many tuning trials "
+        "on validation problems, at least five fresh seeds, test problems that neither training nor this tuning saw, "
+        "differences paired by seed and problem.",
         grpo=symbol("grpo_advantages", "GRPO"),
-    )  # fmt: skip
+    )
     if not lesson.predict(AHEAD, **numbers()):
         return
     lesson.text("#### The scoreboard")
@@ -119,47 +142,46 @@ def show(lesson: Lesson) -> None:
 
 def _scoreboard(lesson: Lesson, found: Match) -> None:
     interval_plot(
-        [_interval(side) for side in (found.second, found.first)], key="course.worth.plot",
+        [_interval(side) for side in (found.second, found.first)],
+        key="course.worth.plot",
         title=f"Share of {found.test_prompts} test problems solved after {found.steps} steps, sampled",
-    )  # fmt: skip
+    )
     lesson.text(f"**{verdicts.difference(found)}**")
     lesson.text(
-        f"**{verdicts.difference(found, verdicts.GREEDY)}** Greedy takes the likeliest token every time. Both measures were declared, "
-        "tuning chose by the sampled one, and they need not agree: sampled accuracy pays for every token that is still left to chance, "
-        "greedy accuracy does not."
+        f"**{verdicts.difference(found, verdicts.GREEDY)}** Greedy takes the likeliest token every time. Both "
+        f"measures were declared, "
+        "tuning chose by the sampled one, and they need not agree: sampled accuracy pays for every token that is "
+        "still left to chance, greedy accuracy does not."
     )
     for remark in filter(None, (verdicts.price(found), *verdicts.warnings(found))):
         st.caption(as_plain(remark), width=TEXT_WIDTH)
     again = verdicts.matches_again(found.noise)
     for place, (words, other) in enumerate(again):
         asked = "**Does it hold?** It was asked again" if place == 0 else "And once more"
-        lesson.text(
-            f"{asked}, {words}. {verdicts.difference(other)} {verdicts.difference(other, verdicts.GREEDY)}"
-        )
+        lesson.text(f"{asked}, {words}. {verdicts.difference(other)} {verdicts.difference(other, verdicts.GREEDY)}")
     if again:
         lesson.text(
-            "One contest among several comes out large by luck, or because the rival was tuned less well, which no interval "
-            "holds; so one asks twice."
+            "One contest among several comes out large by luck, or because the rival was tuned less well, which no "
+            "interval holds; so one asks twice."
         )
 
 
 def _interval(side: verdicts.Side) -> Interval:
     return Interval(
         side.name, side.algorithm, side.mean, side.low, side.high, tuple(accuracy for _, accuracy, _ in side.seeds)
-    )  # fmt: skip
+    )
 
 
 def _close(lesson: Lesson) -> None:
     clean, noisy = verdicts.match(0.0), verdicts.match(0.25)
     if clean is not None and noisy is not None:
-        lesson.text(
-            f"**Whose sampled accuracy suffers more from flips?** {verdicts.loss_by_noise(clean, noisy)[1]}"
-        )
+        lesson.text(f"**Whose sampled accuracy suffers more from flips?** {verdicts.loss_by_noise(clean, noisy)[1]}")
     lesson.text(
-        "So what is VIMPO good for here? It gives credit that can be **read**, for every token, from one forward pass of the policy and one of its reference, "
-        "without training a critic; the Scorecard says how often it is right, and where plain surprisal beats it. Longer solutions, rare success and "
-        "several updates a batch were tried as well; docs/results.md has them all, also those where VIMPO lost. Rewards, actor and model are not "
-        "in all things the paper's: [what differs](notation#differences)."
+        "So what is VIMPO good for here? It gives credit that can be **read**, for every token, from one forward pass "
+        "of the policy and one of its reference, without training a critic; the Scorecard says how often it is right, "
+        "and where plain surprisal beats it. Longer solutions, rare success and several updates a batch were tried as "
+        "well; docs/results.md has them all, also those where VIMPO lost. Rewards, actor and model are not in all "
+        "things the paper's: [what differs](notation#differences)."
     )
     _live(lesson)
     lesson.onward()
@@ -167,10 +189,11 @@ def _close(lesson: Lesson) -> None:
 
 def _live(lesson: Lesson) -> None:
     lesson.text(
-        "**See such a training.** Both algorithms, {steps} steps, the same seed and problems, {flips} of the rewards flipped. One pair of runs "
-        "shows what it looks like; it cannot show who is better.",
-        steps=LIVE_STEPS, flips=percent(LIVE_FLIPS),
-    )  # fmt: skip
+        "**See such a training.** Both algorithms, {steps} steps, the same seed and problems, {flips} of the rewards "
+        "flipped. One pair of runs shows what it looks like; it cannot show who is better.",
+        steps=LIVE_STEPS,
+        flips=percent(LIVE_FLIPS),
+    )
     if problem := st.session_state.pop(_PROBLEM, ""):
         st.warning(as_sentence(problem), icon=":material/error:")
     if st.button("Train both with flipped rewards", icon=":material/play_arrow:"):
@@ -181,8 +204,7 @@ def _train() -> None:
     """Queue the pair and show it on the Train page; where it cannot be queued a sentence says why."""
     runs = cache.runs_dir()
     configs = [
-        TrainConfig(algorithm=algorithm, steps=LIVE_STEPS, reward_noise=LIVE_FLIPS)
-        for algorithm in ("vimpo", "grpo")
+        TrainConfig(algorithm=algorithm, steps=LIVE_STEPS, reward_noise=LIVE_FLIPS) for algorithm in ("vimpo", "grpo")
     ]
     try:
         job = runs.submit(configs)

@@ -1,7 +1,8 @@
 """The derivation as a column of checked steps: each with its formula, the rule, two marks and what breaks it.
 
-A chapter draws CONTROLS with its lesson and hands their values to `show`. What is broken in a step stands in the address as
-d_STEP. sympy takes a second at first: the tree's numbers are on the page before it is imported, the steps before it proves.
+A chapter draws CONTROLS with its lesson and hands their values to `show`. What is broken in a step stands in the
+address as d_STEP. sympy takes a second at first: the tree's numbers are on the page before it is imported, the steps
+before it proves.
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ CONTROLS = (
         "β, reward per nat",
         (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0),
         0.2,
-        "What a nat of KL costs. The smaller it is, the further both policies go for the reward, and from "
-        "each other.",
+        "What a nat of KL costs. The smaller it is, the further both policies go for the reward, and from each other.",
     ),
     Control("d_vocab", "Tokens to choose from", (2, 3, 4), 3, "The vocabulary of the tree.", kind="buttons"),
     Control("d_depth", "Tokens in a solution", (2, 3, 4), 3, "The depth of the tree.", kind="buttons"),
@@ -72,9 +72,7 @@ def _view(beta: float, vocab: int, depth: int, seed: int) -> None:
             for position, step in group:
                 broken = _broken(step, notes)
                 drawn.append((step, broken, _step(position, step, broken)))
-    gaps = {
-        step.key: derivation.numeric_check(step, tree, reference, beta, broken) for step, broken, _ in drawn
-    }
+    gaps = {step.key: derivation.numeric_check(step, tree, reference, beta, broken) for step, broken, _ in drawn}
     for step, broken, slot in drawn:
         slot.markdown(_marks(step, broken, None, gaps[step.key]))
     with above, st.spinner("sympy is proving every step for 2 and 3 tokens"):
@@ -105,8 +103,7 @@ def _step(position: int, step, broken: str | None):
         st.latex(_equation(before, after, "=" if broken is None else r"\neq"))
         if step.given:
             given = [
-                rf"$\displaystyle {formulas.latex(symbol)} = {formulas.latex(value)}$"
-                for symbol, value in step.given
+                rf"$\displaystyle {formulas.latex(symbol)} = {formulas.latex(value)}$" for symbol, value in step.given
             ]
             st.markdown(f"with {', '.join(given)}")
         st.markdown(f"**Rule.** {step.rule}")
@@ -133,9 +130,7 @@ def _marks(step, broken: str | None, proved: bool | None, numeric) -> str:
         from vimpo_core.tree import formulas
 
         off_by = formulas.latex(step.break_named(broken).off_by)
-        lines.insert(
-            0, f"**{step.break_named(broken).term}**: left minus right is then ${off_by}$ instead of 0."
-        )
+        lines.insert(0, f"**{step.break_named(broken).term}**: left minus right is then ${off_by}$ instead of 0.")
     return "  \n".join(lines)
 
 

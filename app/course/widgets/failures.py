@@ -1,4 +1,6 @@
-"""What goes wrong, reproduced: choose one, predict, press, and watch it happen by real training in a process of its own."""
+"""What goes wrong, reproduced: choose one, predict, press, and watch it happen by real training in a process of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -89,9 +91,13 @@ def show(key: str, seed: int) -> None:
     running = _demonstrations().get((key, seed))
     if running is None or _is_left(key, seed, running):
         st.button(
-            "Show it", type="primary", icon=":material/play_arrow:", key=f"failures.show.{key}.{seed}", on_click=_start,
+            "Show it",
+            type="primary",
+            icon=":material/play_arrow:",
+            key=f"failures.show.{key}.{seed}",
+            on_click=_start,
             args=(key, seed),
-        )  # fmt: skip
+        )
         if problem := st.session_state.pop(_problem_key(key, seed), None):
             st.warning(as_sentence(problem), icon=":material/error:")
         return
@@ -179,9 +185,7 @@ def _progress(failure: Failure, seed: int, running: Demonstration, points: list[
         doing = f"waiting until another failure has been shown, {seconds:.0f} s"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(min(1.0, (last or 0) / updates), doing)
-        st.button(
-            "Cancel", key=f"failures.cancel.{failure.key}.{seed}", on_click=_cancel, args=(failure.key, seed)
-        )
+        st.button("Cancel", key=f"failures.cancel.{failure.key}.{seed}", on_click=_cancel, args=(failure.key, seed))
 
 
 def _finish(failure: Failure, seed: int, running: Demonstration, points: list[Point]) -> None:
@@ -192,9 +196,13 @@ def _finish(failure: Failure, seed: int, running: Demonstration, points: list[Po
         st.markdown(f"**Why.** {as_plain(failure.why)}")
         st.markdown(f"**Way out.** {as_plain(failure.way_out)}")
     st.button(
-        "Run it again", icon=":material/refresh:", key=f"failures.again.{failure.key}.{seed}", on_click=_again,
-        args=(failure.key, seed, running), help="The same seed gives the same numbers. Choose another to see what is luck.",
-    )  # fmt: skip
+        "Run it again",
+        icon=":material/refresh:",
+        key=f"failures.again.{failure.key}.{seed}",
+        on_click=_again,
+        args=(failure.key, seed, running),
+        help="The same seed gives the same numbers. Choose another to see what is luck.",
+    )
 
 
 def _problem(future: Future) -> str:

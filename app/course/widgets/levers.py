@@ -76,9 +76,14 @@ def _buttons(asked: Levers) -> None:
         for letter, name in LEVERS.items():
             label = {"value": "Step the value loss", "actor": "Step the actor", "both": "Step both"}[name]
             st.button(
-                label, key=f"levers.{name}", type="primary" if letter == "v" else "secondary", disabled=is_full,
-                on_click=_press, args=(asked.presses + letter,), help=f"One real update that descends {_WORDS[letter]}.",
-            )  # fmt: skip
+                label,
+                key=f"levers.{name}",
+                type="primary" if letter == "v" else "secondary",
+                disabled=is_full,
+                on_click=_press,
+                args=(asked.presses + letter,),
+                help=f"One real update that descends {_WORDS[letter]}.",
+            )
         has_pressed = bool(asked.presses)
         st.button(
             "Undo",
@@ -95,9 +100,11 @@ def _buttons(asked: Levers) -> None:
             help="Back to the untrained policy.",
         )
         st.button(
-            "Other solutions", on_click=_other_batch, args=((asked.batch + 1) % (MOST_BATCH + 1),),
+            "Other solutions",
+            on_click=_other_batch,
+            args=((asked.batch + 1) % (MOST_BATCH + 1),),
             help="The same for two other problems, with other samples.",
-        )  # fmt: skip
+        )
     st.caption(_history(asked.presses))
 
 
@@ -132,10 +139,13 @@ def _look(pressed: Pressed) -> None:
     notes: list[str] = []
     row = state.chosen(SOLUTION, list(range(len(pressed.solutions))), 0, notes, int)
     st.segmented_control(
-        "Solution", list(range(len(pressed.solutions))), required=True,
-        format_func=lambda i: _solution_label(pressed.solutions[i]), help="The whole batch, two problems.",
+        "Solution",
+        list(range(len(pressed.solutions))),
+        required=True,
+        format_func=lambda i: _solution_label(pressed.solutions[i]),
+        help="The whole batch, two problems.",
         **state.bound(SOLUTION, row),
-    )  # fmt: skip
+    )
     trace = pressed.solutions[row]
     st.caption(
         f"{as_code(trace.prompt_text)} answer {as_code(trace.answer or 'none')}, right: {as_code(trace.gold)}. Reward "
@@ -149,35 +159,38 @@ def said_of(pressed: Pressed) -> str:
     """What the last press did, in words worked out from its numbers."""
     if pressed.lever is None:
         return (
-            "Before any press policy and reference are one network: every ρ, κ, δ and A is exactly 0, and V is the group "
-            "mean everywhere."
+            "Before any press policy and reference are one network: every ρ, κ, δ and A is exactly 0, and V is the "
+            "group mean everywhere."
         )
     moved = np.abs(pressed.after.logprobs - pressed.before.logprobs)
     who = _WORDS[pressed.lever]
     if moved.max() == 0:
         return (
-            f"**{who.capitalize()} moved nothing.** All advantages were exactly 0, so its gradient is 0: it holds no reward, "
+            f"**{who.capitalize()} moved nothing.** All advantages were exactly 0, so its gradient is 0: it holds no "
+            f"reward, "
             "and there was nothing to amplify yet."
         )
-    said = f"**{who.capitalize()}** moved log π of a token by {_mean(moved, pressed):.3f} nats on average, {moved.max():.2f} at most."
+    said = (
+        f"**{who.capitalize()}** moved log π of a token by {_mean(moved, pressed):.3f} nats on average, "
+        f"{moved.max():.2f} at most."
+    )
     if pressed.lever == "v":
         return said + (
-            " In its gradient every token of a solution is pushed alike, by −β × residual; that tokens moved by different "
-            "amounts is the network's doing: solutions share their beginnings and weights."
+            " In its gradient every token of a solution is pushed alike, by −β × residual; that tokens moved by "
+            "different amounts is the network's doing: solutions share their beginnings and weights."
         )
     if pressed.lever == "a":
         return (
             said
-            + " It looked at no reward: its gradient pushes each token by its whitened advantage. Where a token then went is also the network's doing, as tokens share weights; many go another way."
+            + " It looked at no reward: its gradient pushes each token by its whitened advantage. Where a token then "
+            "went is also the network's doing, as tokens share weights; many go another way."
         )
     return said + " The reward came in through the value loss alone; c_A weighs the actor beside it."
 
 
 def _mean(values: np.ndarray, pressed: Pressed) -> float:
     """Mean over sampled tokens of [B, T]."""
-    return float(
-        np.concatenate([v[: len(t.ids)] for v, t in zip(values, pressed.solutions, strict=True)]).mean()
-    )
+    return float(np.concatenate([v[: len(t.ids)] for v, t in zip(values, pressed.solutions, strict=True)]).mean())
 
 
 def _totals(pressed: Pressed) -> None:
@@ -239,10 +252,15 @@ def _row(label: str, values: np.ndarray, scale: dict) -> Row:
 
 def _strips(trace: CreditTrace, name: str, rows: Sequence[Row]) -> None:
     aligned_strips(
-        key=f"{_STRIP}.{name}", text=[visible_text(text) for text in trace.text], line_starts=step_starts(trace),
-        title="The solution", rows=rows, first_wrong=trace.first_wrong, hint="Choose a token in the top row for its numbers.",
+        key=f"{_STRIP}.{name}",
+        text=[visible_text(text) for text in trace.text],
+        line_starts=step_starts(trace),
+        title="The solution",
+        rows=rows,
+        first_wrong=trace.first_wrong,
+        hint="Choose a token in the top row for its numbers.",
         says="" if trace.first_wrong is None else "the red underline is the first wrong token",
-    )  # fmt: skip
+    )
 
 
 # --- slow motion -----------------------------------------------------------------------------------------------------
@@ -256,17 +274,22 @@ def _slow_motion(pressed: Pressed, row: int) -> None:
     names = list(STAGES)
     with st.container(horizontal=True, vertical_alignment="center"):
         place = names.index(stage)
+        st.button("Back", key="levers.back", disabled=place == 0, on_click=_go, args=(names[max(place - 1, 0)],))
         st.button(
-            "Back", key="levers.back", disabled=place == 0, on_click=_go, args=(names[max(place - 1, 0)],)
-        )
-        st.button(
-            "Next", key="levers.next", disabled=place == len(names) - 1, on_click=_go,
+            "Next",
+            key="levers.next",
+            disabled=place == len(names) - 1,
+            on_click=_go,
             args=(names[min(place + 1, len(names) - 1)],),
-        )  # fmt: skip
+        )
         st.segmented_control(
-            "Stage", names, format_func=STAGES.get, required=True, label_visibility="collapsed",
+            "Stage",
+            names,
+            format_func=STAGES.get,
+            required=True,
+            label_visibility="collapsed",
             **state.bound(STAGE, stage),
-        )  # fmt: skip
+        )
     words, rows = stage_of(pressed, row, stage)
     st.markdown(words)
     if rows:
@@ -279,30 +302,28 @@ def _go(stage: str) -> None:
 
 def stage_of(pressed: Pressed, row: int, stage: str) -> tuple[str, list[Row]]:
     """One stage of the last press: its sentence with this solution's numbers, and its rows of tokens."""
-    return _STAGES[stage](
-        pressed, pressed.solutions[row], row, len(pressed.solutions[row].ids), pressed.before
-    )
+    return _STAGES[stage](pressed, pressed.solutions[row], row, len(pressed.solutions[row].ids), pressed.before)
 
 
 def _sampled(pressed, trace, row, count, before: Moment):
     chance = np.exp(before.logprobs[row, :count])
     said = (
-        f"The untrained policy wrote it, token by token; the whole solution had a chance of {np.exp(trace.logprob.sum()):.2g}. "
+        f"The untrained policy wrote it, token by token; the whole solution had a chance of "
+        f"{np.exp(trace.logprob.sum()):.2g}. "
         "The row shows how likely each token is to the policy just before the press."
     )
     scale = {"max": 1.0, "signed": False, "unit": "", "decimals": 3}
-    return said, [
-        Row("probability π", f"lowest {chance.min():.2g}", [round(float(p), 5) for p in chance], scale)
-    ]
+    return said, [Row("probability π", f"lowest {chance.min():.2g}", [round(float(p), 5) for p in chance], scale)]
 
 
 def _verified(pressed, trace, row, count, before):
     others = [t for t in pressed.solutions if t.group_id == trace.group_id]
     rewards = ", ".join(f"{t.reward:g}" for t in others)
     said = (
-        f"A verifier compares the answer with the right one: reward **{trace.reward:g}**. The {SAMPLES} solutions to this problem earned "
-        f"{rewards}, {trace.group_mean_reward:g} on average. So the target of this solution is R − group mean = "
-        f"**{signed(trace.reward - trace.group_mean_reward)}**. This is the only place where a reward comes in."
+        f"A verifier compares the answer with the right one: reward **{trace.reward:g}**. The {SAMPLES} solutions to "
+        f"this problem earned {rewards}, {trace.group_mean_reward:g} on average. So the target of this solution is R "
+        f"− group mean = **{signed(trace.reward - trace.group_mean_reward)}**. This is the only place where a reward "
+        f"comes in."
     )
     return said, []
 
@@ -312,7 +333,8 @@ def _valued(pressed, trace, row, count, before):
     residual = float(before.residual[row])
     said = (
         f"V starts at the group mean {trace.group_mean_reward:g} and adds δ after every token; it arrives at "
-        f"{before.values[row, count]:.3f}. The reward is {trace.reward:g}, so the terminal residual is **{signed(residual, 3)}**."
+        f"{before.values[row, count]:.3f}. The reward is {trace.reward:g}, so the terminal residual is "
+        f"**{signed(residual, 3)}**."
     )
     return said, [_row("V − group mean", above, _scale("reward", above))]
 
@@ -322,8 +344,8 @@ def _lost(pressed, trace, row, count, before):
     size = len(before.residual)
     push = -pressed.asked.beta * float(before.residual[row]) / size
     said = (
-        f"L_V = ½ × ({terms}) / {size} = **{before.value_loss:.4f}**. Its gradient pushes log π of **every** token of this solution by the "
-        f"same −β × residual / {size} = {signed(push, 5)}."
+        f"L_V = ½ × ({terms}) / {size} = **{before.value_loss:.4f}**. Its gradient pushes log π of **every** token of "
+        f"this solution by the same −β × residual / {size} = {signed(push, 5)}."
     )
     if pressed.lever == "a":
         said += " This press left it out: only the actor's loss was descended."
@@ -333,8 +355,8 @@ def _lost(pressed, trace, row, count, before):
 def _advanced(pressed, trace, row, count, before):
     delta, whole, white = (getattr(before, n)[row, :count] for n in ("td_terms", "advantages", "whitened"))
     said = (
-        "δ = ρ − κ is read off the policy before the press. A sums δ from a token to the end, and is whitened over the batch: minus "
-        "its mean, over its spread. That is what the actor's loss multiplies."
+        "δ = ρ − κ is read off the policy before the press. A sums δ from a token to the end, and is whitened over "
+        "the batch: minus its mean, over its spread. That is what the actor's loss multiplies."
         + (" Here all are 0, so the actor is silent." if not np.abs(white).max() else "")
         + (" This press left the actor out." if pressed.lever == "v" else "")
     )
@@ -352,8 +374,8 @@ def _updated(pressed, trace, row, count, before):
         return "Nothing was pressed yet. Press a lever above.", []
     norm = "not measured" if pressed.grad_norm is None else f"{pressed.grad_norm:.3g}"
     said = (
-        f"The gradient in log π goes back through the network into the adapter (its length there: {norm}), and Adam makes one "
-        f"step of {pressed.asked.learning_rate:g}. This solution's log-probability went from "
+        f"The gradient in log π goes back through the network into the adapter (its length there: {norm}), and Adam "
+        f"makes one step of {pressed.asked.learning_rate:g}. This solution's log-probability went from "
         f"{before.logprobs[row, :count].sum():.2f} to **{pressed.after.logprobs[row, :count].sum():.2f}** nats."
     )
     return said, [_row("log π, this press", step, _scale("nats", step))]

@@ -20,14 +20,28 @@ def report(**changes):
     """Implied credit ahead of everything, on enough solutions."""
     measures = ("top1", "top3", "auc")
     made = {
-        "run_id": "vimpo-1", "algorithm": "vimpo", "step": 50, "set": "fixed", "beta": 0.1, "gae_lambda": 1.0,
-        "n_solutions": 256, "solutions": 256, "n_compared": 256, "rollouts": 64, "seed": 0, "reward_noise": 0.0,
+        "run_id": "vimpo-1",
+        "algorithm": "vimpo",
+        "step": 50,
+        "set": "fixed",
+        "beta": 0.1,
+        "gae_lambda": 1.0,
+        "n_solutions": 256,
+        "solutions": 256,
+        "n_compared": 256,
+        "rollouts": 64,
+        "seed": 0,
+        "reward_noise": 0.0,
         "signals": {name: numbers(0.9, 0.85, 0.95, *measures) for name in SIGNALS},
-        "lead_of_implied": {name: numbers(0.1, 0.05, 0.15, *measures) for name in SIGNALS if name != "implied_advantage"},
+        "lead_of_implied": {
+            name: numbers(0.1, 0.05, 0.15, *measures) for name in SIGNALS if name != "implied_advantage"
+        },
         "instructive": {kind: [] for kind in KINDS},
-        **numbers(0.5, 0.4, 0.6, "pearson_advantage"), **numbers(0.3, 0.2, 0.4, "value_rmse", "rmse_reduction"),
-        **numbers(0.4, 0.3, 0.5, "constant_rmse", "start_rmse"), "monte_carlo_rmse": 0.03,
-    }  # fmt: skip
+        **numbers(0.5, 0.4, 0.6, "pearson_advantage"),
+        **numbers(0.3, 0.2, 0.4, "value_rmse", "rmse_reduction"),
+        **numbers(0.4, 0.3, 0.5, "constant_rmse", "start_rmse"),
+        "monte_carlo_rmse": 0.03,
+    }
     return made | changes
 
 
@@ -43,9 +57,7 @@ def test_a_loss_to_surprisal_is_said_with_its_numbers():
     assert "better than surprisal of the reference" in said(made, "wins")
 
 
-@pytest.mark.parametrize(
-    ("decides", "leaves_open", "open_key"), [("AUC", "top-1", "top1"), ("top-1", "AUC", "auc")]
-)
+@pytest.mark.parametrize(("decides", "leaves_open", "open_key"), [("AUC", "top-1", "top1"), ("top-1", "AUC", "auc")])
 def test_a_lead_in_one_measure_alone_names_that_measure(decides, leaves_open, open_key):
     made = report()
     made["lead_of_implied"]["surprisal_reference"] |= numbers(-0.004, -0.029, 0.018, open_key)
@@ -89,9 +101,7 @@ def test_measures_that_disagree_are_both_said():
 
 
 def test_guessing_uncorrelated_and_no_better_than_a_constant_are_losses():
-    made = report(
-        **numbers(0.1, -0.1, 0.3, "pearson_advantage"), **numbers(0.05, -0.1, 0.2, "rmse_reduction")
-    )
+    made = report(**numbers(0.1, -0.1, 0.3, "pearson_advantage"), **numbers(0.05, -0.1, 0.2, "rmse_reduction"))
     made["signals"]["implied_advantage"] |= numbers(0.55, 0.45, 0.65, "auc")
     lost = said(made, "loses")
     assert "not clearly better than guessing" in lost and "does not clearly follow Monte Carlo" in lost
@@ -139,7 +149,8 @@ def test_over_seeds_gives_mean_lowest_and_highest():
 @pytest.mark.parametrize(
     ("aucs", "kind", "says"),
     [
-        # Surprisal has .9 in each seed. Differences -.1, -.2, -.3: mean -.2, standard deviation .1, t_2 = 4.303, so -.2 -+ .25.
+        # Surprisal has .9 in each seed. Differences -.1, -.2, -.3: mean -.2, standard deviation .1, t_2 = 4.303, so -.2
+        # -+ .25.
         ((0.8, 0.7, 0.6), "open", "−0.20, 95% −0.45 to +0.05"),
         ((0.8, 0.75, 0.7), "loses", "−0.15, 95% −0.27 to −0.03"),
         ((0.93, 0.94, 0.95), "wins", "+0.04, 95% +0.02 to +0.06"),
@@ -183,7 +194,7 @@ def kinds_about(made, words):
         ((0.01, 0.2), (-0.2, -0.01), "open", "it depends on the measure: better in AUC, worse in top-1: AUC"),
         ((-0.2, -0.01), (0.01, 0.2), "open", "it depends on the measure: better in top-1, worse in AUC: AUC"),
     ],
-)  # fmt: skip
+)
 def test_a_rival_is_told_apart_where_an_interval_leaves_0_out(auc, top1, kind, words):
     made = report()
     made["lead_of_implied"]["surprisal_policy"] |= numbers(0.0, *auc, "auc") | numbers(0.0, *top1, "top1")
@@ -202,12 +213,24 @@ def test_a_rival_that_was_not_compared_gets_no_sentence():
     [
         (0.6, 0.7, []),
         (0.501, 0.7, []),
-        (0.5, 0.7, ["By AUC implied credit is not clearly better than guessing (0.5) on this set: 0.500, 95% 0.500 to 0.700."]),
-        (0.4, 0.6, ["By AUC implied credit is not clearly better than guessing (0.5) on this set: 0.500, 95% 0.400 to 0.600."]),
-        (0.4, 0.5, ["By AUC implied credit is not clearly better than guessing (0.5) on this set: 0.500, 95% 0.400 to 0.500."]),
+        (
+            0.5,
+            0.7,
+            ["By AUC implied credit is not clearly better than guessing (0.5) on this set: 0.500, 95% 0.500 to 0.700."],
+        ),
+        (
+            0.4,
+            0.6,
+            ["By AUC implied credit is not clearly better than guessing (0.5) on this set: 0.500, 95% 0.400 to 0.600."],
+        ),
+        (
+            0.4,
+            0.5,
+            ["By AUC implied credit is not clearly better than guessing (0.5) on this set: 0.500, 95% 0.400 to 0.500."],
+        ),
         (0.4, 0.499, ["By AUC implied credit is worse than guessing (0.5) on this set: 0.500, 95% 0.400 to 0.499."]),
     ],
-)  # fmt: skip
+)
 def test_implied_credit_is_judged_against_guessing(low, high, words):
     made = report()
     made["signals"]["implied_advantage"] |= numbers(0.5, low, high, "auc")
@@ -241,8 +264,8 @@ def test_credit_on_one_token_and_on_all_alike_is_named(tokens, length, verdict):
     made = report(mean_tokens=length)
     made["signals"]["implied_advantage"] |= {"gini": 0.5, "effective_tokens": tokens}
     assert said(made, "spread") == (
-        f"Implied credit δ lies in effect on {tokens:.1f} of {length:.1f} tokens of a wrong solution (Gini 0.50; 0 would be all "
-        f"tokens alike, 1 all on one). {verdict}"
+        f"Implied credit δ lies in effect on {tokens:.1f} of {length:.1f} tokens of a wrong solution (Gini 0.50; 0 "
+        f"would be all tokens alike, 1 all on one). {verdict}"
     )
 
 
@@ -284,9 +307,7 @@ def test_without_recorded_kl_no_sentence_speaks_of_implied_credit():
 def test_a_lower_bound_of_0_shows_neither_correlation_nor_gain(low, kind):
     made = report(**numbers(0.5, low, 0.6, "pearson_advantage"), **numbers(-0.3, low, 0.4, "rmse_reduction"))
     assert kinds_about(made, "Monte Carlo's Q − V") == [kind] == kinds_about(made, "Implied V ")
-    assert f"Pearson 0.500, 95% {f'{low:.3f}'.replace('-', '−')} to 0.600 over 256 solutions" in said(
-        made, kind
-    )
+    assert f"Pearson 0.500, 95% {f'{low:.3f}'.replace('-', '−')} to 0.600 over 256 solutions" in said(made, kind)
     assert "it is off by 0.300, the best constant by 0.400, a gain of −30 % (" in said(made, kind)
 
 
@@ -325,12 +346,8 @@ def test_what_the_anchor_alone_gains_is_told_from_the_credit(start, constant, re
     ],
 )
 def test_warnings_are_given_where_they_belong(found, asked, step, starts):
-    told = [
-        f.text for f in findings(report(n_solutions=found, solutions=asked, step=step)) if f.kind == "warning"
-    ]
-    assert len(told) == len(starts) and all(
-        text.startswith(start) for text, start in zip(told, starts, strict=True)
-    )
+    told = [f.text for f in findings(report(n_solutions=found, solutions=asked, step=step)) if f.kind == "warning"]
+    assert len(told) == len(starts) and all(text.startswith(start) for text, start in zip(told, starts, strict=True))
 
 
 def seeds_with(*aucs, surprisal=0.5):
@@ -346,8 +363,12 @@ def seeds_with(*aucs, surprisal=0.5):
     ("aucs", "kind", "says"),
     [
         ((0.9,), "open", "Over 1 seeds the AUC of implied credit is 0.90 (0.90 to 0.90,"),
-        ((0.75, 0.5), "open", "0.62 (0.50 to 0.75, lowest and highest seed), that of the policy's own surprisal 0.50 (0.50 to 0.50): "
-         "implied credit is ahead in 1 of 2. Two seeds are an illustration, not evidence."),
+        (
+            (0.75, 0.5),
+            "open",
+            "0.62 (0.50 to 0.75, lowest and highest seed), that of the policy's own surprisal 0.50 (0.50 to 0.50): "
+            "implied credit is ahead in 1 of 2. Two seeds are an illustration, not evidence.",
+        ),
         # All alike: an interval from 0 to 0 holds 0, and a tie is no lead.
         ((0.5, 0.5, 0.5), "open", "ahead in 0 of 3. The difference is 0.00, 95% 0.00 to 0.00 over seeds;"),
         ((0.75, 0.75, 0.75), "wins", "ahead in 3 of 3. The difference is +0.25, 95% +0.25 to +0.25 over seeds;"),
@@ -355,7 +376,7 @@ def seeds_with(*aucs, surprisal=0.5):
         # A difference of two AUC lies within -1 and +1, and so does its interval.
         ((1.0, 0.0, 0.5), "open", "ahead in 1 of 3. The difference is 0.00, 95% −1.00 to +1.00 over seeds;"),
     ],
-)  # fmt: skip
+)
 def test_over_seeds_every_number_is_said(aucs, kind, says):
     finding = seeds_finding(seeds_with(*aucs))
     assert finding.kind == kind and says in finding.text
@@ -395,10 +416,7 @@ def solutions():
     lost = (-0.4, 0.0, 0.1, 0.0)
     loud, silent = np.array([-0.1, -0.1, -3.0, -0.1]), np.array([-3.0, -0.1, -1.0, -0.1])
     made = [(found, silent), (lost, loud), (lost, silent), (found, loud)]
-    return [
-        trace(delta=delta, logprob=logprob, ref_logprob=logprob - np.array(delta) / 0.1)
-        for delta, logprob in made
-    ]
+    return [trace(delta=delta, logprob=logprob, ref_logprob=logprob - np.array(delta) / 0.1) for delta, logprob in made]
 
 
 def test_the_lead_is_the_difference_of_the_means():

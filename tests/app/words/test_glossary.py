@@ -16,10 +16,7 @@ def readme_rows():
     section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Symbols")[1].split("\n## ")[0]
     rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")][2:]
     assert len(rows) > 8, "the table was found"
-    return [
-        (s.strip(), re.findall(r"`(\w+)`", code), meaning.strip(), unit.strip())
-        for s, code, meaning, unit in rows
-    ]
+    return [(s.strip(), re.findall(r"`(\w+)`", code), meaning.strip(), unit.strip()) for s, code, meaning, unit in rows]
 
 
 @pytest.mark.parametrize("row", readme_rows(), ids=lambda row: row[1][0])
@@ -50,9 +47,14 @@ def test_lenses_and_formulas_write_a_quantity_as_the_glossary_does():
         key = "grpo_advantages" if name == "grpo" else name
         assert lenses.LENSES[name].symbol.removesuffix("ₜ") == SYMBOLS[key].paper, name
     names = {
-        "beta": formulas.BETA, "baseline": formulas.BASELINE, "multiplier": formulas.MULTIPLIER, "rho": formulas.RHO,
-        "kappa": formulas.KAPPA, "rewards": formulas.R, "reward_now": formulas.REWARD_NOW,
-    }  # fmt: skip
+        "beta": formulas.BETA,
+        "baseline": formulas.BASELINE,
+        "multiplier": formulas.MULTIPLIER,
+        "rho": formulas.RHO,
+        "kappa": formulas.KAPPA,
+        "rewards": formulas.R,
+        "reward_now": formulas.REWARD_NOW,
+    }
     for key, formula in names.items():
         assert formulas.latex(formula) == SYMBOLS[key].latex, key
 
@@ -60,9 +62,7 @@ def test_lenses_and_formulas_write_a_quantity_as_the_glossary_does():
 def test_the_derivation_leaves_lambda_to_the_reach_of_credit():
     for step in derivation.steps():
         words = [step.title, step.statement, step.rule, *map(formulas.latex, step.sides(None))]
-        words += [
-            word for one in step.breaks for word in (one.term, *map(formulas.latex, step.sides(one.key)))
-        ]
+        words += [word for one in step.breaks for word in (one.term, *map(formulas.latex, step.sides(one.key)))]
         assert not re.search(r"λ|lambda", " ".join(words)), step.key
 
 

@@ -1,4 +1,6 @@
-"""What is said of every metric: a table of values on both sides of every threshold, and every remark against every rule."""
+"""What is said of every metric: a table of values on both sides of every threshold, and every remark against every
+rule.
+"""
 
 import dataclasses
 
@@ -14,9 +16,17 @@ from vimpo_core.metrics import METRICS, Metric, last_value
 from vimpo_core.rules import RULES, average_of
 
 STANDARD = {
-    "operands": 5, "steps": 100, "prompts_per_step": 16, "group_size": 8, "eval_prompts": 128, "beta": 0.1,
-    "learning_rate": 1e-3, "warmup_steps": 10, "max_grad_norm": 1.0, "resample_rounds": 3,
-}  # fmt: skip
+    "operands": 5,
+    "steps": 100,
+    "prompts_per_step": 16,
+    "group_size": 8,
+    "eval_prompts": 128,
+    "beta": 0.1,
+    "learning_rate": 1e-3,
+    "warmup_steps": 10,
+    "max_grad_norm": 1.0,
+    "resample_rounds": 3,
+}
 
 
 def remark(name, value, rows, **settings):
@@ -42,10 +52,18 @@ def in_a_row(name, values, **settings):
 BY_NAME = {
     # 128 problems: a share of .4 is known to 2 sqrt(.4 x .6 / 128) = .0866
     "sampled_accuracy": [
-        (0.313, {"start": 0.4}, "Below where it began (40 %). Look at KL and entropy, then lower the learning rate or c_A."),
+        (
+            0.313,
+            {"start": 0.4},
+            "Below where it began (40 %). Look at KL and entropy, then lower the learning rate or c_A.",
+        ),
         (0.314, {"start": 0.4}, "Within the noise of where it began (40 %). No clear gain yet"),
         (0.486, {"start": 0.4}, "Within the noise of where it began (40 %). No clear gain yet"),
-        (0.487, {"start": 0.4}, "Up 9 points from 40 % before training. With 128 validation problems it is known to about ±9"),
+        (
+            0.487,
+            {"start": 0.4},
+            "Up 9 points from 40 % before training. With 128 validation problems it is known to about ±9",
+        ),
         (0.4, {"start": 0.4, "step": 10}, "Within the noise of where it began (40 %). Give it more steps."),
         (0.4, {"start": 0.4, "step": 11}, "Within the noise of where it began (40 %). No clear gain yet"),
         (0.4, {"start": 0.4, "step": 30, "warmup_steps": 30}, "Give it more steps."),
@@ -58,7 +76,11 @@ BY_NAME = {
     # 2 sqrt(.8 x .2 / 128) = .0707
     "greedy_accuracy": [
         (0.469, {"beside": {"sampled_accuracy": 0.5}}, "Greedy below sampled is unusual"),
-        (0.471, {"beside": {"sampled_accuracy": 0.5}}, "favourite token. The gap to sampled accuracy (50 %) is what the dice still cost."),
+        (
+            0.471,
+            {"beside": {"sampled_accuracy": 0.5}},
+            "favourite token. The gap to sampled accuracy (50 %) is what the dice still cost.",
+        ),
         (0.729, {"start": 0.8}, "It fell from 80 %"),
         (0.730, {"start": 0.8}, "What the model answers when it always takes its favourite token."),
     ],
@@ -79,8 +101,16 @@ BY_NAME = {
         (0.7, {"algorithm": "dapo"}, "DAPO replaced groups that agree, so this says little about accuracy."),
     ],
     "value_loss": [
-        (0.150, {"start": 0.1}, "Lower means beta times the log-ratios account for the reward better. It also falls when groups agree"),
-        (0.151, {"start": 0.1}, "Above its start (0.100): the log-ratios overshoot the reward. Lower beta or the learning rate."),
+        (
+            0.150,
+            {"start": 0.1},
+            "Lower means beta times the log-ratios account for the reward better. It also falls when groups agree",
+        ),
+        (
+            0.151,
+            {"start": 0.1},
+            "Above its start (0.100): the log-ratios overshoot the reward. Lower beta or the learning rate.",
+        ),
         (0.151, {"start": 0.1, "algorithm": "grpo"}, "overshoot the reward. A smaller beta to read by fits better."),
         (1.0, {"start": 0.0}, "Lower means"),
         (1.0, {}, "Lower means"),
@@ -89,7 +119,12 @@ BY_NAME = {
         (1.051, {}, "Above 1: on this batch"),
         (1.050, {}, "explain almost nothing of who was right."),
         (0.951, {}, "explain almost nothing of who was right."),
-        (0.950, {}, "log-ratios explain 10 % of the reward's variance within groups. Even a perfect V ends at 0.35 with groups of 8"),
+        (
+            0.950,
+            {},
+            "log-ratios explain 10 % of the reward's variance within groups. Even a perfect V ends at 0.35 with "
+            "groups of 8",
+        ),
         (0.9, {"group_size": 4}, "ends at 0.50 with groups of 4"),
         (0.9, {"reward_noise": 0.1}, "Even a perfect V stays above 0.35"),
         (1.0, {"beta": 4.9e-3}, "At such a small beta that is normal"),
@@ -102,8 +137,18 @@ BY_NAME = {
         (0.0, {"actor_coef": 0.0, "algorithm": "grpo"}, "The ratio is 1"),
     ],
     "kl_mean": [
-        (1.01, {}, "Far from the reference. Unless accuracy is high, the policy is running away: lower the learning rate or c_A. It costs beta x KL = 0.101"),
-        (1.00, {}, "The policy is moving away from the reference, as it must to learn. It costs beta x KL = 0.100 reward a token."),
+        (
+            1.01,
+            {},
+            "Far from the reference. Unless accuracy is high, the policy is running away: lower the learning rate or "
+            "c_A. It costs beta x KL = 0.101",
+        ),
+        (
+            1.00,
+            {},
+            "The policy is moving away from the reference, as it must to learn. It costs beta x KL = 0.100 reward a "
+            "token.",
+        ),
         (1e-4, {}, "The policy is moving away"),
         (9.9e-5, {}, "so its token credit is numerically flat."),
         (9.9e-5, {"algorithm": "grpo"}, "so credit read off its log-ratios is numerically flat."),
@@ -113,7 +158,12 @@ BY_NAME = {
     "entropy_mean": [
         (0.0199, {"start": 0.2}, "Almost deterministic"),
         (0.0200, {"start": 0.2}, "Down from 0.200"),
-        (0.1990, {"start": 0.2}, "Down from 0.200 as slips are suppressed. What stays is mostly the style of the separators, 0.94 nats each."),
+        (
+            0.1990,
+            {"start": 0.2},
+            "Down from 0.200 as slips are suppressed. What stays is mostly the style of the separators, 0.94 nats "
+            "each.",
+        ),
         (0.2000, {"start": 0.2}, "About as at the start (0.200)"),
         (0.2600, {"start": 0.2}, "About as at the start (0.200)"),
         (0.2601, {"start": 0.2}, "Higher than at the start (0.200)"),
@@ -188,7 +238,7 @@ BY_NAME = {
         (0.139, {"beside": {"cpu_seconds": 0.2}}, "Shorter than its CPU time"),
         (0.4, {}, "Its CPU time was not measured"),
     ],
-}  # fmt: skip
+}
 
 
 def test_every_metric_has_its_table():
@@ -223,13 +273,18 @@ def test_an_ordinary_beta_is_no_excuse_for_a_flat_v(beta):
         ("kl_mean", 0.0, {"algorithm": "grpo"}, "so credit read off their log-ratios is 0 everywhere."),
         ("value_loss", 0.09, {}, "half the mean square of R around its baseline: all of it unexplained."),
         ("value_loss", 0.09, {"algorithm": "a_star_po"}, "R around V*"),
-        ("value_loss", 0.09, {"updates_per_batch": 2}, "Lower means"),  # the mean over updates: the second is no longer the reference
+        (
+            "value_loss",
+            0.09,
+            {"updates_per_batch": 2},
+            "Lower means",
+        ),  # the mean over updates: the second is no longer the reference
         ("value_loss", 0.09, {"algorithm": "grpo", "updates_per_batch": 2}, "all of it unexplained"),
         ("actor_loss", 0.0, {}, "0: before learning every advantage is exactly 0"),
         ("actor_loss", 0.0, {"updates_per_batch": 2}, "Its size says little"),
         ("actor_loss", 0.0, {"algorithm": "grpo"}, "whether right or wrong solutions are longer"),
     ],
-)  # fmt: skip
+)
 def test_the_step_before_training_is_known_for_what_it_is(name, value, settings, words):
     assert words in untrained(name, value, **settings)
 
@@ -298,16 +353,31 @@ def test_tokens_are_counted_over_all_steps_and_one_without_a_number_counts_nothi
 # ---- every remark against every rule
 
 SHOWN = {
-    "longer": "whether right or wrong solutions are longer", "whitened": "whitened advantages average 0",
-    "undecided": "hold more of the undecided tokens", "weighted": "a weighted baseline does not bring to 0",
-    "by solution": "the advantages of a group average 0", "plain": "without a ratio or a clip", "none": "has no actor",
-}  # fmt: skip
+    "longer": "whether right or wrong solutions are longer",
+    "whitened": "whitened advantages average 0",
+    "undecided": "hold more of the undecided tokens",
+    "weighted": "a weighted baseline does not bring to 0",
+    "by solution": "the advantages of a group average 0",
+    "plain": "without a ratio or a clip",
+    "none": "has no actor",
+}
 """What the actor's loss shows with one update a batch."""
 ACTOR = {
-    "reinforce": "plain", "reinforce_baseline": "plain", "rloo": "plain", "otb": "weighted", "grpo": "longer",
-    "dr_grpo": "longer", "dapo": "longer", "grpo_entropy": "undecided", "ppo": "whitened", "vineppo": "whitened",
-    "vimpo_value": "none", "vimpo": "whitened", "vimpo_soft": "whitened", "a_star_po": "none",
-}  # fmt: skip
+    "reinforce": "plain",
+    "reinforce_baseline": "plain",
+    "rloo": "plain",
+    "otb": "weighted",
+    "grpo": "longer",
+    "dr_grpo": "longer",
+    "dapo": "longer",
+    "grpo_entropy": "undecided",
+    "ppo": "whitened",
+    "vineppo": "whitened",
+    "vimpo_value": "none",
+    "vimpo": "whitened",
+    "vimpo_soft": "whitened",
+    "a_star_po": "none",
+}
 
 
 @pytest.mark.parametrize("algorithm", RULES)
@@ -358,12 +428,16 @@ def test_an_average_over_each_solution_first_brings_the_actor_loss_to_0():
 
 
 DEAD = {
-    "reinforce": "does not compare within groups", "ppo": "does not compare within groups",
-    "vineppo": "does not compare within groups", "otb": "one solution alone is left",
-    "dapo": "replaced by other problems", "a_star_po": "R is compared with V*",
-    "vimpo": "pulls their log-ratios back to zero", "vimpo_value": "pulls their log-ratios back to zero",
+    "reinforce": "does not compare within groups",
+    "ppo": "does not compare within groups",
+    "vineppo": "does not compare within groups",
+    "otb": "one solution alone is left",
+    "dapo": "replaced by other problems",
+    "a_star_po": "R is compared with V*",
+    "vimpo": "pulls their log-ratios back to zero",
+    "vimpo_value": "pulls their log-ratios back to zero",
     "vimpo_soft": "pulls their log-ratios back to zero",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("algorithm", RULES)
@@ -461,11 +535,25 @@ def test_a_metric_that_was_measured_once_is_not_said_to_be_impossible():
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (1e6, "1.0e+06"), (999_999, "999,999"), (1240, "1,240"), (100, "100"), (99.9, "99.9"), (10, "10.0"), (9.99, "9.99"),
-        (1, "1.00"), (0.999, "0.999"), (1e-3, "0.001"), (9.9e-4, "9.9e-04"), (1e-6, "1.0e-06"), (9.9e-7, "≈ 0"), (0, "0.000"),
-        (-0.25, "−0.250"), (-1240, "−1,240"), (-9.9e-7, "≈ 0"),
+        (1e6, "1.0e+06"),
+        (999_999, "999,999"),
+        (1240, "1,240"),
+        (100, "100"),
+        (99.9, "99.9"),
+        (10, "10.0"),
+        (9.99, "9.99"),
+        (1, "1.00"),
+        (0.999, "0.999"),
+        (1e-3, "0.001"),
+        (9.9e-4, "9.9e-04"),
+        (1e-6, "1.0e-06"),
+        (9.9e-7, "≈ 0"),
+        (0, "0.000"),
+        (-0.25, "−0.250"),
+        (-1240, "−1,240"),
+        (-9.9e-7, "≈ 0"),
     ],
-)  # fmt: skip
+)
 def test_a_value_has_three_significant_digits(value, shown):
     assert METRICS["grad_norm"].text(value) == shown
 

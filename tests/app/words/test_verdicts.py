@@ -1,4 +1,6 @@
-"""Sentences about an experiment, on results made by hand: a clear one, an open one, one seed, missing, diverged, damaged."""
+"""Sentences about an experiment, on results made by hand: a clear one, an open one, one seed, missing, diverged,
+damaged.
+"""
 
 import dataclasses
 import json
@@ -16,32 +18,47 @@ FIVE = (0.7, 0.72, 0.74, 0.7, 0.74)
 OPEN = (-0.024, 0.016, -0.004, -0.024, 0.016)
 AHEAD = (0.03, 0.07, 0.05, 0.03, 0.07)
 BEHIND = (-0.03, -0.07, -0.05, -0.03, -0.07)
-"""VIMPO minus GRPO in each of five seeds: means -0.4 and +-5 points, standard deviation 2 points, so the t interval (4 degrees of
-freedom, 2.776) reaches 2.776 x 2 / sqrt(5) = 2.5 points to either side."""
+"""VIMPO minus GRPO in each of five seeds: means -0.4 and +-5 points, standard deviation 2 points, so the t interval (4
+degrees of freedom, 2.776) reaches 2.776 x 2 / sqrt(5) = 2.5 points to either side."""
 
 
 def arm(name, shares, greedy=None, diverged=(), missing=(), at_edge=(), range_size=12):
     """An arm as `experiment.tables` writes it, without outcomes. shares, greedy: accuracies of its runs."""
     seeds = [seed for seed in range(10, 10 + len(shares) + len(missing)) if seed not in missing]
     return {
-        "name": name, "algorithm": name.lower(), "missing": list(missing), "at_edge": list(at_edge), "trials": [{}] * 6,
-        "range_size": range_size, "chosen": {"learning_rate": 0.002},
+        "name": name,
+        "algorithm": name.lower(),
+        "missing": list(missing),
+        "at_edge": list(at_edge),
+        "trials": [{}] * 6,
+        "range_size": range_size,
+        "chosen": {"learning_rate": 0.002},
         "runs": [
             {
-                "seed": seed, "sampled": share, "greedy": likeliest, "state": "diverged" if seed in diverged else "finished",
-                "cpu_seconds": 20.0, "tokens_sampled": 1e5, "kl": 0.04, "auc": None, "pearson": None,
+                "seed": seed,
+                "sampled": share,
+                "greedy": likeliest,
+                "state": "diverged" if seed in diverged else "finished",
+                "cpu_seconds": 20.0,
+                "tokens_sampled": 1e5,
+                "kl": 0.04,
+                "auc": None,
+                "pearson": None,
             }
             for seed, share, likeliest in zip(seeds, shares, greedy or shares, strict=True)
         ],
-    }  # fmt: skip
+    }
 
 
 def write(folder, *arms, noise=0.0, base=None, name=""):
     settings = {"reward_noise": noise} if noise else {}
     found = {
-        "base": base or {}, "steps": 100, "test_prompts": 512, "compare_to": "GRPO",
+        "base": base or {},
+        "steps": 100,
+        "test_prompts": 512,
+        "compare_to": "GRPO",
         "blocks": [{"settings": settings, "arms": list(arms)}],
-    }  # fmt: skip
+    }
     path = folder / (name or verdicts.SOURCES[noise]) / "results.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found))
@@ -51,9 +68,7 @@ def write(folder, *arms, noise=0.0, base=None, name=""):
 def pair(gaps, shares=FIVE, greedy=None, **more):
     """GRPO, and VIMPO ahead of it by `gaps` in sampled and by `greedy` in greedy accuracy, seed by seed."""
     greedy = [share + gap for share, gap in zip(shares, greedy or gaps, strict=True)]
-    return arm("GRPO", shares), arm(
-        "VIMPO", [s + g for s, g in zip(shares, gaps, strict=True)], greedy, **more
-    )
+    return arm("GRPO", shares), arm("VIMPO", [s + g for s, g in zip(shares, gaps, strict=True)], greedy, **more)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +76,8 @@ def pair(gaps, shares=FIVE, greedy=None, **more):
     [
         (
             OPEN,
-            "VIMPO minus GRPO, sampled: −0.4 points, 95 % −2.9 to +2.1, ahead in 2 of 5 seeds: no difference that 5 seeds can show.",
+            "VIMPO minus GRPO, sampled: −0.4 points, 95 % −2.9 to +2.1, ahead in 2 of 5 seeds: no difference that 5 "
+            "seeds can show.",
             "open",
         ),
         (
@@ -95,9 +111,9 @@ def test_the_price_says_how_much_of_its_range_tuning_covered(tmp_path):
     shares = (0.7, 0.7)
     vimpo = arm("VIMPO", shares, range_size=72)
     assert verdicts.price(verdicts.match(0.0, write(tmp_path, arm("GRPO", shares), vimpo))) == (
-        "Tuning tried 6 of 12 settings of GRPO and 6 of 72 settings of VIMPO: as many trials cover less of the rule with more "
-        "settings. Chosen: GRPO learning_rate 0.002; VIMPO learning_rate 0.002. What another tuning would have chosen is in no "
-        "interval. A run took 20 CPU seconds with GRPO and 20 CPU "
+        "Tuning tried 6 of 12 settings of GRPO and 6 of 72 settings of VIMPO: as many trials cover less of the rule "
+        "with more settings. Chosen: GRPO learning_rate 0.002; VIMPO learning_rate 0.002. What another tuning would "
+        "have chosen is in no interval. A run took 20 CPU seconds with GRPO and 20 CPU "
         "seconds with VIMPO."
     )
     assert "cover less" not in verdicts.price(verdicts.match(0.0, write(tmp_path, *pair(OPEN))))
@@ -130,9 +146,7 @@ def test_intervals_are_worked_out_from_the_runs_whatever_the_file_says(tmp_path)
     grpo, vimpo = pair(OPEN)
     vimpo["difference"] = {"sampled": {"mean": 0.5, "low": 0.4, "high": 0.6, "seeds": 5, "ahead": 5}}
     found = verdicts.match(0.0, write(tmp_path, grpo, vimpo))
-    assert found.gap.mean == pytest.approx(-0.004) and found.gap.low == pytest.approx(
-        -0.004 - 2.776445 * 0.02 / 5**0.5
-    )
+    assert found.gap.mean == pytest.approx(-0.004) and found.gap.low == pytest.approx(-0.004 - 2.776445 * 0.02 / 5**0.5)
     assert "to which other problems would add, and accuracies have none" in verdicts.warnings(found)[0]
 
 
@@ -176,9 +190,7 @@ def test_diverged_and_missing_runs_and_edges_are_warned_of(tmp_path):
     assert "GRPO has no result yet for seed 12." in said
     assert "VIMPO diverged with seeds 11, 12: they count as at the last saved step." in said
     assert "Tuning chose beta of VIMPO at the edge of its range" in said
-    assert len(verdicts.warnings(verdicts.match(0.0, write(tmp_path, *pair(OPEN))))) == 1, (
-        "no outcomes were kept"
-    )
+    assert len(verdicts.warnings(verdicts.match(0.0, write(tmp_path, *pair(OPEN))))) == 1, "no outcomes were kept"
 
 
 @pytest.mark.parametrize(("noisy", "who"), [(BEHIND, "first"), (OPEN, "open"), (AHEAD, "second")])
@@ -212,13 +224,8 @@ def test_new_results_are_read_again(tmp_path):
 def test_every_share_is_declared_in_the_experiment_that_it_is_read_from():
     for noise, name in verdicts.SOURCES.items():
         declared = plan.read(ROOT / "experiments" / f"{name}.toml")
-        assert noise in [
-            block.get("reward_noise", declared.base.get("reward_noise", 0.0)) for block in declared.blocks
-        ]
-        assert (
-            set(verdicts.PAIR) <= {arm.name for arm in declared.arms}
-            and declared.compare_to == verdicts.PAIR[1]
-        )
+        assert noise in [block.get("reward_noise", declared.base.get("reward_noise", 0.0)) for block in declared.blocks]
+        assert set(verdicts.PAIR) <= {arm.name for arm in declared.arms} and declared.compare_to == verdicts.PAIR[1]
     assert verdicts.HOW in tables.HOWS
 
 
@@ -227,8 +234,19 @@ def test_every_share_is_declared_in_the_experiment_that_it_is_read_from():
 
 def side(name, mean=0.7, **changes):
     made = verdicts.Side(
-        name, name.lower(), mean, None, None, ((10, mean, False), (11, mean, False)), (), (), 6, 12, (("beta", 0.1),), 20.0
-    )  # fmt: skip
+        name,
+        name.lower(),
+        mean,
+        None,
+        None,
+        ((10, mean, False), (11, mean, False)),
+        (),
+        (),
+        6,
+        12,
+        (("beta", 0.1),),
+        20.0,
+    )
     return dataclasses.replace(made, **changes)
 
 
@@ -270,10 +288,16 @@ def test_the_number_of_seeds_is_said(seeds, words):
 @pytest.mark.parametrize(
     ("share", "text"),
     [
-        (0.0, "0.0"), (0.0004, "0.0"), (-0.0004, "0.0"), (0.0006, "+0.1"), (-0.0006, "−0.1"),
-        (0.013, "+1.3"), (-0.4, "−40.0"), (1.0, "+100.0"),
+        (0.0, "0.0"),
+        (0.0004, "0.0"),
+        (-0.0004, "0.0"),
+        (0.0006, "+0.1"),
+        (-0.0006, "−0.1"),
+        (0.013, "+1.3"),
+        (-0.4, "−40.0"),
+        (1.0, "+100.0"),
     ],
-)  # fmt: skip
+)
 def test_points_have_a_sign_unless_they_round_to_0(share, text):
     assert verdicts.points(share) == text
 
@@ -319,7 +343,7 @@ def test_there_is_no_price_where_an_arm_was_not_tuned(untuned):
             ["Tuning chose beta, clip of GRPO at the edge of their range: the best may lie beyond."],
         ),
     ],
-)  # fmt: skip
+)
 def test_warnings_count_one_and_many(changes, said):
     assert verdicts.warnings(matched(second=side("GRPO", **changes))) == said
 
@@ -332,16 +356,23 @@ def test_an_interval_over_seeds_alone_is_warned_of(over, count):
 @pytest.mark.parametrize(
     ("clean", "noisy", "who", "says"),
     [
-        # Lower half: 3 points of the clean gap down with 4 of the noisy one up are 5; upper half: 5 up with 12 down are 13.
-        ((0.2, 0.17, 0.25), (0.1, -0.02, 0.14), "first",
-         "+10.0 points, 95 % +5.0 to +23.0: VIMPO loses more."),
-        ((0.1, 0.07, 0.15), (0.1, -0.02, 0.14), "open",
-         "0.0 points, 95 % −5.0 to +13.0: these seeds cannot tell which of them loses more."),
-        ((-0.1, -0.13, -0.05), (0.1, -0.02, 0.14), "second",
-         "−20.0 points, 95 % −25.0 to −7.0: GRPO loses more."),
+        # Lower half: 3 points of the clean gap down with 4 of the noisy one up are 5; upper half: 5 up with 12 down are
+        # 13.
+        ((0.2, 0.17, 0.25), (0.1, -0.02, 0.14), "first", "+10.0 points, 95 % +5.0 to +23.0: VIMPO loses more."),
+        (
+            (0.1, 0.07, 0.15),
+            (0.1, -0.02, 0.14),
+            "open",
+            "0.0 points, 95 % −5.0 to +13.0: these seeds cannot tell which of them loses more.",
+        ),
+        ((-0.1, -0.13, -0.05), (0.1, -0.02, 0.14), "second", "−20.0 points, 95 % −25.0 to −7.0: GRPO loses more."),
         # An interval that ends at 0 holds it.
-        ((0.25, 0.25, 0.25), (0.25, 0.25, 0.25), "open",
-         "0.0 points, 95 % 0.0 to 0.0: these seeds cannot tell which of them loses more."),
+        (
+            (0.25, 0.25, 0.25),
+            (0.25, 0.25, 0.25),
+            "open",
+            "0.0 points, 95 % 0.0 to 0.0: these seeds cannot tell which of them loses more.",
+        ),
         ((0.25, None, 0.5), (0.25, 0.25, 0.25), "open", "; so few seeds cannot tell which of them loses more."),
         ((0.25, 0.0, None), (0.25, 0.25, 0.25), "open", "; so few seeds cannot tell which of them loses more."),
         ((0.25, 0.25, 0.25), (0.25, None, 0.5), "open", "; so few seeds cannot tell which of them loses more."),
@@ -349,7 +380,7 @@ def test_an_interval_over_seeds_alone_is_warned_of(over, count):
         (None, (0.25, 0.25, 0.25), "open", "; so few seeds cannot tell which of them loses more."),
         ((0.25, 0.25, 0.25), None, "open", "; so few seeds cannot tell which of them loses more."),
     ],
-)  # fmt: skip
+)
 def test_half_widths_of_two_differences_add_as_squares(clean, noisy, who, says):
     before = matched(clean and gap_of(*clean), side("VIMPO", 0.9), side("GRPO", 0.7))
     after = matched(noisy and gap_of(*noisy), side("VIMPO", 0.6), side("GRPO", 0.5), noise=0.75)

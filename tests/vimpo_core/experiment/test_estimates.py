@@ -25,9 +25,7 @@ def test_outcomes_come_back_bit_for_bit(n):
     rng = np.random.default_rng(n)
     sampled, greedy = (rng.random((2, n)) < 0.7).tolist()
     kept = estimates.packed(sampled, greedy)
-    assert kept["problems"] == n and len(kept["sampled"]) == 2 * -(-n // 8), (
-        "two hex digits for eight problems"
-    )
+    assert kept["problems"] == n and len(kept["sampled"]) == 2 * -(-n // 8), "two hex digits for eight problems"
     assert estimates.unpacked(kept, "sampled").tolist() == sampled
     assert estimates.unpacked(kept, "greedy").tolist() == greedy
 
@@ -49,8 +47,7 @@ def test_results_json_alone_gives_every_interval_again(found):
 def test_accuracies_are_over_seeds_and_problems_and_differences_paired(found):
     grpo, vimpo = found["blocks"][0]["arms"]
     first, second = (
-        np.array([estimates.unpacked(run["outcomes"], "greedy") for run in arm["runs"]])
-        for arm in (vimpo, grpo)
+        np.array([estimates.unpacked(run["outcomes"], "greedy") for run in arm["runs"]]) for arm in (vimpo, grpo)
     )
     assert first.shape == (3, 16) and first.mean(axis=1).tolist() == [run["greedy"] for run in vimpo["runs"]]
     expected = two_way(first, 0, 1)

@@ -9,9 +9,7 @@ from vimpo_core.experiment.toml_lines import line_numbers
 
 
 def test_blocks_are_the_product_of_what_varies(tmp_path):
-    found = written(
-        tmp_path, SMALL.replace("[tune]", "[vary]\nreward_noise = [0.0, 0.25]\noperands = [4, 5]\n[tune]")
-    )
+    found = written(tmp_path, SMALL.replace("[tune]", "[vary]\nreward_noise = [0.0, 0.25]\noperands = [4, 5]\n[tune]"))
     assert [plan.block_label(block) for block in found.blocks] == [
         "reward_noise 0, operands 4",
         "reward_noise 0, operands 5",
@@ -44,7 +42,12 @@ def test_an_arm_wins_over_the_base_and_tuning_over_both(tmp_path):
         ("seeds = [100, 101]", "seeds = [100, 100]", 6, "seeds must be a list of different whole numbers"),
         ("seeds = [100, 101]\n", "", None, "seeds is missing"),
         ('algorithm = "grpo"', 'algorithm = "grppo"', 18, "algorithm must be one of"),
-        ('algorithm = "grpo"', 'algorithm = "grpo"\nseed = 3', 19, "seed is the same for all arms: set seeds at the top"),
+        (
+            'algorithm = "grpo"',
+            'algorithm = "grpo"\nseed = 3',
+            19,
+            "seed is the same for all arms: set seeds at the top",
+        ),
         ("[1e-3, 3e-3]", "[1e-3, 3.0]", 19, "learning_rate must be between 1e-06 and 1, got 3"),
         ("[1e-3, 3e-3]", "[1e-3, 1e-3]", 19, "learning_rate lists a value twice"),
         ("[1e-3, 3e-3]", "1e-3", 19, "learning_rate must be a list of values here, got 0.001"),
@@ -53,16 +56,26 @@ def test_an_arm_wins_over_the_base_and_tuning_over_both(tmp_path):
         ("eval_every = 2", "operands = 9", 10, "operands must be between 3 and"),
         ("eval_every = 2", "micro_batch_size = 50", 10, "micro_batch_size must be at most"),
         ('name = "VIMPO"', 'name = "GRPO"', 21, "two arms are called 'GRPO'"),
-        ('name = "VIMPO"', 'beta = 0.1', 20, 'name is missing in [[arm]]. Add name = "..."'),
-        ('name = "VIMPO"', 'name = "VIMPO"\nlearning_rate = 1e-3\nranges = {learning_rate = [1.0]}', 22, "learning_rate is both fixed and in ranges"),
+        ('name = "VIMPO"', "beta = 0.1", 20, 'name is missing in [[arm]]. Add name = "..."'),
+        (
+            'name = "VIMPO"',
+            'name = "VIMPO"\nlearning_rate = 1e-3\nranges = {learning_rate = [1.0]}',
+            22,
+            "learning_rate is both fixed and in ranges",
+        ),
         ('name = "VIMPO"', 'name = "VIMPO"\nranges = 3', 22, "ranges must be a table of settings, got 3"),
         ('name = "small"', 'name = "../up"', 2, "name must be letters, digits, - and _"),
         ('name = "small"', 'name = "small', 2, "this is not TOML"),
         ('name = "small"', 'name = "small"\ncompare_to = "PPO"', 3, "compare_to must be one of GRPO, VIMPO, got 'PPO'"),
-        ('name = "small"', 'name = "small"\ncredit = {set = "mine"}', 3, "set must be one of fixed, own, style, got 'mine'"),
+        (
+            'name = "small"',
+            'name = "small"\ncredit = {set = "mine"}',
+            3,
+            "set must be one of fixed, own, style, got 'mine'",
+        ),
         ("[tune]", "[vary]\nlearning_rate = [1e-3]\n[tune]", 21, "learning_rate is varied for all arms in [vary]"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_one_sentence_with_file_and_line(tmp_path, old, new, line, words):
     assert old in SMALL
     with pytest.raises(ValueError) as error:
@@ -102,9 +115,20 @@ n = 1
 l = 2
 '''
     assert line_numbers(text) == {
-        ("a",): 2, ("d",): 6, ("f",): 9, ("f", "g"): 9, ("f", "h"): 9, ("f", "h", "i"): 9, ("f", "j"): 10,
-        ("arm", 0): 11, ("arm", 0, "l"): 12, ("arm", 0, "m"): 13, ("arm", 0, "m", "n"): 14, ("arm", 1): 15, ("arm", 1, "l"): 16,
-    }  # fmt: skip
+        ("a",): 2,
+        ("d",): 6,
+        ("f",): 9,
+        ("f", "g"): 9,
+        ("f", "h"): 9,
+        ("f", "h", "i"): 9,
+        ("f", "j"): 10,
+        ("arm", 0): 11,
+        ("arm", 0, "l"): 12,
+        ("arm", 0, "m"): 13,
+        ("arm", 0, "m", "n"): 14,
+        ("arm", 1): 15,
+        ("arm", 1, "l"): 16,
+    }
 
 
 RANGES = {"learning_rate": (1e-3, 3e-3, 1e-2), "beta": (0.1, 0.2)}
@@ -114,9 +138,7 @@ def test_trials_are_different_points_drawn_by_the_name_alone():
     arm = Arm("A", {}, RANGES)
     drawn = arm.trials(4)
     assert len(drawn) == 4 and len({tuple(point.items()) for point in drawn}) == 4
-    assert all(
-        point["learning_rate"] in RANGES["learning_rate"] and point["beta"] in (0.1, 0.2) for point in drawn
-    )
+    assert all(point["learning_rate"] in RANGES["learning_rate"] and point["beta"] in (0.1, 0.2) for point in drawn)
     assert Arm("A", {"beta": 0.3}, RANGES).trials(4) == drawn
     assert any(Arm(name, {}, RANGES).trials(4) != drawn for name in "BCDE")
 

@@ -107,10 +107,7 @@ def test_a_wrong_file_is_one_sentence_and_exit_code_2(tmp_path):
     process = _start(file, "--dry-run")
     printed, errors = process.communicate()
     assert process.returncode == 2 and printed == ""
-    assert (
-        errors.count("\n") == 1
-        and "wrong.toml, line 11: group_size must be between 2 and 64, got 1" in errors
-    )
+    assert errors.count("\n") == 1 and "wrong.toml, line 11: group_size must be between 2 and 64, got 1" in errors
 
 
 def test_a_dry_run_writes_nothing(tmp_path):

@@ -106,9 +106,13 @@ def test_auc_is_said_to_be_of_minus_delta_and_pearson_of_delta_itself(experiment
     assert "| GRPO | 0.600 |" in text, "without bounds, as two seeds have none"
 
 
-@pytest.mark.parametrize(("kept", "says"), [
-    (True, "over seeds and problems"), (False, "by t over seeds alone, as outcomes problem by problem were not kept"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kept", "says"),
+    [
+        (True, "over seeds and problems"),
+        (False, "by t over seeds alone, as outcomes problem by problem were not kept"),
+    ],
+)
 def test_the_report_says_what_its_intervals_are_over_and_that_tuning_is_in_none(experiment, kept, says):
     found = json.loads(_read(experiment[1], "results.json"))
     for arm in found["blocks"][0]["arms"]:

@@ -56,11 +56,7 @@ def test_tuning_chooses_by_validation_alone(finished):
     # `made_up` says 3e-3 on validation problems and 1e-3 on test problems.
     assert grpo.chosen == {"learning_rate": 3e-3}
     assert [trial.settings["learning_rate"] for trial in grpo.trials] == [1e-3, 3e-3]
-    splits = {
-        result.config["seed"]: result.measurement["split"]
-        for trial in grpo.trials
-        for result in trial.results
-    }
+    splits = {result.config["seed"]: result.measurement["split"] for trial in grpo.trials for result in trial.results}
     assert splits == {900: "validation"}
     assert {r.measurement["split"] for r in grpo.results.values()} == {"test"}
     assert all(len(r.sampled) == 16 for r in grpo.results.values())
@@ -77,9 +73,7 @@ def test_arms_with_the_same_product_get_the_same_number_of_trials(tmp_path):
 def test_a_rerun_repeats_nothing(finished):
     experiment, out = finished
     before = result_files(out)
-    assert (
-        carried_out(experiment, out, make_trainer=None, measure=None) == {}
-    )  # either would fail if it were called
+    assert carried_out(experiment, out, make_trainer=None, measure=None) == {}  # either would fail if it were called
     assert result_files(out) == before and len(before) == 6
 
 
@@ -227,8 +221,5 @@ def test_the_folder_of_a_run_is_named_by_its_settings_alone():
     from vimpo_core.config import TrainConfig
 
     config = TrainConfig(seed=5, beta=0.2)
-    assert (
-        Job("a", config, Measurement("test", 8)).run_id
-        == Job("b", config, Measurement("validation", 9)).run_id
-    )
+    assert Job("a", config, Measurement("test", 8)).run_id == Job("b", config, Measurement("validation", 9)).run_id
     assert results.run_id(config) != results.run_id(TrainConfig(seed=5, beta=0.3))

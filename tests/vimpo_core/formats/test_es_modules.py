@@ -44,7 +44,8 @@ def test_what_a_module_says_is_what_it_says_when_joined(folder):
             "export function times(u) {\n  return u * RATE * hidden;\n}\n",
             "shared/twice.js": 'import { times } from "./base.js";\n\nconst hidden = 2;\n'
             "export async function later(u) {\n  return hidden * times(u);\n}\n",
-            "one/one.js": 'import {\n  RATE,\n  times,\n} from "../shared/base.js";\nimport { later } from "../shared/twice.js";\n\n'
+            "one/one.js": 'import {\n  RATE,\n  times,\n} from "../shared/base.js";\nimport { later } from '
+            '"../shared/twice.js";\n\n'
             "export default function () {\n  return { RATE, times, later };\n}\n",
         }
     )
@@ -111,7 +112,8 @@ def test_a_missing_module_is_named(folder):
 def test_comments_stay_behind_and_texts_do_not(folder):
     folder(
         {
-            "a/a.js": '// About it.\nexport const A = "http://a"; // kept\n  // import nothing\nexport const B = `//${A}`;\n'
+            "a/a.js": '// About it.\nexport const A = "http://a"; // kept\n  // import nothing\nexport const B = '
+            "`//${A}`;\n"
         }
     )
     script = join_modules('import { A, B } from "./a/a.js";\nconsole.log(JSON.stringify([A, B]));\n')

@@ -43,14 +43,10 @@ def test_every_format_is_written_from_the_command_line(real_run, tmp_path, capsy
 
 def test_the_json_of_the_command_line_is_the_recorded_trace(real_run, tmp_path):
     out = tmp_path / "solution.json"
-    cli.main(
-        command(real_run.parent, "--step", 2, "--group", 1, "--sample", 3, "--format", "json", "--out", out)
-    )
+    cli.main(command(real_run.parent, "--step", 2, "--group", 1, "--sample", 3, "--format", "json", "--out", out))
     file, trace = json.loads(out.read_text()), RunStore.open(real_run).trace(2, 1, 3)
     back = oracles.trace_of(file["records"][0])
-    assert all(
-        getattr(back, n).tobytes() == getattr(trace, n).tobytes() for n in ("logprob", "ref_logprob", "kl")
-    )
+    assert all(getattr(back, n).tobytes() == getattr(trace, n).tobytes() for n in ("logprob", "ref_logprob", "kl"))
     assert file["header"]["run_id"] == "vimpo-1" and len(file["header"]["model"]["adapter_sha256"]) == 64
 
 
@@ -125,13 +121,9 @@ def test_the_command_line_scores_a_solution_again(real_run, capsys):
 def test_the_export_command_writes_the_recorded_solution(real_run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     trace = RunStore.open(real_run).trace(4, 2, 1)
-    line = reproduce.export_command(
-        trace, Place("vimpo-1", 4, True, True, str(real_run.parent)), 0.25, 0.9, "json"
-    )
+    line = reproduce.export_command(trace, Place("vimpo-1", 4, True, True, str(real_run.parent)), 0.25, 0.9, "json")
     assert cli.main(shlex.split(line)[3:]) == 0
-    assert (
-        json.loads(capsys.readouterr().out.splitlines()[-1])["out"] == "vimpo-1-step4-prompt2-solution1.json"
-    )
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["out"] == "vimpo-1-step4-prompt2-solution1.json"
 
 
 def test_no_command_line_where_it_could_not_work():

@@ -40,9 +40,7 @@ def whole_provenance(trace):
 
 
 def csv_rows(trace):
-    return list(
-        csv.DictReader(io.StringIO(trace_files.to_csv([trace, trace], 0, "run-1", BETA, LAMBDA), newline=""))
-    )
+    return list(csv.DictReader(io.StringIO(trace_files.to_csv([trace, trace], 0, "run-1", BETA, LAMBDA), newline="")))
 
 
 def parquet_of(trace):
@@ -120,9 +118,7 @@ def test_parquet_reads_back_bit_for_bit_with_the_record_in_its_metadata():
 def test_a_solution_without_tokens_is_written_too():
     empty = {name: np.zeros(0, np.float32) for name in TOKEN_ARRAYS}
     trace = whole_provenance(
-        hostile_trace(
-            ids=np.zeros(0, np.int32), text=(), mask=np.zeros(0, bool), topk=None, first_wrong=None, **empty
-        )
+        hostile_trace(ids=np.zeros(0, np.int32), text=(), mask=np.zeros(0, bool), topk=None, first_wrong=None, **empty)
     )
     assert same(json_round_trip(trace), trace)
     assert csv_rows(trace) == [] and parquet_of(trace).num_rows == 0

@@ -45,9 +45,7 @@ def test_flat_values_are_flat_and_learn_all_the_same(points_of):
     assert max(values_of(points, 0, "ill")) < 0.002 < 0.02 < np.mean(values_of(points, 0, "well")[-10:])
     for line in ("ill", "well"):
         first, *_, last = values_of(points, 1, line)
-        assert (
-            last > first + 0.1
-        )  # two standard errors of the difference of two accuracies on 256 problems are 0.09
+        assert last > first + 0.1  # two standard errors of the difference of two accuracies on 256 problems are 0.09
     assert FAILURES["flat_values"].verdict(points).count("rose from") == 2
 
 
@@ -94,7 +92,9 @@ def test_k1_makes_every_delta_exactly_0_on_tokens_where_the_exact_kl_does_not(po
 
 
 def test_with_k1_the_value_loss_still_pushes_as_reinforce_does():
-    """What the page says about it: kappa is held constant, so the gradient is - beta (R - baseline) / B on every token."""
+    """What the page says about it: kappa is held constant, so the gradient is - beta (R - baseline) / B on every
+    token.
+    """
     import torch
 
     from vimpo_core import credit, losses
@@ -125,9 +125,7 @@ def test_dead_groups_are_more_where_groups_are_tiny_and_give_grpo_exactly_no_gra
 @pytest.mark.slow
 def test_the_actors_loss_is_0_at_every_update_and_its_gradient_only_before_the_first(points_of):
     points = points_of("loss_zero")
-    assert (
-        max(map(abs, values_of(points, 0, "ill"))) < 1e-6
-    )  # float32's rounding of a mean of whitened numbers
+    assert max(map(abs, values_of(points, 0, "ill"))) < 1e-6  # float32's rounding of a mean of whitened numbers
     first, *others = values_of(points, 1, "ill")
     assert first == 0 and min(others) > 1e-3
     assert min(values_of(points, 0, "well")) > 0.001

@@ -123,9 +123,7 @@ def test_the_lab_process_presses_as_this_one_does_and_a_cancelled_failure_stops_
     service, told = LabService(), Told()
     try:
         failure = service.reproduce("flat_values", 0, told, timeout=PATIENCE)
-        assert_same_moment(
-            service.press(Levers(presses="v"), PATIENCE).result(PATIENCE).after, press("v").after
-        )
+        assert_same_moment(service.press(Levers(presses="v"), PATIENCE).result(PATIENCE).after, press("v").after)
         failure.cancel()
         with pytest.raises(ValueError, match="there is no failure 'nothing'"):
             service.reproduce("nothing", 0, told, timeout=PATIENCE).result(PATIENCE)

@@ -1,4 +1,6 @@
-"""Many architectures against plain transformers: a row at a time, no padding, no cache. And which are refused, by what they are."""
+"""Many architectures against plain transformers: a row at a time, no padding, no cache. And which are refused, by what
+they are.
+"""
 
 import json
 import math
@@ -104,9 +106,7 @@ def test_ppo_trains_it_whatever_the_width_of_its_states(name, byte_level_model, 
     records = [trainer.step(), trainer.step()]
     assert records[1].metrics["kl_mean"] > 0
     rollouts = sampled(trainer.policy)
-    batch = scores.make_batch(
-        [r.prompt_ids for r in rollouts], [r.ids for r in rollouts], trainer.policy.pad_id
-    )
+    batch = scores.make_batch([r.prompt_ids for r in rollouts], [r.ids for r in rollouts], trainer.policy.pad_id)
     states = critic.states_of(trainer.policy, batch)
     assert trainer.learner.critic.norm.normalized_shape == (states.shape[-1],)
 
@@ -131,9 +131,7 @@ def test_missing_weights_are_named(byte_level_model, tmp_path):
     tensors = load_file(folder / "model.safetensors")
     tensors.pop("model.layers.1.mlp.up_proj.weight")
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(
-        ValueError, match=r"the weights in .* lack model\.layers\.1\.mlp\.up_proj\.weight\. Give a"
-    ):
+    with pytest.raises(ValueError, match=r"the weights in .* lack model\.layers\.1\.mlp\.up_proj\.weight\. Give a"):
         loading.load(str(folder))
 
 
@@ -150,9 +148,7 @@ def test_a_config_with_other_layers_than_the_file_is_refused(layers, words, byte
 def test_weights_of_another_size_and_those_without_a_head_are_named(byte_level_model, tmp_path):
     folder = save("llama", tmp_path / "size", byte_level_model)
     change(folder / "config.json", intermediate_size=48)
-    with pytest.raises(
-        ValueError, match=r"hold in another size model\.layers\.0\.mlp\.down_proj\.weight and"
-    ):
+    with pytest.raises(ValueError, match=r"hold in another size model\.layers\.0\.mlp\.down_proj\.weight and"):
         loading.load(str(folder))
     folder = save("llama", tmp_path / "head", byte_level_model)
     AutoModelForCausalLM.from_pretrained(folder).model.save_pretrained(folder)
@@ -255,18 +251,14 @@ def test_a_config_without_a_usual_length_is_scored(name, byte_level_model, tmp_p
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_trained_is_refused_by_what_it_is_before_a_run_is_made(
-    name, byte_level_model, tmp_path, capsys
-):
+def test_what_cannot_be_trained_is_refused_by_what_it_is_before_a_run_is_made(name, byte_level_model, tmp_path, capsys):
     folder, runs = save(name, tmp_path / "model", byte_level_model), tmp_path / "runs"
     assert main(["train", "--model", str(folder), "--runs-dir", str(runs), "--steps", "1"]) == 2
     said = capsys.readouterr().err
     assert REFUSED[name][2] in said
     assert said.startswith(f"error: the model in {folder} ")
     assert "object has no attribute" not in said
-    assert said.rstrip().endswith(
-        ("such as Llama, Qwen, Mistral or GPT-2.", "by itself and give that folder.")
-    )
+    assert said.rstrip().endswith(("such as Llama, Qwen, Mistral or GPT-2.", "by itself and give that folder."))
     assert said.count("\n") == 1
     assert not runs.exists()
 

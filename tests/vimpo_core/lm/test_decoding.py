@@ -1,4 +1,6 @@
-"""The fused decoding steps of a plain Llama are the model's own, and no other model takes them. More in test_sampler."""
+"""The fused decoding steps of a plain Llama are the model's own, and no other model takes them. More in
+test_sampler.
+"""
 
 import numpy as np
 import pytest

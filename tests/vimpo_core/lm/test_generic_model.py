@@ -1,5 +1,5 @@
-"""Nothing assumes the bundled vocabulary: the same code on a random GPT-2 with a byte-level BPE tokenizer, whose tokens hold
-several characters, or half a one. And what is refused of a model folder.
+"""Nothing assumes the bundled vocabulary: the same code on a random GPT-2 with a byte-level BPE tokenizer, whose tokens
+hold several characters, or half a one. And what is refused of a model folder.
 """
 
 import json
@@ -68,9 +68,7 @@ def typed_trace(policy, solution, prompt=PROMPT):
     batch = scores.make_batch(
         [models.encode(policy, prompt)], [models.encode_completion(policy, solution, ".")], policy.pad_id
     )
-    return trace_of_text(
-        policy, ChainTask(5), 0, problem_from(prompt), batch, scores.score(policy, batch, top_k=3)
-    )
+    return trace_of_text(policy, ChainTask(5), 0, problem_from(prompt), batch, scores.score(policy, batch, top_k=3))
 
 
 # ---- tokens
@@ -220,9 +218,7 @@ def test_padding_at_the_left_and_the_cache_change_no_token(which, request):
     measured = scores.score(policy, batch).logprobs.numpy()
     for row, rollout in enumerate(together):
         # Float32: logits of a random model are small, rounding stays near 1e-6.
-        np.testing.assert_allclose(
-            rollout.sampler_logprob, measured[row, : len(rollout.ids)], rtol=0, atol=1e-5
-        )
+        np.testing.assert_allclose(rollout.sampler_logprob, measured[row, : len(rollout.ids)], rtol=0, atol=1e-5)
 
 
 # ---- training
@@ -231,9 +227,7 @@ def test_padding_at_the_left_and_the_cache_change_no_token(which, request):
 @pytest.mark.parametrize("which", ["byte_level_model", "qwen"])
 @pytest.mark.parametrize("algorithm", ["vimpo", "grpo"])
 def test_both_algorithms_train_it(which, algorithm, request):
-    trainer = Trainer(
-        config_for(request.getfixturevalue(which), algorithm=algorithm, steps=2, snapshot_every=1)
-    )
+    trainer = Trainer(config_for(request.getfixturevalue(which), algorithm=algorithm, steps=2, snapshot_every=1))
     records = [trainer.step() for _ in range(3)]
     assert trainer.done
     assert records[0].metrics["kl_mean"] == 0.0
@@ -331,9 +325,7 @@ def test_a_tokenizer_without_an_end_token_is_refused(byte_level_model, tmp_path)
     settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     settings.pop("eos_token")
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    with pytest.raises(
-        ValueError, match=r"the tokenizer in .* has no end token, where the value is anchored"
-    ):
+    with pytest.raises(ValueError, match=r"the tokenizer in .* has no end token, where the value is anchored"):
         loading.load(str(folder))
 
 

@@ -67,8 +67,5 @@ def test_the_runs_of_the_published_experiment_with_a_model_of_its_own_keep_their
     arm, block = declared.arms[0], declared.blocks[0]
     (of,) = [a for b in published["blocks"][:1] for a in b["arms"] if a["name"] == arm.name]
     names = {run["run_id"] for run in of["runs"]}
-    made = {
-        results.run_id(declared.config(arm, block, of["chosen"], seed, declared.steps))
-        for seed in declared.seeds
-    }
+    made = {results.run_id(declared.config(arm, block, of["chosen"], seed, declared.steps)) for seed in declared.seeds}
     assert made == names

@@ -1,4 +1,6 @@
-"""The sampler: the end token is kept, a seed decides, neighbours do not matter, and what is drawn is what was scored."""
+"""The sampler: the end token is kept, a seed decides, neighbours do not matter, and what is drawn is what was
+scored.
+"""
 
 import numpy as np
 import pytest
@@ -97,7 +99,9 @@ def test_greedy_takes_the_most_probable_token_of_a_plain_forward(moved_policy, m
 
 
 def test_sampler_logprobs_are_those_of_the_policy_that_is_trained(moved_policy):
-    """On the cache with folded weights against one plain forward: the PPO ratio of a fresh batch is 1 within rounding."""
+    """On the cache with folded weights against one plain forward: the PPO ratio of a fresh batch is 1 within
+    rounding.
+    """
     with models.merged(moved_policy) as model:
         rollouts = draw(moved_policy, model)
         batch = scores.make_batch([r.prompt_ids for r in rollouts], the_ids(rollouts), moved_policy.pad_id)
@@ -106,13 +110,13 @@ def test_sampler_logprobs_are_those_of_the_policy_that_is_trained(moved_policy):
     trained = scores.score(moved_policy, batch).logprobs
     for row, rollout in enumerate(rollouts):
         for scored in (merged, trained):
-            np.testing.assert_allclose(
-                rollout.sampler_logprob, scored[row, : len(rollout.ids)], rtol=0, atol=FLOAT32
-            )
+            np.testing.assert_allclose(rollout.sampler_logprob, scored[row, : len(rollout.ids)], rtol=0, atol=FLOAT32)
 
 
 def test_tokens_are_drawn_as_often_as_the_model_says(moved_policy, model):
-    """20,000 draws of one token, a separator as a rule, against one forward: Pearson's chi-square, rare tokens pooled."""
+    """20,000 draws of one token, a separator as a rule, against one forward: Pearson's chi-square, rare tokens
+    pooled.
+    """
     count, prefix = 20_000, models.encode(moved_policy, "9+2+9+42")
     rollouts = draw(moved_policy, model, PROMPTS[:1], group_size=count, tokens=1, prefixes=[prefix])
     with torch.no_grad():
@@ -217,9 +221,7 @@ def test_group_sizes_and_budgets_may_differ_between_prompts(moved_policy, model)
 def test_draw_ranges_say_which_uniforms_draw_a_token():
     logits = torch.log(torch.tensor([0.25, 0.0, 0.5, 0.25])).expand(4, 4)
     ranges = sampler.draw_ranges(logits, torch.arange(4))
-    torch.testing.assert_close(
-        ranges, torch.tensor([[0, 0.25], [0.25, 0.25], [0.25, 0.75], [0.75, 1]]).double()
-    )
+    torch.testing.assert_close(ranges, torch.tensor([[0, 0.25], [0.25, 0.25], [0.25, 0.75], [0.75, 1]]).double())
 
 
 def test_an_empty_prompt_is_refused(moved_policy, model):
@@ -231,9 +233,7 @@ def test_merging_gives_the_policys_logits_and_leaves_the_frozen_weights_as_they_
     policy = moved(SMALL)
     before = models.fingerprint(policy)
     state = {k: v.clone() for k, v in policy.model.state_dict().items()}
-    batch = scores.make_batch(
-        [models.encode(policy, PROMPTS[0])], [models.encode(policy, "9+2")], policy.pad_id
-    )
+    batch = scores.make_batch([models.encode(policy, PROMPTS[0])], [models.encode(policy, "9+2")], policy.pad_id)
     scored = scores.score(policy, batch)
     for _ in range(3):
         with models.merged(policy) as model, torch.no_grad():

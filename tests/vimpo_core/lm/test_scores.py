@@ -1,4 +1,6 @@
-"""Scores: the reference is the adapter off, the KL is exact, and neither padding nor chunks nor folding shows in a number."""
+"""Scores: the reference is the adapter off, the KL is exact, and neither padding nor chunks nor folding shows in a
+number.
+"""
 
 import numpy as np
 import pytest
@@ -161,9 +163,7 @@ def test_padding_at_the_right_changes_nothing(exact, texts):
     for row, pair in enumerate(texts):
         alone = scores.score(exact, batch_of(exact, [pair]))
         for name, values in by_name(alone).items():
-            np.testing.assert_allclose(
-                by_name(together)[name][row, : len(pair[1])], values[0], rtol=0, atol=TOL
-            )
+            np.testing.assert_allclose(by_name(together)[name][row, : len(pair[1])], values[0], rtol=0, atol=TOL)
         assert not any(values[row, len(pair[1]) :].any() for values in by_name(together).values())
 
 

@@ -1,4 +1,6 @@
-"""Whatever the tokenizer: a completion is a text that goes on. What it reads as, how it is typed again, where it goes wrong."""
+"""Whatever the tokenizer: a completion is a text that goes on. What it reads as, how it is typed again, where it goes
+wrong.
+"""
 
 import json
 
@@ -118,9 +120,7 @@ def language_model(name):
             _known[name] = loading.load()
         else:
             made = {**MADE, "word piece": word_piece}[name]()
-            fast = PreTrainedTokenizerFast(
-                tokenizer_object=made, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
-            )
+            fast = PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
             _known[name] = models.LanguageModel(None, None, fast, name)
     return _known[name]
 
@@ -167,11 +167,7 @@ def test_a_prompt_begins_as_the_tokenizer_begins_it(name):
     ids = models.encode_prompt(policy, "9+2=")
     assert ids == tuple(policy.tokenizer("9+2=")["input_ids"])
     begins = name in ("unigram", "unigram, first", "llama")
-    assert (
-        (policy.tokenizer.bos_token_id in ids)
-        == (begins and ids[0] == policy.tokenizer.bos_token_id)
-        == begins
-    )
+    assert (policy.tokenizer.bos_token_id in ids) == (begins and ids[0] == policy.tokenizer.bos_token_id) == begins
     assert policy.tokenizer.bos_token_id not in models.encode(policy, "9+2=") or not begins
 
 
@@ -216,9 +212,7 @@ def test_an_end_token_that_the_tokenizer_adds_behind_is_not_part_of_a_prompt():
     tokenizer = llama_like()
     special = [(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")]
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=special)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
-    )
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
     policy = models.LanguageModel(None, None, fast, "test")
     assert models.encode_prompt(policy, "9+2=") == models.encode_prompt(language_model("llama"), "9+2=")
 
@@ -235,9 +229,7 @@ def test_bytes_that_are_shown_go_back_as_the_characters_they_are(name):
     shown = "".join(models.token_texts(policy, ids))
     assert "<0xC3><0xA9>" in shown
     assert models.encode_completion(policy, shown, ".") == ids
-    assert (
-        "".join(models.token_texts(policy, models.encode(policy, "<0xC3>"))) == "<0xC3>"
-    )  # no character: as typed
+    assert "".join(models.token_texts(policy, models.encode(policy, "<0xC3>"))) == "<0xC3>"  # no character: as typed
 
 
 @EVERY
@@ -258,10 +250,20 @@ def test_steps_and_the_mistakes_words_do_not_depend_on_the_end_token(name):
     ids = models.encode_completion(policy, solution, ".")
     texts = models.token_texts(policy, ids)
     trace = CreditTrace(
-        step=0, group_id=0, sample_idx=0, prompt_text=prompt, prompt_ids=(), gold="62", reward=0.0, group_mean_reward=0.0,
-        finish_reason=StopReason.EOS, ids=np.array(ids), text=texts, mask=np.ones(len(ids), dtype=bool),
+        step=0,
+        group_id=0,
+        sample_idx=0,
+        prompt_text=prompt,
+        prompt_ids=(),
+        gold="62",
+        reward=0.0,
+        group_mean_reward=0.0,
+        finish_reason=StopReason.EOS,
+        ids=np.array(ids),
+        text=texts,
+        mask=np.ones(len(ids), dtype=bool),
         first_wrong=len(ids) - 2,
-    )  # fmt: skip
+    )
     assert texts[-1] == "</s>"
     assert mistake_note(trace) == "20+42 became 52"
     starts = step_starts(trace)

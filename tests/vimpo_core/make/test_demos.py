@@ -18,9 +18,7 @@ def fake(monkeypatch):
 def test_a_folder_of_the_same_name_that_is_no_run_is_left_alone(tmp_path):
     (tmp_path / "grpo").mkdir()
     (tmp_path / "grpo" / "thesis.txt").write_text("mine")
-    with pytest.raises(
-        ValueError, match=r"grpo is not a run of this lab and is left alone\. Choose another --out\."
-    ):
+    with pytest.raises(ValueError, match=r"grpo is not a run of this lab and is left alone\. Choose another --out\."):
         demos.make_demos(tmp_path, 1)
     assert [p.name for p in tmp_path.iterdir()] == ["grpo"]
     assert (tmp_path / "grpo" / "thesis.txt").read_text() == "mine"

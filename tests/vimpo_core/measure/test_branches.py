@@ -77,7 +77,9 @@ def test_counts_are_the_verifiers(branch):
 
 
 def test_the_tries_are_the_rollouts_of_the_value_curve_at_the_same_prefix(real_run, branch):
-    """The same uniforms: equal but for the last float32 digit of a probability, which may turn a draw once in thousands."""
+    """The same uniforms: equal but for the last float32 digit of a probability, which may turn a draw once in
+    thousands.
+    """
     before = solution_truth(real_run, 4, PROMPT, SLIP, 32, seed=3).policy
     after = solution_truth(real_run, 4, PROMPT, SLIP.replace("10+42", "20+42"), 32, seed=3).policy
     for tries, values in ((branch.before, before), (branch.after, after)):
@@ -119,9 +121,7 @@ def test_a_solution_that_never_ends_can_be_branched(real_run):
 
 
 def test_the_implied_difference_is_beta_times_that_of_the_log_ratios(branch):
-    ratios = [
-        float(t.logprob[SLIPPED]) - float(t.ref_logprob[SLIPPED]) for t in (branch.solution, branch.trace)
-    ]
+    ratios = [float(t.logprob[SLIPPED]) - float(t.ref_logprob[SLIPPED]) for t in (branch.solution, branch.trace)]
     assert branches.implied_difference(branch, 0.3) == pytest.approx(0.3 * (ratios[1] - ratios[0]), abs=1e-5)
 
 
@@ -143,7 +143,7 @@ def test_the_implied_difference_is_beta_times_that_of_the_log_ratios(branch):
         ("", 0, "2", 8, r"^the solution is empty"),
         ("9?", 0, "2", 8, r"^the solution has '\?', which is outside the model's vocabulary"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_one_sentence(real_run, solution, position, forced, k, said):
     with pytest.raises(ValueError, match=said):
         branch_solution(real_run, 4, PROMPT, solution, position, forced, k=k)
@@ -165,9 +165,7 @@ def test_the_child_process_gives_the_same_branch(real_run, branch, scoring_proce
     request = (real_run, 4, PROMPT, SLIP, SLIPPED, "2", 32, 3)
     assert same(branch, scoring_process.ask(branch_solution, *request, timeout=PATIENCE).result(PATIENCE))
     with pytest.raises(ValueError, match="outside the model's vocabulary"):
-        scoring_process.ask(
-            branch_solution, real_run, 4, PROMPT, SLIP, SLIPPED, "é", timeout=PATIENCE
-        ).result(PATIENCE)
+        scoring_process.ask(branch_solution, real_run, 4, PROMPT, SLIP, SLIPPED, "é", timeout=PATIENCE).result(PATIENCE)
 
 
 # ---- alternatives and differences
@@ -214,12 +212,8 @@ def test_two_exact_rates_differ_exactly():
 @pytest.fixture(scope="module")
 def family(real_run, branch):
     """A branch, one that grew from it, one that grew from that, and a second one of the solution."""
-    child = branch_solution(
-        real_run, 4, PROMPT, tuple(branch.trace.ids.tolist()), 23, "9", k=8, parent=branch.id
-    )
-    grandchild = branch_solution(
-        real_run, 4, PROMPT, tuple(child.trace.ids.tolist()), 0, "8", k=8, parent=child.id
-    )
+    child = branch_solution(real_run, 4, PROMPT, tuple(branch.trace.ids.tolist()), 23, "9", k=8, parent=branch.id)
+    grandchild = branch_solution(real_run, 4, PROMPT, tuple(child.trace.ids.tolist()), 0, "8", k=8, parent=child.id)
     second = branch_solution(real_run, 4, PROMPT, SLIP, 0, "8", k=8)
     return branch, child, grandchild, second
 
@@ -230,8 +224,11 @@ def test_lineage_is_kept_listed_and_removed_as_a_whole(family):
         tree = branches.added(tree, one)
     first, child, grandchild, second = family
     assert [(d, b.id) for d, b in branches.outline(tree)] == [
-        (0, first.id), (1, child.id), (2, grandchild.id), (0, second.id),
-    ]  # fmt: skip
+        (0, first.id),
+        (1, child.id),
+        (2, grandchild.id),
+        (0, second.id),
+    ]
     np.testing.assert_array_equal(child.solution.ids, first.trace.ids)
     assert branches.removed(tree, child.id) == (first, second)
     assert branches.removed(tree, first.id) == (second,)
@@ -286,17 +283,13 @@ def test_numbers_that_are_not_finite_are_null(branch):
     broken = branch.trace.logprob.copy()
     broken[0] = -np.inf
     one = replace(branch, trace=branch.trace.with_(logprob=broken))
-    exported = json.loads(
-        branches.as_json(branches.export((one,), {}, branch.solution, 0.1, 1.0, float("nan")))
-    )
+    exported = json.loads(branches.as_json(branches.export((one,), {}, branch.solution, 0.1, 1.0, float("nan"))))
     assert exported["baseline"] is None and exported["branches"][0]["most_frequent"]["values"] is None
     assert exported["branches"][0]["most_frequent"]["logprob"][0] is None
 
 
 def test_the_largest_tree_stays_small(branch):
-    endings = tuple(
-        Ending((*range(30), i), 1, Judged(("9",) * 45, 0.0, "incorrect", "99", 3)) for i in range(256)
-    )
+    endings = tuple(Ending((*range(30), i), 1, Judged(("9",) * 45, 0.0, "incorrect", "99", 3)) for i in range(256))
     many = replace(branch.after, endings=endings)
     tree = tuple(replace(branch, seed=s, before=many, after=many) for s in range(branches.MOST_BRANCHES))
     exported = branches.export(tree, {}, branch.solution, 0.1, 1.0, 0.5)

@@ -25,13 +25,16 @@ BETA, LAMBDA = 0.3, 0.95
 
 @pytest.fixture(scope="module")
 def sound(moved_policy):
-    """Four solutions of a problem under a policy far from its reference, with alternatives; the index of one that was wrong;
-    and what the vocabulary says about it."""
+    """Four solutions of a problem under a policy far from its reference, with alternatives; the index of one that was
+    wrong; and what the vocabulary says about it."""
     problem = problem_from("9+2+9+7*6=")
     prompt = models.encode(moved_policy, problem.prompt, "problem")
     solutions = (
-        "9+2+9+42;11+9+42;20+42;62.", "9+2+9+42;11+9+42;10+42;52.", "9+2+9+42;11+9+42,20+42;62.", "9+2+9+49,11+9+49;20+49;69.",
-    )  # fmt: skip
+        "9+2+9+42;11+9+42;20+42;62.",
+        "9+2+9+42;11+9+42;10+42;52.",
+        "9+2+9+42;11+9+42,20+42;62.",
+        "9+2+9+49,11+9+49;20+49;69.",
+    )
     traces = []
     for sample_idx, solution in enumerate(solutions):
         batch = batch_of(moved_policy, prompt, solution)
@@ -93,11 +96,7 @@ def test_nothing_is_passed_that_was_not_recorded(sound):
     found = findings(*with_change(sound, **names))
     assert {name for name, c in found.items() if c.passed} == {"shapes", "group", "end"}
     for c in found.values():
-        assert (
-            c.passed is not None
-            or (c.value is None and "not recorded" in c.explanation)
-            or c.name == "untrained"
-        )
+        assert c.passed is not None or (c.value is None and "not recorded" in c.explanation) or c.name == "untrained"
 
 
 def test_a_solution_on_its_own_has_no_group_to_check(sound):
@@ -216,9 +215,16 @@ def test_shown_digits_that_do_not_recombine_are_noticed(sound, name):
 def test_a_solution_without_tokens_breaks_nothing(sound):
     empty = {n: np.zeros(0, np.float32) for n in checks.TOKEN_ARRAYS}
     trace = sound[0][sound[1]].with_(
-        ids=np.zeros(0, np.int32), text=(), mask=np.zeros(0, bool), topk=None,
-        finish_reason=StopReason.LENGTH, first_wrong=None, group_mean_reward=0.0, reward=0.0, **empty,
-    )  # fmt: skip
+        ids=np.zeros(0, np.int32),
+        text=(),
+        mask=np.zeros(0, bool),
+        topk=None,
+        finish_reason=StopReason.LENGTH,
+        first_wrong=None,
+        group_mean_reward=0.0,
+        reward=0.0,
+        **empty,
+    )
     assert not failed([trace], 0)
 
 

@@ -90,8 +90,8 @@ def test_different_tasks_are_refused_in_one_sentence_that_names_them_and_their_r
     many = [member(f"v{seed}", seed=seed) for seed in range(5)]
     problem = comparison.task_problem(arms([*many, member("g", algorithm="grpo", operands=6)]))
     assert problem == (
-        "these runs solve different tasks, whose numbers cannot share a figure: 5 numbers (run v0, run v1, run v2 and 2 more) "
-        "and 6 numbers (run g). Keep the runs of one task."
+        "these runs solve different tasks, whose numbers cannot share a figure: 5 numbers (run v0, run v1, run v2 and "
+        "2 more) and 6 numbers (run g). Keep the runs of one task."
     )
     other_model = comparison.task_problem(arms([member("a"), member("b", model="somewhere/tiny")]))
     assert "model bundled (run a) and model tiny (run b)" in other_model
@@ -140,9 +140,7 @@ def test_the_band_of_three_seeds_is_the_t_interval_of_each_place():
     line = comparison.line(measured([0.0, 1.0], [1.0, 5.0], [2.0, 9.0]), "kl_mean", "step")
     # Standard deviations 1 and 4; t with 2 degrees of freedom 4.302653.
     half = 4.302653 * np.array([1, 4]) / math.sqrt(3)
-    assert line.low == pytest.approx(np.array([1, 5]) - half) and line.high == pytest.approx(
-        np.array([1, 5]) + half
-    )
+    assert line.low == pytest.approx(np.array([1, 5]) - half) and line.high == pytest.approx(np.array([1, 5]) + half)
 
 
 def test_two_seeds_have_a_mean_and_no_band():
@@ -182,9 +180,7 @@ def test_along_tokens_seeds_are_read_at_the_same_tokens():
 
 
 def test_a_run_without_the_metric_is_named_and_left_out():
-    line = comparison.line(
-        {**measured([0, 1]), "bare": curves([{"step": 0}], TrainConfig())}, "kl_mean", "step"
-    )
+    line = comparison.line({**measured([0, 1]), "bare": curves([{"step": 0}], TrainConfig())}, "kl_mean", "step")
     assert line.missing == ("bare",) and list(line.seeds) == ["0"] and line.low is None
     nothing = comparison.line({"bare": curves([{"step": 0}], TrainConfig())}, "kl_mean", "step")
     assert len(nothing.x) == len(nothing.mean) == 0
@@ -225,7 +221,8 @@ def compared(first, second, better="up"):
 
 
 def test_differences_are_paired_by_seed():
-    # Seeds 1, 2 and 3 are shared: 3 - 1, 5 - 6 and 4 - 2, mean 1 and standard deviation sqrt(3), so 1 -+ t_2 = 4.302653.
+    # Seeds 1, 2 and 3 are shared: 3 - 1, 5 - 6 and 4 - 2, mean 1 and standard deviation sqrt(3), so 1 -+ t_2 =
+    # 4.302653.
     gap = compared({1: 3.0, 2: 5.0, 3: 4.0, 9: 100.0}, {2: 6.0, 1: 1.0, 3: 2.0, 8: -50.0})
     assert (gap.n, gap.mean, gap.ahead, gap.behind) == (3, 1.0, 2, 1)
     assert (gap.low, gap.high) == pytest.approx((1 - 4.302653, 1 + 4.302653))
@@ -273,9 +270,13 @@ def test_a_critic_is_judged_by_its_own_values(solutions):
     config, traces = solutions
     assert comparison.own_mistakes_auc(traces, config, "ppo") is None, "no critic was recorded"
     knowing = [
-        t.with_(critic_values=np.where(np.arange(len(t.ids)) <= (len(t.ids) if t.first_wrong is None else t.first_wrong), 1.0, 0.0))
+        t.with_(
+            critic_values=np.where(
+                np.arange(len(t.ids)) <= (len(t.ids) if t.first_wrong is None else t.first_wrong), 1.0, 0.0
+            )
+        )
         for t in traces
-    ]  # fmt: skip
+    ]
     assert comparison.own_mistakes_auc(knowing, config, "ppo")[0] == 1.0
 
 

@@ -1,4 +1,6 @@
-"""scorecard: what flat and perfect signals must get, orientation, golden numbers, an oracle; then the sets and the command."""
+"""scorecard: what flat and perfect signals must get, orientation, golden numbers, an oracle; then the sets and the
+command.
+"""
 
 import json
 import random
@@ -139,9 +141,7 @@ def test_every_signal_points_at_what_it_should():
     trace = trace.with_(entropy=np.array([0.1, 0.2, 0.3, 0.9]))
     found = {name: values[0] for name, values in signals([trace], BETA, 1.0).items()}
     assert list(found) == list(scorecard.SIGNALS)
-    np.testing.assert_allclose(
-        found["implied_advantage"], BETA * np.array([0, 1.0, 0.5, -3.5]), equal_nan=False
-    )
+    np.testing.assert_allclose(found["implied_advantage"], BETA * np.array([0, 1.0, 0.5, -3.5]), equal_nan=False)
     assert found["surprisal_policy"].argmax() == 2
     assert found["surprisal_reference"].argmax() == 3
     assert found["entropy"].argmax() == 3
@@ -154,9 +154,7 @@ def test_every_signal_points_at_what_it_should():
 
 def test_whitened_signal_is_minus_the_lens_of_that_name():
     rng = np.random.default_rng(0)
-    traces = [
-        make_trace(-rng.random(n), -rng.random(n), rng.random(n) / 10, wrong_at=0) for n in (4, 7, 1, 5)
-    ]
+    traces = [make_trace(-rng.random(n), -rng.random(n), rng.random(n) / 10, wrong_at=0) for n in (4, 7, 1, 5)]
     for index, values in enumerate(signals(traces, BETA, 0.9)["implied_advantage_whitened"]):
         lens = lenses.lens_values(traces, index, "advantages_whitened", BETA, 0.9)
         np.testing.assert_allclose(values, -lens, rtol=0, atol=TOL, equal_nan=False)
@@ -240,7 +238,8 @@ def test_agreement_by_hand():
 
 
 def test_credit_that_is_q_minus_v_has_pearson_1_and_auc_1():
-    # Two wrong solutions; the success rate falls from 1 to 0 at the first wrong token, and delta = beta log-ratio with it:
+    # Two wrong solutions; the success rate falls from 1 to 0 at the first wrong token, and delta = beta log-ratio with
+    # it:
     # Pearson is of delta itself, the signal that looks for the mistake is minus delta.
     kept, lost, flat = [1, 1], [0, 0], [-1.0] * 3
     cases = [([kept, kept, lost, lost], 1), ([kept, kept, kept, lost], 2)]
@@ -255,13 +254,9 @@ def test_credit_that_is_q_minus_v_has_pearson_1_and_auc_1():
 
 def test_a_recorded_group_mean_anchors_the_implied_value_and_else_the_prompts_own():
     trace = make_trace([-0.5, 0.0], [-1.0, -3.0])
-    np.testing.assert_allclose(
-        scorecard.implied_value_curve(trace, BETA, 0.4), [0.4, 0.5, 1.1], equal_nan=False
-    )
+    np.testing.assert_allclose(scorecard.implied_value_curve(trace, BETA, 0.4), [0.4, 0.5, 1.1], equal_nan=False)
     grouped = trace.with_(group_mean_reward=0.25)
-    np.testing.assert_allclose(
-        scorecard.implied_value_curve(grouped, BETA, 0.4), [0.25, 0.35, 0.95], equal_nan=False
-    )
+    np.testing.assert_allclose(scorecard.implied_value_curve(grouped, BETA, 0.4), [0.25, 0.35, 0.95], equal_nan=False)
 
 
 def test_credit_of_the_local_fixed_point_agrees_with_monte_carlo_and_before_training_nothing_correlates():
@@ -324,9 +319,7 @@ def test_wrong_solutions_are_wrong_at_a_known_token_and_each_problem_is_a_test_p
             assert all(np.isnan(t.group_mean_reward) for t in traces)
 
 
-def test_the_fixed_set_is_the_same_under_every_policy_and_a_larger_one_begins_with_a_smaller(
-    sets, fresh_policy
-):
+def test_the_fixed_set_is_the_same_under_every_policy_and_a_larger_one_begins_with_a_smaller(sets, fresh_policy):
     from vimpo_core.measure.solution_sets import solution_set
 
     larger = solution_set(fresh_policy, ChainTask(4), "fixed", 20, seed=1, step=7)
@@ -358,9 +351,7 @@ def test_an_unknown_set_or_an_empty_one_is_refused(fresh_policy):
     from vimpo_core.measure.solution_sets import solution_set
 
     for name, count in [("mine", 3), ("own", 0)]:
-        with pytest.raises(
-            ValueError, match=r"a set is one of fixed, own, style with at least 1 solution, got"
-        ):
+        with pytest.raises(ValueError, match=r"a set is one of fixed, own, style with at least 1 solution, got"):
             solution_set(fresh_policy, ChainTask(4), name, count)
 
 

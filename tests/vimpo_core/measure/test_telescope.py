@@ -13,9 +13,16 @@ def trace_with(total: float, reward: float, mean: float, beta: float = 0.5):
     """A solution of two tokens whose credits sum to `total`: beta (log pi - log pi_ref - KL) with KL 0."""
     zeros = np.zeros(2, np.float32)
     return hostile_trace(
-        ids=np.arange(2, dtype=np.int32), text=("1", "."), mask=np.ones(2, bool), logprob=zeros, kl=zeros,
-        ref_logprob=np.array([-total / beta, 0], np.float32), reward=reward, group_mean_reward=mean, topk=None,
-    )  # fmt: skip
+        ids=np.arange(2, dtype=np.int32),
+        text=("1", "."),
+        mask=np.ones(2, bool),
+        logprob=zeros,
+        kl=zeros,
+        ref_logprob=np.array([-total / beta, 0], np.float32),
+        reward=reward,
+        group_mean_reward=mean,
+        topk=None,
+    )
 
 
 def test_a_point_is_the_sum_of_the_credits_beside_the_reward_beyond_the_mean():

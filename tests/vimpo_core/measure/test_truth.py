@@ -146,9 +146,7 @@ def test_common_random_numbers_make_differences_quieter_not_values(tree, policy)
         return np.std([v.value for v in runs], axis=0), np.std([v.advantages() for v in runs], axis=0)
 
     (values, differences), (values_alone, differences_alone) = spread(True), spread(False)
-    np.testing.assert_allclose(
-        values, values_alone, atol=0.03
-    )  # 300 draws: 4% of spreads near 0.1, and slack
+    np.testing.assert_allclose(values, values_alone, atol=0.03)  # 300 draws: 4% of spreads near 0.1, and slack
     assert differences.mean() < 0.9 * differences_alone.mean()
 
 
@@ -170,8 +168,7 @@ def test_stages_add_up(tree, policy):
     process, asked = counting(tree_process(tree, policy))
     solution, kept = State(PROMPT, (2, 2, 0, 1)), {}
     stages = [
-        monte_carlo_values(process, [solution], k, common_random_numbers=False, outcomes=kept)[0]
-        for k in truth.STAGES
+        monte_carlo_values(process, [solution], k, common_random_numbers=False, outcomes=kept)[0] for k in truth.STAGES
     ]
     assert rows_of(asked) == 4 * truth.STAGES[-1]
     (at_once,) = monte_carlo_values(
@@ -181,9 +178,7 @@ def test_stages_add_up(tree, policy):
         assert stage.rollouts == k
         np.testing.assert_array_equal(stage.outcomes, at_once.outcomes[:, :k])
     asked.clear()
-    (again,) = monte_carlo_values(
-        process, [solution], truth.STAGES[0], common_random_numbers=False, outcomes=kept
-    )
+    (again,) = monte_carlo_values(process, [solution], truth.STAGES[0], common_random_numbers=False, outcomes=kept)
     assert not asked
     np.testing.assert_array_equal(again.outcomes, stages[0].outcomes)
 
@@ -244,9 +239,7 @@ def test_cancelling_stops_between_chunks_and_keeps_nothing_of_the_stage(tree, po
     before = {state: o.copy() for state, o in kept.items()}
     asked.clear()
     with pytest.raises(truth.Cancelled):
-        monte_carlo_values(
-            process, [solution], 256, outcomes=kept, chunk_rows=32, is_cancelled=lambda: bool(asked)
-        )
+        monte_carlo_values(process, [solution], 256, outcomes=kept, chunk_rows=32, is_cancelled=lambda: bool(asked))
     assert 0 < rows_of(asked) <= 32
     assert kept.keys() == before.keys()
     assert all(np.array_equal(kept[s], before[s]) for s in kept)
@@ -371,9 +364,7 @@ QUESTION, ANSWER = "9+2*4-1=", "9+8-1;17-1;16."
 def network(moved_policy):
     """The moved policy with its adapter folded in: (process, solution)."""
     task, problem = ChainTask(4), problem_from(QUESTION)
-    solution = State(
-        models.encode(moved_policy, QUESTION), models.encode_completion(moved_policy, ANSWER, task.end)
-    )
+    solution = State(models.encode(moved_policy, QUESTION), models.encode_completion(moved_policy, ANSWER, task.end))
     from vimpo_core.measure.policy_process import process_of
 
     with models.merged(moved_policy) as model:
@@ -410,9 +401,7 @@ def test_ranges_of_the_uniform_are_the_networks_probabilities(network):
     for t, token in enumerate(solution.prefix):
         chances = np.exp(logprobs[t])
         # float32 logits from two batches of other shape
-        np.testing.assert_allclose(
-            ranges[t], [chances[:token].sum(), chances[: token + 1].sum()], atol=2e-5, rtol=0
-        )
+        np.testing.assert_allclose(ranges[t], [chances[:token].sum(), chances[: token + 1].sum()], atol=2e-5, rtol=0)
 
 
 # ---- the service
@@ -459,13 +448,11 @@ def test_a_solution_that_never_ends_is_worth_nothing_from_its_budget_on(real_run
 
 def test_the_child_process_answers_in_stages(real_run, scoring_process):
     first, second = (
-        scoring_process.ask(
-            scoring.solution_truth, real_run, 4, QUESTION, ANSWER, rollouts, timeout=PATIENCE
-        ).result(PATIENCE)
+        scoring_process.ask(scoring.solution_truth, real_run, 4, QUESTION, ANSWER, rollouts, timeout=PATIENCE).result(
+            PATIENCE
+        )
         for rollouts in (16, 64)
     )
     np.testing.assert_array_equal(first.policy.outcomes, second.policy.outcomes[:, :16])
     with pytest.raises(ValueError, match="rollouts must be >= 1"):
-        scoring_process.ask(
-            scoring.solution_truth, real_run, 4, QUESTION, ANSWER, 0, timeout=PATIENCE
-        ).result(PATIENCE)
+        scoring_process.ask(scoring.solution_truth, real_run, 4, QUESTION, ANSWER, 0, timeout=PATIENCE).result(PATIENCE)

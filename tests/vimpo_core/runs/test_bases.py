@@ -1,5 +1,5 @@
-"""A run is used on the network and tokenizer that it was trained with, or not at all; and on the CPU where its graphics card
-is missing."""
+"""A run is used on the network and tokenizer that it was trained with, or not at all; and on the CPU where its graphics
+card is missing."""
 
 import dataclasses
 import json
@@ -97,10 +97,7 @@ def test_the_sentence_has_both_fingerprints_and_says_what_to_do(runs):
 def test_what_was_recorded_can_still_be_read(runs):
     store = runs.open(RUN)
     assert store.traces(STEP) and store.metrics() and store.snapshot(STEP)
-    assert (
-        cli.main(["export", RUN, "--runs-dir", str(runs.path), "--out", str(runs.path.parent / "x.html")])
-        == 0
-    )
+    assert cli.main(["export", RUN, "--runs-dir", str(runs.path), "--out", str(runs.path.parent / "x.html")]) == 0
 
 
 def test_resuming_is_refused_and_changes_nothing(runs):
@@ -182,8 +179,7 @@ def test_a_copy_of_the_base_under_another_time_stamp_is_the_same_base(tmp_path):
 def test_an_experiment_is_not_mixed_from_two_networks(tmp_path):
     base = shutil.copytree(BUNDLED_MODEL, tmp_path / "base")
     jobs = [
-        experiment_run.Job(f"seed {seed}", small(model=str(base), seed=seed), Measurement("test", 8))
-        for seed in (0, 1)
+        experiment_run.Job(f"seed {seed}", small(model=str(base), seed=seed), Measurement("test", 8)) for seed in (0, 1)
     ]
 
     def made_up(store, measurement):
@@ -210,11 +206,7 @@ def test_a_refreshed_reference_is_not_taken_for_the_base(tmp_path):
     noted = store.header()["model"]["sha256"]
     worker.main(runs.path, only_job=runs.resume([store.run_id]))
     assert store.state() == RunState.FINISHED
-    assert (
-        store.header()["model"]["sha256"]
-        == noted
-        == RunStore.open(DEMOS / "grpo").header()["model"]["sha256"]
-    )
+    assert store.header()["model"]["sha256"] == noted == RunStore.open(DEMOS / "grpo").header()["model"]["sha256"]
     snapshots.load_snapshot(store.run_dir, 4)
 
 

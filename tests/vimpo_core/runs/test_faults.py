@@ -84,10 +84,7 @@ def test_a_run_whose_turn_never_came_does_not_wait_for_ever(tmp_path):
     with runs.open_writable("vimpo-1") as store:
         store.set_state(RunState.RUNNING)
     assert {run.state for run in runs.list()} == {RunState.INTERRUPTED}
-    assert (
-        runs.list()[0].message
-        == "The process died before this run's turn came. Resume puts it back in the queue."
-    )
+    assert runs.list()[0].message == "The process died before this run's turn came. Resume puts it back in the queue."
     runs.resume(["vimpo-1", "vimpo-1-2"])
     assert {run.state for run in runs.list()} == {RunState.QUEUED}
     (tmp_path / "app.db").unlink()
@@ -278,9 +275,7 @@ def test_many_looks_start_one_worker(killed, monkeypatch):
 
 
 def test_a_worker_that_dies_at_once_is_said_and_tried_again(killed, monkeypatch):
-    monkeypatch.setattr(
-        runs_module, "_worker_command", lambda _: [sys.executable, "-c", "raise SystemExit(7)"]
-    )
+    monkeypatch.setattr(runs_module, "_worker_command", lambda _: [sys.executable, "-c", "raise SystemExit(7)"])
     assert killed.waking_words() == "the training process is starting."
     killed.wake_worker()
     eventually(lambda: "exit code 7" in killed.waking_words())
@@ -338,8 +333,8 @@ def test_a_worker_starts_where_python_keeps_the_current_folder_out(tmp_path, mon
 def cut_off(tmp_path):
     """A run whose process died with its newest steps still in the write-ahead log; `last` is the newest of them."""
     script = (
-        "import os, sys; from pathlib import Path; from vimpo_core.runs import worker; from tests.support.fakes import FakeTrainer\n"
-        "def die(store, record):\n    if record.step == 3: os._exit(9)\n"
+        "import os, sys; from pathlib import Path; from vimpo_core.runs import worker; from tests.support.fakes "
+        "import FakeTrainer\ndef die(store, record):\n    if record.step == 3: os._exit(9)\n"
         "worker.main(Path(sys.argv[1]), FakeTrainer, die)"
     )
     RunsDir(tmp_path / "runs").submit([CONFIG])
@@ -362,9 +357,7 @@ def test_a_run_copied_whole_lost_nothing_and_one_copied_without_its_log_says_so(
     for _ in range(2):  # looking changes nothing
         (run,) = partial.list()
         assert run.state == RunState.INTERRUPTED
-        assert run.message.startswith(
-            "run.db-wal, which held its steps, is missing: run.db was copied without it."
-        )
+        assert run.message.startswith("run.db-wal, which held its steps, is missing: run.db was copied without it.")
         assert run.message.endswith("beside run.db, or resume from the start.")
     partial.resume(["vimpo-1"])
     worker.main(partial.path, FakeTrainer)
@@ -377,8 +370,8 @@ def test_a_log_that_was_lost_after_a_checkpoint_says_from_which_step_on(cut_off)
     assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     connection.close()
     assert RunsDir(cut_off.parent).list()[0].message == (
-        "run.db-wal, which held the steps after 3, if there were any, is missing: run.db was copied without it. Copy it from where "
-        "the run was trained to beside run.db, or resume from step 3."
+        "run.db-wal, which held the steps after 3, if there were any, is missing: run.db was copied without it. Copy "
+        "it from where the run was trained to beside run.db, or resume from step 3."
     )
 
 
@@ -393,17 +386,15 @@ def test_a_cut_off_run_on_a_read_only_disk_is_not_advised_to_be_deleted(cut_off)
         if folder.stat().st_uid == os.getuid() and str(folder).startswith("/tmp/"):
             folder.chmod(0o755)
     script = (
-        "import os, sys; sys.path.insert(0, sys.argv[2]); from pathlib import Path; from vimpo_core.runs.folder import RunsDir\n"
-        "from vimpo_core.runs.store import RunStore\n"
+        "import os, sys; sys.path.insert(0, sys.argv[2]); from pathlib import Path; from vimpo_core.runs.folder "
+        "import RunsDir\nfrom vimpo_core.runs.store import RunStore\n"
         "if os.getuid() == 0: os.setuid(65534)\n"
         "print(RunsDir(Path(sys.argv[1])).list()[0].message)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, cut_off.parent, ROOT], capture_output=True, text=True, cwd="/"
-    )
+    done = subprocess.run([sys.executable, "-c", script, cut_off.parent, ROOT], capture_output=True, text=True, cwd="/")
     assert done.stdout.strip() == (
-        "run vimpo-1 cannot be read here: it was cut off while it was being written, and its last steps are in run.db-wal, which can "
-        "be read on a writable disk only. Copy its whole folder to one; nothing is lost."
+        "run vimpo-1 cannot be read here: it was cut off while it was being written, and its last steps are in "
+        "run.db-wal, which can be read on a writable disk only. Copy its whole folder to one; nothing is lost."
     ), done.stderr
 
 

@@ -22,9 +22,7 @@ def rows(store, table: str, first: int, last: int, timings: bool = True) -> list
     """Everything a table holds of some steps, as the database has it."""
     only = "" if timings or table != "metrics" else "AND NOT is_timing"
     with closing(sqlite3.connect(store.run_dir / "run.db")) as connection:
-        found = connection.execute(
-            f"SELECT * FROM {table} WHERE step BETWEEN ? AND ? {only}", (first, last)
-        ).fetchall()
+        found = connection.execute(f"SELECT * FROM {table} WHERE step BETWEEN ? AND ? {only}", (first, last)).fetchall()
     return sorted(found, key=lambda row: [str(value) for value in row[:3]])
 
 

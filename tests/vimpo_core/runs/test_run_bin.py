@@ -72,9 +72,7 @@ def test_a_folder_that_the_lab_did_not_make_is_no_run_and_cannot_be_deleted(runs
         lambda name: runs.rename(name, "x"),
         lambda name: runs.resume([name]),
     ):
-        with pytest.raises(
-            ValueError, match=r"the folder 'mine' in runs is not a run of this lab.*left alone\."
-        ):
+        with pytest.raises(ValueError, match=r"the folder 'mine' in runs is not a run of this lab.*left alone\."):
             refused("mine")
     runs.empty_bin()
     assert contents(runs.path / "mine") == before and (runs.path / "mine").is_dir()

@@ -34,10 +34,19 @@ def record(step=0, metrics=None, traces=(), **fields) -> StepRecord:
 def plain_trace(**fields) -> CreditTrace:
     """Two tokens, nothing measured."""
     values = {
-        "step": 0, "group_id": 0, "sample_idx": 0, "prompt_text": "1+1=", "prompt_ids": (1, 2), "gold": "2",
-        "reward": 1.0, "group_mean_reward": 0.5, "finish_reason": StopReason.LENGTH,
-        "ids": np.array([3, 4], np.int32), "text": ("2", "."), "mask": np.array([True, True]),
-    }  # fmt: skip
+        "step": 0,
+        "group_id": 0,
+        "sample_idx": 0,
+        "prompt_text": "1+1=",
+        "prompt_ids": (1, 2),
+        "gold": "2",
+        "reward": 1.0,
+        "group_mean_reward": 0.5,
+        "finish_reason": StopReason.LENGTH,
+        "ids": np.array([3, 4], np.int32),
+        "text": ("2", "."),
+        "mask": np.array([True, True]),
+    }
     return CreditTrace(**values | fields)
 
 
@@ -121,9 +130,7 @@ def test_metrics_after_a_step_are_the_later_ones_in_order(store):
 
 def test_an_array_of_the_wrong_length_is_refused_and_nothing_is_kept(store):
     bad = plain_trace(sample_idx=1, logprob=np.zeros(3, np.float32))
-    with pytest.raises(
-        ValueError, match=r"logprob of solution 1 of prompt 0 must have shape \(2,\), got \(3,\)"
-    ):
+    with pytest.raises(ValueError, match=r"logprob of solution 1 of prompt 0 must have shape \(2,\), got \(3,\)"):
         store.commit_step(record(traces=[plain_trace(), bad]))
     assert store.last_step() is None
 
@@ -225,9 +232,7 @@ def test_one_store_serves_many_threads_while_steps_are_committed(store):
 
 
 def test_another_process_cannot_lock_a_running_run(store):
-    script = (
-        f"from vimpo_core.runs.store import RunStore\nwith RunStore.open({str(store.run_dir)!r}).lock(): pass"
-    )
+    script = f"from vimpo_core.runs.store import RunStore\nwith RunStore.open({str(store.run_dir)!r}).lock(): pass"
     with store.lock():
         second = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "run vimpo-1 is already running in another process" in second.stderr
@@ -266,9 +271,7 @@ def test_what_is_not_there_is_answered_with_what_is(store):
     with pytest.raises(ValueError, match="It holds none at all"):
         store.traces(0)
     store.commit_step(FakeTrainer(SMALL).step())
-    with pytest.raises(
-        ValueError, match=r"no solution 9 of prompt 0. It has prompts 0 to 1, solutions 0 to 3\."
-    ):
+    with pytest.raises(ValueError, match=r"no solution 9 of prompt 0. It has prompts 0 to 1, solutions 0 to 3\."):
         store.trace(0, 0, 9)
     with pytest.raises(ValueError, match=r"holds no adapter of step 3. It has 0\."):
         store.snapshot(3)
@@ -279,9 +282,7 @@ def test_a_newer_format_is_refused_in_a_sentence(store):
     with sqlite3.connect(store.run_dir / "run.db") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(
-        ValueError, match=r"newer version \(format 99, this one reads up to 1\). Update VIMPO Lab"
-    ):
+    with pytest.raises(ValueError, match=r"newer version \(format 99, this one reads up to 1\). Update VIMPO Lab"):
         RunStore.open(store.run_dir)
 
 

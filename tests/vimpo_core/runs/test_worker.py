@@ -41,9 +41,7 @@ def drive_with(runs, commands, configs=PAIR):
     answers, order = iter(commands), []
     with ExitStack() as stack:
         pairs = [worker._start(stack, runs, run_id, FakeTrainer) for run_id in job.run_ids]
-        outcome = worker.drive(
-            pairs, lambda: next(answers), lambda store, r: order.append((store.run_id, r.step))
-        )
+        outcome = worker.drive(pairs, lambda: next(answers), lambda store, r: order.append((store.run_id, r.step)))
         return outcome, order
 
 

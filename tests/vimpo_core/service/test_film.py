@@ -65,9 +65,7 @@ def test_a_damaged_snapshot_costs_its_own_frame_and_one_sentence(real_run, copie
     assert [frame.step for frame in film.frames] == [0, 4]
     assert list(film.problems) == [2]
     assert film.problems[2].startswith("the adapter of step 2 in run vimpo-1 does not match its checksum")
-    np.testing.assert_array_equal(
-        film.frames[1].logprob, film_solution(real_run, PROMPT, SLIP).frames[2].logprob
-    )
+    np.testing.assert_array_equal(film.frames[1].logprob, film_solution(real_run, PROMPT, SLIP).frames[2].logprob)
 
 
 def test_when_every_snapshot_is_damaged_the_sentence_is_an_error(copied):

@@ -52,14 +52,10 @@ def test_a_steps_values_are_those_of_each_solution_and_share_their_rollouts(real
             told.append((done, total))
 
     found = rule_needs.step_values(real_run, 2, 16, Told())
-    assert [len(values) for values in found] == [len(t.ids) + 1 for t in traces] and told[-1][0] == told[-1][
-        1
-    ]
+    assert [len(values) for values in found] == [len(t.ids) + 1 for t in traces] and told[-1][0] == told[-1][1]
     assert [values[-1] for values in found] == [t.rewards["verifier"] for t in traces]
     one = traces[0]
-    alone = scoring.solution_truth(
-        real_run, 2, one.prompt_text, one.completion_text, 16, ids=tuple(map(int, one.ids))
-    )
+    alone = scoring.solution_truth(real_run, 2, one.prompt_text, one.completion_text, 16, ids=tuple(map(int, one.ids)))
     np.testing.assert_array_equal(found[0], alone.policy.value)
     told.clear()
     rule_needs.step_values(real_run, 2, 16, Told())
@@ -88,9 +84,7 @@ def test_v_star_of_a_run_that_did_not_train_on_it_is_what_a_star_po_would_have(r
     rho = np.array([config.beta * (t.logprob - t.ref_logprob).astype(np.float64).sum() for t in traces])
     residual = rho - (np.array([t.reward for t in traces]) - v_star)
     for row in range(len(traces)):
-        np.testing.assert_allclose(
-            judged.weights[row, 0], -config.beta * residual[row] / len(traces), rtol=1e-6
-        )
+        np.testing.assert_allclose(judged.weights[row, 0], -config.beta * residual[row] / len(traces), rtol=1e-6)
 
 
 def test_a_step_without_a_snapshot_is_one_sentence(real_run):

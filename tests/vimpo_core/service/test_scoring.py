@@ -1,4 +1,6 @@
-"""Scoring on demand: the child's numbers are those of the process itself, a stuck child is killed, mistakes are a sentence."""
+"""Scoring on demand: the child's numbers are those of the process itself, a stuck child is killed, mistakes are a
+sentence.
+"""
 
 import json
 import shutil
@@ -33,9 +35,7 @@ def assert_same_trace(a, b):
     assert (a.status, a.answer, a.first_wrong, a.gold) == (b.status, b.answer, b.first_wrong, b.gold)
 
 
-def test_a_request_over_its_time_is_killed_and_the_next_one_gets_the_numbers_of_this_process(
-    scoring_process, real_run
-):
+def test_a_request_over_its_time_is_killed_and_the_next_one_gets_the_numbers_of_this_process(scoring_process, real_run):
     with pytest.raises(TimeoutError):
         scoring_process.ask(never_returns, timeout=NO_TIME).result(PATIENCE)
     (from_child,) = asked(scoring_process, score_solution, real_run, 4, PROMPT, SLIP)
@@ -75,14 +75,13 @@ from vimpo_core.service.scoring import ScoringService, score_solution
 if __name__ == "__main__":
     service = ScoringService()
     service.warm_up()
-    (trace,) = service.ask(score_solution, Path({str(real_run)!r}), 4, {PROMPT!r}, {SLIP!r}, timeout={PATIENCE}).result({PATIENCE})
+    asked = (Path({str(real_run)!r}), 4, {PROMPT!r}, {SLIP!r})
+    (trace,) = service.ask(score_solution, *asked, timeout={PATIENCE}).result({PATIENCE})
     service.close()
     heavy = [name for name in ("torch", "transformers", "peft") if name in sys.modules]
     print(json.dumps([trace.first_wrong, float(trace.kl[17]), heavy]))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     first_wrong, kl, heavy = json.loads(done.stdout)
     (trace,) = score_solution(real_run, 4, PROMPT, SLIP)
     assert (first_wrong, kl) == (17, float(trace.kl[17]))
@@ -114,9 +113,7 @@ def test_a_recorded_solution_typed_again_gets_the_recorded_numbers(real_run):
         (typed,) = score_solution(real_run, 4, recorded.prompt_text, recorded.completion_text)
         assert typed.text == recorded.text
         for name in ("logprob", "ref_logprob", "kl", "entropy"):
-            np.testing.assert_allclose(
-                getattr(typed, name), getattr(recorded, name), rtol=0, atol=1e-4, err_msg=name
-            )
+            np.testing.assert_allclose(getattr(typed, name), getattr(recorded, name), rtol=0, atol=1e-4, err_msg=name)
         assert (typed.status, typed.answer, typed.first_wrong) == (
             recorded.status,
             recorded.answer,
@@ -208,9 +205,7 @@ def test_a_damaged_snapshot_is_found_and_the_others_still_score(real_run, tmp_pa
     connection.close()
     with pytest.raises(ValueError, match=r"the adapter of step 4 in run vimpo-1 does not match its checksum"):
         score_solution(run_dir, 4, PROMPT, SLIP)
-    assert_same_trace(
-        score_solution(run_dir, 2, PROMPT, SLIP)[0], score_solution(real_run, 2, PROMPT, SLIP)[0]
-    )
+    assert_same_trace(score_solution(run_dir, 2, PROMPT, SLIP)[0], score_solution(real_run, 2, PROMPT, SLIP)[0])
 
 
 # ---- ground truth and scorecards

@@ -57,8 +57,6 @@ def test_only_solutions_with_these_very_tokens_have_a_reading():
 @pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"run_id": "grpo", "step": 7})])
 def test_a_missing_or_damaged_file_is_no_reading(tmp_path, text):
     shutil.copytree(DEMOS / "grpo", tmp_path / "grpo")
-    assert (
-        second_reading.read(tmp_path / "grpo", last_traces(DEMOS / "grpo")) is None
-    )  # its other run is not there
+    assert second_reading.read(tmp_path / "grpo", last_traces(DEMOS / "grpo")) is None  # its other run is not there
     (tmp_path / "grpo" / second_reading.FILE).write_text(text, encoding="utf-8")
     assert second_reading.read(tmp_path / "grpo", last_traces(DEMOS / "grpo")) is None

@@ -14,11 +14,23 @@ def trace(*delta, wrong=None, reward=0.0, group=0, mask=None, **changes):
     """One token a number, which is its credit at beta 1: KL is 0 and the policy's log-probability 0."""
     found = np.array(delta, dtype=np.float64)
     made = CreditTrace(
-        step=1, group_id=group, sample_idx=0, prompt_text=f"{group}+1=", prompt_ids=(1,), gold=str(group + 1), reward=reward,
-        group_mean_reward=0.5, finish_reason=StopReason.EOS, ids=np.arange(len(found)), text=("x",) * len(found),
+        step=1,
+        group_id=group,
+        sample_idx=0,
+        prompt_text=f"{group}+1=",
+        prompt_ids=(1,),
+        gold=str(group + 1),
+        reward=reward,
+        group_mean_reward=0.5,
+        finish_reason=StopReason.EOS,
+        ids=np.arange(len(found)),
+        text=("x",) * len(found),
         mask=np.ones(len(found), bool) if mask is None else np.array(mask, bool),
-        logprob=np.zeros(len(found)), ref_logprob=-found, kl=np.zeros(len(found)), first_wrong=wrong,
-    )  # fmt: skip
+        logprob=np.zeros(len(found)),
+        ref_logprob=-found,
+        kl=np.zeros(len(found)),
+        first_wrong=wrong,
+    )
     return made.with_(**changes)
 
 

@@ -1,4 +1,6 @@
-"""A solution is read as the loss of its run has it: V_0, credit, residual and value loss of the pages are those that trained."""
+"""A solution is read as the loss of its run has it: V_0, credit, residual and value loss of the pages are those that
+trained.
+"""
 
 import dataclasses
 import json
@@ -47,9 +49,16 @@ STEPS = 3
 def trained(request, tmp_path_factory):
     """Config, the last batch as the trainer measured it, and the same step as a page reads it from the run's file."""
     config = dataclasses.replace(
-        SMALL, steps=STEPS, learning_rate=4e-3, warmup_steps=0, snapshot_every=1, prompts_per_step=6, group_size=4, operands=3,
+        SMALL,
+        steps=STEPS,
+        learning_rate=4e-3,
+        warmup_steps=0,
+        snapshot_every=1,
+        prompts_per_step=6,
+        group_size=4,
+        operands=3,
         **SETTINGS[request.param],
-    )  # fmt: skip
+    )
     trainer, seen = Trainer(config), []
     collect = trainer._collect
 
@@ -72,13 +81,9 @@ def in_float64(experience):
     def double(value):
         return value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
-    scored = {
-        f.name: double(getattr(experience.scores, f.name)) for f in dataclasses.fields(experience.scores)
-    }
+    scored = {f.name: double(getattr(experience.scores, f.name)) for f in dataclasses.fields(experience.scores)}
     rest = {f.name: double(getattr(experience, f.name)) for f in dataclasses.fields(experience)}
-    return dataclasses.replace(
-        experience, **rest | {"scores": dataclasses.replace(experience.scores, **scored)}
-    )
+    return dataclasses.replace(experience, **rest | {"scores": dataclasses.replace(experience.scores, **scored)})
 
 
 def test_v0_credit_and_residual_of_a_page_are_those_of_the_loss(trained):
@@ -119,19 +124,13 @@ def test_the_digits_of_a_page_are_those_numbers_rounded(trained):
         # Every nat is rounded once, and an estimate of KL is worked out from rounded ones.
         room = (4 * beta * 10**-ledger.NATS_DECIMALS + 1.5 / unit) * len(trace.ids) + 1 / unit
         assert payload["residual"] / unit == pytest.approx(reading.residual(trace, beta), abs=room)
-        assert (
-            (payload["arrays"]["kappa"] is None)
-            == (payload["kl_name"] == "")
-            == (not reading.has_kappa(trace))
-        )
+        assert (payload["arrays"]["kappa"] is None) == (payload["kl_name"] == "") == (not reading.has_kappa(trace))
 
 
 def test_every_check_holds_or_says_why_it_cannot(trained):
     config, _, traces, record = trained
     beta = config.at(record.step).beta
-    failed = {
-        name: rows for name, rows in checks.step_checks(traces, beta, config.gae_lambda).items() if rows
-    }
+    failed = {name: rows for name, rows in checks.step_checks(traces, beta, config.gae_lambda).items() if rows}
     assert not failed
     found = {c.name: c for c in checks.solution_checks(traces, 0, beta, config.gae_lambda)}
     assert all(found[name].passed for name in ("telescope", "anchors", "digits", "group"))
@@ -177,18 +176,14 @@ def test_exported_tables_hold_the_runs_own_numbers(trained):
     assert table["v0"][0] == reading.anchor(traces[0], beta)
     np.testing.assert_array_equal(table["td_terms"], lenses.credit_of(traces[0], beta))
     assert (table["kappa"] is None) == (not reading.has_kappa(traces[0]))
-    assert table["values"][-1] - traces[0].reward == pytest.approx(
-        reading.residual(traces[0], beta), abs=1e-12
-    )
+    assert table["values"][-1] - traces[0].reward == pytest.approx(reading.residual(traces[0], beta), abs=1e-12)
 
 
 def test_a_solution_read_back_from_json_is_read_alike(trained):
     config, _, traces, record = trained
     beta = config.at(record.step).beta
     written = json.loads(trace_files.to_json(traces[0], {"config": config.to_dict()}))
-    again = oracles.trace_of(written["records"][0]).with_(
-        config=TrainConfig.from_dict(written["header"]["config"])
-    )
+    again = oracles.trace_of(written["records"][0]).with_(config=TrainConfig.from_dict(written["header"]["config"]))
     assert reading.residual(again, beta) == reading.residual(traces[0], beta)
 
 
@@ -215,17 +210,27 @@ def test_one_solution_and_its_step_are_read_alike(real_run):
 
 
 def by_hand(**changes):
-    """Two tokens with known nats: log-ratios 0.5 and -1, KL 0.2 and 0.1, rewards of the group 1, 0, 0, 1, this one the first."""
+    """Two tokens with known nats: log-ratios 0.5 and -1, KL 0.2 and 0.1, rewards of the group 1, 0, 0, 1, this one the
+    first.
+    """
     from tests.support.hostile import hostile_trace
 
     config = {name: changes.pop(name) for name in list(changes) if name in TrainConfig.__dataclass_fields__}
     values = {
-        "ids": np.arange(2, dtype=np.int32), "text": ("1", "."), "mask": np.ones(2, bool), "topk": None,
-        "entropy": None, "sampler_logprob": None,
-        "logprob": np.array([-0.5, -2.0], np.float32), "ref_logprob": np.array([-1.0, -1.0], np.float32),
-        "kl": np.array([0.25, 0.125], np.float32), "reward": 1.0, "group_mean_reward": 0.5, "group_rewards": (1.0, 0.0, 0.0, 1.0),
+        "ids": np.arange(2, dtype=np.int32),
+        "text": ("1", "."),
+        "mask": np.ones(2, bool),
+        "topk": None,
+        "entropy": None,
+        "sampler_logprob": None,
+        "logprob": np.array([-0.5, -2.0], np.float32),
+        "ref_logprob": np.array([-1.0, -1.0], np.float32),
+        "kl": np.array([0.25, 0.125], np.float32),
+        "reward": 1.0,
+        "group_mean_reward": 0.5,
+        "group_rewards": (1.0, 0.0, 0.0, 1.0),
         "config": TrainConfig(**config),
-    }  # fmt: skip
+    }
     return hostile_trace(**values | changes)
 
 
@@ -316,12 +321,8 @@ def test_no_v0_is_said_in_a_sentence_and_shown_as_missing(changes, says):
 
 
 def test_a_typed_solution_has_a_start_where_v_star_was_measured():
-    trace = by_hand(
-        algorithm="a_star_po", reference_rate=0.5, group_mean_reward=float("nan"), group_rewards=()
-    )
-    assert reading.anchor(trace, 0.5) == pytest.approx(
-        float(credit.soft_value(np.array(0.5), 0.5)), abs=1e-12
-    )
+    trace = by_hand(algorithm="a_star_po", reference_rate=0.5, group_mean_reward=float("nan"), group_rewards=())
+    assert reading.anchor(trace, 0.5) == pytest.approx(float(credit.soft_value(np.array(0.5), 0.5)), abs=1e-12)
 
 
 @pytest.mark.parametrize("algorithm", RULES)

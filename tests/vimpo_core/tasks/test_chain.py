@@ -102,9 +102,7 @@ def test_problems_are_as_asked_and_stay_within_0_to_99(operands, seed, split):
 def test_student_solutions_end_stay_within_range_and_fit_the_budget(operands, seed):
     problem = random_problem(operands, seed)
     solution = chain.student_solution(problem.prompt, random.Random(seed))
-    steps = [
-        chain.parse(s) for s in solution.removesuffix(END).translate(str.maketrans(",/", ";;")).split(";")
-    ]
+    steps = [chain.parse(s) for s in solution.removesuffix(END).translate(str.maketrans(",/", ";;")).split(";")]
     assert solution.endswith(END)
     assert len(steps) == operands - 1
     assert all(0 <= n <= LARGEST for numbers, _ in steps for n in numbers)
@@ -117,14 +115,29 @@ def test_operands_outside_3_to_8_are_refused():
             ChainTask(operands)
 
 
-BAD_PROBLEMS = ["", "=", "9+2", "9+2==", "+9=", "9++2=", "9+2+=", "9/2=", "1 2+3=", "9=", "1+1+1+1+1+1+1+1+1=", "nine=", "9+2=11", "٣+1=", "12345+1=", "9+2"]  # fmt: skip
+BAD_PROBLEMS = [
+    "",
+    "=",
+    "9+2",
+    "9+2==",
+    "+9=",
+    "9++2=",
+    "9+2+=",
+    "9/2=",
+    "1 2+3=",
+    "9=",
+    "1+1+1+1+1+1+1+1+1=",
+    "nine=",
+    "9+2=11",
+    "٣+1=",
+    "12345+1=",
+    "9+2",
+]
 
 
 @pytest.mark.parametrize("prompt", BAD_PROBLEMS)
 def test_a_text_that_is_no_problem_is_refused_with_an_example(prompt):
-    with pytest.raises(
-        ValueError, match=r"a problem is 2 to 8 numbers .* closed by =, got .*\. Try 9\+2\+9\+7\*6=\."
-    ):
+    with pytest.raises(ValueError, match=r"a problem is 2 to 8 numbers .* closed by =, got .*\. Try 9\+2\+9\+7\*6=\."):
         chain.problem_from(prompt)
 
 
@@ -143,9 +156,7 @@ def test_a_typed_problem_gets_its_gold_answer():
     ]
 
 
-@pytest.mark.parametrize(
-    "typed", ["9 + 2 + 9 + 7 * 6 =", "9+2+9+7x6=", "9+2+9+7 × 6=\n", "9+2+9+7·6=", " 9+2+9+7X6="]
-)
+@pytest.mark.parametrize("typed", ["9 + 2 + 9 + 7 * 6 =", "9+2+9+7x6=", "9+2+9+7 × 6=\n", "9+2+9+7·6=", " 9+2+9+7X6="])
 def test_a_problem_may_be_typed_with_spaces_and_any_sign_for_times(typed):
     assert chain.problem_from(typed) == chain.problem_from("9+2+9+7*6=")
     assert chain.problem_from("9\u22122=").gold == "7"
@@ -164,9 +175,7 @@ def test_every_gold_answer_is_accepted(operands, seed, split):
 
 
 @given(operand_counts, seeds)
-def test_a_right_solution_has_no_wrong_character_under_any_separators_nor_has_any_beginning_of_it(
-    operands, seed
-):
+def test_a_right_solution_has_no_wrong_character_under_any_separators_nor_has_any_beginning_of_it(operands, seed):
     prompt = random_problem(operands, seed).prompt
     solution = right_solution(prompt, seed=seed)
     for length in range(len(solution) + 1):  # cut off, not wrong
@@ -200,9 +209,17 @@ def test_another_order_or_a_skipped_step_is_never_called_wrong(prompt, solution,
 
 
 CONTRADICTIONS = [  # once called correct beside a first wrong character: (ending, first wrong character in it)
-    ("62..", 3), ("62.0.", 3), ("062.", 0), ("+62.", 0), ("62.;62.", 3), ("$62$.", 0), ("(62).", 0), ("62/1.", 2),
-    ("6{,}2.", 1), ("62.62.", 3),
-]  # fmt: skip
+    ("62..", 3),
+    ("62.0.", 3),
+    ("062.", 0),
+    ("+62.", 0),
+    ("62.;62.", 3),
+    ("$62$.", 0),
+    ("(62).", 0),
+    ("62/1.", 2),
+    ("6{,}2.", 1),
+    ("62.62.", 3),
+]
 
 
 @pytest.mark.parametrize(("ending", "wrong"), CONTRADICTIONS)
@@ -228,8 +245,8 @@ def test_a_right_answer_after_a_wrong_step_is_both(prompt, solution, index):
 
 
 def mutated(prompt, solution, choose):
-    """What a model or a typist may make of a solution: characters changed, steps repeated, left out or rearranged, more after
-    the end."""
+    """What a model or a typist may make of a solution: characters changed, steps repeated, left out or rearranged, more
+    after the end."""
     for _ in range(choose.randrange(4)):
         at, more = choose.randrange(len(solution) + 1), choose.choice(ALPHABET + "  x0$(\n")
         steps = solution.split(";")
@@ -255,11 +272,16 @@ def mutated(prompt, solution, choose):
 @given(operand_counts, seeds)
 @example(5, 0)
 def test_verdict_and_first_wrong_character_are_one_opinion(operands, seed):
-    """Correct if no character is wrong; and if one is, correct only where it comes before the last step: a right answer after
-    a wrong step."""
+    """Correct if no character is wrong; and if one is, correct only where it comes before the last step: a right answer
+    after a wrong step."""
     choose, problem = random.Random(seed), random_problem(operands, seed)
-    written = choose.choice([right_solution(problem.prompt, ";"), any_order(chain.parse(problem.prompt[:-1]), choose),
-                             chain.student_solution(problem.prompt, choose)])  # fmt: skip
+    written = choose.choice(
+        [
+            right_solution(problem.prompt, ";"),
+            any_order(chain.parse(problem.prompt[:-1]), choose),
+            chain.student_solution(problem.prompt, choose),
+        ]
+    )
     solution = mutated(problem.prompt, written, choose)
     is_correct = ChainTask(operands).verify(problem, solution, StopReason.EOS).reward == 1.0
     wrong_at = chain.first_wrong(problem.prompt, solution)
@@ -274,8 +296,11 @@ def any_order(expression, choose):
     """Carry out random value-keeping operations, skipping some of the steps when writing."""
     steps = []
     while expression[1]:
-        kept = [e for e in (chain.apply(expression, i) for i in range(len(expression[1])))
-                if min(e[0]) >= 0 and chain.value(e) == chain.value(expression)]  # fmt: skip
+        kept = [
+            e
+            for e in (chain.apply(expression, i) for i in range(len(expression[1])))
+            if min(e[0]) >= 0 and chain.value(e) == chain.value(expression)
+        ]
         expression = choose.choice(kept)
         if choose.random() < 0.7 or not expression[1]:
             steps.append(chain.write(expression))
@@ -364,7 +389,7 @@ WRONG = [  # (prompt, solution, first wrong character, its name)
     # Not arithmetic at all.
     ("9+2+3=", "11+3=14.", 4, "the step is not an expression"),
     ("9+2+3=", "eleven", 0, "the step is not an expression"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("prompt", "solution", "index", "name"), WRONG)
@@ -389,9 +414,7 @@ def test_a_students_solution_is_right_exactly_when_no_character_is_wrong_or_slip
         assert is_correct
     else:
         assert solution[wrong_at] not in SEPARATORS + END or not is_correct
-        assert any(
-            chain.name_of_slip(problem.prompt, solution).endswith(f": {name}") for name in chain._CHANCES
-        )
+        assert any(chain.name_of_slip(problem.prompt, solution).endswith(f": {name}") for name in chain._CHANCES)
 
 
 def test_an_answer_without_its_end_mark_is_rejected():
@@ -407,7 +430,9 @@ def test_an_answer_without_its_end_mark_is_rejected():
 
 
 def test_the_bundled_runs_solutions_are_judged_as_they_were_recorded():
-    """The reward rule is the one they were trained with. One step is now right that was called wrong: 8-1+6-8 became 7-8+6."""
+    """The reward rule is the one they were trained with. One step is now right that was called wrong: 8-1+6-8 became
+    7-8+6.
+    """
     others = []
     for folder in sorted(path.parent for path in DEMOS.glob("*/run.db")):
         store = RunStore.open(folder)
@@ -442,9 +467,7 @@ def test_arbitrary_text_never_raises(operands, seed, text):
     assert chain.first_wrong(text, text) is None or chain.parse(text.removesuffix("=")) is not None
 
 
-@pytest.mark.parametrize(
-    ("prompt", "solution"), [("2-5=", "-3."), ("999*999=", "998001."), ("5=", "5."), ("5=", "-")]
-)
+@pytest.mark.parametrize(("prompt", "solution"), [("2-5=", "-3."), ("999*999=", "998001."), ("5=", "5."), ("5=", "-")])
 def test_a_prompt_from_elsewhere_that_this_task_never_asks_does_not_raise(prompt, solution):
     wrong_at = chain.first_wrong(prompt, solution)
     assert bool(chain.name_of_slip(prompt, solution)) == (wrong_at is not None)

@@ -1,4 +1,6 @@
-"""A further task is one file and one entry: a made-up one trains, is measured and is read again with nothing else changed."""
+"""A further task is one file and one entry: a made-up one trains, is measured and is read again with nothing else
+changed.
+"""
 
 import random
 from dataclasses import dataclass
@@ -68,9 +70,7 @@ def with_last_digit(monkeypatch):
 
 
 def test_a_further_task_needs_one_entry_to_train_and_to_be_measured(with_last_digit):
-    config = TrainConfig(
-        task="digit", steps=1, prompts_per_step=2, group_size=2, eval_prompts=8, warmup_steps=1
-    )
+    config = TrainConfig(task="digit", steps=1, prompts_per_step=2, group_size=2, eval_prompts=8, warmup_steps=1)
     records = []
     trainer = Trainer(config)
     while not trainer.done:

@@ -1,4 +1,5 @@
-"""derivation: every step holds for sympy and on trees, every break fails by what it says, and descent goes where it should.
+"""derivation: every step holds for sympy and on trees, every break fails by what it says, and descent goes where it
+should.
 
 float64 on at most 256 leaves: rounding stays near 1e-14 for the betas here, the bar is 1e-9.
 """
@@ -58,9 +59,7 @@ def test_the_step_holds_on_a_tree(key, beta, tree_and_reference):
 
 
 @settings(max_examples=200, deadline=None)
-@given(
-    vocab=st.integers(2, 4), depth=st.integers(2, 4), beta=st.sampled_from(BETAS), seed=st.integers(0, 10**6)
-)
+@given(vocab=st.integers(2, 4), depth=st.integers(2, 4), beta=st.sampled_from(BETAS), seed=st.integers(0, 10**6))
 def test_every_step_holds_on_random_trees(vocab, depth, beta, seed):
     tree, reference = example(vocab, depth, seed)
     for step in steps():
@@ -109,9 +108,7 @@ def test_the_tree_refutes_the_break_by_a_visible_margin(key, broken, beta, tree_
 @pytest.mark.parametrize(("key", "broken"), BREAKS)
 def test_a_break_is_off_by_exactly_what_it_says(key, broken, tree_and_reference):
     step = step_named(key)
-    on_tree = difference_from_what_it_says(
-        step, worlds.tree_world(*tree_and_reference, 0.2, step.policy), broken
-    )
+    on_tree = difference_from_what_it_says(step, worlds.tree_world(*tree_and_reference, 0.2, step.policy), broken)
     assert np.abs(on_tree).max() <= 1e-9
     written = difference_from_what_it_says(step, worlds.written_world(2, step.policy), broken)
     assert all(simplified(entry) == 0 for entry in written.flat)
@@ -141,8 +138,7 @@ def test_the_gradient_on_the_tree_is_that_of_the_tabular_value_loss(tree_and_ref
     rng = np.random.default_rng(1)  # its direction
     direction = [rng.normal(size=level.shape) for level in policy]
     expected = sum(
-        (g * u).sum()
-        for g, u in zip(oracles.value_loss_gradient(tree, policy, reference, 0.2), direction, strict=True)
+        (g * u).sum() for g, u in zip(oracles.value_loss_gradient(tree, policy, reference, 0.2), direction, strict=True)
     )
     for side in step_named("gradient").sides():
         assert abs(f.evaluate(f.Mean(side), world).item() - expected) <= 1e-9

@@ -47,9 +47,7 @@ def row(tokens, vocab):
 
 
 def probability(tree, policy, tokens, start=0):
-    return math.prod(
-        math.exp(policy[d][row(tokens[:d], tree.vocab), tokens[d]]) for d in range(start, len(tokens))
-    )
+    return math.prod(math.exp(policy[d][row(tokens[:d], tree.vocab), tokens[d]]) for d in range(start, len(tokens)))
 
 
 def expected_after(tree, policy, prefix, payoff):
@@ -138,9 +136,7 @@ def test_each_identity_closes_at_its_own_optimum_and_not_at_the_other(tree, refe
     def worst(policy, values, q_values, kl_sign):
         return max(
             np.abs(beta * (p - ref) - (q - v[:, None] + kl_sign * beta * k[:, None])).max()
-            for p, ref, v, q, k in zip(
-                policy, reference, values, q_values, tabular.kl(policy, reference), strict=True
-            )
+            for p, ref, v, q, k in zip(policy, reference, values, q_values, tabular.kl(policy, reference), strict=True)
         )
 
     close(worst(local, *tabular.plain_values(tree, local), kl_sign=1), 0)
@@ -324,7 +320,10 @@ def test_rho_only_residuals_by_enumeration(tree, reference):
     close(found, [gap - mean for gap in open_ends])
     # The mean left out is -(E[R] - beta KL(path)), the anchor that the docstring names.
     expected = sum(p * reward for p, (_, reward) in zip(mass, solutions(tree), strict=True))
-    path_kl = sum(p * math.log(p / probability(tree, reference, tokens)) for p, (tokens, _) in zip(mass, solutions(tree), strict=True))  # fmt: skip
+    path_kl = sum(
+        p * math.log(p / probability(tree, reference, tokens))
+        for p, (tokens, _) in zip(mass, solutions(tree), strict=True)
+    )
     close(-mean, expected - beta * path_kl)
 
 
@@ -418,9 +417,7 @@ def test_descent_on_the_group_mean_rests_at_the_fixed_point_of_beta_g_over_g_min
 
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("beta", [0.2, 1.0])
-def test_descent_on_the_leave_one_out_mean_rests_at_the_fixed_point_of_beta(
-    small_tree, small_reference, beta, size
-):
+def test_descent_on_the_leave_one_out_mean_rests_at_the_fixed_point_of_beta(small_tree, small_reference, beta, size):
     shrunk, plain = (
         tabular.local_fixed_point(small_tree, small_reference, b) for b in (beta * size / (size - 1), beta)
     )
@@ -443,7 +440,9 @@ def test_at_that_fixed_point_delta_is_g_minus_1_over_g_of_q_minus_v(tree, refere
 
 
 def test_groups_give_the_exact_gradient_up_to_the_share_of_the_solution_itself(small_tree, small_reference):
-    """At pi = pi_ref the residual is baseline - R: the group mean shrinks it by (G - 1) / G, the leave-one-out mean does not."""
+    """At pi = pi_ref the residual is baseline - R: the group mean shrinks it by (G - 1) / G, the leave-one-out mean
+    does not.
+    """
     place = small_tree, small_reference, small_reference, 0.2
     exact = oracles.value_loss_gradient(*place)
     all_close(oracles.group_value_loss_gradient(*place, 3), [2 / 3 * g for g in exact])

@@ -1,4 +1,6 @@
-"""tree_views: what is drawn equals `tabular` to the digits shown, adds up to the last one, and edits do what they say."""
+"""tree_views: what is drawn equals `tabular` to the digits shown, adds up to the last one, and edits do what they
+say.
+"""
 
 import base64
 
@@ -49,9 +51,7 @@ def terms(payload, values, kappa):
     levels = [np.array(values[starts[d] : starts[d + 1]]) for d in range(depth + 1)]
     met = np.stack([np.repeat(level, vocab**depth // level.size) for level in levels], axis=1)
     paid = np.array(kappa[: starts[depth]])
-    at = np.stack(
-        [np.repeat(paid[starts[d] : starts[d + 1]], vocab ** (depth - d)) for d in range(depth)], axis=1
-    )
+    at = np.stack([np.repeat(paid[starts[d] : starts[d + 1]], vocab ** (depth - d)) for d in range(depth)], axis=1)
     delta = np.diff(met, axis=1)
     rewards = np.array(payload["rewards"]) * REWARD_UNIT
     return delta, delta + at, at, met[:, -1] - rewards, met[:, 0]
@@ -75,9 +75,7 @@ def test_every_number_is_tabulars_rounded(settings):
             "kappa": beta * flat(tabular.kl(policy, reference)) * REWARD_UNIT,
         }
         for key, numbers in exact.items():
-            np.testing.assert_allclose(
-                shown[key], numbers, rtol=0, atol=HALF, err_msg=f"{name} {key}", equal_nan=False
-            )
+            np.testing.assert_allclose(shown[key], numbers, rtol=0, atol=HALF, err_msg=f"{name} {key}", equal_nan=False)
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
@@ -88,9 +86,7 @@ def test_the_terms_shown_recombine_exactly_and_are_near_tabulars(settings, with_
     for name, policy in policies_of(tree, reference, beta).items():
         shown = payload["policies"][name]
         kappa = shown["kappa"] if with_kappa else [0] * len(shown["kappa"])
-        delta, rho, paid, residual, start = terms(
-            payload, shown["implied" if with_kappa else "implied_rho"], kappa
-        )
+        delta, rho, paid, residual, start = terms(payload, shown["implied" if with_kappa else "implied_rho"], kappa)
         # To the last digit: rho - kappa = delta, and what they leave open is the residual.
         assert (rho - paid == delta).all()
         rewards = np.array(payload["rewards"]) * REWARD_UNIT
@@ -123,9 +119,7 @@ def test_the_frames_are_the_descent_and_the_curves_are_theirs(loss):
             "kappa": np.append(0.2 * flat(tabular.kl(policy, reference)), 0 * tree.rewards) * REWARD_UNIT,
         }
         for key, numbers in exact.items():
-            np.testing.assert_allclose(
-                frames[key][step], numbers, rtol=0, atol=HALF, err_msg=key, equal_nan=False
-            )
+            np.testing.assert_allclose(frames[key][step], numbers, rtol=0, atol=HALF, err_msg=key, equal_nan=False)
         loss_then = tabular.value_loss(tree, policy, reference, 0.2, with_kappa)
         assert curves["loss"][step] == pytest.approx(loss_then, abs=1e-6)
         for name in ("local", "soft"):

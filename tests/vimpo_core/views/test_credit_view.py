@@ -22,9 +22,7 @@ from vimpo_core.views.payload import round_up
 RIGHT, SLIP = "9+2+9+42;11+9+42,20+42;62.", "9+2+9+42;11+9+42;10+42;52."
 
 
-def make_trace(
-    text=SLIP, group_id=0, sample_idx=0, reward=0.0, mean=0.5, seed=0, first_wrong=None, **changes
-):
+def make_trace(text=SLIP, group_id=0, sample_idx=0, reward=0.0, mean=0.5, seed=0, first_wrong=None, **changes):
     """A trace with random log-probabilities; `first_wrong` gets a strongly negative log-ratio."""
     rng, length = np.random.default_rng(seed), len(text)
     logprob = -rng.exponential(0.3, length)
@@ -112,9 +110,7 @@ def test_every_lens_has_values_on_a_complete_trace(step_traces):
 
 
 def test_whitening_is_over_all_tokens_of_the_step(step_traces):
-    all_values = np.concatenate(
-        [lenses.lens_values(step_traces, i, "advantages_whitened", 0.1, 1.0) for i in range(4)]
-    )
+    all_values = np.concatenate([lenses.lens_values(step_traces, i, "advantages_whitened", 0.1, 1.0) for i in range(4)])
     assert abs(all_values.mean()) < 1e-12
     # rsqrt(variance + 1e-8) leaves the spread just below 1.
     assert all_values.std(ddof=1) == pytest.approx(1.0, abs=1e-5)
@@ -125,9 +121,7 @@ def test_values_of_the_two_anchors_differ_by_the_terminal_residual(step_traces):
         start = lenses.lens_values(step_traces, index, "values", 0.1, 1.0)
         end = lenses.lens_values(step_traces, index, "values_from_end", 0.1, 1.0)
         delta, mask = delta_by_hand(trace, 0.1)[None], trace.mask[None]
-        residual = credit.terminal_residual(
-            delta, mask, np.array([trace.reward]), np.array([trace.group_mean_reward])
-        )
+        residual = credit.terminal_residual(delta, mask, np.array([trace.reward]), np.array([trace.group_mean_reward]))
         np.testing.assert_allclose(start - end, residual[0], atol=1e-12, equal_nan=False)
 
 
@@ -150,9 +144,7 @@ def test_a_missing_array_is_none_never_zero(step_traces, missing):
     assert payload["arrays"][missing] is None
     assert (payload["arrays"]["td_terms"] is None) == (missing != "entropy")
     # Another solution of the step lacks nothing, but the whitening it shares is no longer defined.
-    assert (lenses.lens_values(step_traces, 1, "advantages_whitened", 0.1, 1.0) is None) == (
-        missing != "entropy"
-    )
+    assert (lenses.lens_values(step_traces, 1, "advantages_whitened", 0.1, 1.0) is None) == (missing != "entropy")
 
 
 def test_grpo_needs_a_group():
@@ -184,9 +176,7 @@ def rounded(value: Decimal, decimals: int) -> Decimal:
 )
 def test_shown_digits_recombine_to_the_shown_result(beta, gae_lambda, mean, seed):
     trace = make_trace(mean=mean, seed=seed, first_wrong=17)
-    payload = credit_view.inspector_payload(
-        [trace, make_trace(RIGHT, sample_idx=1, reward=1.0)], 0, beta, gae_lambda
-    )
+    payload = credit_view.inspector_payload([trace, make_trace(RIGHT, sample_idx=1, reward=1.0)], 0, beta, gae_lambda)
     arrays, digits, nat_digits = payload["arrays"], payload["decimals"]["reward"], payload["decimals"]["nats"]
     b, lam = Decimal(str(beta)), Decimal(str(gae_lambda))
     next_advantage = Decimal(0)
@@ -215,9 +205,7 @@ def test_shown_values_stay_close_to_the_exact_ones(step_traces):
     assert off.max() <= 0.1 * 1.5e-3 * len(SLIP) and off.max() < 2e-3
 
 
-@pytest.mark.parametrize(
-    ("beta", "decimals"), [(1.0, 3), (0.3, 4), (0.1, 4), (0.05, 5), (5e-4, 7), (10.0, 3)]
-)
+@pytest.mark.parametrize(("beta", "decimals"), [(1.0, 3), (0.3, 4), (0.1, 4), (0.05, 5), (5e-4, 7), (10.0, 3)])
 def test_small_betas_get_more_digits(beta, decimals):
     assert ledger.reward_decimals(beta) == decimals
 
@@ -341,12 +329,27 @@ def test_groups_count_the_right_solutions(step_traces):
 @pytest.mark.parametrize(
     ("text", "seen"),
     [
-        ("42", "42"), (" is", " is"), ("", "∅"), ("  ", "␣␣"), ("\n", "⏎"), ("\t", "⇥"), ("\x07", "␇"), ("\x9b", "⟨U+009B⟩"),
-        ("a\u202eb", "a⟨RLO⟩b"), ("\u200b", "⟨ZWSP⟩"), ("\ufeff", "⟨BOM⟩"), ("\u0301", "◌\u0301"), ("e\u0301", "e\u0301"),
-        ("e" + "\u0301" * 4, "e\u0301\u0301⟨U+0301⟩⟨U+0301⟩"), ("\u3164", "⟨U+3164⟩"), ("\U000e0041", "⟨U+E0041⟩"),
-        ("\ud800", "⟨U+D800⟩"), ("<img src=x>", "<img src=x>"), ("x" * 100, "x" * 80 + "…"),
+        ("42", "42"),
+        (" is", " is"),
+        ("", "∅"),
+        ("  ", "␣␣"),
+        ("\n", "⏎"),
+        ("\t", "⇥"),
+        ("\x07", "␇"),
+        ("\x9b", "⟨U+009B⟩"),
+        ("a\u202eb", "a⟨RLO⟩b"),
+        ("\u200b", "⟨ZWSP⟩"),
+        ("\ufeff", "⟨BOM⟩"),
+        ("\u0301", "◌\u0301"),
+        ("e\u0301", "e\u0301"),
+        ("e" + "\u0301" * 4, "e\u0301\u0301⟨U+0301⟩⟨U+0301⟩"),
+        ("\u3164", "⟨U+3164⟩"),
+        ("\U000e0041", "⟨U+E0041⟩"),
+        ("\ud800", "⟨U+D800⟩"),
+        ("<img src=x>", "<img src=x>"),
+        ("x" * 100, "x" * 80 + "…"),
     ],
-)  # fmt: skip
+)
 def test_everything_invisible_gets_a_mark(text, seen):
     assert visible_text(text) == seen
 
@@ -360,9 +363,7 @@ def test_visible_text_never_holds_what_could_hide_or_reorder(text):
 
 def test_steps_start_after_separators_and_after_line_breaks():
     assert step_starts(make_trace(SLIP)) == [0, 9, 17, 23]
-    prose = make_trace(text="ab", prompt_text="Why?", first_wrong=None).with_(
-        text=("One, two;\n", "three.\n", "end")
-    )
+    prose = make_trace(text="ab", prompt_text="Why?", first_wrong=None).with_(text=("One, two;\n", "three.\n", "end"))
     assert step_starts(prose) == [0, 1, 2]
     assert step_starts(make_trace("a;b", prompt_text="Why?")) == [0]
 
@@ -386,8 +387,6 @@ def test_the_note_says_what_happened():
 def test_one_judgement_says_what_answer_and_steps_are(status, first_wrong, words):
     """On Inspect, under What if?, beside a training's newest solutions and in an exported file."""
     reward = float(status == "correct")
-    trace = make_trace(RIGHT).with_(
-        status=status, first_wrong=first_wrong, reward=reward, rewards={"verifier": reward}
-    )
+    trace = make_trace(RIGHT).with_(status=status, first_wrong=first_wrong, reward=reward, rewards={"verifier": reward})
     assert picks.judgement(trace) == words
     assert export.verdict(trace).split(" · ")[0][2:] == words

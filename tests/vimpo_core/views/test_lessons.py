@@ -1,4 +1,6 @@
-"""What chapters 3 and 4 compute: both descents on trees, both anchors of a solution to the last digit, a step's furthest point."""
+"""What chapters 3 and 4 compute: both descents on trees, both anchors of a solution to the last digit, a step's
+furthest point.
+"""
 
 import numpy as np
 import pytest
@@ -22,12 +24,8 @@ def solutions():
         return store.traces(store.trace_steps()[-1])
 
 
-@pytest.mark.parametrize(
-    ("vocab", "depth", "seed", "beta"), [(3, 3, 0, 0.2), (4, 4, 1, 0.02), (2, 2, 2, 0.5)]
-)
-def test_with_kappa_descent_ends_at_the_local_fixed_point_and_without_at_the_soft_optimum(
-    vocab, depth, seed, beta
-):
+@pytest.mark.parametrize(("vocab", "depth", "seed", "beta"), [(3, 3, 0, 0.2), (4, 4, 1, 0.02), (2, 2, 2, 0.5)])
+def test_with_kappa_descent_ends_at_the_local_fixed_point_and_without_at_the_soft_optimum(vocab, depth, seed, beta):
     tree, reference = example(vocab, depth, seed)
     found = lessons.descents(tree, reference, beta)
     optima = two_optima(tree, reference, beta)

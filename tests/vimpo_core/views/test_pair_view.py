@@ -64,14 +64,10 @@ def test_a_branch_travels_with_its_tries(real_run):
     branch = branch_solution(real_run, 4, PROMPT, SLIP, 17, "20", k=128)
     counterpart = pair_view.aligned_at_fork(branch.solution.ids.tolist(), branch.trace.ids.tolist())
     tries = pair_view.Tried(branch.before, 17), pair_view.Tried(branch.after, 17)
-    payload = pair_view.pair_payload(
-        branch.solution, branch.trace, ("a", "b"), counterpart, 0.1, 1.0, 0.5, tries
-    )  # fmt: skip
+    payload = pair_view.pair_payload(branch.solution, branch.trace, ("a", "b"), counterpart, 0.1, 1.0, 0.5, tries)
     before, after = payload["tries"]
     assert (before["label"], after["label"]) == ("1", "20")
-    assert (
-        sum(e["count"] for e in after["endings"]) <= 128 and len(after["endings"]) <= pair_view.SHOWN_ENDINGS
-    )
+    assert sum(e["count"] for e in after["endings"]) <= 128 and len(after["endings"]) <= pair_view.SHOWN_ENDINGS
     assert after["left_out"] == len(branch.after.endings) - len(after["endings"])
     json.dumps(payload, allow_nan=False)
 

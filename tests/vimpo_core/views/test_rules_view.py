@@ -1,4 +1,6 @@
-"""Every rule on the same tokens: what strips, table and ranking say, and that the working recombines to the trained weight."""
+"""Every rule on the same tokens: what strips, table and ranking say, and that the working recombines to the trained
+weight.
+"""
 
 import re
 
@@ -64,9 +66,7 @@ def test_credit_and_weights_are_those_of_the_family(traces, key):
 def test_the_value_loss_alone_pushes_every_token_alike_while_its_credit_tells_them_apart(traces):
     batch, judged = made(traces)
     row = next(
-        r
-        for r in rules_view.rules_payload(batch, judged, wrong_one(traces))["rows"]
-        if r["key"] == "vimpo_value"
+        r for r in rules_view.rules_payload(batch, judged, wrong_one(traces))["rows"] if r["key"] == "vimpo_value"
     )
     assert row["push"]["is_flat"] and not row["credit"]["is_flat"]
 
@@ -119,16 +119,12 @@ def test_the_shown_credit_of_a_star_po_is_rho_alone(traces):
     shown, decimals = rules_view.shown_credit(batch, judged["a_star_po"], "a_star_po", index)
     trace = traces[index]
     exact = 0.3 * (trace.logprob.astype(np.float64) - trace.ref_logprob)
-    np.testing.assert_allclose(
-        shown / 10.0**decimals, exact, atol=0.3 * 1e-3
-    )  # log-probabilities are shown to .001
+    np.testing.assert_allclose(shown / 10.0**decimals, exact, atol=0.3 * 1e-3)  # log-probabilities are shown to .001
 
 
 def test_without_log_probabilities_the_rules_that_need_none_still_judge(traces):
     _, judged = made([t.with_(ref_logprob=None) for t in traces])
-    assert {key for key in RULES if judged[key].no_credit} == {
-        "vimpo", "vimpo_value", "vimpo_soft", "a_star_po",
-    }  # fmt: skip
+    assert {key for key in RULES if judged[key].no_credit} == {"vimpo", "vimpo_value", "vimpo_soft", "a_star_po"}
     assert judged["vimpo"].no_credit == "recorded" and np.isfinite(judged["grpo"].weights).all()
 
 
@@ -144,8 +140,14 @@ def test_a_typed_solution_has_no_push_and_rules_with_a_group_say_that_they_need_
     judged = judge(batch)
     assert all(one.push is None for one in judged.values())
     assert {key for key in RULES if judged[key].no_credit == "group"} == {
-        "reinforce_baseline", "rloo", "otb", "grpo", "dr_grpo", "dapo", "grpo_entropy",
-    }  # fmt: skip
+        "reinforce_baseline",
+        "rloo",
+        "otb",
+        "grpo",
+        "dr_grpo",
+        "dapo",
+        "grpo_entropy",
+    }
     assert judged["vimpo"].credit is not None and judged["vimpo"].no_push == "group"
     assert judged["reinforce"].no_push == "step"
     assert [line.symbol for line in rule_diff.working(batch, judged, "vimpo", 0, 0).lines] == [
@@ -220,10 +222,17 @@ def test_solutions_are_ranked_by_the_angle_between_two_pushes(traces):
 
 
 SWITCHES = [
-    {}, {"value_loss": "huber", "huber_delta": 0.1}, {"value_loss": "normalised"}, {"actor_coef_rule": "adaptive"},
-    {"baseline": "leave_one_out"}, {"cap_v0": 0.3},
-    {"loss_average": "solutions"}, {"kl_estimator": "k3"}, {"beta": 5e-4}, {"gae_lambda": 1.0},
-]  # fmt: skip
+    {},
+    {"value_loss": "huber", "huber_delta": 0.1},
+    {"value_loss": "normalised"},
+    {"actor_coef_rule": "adaptive"},
+    {"baseline": "leave_one_out"},
+    {"cap_v0": 0.3},
+    {"loss_average": "solutions"},
+    {"kl_estimator": "k3"},
+    {"beta": 5e-4},
+    {"gae_lambda": 1.0},
+]
 
 
 @ALL_RULES
@@ -282,26 +291,38 @@ def test_every_number_in_a_line_is_the_result_of_one_before_or_given(traces):
     lines = {line.symbol: line for line in rule_diff.working(batch, judged, "vimpo", index, 3).lines}
     assert lines["δ"].written.startswith(lines["ρ"].result) and lines["κ"].result in lines["δ"].written
     assert lines["A"].written.startswith(lines["δ"].result) and lines["A"].result in lines["Ã"].written
-    assert (
-        lines["Ã"].result in lines["w actor"].written
-        and lines["w actor"].result.strip("−") in lines["w"].written
-    )
+    assert lines["Ã"].result in lines["w actor"].written and lines["w actor"].result.strip("−") in lines["w"].written
     assert lines["w value"].result in lines["w"].written and lines["w"].result in lines["w / rms"].written
 
 
 def test_worked_example_of_grpo(traces):
     # 4 solutions of one prompt, one right, 4 tokens each: mean .25, spread .5 + .0001, 16 tokens.
     four = [
-        t.with_(group_id=0, sample_idx=i, reward=float(i == 0), group_mean_reward=0.25, ids=t.ids[:4], text=t.text[:4],
-                mask=t.mask[:4], logprob=t.logprob[:4], ref_logprob=t.ref_logprob[:4], kl=t.kl[:4],
-                critic_values=t.critic_values[:4], mc_values=t.mc_values[:5], entropy=t.entropy[:4], collision=t.collision[:4])
+        t.with_(
+            group_id=0,
+            sample_idx=i,
+            reward=float(i == 0),
+            group_mean_reward=0.25,
+            ids=t.ids[:4],
+            text=t.text[:4],
+            mask=t.mask[:4],
+            logprob=t.logprob[:4],
+            ref_logprob=t.ref_logprob[:4],
+            kl=t.kl[:4],
+            critic_values=t.critic_values[:4],
+            mc_values=t.mc_values[:5],
+            entropy=t.entropy[:4],
+            collision=t.collision[:4],
+        )
         for i, t in enumerate(traces[:4])
-    ]  # fmt: skip
+    ]
     batch, judged = made(four)
     found = rule_diff.working(batch, judged, "grpo", 0, 0)
     assert [(line.symbol, line.written, line.result) for line in found.lines[:3]] == [
-        ("A", "1 − 0.25", "0.75"), ("Â", "0.75 / 0.5001", "1.5"), ("w", "1.5 / 16", "0.09375"),
-    ]  # fmt: skip
+        ("A", "1 − 0.25", "0.75"),
+        ("Â", "0.75 / 0.5001", "1.5"),
+        ("w", "1.5 / 16", "0.09375"),
+    ]
 
 
 def test_slots_that_differ_are_marked():

@@ -16,11 +16,24 @@ def trace(delta=(0.0, -0.1, -0.4, 0.0), reward=0.0, first_wrong=2, mean=0.5, **c
     """KL is 0, so delta_t is beta log(pi/pi_ref): what is asked for."""
     logprob = -np.ones(4)
     made = CreditTrace(
-        step=5, group_id=0, sample_idx=0, prompt_text="2+7=", prompt_ids=(1,), gold="9", reward=reward,
-        group_mean_reward=mean, finish_reason=StopReason.EOS, ids=np.arange(4), text=TEXT, mask=np.ones(4, bool),
-        logprob=logprob, ref_logprob=logprob - np.array(delta) / BETA, kl=np.zeros(4), entropy=np.zeros(4),
+        step=5,
+        group_id=0,
+        sample_idx=0,
+        prompt_text="2+7=",
+        prompt_ids=(1,),
+        gold="9",
+        reward=reward,
+        group_mean_reward=mean,
+        finish_reason=StopReason.EOS,
+        ids=np.arange(4),
+        text=TEXT,
+        mask=np.ones(4, bool),
+        logprob=logprob,
+        ref_logprob=logprob - np.array(delta) / BETA,
+        kl=np.zeros(4),
+        entropy=np.zeros(4),
         first_wrong=first_wrong,
-    )  # fmt: skip
+    )
     return made.with_(**changes)
 
 
@@ -61,9 +74,7 @@ def test_shown_differences_are_those_of_the_shown_values():
     payload = truth_payload(trace(), tried, tried, BETA)
     value = payload["monte_carlo"]["value"]
     assert payload["difference"]["value"] == pytest.approx(np.diff(value), abs=1e-9)
-    assert (
-        payload["rollouts"] == 256 and payload["monte_carlo"]["low"][-1] == payload["monte_carlo"]["high"][-1]
-    )
+    assert payload["rollouts"] == 256 and payload["monte_carlo"]["low"][-1] == payload["monte_carlo"]["high"][-1]
 
 
 def test_beta_moves_the_soft_and_the_implied_curve_and_leaves_monte_carlo():
@@ -92,9 +103,7 @@ def test_both_point_at_the_same_token():
 def test_two_tokens_that_few_tries_cannot_tell_apart():
     said = reading(trace(delta=(0, -0.4, -0.1, 0)), prefixes(16, 16, 12, 4, 0), BETA)[0]
     assert "points at token #1 “+”" in said and "Monte Carlo at token #2 “9”" in said
-    assert "overlap, so 16 tries do not tell them apart." in said and said.endswith(
-        "The first wrong token is #2."
-    )
+    assert "overlap, so 16 tries do not tell them apart." in said and said.endswith("The first wrong token is #2.")
 
 
 def test_monte_carlo_contradicts_implied_credit():
@@ -110,9 +119,7 @@ def test_no_credit_before_learning_and_no_clear_drop():
 
 def test_credit_that_blames_no_token_is_said_to_blame_none():
     said = reading(trace(delta=(0, 0, 0.2, -0.002)), WRONG, BETA)[0]
-    assert said.startswith(
-        "Implied credit blames no token (lowest 0.00), Monte Carlo points at token #2 “9”, −0.81"
-    )
+    assert said.startswith("Implied credit blames no token (lowest 0.00), Monte Carlo points at token #2 “9”, −0.81")
 
 
 def test_in_a_right_solution_the_largest_rise_is_asked_for():
