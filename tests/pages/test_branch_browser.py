@@ -50,6 +50,7 @@ def test_forcing_branching_again_and_exporting(page, address):
 def test_an_edit_is_drawn_and_opened_in_typed_mode(page, address):
     open_branch(page, address, "&what=edit")
     field = page.get_by_role("textbox", name="Edit the solution")
+    expect(field).not_to_have_value("")  # it is drawn empty and filled after that
     text = field.input_value()
     field.fill(text[:2] + "3" + text[2:])
     page.get_by_role("button", name="Compare with the original").click()
