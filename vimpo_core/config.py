@@ -353,7 +353,9 @@ def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
         )
     rule = RULES[config.algorithm]
     if rule.value:
-        b = balance(config, mean_length) if rule.advantages else 0.0
+        # An adaptive c_A is itself the share of the pulls, whatever beta and length.
+        is_weight = rule.advantages is not None and config.actor_coef_rule == "fixed"
+        b = balance(config, mean_length) if is_weight else 0.0
         facts = f"c_A {config.actor_coef:g} at beta {config.beta:g} and {mean_length:.0f} tokens gives balance {b:.2g}"
         stable = STABLE_BALANCE * config.actor_coef / b if b else 0.0
         way_out = f"Use c_A {stable:.2g} or less, or raise beta."

@@ -159,6 +159,12 @@ def levels(**settings):
     return {a.setting: a.level for a in advice(TrainConfig(**settings), LENGTH)}
 
 
+def test_an_adaptive_actor_weight_is_a_share_and_has_no_balance_to_warn_of():
+    runaway = {"beta": 0.02, "actor_coef": 0.2}
+    assert levels(**runaway)["actor_coef"] == "danger"
+    assert "actor_coef" not in levels(**runaway, actor_coef_rule="adaptive")
+
+
 def test_balance_worked_example():
     # 0.08 / (0.4 * 20 * 0.1) = 0.1
     assert balance(TrainConfig(beta=0.1, actor_coef=0.08), LENGTH) == pytest.approx(0.1, rel=1e-12)
