@@ -20,6 +20,7 @@ FOLDERS = (
     "vimpo_core",
     ".ci",
 )
+MADE = {"runs", "__pycache__", "node_modules"}
 WRITTEN = {".py", ".js", ".mjs", ".css", ".html", ".md", ".toml", ".txt", ".sh", ".cff", ""}
 NAMED = re.compile(r"(?:\.\./)*\w[\w./-]*\.md\b")
 
@@ -29,7 +30,7 @@ def texts(root: Path) -> Iterator[Path]:
     yield from (f for f in root.iterdir() if f.is_file() and f.suffix in WRITTEN and not f.name.startswith(".git"))
     for folder in FOLDERS:
         for file in (root / folder).rglob("*"):
-            if file.is_file() and file.suffix in WRITTEN and not {"runs", "__pycache__"} & set(file.parts):
+            if file.is_file() and file.suffix in WRITTEN and not MADE & set(file.parts):
                 yield file
 
 
