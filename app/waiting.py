@@ -190,13 +190,13 @@ def _how_far(request: _Request, now: float) -> tuple[float, str]:
     """Share done, and how long it has been worked on; before the process takes it up, how long it has waited for
     that.
     """
-    if request.begun is None and request.future.running():
+    share = request.progress.share() if request.progress else 0.0
+    if request.begun is None and (share or request.future.running()):
         request.begun = now
     if request.begun is None:
         return 0.0, f"behind what was asked before, {now - request.started:.0f} s"
     worked = now - request.begun
     if request.progress is None:
         return worked / request.question.limit, f"{worked:.0f} of at most {request.question.limit:g} s"
-    share = request.progress.share()
     left = f", about {worked * (1 - share) / share:.0f} s left" if share > 0.05 else ""
     return share, f"{percent(share)} after {worked:.0f} s{left}"

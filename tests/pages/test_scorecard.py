@@ -74,7 +74,7 @@ def test_the_newest_snapshot_is_measured_on_the_fixed_set_with_progress(runs, me
     at = open_card()
     assert measuring.asked == [(run_id, 10, "fixed", 256, 64, 0)]
     assert any(b.label == "Cancel" for b in at.button)
-    assert "25%" in str(at.get("progress")[0].proto)
+    assert "25 % after" in str(at.get("progress")[0].proto)
     answered(at, measuring)
     assert "Where it wins" in words(at) and "wrong solutions are few" not in words(at)
     assert at.code[0].value == (
