@@ -121,6 +121,7 @@ def test_focus_goes_to_the_note_and_to_the_element_and_back_and_escape_ends(page
     assert page.evaluate("document.activeElement.shadowRoot.activeElement.getAttribute('role')") == "option"
     page.keyboard.press("F6")
     expect(page.get_by_role("dialog", name="Select a token")).to_be_focused()
+    settle(page)
     page.keyboard.press("Escape")
     expect(page.locator(".tour")).to_have_count(0)
     expect(page).not_to_have_url(re.compile("tour="))
