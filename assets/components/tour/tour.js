@@ -6,6 +6,7 @@ import { mountView } from "../shared/mounting.js";
 
 const LOOK_MS = 120; // between two searches for the element; the ring itself follows every frame
 const MISSING_MS = 1500; // what a rerun redraws may be away for a moment
+const RESTLESS_MS = 1500; // how long what is drawn above a new step's element may still push it out of sight
 const GAP = 14; // px between ring and note
 const AROUND = 6; // px between element and ring
 
@@ -28,6 +29,8 @@ function createView(view) {
   };
   document.addEventListener("keydown", onKeyFirst, true);
   document.addEventListener("keydown", onKey);
+  const onScroll = () => { view.isShown = true; }; // the reader's own way is not undone
+  for (const name of ["wheel", "touchmove"]) document.addEventListener(name, onScroll, { passive: true });
   const follow = (now) => {
     view.frame = requestAnimationFrame(follow);
     if (view.data) followTarget(view, now);
@@ -37,6 +40,7 @@ function createView(view) {
     cancelAnimationFrame(view.frame);
     document.removeEventListener("keydown", onKeyFirst, true);
     document.removeEventListener("keydown", onKey);
+    for (const name of ["wheel", "touchmove"]) document.removeEventListener(name, onScroll);
     if (view.hasEnded) setTimeout(() => document.querySelector(view.data.button)?.focus({ preventScroll: true }));
   };
 }
@@ -56,7 +60,8 @@ function update(view, data) {
   view.data = data;
   fillNote(view);
   if (isNew) {
-    Object.assign(view, { target: null, lookedAt: 0, foundAt: performance.now(), side: null, isShown: false, told: 0 });
+    const now = performance.now();
+    Object.assign(view, { target: null, lookedAt: 0, foundAt: now, since: now, side: null, isShown: false, told: 0 });
     say(view, `Tour, step ${data.number} of ${data.count}. ${data.title}. ${data.text}`);
   }
   if (isNewlyDone) say(view, `Done. ${data.said}`);
@@ -106,7 +111,7 @@ function followTarget(view, now) {
   }
   const isThere = isVisible(view.target);
   if (isThere) view.foundAt = now;
-  if (isThere && !view.isShown) bringIntoSight(view);
+  if (isThere && !view.isShown) bringIntoSight(view, now);
   view.at(".missing").hidden = isThere || view.data.done || now - view.foundAt < MISSING_MS;
   place(view, isThere ? view.target.getBoundingClientRect() : null);
   if (view.wantsFocus) {
@@ -138,10 +143,13 @@ function watch(view) {
   view.report("done", number);
 }
 
-function bringIntoSight(view) {
-  view.isShown = true;
+function bringIntoSight(view, now) {
   const box = view.target.getBoundingClientRect();
-  if (box.top >= 80 && box.bottom <= innerHeight - 20) return;
+  if (box.top >= 80 && box.bottom <= innerHeight - 20) {
+    view.isShown = now - view.since > RESTLESS_MS;
+    return;
+  }
+  view.isShown = true;
   const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const block = box.height > innerHeight - 160 ? "start" : "center";
   view.target.style.scrollMarginTop = "90px"; // below Streamlit's header
