@@ -1,6 +1,5 @@
 """The scripts of the components: their unit tests (node's own runner), lint, and what each module must have."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -9,6 +8,7 @@ import pytest
 
 from app.components import tree_lab, truth_curves
 from app.components.assets import component_script
+from tests.support.needs import missing
 from tests.support.waiting import PATIENCE
 from vimpo_core.formats.es_modules import read_asset
 from vimpo_core.paths import ASSETS, ROOT
@@ -17,17 +17,13 @@ from vimpo_core.views import rule_styles
 
 FOLDERS = sorted(path.name for path in (ASSETS / "components").iterdir() if path.is_dir())
 COMPONENTS = [name for name in FOLDERS if name not in ("shared", "solution_page")]
+NEED = "VIMPO_NEED_NODE"
 ESLINT = ASSETS / "node_modules" / ".bin" / "eslint"
-
-
-def missing(what):
-    """Skips the test, or fails it where VIMPO_NEED_NODE is set, as in CI."""
-    (pytest.fail if os.environ.get("VIMPO_NEED_NODE") else pytest.skip)(what)
 
 
 def said_by(*command):
     if shutil.which("node") is None:
-        missing("there is no node on this machine")
+        missing("there is no node on this machine", NEED)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     return done.returncode, done.stdout + done.stderr
 
@@ -41,14 +37,14 @@ def test_unit_tests_of_the_scripts_pass():
 
 def test_scripts_are_free_of_lint():
     if not ESLINT.exists():
-        missing("eslint is not installed. Install it: `npm ci --prefix assets`.")
+        missing("eslint is not installed. Install it: `npm ci --prefix assets`.", NEED)
     code, text = said_by(ESLINT, "--config", "assets/eslint.config.js", "--max-warnings", "0", "assets", "tests/js")
     assert code == 0, text
 
 
 def test_lint_finds_what_a_browser_would_only_tell_on_the_page(tmp_path):
     if not ESLINT.exists():
-        missing("eslint is not installed. Install it: `npm ci --prefix assets`.")
+        missing("eslint is not installed. Install it: `npm ci --prefix assets`.", NEED)
     faulty = ASSETS / "components" / "shared" / "faulty_on_purpose.js"
     source = (
         'import { element } from "./elements.js";\nexport const a = (b) => b == undefinedName;\nnode.innerHTML = a;\n'

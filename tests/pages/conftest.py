@@ -3,7 +3,6 @@ marked `browser`.
 """
 
 import functools
-import os
 import sys
 from unittest import mock
 
@@ -13,6 +12,7 @@ from streamlit.components.v2 import manifest_scanner
 
 from app import cache, live, waiting
 from tests.support.browser import CHROMIUM, browsing, serving, visiting, without_errors
+from tests.support.needs import missing
 from vimpo_core.runs.folder import RunsDir
 
 
@@ -59,7 +59,7 @@ def runs(tmp_path, monkeypatch):
 def browser():
     """Debian's chromium. Without one the test is skipped, or fails where VIMPO_NEED_BROWSER is set, as in CI."""
     if CHROMIUM is None:
-        (pytest.fail if os.environ.get("VIMPO_NEED_BROWSER") else pytest.skip)("there is no chromium on this machine")
+        missing("there is no chromium on this machine", "VIMPO_NEED_BROWSER")
     with browsing("--process-per-site") as chromium:
         yield chromium
 

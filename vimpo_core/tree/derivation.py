@@ -136,7 +136,7 @@ def simplified(expression: sympy.Expr) -> sympy.Expr:
     Logarithms and exponentials that remain count as unknowns of their own, so that the numerator is a polynomial: it is
     expanded by sparse arithmetic, some twenty times faster than `sympy.simplify`.
     """
-    expression = sympy.expand_log(sympy.sympify(expression), force=True)
+    expression = sympy.expand_log(sympy.sympify(expression, strict=True), force=True)
     names = (sympy.Symbol(f"x{i}") for i in count())
     # Longest first: what stands inside another one goes with it.
     functions = sorted(expression.atoms(sympy.log, sympy.exp), key=sympy.count_ops, reverse=True)

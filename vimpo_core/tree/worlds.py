@@ -109,7 +109,7 @@ def _stacked(levels: Levels) -> np.ndarray:
 _beta, _epsilon = sympy.Symbol("beta", positive=True), sympy.Symbol("epsilon", real=True)
 _NO_NUDGE = {_epsilon: sympy.Integer(0)}
 _exp, _log = np.frompyfunc(sympy.exp, 1, 1), np.frompyfunc(sympy.log, 1, 1)
-_held = np.frompyfunc(lambda x: sympy.sympify(x).xreplace(_NO_NUDGE), 1, 1)
+_held = np.frompyfunc(lambda x: sympy.sympify(x, strict=True).xreplace(_NO_NUDGE), 1, 1)
 _slope = np.frompyfunc(lambda x: sympy.diff(x, _epsilon).xreplace(_NO_NUDGE), 1, 1)
 
 

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from tests.support.needs import missing
 from tests.support.waiting import PATIENCE
 from vimpo_core.formats import es_modules
 from vimpo_core.formats.es_modules import join_modules
@@ -29,7 +30,7 @@ def run(script):
     """What a script says on the console, a JSON value a line."""
     node = shutil.which("node")
     if node is None:
-        pytest.skip("there is no node on this machine")
+        missing("there is no node on this machine", "VIMPO_NEED_NODE")
     done = subprocess.run(
         [node, "--input-type=module", "-"], input=script, capture_output=True, text=True, timeout=PATIENCE
     )
