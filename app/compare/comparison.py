@@ -602,8 +602,10 @@ def table(found: Numbers) -> tuple[list[str], list[list[list[Piece]]]]:
 
 
 def _seeds(arm: Arm) -> list[Piece]:
+    # Said in the cell: a bare "0" below "Seeds" would read as none.
+    what = Piece("seed " if len(arm.members) == 1 else "seeds ", is_aside=True)
     links = [Piece(str(member.config.seed), f"inspect?{urlencode({'run': member.key})}") for member in arm.members]
-    return [piece for link in links for piece in (link, Piece(" "))][:-1]
+    return [what, *[piece for link in links for piece in (link, Piece(" "))][:-1]]
 
 
 def _mean(arm: Arm, number: Number, metric: str) -> list[Piece]:
