@@ -79,10 +79,14 @@ def origin(folder: Path, run: RunSummary) -> tuple:
     return str(folder), run.run_id, bases.Origin(run.created, bases.stamp(run.config.model))
 
 
-def steps(folder: Path, run_id: str) -> tuple[list[int], list[int]]:
-    """Steps with recorded solutions, and steps with a saved adapter. Raises Mistake when the run cannot be read."""
+def steps(folder: Path, run_id: str, fresh: bool = False) -> tuple[list[int], list[int]]:
+    """Steps with recorded solutions, and steps with a saved adapter, as they were a moment ago unless `fresh`. Raises
+    Mistake when the run cannot be read."""
     with RunsDir(folder, read_only=folder == DEMOS).open(run_id) as store:
-        return _steps(folder, run_id, store.header()["created"])
+        created = store.header()["created"]
+    if fresh:
+        _steps.clear(folder, run_id, created)
+    return _steps(folder, run_id, created)
 
 
 @st.cache_data(ttl=FRESH_SECONDS, max_entries=64, show_spinner=False)

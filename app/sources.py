@@ -36,9 +36,17 @@ class Source:
         return cache.origin(self.folder, self.run)
 
     @property
+    def steps(self) -> tuple[list[int], list[int]]:
+        """`cache.steps` of the run; as they are now where they lack the step that the link names. Raises Mistake."""
+        found, step = cache.steps(self.folder, self.run.run_id), st.query_params.get("step")
+        if step is None or step in map(str, found[0] + found[1]):
+            return found
+        return cache.steps(self.folder, self.run.run_id, fresh=True)
+
+    @property
     def snapshots(self) -> list[int]:
         """Steps whose adapter was kept. Raises Mistake when the run cannot be read."""
-        return cache.steps(self.folder, self.run.run_id)[1]
+        return self.steps[1]
 
     @property
     def label(self) -> str:
@@ -50,7 +58,20 @@ class Source:
 
 
 def sources() -> list[Source]:
-    """One's own runs, newest first, then the bundled ones, and the run of an experiment if the address names one."""
+    """One's own runs, newest first, then the bundled ones, and the run of an experiment if the address names one.
+
+    The list is kept for a moment. A link may name a run that was made or got its first step since, so one that it lacks
+    is looked for again.
+    """
+    found = _sources()
+    named = ",".join(st.query_params.get(name, "") for name in ("run", "runs"))
+    if set(filter(None, named.split(","))) - {source.key for source in found if source.run.last_step is not None}:
+        cache.summaries.clear(cache.own_folder())
+        found = _sources()
+    return found
+
+
+def _sources() -> list[Source]:
     own = [Source(run.run_id, cache.own_folder(), run) for run in cache.summaries(cache.own_folder())]
     taken = {source.key for source in own}
     bundled = [
@@ -110,7 +131,7 @@ def problem_of(source: Source) -> str:
         return f"This run cannot be read: {source.run.message}"
     if source.run.last_step is None:
         return f"This run has no step yet. {RUN_STATE_ADVICE[source.run.state]}"
-    if not cache.steps(source.folder, source.run.run_id)[0]:
+    if not source.steps[0]:
         return "This run kept no solutions to look at. Choose another run."
     return ""
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import cache, routes, state, waiting
+from app import routes, state, waiting
 from app.components.credit_view import credit_view
 from app.course import tours
 from app.course.lesson import symbol
@@ -50,7 +50,7 @@ def choose(found, notes):
         return None, None, None
     if note := state_note(source):
         st.warning(as_sentence(note), icon=":material/error:")
-    recorded, snapshots = cache.steps(source.folder, source.run.run_id)
+    recorded, snapshots = source.steps
     with row:
         if mode == "typed":
             step = pick_step(snapshots or recorded, "Adapter of step", "Steps whose adapter was saved.", notes)

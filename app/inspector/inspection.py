@@ -81,7 +81,7 @@ def example(source: Source, step: int) -> tuple[str, str]:
     """Problem and solution that the empty form starts with: what was looked at before, else a clear mistake to
     correct.
     """
-    recorded = cache.steps(source.folder, source.run.run_id)[0]
+    recorded = source.steps[0]
     traces = sampled(source, step if step in recorded else recorded[-1])
     wanted = st.query_params.get("group"), st.query_params.get("sample")
     found = (i for i, t in enumerate(traces) if (str(t.group_id), str(t.sample_idx)) == wanted)

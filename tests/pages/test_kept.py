@@ -1,16 +1,18 @@
 """What is kept in memory of a run is never shown as another one's that has its name by now."""
 
+import dataclasses
 import shutil
 
 import numpy as np
 import pytest
 import streamlit as st
+from streamlit.runtime.caching import cache_utils
 
 from app import cache, live
 from app.components import live_curves, solutions
 from app.start import push_and_reading
-from tests.pages.opening import StubService, again, open_inspect, open_page, payload_with, press
-from tests.support.fakes import make_fake_run
+from tests.pages.opening import StubService, again, one, open_inspect, open_page, payload_with, press, words
+from tests.support.fakes import FakeTrainer, make_fake_run
 from tests.support.real import small
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import BUNDLED_MODEL
@@ -218,3 +220,24 @@ def test_the_other_runs_reading_is_read_anew_once_what_it_rests_on_has_changed(r
     assert read() == 3
     make_fake_run(cache.DEMOS, algorithm="grpo", steps=10)
     assert read() == 4
+
+
+def test_a_link_to_a_run_or_a_step_made_a_moment_ago_opens_it_while_what_was_there_is_still_kept(runs, monkeypatch):
+    monkeypatch.setattr(cache_utils, "TTLCACHE_TIMER", lambda: 0.0)  # nothing that is kept grows old
+    st.cache_data.clear()
+
+    def expect_opened(step):
+        opened = open_inspect(run="vimpo-2", step=step)
+        assert (one(opened.query_params["run"]), one(opened.query_params["step"])) == ("vimpo-2", str(step))
+        assert "is not there" not in words(opened)
+
+    make_fake_run(runs.path, steps=2)
+    open_inspect(run="vimpo-1")
+    make_fake_run(runs.path, steps=2)
+    expect_opened(step=2)
+    config = RunStore.open(runs.path / "vimpo-2").config()
+    longer = FakeTrainer(dataclasses.replace(config, steps=3))
+    *_, third = [longer.step() for _ in range(4)]
+    with RunStore.open(runs.path / "vimpo-2", writable=True) as store:
+        store.commit_step(third)
+    expect_opened(step=3)
