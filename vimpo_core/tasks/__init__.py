@@ -31,6 +31,13 @@ class Task(Protocol):
         """Mean tokens of a right solution, end mark included: the T of the balance c_A / (0.4 T beta)."""
         ...
 
+    @property
+    def verifies_steps(self) -> bool:
+        """Whether the task knows where a solution first goes wrong. Where it does not, `first_wrong`, `step_starts`,
+        `mistake` and `restyled` say nothing, and pages must not pretend: the largest true drop stands for it.
+        """
+        ...
+
     def __hash__(self) -> int:
         """Equal tasks ask the same problems, which are kept by task."""
         ...

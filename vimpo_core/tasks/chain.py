@@ -68,6 +68,7 @@ class ChainTask:
 
     name = "chain"
     end = END
+    verifies_steps = True
 
     def __post_init__(self):
         if not 3 <= self.operands <= LONGEST:
