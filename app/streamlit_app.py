@@ -10,8 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def main():
     # Streamlit puts this folder on the path, where its modules could hide others of the same name from the processes
-    # that are
-    # started here; nobody else touches sys.path.
+    # that are started here; nobody else touches sys.path.
     sys.path[:] = [str(ROOT), *(place for place in sys.path if place not in (str(ROOT), str(ROOT / "app")))]
     from app import state
     from app.routes import navigation

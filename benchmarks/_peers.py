@@ -80,8 +80,7 @@ def missing() -> str:
         if found != wanted:
             return (
                 f"parity compares with {name} {wanted}, found {found}. Install the peers: pip install -r "
-                f"requirements-bench.txt, "
-                "then pip install --no-deps -r requirements-parity.txt."
+                "requirements-bench.txt, then pip install --no-deps -r requirements-parity.txt."
             )
     return ""
 

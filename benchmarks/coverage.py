@@ -3,14 +3,12 @@
     python -m vimpo_core bench coverage --json
 
 Accuracies and their paired differences: a problem is solved where a normal sum of problem, seed, arm and chance is
-    above 0,
-with shares of the variance that give the components measured in the experiments (below). The truth is then a normal
-probability. Numbers over seeds: normal ones, and as skewed as KL, AUC on own mistakes and shares near 1 are.
+above 0, with shares of the variance that give the components measured in the experiments (below). The truth is then a
+normal probability. Numbers over seeds: normal ones, and as skewed as KL, AUC on own mistakes and shares near 1 are.
 Correlations: of normal pairs. A row says how often the interval held the truth, with the Monte Carlo error of that
-    share, and its mean width in
-points (accuracies) or standard deviations. "before" is what was published until November 2026: seeds and problems drawn
-again independently of each other (here by the variance of those draws, with normal quantiles), or the percentile
-bootstrap over seeds.
+share, and its mean width in points (accuracies) or standard deviations. "before" is what was published until November
+2026: seeds and problems drawn again independently of each other (here by the variance of those draws, with normal
+quantiles), or the percentile bootstrap over seeds.
 """
 
 from __future__ import annotations
@@ -42,11 +40,10 @@ class World:
     """Where outcomes come from: accuracies of the two arms, and shares of the latent variance.
 
     problem: how hard it is for both arms; arm_problem: for one of them; shared: part of what is left that both arms
-        have in
-    common in a run of one seed (their draws and training problems). Variance between problems and of the rest come out
-    as (.058, .138) for a sampled accuracy, (.001, .16) for a difference of two; greedy (.046, .044) and (.008, .085).
-    Measured over the first round's experiments with 25 % flips: (.054 to .059, .138 to .147), (.003, .137); greedy
-    (.047 to .053, .038 to .061), (.002 to .018, .046 to .094).
+    have in common in a run of one seed (their draws and training problems). Variance between problems and of the rest
+    come out as (.058, .138) for a sampled accuracy, (.001, .16) for a difference of two; greedy (.046, .044) and (.008,
+    .085). Measured over the first round's experiments with 25 % flips: (.054 to .059, .138 to .147), (.003, .137);
+    greedy (.047 to .053, .038 to .061), (.002 to .018, .046 to .094).
     """
 
     accuracies: tuple[float, float]

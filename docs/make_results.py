@@ -149,9 +149,8 @@ def introduction() -> str:
     alone = [name for name in there if estimates.over(load(name)) == "seeds"]
     without = (
         f" In {listed(alone)} outcomes were not kept problem by problem: there differences have a t interval over "
-        f"seeds alone, "
-        "to which other problems would add (with five seeds it held a known truth 86 to 96 % of the time, see the "
-        "[log](log.md)), and accuracies have none."
+        "seeds alone, to which other problems would add (with five seeds it held a known truth 86 to 96 % of the time, "
+        "see the [log](log.md)), and accuracies have none."
         if alone
         else ""
     )
@@ -257,9 +256,8 @@ def _updates():
         yield (
             "**An unevenness of our own making**: where single solutions are flipped, GRPO's ranges held one or two "
             f"updates a batch and VIMPO's did not. GRPO took {taken[0]} with 25 % and {taken[1]} with 40 % flips, at "
-            f"{cost[0]:.1f} and {cost[1]:.1f} "
-            "times VIMPO's CPU time. The default settings had also been chosen earlier on these test problems (see "
-            "the protocol)."
+            f"{cost[0]:.1f} and {cost[1]:.1f} times VIMPO's CPU time. The default settings had also been chosen "
+            "earlier on these test problems (see the protocol)."
         )
 
 
@@ -461,8 +459,7 @@ ORDERING = """Of {regimes} contests with equal tuning, VIMPO's sampled accuracy 
 PAPER = (
     f"The paper reports {PAPER_CLEAN['VIMPO']} against {PAPER_CLEAN['GRPO']} on clean rewards and "
     f"{PAPER_NOISY['VIMPO']} against {PAPER_NOISY['GRPO']} on noisy ones, where the rewards of whole groups are "
-    f"flipped together, with a model of {PAPER_PARAMETERS} "
-    "parameters. Nothing here speaks about that size."
+    f"flipped together, with a model of {PAPER_PARAMETERS} parameters. Nothing here speaks about that size."
 )
 NOT_WIDENED = "\nIntervals are not widened for the number of comparisons.\n"
 CREDIT = """**{verdict}.** Over the {rules} rules the correlation of AUC on own mistakes with sampled accuracy is {r}; the rules are no random sample (several share a gradient but for its scale), and single

@@ -619,8 +619,7 @@ def _make_reference(arguments) -> int:
     if changed and arguments.out.resolve() == BUNDLED_MODEL.resolve():
         raise Mistake(
             f"with another --{changed.replace('_', '-')} this is not the bundled model, on which the bundled runs and "
-            f"yours stand. "
-            "Give it a folder of its own with --out FOLDER."
+            "yours stand. Give it a folder of its own with --out FOLDER."
         )
     models.single_thread()
     with tqdm(total=arguments.steps, desc="reference", file=sys.stderr) as bar:

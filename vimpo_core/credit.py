@@ -176,9 +176,8 @@ def prompt_baseline(rewards, group_ids, kind="group_mean", cap=0.0):
     """What VIMPO's value loss subtracts from R, the value V_0 of the prompt: `group_mean` or `leave_one_out_mean`.
 
     The group mean holds the solution itself: R - mean is (G - 1) / G times R minus the mean of the others, so descent
-        with
-    groups of G ends at the local fixed point of beta G / (G - 1), where delta is (G - 1) / G times Q - V exactly. The
-    leave-one-out mean ends at that of beta.
+    with groups of G ends at the local fixed point of beta G / (G - 1), where delta is (G - 1) / G times Q - V exactly.
+    The leave-one-out mean ends at that of beta.
 
     Args:
         rewards: float [B]; group_ids: int [B]; kind: "group_mean" or "leave_one_out"; cap: as `capped`.

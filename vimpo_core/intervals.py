@@ -95,8 +95,7 @@ def bootstrap_bounds(statistic, sums, seed: int, draws: int = 2000) -> tuple[np.
 
     Returns:
         low, high: the 2.5% and 97.5% quantiles, of the statistic's shape; draws where it is not finite are left out,
-            and
-        nan where none is.
+            and nan where none is.
     """
     counts = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=draws)
     found = np.asarray(statistic(counts @ sums))

@@ -282,10 +282,9 @@ class Trainer:
         """The reference's success rate on each group's problem, and how many tokens were sampled for it.
 
         The same careless grader judges these solutions: the trainer never sees the truth. Where whole groups flip, a
-            grader
-        who is wrong about a problem is wrong about the reference's solutions to it too. Where each solution flips by
-        itself, V* is that of the flipped rewards, whose spread lifts it (E exp(R/beta) is convex) above what fits their
-        mean.
+        grader who is wrong about a problem is wrong about the reference's solutions to it too. Where each solution
+        flips by itself, V* is that of the flipped rewards, whose spread lifts it (E exp(R/beta) is convex) above what
+        fits their mean.
         """
         config, size = self.config, self.config.reference_rollouts
         rollouts, verdicts = attempt(
@@ -340,15 +339,13 @@ class Trainer:
             token, prompt = never
             return (
                 f"the reference gives the sampled token {token} probability 0 at step {step} (problem {prompt!r}), so "
-                f"that "
-                "log(pi/pi_ref) is infinite; the last good step is kept. Use a reference that can say every token of "
-                "the policy, or a rule that does not read it, such as grpo."
+                "that log(pi/pi_ref) is infinite; the last good step is kept. Use a reference that can say every token "
+                "of the policy, or a rule that does not read it, such as grpo."
             )
         reads_coef = "actor_coef" in RULES[self.config.algorithm].settings
         return (
-            f"the loss or its gradient was not finite at step {step} (gradient norm {norm:g}); the last good "
-            f"step is kept. Lower learning_rate (now "
-            f"{self.config.learning_rate:g}){' or actor_coef' if reads_coef else ''}."
+            f"the loss or its gradient was not finite at step {step} (gradient norm {norm:g}); the last good step is "
+            f"kept. Lower learning_rate (now {self.config.learning_rate:g}){' or actor_coef' if reads_coef else ''}."
         )
 
     def _backward(self, config, experience, fresh) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The records that travel between the modules: frozen, checked nowhere else, no torch.
 
-`CreditTrace` is schema version 1 of one completion: what was *measured*. Everything derived
-from it (rho, kappa, td terms, values, advantages) is computed by `credit` when it is looked at, so a beta slider works.
+`CreditTrace` is schema version 1 of one completion: what was *measured*. Everything derived from it (rho, kappa, td
+terms, values, advantages) is computed by `credit` when it is looked at, so a beta slider works.
 """
 
 from __future__ import annotations

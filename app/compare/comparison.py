@@ -158,8 +158,7 @@ def pick_arms(sources: Mapping[str, Source], notes: list[str]) -> Chosen | None:
         return None
     notes += [
         f"{_listed([m.name for m in arm.repeated])} {_has(arm.repeated)} a seed of {arm.label} that is there already, "
-        f"and "
-        "counts no second time."
+        "and counts no second time."
         for arm in found
         if arm.repeated
     ]
@@ -232,8 +231,7 @@ def _why_missing(gone: Sequence[str]) -> str:
     is_one = len(gone) == 1
     return (
         f"{_listed(gone)} {'is' if is_one else 'are'} not there or {_has(gone)} no step yet: "
-        f"{'it' if is_one else 'they'} may "
-        "have been deleted"
+        f"{'it' if is_one else 'they'} may have been deleted"
     )
 
 
@@ -458,8 +456,7 @@ def captions(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> st
         problems = sorted({validation_problems(member.config) for arm in chosen.arms for member in arm.members})
         said.append(
             f"Accuracies: of the {_listed([str(n) for n in problems])} validation problems that each run measures "
-            f"itself by while it trains. "
-            "docs/results.md has those of test problems."
+            "itself by while it trains. docs/results.md has those of test problems."
         )
     if axis == "tokens" and any(run.tokens_are_estimated for run in curves.values()):
         said.append(
@@ -670,8 +667,7 @@ def table_captions(found: Numbers) -> str:
     said = [
         f"Read at {place}, between two measurements interpolated, never smoothed. In brackets: 95% t interval of the "
         f"mean over seeds, from {MIN_SEEDS} seeds on; for the difference, of the mean over seeds of the paired "
-        f"differences. A seed leads to "
-        "its solutions, a number to its runs."
+        "differences. A seed leads to its solutions, a number to its runs."
     ]
     if metric in _ON_PROBLEMS and any(number.n >= MIN_SEEDS for number in found.numbers):
         said.append(_SAME_PROBLEMS)

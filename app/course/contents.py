@@ -25,9 +25,8 @@ def contents(there: tuple[Chapter, ...]) -> None:
     minutes = sum(chapter.minutes for chapter in there)
     st.markdown(
         f"For somebody who knows softmax and gradient descent, but no reinforcement learning: {minutes} minutes in "
-        f"all, and every "
-        "chapter stands alone. In each you commit to a prediction before you see what happens. What you answered "
-        "stays in this browser.",
+        "all, and every chapter stands alone. In each you commit to a prediction before you see what happens. What you "
+        "answered stays in this browser.",
         width=TEXT_WIDTH,
     )
     for chapter in there:

@@ -54,8 +54,7 @@ def written(chosen: list[Chapter]) -> str:
     parts = [
         "## Who gets the blame? Credit for tokens",
         f"{fits} Students need a browser at the address of your server, and no account. They commit to a prediction "
-        f"before each "
-        "reveal; with a lock word in the link nobody sees the reveal before you say the word.",
+        "before each reveal; with a lock word in the link nobody sees the reveal before you say the word.",
     ]
     start = min(max(0, left), ARRIVING_MINUTES)
     for chapter in chosen:

@@ -40,8 +40,7 @@ def fork_form(source: Source, step: int) -> None:
     with st.expander(f"Train on from step {step} with other settings", icon=":material/fork_right:"):
         st.caption(
             f"Makes a new run with the steps 0 to {step} of this one; the next update is the first with the new "
-            f"settings. "
-            "Seed, problems, model and adapter rank stay as they are."
+            "settings. Seed, problems, model and adapter rank stay as they are."
         )
         values, slots = _fields(source, step)
         optimizer = st.radio(

@@ -123,8 +123,7 @@ def _recorded(scene: inspection.Scene, what: str) -> str:
     if what == V_STAR:
         return (
             f"V* is from the success rates that the run recorded: {config.reference_rollouts} solutions of the "
-            f"reference to every "
-            "prompt, judged by the trainer's own grader."
+            "reference to every prompt, judged by the trainer's own grader."
         )
     return f"Monte Carlo values are those that the run recorded: {config.vine_rollouts} tries from every prefix."
 

@@ -51,9 +51,8 @@ def _reading(scene: inspection.Scene, found: Telescope) -> str:
         f"**{len(found.points)} solutions of step {scene.step}.** :blue[○] right, :red[✕] wrong; large: this prompt's; "
         "ringed: the one above. Click a point, or press Enter on it, to open that solution.",
         f"Every reward enters {as_plain(reading.read_by(scene.source.run.config, 1.0)[0].name)} only through this "
-        f"picture: the value "
-        "loss pulls each point sideways onto the line, where the credits add up to the reward beyond the "
-        f"{as_plain(reading.anchor_name(scene.trace))} and no residual is left.",
+        "picture: the value loss pulls each point sideways onto the line, where the credits add up to the reward "
+        f"beyond the {as_plain(reading.anchor_name(scene.trace))} and no residual is left.",
         _how_far(found),
     ]
     if other := trained_otherwise(scene.source.run.config):

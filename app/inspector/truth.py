@@ -138,15 +138,13 @@ def _provenance(scene: inspection.Scene) -> str:
     parts = [
         f"Log-probabilities {how if scene.trace.logprob is not None else 'not recorded'}; the tries were made now, "
         f"with the adapter of step {scene.step}. The soft optimum is another policy's value, what is best at this "
-        f"beta, so the "
-        "implied curve need not meet it."
+        "beta, so the implied curve need not meet it."
     ]
     config = scene.source.run.config
     if config.reward_noise:
         parts.append(
             f"**In training {flips_text(config.reward_noise, config.reward_noise_unit)} were flipped.** Monte Carlo "
-            f"counts the verifier's own verdicts, "
-            "without flips; the policy learned from flipped ones."
+            "counts the verifier's own verdicts, without flips; the policy learned from flipped ones."
         )
     if not scene.is_typed and scene.trace.rewards.get("verifier", scene.trace.reward) != scene.trace.reward:
         parts.append(

@@ -174,11 +174,10 @@ def what_was_measured(reports: Sequence[dict]) -> str:
     ends = "lowest and highest seed" if len(reports) > 1 else "95% intervals by bootstrap over solutions"
     return (
         f"{count} wrong solutions with a known first wrong token{several}, to test problems that no training sees; "
-        f"top-1 and top-3: share of them whose "
-        "first wrong token is among the 1 or 3 most suspicious; AUC: share of a solution's other tokens that are less "
-        f"suspicious, 0.5 is guessing. In brackets and as bars: {ends}. Of the signals, A whitened is what VIMPO's "
-        f"actor pushes and the "
-        "flat one what GRPO does; all others are read off a policy or need none."
+        "top-1 and top-3: share of them whose first wrong token is among the 1 or 3 most suspicious; AUC: share of a "
+        f"solution's other tokens that are less suspicious, 0.5 is guessing. In brackets and as bars: {ends}. Of the "
+        "signals, A whitened is what VIMPO's actor pushes and the flat one what GRPO does; all others are read off a "
+        "policy or need none."
     )
 
 

@@ -81,11 +81,10 @@ def _pushed(p: Picture) -> str:
     delta = lenses.credit_of(p.trace, config.beta)
     asked = p.trace.reward - p.trace.group_mean_reward
     said = (
-        f"**Training blames nearly every token alike.** The reward says only that the whole solution is wrong. GRPO "
+        "**Training blames nearly every token alike.** The reward says only that the whole solution is wrong. GRPO "
         f"hands that to all {len(p.trace.text)} tokens. VIMPO gives each token a credit, but λ says how far back a "
         f"credit reaches, and at λ {config.gae_lambda:g}, with which it trains here, a token is pushed by its own "
-        f"credit and all that follow, so the mistake "
-        "falls on every token before it too."
+        "credit and all that follow, so the mistake falls on every token before it too."
     )
     if abs(delta.sum() - asked) < _SETTLED * abs(asked):
         said += (
@@ -105,8 +104,7 @@ def _read_off(p: Picture) -> str:
         said += f" {other}"
     return (
         f"{said} It is not always this clear: in {p.found.hits} of the {p.found.wrong} wrong solutions of this step "
-        f"the lowest δ is on "
-        "the first wrong token; this one was picked because it shows it by the widest margin."
+        "the lowest δ is on the first wrong token; this one was picked because it shows it by the widest margin."
     )
 
 
@@ -127,9 +125,8 @@ def _other_reading(p: Picture, delta: np.ndarray) -> str:
 
 def caption(p: Picture) -> str:
     return (
-        "VIMPO: Value-Implicit Policy Optimization. GRPO: Group Relative Policy Optimization. "
-        f"Step {p.step} of the bundled run “{as_plain(p.run.name)}”. The same rules on any solution: Inspect, Every "
-        f"rule."
+        f"VIMPO: Value-Implicit Policy Optimization. GRPO: Group Relative Policy Optimization. Step {p.step} of the "
+        f"bundled run “{as_plain(p.run.name)}”. The same rules on any solution: Inspect, Every rule."
     )
 
 

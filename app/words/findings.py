@@ -105,9 +105,8 @@ def _warnings(report):
     if 0 < n < FEW:
         yield Finding(
             "warning",
-            f"{n} wrong solutions are few. Rare, complete misses decide an AUC, and a small set may hold none of "
-            f"them: its "
-            "interval is then too narrow. Measure 256 before you conclude.",
+            f"{n} wrong solutions are few. Rare, complete misses decide an AUC, and a small set may hold none of them: "
+            "its interval is then too narrow. Measure 256 before you conclude.",
         )
     if report["step"] == 0:
         yield Finding("warning", "Step 0 is untrained: implied credit is 0 everywhere and can point nowhere.")
@@ -170,10 +169,9 @@ def _whitened(report):
     whitened, implied = (report["signals"][n] for n in ("implied_advantage_whitened", "implied_advantage"))
     yield Finding(
         "loses",
-        f"What the actor loss multiplies, A whitened at lambda {report['gae_lambda']:g}, points far less well than "
-        f"the one-step credit δ: top-1 {_3(whitened['top1'])} against {_3(implied['top1'])}. Accumulated to the end, "
-        f"A blames every token "
-        "before the mistake too.",
+        f"What the actor loss multiplies, A whitened at lambda {report['gae_lambda']:g}, points far less well than the "
+        f"one-step credit δ: top-1 {_3(whitened['top1'])} against {_3(implied['top1'])}. Accumulated to the end, A "
+        "blames every token before the mistake too.",
     )
 
 

@@ -114,8 +114,7 @@ def _reward_mean(value, config, history):
         if config.reward_noise_unit == "group":
             return (
                 f"{ceiling} Whole groups flip, {config.prompts_per_step} draws a step, so it jumps far more than with "
-                f"single "
-                "flips: read the mean of many steps."
+                "single flips: read the mean of many steps."
             )
         return f"{ceiling} This value suggests a true accuracy near {percent(min(max(true_accuracy, 0), 1))}."
     if value > 0.97:

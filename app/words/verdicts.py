@@ -46,8 +46,7 @@ class Side:
     diverged), ascending.
 
     missing: seeds without a result; at_edge: settings chosen at the edge of their range; trials: how many of the
-        range_size
-    settings tuning tried; chosen: (setting, value); cpu_seconds: of a run.
+    range_size settings tuning tried; chosen: (setting, value); cpu_seconds: of a run.
     """
 
     name: str
@@ -184,14 +183,12 @@ def warnings(found: Match) -> list[str]:
             is_one = len(side.diverged) == 1
             said.append(
                 f"{side.name} diverged with {_seeds(side.diverged)}: {'it counts' if is_one else 'they count'} as at "
-                f"the last "
-                "saved step."
+                "the last saved step."
             )
         if side.at_edge:
             said.append(
                 f"Tuning chose {', '.join(side.at_edge)} of {side.name} at the edge of "
-                f"{'its' if len(side.at_edge) == 1 else 'their'} "
-                "range: the best may lie beyond."
+                f"{'its' if len(side.at_edge) == 1 else 'their'} range: the best may lie beyond."
             )
     return said
 

@@ -96,8 +96,7 @@ def test_where_seeds_make_no_difference_it_is_the_normal_interval_over_problems(
 
 def test_both_variances_add_up_and_the_quantile_lies_between():
     # Effects a_s + b_p and no rest: MS_seed = P var(a), MS_problem = S var(b), so the variances of the mean are var(a)
-    # / S
-    # and var(b) / P, and with 3 and 4 of them in equal parts the quantile is z + 2^-1.25 (t_2 - z).
+    # / S and var(b) / P, and with 3 and 4 of them in equal parts the quantile is z + 2^-1.25 (t_2 - z).
     a = np.array([-1.0, 0.0, 1.0])  # variance 1, of the mean 1/3
     b = np.array([-1.0, 1.0, -1.0, 1.0])  # variance 4/3, of the mean 1/3
     found = two_way(a[:, None] + b[None])

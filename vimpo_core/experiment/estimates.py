@@ -1,11 +1,9 @@
 """Means and intervals of an experiment, from its runs as results.json has them. NumPy only.
 
 A run keeps its outcomes problem by problem, so results.json alone is enough to work every interval out again. Files
-written
-before outcomes were kept have one accuracy a run: differences then have an interval over seeds alone, which leaves out
-    what
-other problems would have changed, and accuracies, where that is most of it, have none; `over` says which an experiment
-has.
+written before outcomes were kept have one accuracy a run: differences then have an interval over seeds alone, which
+leaves out what other problems would have changed, and accuracies, where that is most of it, have none; `over` says
+which an experiment has.
 """
 
 from __future__ import annotations

@@ -107,8 +107,7 @@ def _block(found: dict, block: dict, i: int, drawn: list[str]) -> list:
         parts += [
             Paragraph(
                 f"Difference to {found['compare_to']}, paired by seed and problem, in percentage points; ahead: seeds "
-                f"in "
-                "which the arm is better."
+                "in which the arm is better."
             ),
             _differences(arms),
         ]
@@ -117,11 +116,9 @@ def _block(found: dict, block: dict, i: int, drawn: list[str]) -> list:
         parts += [
             Paragraph(
                 f"Credit of the last snapshot on {credit['solutions']} solutions of the {credit['set']} set, as "
-                f"delta_t of its "
-                "log-ratios to the reference, whatever the arm trained with. AUC: how well minus delta_t finds the "
-                f"first wrong token (0.5 is chance). Pearson: of delta_t itself with Monte Carlo Q - V, "
-                f"{credit['rollouts']} rollouts a prefix. "
-                "Intervals over seeds."
+                "delta_t of its log-ratios to the reference, whatever the arm trained with. AUC: how well minus "
+                "delta_t finds the first wrong token (0.5 is chance). Pearson: of delta_t itself with Monte Carlo Q - "
+                f"V, {credit['rollouts']} rollouts a prefix. Intervals over seeds."
             ),
             _credit(arms),
         ]
@@ -234,11 +231,10 @@ def _protocol(found: dict) -> list:
         parts.append(
             Paragraph(
                 f"Tuning: every arm with ranges got the same number of trials, {tune['trials']} at most, drawn at "
-                f"random without replacement from the product of its ranges. A trial trained for {tune['steps']} "
-                f"steps with seed {_listed(tune['seeds'])}, and the one with the best "
-                f"{tune['choose_by'].replace('_', ' ')} on {tune['validation_prompts']} validation problems was "
-                f"chosen before any final run started. The final seeds are fresh, and no test problem was seen in "
-                f"tuning.{per_block}"
+                f"random without replacement from the product of its ranges. A trial trained for {tune['steps']} steps "
+                f"with seed {_listed(tune['seeds'])}, and the one with the best {tune['choose_by'].replace('_', ' ')} "
+                f"on {tune['validation_prompts']} validation problems was chosen before any final run started. The "
+                f"final seeds are fresh, and no test problem was seen in tuning.{per_block}"
             )
         )
     for block in found["blocks"]:
@@ -323,9 +319,8 @@ def _intervals(found: dict) -> str:
     }[estimates.over(found)]
     tuning = "What another tuning would have chosen is in none of them. " if found["tune"] else ""
     return (
-        f"95%: {kept}; other numbers by t over seeds. None below {MIN_SEEDS} seeds. {tuning}Not widened for the "
-        f"number of "
-        "comparisons. How often they hold a known truth: python -m vimpo_core bench coverage"
+        f"95%: {kept}; other numbers by t over seeds. None below {MIN_SEEDS} seeds. {tuning}Not widened for the number "
+        "of comparisons. How often they hold a known truth: python -m vimpo_core bench coverage"
     )
 
 

@@ -198,8 +198,7 @@ def _loss_zero(points) -> str:
     return (
         f"The actor's loss never left 0 by more than **{largest:.1g}**, yet its gradient was {gradient[0]:g} only "
         f"before the first update and **{_late(points, 1, 'ill'):.2g}** late. The value loss began at "
-        f"{values_of(points, 0, 'well')[0]:.4f}: half the mean square of R minus its group's mean, since every δ "
-        "was 0."
+        f"{values_of(points, 0, 'well')[0]:.4f}: half the mean square of R minus its group's mean, since every δ was 0."
     )
 
 
@@ -274,8 +273,7 @@ _ALL = (
         ),
         _no_learning,
         f"A log-ratio of {0.5 / LARGE_BETA:g} nats is already worth half a reward. Every small move overshoots the "
-        f"reward that it should "
-        "explain, and the loss pulls it back: its steps go into undoing the ones before.",
+        "reward that it should explain, and the loss pulls it back: its steps go into undoing the ones before.",
         "Lower beta. Above 1 hardly anything moves.",
     ),
     Failure(
@@ -315,9 +313,8 @@ _ALL = (
     Failure(
         "dead_groups",
         "Dead groups: everybody agrees",
-        f"{HEALTHY.batch_size} solutions an update in groups of {TINY_GROUP} or in groups of {HEALTHY.group_size}: "
-        f"how many groups "
-        "teach nothing?",
+        f"{HEALTHY.batch_size} solutions an update in groups of {TINY_GROUP} or in groups of {HEALTHY.group_size}: how "
+        "many groups teach nothing?",
         (_TINY, _QUICK),
         (
             f"{_TINY.prompts_per_step} groups of {TINY_GROUP}",

@@ -61,8 +61,7 @@ class Moment:
     """The policy on the batch after some presses. B solutions, T tokens, 0 where masked.
 
     logprobs, kl: nats, float32 [B, T]; td_terms (delta), advantages (raw, lambda 1): reward units, [B, T]; whitened: no
-        unit,
-    [B, T]; values: start-anchored V_t, reward units, [B, T+1]; residual: terminal residual, reward units, [B].
+    unit, [B, T]; values: start-anchored V_t, reward units, [B, T+1]; residual: terminal residual, reward units, [B].
     value_loss: squared reward units; actor_loss: no unit; clip_fraction: share of tokens that the PPO clip holds.
     """
 
@@ -83,8 +82,7 @@ class Pressed:
     """The batch before and after the last press; both the untrained policy where nothing was pressed yet.
 
     solutions: the sampled solutions as they were scored then (pi = pi_ref), prompt by prompt. grad_norm: length of the
-        last
-    press's gradient in the adapter before it was clipped, None before a press.
+    last press's gradient in the adapter before it was clipped, None before a press.
     """
 
     asked: Levers

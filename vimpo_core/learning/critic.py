@@ -54,8 +54,7 @@ class CriticLearner:
 
         Returns:
             critic_loss: mean over the updates, squared reward units; critic_explained: share of the variance of R over
-                tokens that
-            the V(s_t) before them explained (absent where R does not vary).
+                tokens that the V(s_t) before them explained (absent where R does not vary).
         """
         advantages = credit.gae(
             credit.critic_td_terms(old_values, completion_mask, rewards),

@@ -20,8 +20,8 @@ class Experience:
 
     scores: under the policy that sampled them; old_logprobs: [B, T] nats, as recorded by the sampler;
     rewards: [B]; group_ids: int [B]; token_budget: the task's limit on new tokens; tokens_sampled: also of rollouts
-        that
-    were not kept; critic_states: [B, T, F], critic_values: [B, T] and mc_values: [B, T+1] where the rule needs them;
+    that were not kept; critic_states: [B, T, F], critic_values: [B, T] and mc_values: [B, T+1] where the rule needs
+    them;
     first_drawn: where the rule resamples, the same before any group was replaced.
     """
 

@@ -35,10 +35,8 @@ def prefix_values(
     Args:
         model: the policy's adapter folded in; problems, rollouts, rewards: one a row; rewards include flips.
         tries: rollouts from every prefix; reward_noise: share of their verdicts that is flipped, one for all or one a
-            row. Where
-            whole groups flip it is 1 for a row whose own reward was flipped and 0 for others: a grader who is wrong
-                about a
-            problem is wrong about every try at it.
+            row. Where whole groups flip it is 1 for a row whose own reward was flipped and 0 for others: a grader who
+            is wrong about a problem is wrong about every try at it.
 
     Returns:
         float32 [B, T+1], reward units: V(s_0) .. V(s_T), the last one the rollout's own reward; 0 past a row's end. And

@@ -73,8 +73,7 @@ def _loaded(kind, folder: Path, **options):
             reason = "it needs program code of its own, which is never run"
         raise Mistake(
             f"the model in {folder} cannot be loaded: {reason.rstrip('.')}. Give a whole folder of an architecture "
-            f"that "
-            "transformers knows."
+            "that transformers knows."
         ) from error
 
 
@@ -91,8 +90,7 @@ def _refuse_other_weights(folder: Path, info: dict) -> None:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise Mistake(
                 f"the weights in {folder} {what} {names[0][:120]}{more}. Give a folder whose config.json and weights "
-                f"were saved "
-                "together, with the whole causal model."
+                "were saved together, with the whole causal model."
             )
 
 
@@ -101,8 +99,7 @@ def _refuse_other_vocabulary(folder: Path, tokenizer, model) -> None:
     if highest >= rows:
         raise Mistake(
             f"the tokenizer in {folder} has tokens up to {highest}, the model embeds {rows}. Give a folder whose "
-            f"tokenizer and "
-            "weights belong together."
+            "tokenizer and weights belong together."
         )
 
 

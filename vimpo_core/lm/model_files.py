@@ -161,9 +161,8 @@ def refusal(config: dict) -> str:
     kind = str(config.get("model_type", ""))
     if kind in _MULTIMODAL or any(name.endswith(("vision_config", "audio_config")) for name in config):
         return (
-            f"is a multimodal one ({kind[:40]}), which reads pictures or sound beside text. Save its language model "
-            f"by itself "
-            "and give that folder."
+            f"is a multimodal one ({kind[:40]}), which reads pictures or sound beside text. Save its language model by "
+            "itself and give that folder."
         )
     if kind in _ENCODER_DECODERS or config.get("is_encoder_decoder") is True:
         return (
@@ -204,8 +203,7 @@ def context_length(config) -> int | None:
 def too_long(tokens: int, limit: int) -> str:
     return (
         f"a prompt and its solution take up to {tokens} tokens, the model reads {limit}. Use fewer operands, or a "
-        f"model that "
-        "reads more."
+        "model that reads more."
     )
 
 

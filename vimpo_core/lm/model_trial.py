@@ -1,8 +1,7 @@
 """Whether a network does what sampling and scoring rely on, found by trying it on a few tokens. Imports torch.
 
 Names do not tell: some networks number their positions by the padding, ignore a mask or keep no cache, and would then
-    be
-scored wrongly without a word. Here padded prompts that go on from a cache are compared with each row by itself.
+be scored wrongly without a word. Here padded prompts that go on from a cache are compared with each row by itself.
 """
 
 from __future__ import annotations

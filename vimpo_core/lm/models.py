@@ -425,8 +425,7 @@ def _check_said(tokenizer, ids, text: str, what: str, allowed: tuple[str, ...]) 
         raise Mistake(f"the {what} has {named}, which is outside the model's vocabulary. Remove or replace it.")
     raise Mistake(
         f"the model's tokenizer changes the {what}: {text[:40]!r} comes back as {said[:40]!r}, so what the model "
-        f"writes could not "
-        "be judged. Use a model whose tokenizer keeps every character."
+        "writes could not be judged. Use a model whose tokenizer keeps every character."
     )
 
 

@@ -86,8 +86,8 @@ def completion_logits(network, batch: Batch) -> torch.Tensor:
     """Logits that predict each completion token, float [B, T, V]; past a row's end they hold whatever is there.
 
     Prompts go through the network once, and their completions go on from their cache: a quarter less work on the
-        bundled
-    model. A causal mask needs no attention mask at the right: no real token ever attends to the padding after it.
+    bundled model. A causal mask needs no attention mask at the right: no real token ever attends to the padding after
+    it.
     """
     first, rest = _forward(network, batch)
     logits = first.logits[:, -1:].index_select(0, batch.prompt_of_row)

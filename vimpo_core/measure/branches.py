@@ -2,10 +2,9 @@
 form.
 
 A branch holds two sets of tries under one policy: from the token that was forced, and, as its control, from the token
-    that
-the solution had there. Both draw from the uniforms of `truth.monte_carlo_values` (same seed, same prompt, rollout j at
-position t meets the same uniform): the success rates are those of its V^pi curve at these prefixes, and tries of any
-two branches with one seed are paired. NumPy only.
+that the solution had there. Both draw from the uniforms of `truth.monte_carlo_values` (same seed, same prompt, rollout
+j at position t meets the same uniform): the success rates are those of its V^pi curve at these prefixes, and tries of
+any two branches with one seed are paired. NumPy only.
 """
 
 from __future__ import annotations

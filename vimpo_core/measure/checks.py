@@ -1,8 +1,7 @@
 """Does it add up? What must hold for any solution with credit, whoever recorded it, each claim as a function of traces.
 
 A check never trusts a derived number: it recomputes both sides. What cannot be checked, because an array was not
-    recorded
-or there is no group, is None with the reason, never a pass. NumPy only.
+recorded or there is no group, is None with the reason, never a pass. NumPy only.
 """
 
 from __future__ import annotations

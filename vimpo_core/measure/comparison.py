@@ -60,8 +60,7 @@ class Member:
     """A run in a comparison.
 
     key: its name in links; place: the folder it comes from, in words; origin: what it is besides its settings, such as
-        a
-    fork or a tuning trial. Runs of another place or origin never share an arm.
+    a fork or a tuning trial. Runs of another place or origin never share an arm.
     """
 
     key: str

@@ -25,8 +25,7 @@ def instructive(
 
     A solution stands under the first kind that it fits. Each is {prompt, gold, solution, tokens, line_starts, credit,
     first_wrong, found: {signal: {token, place}}}: credit is delta_t; then the most suspicious token, and the place of
-        the
-    first wrong one (1 = found; ties share one: 1.5).
+    the first wrong one (1 = found; ties share one: 1.5).
     Disagreements alternate between those that implied credit wins and those it loses, if there are both.
     """
     found = signals(traces, beta, gae_lambda, seed)

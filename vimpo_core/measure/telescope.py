@@ -76,8 +76,7 @@ def trained_otherwise(config: TrainConfig) -> str:
     if config.value_loss == "huber":
         return (
             f"This run's own loss grows linearly where a residual is beyond {config.huber_delta:g} (huber), so it is "
-            f"another number "
-            "than this."
+            "another number than this."
         )
     if config.value_loss == "normalised":
         return (

@@ -1,10 +1,8 @@
 """What a run stands on: the network and the tokenizer that it was trained with, by their fingerprints.
 
 An adapter means something on its own base weights alone. So whoever puts a run's adapter into a network, to score,
-film,
-resume, fork or measure it, takes the network from here: it is compared with what the run's header says of it, and
-    another
-one is refused in a sentence. What a run recorded can be read without any network. torch is imported late.
+film, resume, fork or measure it, takes the network from here: it is compared with what the run's header says of it, and
+another one is refused in a sentence. What a run recorded can be read without any network. torch is imported late.
 """
 
 from __future__ import annotations
@@ -100,8 +98,7 @@ def refuse_other_marks(begun: dict, now: dict, who: str) -> None:
     if were != are:
         raise Mistake(
             f"{who} was begun with begin tokens {were[0]} and end tokens {were[1]}; its model's files name {are[0]} "
-            f"and {are[1]}, "
-            "so it cannot go on as it was. Train again; what was recorded can still be read."
+            f"and {are[1]}, so it cannot go on as it was. Train again; what was recorded can still be read."
         )
 
 

@@ -338,9 +338,8 @@ class RunsDir:
             return self.path / run_id
         if run_id in self.others():
             raise Mistake(
-                f"the folder {run_id!r} in {self.path.name} is not a run of this lab, or its {DB_NAME} is damaged "
-                f"from the "
-                "first byte. It is left alone."
+                f"the folder {run_id!r} in {self.path.name} is not a run of this lab, or its {DB_NAME} is damaged from "
+                "the first byte. It is left alone."
             )
         there = f"It has {', '.join(run_ids[:10])}{', ...' if len(run_ids) > 10 else ''}."
         raise Mistake(f"no run {run_id!r} in {self.path.name}. {there if run_ids else 'It is empty.'}")

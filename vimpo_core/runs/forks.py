@@ -122,8 +122,7 @@ class ForkTrainer:
         if here != config and not (is_fresh and self._until == start):
             raise Mistake(
                 f"the parent's steps were computed on {config.device}, which this computer lacks, so that they cannot "
-                f"be made "
-                "again exactly. Fork with a fresh optimizer (--optimizer fresh)."
+                "be made again exactly. Fork with a fresh optimizer (--optimizer fresh)."
             )
         self._trainer = make_trainer(here, None)
         if is_fresh:
@@ -160,8 +159,7 @@ class ForkTrainer:
         if not is_same:
             raise Deviates(
                 f"step {step} came out otherwise than the parent recorded it, as happens on another computer or after "
-                f"an "
-                "update. Fork again with a fresh optimizer."
+                "an update. Fork again with a fresh optimizer."
             )
 
 

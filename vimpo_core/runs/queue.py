@@ -145,8 +145,7 @@ class JobQueue:
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise Mistake(
                     f"{self._path.name} in {self._path.parent.name} is another program's database, so it is left "
-                    f"alone. Choose "
-                    "another runs folder."
+                    "alone. Choose another runs folder."
                 )
             connection.executescript(f"BEGIN IMMEDIATE;{_QUEUE_SCHEMA}PRAGMA user_version = {_QUEUE_VERSION};COMMIT;")
 

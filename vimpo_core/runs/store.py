@@ -242,8 +242,8 @@ class RunStore:
         """schema_version, run_id, algorithm, model, ref, tokenizer_sha256, beta, gae_lambda, temperature, kl_estimator,
         job_id, name, created (ISO) and command. Hashes are None until the worker has loaded the model.
         `tokenizer_sha256` is of the vocabulary alone; `tokenization_sha256`, which older runs lack, of all that decides
-        how text is cut. `remark`, where
-        there is one, is what always has to be said of the run: its message ends with it."""
+        how text is cut. `remark`, where there is one, is what always has to be said of the run: its message ends with
+        it."""
         with self._reading() as connection:
             return self._get(connection, "header")
 

@@ -77,7 +77,7 @@ def score_solution(
 
     Raises:
         Mistake, one sentence: bad problem, empty or over-long solution, characters outside the vocabulary, no such
-        snapshot or a damaged one.
+            snapshot or a damaged one.
     """
     from vimpo_core.service import rule_needs
 
@@ -111,7 +111,7 @@ def branch_solution(
 
     Raises:
         Mistake, one sentence: as `score_solution`; characters to force outside the vocabulary; and all that
-        `branches.check_fork` refuses, as the end token or a position past the token budget.
+            `branches.check_fork` refuses, as the end token or a position past the token budget.
     """
     from vimpo_core.lm import models
     from vimpo_core.measure.policy_process import process_of
@@ -209,9 +209,8 @@ def solution_truth(
     """Success rate from every prefix of a solution, of the policy (V^pi) and of the reference (p_ref). Imports torch.
 
     Ask for 16, then 64, then 256 rollouts (`truth.STAGES`): this process keeps the outcomes of every (policy, prefix),
-        so each
-    call adds only what is missing, and shared beginnings (branches, edits) are not tried again. Arguments and errors as
-    `score_solution`.
+    so each call adds only what is missing, and shared beginnings (branches, edits) are not tried again. Arguments and
+    errors as `score_solution`.
     """
     from vimpo_core.lm import models
 

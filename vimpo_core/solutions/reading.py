@@ -1,9 +1,8 @@
 """One solution as the loss of its own run reads it: what it sums, which KL is in it, and the V_0 that it starts from.
 
 Everything goes through the functions that train (`rules`), by the settings that a trace brings along. A run without a
-value
-loss, and a trace of no run, are read as VIMPO is published: rho - kappa with the exact KL, from the group mean. NumPy
-    only.
+value loss, and a trace of no run, are read as VIMPO is published: rho - kappa with the exact KL, from the group mean.
+NumPy only.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Formulas that are shown, checked by sympy and computed on a tree, all from one sympy expression.
 
 A formula is written once, for any vocabulary and any length: `sum_over_actions(PI * Q)`. `latex` prints it, and
-    `evaluate`
-puts arrays in the place of its symbols. Arrays of float64 give its numbers on a tree; arrays of sympy expressions write
-it out for a small vocabulary, ready to be simplified. What a reader sees is therefore what is checked.
+`evaluate` puts arrays in the place of its symbols. Arrays of float64 give its numbers on a tree; arrays of sympy
+expressions write it out for a small vocabulary, ready to be simplified. What a reader sees is therefore what is
+checked.
 
 Arrays have one of two frames, and a formula stays within one:
 

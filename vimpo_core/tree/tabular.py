@@ -1,11 +1,10 @@
 """A tree small enough to enumerate: the exact answers that tests and lessons compare VIMPO with. NumPy float64.
 
 Every solution has `depth` tokens out of `vocab`, and a reward waits at each leaf (gamma = 1, no early end token).
-Anything
-over states comes as a list with one array a depth: entry d has one row for each of the vocab^d prefixes of d tokens,
-ordered as numbers written in base `vocab`, so that the children of prefix s are rows s * vocab + a of entry d + 1.
-A policy is such a list of log-probabilities, [vocab^d, vocab]. Many policies at once (the steps of a descent) are one
-list whose arrays have a leading axis; functions that say "each depth" or a shape then put that axis in front of it.
+Anything over states comes as a list with one array a depth: entry d has one row for each of the vocab^d prefixes of d
+tokens, ordered as numbers written in base `vocab`, so that the children of prefix s are rows s * vocab + a of entry d +
+1. A policy is such a list of log-probabilities, [vocab^d, vocab]. Many policies at once (the steps of a descent) are
+one list whose arrays have a leading axis; functions that say "each depth" or a shape then put that axis in front of it.
 
 Two optima live here and must be kept apart:
 

@@ -59,8 +59,7 @@ class TreeSettings:
         if leaves > MOST_LEAVES:
             raise Mistake(
                 f"a tree of {self.vocab} tokens and depth {self.depth} has {leaves:,} leaves, more than the "
-                f"{MOST_LEAVES} "
-                "that can be drawn. Lower the depth or the number of tokens."
+                f"{MOST_LEAVES} that can be drawn. Lower the depth or the number of tokens."
             )
         if self.rewards is not None and (len(self.rewards) != leaves or not set(self.rewards) <= {0, 1}):
             raise Mistake(f"rewards must be {leaves} numbers 0 or 1, one a leaf, got {len(self.rewards)} numbers.")

@@ -120,9 +120,8 @@ def written_world(vocab: int, policy: str) -> World:
     In a choice the reference's probabilities are positive symbols r, Q is q and the soft optimum's Q is q with a star.
     A policy that is free has probabilities p, the last being what is missing to 1.
     On paths the policy's p come first, and the reference is p e^{-l} with log-ratios l, so that expressions stay short.
-    For
-    the local fixed point l is Q / beta: every reference is of this form but for a factor a state, and tilting it gives
-        p back.
+    For the local fixed point l is Q / beta: every reference is of this form but for a factor a state, and tilting it
+    gives p back.
     """
     tree = Tree(vocab, 2, _symbols("R", vocab, 2).reshape(-1))
     log_reference, log_pi = _written_policies(tree, policy)

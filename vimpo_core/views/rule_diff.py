@@ -2,9 +2,8 @@
 NumPy only.
 
 The same lines are worked out twice: on rounded numbers for the eye, where each line is computed from the numbers that
-    stand
-in it, and on unrounded ones, which end at `rules.weights` exactly. So what is shown recombines to what is shown, and
-the formula is the one that trains.
+stand in it, and on unrounded ones, which end at `rules.weights` exactly. So what is shown recombines to what is shown,
+and the formula is the one that trains.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Blue and orange are kept for the sign of a token's credit, red for wrong. The hues were searched for the largest least
 distance between any two under normal vision and the three kinds of colour blindness, VIMPO, GRPO and the soft optimum's
-gold given. So
-many hues alone cannot be told apart by everybody: each rule has a dash pattern and a marker of its own besides.
+gold given. So many hues alone cannot be told apart by everybody: each rule has a dash pattern and a marker of its own
+besides.
 """
 
 LIGHT = {

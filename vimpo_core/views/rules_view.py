@@ -61,8 +61,7 @@ class Batch:
     """The solutions of a step, or a typed one alone, as the rules see them.
 
     sampled: float64, kl as kappa uses it; nan in arrays that some trace lacks (`missing` names them); token_budget: of
-        the
-    task; is_typed: alone, so that nothing that is scaled over a group or a step is defined.
+    the task; is_typed: alone, so that nothing that is scaled over a group or a step is defined.
     """
 
     traces: Sequence[CreditTrace]

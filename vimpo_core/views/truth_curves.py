@@ -31,12 +31,11 @@ def truth_payload(
     """Everything the curves need, ready for JSON.
 
     Implied numbers are those of the credit view (`ledger.ledger`): V_t start-anchored where there is a V_0
-        (`anchor_name`),
-    else end-anchored with R added; None where log-probabilities or KL were not. `monte_carlo` is V^pi, `soft` the soft
-    optimum's value from the reference's success rate, `difference` Q - V of each token; each as value, low, high, with
-    Q - V the difference of the two shown values. `grpo`: R - group mean, None without a group. `critic`: V(s_t) before
-    each token by the run's own learned critic, and `critic_steps`, V(next) - V of each token with R after the last one
-    (PPO's one-step advantage); None where the run has none.
+    (`anchor_name`), else end-anchored with R added; None where log-probabilities or KL were not. `monte_carlo` is V^pi,
+    `soft` the soft optimum's value from the reference's success rate, `difference` Q - V of each token; each as value,
+    low, high, with Q - V the difference of the two shown values. `grpo`: R - group mean, None without a group.
+    `critic`: V(s_t) before each token by the run's own learned critic, and `critic_steps`, V(next) - V of each token
+    with R after the last one (PPO's one-step advantage); None where the run has none.
     """
     book = ledger.ledger(trace, beta, gae_lambda=0.0)
     has_anchor, has_group = math.isfinite(book.baseline), math.isfinite(trace.group_mean_reward)

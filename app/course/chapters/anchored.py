@@ -281,13 +281,11 @@ def _reading(found: Telescope, traces: list[CreditTrace], step: int, size: int) 
     )
     parts.append(
         f"The points have spread sideways: {share}. These solutions were drawn **before** the policy learned from "
-        f"them, so this is "
-        "the loss on unseen ones, and it is noisy."
+        "them, so this is the loss on unseen ones, and it is noisy."
     )
     parts.append(
         f"In {agree} of {groups} groups all solutions got the same reward: a better policy is right more often, which "
-        f"lowers the "
-        "loss whatever the credits say."
+        "lowers the loss whatever the credits say."
     )
     parts.append(
         f"The residuals are **{_ratio(found):.2f}** of what there is to explain (root mean squares). On average it "

@@ -148,10 +148,9 @@ def _scoreboard(lesson: Lesson, found: Match) -> None:
     )
     lesson.text(f"**{verdicts.difference(found)}**")
     lesson.text(
-        f"**{verdicts.difference(found, verdicts.GREEDY)}** Greedy takes the likeliest token every time. Both "
-        f"measures were declared, "
-        "tuning chose by the sampled one, and they need not agree: sampled accuracy pays for every token that is "
-        "still left to chance, greedy accuracy does not."
+        f"**{verdicts.difference(found, verdicts.GREEDY)}** Greedy takes the likeliest token every time. Both measures "
+        "were declared, tuning chose by the sampled one, and they need not agree: sampled accuracy pays for every "
+        "token that is still left to chance, greedy accuracy does not."
     )
     for remark in filter(None, (verdicts.price(found), *verdicts.warnings(found))):
         st.caption(as_plain(remark), width=TEXT_WIDTH)

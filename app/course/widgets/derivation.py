@@ -156,9 +156,8 @@ def _summary(drawn, gaps, seconds: float) -> str:
         return f"{FAILED} **{len(broken)} of {len(drawn)} steps are broken**: {', '.join(broken)}."
     worst = max(check.gap for check in gaps.values())
     return (
-        f"{PASSED} **All {len(drawn)} steps hold.** sympy proved them for 2 and 3 tokens in {seconds:.1f} s; "
-        f"on this tree no "
-        f"two sides differ by more than {short(worst)}."
+        f"{PASSED} **All {len(drawn)} steps hold.** sympy proved them for 2 and 3 tokens in {seconds:.1f} s; on this "
+        f"tree no two sides differ by more than {short(worst)}."
     )
 
 
@@ -186,9 +185,8 @@ def _fork(found: TwoOptima) -> None:
     local, soft = found.local, found.soft
     st.markdown("#### :material/call_split: The fork: whose Q?", width=TEXT_WIDTH)
     st.markdown(
-        "The tilted policy needs a Q, and there are two honest answers. They lead to two different policies. "
-        "At the start of "
-        "this tree:",
+        "The tilted policy needs a Q, and there are two honest answers. They lead to two different policies. At the "
+        "start of this tree:",
         width=TEXT_WIDTH,
     )
     st.markdown(
@@ -202,10 +200,8 @@ def _fork(found: TwoOptima) -> None:
         width=TEXT_WIDTH,
     )
     st.markdown(
-        f"**Total variation between the two: {found.apart:.3f}.** That is how much more often one of them "
-        f"samples some set "
-        "of solutions than the other does. The local value is its expected reward; the soft value is reward "
-        "less cost, and no "
-        "policy has a higher one.",
+        f"**Total variation between the two: {found.apart:.3f}.** That is how much more often one of them samples some "
+        "set of solutions than the other does. The local value is its expected reward; the soft value is reward less "
+        "cost, and no policy has a higher one.",
         width=TEXT_WIDTH,
     )

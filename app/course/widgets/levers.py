@@ -167,8 +167,7 @@ def said_of(pressed: Pressed) -> str:
     if moved.max() == 0:
         return (
             f"**{who.capitalize()} moved nothing.** All advantages were exactly 0, so its gradient is 0: it holds no "
-            f"reward, "
-            "and there was nothing to amplify yet."
+            "reward, and there was nothing to amplify yet."
         )
     said = (
         f"**{who.capitalize()}** moved log π of a token by {_mean(moved, pressed):.3f} nats on average, "

@@ -113,8 +113,7 @@ def test_the_price_says_how_much_of_its_range_tuning_covered(tmp_path):
     assert verdicts.price(verdicts.match(0.0, write(tmp_path, arm("GRPO", shares), vimpo))) == (
         "Tuning tried 6 of 12 settings of GRPO and 6 of 72 settings of VIMPO: as many trials cover less of the rule "
         "with more settings. Chosen: GRPO learning_rate 0.002; VIMPO learning_rate 0.002. What another tuning would "
-        "have chosen is in no interval. A run took 20 CPU seconds with GRPO and 20 CPU "
-        "seconds with VIMPO."
+        "have chosen is in no interval. A run took 20 CPU seconds with GRPO and 20 CPU seconds with VIMPO."
     )
     assert "cover less" not in verdicts.price(verdicts.match(0.0, write(tmp_path, *pair(OPEN))))
     untuned = vimpo | {"range_size": 0, "chosen": {}, "trials": []}
