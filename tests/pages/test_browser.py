@@ -6,8 +6,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.pages.in_browser import BUNDLED, expect_no_sideways_scrolling
-from tests.support.browser import count_sent, scrolls_sideways, settle, visiting
+from tests.pages.in_browser import BUNDLED, expect_as_wide_as_its_window, expect_no_sideways_scrolling, focused
+from tests.support.browser import count_sent, settle, visiting
 from tests.support.fakes import FakeTrainer
 from tests.support.waiting import eventually
 from vimpo_core.config import TrainConfig
@@ -59,7 +59,7 @@ def expect_selected(page: Page, token: int) -> None:
     centre = "(band) => Number(band.getAttribute('x')) + Number(band.getAttribute('width')) / 2"
     band = page.locator(".band.selection")
     label = page.locator(".curve-token").nth(token)
-    assert abs(band.evaluate(centre) - float(label.get_attribute("x"))) < 1
+    eventually(lambda: abs(band.evaluate(centre) - float(label.get_attribute("x"))) < 1)
     expect(page).to_have_url(re.compile(rf"[?&]token={token}(&|$)"))
 
 
@@ -73,8 +73,8 @@ def test_page_opens_without_an_error_and_never_scrolls_sideways(browser, address
         page = context.new_page()
         page.goto(f"{address}/{path}")
         expect(page.get_by_text(PAGES[path], exact=True)).to_be_visible()
-        paper = page.locator(".stApp").evaluate("(app) => getComputedStyle(app).backgroundColor")
-        assert (paper == "rgb(255, 255, 255)") == (theme == "light")
+        white, paper = "rgb(255, 255, 255)", expect(page.locator(".stApp"))
+        (paper.to_have_css if theme == "light" else paper.not_to_have_css)("background-color", white)
         expect_no_sideways_scrolling(page)
         expect(page.get_by_test_id("stException")).to_have_count(0)
 
@@ -86,29 +86,37 @@ def test_start_shows_what_pushes_apart_from_what_is_read_off_over_the_same_token
     open_start(page, address)
     rows = page.locator(".aligned .row")
     expect(rows).to_have_count(5)
+    expect(page.locator(".aligned .token.is-wrong")).to_have_count(5)
     texts = [rows.nth(n).locator(".cells .token").all_inner_texts() for n in range(5)]
     assert len(set(map(tuple, texts))) == 1
-    expect(page.locator(".aligned .token.is-wrong")).to_have_count(5)
-    places = [page.get_by_role("heading", name=re.compile(name)).bounding_box()["y"] for name in ("pushes", "read off")]
-    ys = [rows.nth(n).bounding_box()["y"] for n in range(1, 5)]
-    assert places[0] < ys[0] < ys[1] < places[1] < ys[2] < ys[3]
+    pushes, read_off = (page.get_by_role("heading", name=re.compile(name)) for name in ("pushes", "read off"))
+    in_order = [pushes, rows.nth(1), rows.nth(2), read_off, rows.nth(3), rows.nth(4)]
+
+    def is_in_order():
+        places = [one.bounding_box()["y"] for one in in_order]
+        return places == sorted(set(places))
+
+    eventually(is_in_order)
 
 
 @pytest.mark.parametrize("width", [800, 390])
 def test_start_shows_the_whole_solution_on_a_narrow_window(page, address, width):
     page.set_viewport_size({"width": width, "height": 844})
     open_start(page, address)
-    wrong = page.locator(".aligned .row").first.locator(".is-wrong").bounding_box()
-    assert wrong["x"] + wrong["width"] <= width and not scrolls_sideways(page)
-    assert page.locator(".scroller").evaluate("box => box.scrollWidth <= box.clientWidth")
+    wrong = page.locator(".aligned .row").first.locator(".is-wrong")
+    settle(page)
+    eventually(lambda: wrong.evaluate("(token) => token.getBoundingClientRect().right") <= width)
+    eventually(lambda: page.locator(".scroller").evaluate("(box) => box.scrollWidth <= box.clientWidth"))
+    expect_as_wide_as_its_window(page)
 
 
 def test_start_leads_on_to_training_and_to_the_same_solution_on_inspect(page, address):
     open_start(page, address)
+    settle(page)
     shown = page.get_by_role("option").all_inner_texts()
     page.get_by_role("link", name="Look closer").click()
     expect(page.get_by_text("Alternatives here")).to_be_visible()
-    assert tokens(page).all_inner_texts() == shown
+    expect(tokens(page)).to_have_text(shown, use_inner_text=True)
     page.go_back()
     page.get_by_role("button", name="Train it yourself").click()
     expect(page.get_by_role("button", name="Start training")).to_be_visible()
@@ -139,8 +147,9 @@ def test_three_steps_from_the_form_finish_and_a_second_tab_shows_the_same_run(vi
     )
     curve = page.get_by_role("img", name=re.compile("^Mean reward"))
     eventually(lambda: curve.evaluate(drawn) > 3)
-    facts = [tab.locator(".solution .facts").all_inner_texts() for tab in (page, second)]
-    assert facts[0] == facts[1]
+    facts = page.locator(".solution .facts").all_inner_texts()
+    assert facts
+    expect(second.locator(".solution .facts")).to_have_text(facts, use_inner_text=True)
 
 
 def test_closing_the_tab_does_not_stop_the_run(browser, address, served):
@@ -180,7 +189,7 @@ def test_arrow_keys_home_and_end_move_the_selection(page, address):
     ):
         page.keyboard.press(key)
         expect_selected(page, token)
-        assert page.evaluate("document.activeElement.shadowRoot.activeElement.dataset.index") == str(token)
+        eventually(lambda wanted=str(token): focused(page, "(at) => at?.dataset.index") == wanted)
 
 
 def test_hover_shows_at_least_eight_quantities_without_a_server_round_trip(page, address):
@@ -193,7 +202,7 @@ def test_hover_shows_at_least_eight_quantities_without_a_server_round_trip(page,
         tokens(page).nth(token).hover()
         expect(page.locator(".hover-card .token-number")).to_have_text(f"token #{token}")
         expect(page.locator(".hover-card")).to_be_visible()
-        numbers = page.locator(".hover-card dd").all_inner_texts()
+        numbers = page.locator(".hover-card dd").all_inner_texts()  # drawn with the token's number
         assert len(numbers) >= 8 and all(re.search(r"\d", number) for number in numbers)
     settle(page)
     assert len(sent) == before
@@ -209,7 +218,7 @@ def test_a_link_restores_run_step_solution_token_and_lens(page, address):
     expect(page.get_by_role("combobox", name="Run")).to_have_value(re.compile("^bundled: VIMPO beta 0.1"))
     expect(page.get_by_role("combobox", name="Solution")).to_have_value(re.compile("^3 of 8"))
     expect(page.get_by_role("group", name="Training step").get_by_text(str(step), exact=True)).to_be_visible()
-    assert page.url == f"{address}/inspect?{query}"
+    expect(page).to_have_url(f"{address}/inspect?{query}")
 
 
 def test_a_typed_solution_is_scored_and_an_unknown_character_is_named_with_the_text_kept(page, address):
@@ -255,7 +264,7 @@ def hostile_job(served):
 
 def test_hostile_text_of_a_run_is_shown_literally_and_executes_nothing(page, address, hostile_job):
     open_inspect(page, address, f"run={hostile_job.run_ids[0]}")
-    assert tokens(page).all_inner_texts()[: len(SHOWN)] == SHOWN
+    eventually(lambda: tokens(page).all_inner_texts()[: len(SHOWN)] == SHOWN, tokens(page).all_inner_texts)
     expect_literal(page)
     page.goto(f"{address}/train?job={hostile_job.job_id}")
     expect(page.locator(".solution .strip").first).to_contain_text("".join(SHOWN[:4]))
@@ -266,5 +275,5 @@ def test_hostile_text_of_a_run_is_shown_literally_and_executes_nothing(page, add
 
 
 def expect_literal(page: Page) -> None:
-    assert page.locator("img[src=x]").count() == 0
+    expect(page.locator("img[src=x]")).to_have_count(0)
     assert page.evaluate("window.executed") is None

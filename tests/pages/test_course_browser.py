@@ -10,27 +10,23 @@ import pytest
 from playwright.sync_api import expect
 
 from app.course.link import lock_of
-from tests.pages.in_browser import expect_no_sideways_scrolling
+from tests.pages.in_browser import expect_no_sideways_scrolling, focused
+from tests.support.browser import settle
 
 pytestmark = pytest.mark.browser
 
 
-def focused(page):
-    """Role or tag, and name, of what has the focus, through shadow roots."""
-    return page.evaluate(
-        """() => {
-            let at = document.activeElement;
-            while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement;
-            return [at?.getAttribute("role") ?? at?.tagName.toLowerCase(), at?.getAttribute("aria-label") ?? at?.innerText ?? ""];
-        }"""
-    )
+ROLE_AND_NAME = """(at) => [
+    at?.getAttribute("role") ?? at?.tagName.toLowerCase(), at?.getAttribute("aria-label") ?? at?.innerText ?? "",
+]"""
 
 
 def tab_to(page, role, name=""):
     """Press Tab until something of this role whose name holds `name` has the focus."""
+    settle(page)
     for _ in range(40):
         page.keyboard.press("Tab")
-        found = focused(page)
+        found = focused(page, ROLE_AND_NAME)
         if found[0] == role and name in found[1]:
             return
     raise AssertionError(f"Tab never reached {role} {name!r}; it ended at {found}")
@@ -74,7 +70,7 @@ def test_chapter_2_a_wrong_answer_is_explained_and_the_bars_part_as_training_goe
     expect(page.get_by_text("After 100 updates")).to_be_visible()
     expect(policy).not_to_have_attribute("aria-label", f"policy π: {before[0]}")
     expect(reference).to_have_attribute("aria-label", f"reference π_ref: {before[1]}")
-    assert "step=100" in page.url
+    expect(page).to_have_url(re.compile("step=100"))
 
 
 def test_a_teachers_link_hides_and_locks_and_the_word_opens(page, address):

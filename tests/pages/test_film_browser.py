@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from tests.pages.in_browser import BUNDLED, every_text, expect_no_sideways_scrolling
 from tests.support.browser import count_sent, settle, visiting
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.browser
 
@@ -16,16 +17,26 @@ def open_film(page, address, query=""):
     expect(page.locator(".film-strip .map svg")).to_be_visible()
 
 
+def count_tokens(page) -> int:
+    tokens = page.locator(".film-strip .strip .token")
+    expect(tokens).not_to_have_count(0)
+    return tokens.count()
+
+
+def signs_of_cells(page) -> list[str]:
+    return page.locator(".film-strip .cell").evaluate_all("(cells) => cells.map((c) => c.dataset.sign)")
+
+
 def at_step(page):
     return page.locator(".film-strip .at-step")
 
 
 def test_every_step_and_token_is_a_cell_and_the_first_wrong_token_is_red(page, address):
     open_film(page, address)
-    tokens = page.locator(".film-strip .strip .token").count()
-    assert page.locator(".film-strip .cell").count() == 11 * tokens
+    tokens = count_tokens(page)
+    expect(page.locator(".film-strip .cell")).to_have_count(11 * tokens)
     expect(page.locator(".film-strip .map .curve-wrong")).to_have_count(1)
-    signs = page.locator(".film-strip .cell").evaluate_all("(cells) => cells.map((c) => c.dataset.sign)")
+    signs = signs_of_cells(page)
     assert set(signs[:tokens]) == {"0"}, "no credit at step 0"
     assert "-" in signs[tokens:]
 
@@ -59,8 +70,8 @@ def test_the_scrubber_moves_the_curve_and_a_click_on_a_cell_selects_it(page, add
     at_first = line.get_attribute("d")
     page.get_by_label("Step of training").fill("3")
     expect(at_step(page)).to_have_text("step 30 of 100")
-    assert line.get_attribute("d") != at_first
-    count = page.locator(".film-strip .strip .token").count()
+    expect(line).not_to_have_attribute("d", at_first)
+    count = count_tokens(page)
     page.locator(".film-strip .cell").nth(5 * count + 2).click(force=True)
     expect(at_step(page)).to_have_text("step 50 of 100")
     expect(page.locator(".film-strip .map .readout")).to_contain_text("token #2")
@@ -69,8 +80,7 @@ def test_the_scrubber_moves_the_curve_and_a_click_on_a_cell_selects_it(page, add
 def test_the_lens_changes_all_cells_at_once_and_goes_to_the_address(page, address):
     open_film(page, address)
     page.get_by_label("Lens of the film strip").select_option("entropy")
-    signs = page.locator(".film-strip .cell").evaluate_all("(cells) => cells.map((c) => c.dataset.sign)")
-    assert set(signs) == {"amount"}
+    eventually(lambda: set(signs_of_cells(page)) == {"amount"})
     expect(page).to_have_url(re.compile("lens=entropy"))
 
 

@@ -8,13 +8,15 @@ import json
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from app.components import live_curves
 from app.components.assets import component_script
 from app.components.hues import hues_css
 from tests.js.test_scripts import COMPONENTS
-from tests.support.browser import visiting
+from tests.support.browser import settle, visiting
 from tests.support.fakes import FakeTrainer
+from tests.support.waiting import eventually
 from vimpo_core.config import TrainConfig
 from vimpo_core.formats.es_modules import read_asset
 from vimpo_core.paths import ROOT
@@ -79,8 +81,8 @@ def expect_painted(page, algorithms, tiles):
         hue, dash = rule_styles.LIGHT[key][0], " ".join(map(str, rule_styles.DASHES[key]))
         page.wait_for_function(f"(asked) => ({PAINTED})(asked).every((n) => n > 20)", arg=[hue, tiles])
         swatch = page.locator(f'.curves [data-style="{key}"] .swatch path')
-        assert swatch.get_attribute("stroke-dasharray") == dash
-    assert page.locator(".script-error").count() == 0
+        expect(swatch).to_have_attribute("stroke-dasharray", dash)
+    expect(page.locator(".script-error")).to_have_count(0)
 
 
 @pytest.mark.parametrize("algorithms", [("rloo",), ("vimpo", "ppo", "dapo")], ids="+".join)
@@ -108,20 +110,15 @@ def test_the_last_update_is_painted_beside_the_mean_and_named(page):
     thin = PAINTED.replace("> 200", "> 60"), [rule_styles.LIGHT["grpo"][0], 1]
     mean = {"clip_fraction": several["series"]["clip_fraction"]}
     curves(page, [several | {"series": mean}, one], "Clip fraction")
-    alone = page.evaluate(*thin)[0]
+    alone = eventually(lambda: page.evaluate(*thin)[0])
     curves(page, [several, one], "Clip fraction")
-    assert page.evaluate(*thin)[0] > alone + 50
-    groups = page.locator(".group").all_inner_texts()
-    assert [group.split() for group in groups] == [
-        ["●", "mean", "0", "%", "0", "%"],
-        ["○", "last", "10", "%"],
-    ]
-    said = page.locator("canvas").get_attribute("aria-label")
-    assert said == (
-        "Clip fraction: GRPO Clip fraction 0 %, VIMPO Clip fraction 0 %, GRPO Clip fraction, last update 10 %"
-    )
+    eventually(lambda: page.evaluate(*thin)[0] > alone + 50)
+    groups = [re.compile(r"●\s*mean\s*0\s*%\s*0\s*%"), re.compile(r"○\s*last\s*10\s*%")]
+    expect(page.locator(".group")).to_have_text(groups)
+    said = "Clip fraction: GRPO Clip fraction 0 %, VIMPO Clip fraction 0 %, GRPO Clip fraction, last update 10 %"
+    expect(page.locator("canvas")).to_have_attribute("aria-label", said)
     page.locator(".info").click()
-    assert "last update on the step's batch" in page.locator(".note").inner_text()
+    expect(page.locator(".note")).to_contain_text("last update on the step's batch")
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
@@ -129,8 +126,7 @@ def test_an_error_in_any_script_is_said_in_its_place_and_fails_the_browser_tests
     broken = "[new Proxy({}, { get() { throw new Error('broken on purpose'); } })]"
     with pytest.raises(AssertionError, match="broken on purpose"), visiting(browser) as visitor:
         said = mounted(visitor.new_page(), name, broken).locator("#place > .script-error")
-        said.wait_for()
-        assert said.inner_text().startswith("This could not be drawn: broken on purpose.")
+        expect(said).to_have_text(re.compile("^This could not be drawn: broken on purpose."))
 
 
 def test_every_page_of_a_browser_test_is_watched_for_errors():
@@ -159,7 +155,6 @@ def test_a_script_that_fails_says_so_in_its_place_and_fails_the_browser_tests(se
         visitor.add_init_script(breaking)
         page = visitor.new_page()
         page.goto(f"{address}/train?job={job}")
-        said = page.locator(".script-error").first
-        said.wait_for()
-        assert re.search("could not be drawn: broken on purpose", said.inner_text())
-        assert page.locator(".script-error").count() == 1
+        expect(page.locator(".script-error")).to_have_text(re.compile("could not be drawn: broken on purpose"))
+        settle(page)
+        expect(page.locator(".script-error")).to_have_count(1)

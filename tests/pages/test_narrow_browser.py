@@ -6,8 +6,9 @@ import pytest
 from playwright.sync_api import expect
 
 from app.course.chapters import ALL
-from tests.pages.in_browser import BUNDLED, cut_words
-from tests.support.browser import scrolls_sideways, settle, visiting
+from tests.pages.in_browser import BUNDLED, cut_words, expect_as_wide_as_its_window
+from tests.support.browser import settle, visiting
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -56,6 +57,6 @@ def test_on_a_phone_no_page_scrolls_sideways_and_no_word_of_a_plot_is_cut(phone,
     page.goto(f"{address}/{path}")
     expect(page.get_by_text(PAGES[path]).first).to_be_visible()
     settle(page)
-    assert not scrolls_sideways(page)
-    assert cut_words(page) == []
+    expect_as_wide_as_its_window(page)
+    eventually(lambda: cut_words(page) == [], lambda: cut_words(page))
     page.close()

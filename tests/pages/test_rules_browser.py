@@ -35,9 +35,9 @@ def cell(page, rule, token):
 def test_a_token_stands_in_the_same_column_under_every_rule(page, address):
     open_rules(page, address)
     for token in (0, 9, 18):
-        places = page.locator(f'.rules-view .token[data-place="rules"][data-index="{token}"]').evaluate_all(
-            "(cells) => cells.map((cell) => Math.round(cell.getBoundingClientRect().left))"
-        )
+        cells = page.locator(f'.rules-view .token[data-place="rules"][data-index="{token}"]')
+        expect(cells).to_have_count(SHOWN)
+        places = cells.evaluate_all("(cells) => cells.map((cell) => Math.round(cell.getBoundingClientRect().left))")
         assert len(places) == SHOWN == 10 and max(places) - min(places) <= 1
     expect_no_sideways_scrolling(page)
 

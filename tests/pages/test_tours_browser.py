@@ -8,9 +8,10 @@ import pytest
 from playwright.sync_api import expect
 
 from app.course import tours
-from tests.pages.in_browser import BUNDLED
+from tests.pages.in_browser import BUNDLED, expect_as_wide_as_its_window, focused
 from tests.support.accessibility import grave_violations
-from tests.support.browser import scrolls_sideways, settle
+from tests.support.browser import settle
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.browser
 
@@ -92,7 +93,7 @@ def test_a_whole_tour_of_inspect(page, address):
         expect_step(page, number)
         expect_ringed(page, number)
         expect(page).to_have_url(re.compile(rf"[?&]tour={number}(&|$)"))
-        assert page.locator(".tour .said").inner_text() == ""
+        expect(page.locator(".tour .said")).to_have_text("")
         act(page)
         expect(page.locator(".tour .said")).to_contain_text(tours.TOURS["inspect"][number - 1].said)
         expect(page.locator(".tour .spoken")).to_contain_text("Done.")
@@ -110,7 +111,7 @@ def test_the_ring_follows_scrolling_and_a_narrow_window(page, address):
     expect_ringed(page, 2)
     page.set_viewport_size({"width": 800, "height": 900})
     expect_ringed(page, 2)
-    assert not scrolls_sideways(page)
+    expect_as_wide_as_its_window(page)
 
 
 def test_focus_goes_to_the_note_and_to_the_element_and_back_and_escape_ends(page, address):
@@ -118,7 +119,7 @@ def test_focus_goes_to_the_note_and_to_the_element_and_back_and_escape_ends(page
     page.get_by_role("button", name="Show me around").press("Enter")
     expect(page.get_by_role("dialog", name="Select a token")).to_be_focused()
     page.keyboard.press("F6")
-    assert page.evaluate("document.activeElement.shadowRoot.activeElement.getAttribute('role')") == "option"
+    eventually(lambda: focused(page, "(at) => at?.getAttribute('role')") == "option")
     page.keyboard.press("F6")
     expect(page.get_by_role("dialog", name="Select a token")).to_be_focused()
     settle(page)

@@ -1,5 +1,6 @@
 """The Train page without a browser: what it shows in each state of the store, and what its buttons do."""
 
+import re
 import threading
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -205,11 +206,12 @@ def test_zoom_hover_and_open_note_survive_new_steps(runs, browser):
         page.mouse.up()
         page.get_by_role("button", name="What Value loss means").click()
         page.mouse.move(box["x"] + 80, box["y"] + 60)
-        hovered = page.locator(".status").inner_text()
-        assert hovered.startswith("Step ")
+        status = page.locator(".status")
+        expect(status).to_have_text(re.compile("^Step "))
+        hovered = status.inner_text()
         go_on.set()
         expect(page.get_by_text("Finished.")).to_be_visible()
-        assert page.locator(".status").inner_text() == hovered
+        expect(status).to_have_text(hovered, use_inner_text=True)
         expect(page.get_by_role("button", name="Show all steps")).to_be_visible()
         expect(page.get_by_role("region", name="About Value loss")).to_be_visible()
 

@@ -61,7 +61,7 @@ def test_dragging_a_slider_asks_one_question_at_a_time_and_ends_at_the_last_valu
 def test_a_click_on_a_leaf_changes_its_reward_and_a_reload_keeps_it(page, address):
     open_tree(page, address, "policy=local")
     leaf = node(page, "aaa")
-    assert leaf.get_attribute("data-reward") == "1"
+    expect(leaf).to_have_attribute("data-reward", "1")
     before = caption(page).inner_text()
     leaf.locator(".mark").click()
     expect(leaf).to_have_attribute("data-reward", "0")
@@ -80,7 +80,8 @@ def test_arrow_keys_walk_a_path_and_its_terms_add_up_on_the_screen(page, address
     for key in ("ArrowDown", "ArrowRight", "ArrowDown", "ArrowDown", "ArrowRight"):
         page.keyboard.press(key)
     expect(node(page, "bab")).to_be_focused()
-    assert re.match(r"b after ba, probability 0\.\d\d, value", node(page, "bab").get_attribute("aria-label"))
+    said = re.compile(r"^b after ba, probability 0\.\d\d, value")
+    expect(node(page, "bab")).to_have_attribute("aria-label", said)
     expect(page.locator(".tree-lab .terms h4")).to_have_text("Path bab, local fixed point")
     rows = page.locator(".tree-lab .terms tbody tr").evaluate_all(
         "(rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent))"
@@ -128,8 +129,9 @@ def test_the_descent_plays_to_its_own_optimum_without_asking_the_server(page, ad
     expect(page.locator(".tree-lab .play")).to_contain_text("Play")
     assert shown.items() >= {f"step {step} of 60": before for step in range(36, 61)}.items()
     names = {"local": "the local fixed point", "soft": "the soft optimum"}
-    said = page.locator(".tree-lab .where").inner_text()
-    assert f"0.000 to {names[goes_to]}" in said and f"0.000 to {names[keeps_off]}" not in said
+    where = page.locator(".tree-lab .where")
+    expect(where).to_contain_text(f"0.000 to {names[goes_to]}")
+    expect(where).not_to_contain_text(f"0.000 to {names[keeps_off]}")
     page.get_by_role("button", name="Rewind").click()
     page.get_by_role("button", name="Step").click()
     expect(page.locator(".tree-lab .at-step")).to_have_text("step 1 of 60")

@@ -5,8 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.in_browser import BUNDLED
-from tests.support.browser import scrolls_sideways, visiting
+from tests.pages.in_browser import BUNDLED, expect_as_wide_as_its_window
+from tests.support.browser import visiting
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.browser
 
@@ -20,11 +21,12 @@ def test_the_truth_is_refined_by_itself_without_losing_the_drawing(page, address
     open_truth(page, address)
     expect(page.get_by_text(re.compile("256 tries from each of"))).to_be_visible()
     expect(page.locator(".truth .readout")).to_contain_text("256 tries from each prefix")
-    assert page.locator(".truth .dot").count() == page.locator(".truth .curve-token").count() + 1  # one in the key
+    dots, tokens = page.locator(".truth .dot"), page.locator(".truth .curve-token")
+    eventually(lambda: dots.count() == tokens.count() + 1)  # one in the key
     expect(page.locator(".truth .plot .curve-wrong")).to_have_count(1)
     for line in (".implied", ".tried", ".soft"):
         expect(page.locator(f".truth .plot {line}")).to_have_count(1)
-    assert not scrolls_sideways(page)
+    expect_as_wide_as_its_window(page)
 
 
 def test_a_token_selected_here_is_selected_above_and_in_the_address(page, address):
@@ -44,14 +46,14 @@ def test_a_narrow_window_needs_no_sideways_scrolling(browser, address):
     with visiting(browser, 800, 1000, "dark") as context:
         page = context.new_page()
         open_truth(page, address)
-        assert not scrolls_sideways(page)
+        expect_as_wide_as_its_window(page)
 
 
 def test_a_scorecard_is_measured_and_leads_to_a_solution_with_its_truth(page, address):
     page.goto(f"{address}/scorecard?run={BUNDLED}&step=50&solutions=64")
     expect(page.get_by_text("The most instructive solutions")).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_be_visible()
-    assert not scrolls_sideways(page)
+    expect_as_wide_as_its_window(page)
     with page.context.expect_page() as opened:
         page.locator(".solutions .closer").first.click()
     inspect = opened.value

@@ -135,22 +135,6 @@ _IS_STILL = """(stillFor) => {
 }"""
 
 
-def expect_no_sideways_scrolling(page: Page, *widths: int, height: int = 1000) -> None:
-    """Once the page has taken each of the widths (1440 and 800 when none is named)."""
-    for width in widths or (1440, 800):
-        page.set_viewport_size({"width": width, "height": height})
-        settle(page)
-        assert not scrolls_sideways(page), width
-
-
-def scrolls_sideways(page: Page) -> bool:
-    """Whether the page, or the box in which it scrolls, is wider than the window."""
-    return page.evaluate(
-        """() => [document.documentElement, document.querySelector('[data-testid="stMain"]')]
-                .some((box) => box.scrollWidth > box.clientWidth)"""
-    )
-
-
 def _complaint(message: ConsoleMessage) -> list[str]:
     """The text of a console error. Opened at /train, Streamlit first asks for /train/_stcore/health, which is a 404."""
     is_search = "/_stcore/" in message.location["url"] and "404" in message.text
