@@ -110,7 +110,8 @@ def test_the_last_update_is_painted_beside_the_mean_and_named(page):
     thin = PAINTED.replace("> 200", "> 60"), [rule_styles.LIGHT["grpo"][0], 1]
     mean = {"clip_fraction": several["series"]["clip_fraction"]}
     curves(page, [several | {"series": mean}, one], "Clip fraction")
-    alone = eventually(lambda: page.evaluate(*thin)[0])
+    expect_painted(page, ["vimpo"], 1)  # over GRPO's mean, which is 0 too
+    alone = page.evaluate(*thin)[0]
     curves(page, [several, one], "Clip fraction")
     eventually(lambda: page.evaluate(*thin)[0] > alone + 50)
     groups = [re.compile(r"●\s*mean\s*0\s*%\s*0\s*%"), re.compile(r"○\s*last\s*10\s*%")]
