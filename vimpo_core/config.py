@@ -12,7 +12,7 @@ from typing import Any, Literal
 from vimpo_core.mistake import Mistake
 from vimpo_core.numbers import percent
 from vimpo_core.rules import RULES, Surrogate
-from vimpo_core.tasks.registry import TASKS
+from vimpo_core.tasks import registry
 
 ALGORITHMS = tuple(RULES)
 """What each is, in words and formulas: `rules.RULES`."""
@@ -183,7 +183,22 @@ class TrainConfig:
     )
     lora_rank: int = _setting(8, "Rank of the LoRA adapter that is trained.", low=1, high=64, safe=(4, 16))
     task: str = _setting(
-        "chain", "What the model is asked: chain, arithmetic written step by step.", choices=tuple(TASKS)
+        "chain",
+        "What the model is asked: " + "; ".join(f"{k.form}, {k.words}" for k in registry.TASKS.values()) + ".",
+    )
+    prompt_style: str = _setting(
+        "plain",
+        "How a problem is worded: as it is; few-shot, after some solved ones; chat, in the model's own chat template.",
+        choices=registry.PROMPT_STYLES,
+    )
+    max_new_tokens: int = _setting(
+        0, "Tokens that a solution may have; 0 means as many as the task says.", low=0, high=4096
+    )
+    partial_rewards: str = _setting(
+        "kept",
+        "Whether an answer that is nearly right earns what the task's judge gives it, between 0 and 1, or exactly "
+        "nothing.",
+        choices=registry.PARTIAL_REWARDS,
     )
     operands: int = _setting(
         5,
@@ -236,11 +251,7 @@ class TrainConfig:
                 f"micro_batch_size must be at most prompts_per_step x group_size = {self.batch_size}, "
                 f"got {self.micro_batch_size}. Lower it, or use 0 for the whole batch."
             )
-        if self.operands > 6 and self.model == "bundled":
-            raise Mistake(
-                f"the bundled reference knows 3 to 6 operands, got {self.operands}. Make one that knows more with "
-                "`python -m vimpo_core make-reference --operands 8 --out FOLDER` and pass it as model."
-            )
+        registry.check(self)
 
     def at(self, step: int) -> TrainConfig:
         """The settings in force at a step: beta and c_A as their schedules have them there."""

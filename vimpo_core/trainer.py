@@ -25,6 +25,7 @@ from vimpo_core.lm.attempts import attempt
 from vimpo_core.lm.seeds import derived_seed
 from vimpo_core.lm.traces import make_traces
 from vimpo_core.measure.evaluate import accuracies
+from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES, Extra
 from vimpo_core.tasks.registry import task_of
 from vimpo_core.types import Diverged, Problem, Rollout, StepRecord, Verdict
@@ -39,12 +40,15 @@ LAST = ("clip_fraction", "grad_norm")
 
 @dataclass(frozen=True)
 class Group:
-    """The solutions to one problem with their verdicts and the rewards that the trainer sees, flips included."""
+    """The solutions to one problem with their verdicts and the rewards that the trainer sees, flips included; flips:
+    whose reward is flipped, which a reward of .5 does not show.
+    """
 
     problem: Problem
     rollouts: list[Rollout]
     verdicts: list[Verdict]
     rewards: list[float]
+    flips: list[bool]
 
     @property
     def tokens(self) -> int:
@@ -53,7 +57,7 @@ class Group:
     @property
     def is_flipped(self) -> bool:
         """Whether the first solution's reward is flipped: that of all of them where whole groups flip."""
-        return self.rewards[0] != self.verdicts[0].reward
+        return self.flips[0]
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class _Rows:
     rollouts: list[Rollout]
     verdicts: list[Verdict]
     rewards: list[float]
+    flips: list[bool]
 
     @classmethod
     def of(cls, groups: list[Group]) -> _Rows:
@@ -71,25 +76,33 @@ class _Rows:
             [group.problem for group in groups for _ in group.rollouts],
             *(
                 [one for group in groups for one in getattr(group, name)]
-                for name in ("rollouts", "verdicts", "rewards")
+                for name in ("rollouts", "verdicts", "rewards", "flips")
             ),
         )
 
 
 class Trainer:
-    """One run in memory: `step()` until `done`. Raises Mistake if the model or the resume state does not fit."""
+    """One run in memory: `step()` until `done`. Raises Mistake if the model, its task or the resume state does not
+    fit.
+    """
 
     def __init__(self, config: TrainConfig, resume_state: bytes | None = None):
         models.single_thread(config.threads)
         self.config = config
         self.task = task_of(config)
+        self._problems_from = self.task.source()
         self.policy = loading.load_policy(config)
         # Before anything else is put in: a refreshed reference takes the place of the base weights.
         self._base_sha256 = models.fingerprint(self.policy)
         model_trial.check_task(self.policy, self.task)
+        self.extras = RULES[config.algorithm].extras
+        if self.task.gives_partial_rewards and {Extra.MONTE_CARLO, Extra.REFERENCE_RATE} & set(self.extras):
+            raise Mistake(
+                f"{RULES[config.algorithm].name} counts successes of tries, and this task's rewards may lie between 0 "
+                "and 1. Use partial_rewards exact, or another algorithm."
+            )
         self.parameters = [p for p in self.policy.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
-        self.extras = RULES[config.algorithm].extras
         self.learner = CriticLearner(self.policy, config) if Extra.CRITIC in self.extras else None
         self.refreshed: models.Adapter = {}  # the adapter that is the reference since the last refresh
         self.next_step = 0
@@ -113,6 +126,7 @@ class Trainer:
             "end_ids": list(self.policy.end_ids),
             "temperature": 1.0,
             "kl_estimator": self.config.kl_estimator,
+            "problems": self._problems_from,
         }
 
     def start_at(self, step: int, adapter: bytes) -> None:
@@ -236,7 +250,7 @@ class Trainer:
         config, rows = self.config, _Rows.of(groups)
         noise: float | list[float] = config.reward_noise
         if config.reward_noise_unit == "group":
-            noise = [float(r != v.reward) for r, v in zip(rows.rewards, rows.verdicts, strict=True)]
+            noise = [float(is_flipped) for is_flipped in rows.flips]
         return vine.prefix_values(
             self.policy,
             model,
@@ -272,14 +286,21 @@ class Trainer:
             self.policy, model, self.task, problems, size, derived_seed(config.seed, step, f"rollouts{again}")
         )
         unit = size if config.reward_noise_unit == "group" else 1
-        rewards = flipped([v.reward for v in verdicts], config.reward_noise, f"{config.seed}/flips/{step}{again}", unit)
+        flips = flips_of(len(verdicts), config.reward_noise, f"{config.seed}/flips/{step}{again}", unit)
+        rewards = flipped([v.reward for v in verdicts], flips)
         return [
-            Group(problem, rollouts[at : at + size], verdicts[at : at + size], rewards[at : at + size])
+            Group(
+                problem,
+                rollouts[at : at + size],
+                verdicts[at : at + size],
+                rewards[at : at + size],
+                flips[at : at + size],
+            )
             for problem, at in zip(problems, range(0, len(rollouts), size), strict=True)
         ]
 
     def _reference_rates(self, step, groups) -> tuple[list[float], int]:
-        """The reference's success rate on each group's problem, and how many tokens were sampled for it.
+        """The reference's success rate on each group's problem , and how many tokens were sampled for it.
 
         The same careless grader judges these solutions: the trainer never sees the truth. Where whole groups flip, a
         grader who is wrong about a problem is wrong about the reference's solutions to it too. Where each solution
@@ -297,10 +318,11 @@ class Trainer:
         )
         rewards = [v.reward for v in verdicts]
         if config.reward_noise_unit == "group":
-            rewards = [1 - r if groups[i // size].is_flipped else r for i, r in enumerate(rewards)]
+            flips = [groups[i // size].is_flipped for i in range(len(rewards))]
         else:
-            rewards = flipped(rewards, config.reward_noise, f"{config.seed}/flips/{step}/reference")
-        return np.reshape(rewards, (-1, size)).mean(axis=1).tolist(), sum(len(r.ids) for r in rollouts)
+            flips = flips_of(len(rewards), config.reward_noise, f"{config.seed}/flips/{step}/reference")
+        rates = np.reshape(flipped(rewards, flips), (-1, size)).mean(axis=1)
+        return rates.tolist(), sum(len(r.ids) for r in rollouts)
 
     def _update(self, step, experience) -> dict[str, float]:
         """Optimizer updates on the batch (none after the last record). Returns the metrics of their losses: each the
@@ -428,10 +450,15 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return rate * (1 - 0.9 * step / config.steps) if config.lr_schedule == "linear" else rate
 
 
-def flipped(rewards: list[float], share: float, seed: str, unit: int = 1) -> list[float]:
-    """Rewards flipped (1 - R) with probability `share`, one draw for every `unit` of them, the same for the same seed
-    text.
+def flips_of(count: int, share: float, seed: str, unit: int = 1) -> list[bool]:
+    """Which of `count` rewards are flipped: each with probability `share`, one draw for every `unit` of them, the same
+    for the same seed text.
     """
     rng = random.Random(seed)
-    draws = [rng.random() < share for _ in range(0, len(rewards), unit)]
-    return [1 - r if draws[i // unit] else r for i, r in enumerate(rewards)]
+    draws = [rng.random() < share for _ in range(0, count, unit)]
+    return [draws[i // unit] for i in range(count)]
+
+
+def flipped(rewards: list[float], flips: list[bool]) -> list[float]:
+    """Rewards with some of them flipped: 1 - R, of partial credit too."""
+    return [1 - r if is_flipped else r for r, is_flipped in zip(rewards, flips, strict=True)]

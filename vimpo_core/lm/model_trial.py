@@ -11,6 +11,7 @@ import torch
 from vimpo_core.lm import decoding, models, scores
 from vimpo_core.lm.model_files import INSTEAD, context_length, too_long
 from vimpo_core.lm.models import LanguageModel
+from vimpo_core.lm.prompts import prompt_ids_of
 from vimpo_core.mistake import Mistake
 from vimpo_core.tasks import Task
 
@@ -56,10 +57,11 @@ def refusal(model, pad_id: int) -> str:
 
 def check_task(policy: LanguageModel, task: Task) -> None:
     """Raises Mistake if the model cannot say the task's problems, or reads too little for its solutions."""
-    prompts = [p.prompt for p in task.problems("trial", "train", _PROBLEMS)]
-    for prompt in prompts:
-        models.encode(policy, prompt, "problem")
-    longest = max(len(models.encode_prompt(policy, p, "problem")) for p in prompts) + task.max_new_tokens
+    problems = task.problems("trial", "train", _PROBLEMS)
+    if task.prompt_style == "plain":  # solutions go on in the prompt's own words
+        for problem in problems:
+            models.encode(policy, problem.prompt, "problem")
+    longest = max(len(prompt_ids_of(policy, task, p)) for p in problems) + task.max_new_tokens
     limit = context_length(policy.bare.config)
     if limit is not None and longest > limit:
         raise Mistake(too_long(longest, limit))

@@ -235,16 +235,18 @@ def from_bytes(blob: bytes) -> dict[str, torch.Tensor]:
         raise Mistake(f"saved tensors are damaged ({error}). Choose another step.") from error
 
 
-def encode_prompt(language_model: LanguageModel, text: str, what: str = "prompt") -> tuple[int, ...]:
+def encode_prompt(
+    language_model: LanguageModel, text: str, what: str = "prompt", begins: bool = True
+) -> tuple[int, ...]:
     """Token ids of a prompt as the tokenizer makes them: a begin token goes in front where it adds one, nothing behind.
 
-    Raises Mistake as `encode`.
+    begins: False for a text that has its own, as a chat template writes it. Raises Mistake as `encode`.
     """
     tokenizer = language_model.tokenizer
     body = _ids(tokenizer, text)
     # Where the tokenizer puts a space in front of a text, it is part of how the model has read texts.
     _check_said(tokenizer, body, text, what, (text, f" {text}"))
-    return begin_ids(language_model, text) + body
+    return begin_ids(language_model, text) + body if begins else body
 
 
 def begin_ids(language_model: LanguageModel, text: str) -> tuple[int, ...]:

@@ -45,7 +45,7 @@ AXES: dict[str, tuple[str, str]] = {
 }
 """Axis -> its name and what it counts."""
 
-TASK = ("operands", "model")
+TASK = ("task", "operands", "prompt_style", "model")
 """Settings that make another task: curves of different ones do not belong in one figure."""
 
 _SAME_RESULT = ("seed", "micro_batch_size", "snapshot_every", "threads")

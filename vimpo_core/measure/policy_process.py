@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from vimpo_core.lm import models, sampler, scores
+from vimpo_core.lm import sampler, scores
 from vimpo_core.lm.attempts import judge
 from vimpo_core.lm.models import LanguageModel
+from vimpo_core.lm.prompts import prompt_ids_of
 from vimpo_core.measure.truth import State, TokenIds, TokenProcess
 from vimpo_core.tasks import Task
 from vimpo_core.types import Problem
@@ -27,7 +28,7 @@ def process_of(policy: LanguageModel, model, task: Task, problems: Sequence[Prob
             `models.merged` changes the reference's weights meanwhile, so use one of them after the other.
         problems: whose prompts may be asked about.
     """
-    by_prompt = {models.encode_prompt(policy, p.prompt): p for p in problems}
+    by_prompt = {prompt_ids_of(policy, task, p): p for p in problems}
     judged: dict[tuple[TokenIds, TokenIds], float] = {}
 
     def reward(prompt: TokenIds, ids: TokenIds) -> float:

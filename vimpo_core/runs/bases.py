@@ -102,6 +102,18 @@ def refuse_other_marks(begun: dict, now: dict, who: str) -> None:
         )
 
 
+def refuse_other_problems(begun: dict, now: dict, who: str) -> None:
+    """Raise Mistake where a run's problems come from another file or library than when it was begun."""
+    were, are = begun.get("problems") or {}, now.get("problems") or {}
+    differing = [name for name in were if name in are and were[name] != are[name]]
+    if differing:
+        name = differing[0]
+        raise Mistake(
+            f"{who} was begun with other problems: {name} was {were[name][:60]}, and is {are[name][:60]} now. Put "
+            "back what it was, or train again; what was recorded can still be read."
+        )
+
+
 def load_policy(store: RunStore):
     """A run's policy before training, on this machine: the one way to its network.
 

@@ -35,7 +35,9 @@ FIXED = {
     "seed": "it decides the samples of the steps before",
     "model": "the steps before were made with the other one",
     "lora_rank": "the adapter of the step has the other one",
+    "task": "the steps before solved other problems",
     "operands": "the steps before solved other problems",
+    "prompt_style": "the steps before read other prompts",
     "device": "the steps before were computed on the other one",
     "threads": "it can change the last digit of the steps before",
 }
@@ -79,7 +81,7 @@ def base_of(parent: RunStore) -> dict:
     header = parent.header()
     weights = bases.recorded(header, parent.config()).weights
     model = header["model"] | {"sha256": weights, "is_base": weights is not None}
-    taken = {name: header[name] for name in ("tokenizer_sha256", "tokenization_sha256") if name in header}
+    taken = {name: header[name] for name in ("tokenizer_sha256", "tokenization_sha256", "problems") if name in header}
     return {"model": model, "ref": header["ref"], **taken}
 
 

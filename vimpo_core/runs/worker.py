@@ -215,6 +215,7 @@ def trainer_of(store: RunStore, make_trainer: MakeTrainer) -> Trains:
         begun, now = (bases.recorded(h, config) for h in (header, trainer.header))
         bases.refuse_other(begun, now, f"run {store.run_id}", config.model)
         bases.refuse_other_marks(header, trainer.header, f"run {store.run_id}")
+        bases.refuse_other_problems(header, trainer.header, f"run {store.run_id}")
     store.update_header(trainer.header | _moved(config, header, trainer.next_step))
     return trainer
 

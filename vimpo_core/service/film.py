@@ -46,9 +46,9 @@ def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...
     if not steps:
         raise Mistake(f"run {store.run_id} kept no adapter, so there is no film of it. Choose a run that saved some.")
     policy = _policy(run_dir, bases.origin(store))
-    task, problem, prompt_ids, ids = read_request(policy, prompt, solution, ids)
-    batch = scores.make_batch([prompt_ids], [list(ids)], policy.pad_id, policy.device)
     film, config = Film([], {}), store.config()
+    task, problem, prompt_ids, ids = read_request(policy, prompt, solution, ids, config)
+    batch = scores.make_batch([prompt_ids], [list(ids)], policy.pad_id, policy.device)
     for step in steps:
         try:
             models.set_policy(policy, models.from_bytes(store.snapshot(step)))

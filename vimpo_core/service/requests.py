@@ -4,6 +4,7 @@ imported late.
 
 from __future__ import annotations
 
+from vimpo_core.config import TrainConfig
 from vimpo_core.lm.model_files import context_length
 from vimpo_core.mistake import Mistake
 
@@ -11,13 +12,17 @@ MAX_SOLUTION_CHARACTERS = 2000
 """Longer typed solutions are refused before anything is computed."""
 
 
-def read_request(policy, prompt: str, solution: str, ids: tuple[int, ...] | None = None):
+def read_request(
+    policy, prompt: str, solution: str, ids: tuple[int, ...] | None = None, config: TrainConfig | None = None
+):
     """The task, problem, prompt ids and solution ids that a request means for a policy.
 
-    `ids`: the tokens of a solution that was sampled, which encoding its text might cut otherwise.
+    `config`: of the run that it is put to, None for the untrained bundled model. `ids`: the tokens of a solution that
+    was sampled, which encoding its text might cut otherwise.
     Raises Mistake, one sentence, if the request is a bad one. Imports torch.
     """
-    from vimpo_core.lm.models import encode_completion, encode_prompt
+    from vimpo_core.lm.models import encode_completion
+    from vimpo_core.lm.prompts import prompt_ids_of
     from vimpo_core.tasks.registry import read_problem
 
     if not solution:
@@ -26,8 +31,8 @@ def read_request(policy, prompt: str, solution: str, ids: tuple[int, ...] | None
         raise Mistake(
             f"the solution has {len(solution)} characters, the limit is {MAX_SOLUTION_CHARACTERS}. Shorten it."
         )
-    task, problem = read_problem(prompt)
-    prompt_ids = encode_prompt(policy, problem.prompt, "problem")
+    task, problem = read_problem(prompt, config)
+    prompt_ids = prompt_ids_of(policy, task, problem)
     ids = ids or encode_completion(policy, solution, task.end)
     longest = context_length(policy.bare.config)
     if longest is not None and len(prompt_ids) + len(ids) > longest:

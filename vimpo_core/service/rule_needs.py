@@ -39,8 +39,10 @@ def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None 
 
     policy = snapshots.load_snapshot(run_dir, step)
     with RunStore.open(run_dir) as store:
-        traces = store.traces(step)
-    asked = [requests.read_request(policy, t.prompt_text, t.completion_text, tuple(map(int, t.ids))) for t in traces]
+        traces, config = store.traces(step), store.config()
+    asked = [
+        requests.read_request(policy, t.prompt_text, t.completion_text, tuple(map(int, t.ids)), config) for t in traces
+    ]
     with models.merged(policy) as model:
         who = snapshots.identity(run_dir, step)
         found = outcomes.tried_values(policy, model, who, asked, tries, progress=progress)
@@ -54,9 +56,9 @@ def reference_rates(run_dir: Path, step: int, tries: int, progress: Progress | N
 
     policy = snapshots.load_snapshot(run_dir, step)
     with RunStore.open(run_dir) as store:
-        prompts = [trace.prompt_text for trace in store.traces(step)]
+        prompts, config = [trace.prompt_text for trace in store.traces(step)], store.config()
     # The solution is not looked at: one character stands for it, and no token.
-    asked = {prompt: (*requests.read_request(policy, prompt, prompt[0])[:3], ()) for prompt in prompts}
+    asked = {prompt: (*requests.read_request(policy, prompt, prompt[0], config=config)[:3], ()) for prompt in prompts}
     model, who = models.reference(policy), snapshots.reference_identity(policy)
     found = outcomes.tried_values(policy, model, who, list(asked.values()), tries, progress=progress)
     rates = {prompt: float(one.value[0]) for prompt, one in zip(asked, found, strict=True)}

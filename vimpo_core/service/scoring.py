@@ -82,8 +82,9 @@ def score_solution(
     from vimpo_core.service import rule_needs
 
     policy = load_snapshot(run_dir, step)
-    task, problem, prompt_ids, ids = read_request(policy, prompt, solution, ids)
-    trace = _scored(policy, _config(run_dir), task, step, problem, prompt_ids, ids, top_k)
+    config = config_of(run_dir)
+    task, problem, prompt_ids, ids = read_request(policy, prompt, solution, ids, config)
+    trace = _scored(policy, config, task, step, problem, prompt_ids, ids, top_k)
     return [rule_needs.with_critic(trace, run_dir, step)]
 
 
@@ -117,12 +118,12 @@ def branch_solution(
     from vimpo_core.measure.policy_process import process_of
     from vimpo_core.tasks.registry import read_problem
 
-    policy = load_snapshot(run_dir, step)
+    policy, config = load_snapshot(run_dir, step), config_of(run_dir)
     if isinstance(solution, str):
-        asked = read_request(policy, prompt, solution, None)
+        asked = read_request(policy, prompt, solution, None, config)
     else:
-        text = models.completion_text(policy, solution, read_problem(prompt)[0].end)
-        asked = read_request(policy, prompt, text, solution)
+        text = models.completion_text(policy, solution, read_problem(prompt, config)[0].end)
+        asked = read_request(policy, prompt, text, solution, config)
     task, problem, prompt_ids, ids = asked
     if isinstance(forced, str):
         forced = models.encode_completion(policy, forced, task.end, "text to force")
@@ -136,7 +137,6 @@ def branch_solution(
             branches.tries_of(process, start, solutions, functools.partial(_judged, policy, task, problem))
             for start, solutions in zip(starts, branches.try_starts(process, prompt_ids, starts, k, seed), strict=True)
         )
-    config = _config(run_dir)
     scored = [_scored(policy, config, task, step, problem, prompt_ids, i, TOP_K) for i in (ids, after.endings[0].ids)]
     return Branch(
         parent,
@@ -152,7 +152,7 @@ def branch_solution(
     )
 
 
-def _config(run_dir: Path | None) -> TrainConfig | None:
+def config_of(run_dir: Path | None) -> TrainConfig | None:
     """The run's settings; None for the untrained bundled model."""
     if run_dir is None:
         return None
@@ -191,7 +191,7 @@ def expected_deltas(
     from vimpo_core.lm import scores
 
     policy = load_snapshot(run_dir, step)
-    _, _, prompt_ids, ids = read_request(policy, prompt, solution, ids)
+    _, _, prompt_ids, ids = read_request(policy, prompt, solution, ids, config_of(run_dir))
     batch = scores.make_batch([prompt_ids], [list(ids)], policy.pad_id, policy.device)
     found = scores.expected_log_ratio(policy, batch), scores.score(policy, batch).kl.double()
     return ExpectedDeltas(*(a[0].cpu().numpy() for a in found))
@@ -215,7 +215,7 @@ def solution_truth(
     from vimpo_core.lm import models
 
     policy = load_snapshot(run_dir, step)
-    asked = [read_request(policy, prompt, solution, ids)]
+    asked = [read_request(policy, prompt, solution, ids, config_of(run_dir))]
     with models.merged(policy) as model:
         by_policy = tried_values(policy, model, identity(run_dir, step), asked, rollouts, seed)
     reference = models.reference(policy)

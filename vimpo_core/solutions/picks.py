@@ -46,12 +46,12 @@ class Example:
 
 
 def is_correct(trace: CreditTrace) -> bool:
-    """The verifier's own finding; a flipped training reward does not change it."""
+    """The verifier's own finding; a flipped training reward does not change it, and partial credit is not enough."""
     if "verifier" in trace.rewards:
-        return trace.rewards["verifier"] > 0
+        return trace.rewards["verifier"] >= 1
     if trace.status:
         return trace.status == VerdictStatus.CORRECT
-    return trace.reward > 0
+    return trace.reward >= 1
 
 
 def judgement(trace: CreditTrace) -> str:

@@ -21,7 +21,7 @@ def step_starts(trace: CreditTrace) -> list[int]:
     last = len(trace.text) - 1
     if any("\n" in t for t in trace.text):
         return [0, *(i + 1 for i, t in enumerate(trace.text) if i < last and "\n" in t)]
-    if (task := task_that_asks(trace.prompt_text)) is None:
+    if (task := task_that_asks(trace.prompt_text, trace.config)) is None:
         return [0]
     # The end token is no separator, whatever its own text: "</s>".
     body = trace.text[:last] if trace.finish_reason == StopReason.EOS else trace.text
@@ -34,7 +34,7 @@ def mistake_note(trace: CreditTrace) -> str:
     """What happened at the first wrong token, as far as the task can tell; "" when nothing is wrong."""
     if trace.first_wrong is None:
         return ""
-    task = task_that_asks(trace.prompt_text)
+    task = task_that_asks(trace.prompt_text, trace.config)
     slip = task and task.mistake(Problem(trace.prompt_text, trace.gold), trace.written(task.end))
     note = visible_text(slip) if slip else "first wrong token"
     return note if len(note) <= _LONGEST_NOTE else note[: _LONGEST_NOTE - 1] + "…"

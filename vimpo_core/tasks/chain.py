@@ -21,12 +21,13 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, permutations
 
 from vimpo_core.mistake import Mistake
+from vimpo_core.tasks import Answer, Chat
 from vimpo_core.types import Problem, StopReason, Verdict, VerdictStatus, known
 from vimpo_core.verifier import check_answer
 
@@ -61,14 +62,17 @@ Sum = tuple[tuple[int, tuple[int, ...]], ...]
 @dataclass(frozen=True)
 class ChainTask:
     """Chain arithmetic with `operands` numbers a problem, 3 to 8; the bundled reference knows 3 to 6. Raises Mistake
-    outside that range.
+    outside that range. budget: tokens of a solution, 0 for as many as the longest right one has.
     """
 
     operands: int = 5
+    budget: int = 0
 
     name = "chain"
     end = END
     verifies_steps = True
+    gives_partial_rewards = False
+    prompt_style = "plain"
 
     def __post_init__(self):
         if not 3 <= self.operands <= LONGEST:
@@ -80,12 +84,17 @@ class ChainTask:
     @property
     def max_new_tokens(self) -> int:
         """Token budget of a solution: the longest right one (every number two digits) with its end mark."""
+        if self.budget:
+            return self.budget
         longest_steps = (3 * k - 1 for k in range(1, self.operands))
         return sum(longest_steps) + self.operands - 1
 
     @property
     def typical_length(self) -> float:
         return _TYPICAL_LENGTH[self.operands]
+
+    def source(self) -> dict[str, str]:
+        return {}
 
     def problem(self, rng: random.Random, split: str) -> Problem:
         """One random problem of the split; which split a prompt is in depends on its text alone."""
@@ -111,6 +120,15 @@ class ChainTask:
             repeats = repeats + 1 if problem.prompt in found else 0
             found.setdefault(problem.prompt, problem)
         return list(found.values())
+
+    def state(self, prompt: str) -> Problem:
+        return problem_from(prompt)
+
+    def render(self, problem: Problem, chat: Chat) -> str:
+        return problem.prompt
+
+    def verify_all(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return [self.verify(*answer) for answer in answers]
 
     def verify(self, problem: Problem, completion: str, finish_reason: StopReason) -> Verdict:
         """The last step is the answer, a plain number; a solution cut off before its end mark has none."""
@@ -140,10 +158,10 @@ class ChainTask:
         return with_drawn_separators(completion, rng)
 
 
-def task_that_asks(prompt: str) -> ChainTask | None:
+def task_that_asks(prompt: str, budget: int = 0) -> ChainTask | None:
     """The task whose problem a prompt is, by its number of operands; None where it is no problem of this kind."""
     expression = parse(prompt.removesuffix("="))
-    return None if expression is None else ChainTask(min(max(len(expression[0]), 3), LONGEST))
+    return None if expression is None else ChainTask(min(max(len(expression[0]), 3), LONGEST), budget)
 
 
 def problem_from(prompt: str) -> Problem:
