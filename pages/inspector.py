@@ -12,7 +12,7 @@ from app.text import as_plain, as_sentence
 from vimpo_core.solutions import reading
 
 SYMBOLS = ("rho", "kappa", "td_terms", "values", "advantages", "kl", "beta", "gae_lambda")
-MODES = {"sampled": "Sampled in training", "typed": "Type your own"}
+MODES = {"sampled": typed.SAMPLED, "typed": "Type your own"}
 
 
 def main():

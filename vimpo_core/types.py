@@ -154,6 +154,10 @@ class CreditTrace:
     status: str = ""
     answer: str = ""
     first_wrong: int | None = None
+    prompt_pieces: tuple[str, ...] = ()
+    """The tokens of the prompt as the model saw it, its template included, on the first solution of a group; () where
+    they are the prompt's own characters, or were not recorded.
+    """
     provenance: dict[str, str] = field(default_factory=dict)
     """array name -> "recorded" | "recomputed" | "missing"."""
 

@@ -13,11 +13,12 @@ from app.components.live_curves import ALGORITHM_NAMES
 from vimpo_core.config import TrainConfig
 from vimpo_core.solutions import ledger, lenses, picks
 from vimpo_core.solutions.steps import step_starts
-from vimpo_core.solutions.visible_text import visible_text
+from vimpo_core.solutions.visible_text import visible_lines, visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.views.payload import round_up, with_version
+from vimpo_core.views.payload import round_up, shown_texts, shown_units, with_version
 
 SHOWN_PROBLEMS = 4
+_LONGEST_PROMPT = 600
 
 
 _mount = register("solutions", "tokens", hues=".solutions")
@@ -66,7 +67,7 @@ def _same_prompt(a: picks.Group, b: picks.Group) -> bool:
 
 def _problem(steps, groups, link) -> dict[str, Any]:
     return {
-        "prompt": visible_text(groups[0].prompt),
+        "prompt": visible_lines(groups[0].prompt, _LONGEST_PROMPT),
         "gold": groups[0].gold,
         "solutions": [_solution(step, group, link) for step, group in zip(steps, groups, strict=True)],
     }
@@ -85,7 +86,8 @@ def _solution(step: StepSolutions, group: picks.Group, link) -> dict[str, Any]:
         "href": link(step, trace),
         "strip": {
             "label": f"{ALGORITHM_NAMES[step.config.algorithm]} token credit",
-            "text": [visible_text(text) for text in trace.text],
+            "text": shown_texts(trace.text),
+            "units": shown_units(trace.text),
             "lineStarts": step_starts(trace),
             "values": None if credit is None else [float(f"{value:.4g}") for value in credit],
             "firstWrong": trace.first_wrong,

@@ -14,6 +14,7 @@ from app.text import as_code, as_plain
 from vimpo_core.measure import branches
 from vimpo_core.measure.branches import Branch, Tree
 from vimpo_core.numbers import signed
+from vimpo_core.solutions.pieces import readable
 from vimpo_core.types import CreditTrace
 from vimpo_core.views import pair_view as pairs
 
@@ -174,7 +175,7 @@ def look_closer(place, trace: CreditTrace) -> None:
     state.put(
         mode="typed",
         problem=trace.prompt_text,
-        solution=trace.completion_text,
+        solution=readable(trace.text),
         step=place.step,
         more=None,
         what=None,

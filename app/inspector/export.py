@@ -13,6 +13,7 @@ from vimpo_core.formats import export
 from vimpo_core.formats.export import FORMATS, Taken
 from vimpo_core.formats.reproduce import Place
 from vimpo_core.paths import ROOT
+from vimpo_core.solutions.pieces import readable
 
 _ICONS = {
     "html": ":material/web:",
@@ -50,7 +51,7 @@ def link(scene: inspection.Scene, beta: float, gae_lambda: float, token: int, le
         asked |= {
             "mode": "typed",
             "problem": scene.trace.prompt_text,
-            "solution": scene.trace.completion_text,
+            "solution": readable(scene.trace.text),
         }
     else:
         asked |= {"group": scene.trace.group_id, "sample": scene.trace.sample_idx}

@@ -12,7 +12,7 @@ from app.sources import Source
 from app.text import as_code, as_plain
 from vimpo_core.config import setting
 from vimpo_core.rules import RULES
-from vimpo_core.solutions import lenses, picks
+from vimpo_core.solutions import lenses, picks, pieces
 from vimpo_core.solutions.steps import mistake_note
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace, StopReason, VerdictStatus
@@ -70,7 +70,7 @@ def pick_solution(source: Source, step: int, notes: list[str]) -> Scene:
         "Solution",
         list(by_sample),
         format_func=lambda s: _solution_label(traces[by_sample[s]], len(by_sample)),
-        help="✓ right, ✕ wrong, – no answer; then the answer that was read.",
+        help="✓ right, ✕ wrong, – no answer that counts; then the answer that was read.",
         width=150,
         **state.bound("sample", sample, "token"),
     )
@@ -86,7 +86,7 @@ def example(source: Source, step: int) -> tuple[str, str]:
     wanted = st.query_params.get("group"), st.query_params.get("sample")
     found = (i for i, t in enumerate(traces) if (str(t.group_id), str(t.sample_idx)) == wanted)
     trace = traces[next(found, _default_index(traces, source.run.config.at(step).beta))]
-    return trace.prompt_text, trace.completion_text
+    return trace.prompt_text, pieces.readable(trace.text)
 
 
 def quick_picks(source: Source, step: int) -> None:
@@ -249,7 +249,7 @@ def verdict(trace: CreditTrace) -> str:
         answer = f"answer {as_code(trace.answer)}" if trace.answer else f"no answer ({reason})"
     parts.append(f"{answer}, gold {as_code(trace.gold)}" if trace.gold else answer)
     if trace.first_wrong is not None:
-        character = sum(len(t) for t in trace.text[: trace.first_wrong])
+        character = sum(pieces.character_counts(trace.text)[: trace.first_wrong])
         token = as_code(trace.text[trace.first_wrong])
         parts.append(
             f"first wrong token #{trace.first_wrong} {token} (character {character}): {as_plain(mistake_note(trace))}"
@@ -265,7 +265,7 @@ def _badge(trace: CreditTrace) -> str:
     if picks.is_correct(trace):
         return f":blue-badge[:material/check: {picks.judgement(trace)}]"
     if trace.status == VerdictStatus.REJECTED:
-        return ":gray-badge[– no answer]"
+        return f":gray-badge[– {picks.judgement(trace)}]"
     return ":red-badge[:material/close: wrong]"
 
 

@@ -19,6 +19,7 @@ from vimpo_core.measure.truth import STAGES
 from vimpo_core.numbers import real_minus, signed
 from vimpo_core.rules import RULES, SLOTS
 from vimpo_core.service import rule_needs, scoring
+from vimpo_core.solutions.pieces import readable
 from vimpo_core.tasks.registry import task_of
 from vimpo_core.views import rule_diff as formula_diff
 from vimpo_core.views import rules_view as rule_views
@@ -409,7 +410,7 @@ def _disputed_solutions(scene, judged, pair) -> None:
             )
             here = ", shown above" if one.index == scene.index else ""
             st.markdown(
-                f"**{one.distance:.2f}**  {as_code(trace.prompt_text + trace.completion_text)}  "
+                f"**{one.distance:.2f}**  {as_code(trace.prompt_text + readable(trace.text))}  "
                 f"solution {trace.sample_idx + 1}, reward {trace.reward:g}{here}"
             )
 

@@ -15,6 +15,7 @@ from app.text import as_sentence
 from vimpo_core.config import flips_text
 from vimpo_core.measure.truth import STAGES
 from vimpo_core.service import scoring
+from vimpo_core.solutions.pieces import readable
 from vimpo_core.views import truth_curves as truth_views
 
 KEY = "truth"
@@ -167,7 +168,7 @@ def _no_adapter(scene: inspection.Scene, snapshots: list[int]) -> None:
 
 
 def _look_under(trace, step: int) -> None:
-    typed = {"mode": "typed", "problem": trace.prompt_text, "solution": trace.completion_text}
+    typed = {"mode": "typed", "problem": trace.prompt_text, "solution": readable(trace.text)}
     state.put(**typed, step=step, group=None, sample=None)
 
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
 import streamlit as st
 
 from app import state, waiting
+from app.inspector import inspection
 from app.inspector.inspection import Scene
 from app.sources import Source
+from app.text import as_code
 from vimpo_core.service import scoring
+from vimpo_core.service.requests import MAX_SOLUTION_CHARACTERS
+from vimpo_core.solutions import pieces
+from vimpo_core.types import CreditTrace
 
 LIMIT_SECONDS = 30
-_LONGEST = 4000
+SAMPLED = "Sampled in training"
+"""What the page calls the solutions of a run."""
+_LONGEST_PROBLEM = 4000
+_MOST_LISTED = 6
+_SHORT = 200
+"""Characters of a solution that a low field shows."""
 _REQUEST = "typed.scoring"
 
 
@@ -31,27 +43,57 @@ def typed_solution(source: Source, step: int, example: tuple[str, str]) -> Scene
         st.caption("Press Score to see the credit of every token.")
         return None
     traces = waiting.answer(question)
-    return None if traces is None else Scene(source, step, traces, 0, is_typed=True)
+    if traces is None:
+        return None
+    if said := _cut_otherwise(traces[0], source, step):
+        st.info(said)
+    return Scene(source, step, traces, 0, is_typed=True)
+
+
+def _cut_otherwise(trace: CreditTrace, source: Source, step: int) -> str:
+    """That the text is a sampled solution's which the model wrote in other tokens, as markdown; "" where it is not."""
+    recorded = inspection.sampled(source, step) if step in source.steps[0] else []
+    spelt = pieces.readable(trace.text)
+    same = [t for t in recorded if t.prompt_text == trace.prompt_text and pieces.readable(t.text) == spelt]
+    if not same or any(np.array_equal(t.ids, trace.ids) for t in same):
+        return ""
+    sample = same[0]
+    found = pieces.first_difference(sample.text, trace.text)
+    where = ""
+    if found:
+        at, there, here = found
+        where = f" The first difference is at token #{at}: {_listed(there)} sampled, {_listed(here)} here."
+    return (
+        f"The text is solution {sample.sample_idx + 1} of prompt {sample.group_id + 1} of step {step}, but the model "
+        f"wrote it in other tokens: {len(sample.text)} then, {len(trace.text)} here, as the tokenizer cuts a text."
+        f"{where} Credit belongs to tokens: *{SAMPLED}* shows that of the sampled ones."
+    )
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = " …" if len(texts) > _MOST_LISTED else ""
+    return " ".join(as_code(text) for text in texts[:_MOST_LISTED]) + more
 
 
 def _form(example: tuple[str, str]) -> tuple[str, str]:
-    problem = st.query_params.get("problem", example[0])[:_LONGEST]
-    solution = st.query_params.get("solution", example[1])[:_LONGEST]
+    problem = st.query_params.get("problem", example[0])[:_LONGEST_PROBLEM]
+    solution = st.query_params.get("solution", example[1])[:MAX_SOLUTION_CHARACTERS]
     with st.form("typed", border=False):
         left, middle, right = st.columns([2, 4, 1], vertical_alignment="bottom")
-        left.text_input(
+        field = left.text_area if "\n" in problem else left.text_input  # the latter would join its lines
+        field(
             "Problem",
             problem,
             key="typed.problem",
-            max_chars=_LONGEST,
+            max_chars=_LONGEST_PROBLEM,
             help="For the bundled model: 9+2+9+7*6=",
         )
         middle.text_area(
             "Solution",
             solution,
             key="typed.solution",
-            max_chars=_LONGEST,
-            height=68,
+            max_chars=MAX_SOLUTION_CHARACTERS,
+            height=68 if len(solution) < _SHORT else 190,
             help="One operation a step, the steps separated by ; , or / and closed by a full stop.",
         )
         right.form_submit_button("Score", type="primary", on_click=_ask)

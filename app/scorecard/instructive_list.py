@@ -9,7 +9,7 @@ from collections.abc import Callable
 from app.components.solutions import draw_list, scale_of
 from vimpo_core.measure.instructive import KINDS
 from vimpo_core.solutions.visible_text import visible_text
-from vimpo_core.views.payload import with_version
+from vimpo_core.views.payload import shown_texts, shown_units, with_version
 
 
 def instructive_list(kind: str, report: dict, link: Callable[[dict], str], key: str) -> None:
@@ -42,7 +42,8 @@ def _problem(entry: dict, algorithm: str, link) -> dict:
                 "href": link(entry),
                 "strip": {
                     "label": "implied credit",
-                    "text": [visible_text(text) for text in entry["tokens"]],
+                    "text": shown_texts(entry["tokens"]),
+                    "units": shown_units(entry["tokens"]),
                     "lineStarts": entry["line_starts"],
                     "values": entry["credit"],
                     "firstWrong": entry["first_wrong"],

@@ -18,7 +18,7 @@ from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions import lenses, picks, reading
 from vimpo_core.solutions.steps import mistake_note
 from vimpo_core.solutions.visible_text import visible_text
-from vimpo_core.types import CreditTrace, StopReason
+from vimpo_core.types import CreditTrace, StopReason, VerdictStatus
 from vimpo_core.views import credit_view
 
 
@@ -166,7 +166,7 @@ FORMATS: dict[str, Format] = {
 def verdict(trace: CreditTrace) -> str:
     """Right or wrong, answer and gold, first wrong token, as one plain line."""
     judged = picks.judgement(trace)
-    mark = "✓" if picks.is_correct(trace) else "–" if judged == "no answer" else "✕"
+    mark = "✓" if picks.is_correct(trace) else "–" if trace.status == VerdictStatus.REJECTED else "✕"
     parts = [f"{mark} {judged}"]
     parts.append(f"answer {visible_text(trace.answer)}" if trace.answer else "")
     parts.append(f"gold {visible_text(trace.gold)}" if trace.gold else "")

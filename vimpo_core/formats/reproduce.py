@@ -8,6 +8,7 @@ import shlex
 from dataclasses import dataclass
 
 from vimpo_core.solutions import reading
+from vimpo_core.solutions.pieces import readable
 from vimpo_core.types import CreditTrace
 
 _COLUMNS = ("logprob", "ref_logprob", "kl")
@@ -39,7 +40,7 @@ def python_code(trace: CreditTrace, place: Place, beta: float) -> str:
     else:
         imports.append("from vimpo_core.service import score_solution")
         found = (
-            f"prompt, solution = {trace.prompt_text!r}, {trace.completion_text!r}\n"
+            f"prompt, solution = {trace.prompt_text!r}, {readable(trace.text)!r}\n"
             f"(trace,) = score_solution(store.run_dir, {place.step}, prompt, solution)"
         )
     known = [name for name in _COLUMNS if getattr(trace, name) is not None]
@@ -59,7 +60,7 @@ def score_command(trace: CreditTrace, place: Place, beta: float) -> str | None:
     """Score the solution again under the step's adapter; None where there is none, or its text has no place in a
     shell.
     """
-    texts = trace.prompt_text, trace.completion_text
+    texts = trace.prompt_text, readable(trace.text)
     if not place.has_snapshot or not all(text.isprintable() for text in texts):
         return None
     # --name=value, so that a solution that starts with a dash is not taken for an option.

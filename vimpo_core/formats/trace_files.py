@@ -67,6 +67,7 @@ def record(trace: CreditTrace) -> dict:
         "mask": np.asarray(trace.mask, bool).tolist(),
         **arrays,
         "topk": topk,
+        **({"prompt_pieces": list(trace.prompt_pieces)} if trace.prompt_pieces else {}),
         **_for_v0(trace),
         "provenance": provenance(trace),
     }

@@ -31,6 +31,8 @@ from safetensors.torch import save as save_safetensors
 from transformers.pytorch_utils import Conv1D
 
 from vimpo_core.mistake import Mistake
+from vimpo_core.solutions import pieces
+from vimpo_core.types import known
 
 # Progress bars and advice to library authors would bury the one line that matters.
 transformers.utils.logging.disable_progress_bar()
@@ -276,9 +278,9 @@ def token_texts(language_model: LanguageModel, ids) -> tuple[str, ...]:
     """
     tokenizer, ids = language_model.continuing, [int(i) for i in ids]
     alone = tuple(language_model.text_of(i) for i in ids)
-    if "".join(alone) == _decoded(tokenizer, ids):
+    if _spell(alone) == _decoded(tokenizer, ids):
         return alone
-    # What a token reads as depends on those before it, or characters are cut: decode the text again at every token.
+    # What a token reads as depends on those before it: decode the text again at every token.
     texts, before = [], ""
     for t, own in enumerate(alone):
         whole = _decoded(tokenizer, ids[: t + 1])
@@ -286,6 +288,12 @@ def token_texts(language_model: LanguageModel, ids) -> tuple[str, ...]:
         texts.append(whole[len(before) :] if goes_on else own)
         before = whole
     return tuple(texts)
+
+
+def _spell(texts) -> str:
+    """What tokens decode to if each reads the same wherever it stands: bytes that are no characters are replaced."""
+    raw = (pieces.bytes_of(text) or text.encode("utf-8", "surrogatepass") for text in texts)
+    return b"".join(raw).decode(errors="replace")
 
 
 def completion_text(language_model: LanguageModel, ids, end: str) -> str:
@@ -296,21 +304,41 @@ def completion_text(language_model: LanguageModel, ids, end: str) -> str:
     return body + end * has_ended
 
 
-_SHOWN_BYTES = re.compile("(?:<0x[0-9A-F]{2}>)+")
-
-
 def encode_completion(language_model: LanguageModel, text: str, end: str, what: str = "solution") -> tuple[int, ...]:
-    """Token ids of a typed completion: a final `end` becomes the end token, bytes written as `token_texts` shows them
-    become the characters they are. Raises Mistake as `encode` does."""
-    body = encode(language_model, _SHOWN_BYTES.sub(_characters, text.removesuffix(end)), what)
-    return (*body, _end_id(language_model, end)) if text.endswith(end) else body
+    """Token ids of a typed completion, as the model would have written it: a final `end` becomes the end token, bytes
+    written as `token_texts` shows them become the characters they are, or the bytes where they are none.
+
+    Raises Mistake as `encode` does.
+    """
+    ids: list[int] = []
+    for part in _said_parts(language_model.continuing, text.removesuffix(end)):
+        ids += encode(language_model, part, what) if isinstance(part, str) else part
+    return (*ids, _end_id(language_model, end)) if text.endswith(end) else tuple(ids)
 
 
-def _characters(shown: re.Match) -> str:
-    """The characters of bytes written as <0xC3><0xA9>; as it was where they are none."""
-    with contextlib.suppress(UnicodeDecodeError):
-        return bytes.fromhex(shown[0].replace("<0x", "").replace(">", "")).decode()
-    return shown[0]
+def _said_parts(tokenizer, text: str) -> list:
+    """Text to encode, and between its parts the tokens of bytes that are no characters; those that the vocabulary
+    cannot say are text, as they were typed."""
+    said: list = [""]
+    for part in pieces.with_bytes_read(text, lambda raw, shown: _tokens_of_bytes(tokenizer, raw) or shown):
+        if isinstance(part, str) and isinstance(said[-1], str):
+            said[-1] += part
+        else:
+            said.append(part)
+    return [part for part in said if part] or [""]
+
+
+def _tokens_of_bytes(tokenizer, raw: bytes) -> tuple[int, ...]:
+    """The tokens of bytes that are no characters, as the vocabulary joins them; () where it has none for them."""
+    vocabulary = tokenizer.get_vocab()
+    named = [vocabulary.get(f"<0x{byte:02X}>") for byte in raw]  # SentencePiece's byte fallback
+    if all(i is not None for i in named):
+        return tuple(known(i) for i in named)
+    letters = "".join(_byte_letters()[byte] for byte in raw)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or not all(letter in vocabulary for letter in letters):
+        return ()
+    return tuple(token.id for token in backend.model.tokenize(letters))
 
 
 def _end_id(language_model: LanguageModel, end: str) -> int:
@@ -494,7 +522,13 @@ def _token_text(tokenizer, token_id: int) -> str:
 
 
 def _byte_level_bytes(token: str) -> bytes:
+    to_byte = {character: byte for byte, character in _byte_letters().items()}
+    return bytes(to_byte.get(character, ord("?")) for character in token)
+
+
+@functools.cache
+def _byte_letters() -> dict[int, str]:
+    """The letter that stands for a byte in a byte-level vocabulary."""
     from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-    to_byte = {character: byte for byte, character in bytes_to_unicode().items()}
-    return bytes(to_byte.get(character, ord("?")) for character in token)
+    return bytes_to_unicode()

@@ -15,6 +15,7 @@ from vimpo_core.lm import models
 from vimpo_core.lm.attempts import finish_of, judge
 from vimpo_core.lm.models import LanguageModel
 from vimpo_core.lm.scores import Scores
+from vimpo_core.solutions.pieces import character_counts
 from vimpo_core.tasks import Task
 from vimpo_core.types import CreditTrace, Problem, Rollout, TopK, Verdict
 
@@ -52,6 +53,7 @@ def make_traces(
     of_group = {g: tuple(r for r, h in zip(seen, groups, strict=True) if h == g) for g in set(groups)}
     traces = []
     for row, (problem, rollout, verdict) in enumerate(zip(*attempts, strict=True)):
+        first = groups.index(groups[row])
         length, text = len(rollout.ids), models.token_texts(policy, rollout.ids)
         of_row: dict[str, Any] = {name: a[row, :length] for name, a in arrays.items()}
         of_row |= {name: a[row, : length + more] for name, (a, more) in more_arrays.items()}
@@ -59,13 +61,14 @@ def make_traces(
             CreditTrace(
                 step=step,
                 group_id=groups[row],
-                sample_idx=row - groups.index(groups[row]),
+                sample_idx=row - first,
                 reward=seen[row],
                 group_mean_reward=baseline[row],
                 group_rewards=of_group[groups[row]],
                 config=config,
                 reference_rate=None if rates is None else rates[row],
                 prompt_ids=rollout.prompt_ids,
+                prompt_pieces=_prompt_pieces(policy, problem, rollout.prompt_ids) if row == first else (),
                 ids=np.asarray(rollout.ids, dtype=np.int32),
                 sampler_logprob=rollout.sampler_logprob.astype(np.float32),
                 topk=topk and _top_k(policy, topk, row, length),
@@ -99,13 +102,20 @@ def trace_of_text(
         reward=verdict.reward,
         group_mean_reward=float("nan"),
         config=config,
-        prompt_ids=tuple(batch.prompts[0].tolist()),
+        prompt_ids=(prompt_ids := tuple(batch.prompts[0].tolist())),
+        prompt_pieces=_prompt_pieces(policy, problem, prompt_ids),
         ids=np.asarray(ids, dtype=np.int32),
         topk=topk and _top_k(policy, topk, 0, len(ids)),
         provenance={**dict.fromkeys(arrays, "recomputed"), "sampler_logprob": "missing"},
         **_judged(policy, task, problem, verdict, ids, text, finish),
         **{name: a[0] for name, a in arrays.items()},
     )
+
+
+def _prompt_pieces(policy, problem, prompt_ids) -> tuple[str, ...]:
+    """The tokens of a prompt as the model saw it; () where they are the problem's own characters."""
+    seen = models.token_texts(policy, prompt_ids)
+    return () if seen == tuple(problem.prompt) else seen
 
 
 def _arrays(measured):
@@ -139,10 +149,10 @@ def _judged(policy, task, problem, verdict, ids, text, finish_reason) -> dict:
 
 
 def token_of_character(text: tuple[str, ...], character: int | None) -> int | None:
-    """Index of the token that holds a character of the joined text; None for None or a place past the end."""
+    """Index of the token that a character of the decoded text begins in; None for None or a place past the end."""
     if character is None:
         return None
-    ends = np.cumsum([len(t) for t in text])
+    ends = np.cumsum(character_counts(text))
     token = int(np.searchsorted(ends, character, side="right"))
     return token if token < len(text) else None
 

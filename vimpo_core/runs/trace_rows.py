@@ -69,12 +69,13 @@ def to_row(trace: CreditTrace) -> tuple:
     )
 
 
-def _rare(trace: CreditTrace, length: int) -> dict[str, list[float] | float]:
-    """What few runs have, as numbers in the record: a column for it would be one that older files lack."""
+def _rare(trace: CreditTrace, length: int) -> dict[str, Any]:
+    """What few runs have, in the record: a column for it would be one that older files lack."""
     shapes = {name: (length + more,) for name, more in _RARE_ARRAYS.items()}
     found = {name: _blob(trace, name, "<f4", getattr(trace, name), shape) for name, shape in shapes.items()}
     numbers = {name: np.frombuffer(blob, "<f4").tolist() for name, blob in found.items() if blob is not None}
-    return numbers | ({} if trace.reference_rate is None else {"reference_rate": trace.reference_rate})
+    seen = {"prompt_pieces": trace.prompt_pieces} if trace.prompt_pieces else {}
+    return numbers | seen | ({} if trace.reference_rate is None else {"reference_rate": trace.reference_rate})
 
 
 def _topk_blobs(trace: CreditTrace, length: int) -> tuple:
@@ -109,6 +110,7 @@ def from_row(row: tuple) -> CreditTrace:
     columns = dict(zip(COLUMNS, row, strict=True))
     record = json.loads(columns["record"])
     record["prompt_ids"], record["text"] = tuple(record["prompt_ids"]), tuple(record["text"])
+    record["prompt_pieces"] = tuple(record.get("prompt_pieces", ()))
     record["finish_reason"] = StopReason(record["finish_reason"])
     for name in _RARE_ARRAYS:
         if name in record:

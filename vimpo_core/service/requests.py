@@ -8,7 +8,7 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.lm.model_files import context_length
 from vimpo_core.mistake import Mistake
 
-MAX_SOLUTION_CHARACTERS = 2000
+MAX_SOLUTION_CHARACTERS = 12_000
 """Longer typed solutions are refused before anything is computed."""
 
 

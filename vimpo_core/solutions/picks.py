@@ -56,11 +56,13 @@ def is_correct(trace: CreditTrace) -> bool:
 
 def judgement(trace: CreditTrace) -> str:
     """What verifier and step verifier say together. "right answer, wrong step": slips cancelled or the answer was
-    guessed.
+    guessed. "answer refused": something was read as the answer that cannot be one.
     """
     if is_correct(trace):
         return "right" if trace.first_wrong is None else "right answer, wrong step"
-    return "no answer" if trace.status == VerdictStatus.REJECTED else "wrong"
+    if trace.status == VerdictStatus.REJECTED:
+        return "answer refused" if trace.answer else "no answer"
+    return "wrong"
 
 
 def groups(traces: Sequence[CreditTrace]) -> list[Group]:

@@ -4,6 +4,7 @@ mark.
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 
 _MARKS = {
@@ -39,6 +40,7 @@ _BLANK = set("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0
 _LONGEST_TOKEN = 80
 
 
+@functools.lru_cache(maxsize=50_000)
 def visible_text(text: str) -> str:
     """A token's text with everything one could not see made visible: U+202E as ⟨RLO⟩, a lone space as ␣, nothing as ∅.
 
@@ -48,13 +50,24 @@ def visible_text(text: str) -> str:
         return "∅"
     if text.strip(" ") == "":
         return "␣" * min(len(text), _LONGEST_TOKEN)
+    return "".join(_visible_characters(text[:_LONGEST_TOKEN])) + ("…" if len(text) > _LONGEST_TOKEN else "")
+
+
+def visible_lines(text: str, longest: int) -> str:
+    """A text of several lines, its breaks kept, everything else that one could not see made visible as in a token."""
+    cut = text[:longest].replace("\r\n", "\n")
+    lines = ("".join(_visible_characters(line)) for line in cut.split("\n"))
+    return "\n".join(lines) + ("…" if len(text) > longest else "")
+
+
+def _visible_characters(text: str) -> list[str]:
     shown: list[str] = []
     accents = 0
-    for character in text[:_LONGEST_TOKEN]:
+    for character in text:
         is_accent = unicodedata.category(character) in ("Mn", "Me")
         shown.append(_visible_accent(character, not shown, accents) if is_accent else _visible_character(character))
         accents = accents + 1 if is_accent else 0
-    return "".join(shown) + ("…" if len(text) > _LONGEST_TOKEN else "")
+    return shown
 
 
 def _visible_accent(character: str, is_first: bool, accents_before: int) -> str:

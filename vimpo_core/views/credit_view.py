@@ -13,13 +13,13 @@ from dataclasses import asdict
 import numpy as np
 
 from vimpo_core.rules import RULES
-from vimpo_core.solutions import reading
+from vimpo_core.solutions import pieces, reading
 from vimpo_core.solutions.ledger import NATS_DECIMALS, UNITLESS_DECIMALS, Ledger, ledger, units
 from vimpo_core.solutions.lenses import LENSES, PAIR, VALUE_LENSES, lens_values
-from vimpo_core.solutions.steps import mistake_note, step_starts
-from vimpo_core.solutions.visible_text import visible_text
+from vimpo_core.solutions.steps import mistake_note
+from vimpo_core.solutions.visible_text import visible_lines, visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.views.payload import round_up, whole, with_version
+from vimpo_core.views.payload import round_up, shown_texts, shown_units, tokens_of, whole, with_version
 
 
 def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, gae_lambda: float) -> dict:
@@ -36,10 +36,9 @@ def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, ga
         arrays[name] = None if values is None else whole(units(values, UNITLESS_DECIMALS))
     arrays["entropy"] = None if trace.entropy is None else whole(units(trace.entropy, NATS_DECIMALS))
     payload = {
-        "text": [visible_text(t) for t in trace.text],
-        "line_starts": step_starts(trace),
-        "first_wrong": trace.first_wrong,
+        **tokens_of(trace),
         "note": mistake_note(trace),
+        "prompt": _prompt(traces, index),
         "beta": beta,
         "gae_lambda": gae_lambda,
         "decimals": {
@@ -95,6 +94,7 @@ def film_payload(frames: Sequence[CreditTrace], beta: float, gae_lambda: float) 
     first = books[0]
     shared = (
         "text",
+        "units",
         "line_starts",
         "first_wrong",
         "note",
@@ -130,10 +130,21 @@ def _largest_credit(book: dict, names: Sequence[str]) -> int:
     return max(found, default=0)
 
 
-# --- text ----------------------------------------------------------------------------------------------------------
-
-
 # --- inside --------------------------------------------------------------------------------------------------------
+
+
+_LONGEST_PROMPT = 8000
+_SHORT_PROMPT = 40
+"""A prompt that a picker's line shows whole."""
+
+
+def _prompt(traces: Sequence[CreditTrace], index: int) -> dict | None:
+    """The prompt as its task words it, and its tokens as the model saw it where they are known and say more; None where
+    the picker has said it all."""
+    text, seen = traces[index].prompt_text, pieces.prompt_pieces(traces, index)
+    if not seen and len(text) <= _SHORT_PROMPT and "\n" not in text:
+        return None
+    return {"text": visible_lines(text, _LONGEST_PROMPT), "pieces": shown_texts(seen), "units": shown_units(seen)}
 
 
 def _lens_card(trace: CreditTrace, key: str) -> dict:
@@ -193,16 +204,21 @@ def _topk(trace: CreditTrace) -> dict | None:
     texts: list[str] = []
     places: dict[str, int] = {}
     rows: dict[str, list] = {"token": [], "logprob": [], "ref_logprob": [], "chosen": []}
+    shown = {text: visible_text(text) for row in top.text for text in row}
+    order = np.argsort(np.nan_to_num(-np.asarray(top.logprob, dtype=np.float64), nan=np.inf), axis=1, kind="stable")
+    logprob, ref_logprob = (units(values, NATS_DECIMALS) for values in (top.logprob, top.ref_logprob))
     for t in range(len(trace.text)):
-        best = {int(token): k for k, token in reversed(list(enumerate(top.ids[t])))}
-        order = sorted(best.values(), key=lambda k: -float(np.nan_to_num(top.logprob[t][k], nan=-np.inf)))
-        for k in order:
-            text = visible_text(top.text[t][k])
+        ids = top.ids[t].tolist()
+        # Each token once: policy and reference may both have named it.
+        kept = sorted({token: k for k, token in reversed(list(enumerate(ids)))}.values())
+        ranked = [k for k in order[t].tolist() if k in kept]
+        for k in ranked:
+            text = shown[top.text[t][k]]
             if text not in places:
                 places[text] = len(texts)
                 texts.append(text)
-        rows["token"].append([places[visible_text(top.text[t][k])] for k in order])
-        rows["logprob"].append(whole(units(np.asarray(top.logprob[t])[order], NATS_DECIMALS)))
-        rows["ref_logprob"].append(whole(units(np.asarray(top.ref_logprob[t])[order], NATS_DECIMALS)))
-        rows["chosen"].append(next((n for n, k in enumerate(order) if top.ids[t][k] == trace.ids[t]), -1))
+        rows["token"].append([places[shown[top.text[t][k]]] for k in ranked])
+        rows["logprob"].append(whole(logprob[t][ranked]))
+        rows["ref_logprob"].append(whole(ref_logprob[t][ranked]))
+        rows["chosen"].append(next((n for n, k in enumerate(ranked) if ids[k] == trace.ids[t]), -1))
     return {"texts": texts, **rows}

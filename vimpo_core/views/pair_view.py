@@ -17,10 +17,10 @@ import numpy as np
 from vimpo_core.measure.branches import Tries
 from vimpo_core.solutions import ledger
 from vimpo_core.solutions.reading import anchor_name
-from vimpo_core.solutions.steps import mistake_note, step_starts
+from vimpo_core.solutions.steps import mistake_note
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.views.payload import round_up, whole, with_version
+from vimpo_core.views.payload import round_up, shown_texts, shown_units, tokens_of, whole, with_version
 
 SHOWN_ENDINGS = 24
 """Different endings of a set of tries that travel to the page; the rarest are counted only."""
@@ -92,9 +92,7 @@ def pair_payload(
             "sides": [
                 {
                     "name": name,
-                    "text": [visible_text(t) for t in trace.text],
-                    "line_starts": step_starts(trace),
-                    "first_wrong": trace.first_wrong,
+                    **tokens_of(trace),
                     "note": mistake_note(trace),
                     "td_terms": whole(book.of("td_terms")),
                     "values": whole(book.of("values")),
@@ -144,7 +142,8 @@ def _tried(tried: Tried) -> dict:
         "endings": [
             {
                 "count": ending.count,
-                "text": [visible_text(t) for t in ending.judged.text],
+                "text": shown_texts(ending.judged.text),
+                "units": shown_units(ending.judged.text),
                 "status": ending.judged.status,
                 "answer": visible_text(ending.judged.answer) if ending.judged.answer else "",
                 "first_wrong": ending.judged.first_wrong,

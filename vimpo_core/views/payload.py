@@ -5,8 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import overload
+
+from vimpo_core.solutions import pieces
+from vimpo_core.solutions.steps import step_starts
+from vimpo_core.solutions.visible_text import visible_text
+from vimpo_core.types import CreditTrace
 
 
 @overload
@@ -18,6 +23,27 @@ def whole(values: Iterable[float] | None) -> list[int | None] | None:
     if values is None:
         return None
     return [int(v) if math.isfinite(v) else None for v in values]
+
+
+def tokens_of(trace: CreditTrace) -> dict:
+    """What every drawing of a solution needs of its tokens: readable texts, which of them are one character together,
+    where lines or steps begin, where it goes wrong."""
+    return {
+        "text": shown_texts(trace.text),
+        "units": shown_units(trace.text),
+        "line_starts": step_starts(trace),
+        "first_wrong": trace.first_wrong,
+    }
+
+
+def shown_texts(texts: Sequence[str]) -> list[str]:
+    """Each token as a reader can see it."""
+    return [visible_text(text) for text in texts]
+
+
+def shown_units(texts: Sequence[str]) -> list[list]:
+    """[first token, token behind the last, text] of the characters that are cut into several tokens."""
+    return [[unit.start, unit.end, visible_text(unit.text)] for unit in pieces.units(texts)]
 
 
 def with_version(payload: dict) -> dict:

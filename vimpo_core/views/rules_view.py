@@ -22,10 +22,8 @@ from vimpo_core.measure.scorecard import verifier_reward
 from vimpo_core.rules import RULES, Extra, Rule, Sampled, ValueLoss
 from vimpo_core.solutions import ledger
 from vimpo_core.solutions.batch import padded, within
-from vimpo_core.solutions.steps import step_starts
-from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.views.payload import round_up, whole, with_version
+from vimpo_core.views.payload import round_up, tokens_of, whole, with_version
 
 PUSH_DECIMALS = 2
 CREDIT_DECIMALS = 3
@@ -230,7 +228,7 @@ def rules_payload(batch: Batch, judged: dict[str, Judgement], index: int, group_
     rows = [_row(batch, judged[key], key, index) for key in RULES]
     group = [] if group_rule is None else _group(batch, judged[group_rule], group_rule, index)
     payload = {
-        **_solution(trace),
+        **tokens_of(trace),
         "rows": rows,
         "group": group,
         "group_rule": "" if group_rule is None else RULES[group_rule].name,
@@ -273,7 +271,7 @@ def _group(batch: Batch, judged: Judgement, key: str, index: int) -> list[dict]:
     same = [i for i, trace in enumerate(batch.traces) if trace.group_id == batch.traces[index].group_id]
     return [
         _row(batch, judged, key, i)
-        | _solution(batch.traces[i])
+        | tokens_of(batch.traces[i])
         | {
             "sample": batch.traces[i].sample_idx,
             "is_right": verifier_reward(batch.traces[i]) == 1,
@@ -282,14 +280,6 @@ def _group(batch: Batch, judged: Judgement, key: str, index: int) -> list[dict]:
         }
         for i in same
     ]
-
-
-def _solution(trace: CreditTrace) -> dict:
-    return {
-        "text": [visible_text(t) for t in trace.text],
-        "line_starts": step_starts(trace),
-        "first_wrong": trace.first_wrong,
-    }
 
 
 # --- the table -------------------------------------------------------------------------------------------------------

@@ -13,10 +13,9 @@ from vimpo_core.measure.truth import PrefixValues, soft_curve
 from vimpo_core.numbers import signed
 from vimpo_core.solutions import ledger, lenses
 from vimpo_core.solutions.reading import anchor_name, has_kappa
-from vimpo_core.solutions.steps import step_starts
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.views.payload import with_version
+from vimpo_core.views.payload import tokens_of, with_version
 
 TRUTH_DECIMALS = 3
 """Digits shown of what was counted: finer than any interval of 256 tries."""
@@ -45,9 +44,7 @@ def truth_payload(
     shown = np.round(policy.value, TRUTH_DECIMALS)
     critic = None if trace.critic_values is None else np.round(trace.critic_values.astype(np.float64), TRUTH_DECIMALS)
     payload = {
-        "text": [visible_text(t) for t in trace.text],
-        "line_starts": step_starts(trace),
-        "first_wrong": trace.first_wrong,
+        **tokens_of(trace),
         "algorithm": algorithm,
         "beta": beta,
         "rollouts": policy.rollouts,

@@ -19,6 +19,7 @@ from vimpo_core.lm.traces import token_of_character
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.service.scoring import score_solution
+from vimpo_core.solutions import pieces
 from vimpo_core.solutions.steps import mistake_note, step_starts
 from vimpo_core.tasks.chain import ChainTask, first_wrong
 from vimpo_core.types import CreditTrace, StopReason
@@ -230,6 +231,40 @@ def test_bytes_that_are_shown_go_back_as_the_characters_they_are(name):
     assert "<0xC3><0xA9>" in shown
     assert models.encode_completion(policy, shown, ".") == ids
     assert "".join(models.token_texts(policy, models.encode(policy, "<0xC3>"))) == "<0xC3>"  # no character: as typed
+
+
+@pytest.mark.parametrize("name", ["llama", "byte level", "byte level, prefix space"])
+@given(text=st.text("0129+;= \n\u00e9\u20ac\U0001f642\u4f60", min_size=1, max_size=20), keep=st.integers(1, 30))
+def test_whatever_was_cut_and_shown_is_typed_back_as_the_same_tokens(name, text, keep):
+    """A solution may end inside a character; leading spaces, line breaks and bytes come back, whichever way they are
+    written."""
+    policy = language_model(name)
+    ids = models.encode(policy, text)[:keep]
+    texts = models.token_texts(policy, ids)
+    assert models.encode_completion(policy, "".join(texts), ".") == ids
+    assert models.encode_completion(policy, pieces.readable(texts), ".") == ids
+
+
+@pytest.mark.parametrize("name", ["llama", "byte level"])
+def test_the_mistake_is_found_behind_characters_that_are_cut_into_bytes(name):
+    policy = language_model(name)
+    text = "\u20ac,\U0001f6423"
+    texts = models.token_texts(policy, models.encode(policy, text))
+    assert len(texts) > len(text)
+    held = [texts[token_of_character(texts, character)] for character in range(len(text))]
+    assert held == ["<0xE2>", ",", "<0xF0>", "3"]
+
+
+def test_token_texts_of_many_cut_characters_are_read_in_one_go(monkeypatch):
+    """Each token used to be read by decoding all tokens before it again."""
+    policy = language_model("byte level")
+    ids = models.encode(policy, "\U0001f642 9+2;" * 50)
+    models.token_texts(policy, ids)
+    counted = []
+    decode = models._decoded
+    monkeypatch.setattr(models, "_decoded", lambda *given: counted.append(1) or decode(*given))
+    assert pieces.readable(models.token_texts(policy, ids)) == "\U0001f642 9+2;" * 50
+    assert len(counted) == 1
 
 
 @EVERY

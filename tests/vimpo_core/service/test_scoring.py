@@ -140,7 +140,7 @@ MISTAKES = [  # (prompt, solution, what is said)
     (
         PROMPT,
         "1" * (MAX_SOLUTION_CHARACTERS + 1),
-        "the solution has 2001 characters, the limit is 2000. Shorten it.",
+        "the solution has 12001 characters, the limit is 12000. Shorten it.",
     ),
     (PROMPT, "1" * 200, "problem and solution are 210 tokens, the model reads 128. Shorten the solution."),
     (

@@ -65,6 +65,7 @@ def test_the_verifier_is_believed_before_the_status_and_the_status_before_the_re
         ({"status": "correct", "wrong": 0}, "right answer, wrong step"),
         ({"status": "rejected"}, "no answer"),
         ({"status": "rejected", "wrong": 0}, "no answer"),
+        ({"status": "rejected", "answer": "so"}, "answer refused"),
         ({"status": "incorrect"}, "wrong"),
         ({"status": "incorrect", "wrong": 0}, "wrong"),
         ({}, "wrong"),

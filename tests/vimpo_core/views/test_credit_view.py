@@ -380,8 +380,8 @@ def test_the_note_says_what_happened():
         ("correct", None, "right"),
         ("correct", 3, "right answer, wrong step"),
         ("incorrect", 3, "wrong"),
-        ("rejected", 3, "no answer"),
-        ("rejected", None, "no answer"),
+        ("rejected", 3, "answer refused"),
+        ("rejected", None, "answer refused"),
     ],
 )
 def test_one_judgement_says_what_answer_and_steps_are(status, first_wrong, words):
