@@ -182,6 +182,13 @@ class TrainConfig:
         safe=(1, 4),
     )
     lora_rank: int = _setting(8, "Rank of the LoRA adapter that is trained.", low=1, high=64, safe=(4, 16))
+    lora_layers: int = _setting(
+        0,
+        "Layers, counted from the output, that the adapter sits on; 0 means all. Layers below are computed once for "
+        "policy and reference, and an adapter on a few makes a step of a large model cheaper and its files smaller.",
+        low=0,
+        high=1000,
+    )
     task: str = _setting(
         "chain",
         "What the model is asked: " + "; ".join(f"{k.form}, {k.words}" for k in registry.TASKS.values()) + ".",

@@ -20,7 +20,7 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.learning import critic, objective, vine
 from vimpo_core.learning.critic import CriticLearner
 from vimpo_core.learning.objective import Experience
-from vimpo_core.lm import loading, model_trial, models, scores
+from vimpo_core.lm import llama, loading, model_trial, models, scores
 from vimpo_core.lm.attempts import attempt
 from vimpo_core.lm.seeds import derived_seed
 from vimpo_core.lm.traces import make_traces
@@ -28,7 +28,7 @@ from vimpo_core.measure.evaluate import accuracies
 from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES, Extra
 from vimpo_core.tasks.registry import task_of
-from vimpo_core.types import Diverged, Problem, Rollout, StepRecord, Verdict
+from vimpo_core.types import Diverged, Problem, Rollout, StepRecord, Verdict, known
 
 TOP_K = 3
 """Alternatives of policy and of reference that are recorded with a snapshot step."""
@@ -101,6 +101,8 @@ class Trainer:
                 f"{RULES[config.algorithm].name} counts successes of tries, and this task's rewards may lie between 0 "
                 "and 1. Use partial_rewards exact, or another algorithm."
             )
+        # What the lowest adapted layer reads is the same when a token is sampled and when it is scored.
+        self.states_at = llama.lowest_adapted(self.policy) if llama.serves(self.policy) else 0
         self.parameters = [p for p in self.policy.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
         self.learner = CriticLearner(self.policy, config) if Extra.CRITIC in self.extras else None
@@ -216,6 +218,7 @@ class Trainer:
             [r.ids for r in rows.rollouts],
             self.policy.pad_id,
             self.policy.device,
+            [r.states for r in rows.rollouts],
         )
         old_logprobs = torch.zeros(batch.completion_mask.shape, device=self.policy.device)
         for row, rollout in enumerate(rows.rollouts):
@@ -283,7 +286,13 @@ class Trainer:
         config, size = self.config, self.config.group_size
         problems = self.task.problems(f"{config.seed}/train/{step}{again}", "train", count)
         rollouts, verdicts = attempt(
-            self.policy, model, self.task, problems, size, derived_seed(config.seed, step, f"rollouts{again}")
+            self.policy,
+            model,
+            self.task,
+            problems,
+            size,
+            derived_seed(config.seed, step, f"rollouts{again}"),
+            states_at=self.states_at,
         )
         unit = size if config.reward_noise_unit == "group" else 1
         flips = flips_of(len(verdicts), config.reward_noise, f"{config.seed}/flips/{step}{again}", unit)
@@ -382,28 +391,18 @@ class Trainer:
         logprobs = measured.logprobs.detach().requires_grad_()
         loss, metrics = objective.loss(config, experience, measured, logprobs)
         loss.backward()
-        if measured.logprobs.requires_grad:  # the whole batch in one chunk: its graph is still there
-            measured.logprobs.backward(logprobs.grad)
-            return metrics
-        for i in range(0, len(batch), self._rows):
-            part = batch.rows(i, i + self._rows)
-            scores.token_logprobs(scores.completion_logits(models.network(self.policy), part), part).backward(
-                logprobs.grad[i : i + self._rows]
-            )
+        known(measured.push)(logprobs.grad)
         return metrics
 
     def _score(self, batch, top_k=0, with_grad=True) -> scores.Scores:
         kl_top_k = self.config.kl_tokens
-        if self._rows >= len(batch):
+        rows = self.config.micro_batch_size or scores.rows_that_fit(self.policy, batch)
+        if rows >= len(batch):
             return scores.score(self.policy, batch, with_grad=with_grad, top_k=top_k, kl_top_k=kl_top_k)
-        return scores.score_in_chunks(self.policy, batch, self._rows, top_k=top_k, kl_top_k=kl_top_k)
+        return scores.score_in_chunks(self.policy, batch, rows, top_k=top_k, kl_top_k=kl_top_k, learns=with_grad)
 
     def _keeps_snapshot(self, step) -> bool:
         return step % self.config.snapshot_every == 0 or step == self.config.steps
-
-    @property
-    def _rows(self) -> int:
-        return self.config.micro_batch_size or self.config.batch_size
 
     def _refresh(self) -> None:
         """The policy as it is now becomes the reference; the adapter goes on from where it is."""

@@ -77,13 +77,15 @@ class Verdict:
 class Rollout:
     """One sampled completion, before scoring. Token ids are int; `ids` includes the end token when sampled.
 
-    `sampler_logprob` is log pi of each token at the moment it was sampled, float [T], nats.
+    `sampler_logprob` is log pi of each token at the moment it was sampled, float [T], nats. `states`: what a layer of
+    the network read of the prompt [S, H] (shared by its group) and of each token but the last [T - 1, H], where kept.
     """
 
     prompt_ids: tuple[int, ...]
     ids: tuple[int, ...]
     sampler_logprob: np.ndarray
     finish_reason: StopReason
+    states: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,13 @@ def attempt(
     seed: int,
     greedy: bool = False,
     uniforms=None,
+    states_at: int = 0,
 ) -> tuple[list[Rollout], list[Verdict]]:
     """`size` solutions to each problem, and what the verifier makes of them.
 
     Args:
         policy: for tokenizer and end tokens; model: what is sampled, such as the adapter folded in (`models.merged`).
-        seed, greedy, uniforms: as for `sampler.sample`.
+        seed, greedy, uniforms, states_at: as for `sampler.sample`.
 
     Returns:
         Rollouts and verdicts, both with `size` rows a problem in the order of the problems.
@@ -40,6 +41,7 @@ def attempt(
         seed,
         greedy=greedy,
         uniforms=uniforms,
+        states_at=states_at,
     )
     return rollouts, task.verify_all(
         [

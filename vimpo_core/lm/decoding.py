@@ -7,8 +7,13 @@ torch.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch.nn import functional as F
+
+from vimpo_core.lm import llama
+from vimpo_core.lm.llama import is_large_llama, is_plain_llama, rms_norm, rotate
 
 
 def left_padded(prompts, pad_id: int, device):
@@ -34,16 +39,19 @@ def prefill(network, ids, attention, **options):
     return output, positions[:, -1]
 
 
-def start(model, ids, attention, group_size: int | torch.Tensor, max_new_tokens: int):
+def start(model, ids, attention, group_size: int | torch.Tensor, max_new_tokens: int, states_at: int = 0):
     """Prefill the prompts once, then repeat every row for its group.
 
     Args:
         ids, attention: from `left_padded`.
         group_size: rollouts of every prompt, or int [P], one number a prompt.
+        states_at: a layer whose inputs the decoder is to keep (`LargeLlamaDecoder.states`); 0: none.
 
     Returns:
         (decoder, logits [rollouts, V] of the first new token).
     """
+    if is_large_llama(model):
+        return _start_large(model, ids, attention, group_size, max_new_tokens, states_at)
     output, last = prefill(model, ids, attention)
     attention = None if attention is None else attention.repeat_interleave(group_size, dim=0)
     kind = LlamaDecoder if is_plain_llama(model) else CacheDecoder
@@ -80,19 +88,6 @@ class CacheDecoder:
         return output.logits[:, -1]
 
 
-def is_plain_llama(model) -> bool:
-    """Whether `LlamaDecoder` computes exactly this network: a Llama without biases and with unscaled rotary
-    positions.
-    """
-    config = model.config
-    return (
-        config.model_type == "llama"
-        and config.hidden_act == "silu"
-        and not (config.attention_bias or config.mlp_bias)
-        and config.rope_parameters.get("rope_type", "default") == "default"
-    )
-
-
 class LlamaDecoder:
     """A plain Llama's decoding step (`is_plain_llama`), same interface as `CacheDecoder`."""
 
@@ -101,7 +96,7 @@ class LlamaDecoder:
         self._model = model
         self._head_dim = model.model.layers[0].self_attn.head_dim
         self._heads, self._kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self._layers = [_layer_weights(layer) for layer in model.model.layers]
+        self._layers = [llama.layer_of(layer) for layer in model.model.layers]
         self._filled = cache.get_seq_length()
         self._keys = [_widened(c.keys, group_size, max_new_tokens) for c in cache.layers]
         self._values = [_widened(c.values, group_size, max_new_tokens) for c in cache.layers]
@@ -128,17 +123,21 @@ class LlamaDecoder:
         cos, sin = self._cos[self._position][:, None, :], self._sin[self._position][:, None, :]
         mask = None if self._mask is None else self._mask[..., : self._filled]
         x = F.embedding(token, self._model.model.embed_tokens.weight)
-        for weights, keys, values in zip(self._layers, self._keys, self._values, strict=True):
+        for layer, (weights, keys, values) in enumerate(zip(self._layers, self._keys, self._values, strict=True)):
+            self._note(layer, x)
             x = x + self._attend(weights, keys, values, x, cos, sin, mask)
-            gate, up = F.linear(_rms_norm(x, weights["mlp_norm"]), weights["gate_up"]).chunk(2, dim=-1)
-            x = x + F.linear(F.silu(gate) * up, weights["down"])
-        return F.linear(_rms_norm(x, self._model.model.norm), self._model.lm_head.weight)
+            gate, up = weights.gate_up(rms_norm(x, weights.mlp_norm)).chunk(2, dim=-1)
+            x = x + weights.down(F.silu(gate) * up)
+        return F.linear(rms_norm(x, self._model.model.norm), self._model.lm_head.weight)
+
+    def _note(self, layer, x) -> None:
+        """Is told what each layer reads."""
 
     def _attend(self, weights, keys, values, x, cos, sin, mask):
         rows, at, split = len(x), self._filled - 1, self._heads + self._kv_heads
-        qkv = F.linear(_rms_norm(x, weights["attention_norm"]), weights["qkv"])
+        qkv = weights.qkv(rms_norm(x, weights.attention_norm))
         qkv = qkv.view(rows, split + self._kv_heads, self._head_dim)
-        rotated = _rotate(qkv[:, :split], cos, sin)
+        rotated = rotate(qkv[:, :split], cos, sin)
         keys[:, :, at], values[:, :, at] = rotated[:, self._heads :], qkv[:, split:]
         # Query heads that share a key head are rows of one product: [rows x kv_heads, group, head_dim].
         query = rotated[:, : self._heads].reshape(rows * self._kv_heads, -1, self._head_dim)
@@ -146,19 +145,83 @@ class LlamaDecoder:
         scores = torch.bmm(query, keys.transpose(1, 2)) * self._head_dim**-0.5
         if mask is not None:
             scores = scores.view(rows, -1, self._filled).masked_fill(~mask, -torch.inf).view_as(scores)
-        return F.linear(torch.bmm(scores.softmax(-1), values).view(rows, -1), weights["out"])
+        return weights.out(torch.bmm(scores.softmax(-1), values).view(rows, -1))
 
 
-def _layer_weights(layer):
-    attention, mlp = layer.self_attn, layer.mlp
-    return {
-        "qkv": torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight]),
-        "out": attention.o_proj.weight,
-        "gate_up": torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]),
-        "down": mlp.down_proj.weight,
-        "attention_norm": layer.input_layernorm,
-        "mlp_norm": layer.post_attention_layernorm,
-    }
+class LargeLlamaDecoder(LlamaDecoder):
+    """The same of a large network: rows that left are dropped a few at a time, and what a layer read can be kept.
+
+    states: of the last step what layer `states_at` read, [rows, H]; prompt_states: of each prompt, [S, H]; None where
+        states_at is 0.
+    """
+
+    _COMPACT = 0.8
+    """Rows are copied together when fewer than this share of them goes on: each time costs a copy of the cache."""
+
+    def __init__(self, model, cache, attention, last_position, group_size, max_new_tokens, states_at, prompt_states):
+        super().__init__(model, cache, attention, last_position, group_size, max_new_tokens)
+        self._states_at, self.prompt_states = states_at, prompt_states
+        self.states: torch.Tensor | None = None
+        self._places = torch.arange(len(last_position), device=last_position.device)  # of the rows that go on
+
+    def keep(self, alive) -> None:
+        self._places = self._places[alive]
+        if len(self._places) < self._COMPACT * len(self._position):
+            goes_on = torch.zeros(len(self._position), dtype=torch.bool, device=alive.device)
+            goes_on[self._places] = True
+            super().keep(goes_on)
+            self._places = torch.arange(len(self._places), device=alive.device)
+
+    def step(self, token):
+        if len(self._places) == len(self._position):
+            return super().step(token)
+        filled = token.new_zeros(len(self._position))
+        filled[self._places] = token
+        logits = super().step(filled)[self._places]
+        self.states = None if self.states is None else self.states[self._places]
+        return logits
+
+    def _note(self, layer, x) -> None:
+        if layer == self._states_at and layer:
+            self.states = x
+
+
+@dataclass(frozen=True)
+class _CacheLayer:
+    keys: torch.Tensor
+    values: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Cache:
+    layers: list[_CacheLayer]
+
+    def get_seq_length(self) -> int:
+        return self.layers[0].keys.shape[2]
+
+
+def _start_large(model, ids, attention, group_size, max_new_tokens, states_at):
+    """`start` with the prompts side by side in one row, whatever their lengths."""
+    attends = torch.ones_like(ids) if attention is None else attention
+    places = llama.layout_of_prompts(ids, attends.bool())
+    x, cache, prompt_states = llama.embedded(model, places), _Cache([]), None
+    for i, layer in enumerate(model.model.layers):
+        if i == states_at and i:
+            prompt_states = x.split(attends.sum(1).tolist())
+        x, *found = llama.step_through(model, llama.layer_of(layer), x, places)
+        cache.layers.append(_CacheLayer(*(_as_padded(part, attends.bool()) for part in found)))
+    logits = F.linear(rms_norm(x[places.last], model.model.norm), model.lm_head.weight)
+    last = (attends.sum(1) - 1).repeat_interleave(group_size)
+    attention = None if attention is None else attention.repeat_interleave(group_size, dim=0)
+    decoder = LargeLlamaDecoder(model, cache, attention, last, group_size, max_new_tokens, states_at, prompt_states)
+    return decoder, logits.repeat_interleave(group_size, dim=0)
+
+
+def _as_padded(packed, attends):
+    """Keys or values of prompts side by side, [N, H, D], as [P, H, S, D] with each at the places where it attends."""
+    room = packed.new_zeros(*attends.shape, *packed.shape[1:])
+    room[attends] = packed
+    return room.transpose(1, 2)
 
 
 def _widened(prompt_part, group_size, max_new_tokens):
@@ -168,12 +231,3 @@ def _widened(prompt_part, group_size, max_new_tokens):
     room = prompt_part.new_empty(rows, heads, length + max_new_tokens, width)
     room[:, :, :length] = repeated
     return room
-
-
-def _rms_norm(x, norm):
-    return F.rms_norm(x, (x.shape[-1],), norm.weight, norm.variance_epsilon)
-
-
-def _rotate(x, cos, sin):
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-second, first], dim=-1) * sin

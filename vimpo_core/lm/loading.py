@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from vimpo_core.config import TrainConfig
-from vimpo_core.lm import model_files, model_trial
+from vimpo_core.lm import llama, model_files, model_trial
 from vimpo_core.lm.models import LanguageModel, adapts_attention_alone, attach_lora, embedding_rows
 from vimpo_core.mistake import Mistake
 from vimpo_core.tasks.registry import task_of
@@ -56,12 +56,13 @@ def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
     found = LanguageModel(model, model, tokenizer, source, others)
     if why := model_trial.refusal(model, found.pad_id):
         raise Mistake(f"the model in {folder} {why}")
+    llama.pack(model)
     return found
 
 
 def load_policy(config: TrainConfig) -> LanguageModel:
     """The run's policy before training: reference weights with a fresh adapter."""
-    return attach_lora(load(config.model, config.device), config.lora_rank, config.seed)
+    return attach_lora(load(config.model, config.device), config.lora_rank, config.seed, config.lora_layers)
 
 
 def _loaded(kind, folder: Path, **options):

@@ -91,18 +91,18 @@ class LanguageModel:
         return next(self.model.parameters()).device
 
 
-def attach_lora(language_model: LanguageModel, rank: int, seed: int) -> LanguageModel:
+def attach_lora(language_model: LanguageModel, rank: int, seed: int, layers: int = 0) -> LanguageModel:
     """A trainable adapter (alpha = 2 rank) on a frozen model; B = 0, so pi = pi_ref at first.
 
     It sits on all linear projections; of a mixture of experts on those of its attention alone
-    (`adapts_attention_alone`).
+    (`adapts_attention_alone`). layers: of the top layers alone; 0: of all.
     """
     # GPT-2 keeps its projections transposed; peft guesses as much, but with a warning for each of them.
     is_transposed = any(isinstance(m, Conv1D) for m in language_model.model.modules())
     config = LoraConfig(
         r=rank,
         lora_alpha=2 * rank,
-        target_modules=_targets(language_model.model),
+        target_modules=_targets(language_model.model, layers),
         task_type="CAUSAL_LM",
         fan_in_fan_out=is_transposed,
     )
@@ -125,6 +125,11 @@ def adapts_attention_alone(model) -> bool:
     return any("Experts" in type(module).__name__ for module in model.modules())
 
 
+def is_large(model) -> bool:
+    """Whether the network has more frozen weights than FOLD_LIMIT."""
+    return sum(p.numel() for p in model.parameters()) > FOLD_LIMIT
+
+
 def reference(policy: LanguageModel) -> torch.nn.Module:
     """The network of pi_ref: the very weights that the adapter sits on, with the adapter off. Call it without
     gradient.
@@ -138,7 +143,7 @@ def network(policy: LanguageModel) -> Callable:
     Up to FOLD_LIMIT frozen weights the adapter is folded in first (W + alpha/r B A): on the bundled model, forward and
     backward then cost two thirds. Beyond it peft's two-step product is cheaper, since no gradient of a whole W is made.
     """
-    if not _folds(policy):
+    if is_large(policy.bare):
         return policy.model
     weights = folded_weights(policy)
     return lambda **inputs: torch.func.functional_call(policy.bare, weights, args=(), kwargs=inputs)
@@ -147,12 +152,11 @@ def network(policy: LanguageModel) -> Callable:
 def folded_weights(policy: LanguageModel) -> dict[str, torch.Tensor]:
     """W + alpha/r B A of every adapted projection, by its name in the bare model; differentiable in A and B."""
     return {
-        f"{name}.weight": layer.base_layer.weight + layer.get_delta_weight("default")
-        for name, layer in _adapted(policy)
+        f"{name}.weight": layer.base_layer.weight + layer.get_delta_weight("default") for name, layer in adapted(policy)
     }
 
 
-def _adapted(policy: LanguageModel) -> Iterator[tuple[str, Any]]:
+def adapted(policy: LanguageModel) -> Iterator[tuple[str, Any]]:
     """Every projection that has an adapter, by its name in the bare model."""
     network: Any = policy.model
     return ((n, layer) for n, layer in network.base_model.model.named_modules() if isinstance(layer, LoraLayer))
@@ -407,18 +411,31 @@ folded.
 """
 
 
-def _targets(model) -> str | list[str]:
+def _targets(model, layers: int) -> str | list[str]:
     """What `attach_lora` adapts, for peft."""
-    if not adapts_attention_alone(model):
+    attention_alone = adapts_attention_alone(model)
+    lowest = max(model.config.get_text_config().num_hidden_layers - layers, 0) if layers else 0
+    if not attention_alone and not lowest:
         return "all-linear"
     head = model.get_output_embeddings()
     return [
         name
         for name, module in model.named_modules()
-        if type(module) in (torch.nn.Linear, Conv1D)  # some routers are a kind of Linear that returns more
+        if isinstance(module, (torch.nn.Linear, Conv1D))
         and module is not head
-        and name.rpartition(".")[2] not in _PEFT_RENAMES
+        # Some routers are a kind of Linear that returns more.
+        and not (attention_alone and (type(module) not in (torch.nn.Linear, Conv1D) or _last(name) in _PEFT_RENAMES))
+        and (not lowest or _layer_number(name) >= lowest)
     ]
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _layer_number(name: str) -> int:
+    """The layer that a module belongs to: the first number in its name; -1 outside the layers."""
+    return next((int(part) for part in name.split(".") if part.isdigit()), -1)
 
 
 def embedding_rows(model) -> int:
@@ -427,11 +444,7 @@ def embedding_rows(model) -> int:
 
 
 def _frozen_weights(policy: LanguageModel) -> dict[str, torch.Tensor]:
-    return {f"{name}.weight": layer.base_layer.weight for name, layer in _adapted(policy)}
-
-
-def _folds(policy: LanguageModel) -> bool:
-    return sum(p.numel() for p in policy.bare.parameters()) <= FOLD_LIMIT
+    return {f"{name}.weight": layer.base_layer.weight for name, layer in adapted(policy)}
 
 
 def _put_weights(model, weights) -> None:

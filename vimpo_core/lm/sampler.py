@@ -29,6 +29,7 @@ def sample(
     greedy: bool = False,
     prefixes: Sequence[Sequence[int]] | None = None,
     uniforms: torch.Tensor | None = None,
+    states_at: int = 0,
 ) -> list[Rollout]:
     """Sample `group_size` completions of every prompt at temperature 1; same seed, same tokens.
 
@@ -40,6 +41,7 @@ def sample(
         greedy: take the most probable token instead (the seed is then without effect).
         prefixes: tokens a completion must begin with, one sequence a prompt; they are not part of the returned ids.
         uniforms: draws in [0, 1) instead of the seed's, float64 [rollouts, largest max_new_tokens].
+        states_at: a layer whose inputs the rollouts are to carry, where the decoder can keep them; 0: none.
 
     Returns:
         group_size rollouts a prompt, grouped by prompt; sampler_logprob in nats, float32 [T].
@@ -59,7 +61,8 @@ def sample(
     owner = torch.arange(len(prompts), device=device).repeat_interleave(repeats)  # each rollout's prompt
     budgets = torch.tensor(max_new_tokens, device=device).expand(len(prompts))[owner]
     longest = int(budgets.max())
-    decoder, logits = decoding.start(model, ids, attention, repeats, longest)
+    decoder, logits = decoding.start(model, ids, attention, repeats, longest, states_at)
+    kept = _States(decoder, owner)
 
     rows = torch.arange(len(owner), device=device)  # which rollout each row of the batch is
     uniforms = (uniforms_of(seed, len(rows), longest) if uniforms is None else uniforms).to(device)
@@ -81,7 +84,28 @@ def sample(
             rows, token = rows[alive], token[alive]
             decoder.keep(alive)
         logits = decoder.step(token)
-    return _rollouts(prompts, owner, tokens, logprobs, lengths, ended)
+        kept.add(rows)
+    return _rollouts(prompts, owner, tokens, logprobs, lengths, ended, kept)
+
+
+class _States:
+    """What the decoder kept of a layer's inputs, put together for each rollout."""
+
+    def __init__(self, decoder, owner):
+        self._decoder, self._owner = decoder, owner.tolist()
+        self._prompts = getattr(decoder, "prompt_states", None)
+        self._steps: list[list[torch.Tensor]] = [[] for _ in owner]
+
+    def add(self, rows) -> None:
+        if self._prompts is not None:
+            for row, state in zip(rows.tolist(), self._decoder.states, strict=True):
+                self._steps[row].append(state)
+
+    def of(self, row: int):
+        if self._prompts is None:
+            return None
+        prompt, steps = self._prompts[self._owner[row]], self._steps[row]
+        return prompt, torch.stack(steps) if steps else prompt[:0]
 
 
 def _check_length(model, starts, max_new_tokens) -> None:
@@ -119,7 +143,7 @@ def draw_ranges(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     return torch.cat([low, high], dim=-1) / cumulative[..., -1:]
 
 
-def _rollouts(prompts, owner, tokens, logprobs, lengths, ended):
+def _rollouts(prompts, owner, tokens, logprobs, lengths, ended, kept):
     tokens, logprobs = tokens.cpu(), logprobs.cpu().numpy()
     owner, lengths, ended = owner.tolist(), lengths.tolist(), ended.tolist()
     return [
@@ -128,6 +152,7 @@ def _rollouts(prompts, owner, tokens, logprobs, lengths, ended):
             ids=tuple(tokens[row, :length].tolist()),
             sampler_logprob=logprobs[row, :length].copy(),
             finish_reason=StopReason.EOS if ended[row] else StopReason.LENGTH,
+            states=kept.of(row),
         )
         for row, length in enumerate(lengths)
     ]

@@ -1,20 +1,23 @@
 """Score completions under policy and reference: logprob, exact KL, entropy, and the best alternatives. Imports torch.
 
-Two forwards a batch (adapter on, adapter off). Logits are float32 or better and are reduced in row chunks, so that a
-vocabulary of 150,000 never has more than a few float copies of a chunk in memory.
+Two forwards a batch (adapter on, adapter off); of a large plain Llama (`llama`) the layers below the lowest adapted one
+go through once, and its logits are never held whole (`head`). Elsewhere logits are reduced in row chunks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from vimpo_core import credit
-from vimpo_core.lm import models
+from vimpo_core.lm import head, llama, models
 from vimpo_core.lm.decoding import left_padded, prefill
 from vimpo_core.lm.models import LanguageModel
+from vimpo_core.types import known
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,9 @@ class Batch:
 
     prompts: int [P, S], different prompts, padded at the left; prompt_attention: int [P, S], None when nothing is
         padded;
-    prompt_of_row: int [B]; completion_ids: int [B, T], padded at the right; completion_mask: bool [B, T].
+    prompt_of_row: int [B]; completion_ids: int [B, T], padded at the right; completion_mask: bool [B, T];
+    states: what the lowest adapted layer reads of each prompt and of each row, where the sampler kept it
+        (`Rollout.states`).
     """
 
     prompts: torch.Tensor
@@ -31,17 +36,20 @@ class Batch:
     prompt_of_row: torch.Tensor
     completion_ids: torch.Tensor
     completion_mask: torch.Tensor
+    states: tuple[list[torch.Tensor], list[torch.Tensor]] | None = None
 
     def rows(self, start: int, stop: int) -> Batch:
         """The rows start..stop with the prompts they need, same width."""
         used, prompt_of_row = torch.unique(self.prompt_of_row[start:stop], return_inverse=True)
         attention = None if self.prompt_attention is None else self.prompt_attention[used]
+        states = self.states and ([self.states[0][i] for i in used.tolist()], self.states[1][start:stop])
         return Batch(
             self.prompts[used],
             attention,
             prompt_of_row,
             self.completion_ids[start:stop],
             self.completion_mask[start:stop],
+            states,
         )
 
     def __len__(self) -> int:
@@ -54,7 +62,7 @@ class Scores:
 
     topk_*: [B, T, 2k], the policy's k best then the reference's; top_k_kl: [B, T], KL with all but the policy's k best
     tokens as one lump, at most `kl`; None unless asked for. collision: sum_v pi_v^2, the chance that two draws agree,
-    no unit.
+    no unit. push: takes d loss / d logprobs [B, T] and adds to the adapter's gradient; None where nothing is learned.
     """
 
     logprobs: torch.Tensor
@@ -66,10 +74,16 @@ class Scores:
     topk_ref_logprobs: torch.Tensor | None = None
     top_k_kl: torch.Tensor | None = None
     collision: torch.Tensor | None = None
+    push: Callable[[torch.Tensor], None] | None = None
 
 
-def make_batch(prompt_ids: Sequence[Sequence[int]], ids: Sequence[Sequence[int]], pad_id: int, device="cpu") -> Batch:
-    """Batch one completion a row with its prompt. An empty completion is a row whose mask is all False."""
+def make_batch(
+    prompt_ids: Sequence[Sequence[int]], ids: Sequence[Sequence[int]], pad_id: int, device="cpu", states=None
+) -> Batch:
+    """Batch one completion a row with its prompt. An empty completion is a row whose mask is all False.
+
+    states: `Rollout.states` of each row, or None.
+    """
     prompts = {prompt: i for i, prompt in enumerate(dict.fromkeys(map(tuple, prompt_ids)))}
     padded, attention = left_padded(list(prompts), pad_id, device)
     width = max(map(len, ids))
@@ -79,7 +93,16 @@ def make_batch(prompt_ids: Sequence[Sequence[int]], ids: Sequence[Sequence[int]]
         prompt_of_row=torch.tensor([prompts[tuple(p)] for p in prompt_ids], device=device),
         completion_ids=_padded(ids, width, pad_id).to(device),
         completion_mask=_padded([[1] * len(c) for c in ids], width, 0).bool().to(device),
+        states=_states_of(prompts, prompt_ids, states),
     )
+
+
+def _states_of(prompts, prompt_ids, states):
+    """The prompts' states once each, and the rows'; None unless there are some for every row."""
+    if states is None or any(one is None for one in states):
+        return None
+    of_prompt = {prompts[tuple(p)]: one[0] for p, one in zip(prompt_ids, states, strict=True)}
+    return [of_prompt[i] for i in range(len(prompts))], [one[1] for one in states]
 
 
 def completion_logits(network, batch: Batch) -> torch.Tensor:
@@ -149,6 +172,8 @@ def score(
         top_k: also return the k best tokens of each.
         kl_top_k: also estimate the KL over that many tokens.
     """
+    if llama.serves(policy):
+        return _scores_of_llama(policy, batch, with_grad, False, top_k, kl_top_k)
     with torch.set_grad_enabled(with_grad):
         logits = completion_logits(models.network(policy), batch)
         logprobs = token_logprobs(logits, batch)
@@ -165,20 +190,81 @@ def score(
             collision=_blank(collision, batch),
             **(_top_k(logits, ref_logits, top_k, row_chunk) if top_k else {}),
             top_k_kl=_blank(lumped_kl(logits, ref_logits, kl_top_k), batch) if kl_top_k else None,
+            push=logprobs.backward if with_grad else None,
         )
+
+
+def _scores_of_llama(policy, batch, with_grad, later, top_k, kl_top_k) -> Scores:
+    """`score` of a network that `llama` serves. later: without a graph; `push` goes through the upper layers again."""
+    places = _layout(batch)
+    with torch.no_grad():
+        states = _trunk(policy, batch, places)
+        ref_hidden = _last_states(policy, policy.bare.model.layers, states, places)
+    with torch.set_grad_enabled(with_grad):
+        hidden = _last_states(policy, llama.adapted_layers(policy), states, places)
+    found = head.measure(
+        hidden.detach(),
+        ref_hidden,
+        policy.bare.lm_head.weight,
+        places.predicts,
+        batch.completion_ids[batch.completion_mask],
+        with_grad or later,
+        top_k,
+        kl_top_k,
+    )
+    logprobs = head.logprobs_of(hidden, found, places.predicts) if with_grad else found.logprobs
+    logprobs = _spread_out(logprobs, batch)
+
+    def push(gradient):
+        again = _last_states(policy, llama.adapted_layers(policy), states, places)
+        again.backward(
+            head.gradient(gradient[batch.completion_mask], known(found.directions), places.predicts, len(again))
+        )
+
+    names = ("ref_logprobs", "kl", "entropy", "collision", "topk_ids", "topk_logprobs", "topk_ref_logprobs", "top_k_kl")
+    return Scores(
+        logprobs,
+        **{name: _spread_out(getattr(found, name), batch) for name in names},
+        push=logprobs.backward if with_grad else push if later else None,
+    )
+
+
+def _layout(batch) -> llama.Layout:
+    attends = torch.ones_like(batch.prompts) if batch.prompt_attention is None else batch.prompt_attention
+    return llama.layout(batch.prompts, attends.bool(), batch.prompt_of_row, batch.completion_ids, batch.completion_mask)
+
+
+def _trunk(policy, batch, places):
+    """What the lowest adapted layer reads, [N, H]: the same of policy and reference."""
+    if batch.states is not None:
+        return torch.cat([*batch.states[0], *batch.states[1]])
+    below = [llama.layer_of(layer) for layer in policy.bare.model.layers[: llama.lowest_adapted(policy)]]
+    return llama.through(policy.bare, below, llama.embedded(policy.bare, places), places)
+
+
+def _last_states(policy, layers, states, places):
+    """What the head reads before each token, [U, H]: through the layers from the lowest adapted one on."""
+    above = [llama.layer_of(layer) for layer in layers[llama.lowest_adapted(policy) :]]
+    return llama.rms_norm(llama.through(policy.bare, above, states, places)[places.last], policy.bare.model.norm)
+
+
+def _spread_out(values, batch):
+    """Values of the sampled tokens, [M, ...], at their places in [B, T, ...], 0 elsewhere."""
+    if values is None:
+        return None
+    room = values.new_zeros(*batch.completion_mask.shape, *values.shape[1:])
+    return room.masked_scatter(_like(batch.completion_mask, room), values)
+
+
+def _like(mask, values):
+    return mask.reshape(*mask.shape, *[1] * (values.dim() - mask.dim())).expand_as(values)
 
 
 def lumped_kl(logits: torch.Tensor, ref_logits: torch.Tensor, k: int) -> torch.Tensor:
     """KL(pi, pi_ref) with every token but pi's k most probable taken as one: nats, [...], between 0 and the exact
     KL.
     """
-    logp, ref_logp = torch.log_softmax(_precise(logits), -1), torch.log_softmax(_precise(ref_logits), -1)
-    best = logp.topk(min(k, logp.shape[-1]), dim=-1)
-    p, q = best.values.exp(), ref_logp.gather(-1, best.indices).exp()
-    tiny = torch.finfo(p.dtype).tiny
-    rest, ref_rest = (1 - p.sum(-1)).clamp(min=tiny), (1 - q.sum(-1)).clamp(min=tiny)
-    kept = (p * (best.values - ref_logp.gather(-1, best.indices))).sum(-1)
-    return (kept + rest * (rest / ref_rest).log()).clamp(min=0)
+    return head.lumped_kl(torch.log_softmax(_precise(logits), -1), torch.log_softmax(_precise(ref_logits), -1), k)
 
 
 @torch.no_grad()
@@ -207,10 +293,50 @@ def _expected_difference(logp, ref_logp):
     return torch.where(p > 0, p * (logp - ref_logp), torch.zeros_like(p)).sum(-1)
 
 
-def score_in_chunks(policy: LanguageModel, batch: Batch, rows: int, top_k: int = 0, kl_top_k: int = 0) -> Scores:
-    """`score` without gradient, `rows` rows through the network at a time; the result does not depend on `rows`."""
-    parts = [score(policy, batch.rows(i, i + rows), top_k=top_k, kl_top_k=kl_top_k) for i in range(0, len(batch), rows)]
-    return Scores(*(_joined([getattr(p, name) for p in parts]) for name in Scores.__dataclass_fields__))
+def score_in_chunks(
+    policy: LanguageModel, batch: Batch, rows: int, top_k: int = 0, kl_top_k: int = 0, learns: bool = False
+) -> Scores:
+    """`score` with `rows` rows through the network at a time; the result does not depend on `rows`.
+
+    learns: give the result a `push`; it goes through the network again, chunk by chunk.
+    """
+    chunks = [batch.rows(i, i + rows) for i in range(0, len(batch), rows)]
+    parts = [_chunk_scores(policy, chunk, learns, top_k, kl_top_k) for chunk in chunks]
+
+    def push(gradient):
+        for part, rows_gradient in zip(parts, gradient.split(rows), strict=True):
+            known(part.push)(rows_gradient)
+
+    names = [name for name in Scores.__dataclass_fields__ if name != "push"]
+    joined = {name: _joined([getattr(p, name) for p in parts]) for name in names}
+    return Scores(**joined, push=push if learns else None)
+
+
+def _chunk_scores(policy, batch, learns, top_k, kl_top_k) -> Scores:
+    if llama.serves(policy):
+        return _scores_of_llama(policy, batch, False, learns, top_k, kl_top_k)
+
+    def push(gradient):
+        token_logprobs(completion_logits(models.network(policy), batch), batch).backward(gradient)
+
+    return dataclasses.replace(score(policy, batch, top_k=top_k, kl_top_k=kl_top_k), push=push if learns else None)
+
+
+GRAPH_ROOM = 600 * 2**20
+"""Bytes that the graph of a batch may take before it goes through the network in chunks."""
+
+
+def rows_that_fit(policy: LanguageModel, batch: Batch) -> int:
+    """Rows whose graph fits into GRAPH_ROOM, of a network that `llama` serves; elsewhere the whole batch."""
+    if not llama.serves(policy):
+        return len(batch)
+    shape: Any = policy.bare.config
+    layers = shape.num_hidden_layers - llama.lowest_adapted(policy)
+    # What the graph keeps of a token: of a layer about ten states and four of the feed-forward's width.
+    token = 4 * layers * (10 * shape.hidden_size + 4 * shape.intermediate_size)
+    tokens = batch.prompts.numel() + batch.completion_ids.numel()
+    rows, group = max(1, int(len(batch) * min(1.0, GRAPH_ROOM / (token * tokens)))), len(batch) // len(batch.prompts)
+    return rows if rows < group else rows - rows % group  # a prompt goes through once for its group
 
 
 def _joined(parts):

@@ -35,6 +35,7 @@ FIXED = {
     "seed": "it decides the samples of the steps before",
     "model": "the steps before were made with the other one",
     "lora_rank": "the adapter of the step has the other one",
+    "lora_layers": "the adapter of the step sits on the other ones",
     "task": "the steps before solved other problems",
     "operands": "the steps before solved other problems",
     "prompt_style": "the steps before read other prompts",
