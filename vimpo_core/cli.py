@@ -1,4 +1,4 @@
-"""python -m vimpo_core train | resume | fork | eval | score | truth | experiment | export | runs | bench |
+"""python -m vimpo_core train | resume | fork | eval | score | truth | experiment | export | runs | models | bench |
 make-reference | make-demos
 
 Progress goes to stderr, results to stdout; with --json stdout ends with one JSON object. A mistake is one sentence on
@@ -31,7 +31,6 @@ from vimpo_core.paths import (
     as_path,
     child_environment,
     default_runs_dir,
-    whole_model,
 )
 
 if TYPE_CHECKING:
@@ -174,7 +173,7 @@ def _train_options(parser) -> None:
 
 def _train(arguments) -> int:
     from vimpo_core.config import TrainConfig, advice
-    from vimpo_core.runs.folder import RunsDir
+    from vimpo_core.runs import folder
     from vimpo_core.tasks.registry import task_of
 
     config = TrainConfig(**{f.name: getattr(arguments, f.name) for f in dataclasses.fields(TrainConfig)})
@@ -182,13 +181,101 @@ def _train(arguments) -> int:
         print(f"{remark.level}: {remark.text}", file=sys.stderr)
     from vimpo_core.lm import loading  # not before the remarks, for its torch
 
-    config = dataclasses.replace(config, model=whole_model(config.model))
+    config = folder.settled(dataclasses.replace(config, model=_got(config.model)))
     if config.model != "bundled" or config.device != "cpu":  # before anything is written
         for note in loading.check_run(config):
             print(f"note: {note}", file=sys.stderr)
-    runs = RunsDir(arguments.runs_dir)
+    runs = folder.RunsDir(arguments.runs_dir)
     job_id = runs.submit([config], arguments.name)
     return _work_on(runs, job_id, arguments)
+
+
+_SHARE_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+
+
+def _with_bar(get: Callable[[str, Callable[[int, int], None]], str], source: str) -> str:
+    from tqdm import tqdm
+
+    with tqdm(desc=source, bar_format=_SHARE_BAR, file=sys.stderr, delay=0.5) as bar:
+        return get(source, functools.partial(_show_share, bar))
+
+
+def _got(source: str) -> str:
+    """A source that somebody typed, fetched or converted with a bar where that has to be done first."""
+    from vimpo_core.lm import sources
+
+    return source if sources.is_here(source) else _with_bar(sources.get, source)
+
+
+def _models_options(parser) -> None:
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=tuple(_ON_MODELS),
+        default="list",
+        help=" ".join(f"{name}: {what}." for name, (_, what) in _ON_MODELS.items()) + " Default: list.",
+    )
+    parser.add_argument(
+        "source",
+        nargs="?",
+        default="",
+        metavar="SOURCE",
+        help="bundled, a folder in transformers format or of a PEFT adapter, org/name[@revision] of the Hugging Face "
+        "hub, or a .gguf file.",
+    )
+    _add_runs_dir(parser)
+
+
+def _models(arguments) -> int:
+    act, _ = _ON_MODELS[arguments.what]
+    if bool(arguments.source) != (act is not _list_models):
+        needs = f"takes no model, got {arguments.source!r}" if arguments.source else "needs a model, got none"
+        raise Mistake(f"models {arguments.what} {needs}. Write: python -m vimpo_core models check SOURCE")
+    return act(arguments)
+
+
+def _get_model(arguments) -> int:
+    from vimpo_core.lm import sources
+
+    # Of the hub also where it is here already: its branch may have moved on.
+    source = _with_bar(sources.get, arguments.source)
+    _print({"model": source, "folder": str(sources.model_folder(source))}, arguments.json)
+    return 0
+
+
+def _check_model(arguments) -> int:
+    from vimpo_core.lm import model_check
+
+    found = model_check.check(arguments.source)
+    if arguments.json:
+        _print(found, True)
+    else:
+        for name, text in model_check.lines(found):
+            print(f"{name:<18} {text}")
+    return 2 if found["refused"] else 0
+
+
+def _list_models(arguments) -> int:
+    from vimpo_core.lm import gguf_files, sources
+    from vimpo_core.runs.folder import RunsDir
+
+    used = ["bundled", *RunsDir(arguments.runs_dir).models(), *map(str, gguf_files.all_converted())]
+    here = {model: sources.is_here(model) for model in used}
+    if arguments.json:
+        lines = [{"model": m, "name": sources.label(m), "is_here": is_here} for m, is_here in here.items()]
+        _print({"models": lines}, True)
+        return 0
+    for model, is_here in here.items():
+        print(model if is_here else f"{model}  (not on this machine)")
+    return 0
+
+
+_ON_MODELS = {
+    "list": (_list_models, "those of your runs, and those that were converted"),
+    "check": (_check_model, "what it is and needs, before any weight is loaded; exit code 2 if it is refused"),
+    "get": (_get_model, "fetch one from the Hugging Face hub, or convert a .gguf file"),
+}
+"""What `models` does -> how, and in words."""
 
 
 def _resume_options(parser) -> None:
@@ -700,6 +787,7 @@ _COMMANDS = {
     ),
     "export": (_export, _export_options, "A recorded solution as a file: a page of its own, or its numbers."),
     "runs": (_runs, _runs_options, "List the runs of a folder; delete some, undo that for a week."),
+    "models": (_models, _models_options, "Models of your own: look at one before it is loaded, fetch or convert one."),
     "bench": (
         _bench,
         _bench_options,

@@ -246,7 +246,11 @@ class TrainConfig:
         low=0,
         high=4096,
     )
-    model: str = _setting("bundled", 'The reference model: "bundled", or a local folder in transformers format.')
+    model: str = _setting(
+        "bundled",
+        "The reference model: bundled, a folder in transformers format, org/name[@revision] of the Hugging Face hub, a "
+        ".gguf file, or a PEFT adapter's folder, whose adapter the run then begins with.",
+    )
     device: str = _setting("cpu", "Where to train; cuda needs an NVIDIA graphics card.", choices=("cpu", "cuda"))
     threads: int = _setting(1, "CPU threads of the worker.", low=1, high=256)
 

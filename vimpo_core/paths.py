@@ -40,16 +40,7 @@ def child_environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(found)}
 
 
-def model_folder(source: str) -> Path:
-    """The folder that a run's setting `model` means, from wherever it is asked: a relative one counts from the
-    repository root.
-    """
-    return BUNDLED_MODEL if source == "bundled" else ROOT / Path(source).expanduser()
-
-
-def whole_model(source: str, start: Path | None = None) -> str:
-    """The setting `model` as a run keeps it: "bundled", or the whole path of a folder that was typed relative to
-    `start` (default: the current folder)."""
-    if source == "bundled":
-        return source
-    return os.path.abspath((start or Path.cwd()) / Path(source).expanduser())
+def models_dir() -> Path:
+    """Where converted models are kept: beside one's own runs, or the folder that VIMPO_MODELS_DIR names."""
+    named = os.environ.get("VIMPO_MODELS_DIR", "")
+    return as_path(named).absolute() if named.strip() else default_runs_dir().parent / "models"

@@ -45,9 +45,9 @@ from typing import Any
 from vimpo_core import files
 from vimpo_core.config import TrainConfig
 from vimpo_core.experiment.toml_lines import line_numbers
+from vimpo_core.lm.sources import whole_model
 from vimpo_core.measure.scorecard import SETS
 from vimpo_core.mistake import Mistake
-from vimpo_core.paths import whole_model
 
 Settings = dict[str, bool | int | float | str]
 

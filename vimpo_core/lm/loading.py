@@ -10,8 +10,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from vimpo_core.config import TrainConfig
-from vimpo_core.lm import llama, model_files, model_trial
-from vimpo_core.lm.models import LanguageModel, adapts_attention_alone, attach_lora, embedding_rows
+from vimpo_core.lm import adapter_files, llama, model_files, model_trial, sources
+from vimpo_core.lm.models import LanguageModel, attach_lora, embedding_rows, take_up_adapter
+from vimpo_core.lm.projections import adapts_attention_alone
 from vimpo_core.mistake import Mistake
 from vimpo_core.tasks.registry import task_of
 
@@ -20,16 +21,16 @@ def find(source: str = "bundled", device: str = "cpu") -> Path:
     """The folder of a model, once it and the device were found to be there; nothing is loaded yet.
 
     Raises:
-        Mistake: as `model_files.find`; the device is missing.
+        Mistake: as `sources.find`; the device is missing.
     """
-    folder = model_files.find(source)
+    folder = sources.find(source)
     if device == "cuda" and not torch.cuda.is_available():
         raise Mistake("device cuda was asked for, but torch finds no CUDA device here. Use --device cpu.")
     return folder
 
 
 def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
-    """The bundled model, or a local folder in transformers format, in float32 and evaluation mode (no dropout).
+    """The model of a source (an adapter's base for an adapter), in float32 and evaluation mode (no dropout).
 
     Raises:
         Mistake: as `find`; a file is damaged or does not fit the others; the architecture is not one of transformers',
@@ -61,8 +62,20 @@ def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
 
 
 def load_policy(config: TrainConfig) -> LanguageModel:
-    """The run's policy before training: reference weights with a fresh adapter."""
-    return attach_lora(load(config.model, config.device), config.lora_rank, config.seed, config.lora_layers)
+    """The run's policy before training: reference weights with a fresh adapter, or with the one that the run's model
+    is.
+
+    Raises Mistake as `load`, or if an adapter does not fit its base or the run's rank.
+    """
+    base, folder = load(config.model, config.device), sources.adapter_of(config.model)
+    if folder is None:
+        return attach_lora(base, config.lora_rank, config.seed, config.lora_layers)
+    if config.lora_rank != adapter_files.rank(folder):
+        raise Mistake(
+            f"the adapter in {folder} has rank {adapter_files.rank(folder)}, and lora_rank is {config.lora_rank}. "
+            "Give the adapter's own rank."
+        )
+    return take_up_adapter(base, folder, config.seed)
 
 
 def _loaded(kind, folder: Path, **options):
@@ -110,9 +123,9 @@ def check_run(config: TrainConfig) -> list[str]:
 
     Raises Mistake as `loading.load` and `check_task`.
     """
-    found = load(config.model, config.device)
+    found = load_policy(config)
     model_trial.check_task(found, task_of(config))
-    if adapts_attention_alone(found.model):
+    if adapts_attention_alone(found.bare):
         return [
             "the model is a mixture of experts: the adapter sits on its attention alone, experts and router stay as "
             "they are."

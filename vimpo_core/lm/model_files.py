@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 from vimpo_core.mistake import Mistake
-from vimpo_core.paths import model_folder
 
 INSTEAD = "Use a decoder with attention alone, such as Llama, Qwen, Mistral or GPT-2."
 
@@ -111,32 +111,33 @@ _MULTIMODAL = {"fuyu", "moshi", "musicgen", "musicgen_melody", "speech_to_text",
 _RECURRENT_LAYER = re.compile("linear|lightning|conv|mamba|recurrent|hybrid|ssm|lru|rwkv")
 
 
-def find(source: str = "bundled") -> Path:
-    """The folder of a model that can be trained, as far as its files tell.
-
-    Raises:
-        Mistake: the folder, its settings or its safetensors weights are missing or damaged, or it holds a network of a
-            kind that cannot be sampled token by token here; one sentence says which and what to use.
+def lacking(folder: Path) -> str:
+    """The first file that a model or an adapter lacks in its folder; "" where all are there. Damaged ones count as
+    there.
     """
-    folder = model_folder(source)
     if (folder / "adapter_config.json").is_file():
-        raise Mistake(
-            f"{folder} holds a PEFT adapter, not a whole model. Merge it into its base with "
-            "`PeftModel.from_pretrained(base, folder).merge_and_unload()`, save that with save_pretrained, and give "
-            "its folder."
-        )
+        return "" if (folder / "adapter_model.safetensors").is_file() else "adapter_model.safetensors"
     if not (folder / "config.json").is_file():
-        way_out = (
-            "Run `python -m vimpo_core make-reference`."
-            if source == "bundled"
-            else "Give a folder in transformers format."
-        )
-        raise Mistake(f"no model at {folder}: config.json is missing. {way_out}")
-    if why := refusal(settings_of(folder)):
-        raise Mistake(f"the model in {folder} {why}")
-    if not list(folder.glob("*.safetensors")):
-        raise Mistake(f"no *.safetensors in {folder}, and no other weight format is loaded. Convert the weights first.")
-    return folder
+        return "config.json"
+    if (folder / "model.safetensors").is_file():
+        return ""
+    try:
+        shards = settings_of(folder, "model.safetensors.index.json").get("weight_map") or {}
+    except Mistake:
+        return ""
+    if isinstance(shards, dict) and shards:
+        return next((str(n) for n in sorted(set(shards.values())) if not (folder / str(n)).is_file()), "")
+    return "" if any(folder.glob("*.safetensors")) else "*.safetensors"
+
+
+def conversion_command(source: str | Path) -> str:
+    """The command that writes a model of another weight format as safetensors, into a new folder beside it."""
+    new = f"{Path(source).name}-safetensors"
+    code = (
+        "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; import sys; a, b = sys.argv[1:]; "
+        "M.from_pretrained(a).save_pretrained(b); T.from_pretrained(a).save_pretrained(b)"
+    )
+    return shlex.join(["python", "-c", code, str(source), new])
 
 
 def settings_of(folder: Path, name: str = "config.json") -> dict:

@@ -30,6 +30,8 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from transformers.pytorch_utils import Conv1D
 
+from vimpo_core.lm.adapter_files import WEIGHTS
+from vimpo_core.lm.projections import targets
 from vimpo_core.mistake import Mistake
 from vimpo_core.solutions import pieces
 from vimpo_core.types import known
@@ -97,15 +99,48 @@ def attach_lora(language_model: LanguageModel, rank: int, seed: int, layers: int
     It sits on all linear projections; of a mixture of experts on those of its attention alone
     (`adapts_attention_alone`). layers: of the top layers alone; 0: of all.
     """
+    model = language_model.model
     # GPT-2 keeps its projections transposed; peft guesses as much, but with a warning for each of them.
-    is_transposed = any(isinstance(m, Conv1D) for m in language_model.model.modules())
+    is_transposed = any(isinstance(m, Conv1D) for m in model.modules())
     config = LoraConfig(
         r=rank,
         lora_alpha=2 * rank,
-        target_modules=_targets(language_model.model, layers),
+        target_modules=targets(model, layers),
         task_type="CAUSAL_LM",
         fan_in_fan_out=is_transposed,
     )
+    return _with_adapter(language_model, config, seed)
+
+
+def take_up_adapter(language_model: LanguageModel, folder: Path, seed: int) -> LanguageModel:
+    """The policy that a PEFT adapter's folder makes of its base: rank, scale and projections are the adapter's own,
+    without dropout. The base stays the reference.
+
+    Raises Mistake if it does not fit the network.
+    """
+    try:
+        config = LoraConfig.from_pretrained(str(folder), local_files_only=True)
+        config.inference_mode, config.lora_dropout, config.revision = False, 0.0, None
+        config.init_lora_weights = True
+        policy = _with_adapter(language_model, config, seed)
+        tensors = load_safetensors((folder / WEIGHTS).read_bytes())
+    except Exception as error:  # peft and safetensors have their own, each for every setting
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise Mistake(
+            f"the adapter in {folder} does not fit the model {language_model.source}: {reason[:200].rstrip('.')}. Give "
+            "one that was trained on it."
+        ) from error
+    own = get_peft_model_state_dict(policy.model)
+    if wrong := sorted(set(own) ^ set(tensors)) or [k for k in own if own[k].shape != tensors[k].shape]:
+        raise Mistake(
+            f"the adapter in {folder} belongs to another base than {language_model.source}: {wrong[0][:160]} differs. "
+            "Give one that was trained on it."
+        )
+    set_adapter(policy, {name: tensor.float() for name, tensor in tensors.items()})
+    return policy
+
+
+def _with_adapter(language_model: LanguageModel, config: LoraConfig, seed: int) -> LanguageModel:
     # The modules are copied, the tensors are not: the reference costs no memory and cannot drift from the policy's
     # base.
     shared = {id(p): p for p in language_model.model.parameters()}
@@ -116,13 +151,6 @@ def attach_lora(language_model: LanguageModel, rank: int, seed: int, layers: int
         torch.manual_seed(seed)
         model = get_peft_model(language_model.model, config)
     return dataclasses.replace(language_model, model=model.eval(), bare=bare.eval())
-
-
-def adapts_attention_alone(model) -> bool:
-    """Whether the network is a mixture of experts whose weights are fused: no adapter is put on its feed-forward
-    part.
-    """
-    return any("Experts" in type(module).__name__ for module in model.modules())
 
 
 def is_large(model) -> bool:
@@ -403,39 +431,6 @@ def single_thread(threads: int = 1) -> None:
     """Bound torch's CPU threads: on two cores more threads spin against each other."""
     torch.set_num_threads(threads)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-
-_PEFT_RENAMES = {"gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"}
-"""Leaf names that peft takes for experts wherever they stand in such a network, and then adapts what cannot be
-folded.
-"""
-
-
-def _targets(model, layers: int) -> str | list[str]:
-    """What `attach_lora` adapts, for peft."""
-    attention_alone = adapts_attention_alone(model)
-    lowest = max(model.config.get_text_config().num_hidden_layers - layers, 0) if layers else 0
-    if not attention_alone and not lowest:
-        return "all-linear"
-    head = model.get_output_embeddings()
-    return [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, (torch.nn.Linear, Conv1D))
-        and module is not head
-        # Some routers are a kind of Linear that returns more.
-        and not (attention_alone and (type(module) not in (torch.nn.Linear, Conv1D) or _last(name) in _PEFT_RENAMES))
-        and (not lowest or _layer_number(name) >= lowest)
-    ]
-
-
-def _last(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
-def _layer_number(name: str) -> int:
-    """The layer that a module belongs to: the first number in its name; -1 outside the layers."""
-    return next((int(part) for part in name.split(".") if part.isdigit()), -1)
 
 
 def embedding_rows(model) -> int:

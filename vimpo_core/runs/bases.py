@@ -7,12 +7,13 @@ another one is refused in a sentence. What a run recorded can be read without an
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import NamedTuple
 
 from vimpo_core.config import TrainConfig
+from vimpo_core.lm import adapter_files, sources
 from vimpo_core.mistake import Mistake
-from vimpo_core.paths import model_folder
 from vimpo_core.runs.store import RunStore
 
 _CHARACTERS = 12
@@ -43,13 +44,19 @@ def origin(store: RunStore) -> Origin:
 
 
 def stamp(source: str) -> tuple:
-    """Names, times and sizes of a model's files: cheap, and different once one of them was written again."""
-    folder = model_folder(source)
+    """Names, times and sizes of a model's files, of an adapter's its base's too: cheap, and different once one of them
+    was written again."""
+    folder = sources.model_folder(source)
     try:
         files = [(file.name, file.stat()) for file in sorted(folder.iterdir()) if file.is_file()]
     except OSError:  # gone: who loads it says so
         return ()
-    return str(folder), *((name, stat.st_mtime_ns, stat.st_size) for name, stat in files)
+    base: tuple = ()
+    if adapter_files.is_one(folder):
+        with contextlib.suppress(Mistake):  # gone as well
+            named = sources.base_of(folder)
+            base = () if sources.adapter_of(named) else stamp(named)
+    return str(folder), *((name, stat.st_mtime_ns, stat.st_size) for name, stat in files), *base
 
 
 def recorded(header: dict, config: TrainConfig) -> Fingerprints:

@@ -29,9 +29,9 @@ from pathlib import Path
 
 from vimpo_core import files, paths
 from vimpo_core.config import TrainConfig
-from vimpo_core.lm import model_files
+from vimpo_core.lm import adapter_files, sources
 from vimpo_core.mistake import Mistake
-from vimpo_core.paths import ROOT, whole_model
+from vimpo_core.paths import ROOT
 from vimpo_core.rules import RULES
 from vimpo_core.runs import forks
 from vimpo_core.runs.locks import is_held
@@ -177,6 +177,11 @@ class RunsDir:
         self._forget(removed)
         return removed
 
+    def models(self) -> builtins.list[str]:
+        """The models of its runs, the one used last first, without the bundled one."""
+        used = [run.config.model for run in self.list() if run.algorithm]
+        return [model for model in dict.fromkeys(used) if model != sources.BUNDLED]
+
     def submit(self, configs: builtins.list[TrainConfig], name: str = "") -> str:
         """Make one queued run a config and one job of them all, stepped in turn. Returns the job's id.
 
@@ -190,9 +195,7 @@ class RunsDir:
         if not configs:
             raise Mistake("a job needs at least one run, got none. Choose an algorithm.")
         name = _checked_name(name) if name.strip() else ""
-        configs = [dataclasses.replace(c, model=whole_model(c.model)) for c in configs]
-        for model in {config.model for config in configs}:
-            model_files.find(model)
+        configs = [settled(config) for config in configs]
         made: builtins.list[RunStore] = []
         try:
             _make_folder(self.path)
@@ -456,6 +459,19 @@ def left_alone(names: list[str]) -> str:
     if len(names) == 1:
         return f"1 other folder is not a run of this lab and is left alone: {shown}."
     return f"{len(names)} other folders are not runs of this lab and are left alone: {shown}."
+
+
+def settled(config: TrainConfig) -> TrainConfig:
+    """The settings as a run keeps them: its model as `sources.settled` has it, and the rank of an adapter that it
+    begins with.
+
+    Raises Mistake where the model is not on this machine or cannot be trained, as far as its files tell.
+    """
+    model = sources.settled(config.model)
+    sources.find(model)
+    adapter = sources.adapter_of(model)
+    rank = config.lora_rank if adapter is None else adapter_files.rank(adapter)
+    return dataclasses.replace(config, model=model, lora_rank=rank)
 
 
 def default_name(config: TrainConfig) -> str:

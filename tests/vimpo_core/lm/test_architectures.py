@@ -15,7 +15,7 @@ from tests.support.real import small
 from tests.support.tiny import REFUSED, RIGHT, save
 from vimpo_core.cli import main
 from vimpo_core.learning import critic
-from vimpo_core.lm import loading, model_files, models, sampler, scores
+from vimpo_core.lm import loading, model_files, models, sampler, scores, sources
 from vimpo_core.runs import snapshots, worker
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.service.scoring import score_solution
@@ -291,7 +291,7 @@ def test_every_end_token_that_the_files_name_ends_a_solution(where, tmp_path):
     from vimpo_core.measure import evaluate
 
     bundled = loading.load()
-    model = AutoModelForCausalLM.from_pretrained(model_files.find())
+    model = AutoModelForCausalLM.from_pretrained(sources.find())
     model.resize_token_embeddings(20, mean_resizing=False)
     with torch.no_grad():
         model.get_input_embeddings().weight[19] = -model.get_input_embeddings().weight[18]  # never drawn

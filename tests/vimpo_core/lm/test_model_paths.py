@@ -10,7 +10,8 @@ from tests.support.experiments import SMALL, written
 from tests.support.fakes import FakeTrainer
 from tests.support.real import small
 from vimpo_core.experiment import plan, results
-from vimpo_core.paths import BUNDLED_MODEL, ROOT, model_folder, whole_model
+from vimpo_core.lm.sources import model_folder, whole_model
+from vimpo_core.paths import BUNDLED_MODEL, ROOT
 from vimpo_core.runs import bases, worker
 from vimpo_core.runs.folder import RunsDir
 
