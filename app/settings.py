@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from vimpo_core.config import Advice, TrainConfig, advice, safe_text, setting
+from vimpo_core.lm import sources
 from vimpo_core.rules import RULES
 from vimpo_core.tasks.registry import task_of
 
@@ -30,6 +31,11 @@ class Field:
 def is_read(name: str, algorithms: Sequence[str]) -> bool:
     """Whether one of these algorithms reads a setting."""
     return name not in _RULE_SETTINGS or any(name in RULES[key].settings for key in algorithms)
+
+
+def model_facts(config: TrainConfig) -> list[str]:
+    """What a line of facts says of a run's model: nothing of the bundled one."""
+    return [] if config.model == sources.BUNDLED else [f"model {sources.label(config.model)}"]
 
 
 def draw_field(field: Field, key: str, default, disabled: bool = False):

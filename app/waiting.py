@@ -180,6 +180,15 @@ def _warn(sentence: str) -> None:
 def _wait(request: _Request) -> None:
     if request.future.done():
         st.rerun()
+    _draw_progress(request)
+
+
+def show_progress(question: Question) -> None:
+    """How far this session's request is, with Cancel; for a page that looks again by itself."""
+    _draw_progress(st.session_state[question.name])
+
+
+def _draw_progress(request: _Request) -> None:
     share, said = _how_far(request, time.monotonic())
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(min(1.0, share), f"{request.question.doing}, {said}")

@@ -46,7 +46,7 @@ def first_view():
 
 @st.dialog("Settings of the next run", position="right", width="medium")
 def drawer(lengths):
-    settings_form.settings_form(training.start, lengths)
+    settings_form.settings_form(training.start, lengths, in_dialog=True)
 
 
 def show_job(job):

@@ -1,5 +1,5 @@
-"""python -m vimpo_core train | resume | fork | eval | score | truth | experiment | export | runs | models | bench |
-make-reference | make-demos
+"""python -m vimpo_core train | resume | fork | eval | score | truth | experiment | export | export-adapter | runs |
+models | bench | make-reference | make-demos
 
 Progress goes to stderr, results to stdout; with --json stdout ends with one JSON object. A mistake is one sentence on
 stderr and exit code 2, a bug a traceback and exit code 1; a run that did not finish is exit code 3. A command imports
@@ -566,6 +566,27 @@ def _export(arguments) -> int:
     return 0
 
 
+def _export_adapter_options(parser) -> None:
+    parser.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
+    parser.add_argument("--step", type=int, help="Snapshot step (default: the newest).")
+    parser.add_argument("--out", type=_path, help="Folder to make (default: named after run and step, here).")
+    _add_runs_dir(parser)
+
+
+def _export_adapter(arguments) -> int:
+    from vimpo_core import reports
+    from vimpo_core.formats import adapter_folder
+    from vimpo_core.runs.snapshots import newest_snapshot
+
+    store = reports.find_run(arguments.runs_dir, arguments.run_id)
+    step = newest_snapshot(store) if arguments.step is None else arguments.step
+    out = arguments.out or Path(adapter_folder.folder_name(store.run_id, step))
+    size = adapter_folder.write(store, step, out)
+    report = {"run_id": store.run_id, "step": step, "base": store.config().model, "out": str(out), "bytes": size}
+    _print(report, arguments.json)
+    return 0
+
+
 def _runs_options(parser) -> None:
     parser.add_argument(
         "what",
@@ -786,6 +807,11 @@ _COMMANDS = {
         "Carry out the experiment that a file declares, and report it.",
     ),
     "export": (_export, _export_options, "A recorded solution as a file: a page of its own, or its numbers."),
+    "export-adapter": (
+        _export_adapter,
+        _export_adapter_options,
+        "The trained adapter of a step as a PEFT folder, which PeftModel.from_pretrained(base, FOLDER) loads.",
+    ),
     "runs": (_runs, _runs_options, "List the runs of a folder; delete some, undo that for a week."),
     "models": (_models, _models_options, "Models of your own: look at one before it is loaded, fetch or convert one."),
     "bench": (

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import cache, live, state
 from app.live import Sight
+from app.settings import model_facts
 from app.sources import BUNDLED
 from app.text import as_plain
 from vimpo_core.config import flips_text
@@ -91,6 +92,7 @@ class Entry:
             f"{config.operands} numbers",
             f"flips {flips_text(config.reward_noise, config.reward_noise_unit)}" if config.reward_noise else "",
             f"seed {config.seed}",
+            *model_facts(config),
         ]
         return " · ".join(fact.replace(" ", "\u00a0") for fact in facts if fact)
 

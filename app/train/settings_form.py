@@ -8,6 +8,7 @@ import streamlit as st
 
 from app.settings import Field, draw_field, is_read, remarks, show_remark
 from app.text import as_plain, as_sentence
+from app.train import model_card
 from vimpo_core.config import TrainConfig, setting
 from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES
@@ -16,6 +17,7 @@ FIRST_CHOICE = ["vimpo", "grpo"]
 MOST_AT_ONCE = 4
 """Algorithms of one job: more curves over each other cannot be told apart."""
 _KEY = "train.{}"
+_MODEL = "model"
 _MISSING = object()
 
 
@@ -82,7 +84,9 @@ EXPERT: dict[str, tuple[Field, ...]] = {
 """Fields that no chosen algorithm reads are not drawn."""
 
 
-def settings_form(start: Callable[[list[TrainConfig], str], None], measured_lengths: Mapping[int, float]) -> None:
+def settings_form(
+    start: Callable[[list[TrainConfig], str], None], measured_lengths: Mapping[int, float], in_dialog: bool = False
+) -> None:
     """Draw the form; the start button calls `start` with one config an algorithm and the name typed.
 
     Args:
@@ -102,6 +106,7 @@ def settings_form(start: Callable[[list[TrainConfig], str], None], measured_leng
     for key in chosen:
         rule = RULES[key]
         st.caption(f"**{as_plain(rule.name)}** {as_plain(rule.formula)}. {as_plain(rule.differs)}")
+    model, about_model = model_card.field(_KEY.format(_MODEL)), st.container()
     slots = _fields(chosen)
     row = st.container(horizontal=True, vertical_alignment="bottom")
     name = row.text_input(
@@ -113,7 +118,10 @@ def settings_form(start: Callable[[list[TrainConfig], str], None], measured_leng
         width=320,
         help="What the run is called in lists. Left empty, it is named after its settings.",
     )
-    configs, problem = _configs(chosen)
+    configs, problem = _configs(chosen, model)
+    if configs:
+        with about_model:
+            model_card.card(configs[0], in_dialog)
     for remark in remarks(configs, measured_lengths):
         with slots[remark.setting]:
             show_remark(remark)
@@ -140,7 +148,10 @@ def typed(name: str):
 
 
 def fill_untouched(config: TrainConfig, algorithms: list[str]) -> None:
-    """Begin with a run's settings unless somebody has typed some already. Call before the form is drawn."""
+    """Begin with a run's settings unless somebody has typed some already, and with its model whatever was typed. Call
+    before the form is drawn.
+    """
+    st.session_state[_KEY.format(_MODEL)] = config.model
     st.session_state.setdefault(_KEY.format("algorithms"), algorithms)
     for field in _all_fields():
         st.session_state.setdefault(_KEY.format(field.name), getattr(config, field.name))
@@ -176,7 +187,7 @@ def _field(field: Field, disabled: bool = False):
     return draw_field(field, _KEY.format(field.name), setting(field.name)["default"], disabled)
 
 
-def _configs(chosen: Sequence[str]) -> tuple[list[TrainConfig], str]:
+def _configs(chosen: Sequence[str], model: str) -> tuple[list[TrainConfig], str]:
     """The configs typed in, or none and the sentence that says what is impossible.
 
     A setting that an algorithm does not read stays at its default: the run's settings say what made it.
@@ -193,7 +204,8 @@ def _configs(chosen: Sequence[str]) -> tuple[list[TrainConfig], str]:
         return [], f"{empty} is empty. Type a number, such as {setting(empty)['default']:g}."
     try:
         return [
-            TrainConfig(algorithm=key, **{n: v for n, v in values.items() if is_read(n, [key])}) for key in chosen
+            TrainConfig(algorithm=key, model=model, **{n: v for n, v in values.items() if is_read(n, [key])})
+            for key in chosen
         ], ""
     except Mistake as error:
         return [], str(error)

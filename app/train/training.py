@@ -11,14 +11,15 @@ from app import cache, live
 from app.components.live_curves import ALGORITHM_NAMES
 from app.components.solutions import StepSolutions
 from app.live import Sight
-from app.settings import is_read
+from app.settings import is_read, model_facts
 from app.text import as_plain
+from app.train import model_card
 from vimpo_core.config import TrainConfig, flips_text
 from vimpo_core.files import in_words
 from vimpo_core.metrics import validation_problems
 from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES
-from vimpo_core.runs.folder import ACTIVE, JobSummary
+from vimpo_core.runs.folder import ACTIVE, JobSummary, settled
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
 
 WHO = (
@@ -165,8 +166,12 @@ def measured_lengths(sights: list[Sight]) -> dict[int, float]:
 
 
 def start(configs: list[TrainConfig], name: str) -> None:
-    """Queue the runs, wake the worker and show the job. Raises ValueError or OSError with one sentence."""
-    runs = cache.runs_dir()
+    """Queue the runs, wake the worker and show the job. A model of one's own is tried before anything is written.
+
+    Raises ValueError or OSError with one sentence.
+    """
+    runs, configs = cache.runs_dir(), [settled(config) for config in configs]
+    model_card.require(configs)
     job_id = runs.submit(configs, name)
     runs.ensure_worker()
     st.query_params["job"] = job_id
@@ -241,6 +246,7 @@ def headline(job: Job) -> str:
         f"flips {flips_text(config.reward_noise, config.reward_noise_unit)}" if config.reward_noise else "no flips",
         f"{config.operands} numbers",
         f"seed {config.seed}",
+        *model_facts(config),
     ]
     return f"**{names(job)}**  " + "  ·  ".join(facts).replace("_", r"\_")
 

@@ -30,7 +30,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from transformers.pytorch_utils import Conv1D
 
-from vimpo_core.lm.adapter_files import WEIGHTS
+from vimpo_core.lm.adapter_files import WEIGHTS, base_named
 from vimpo_core.lm.projections import targets
 from vimpo_core.mistake import Mistake
 from vimpo_core.solutions import pieces
@@ -127,13 +127,13 @@ def take_up_adapter(language_model: LanguageModel, folder: Path, seed: int) -> L
     except Exception as error:  # peft and safetensors have their own, each for every setting
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise Mistake(
-            f"the adapter in {folder} does not fit the model {language_model.source}: {reason[:200].rstrip('.')}. Give "
+            f"the adapter in {folder} does not fit the model {base_named(folder)[0]}: {reason[:200].rstrip('.')}. Give "
             "one that was trained on it."
         ) from error
     own = get_peft_model_state_dict(policy.model)
     if wrong := sorted(set(own) ^ set(tensors)) or [k for k in own if own[k].shape != tensors[k].shape]:
         raise Mistake(
-            f"the adapter in {folder} belongs to another base than {language_model.source}: {wrong[0][:160]} differs. "
+            f"the adapter in {folder} belongs to another base than {base_named(folder)[0]}: {wrong[0][:160]} differs. "
             "Give one that was trained on it."
         )
     set_adapter(policy, {name: tensor.float() for name, tensor in tensors.items()})

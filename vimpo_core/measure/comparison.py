@@ -18,13 +18,13 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 
 import numpy as np
 
 from vimpo_core import rules
 from vimpo_core.config import TrainConfig
 from vimpo_core.intervals import MIN_SEEDS, bounds_over_seeds
+from vimpo_core.lm import sources
 from vimpo_core.measure import scorecard
 from vimpo_core.metrics import METRICS, Row
 from vimpo_core.numbers import percent
@@ -180,7 +180,7 @@ _WORDS = {
 def setting_text(name: str, value) -> str:
     """A setting in a few words: "beta 0.1", "c_A 0.05", "25 % flips"."""
     if name == "model":
-        return f"model {PurePath(value).name}"
+        return f"model {sources.label(value)}"
     if name == "reward_noise":
         return f"{percent(value)} flips" if value else "no flips"
     if name == "reward_noise_unit":

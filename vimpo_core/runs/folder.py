@@ -475,10 +475,12 @@ def settled(config: TrainConfig) -> TrainConfig:
 
 
 def default_name(config: TrainConfig) -> str:
-    """What a run is called until somebody names it: "VIMPO beta 0.1, seed 0"."""
+    """What a run is called until somebody names it: "VIMPO beta 0.1, seed 0", with its model unless it is the bundled
+    one."""
     rule = RULES[config.algorithm]
     scale = f" beta {config.beta:g}" if rule.value else ""
-    return f"{rule.name}{scale}, seed {config.seed}"
+    model = "" if config.model == sources.BUNDLED else f", {sources.label(config.model)}"
+    return f"{rule.name}{scale}, seed {config.seed}{model}"
 
 
 def command_line(config: TrainConfig) -> str:

@@ -1,0 +1,167 @@
+"""The model of the next run: which one, what it is and needs, and fetching or converting one of one's own."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import streamlit as st
+from pebble import ProcessExpired
+
+from app import cache, waiting
+from app.text import as_plain, as_sentence
+from vimpo_core.config import TrainConfig, setting
+from vimpo_core.lm import gguf_files, model_check, sources
+from vimpo_core.mistake import Mistake
+from vimpo_core.runs import bases
+from vimpo_core.service import model_service
+
+_LOOK, _GET = "model.look", "model.get"
+_LOOK_SECONDS, _TRY_SECONDS, _GET_SECONDS = 120, 600, 24 * 3600
+_TICK_SECONDS = 0.5
+_SEEN_BY_MEMORY = ("task", "operands", "prompts_per_step", "group_size", "micro_batch_size", "lora_rank")
+
+
+def field(key: str) -> str:
+    """The choice of a model, kept in the session under `key`: the bundled one, those of one's runs and those that were
+    converted, or what somebody types. Returns the source."""
+    st.session_state.setdefault(key, sources.BUNDLED)
+    used = [*cache.runs_dir().models(), *map(str, gguf_files.all_converted())]
+    options = list(dict.fromkeys([sources.BUNDLED, *used, st.session_state[key] or sources.BUNDLED]))
+    typed = st.selectbox(
+        "Model",
+        options,
+        key=key,
+        persist_state="session",
+        accept_new_options=True,
+        help=f"{setting('model')['help']} Choose one, or type where it is. Nothing is fetched before you press Fetch.",
+        width=560,
+    )
+    return (typed or sources.BUNDLED).strip() or sources.BUNDLED
+
+
+def card(config: TrainConfig, in_dialog: bool) -> None:
+    """What is known of a model of one's own, or the button that gets it. A dialog goes on looking by itself, as a rerun
+    of the page would close it."""
+    if config.model == sources.BUNDLED:
+        return
+    ticks = in_dialog or any(_is_underway(question) for question in (_looking(config), _getting(config)))
+    st.fragment(_card, run_every=_TICK_SECONDS if ticks else None)(config, in_dialog)
+
+
+def _card(config: TrainConfig, in_dialog: bool) -> None:
+    with st.container(border=True, gap="small"):
+        if sources.is_here(config.model):
+            _facts(config, in_dialog)
+        else:
+            _offer(config, in_dialog)
+
+
+def _facts(config: TrainConfig, in_dialog: bool) -> None:
+    try:
+        sources.settled(config.model)
+    except (Mistake, OSError) as error:
+        st.warning(as_sentence(error), icon=":material/error:")
+        return
+    question = _looking(config)
+    found = waiting.ahead(question)
+    if found is None:
+        _wait(question, in_dialog)
+        return
+    _settle(question, in_dialog)
+    if found["refused"]:
+        st.warning(as_sentence(found["refused"]), icon=":material/error:")
+    for name, text in model_check.lines(found):
+        if name not in ("model", "refused"):
+            st.caption(f"**{as_plain(name)}** {as_plain(text)}")
+
+
+def _offer(config: TrainConfig, in_dialog: bool) -> None:
+    """Fetch or convert, with progress and Cancel."""
+    question, of_hub = _getting(config), sources.is_of_hub(sources.whole_model(config.model))
+    where = "in the hub's cache on this machine" if of_hub else "converted yet"
+    st.caption(f"{as_plain(config.model)} is not {where}.")
+    if waiting.pending(_GET) == question and waiting.ahead(question) is None:
+        _wait(question, in_dialog)
+    words = (
+        ("Fetch it from the Hugging Face hub", ":material/download:") if of_hub else ("Convert it", ":material/sync:")
+    )
+    st.button(
+        words[0],
+        icon=words[1],
+        disabled=_is_underway(question),
+        on_click=waiting.send,
+        args=(question,),
+        help="Configuration, tokenizer and safetensors files alone, into the hub's usual cache."
+        if of_hub
+        else "Once, to safetensors in float32.",
+    )
+
+
+def _wait(question: waiting.Question, in_dialog: bool) -> None:
+    if _is_underway(question):
+        waiting.show_progress(question)
+        return
+    waiting.say_why_not(question)
+    _settle(question, in_dialog)
+
+
+def _settle(question: waiting.Question, in_dialog: bool) -> None:
+    """Once what was asked is over, the page is drawn again without the ticking."""
+    key = f"{question.name}.settled"
+    if st.session_state.get(key) == question.key:
+        return
+    st.session_state[key] = question.key
+    if not in_dialog:
+        st.rerun()
+
+
+def _is_underway(question: waiting.Question) -> bool:
+    return waiting.is_underway(question)
+
+
+def _looking(config: TrainConfig) -> waiting.Question:
+    seen = dataclasses.replace(
+        TrainConfig(model=config.model), **{name: getattr(config, name) for name in _SEEN_BY_MEMORY}
+    )
+    return waiting.Question(
+        _LOOK,
+        (seen, bases.stamp(config.model)),
+        partial(model_service.model_service().ask, model_service.look, seen),
+        "Looking at the model",
+        _LOOK_SECONDS,
+        cancelled="Cancelled: nothing was looked at.",
+    )
+
+
+def _getting(config: TrainConfig) -> waiting.Question:
+    source = sources.whole_model(config.model)
+    doing = "Fetching" if sources.is_of_hub(source) else "Converting"
+    return waiting.Question(
+        _GET,
+        (source,),
+        partial(model_service.model_service().ask, model_service.get, source),
+        f"{doing} {sources.label(source)}",
+        _GET_SECONDS,
+        cancelled="Cancelled. What came so far is kept, and is gone on with at the next press.",
+        tells_progress=True,
+    )
+
+
+def require(configs: list[TrainConfig]) -> list[str]:
+    """Try the models of one's own before runs are made of them; returns remarks on what is particular about them.
+
+    Raises Mistake, one sentence, if one cannot be trained, or TimeoutError.
+    """
+    remarks: list[str] = []
+    for config in {c.model: c for c in configs if c.model != sources.BUNDLED}.values():
+        with st.spinner(f"Loading {sources.label(config.model)} and trying it on a few tokens"):
+            asked = model_service.model_service().ask(model_service.try_run, config, timeout=_TRY_SECONDS)
+            try:
+                remarks += asked.result()
+            except ProcessExpired as error:
+                raise Mistake(
+                    f"{config.model} could not be tried: the process that loaded it was ended, as happens where memory "
+                    "is short. Close some programs, or choose a smaller model."
+                ) from error
+    return remarks
