@@ -62,10 +62,15 @@ def number(name: str, low: float, high: float, default: float, notes: list[str])
 
 
 def put(**values: Any) -> None:
-    """Write values to the address, all at once; None removes one."""
+    """Write values to the address, all at once; None removes one.
+
+    A press may bring the address from before the press before it, which the browser had not yet been told of: what was
+    written last counts.
+    """
     address = st.query_params.to_dict()
+    newest = _shown().get(st.session_state.get(_PAGE), address) if address else {}
     wanted = {name: text_of(value) for name, value in values.items() if value is not None}
-    changed = {name: text for name, text in address.items() if name not in values} | wanted
+    changed = {name: text for name, text in newest.items() if name not in values} | wanted
     if changed != address:
         st.query_params.from_dict(changed)
     if not changed:
@@ -87,7 +92,7 @@ def arrive(page: str) -> None:
     The browser's history then holds the dropped address too, just before: going back to it shows the same once more.
     """
     if page != st.session_state.get(_PAGE):
-        st.session_state[_BACK_TO] = st.session_state.get(_SHOWN, {}).get(page, {})
+        st.session_state[_BACK_TO] = _shown().get(page, {})
     st.session_state[_PAGE] = page
     address = st.query_params.to_dict()
     if not address and page in KEEP_THEIR_ADDRESS and (address := st.session_state[_BACK_TO]):
@@ -97,7 +102,12 @@ def arrive(page: str) -> None:
 
 
 def _remember(address: dict[str, str]) -> None:
-    st.session_state.setdefault(_SHOWN, {})[st.session_state.get(_PAGE)] = address
+    _shown()[st.session_state.get(_PAGE)] = address
+
+
+def _shown() -> dict[str | None, dict[str, str]]:
+    """page -> the address that it last showed."""
+    return st.session_state.setdefault(_SHOWN, {})
 
 
 def bound(name: str, value: Any, *forget: str) -> dict[str, Any]:

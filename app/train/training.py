@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app import cache, live
+from app import cache, live, state
 from app.components.live_curves import ALGORITHM_NAMES
 from app.components.solutions import StepSolutions
 from app.live import Sight
@@ -105,9 +105,9 @@ def selected_job() -> Job | None:
             st.session_state[_NOTE] = (
                 f"There is no job {wanted!r} any more. Its runs may have been deleted; start a new one."
             )
-            del st.query_params["job"]
+            state.put(job=None)
     if job is not None:
-        st.query_params["job"] = job.job_id
+        state.put(job=job.job_id)
     return job
 
 
@@ -174,7 +174,7 @@ def start(configs: list[TrainConfig], name: str) -> None:
     model_card.require(configs)
     job_id = runs.submit(configs, name)
     runs.ensure_worker()
-    st.query_params["job"] = job_id
+    state.put(job=job_id)
     st.rerun()
 
 

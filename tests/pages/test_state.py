@@ -45,6 +45,16 @@ def test_a_quick_pick_writes_the_address_once(runs, monkeypatch):
     assert len(sent) == 1 and {"group", "sample", "token"} <= sent[0].keys()
 
 
+def test_a_press_that_brings_the_address_from_before_the_last_one_undoes_nothing(runs):
+    make_fake_run(runs.path, steps=10)
+    at = open_inspect(step=10)
+    widget(at.select_slider, "Training step").set_value(5)
+    again(at)
+    at.query_params["step"] = "10"  # the browser was not yet told
+    press(at, "First wrong one")
+    assert one(at.query_params["step"]) == "5" and one(at.query_params["group"])
+
+
 @pytest.mark.parametrize(
     "page, query",
     [

@@ -65,7 +65,7 @@ def _asked(learning_rate: float, beta: float, actor_coef: float, notes: list[str
     try:
         return Levers(batch, presses, learning_rate, beta, actor_coef)
     except Mistake as error:
-        st.query_params.pop(PRESSES, None)
+        state.put(**{PRESSES: None})
         notes.append(f"The link's presses were dropped: {error}")
         return Levers(batch, "", learning_rate, beta, actor_coef)
 
