@@ -4,6 +4,7 @@ every time and without a time limit, since the machine may be busy; no test touc
 
 import os
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -12,6 +13,37 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
+
+
+LONGEST = (
+    "test_trainer.py",
+    "test_browser.py",
+    "test_cli.py",
+    "test_live_browser.py",
+    "test_scoring.py",
+    "test_film_browser.py",
+    "test_faults.py",
+    "test_tours_browser.py",
+    "test_bases.py",
+    "test_tree_browser.py",
+    "test_kept_reports.py",
+    "test_accessibility.py",
+    "test_inspect.py",
+    "test_branch_browser.py",
+    "test_architectures.py",
+)
+"""Files that take longest, those that wait for a browser between those that do not: they begin, so that no core is left
+alone with one in the end."""
+
+
+def pytest_xdist_auto_num_workers(config):
+    """One more than there are cores, since tests with a browser also wait; `-n 2` takes two."""
+    return (psutil.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items):
+    place = {name: at for at, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
 
 
 @pytest.fixture(scope="session", autouse=True)

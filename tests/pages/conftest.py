@@ -13,6 +13,7 @@ from streamlit.components.v2 import manifest_scanner
 from app import cache, live, waiting
 from tests.support.browser import CHROMIUM, browsing, serving, visiting, without_errors
 from tests.support.needs import missing
+from tests.support.sweeps import sweep
 from vimpo_core.runs.folder import RunsDir
 
 
@@ -104,7 +105,7 @@ def page(visitor):
     return visitor.new_page()
 
 
-@pytest.fixture(params=["light", "dark"])
+@pytest.fixture(params=sweep(["light", "dark"], ["light"]))
 def themed_page(request, browser):
     """A page for somebody who prefers each theme in turn."""
     with visiting(browser, theme=request.param) as context:

@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.pages.in_browser import BUNDLED, expect_as_wide_as_its_window, expect_no_sideways_scrolling, focused
 from tests.support.browser import count_sent, settle, visiting
 from tests.support.fakes import FakeTrainer
+from tests.support.sweeps import sweep
 from tests.support.waiting import eventually
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import DEMOS
@@ -66,7 +67,7 @@ def expect_selected(page: Page, token: int) -> None:
 # --- every page ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", sweep(["light", "dark"], ["light"]))
 @pytest.mark.parametrize("path", PAGES)
 def test_page_opens_without_an_error_and_never_scrolls_sideways(browser, address, path, theme):
     with visiting(browser, theme=theme) as context:

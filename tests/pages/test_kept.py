@@ -14,6 +14,7 @@ from app.start import push_and_reading
 from tests.pages.opening import StubService, again, one, open_inspect, open_page, payload_with, press, words
 from tests.support.fakes import FakeTrainer, make_fake_run
 from tests.support.real import small
+from tests.support.sweeps import sweep
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import BUNDLED_MODEL
 from vimpo_core.runs import snapshots, worker
@@ -177,7 +178,7 @@ ASKS = {
 }
 
 
-@pytest.mark.parametrize("page", ASKS)
+@pytest.mark.parametrize("page", sweep(ASKS, ["a typed solution", "scorecard"]))
 def test_an_answer_is_asked_for_anew_once_the_base_model_has_other_files(base, asking, page):
     at = ASKS[page]()
     (first,) = asking.asked

@@ -33,6 +33,7 @@ def test_the_actor_moves_nothing_until_the_value_loss_has(page, address):
     expect_no_sideways_scrolling(page)
 
 
+@pytest.mark.slow
 def test_a_failure_is_trained_live_to_its_verdict(page, address):
     page.goto(f"{address}/learn?chapter=6&failure=loss_zero")
     commit(page, "V becomes flat, and it learns as well as before")

@@ -16,6 +16,7 @@ from app.components.hues import hues_css
 from tests.js.test_scripts import COMPONENTS
 from tests.support.browser import settle, visiting
 from tests.support.fakes import FakeTrainer
+from tests.support.sweeps import sweep
 from tests.support.waiting import eventually
 from vimpo_core.config import TrainConfig
 from vimpo_core.formats.es_modules import read_asset
@@ -92,7 +93,7 @@ def test_curves_of_trained_runs_are_painted(served, address, page, algorithms):
     expect_painted(page, algorithms, 3)
 
 
-@pytest.mark.parametrize("algorithms", JOBS, ids="+".join)
+@pytest.mark.parametrize("algorithms", sweep(JOBS, [("rloo",), ("grpo", "vimpo")]), ids="+".join)
 def test_the_curve_of_every_rule_is_painted_alone_and_beside_vimpo(page, algorithms):
     curves(page, [run_of(key, 0.5 * place) for place, key in enumerate(algorithms)])
     expect_painted(page, algorithms, 1)
@@ -122,7 +123,7 @@ def test_the_last_update_is_painted_beside_the_mean_and_named(page):
     expect(page.locator(".note")).to_contain_text("last update on the step's batch")
 
 
-@pytest.mark.parametrize("name", COMPONENTS)
+@pytest.mark.parametrize("name", sweep(COMPONENTS, ["credit_view", "live_curves"]))
 def test_an_error_in_any_script_is_said_in_its_place_and_fails_the_browser_tests(browser, name):
     broken = "[new Proxy({}, { get() { throw new Error('broken on purpose'); } })]"
     with pytest.raises(AssertionError, match="broken on purpose"), visiting(browser) as visitor:

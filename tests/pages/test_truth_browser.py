@@ -49,6 +49,7 @@ def test_a_narrow_window_needs_no_sideways_scrolling(browser, address):
         expect_as_wide_as_its_window(page)
 
 
+@pytest.mark.slow
 def test_a_scorecard_is_measured_and_leads_to_a_solution_with_its_truth(page, address):
     page.goto(f"{address}/scorecard?run={BUNDLED}&step=50&solutions=64")
     expect(page.get_by_text("The most instructive solutions")).to_be_visible()

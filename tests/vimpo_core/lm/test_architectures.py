@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from tests.support.real import small
+from tests.support.sweeps import sweep
 from tests.support.tiny import REFUSED, RIGHT, save
 from vimpo_core.cli import main
 from vimpo_core.learning import critic
@@ -54,7 +55,7 @@ def by_transformers(network, rollout):
     return logp[len(rollout.prompt_ids) - 1 : -1].gather(-1, torch.tensor(rollout.ids)[:, None])[:, 0]
 
 
-@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize("name", sweep(RIGHT, ["llama", "gpt2", "mixtral", "bloom"]))
 def test_sampler_and_scorer_agree_with_transformers(name, byte_level_model, tmp_path):
     policy = policy_of(save(name, tmp_path, byte_level_model))
     assert isinstance(policy.model, PeftModel)
@@ -250,7 +251,7 @@ def test_a_config_without_a_usual_length_is_scored(name, byte_level_model, tmp_p
 # ---- what is refused
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", sweep(REFUSED, ["t5", "bert", "roberta-decoder"]))
 def test_what_cannot_be_trained_is_refused_by_what_it_is_before_a_run_is_made(name, byte_level_model, tmp_path, capsys):
     folder, runs = save(name, tmp_path / "model", byte_level_model), tmp_path / "runs"
     assert main(["train", "--model", str(folder), "--runs-dir", str(runs), "--steps", "1"]) == 2
@@ -263,7 +264,7 @@ def test_what_cannot_be_trained_is_refused_by_what_it_is_before_a_run_is_made(na
     assert not runs.exists()
 
 
-@pytest.mark.parametrize("name", [n for n in REFUSED if n not in ("roberta-decoder", "dbrx")])
+@pytest.mark.parametrize("name", sweep([n for n in REFUSED if n not in ("roberta-decoder", "dbrx")], ["t5", "bert"]))
 def test_a_job_of_what_its_files_say_cannot_be_trained_makes_no_run(name, byte_level_model, tmp_path):
     """The road of the pages: no torch is needed to refuse."""
     folder = save(name, tmp_path / "model", byte_level_model)

@@ -33,6 +33,7 @@ def start_fake_worker(runs_dir: Path) -> subprocess.Popen:
     return subprocess.Popen(fake_worker(runs_dir), cwd=ROOT)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="kill -9 is a Unix word")
 def test_twenty_kills_lose_no_committed_step_and_change_no_bit(tmp_path):
     configs = [
