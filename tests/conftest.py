@@ -52,3 +52,11 @@ def _own_runs_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIMPO_RUNS_DIR", str(tmp_path_factory.mktemp("own-runs")))
         yield
+
+
+@pytest.fixture
+def with_closeness(monkeypatch):
+    """The registry with `partial.Closeness` first, under a name that the settings know."""
+    from tests.support.partial import add_closeness
+
+    add_closeness(monkeypatch)

@@ -230,7 +230,8 @@ def soft_value(success_rate, beta):
 
         V_soft = beta log((1 - p) + p e^{1/beta}) = 1 + beta log(p + (1 - p) e^{-1/beta})
 
-    The second form overflows at no beta. A*-PO (arXiv 2505.20686) regresses on it as V*.
+    The second form overflows at no beta. A*-PO (arXiv 2505.20686) regresses on it as V*. For rewards in [0, 1] take the
+    mean of `tilted` rewards for p: then it is beta log E exp(R / beta).
 
     Args:
         success_rate: p in [0, 1], float array; beta: reward per nat, > 0.
@@ -242,6 +243,20 @@ def soft_value(success_rate, beta):
     can_succeed = success_rate > 0
     failing = xp.where(can_succeed, 1 - success_rate, 0 * success_rate)
     return xp.where(can_succeed, 1 + beta * xp.log1p(failing * math.expm1(-1 / beta)), 0 * success_rate)
+
+
+def tilted(rewards, beta):
+    """(e^{R / beta} - 1) / (e^{1 / beta} - 1): what takes the place of success in `soft_value` where R is in [0, 1].
+
+        beta log E exp(R / beta) = soft_value(E tilted(R))
+
+    R itself where it is 0 or 1, exactly. By e^{(R - 1) / beta}, which overflows at no beta.
+
+    Args:
+        rewards: in [0, 1], float array; beta: reward per nat, > 0.
+    """
+    xp = array_namespace(rewards)
+    return xp.exp((rewards - 1) / beta) * xp.expm1(-rewards / beta) / math.expm1(-1 / beta)
 
 
 def optimal_token_baseline(rewards, group_ids, logprobs, collision, completion_mask):

@@ -1,5 +1,5 @@
-"""95% intervals: of shares and their difference, of what is averaged over solutions, over seeds, over seeds and
-problems, and of a correlation. NumPy only.
+"""95% intervals: of shares, of rewards in [0, 1] and of their differences, of what is averaged over solutions, over
+seeds, over seeds and problems, and of a correlation. NumPy only.
 
 `python -m vimpo_core bench coverage` simulates how often those over seeds hold a known truth: .93 to .97 at 3 to 10
 seeds.
@@ -83,6 +83,56 @@ def phi_of_pairs(first, second) -> np.ndarray:
     )
     scale = np.sqrt(margins.prod(axis=0))
     return np.where(scale > 0, determinant / np.where(scale > 0, scale, 1.0), 0.0)
+
+
+def mean_bounds(rewards) -> tuple[np.ndarray, np.ndarray]:
+    """95% interval of the mean of rewards in [0, 1]: float or bool [..., n] -> low, high [...].
+
+    Wilson's where all of a row are 0 or 1. Else a normal interval after two rewards of 0 and two of 1 were added, as
+    Agresti and Coull (1998) do with shares: the spread that was seen counts, and a row that happens to be all the same
+    still leaves room for the rare reward that it missed.
+    """
+    rewards = np.asarray(rewards, dtype=np.float64)
+    n = rewards.shape[-1]
+    mean = (rewards.sum(-1) + 2) / (n + 4)
+    half = Z_95 * np.sqrt(((rewards**2).sum(-1) + 2) / (n + 4) - mean**2) / math.sqrt(n + 4)
+    low, high = wilson_bounds(rewards.sum(-1), n)
+    is_share = all_or_nothing(rewards)
+    return np.where(is_share, low, np.maximum(mean - half, 0.0)), np.where(is_share, high, np.minimum(mean + half, 1.0))
+
+
+def mean_difference_bounds(first, second, exact=(False, False)) -> tuple[np.ndarray, np.ndarray]:
+    """95% interval of the mean of second - first, of rewards in [0, 1] paired one with one: [..., n] each -> low, high.
+
+    Newcombe's for paired shares where all of both rows are 0 or 1. Else a normal interval after one difference of -1
+    and one of +1 were added, as Bonett and Price (2012) do with paired shares.
+
+    Args:
+        exact: whether either side is known and not tried, bool or bool [...]: its own interval has no width.
+    """
+    first, second = np.asarray(first), np.asarray(second)
+    gaps = second.astype(np.float64) - first.astype(np.float64)
+    n = gaps.shape[-1]
+    mean = gaps.sum(-1) / (n + 2)
+    half = Z_95 * np.sqrt(((gaps**2).sum(-1) + 2) / (n + 2) - mean**2) / math.sqrt(n + 2)
+    shares = _share_of(first, exact[0]), _share_of(second, exact[1])
+    low, high = difference_bounds(shares[0], shares[1], phi_of_pairs(first == 1, second == 1))
+    is_share = all_or_nothing(first) & all_or_nothing(second)
+    both = np.logical_and(*exact)
+    rest = [np.where(both, gaps.mean(-1), np.clip(mean + side * half, -1.0, 1.0)) for side in (-1, 1)]
+    return np.where(is_share, low, rest[0]), np.where(is_share, high, rest[1])
+
+
+def _share_of(rewards, is_exact) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    mean = rewards.mean(-1)
+    low, high = wilson_bounds(rewards.sum(-1), rewards.shape[-1])
+    return mean, np.where(is_exact, mean, low), np.where(is_exact, mean, high)
+
+
+def all_or_nothing(rewards) -> np.ndarray:
+    """Whether every reward of a row is 0 or 1: [..., n] -> bool [...]."""
+    rewards = np.asarray(rewards)
+    return ((rewards == 0) | (rewards == 1)).all(-1)
 
 
 def bootstrap_bounds(statistic, sums, seed: int, draws: int = 2000) -> tuple[np.ndarray, np.ndarray]:

@@ -80,7 +80,8 @@ def a_star_loss(
     rho), for which that does not hold; here one.
 
     Args:
-        reference_rate: p, the reference's success rate on each row's prompt, float [B]; the others, returns and raises:
+        reference_rate: p, the reference's success rate on each row's prompt (or mean tilted reward, `credit.tilted`),
+            float [B]; the others, returns and raises:
             as `value_loss`, which also subtracts kappa.
     """
     terms = credit.rho(logprobs, ref_logprobs, completion_mask, beta)

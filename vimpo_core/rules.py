@@ -36,7 +36,8 @@ class Sampled:
     kl: what kappa uses, see `kappa_kl`; critic_values: V(s_t) before each token, [B, T], reward units;
     mc_values: success rate from every prefix, [B, T+1]; entropy: of the policy at each state; collision: sum_v pi^2
         there;
-    reference_rate: the reference's success rate on each row's prompt, [B]. None where not measured.
+    reference_rate: the reference's success rate on each row's prompt, [B], the mean of its `credit.tilted` rewards at
+    the rule's beta where they are not all 0 or 1. None where not measured.
     """
 
     logprobs: Array

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from vimpo_core import credit
 from vimpo_core.config import TrainConfig
 from vimpo_core.learning import critic, objective, vine
 from vimpo_core.learning.critic import CriticLearner
@@ -96,11 +97,6 @@ class Trainer:
         self._base_sha256 = models.fingerprint(self.policy)
         model_trial.check_task(self.policy, self.task)
         self.extras = RULES[config.algorithm].extras
-        if self.task.gives_partial_rewards and {Extra.MONTE_CARLO, Extra.REFERENCE_RATE} & set(self.extras):
-            raise Mistake(
-                f"{RULES[config.algorithm].name} counts successes of tries, and this task's rewards may lie between 0 "
-                "and 1. Use partial_rewards exact, or another algorithm."
-            )
         # What the lowest adapted layer reads is the same when a token is sampled and when it is scored.
         self.states_at = llama.lowest_adapted(self.policy) if llama.serves(self.policy) else 0
         self.parameters = [p for p in self.policy.model.parameters() if p.requires_grad]
@@ -160,6 +156,7 @@ class Trainer:
             experience.rewards,
             experience.group_ids,
             experience.reference_rate,
+            experience.reference_rewards,
             {
                 "critic_values": experience.critic_values,
                 "mc_values": experience.mc_values,
@@ -186,7 +183,7 @@ class Trainer:
 
     def _collect(self, step) -> tuple[dict[str, float], Experience]:
         """Sample the step's rollouts, measure on held-out problems when it is time, verify, flip, and score."""
-        config, metrics, mc_values, rates = self.config, {}, None, None
+        config, metrics, mc_values, of_reference = self.config, {}, None, None
         with models.merged(self.policy) as model:
             first, groups, tokens = self._sample(model, step)
             if step % config.eval_every == 0 or step == config.steps:
@@ -197,10 +194,11 @@ class Trainer:
                 mc_values, tried = self._tries(model, step, groups)
                 tokens += tried
         if Extra.REFERENCE_RATE in self.extras:
-            rates, tried = self._reference_rates(step, groups)
+            of_reference, tried = self._reference_rewards(step, groups)
             tokens += tried
         top_k = TOP_K if self._keeps_snapshot(step) else 0
-        experience = self._experience(groups, tokens, top_k, mc_values=mc_values, rates=rates)
+        beta = config.at(step).beta
+        experience = self._experience(groups, tokens, top_k, mc_values, of_reference, beta)
         if Extra.RESAMPLE in self.extras:
             as_drawn = (
                 experience
@@ -210,7 +208,9 @@ class Trainer:
             experience = dataclasses.replace(experience, first_drawn=as_drawn)
         return metrics, experience
 
-    def _experience(self, groups, tokens, top_k, with_grad=True, mc_values=None, rates=None) -> Experience:
+    def _experience(
+        self, groups, tokens, top_k, mc_values=None, of_reference=None, beta=None, with_grad=True
+    ) -> Experience:
         """The groups' rollouts as one scored batch."""
         rows = _Rows.of(groups)
         batch = scores.make_batch(
@@ -225,8 +225,9 @@ class Trainer:
             old_logprobs[row, : len(rollout.ids)] = torch.from_numpy(rollout.sampler_logprob)
         states = critic.states_of(self.policy, batch) if self.learner else None
         group_ids = np.repeat(np.arange(len(groups)), self.config.group_size)
-        if rates is not None:
-            rates = torch.tensor(rates, dtype=old_logprobs.dtype, device=self.policy.device)[group_ids]
+        if of_reference is not None:
+            of_reference = of_reference[group_ids]
+            rates = torch.from_numpy(credit.tilted(of_reference, beta).mean(axis=1)).to(old_logprobs)
         return Experience(
             batch=batch,
             scores=self._score(batch, top_k, with_grad),
@@ -243,7 +244,8 @@ class Trainer:
             if self.learner is None or states is None
             else critic.values_of(self.learner.critic, states, batch.completion_mask),
             mc_values=None if mc_values is None else torch.from_numpy(mc_values).to(self.policy.device),
-            reference_rate=rates,
+            reference_rate=None if of_reference is None else rates,
+            reference_rewards=of_reference,
         )
 
     def _tries(self, model, step, groups) -> tuple[np.ndarray, int]:
@@ -308,8 +310,9 @@ class Trainer:
             for problem, at in zip(problems, range(0, len(rollouts), size), strict=True)
         ]
 
-    def _reference_rates(self, step, groups) -> tuple[list[float], int]:
-        """The reference's success rate on each group's problem , and how many tokens were sampled for it.
+    def _reference_rewards(self, step, groups) -> tuple[np.ndarray, int]:
+        """Rewards of the reference's own solutions to each group's problem, [groups, n], and how many tokens were
+        sampled for them.
 
         The same careless grader judges these solutions: the trainer never sees the truth. Where whole groups flip, a
         grader who is wrong about a problem is wrong about the reference's solutions to it too. Where each solution
@@ -327,11 +330,10 @@ class Trainer:
         )
         rewards = [v.reward for v in verdicts]
         if config.reward_noise_unit == "group":
-            flips = [groups[i // size].is_flipped for i in range(len(rewards))]
+            flips = [group.is_flipped for group in groups for _ in range(size)]
         else:
             flips = flips_of(len(rewards), config.reward_noise, f"{config.seed}/flips/{step}/reference")
-        rates = np.reshape(flipped(rewards, flips), (-1, size)).mean(axis=1)
-        return rates.tolist(), sum(len(r.ids) for r in rollouts)
+        return np.reshape(flipped(rewards, flips), (-1, size)), sum(len(r.ids) for r in rollouts)
 
     def _update(self, step, experience) -> dict[str, float]:
         """Optimizer updates on the batch (none after the last record). Returns the metrics of their losses: each the

@@ -103,6 +103,31 @@ class TopK:
 
 
 @dataclass(frozen=True)
+class Drop:
+    """The largest true drop of a solution (`measure.drops`): after `token` the mean reward found by trying falls most.
+
+    drop: how far, V(s_t) - V(s_{t+1}), from `before` to `after`, reward units; low, high: its 95% interval. All by
+    `tries` fresh tries from each of the two prefixes; to choose the token `places` prefixes were tried. rollouts: tries
+    in all, of which those that draw the solution's own next tokens were not sampled again.
+    """
+
+    token: int
+    drop: float
+    low: float
+    high: float
+    before: float
+    after: float
+    tries: int
+    places: int
+    rollouts: int
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it is above the noise of trying: else no drop was found."""
+        return self.low > 0
+
+
+@dataclass(frozen=True)
 class CreditTrace:
     """Everything measured about one completion (schema version 1). Arrays have length T; index t describes token t
     given everything before it. An array that was not recorded is None, never zeros.
@@ -138,7 +163,13 @@ class CreditTrace:
     it.
     """
     reference_rate: float | None = None
-    """The reference's success rate on the prompt as the run's own rollouts found it (A*-PO), flips included."""
+    """The reference's success rate on the prompt as the run's own rollouts found it (A*-PO), flips included; where some
+    reward was neither 0 nor 1 the mean of `credit.tilted` rewards at the run's beta, and `reference_rewards` has them.
+    """
+    reference_rewards: tuple[float, ...] | None = None
+    """Rewards of the reference's own solutions to the prompt, flips included, where some is neither 0 nor 1: V* at
+    another beta is made of them.
+    """
     top_k_kl: np.ndarray | None = None
     """KL with all but the policy's most probable tokens as one lump, nats, float32 [T]: of a run whose kappa uses
     it.
@@ -156,6 +187,8 @@ class CreditTrace:
     status: str = ""
     answer: str = ""
     first_wrong: int | None = None
+    largest_drop: Drop | None = None
+    """Measured on demand where the task does not verify steps, and kept in no file. None: not measured."""
     prompt_pieces: tuple[str, ...] = ()
     """The tokens of the prompt as the model saw it, its template included, on the first solution of a group; () where
     they are the prompt's own characters, or were not recorded.

@@ -246,10 +246,15 @@ def _said(branch: Branch, difference: tuple[float, float, float], beta: float) -
     own, forced = branch.solution.text[branch.position], "".join(branch.forced_text)
     implied = branches.implied_difference(branch, beta)
     return (
-        f"{as_code(forced)} instead of {as_code(own)} at #{branch.position}: success changes by **{signed(rate)}** "
-        f"({signed(low)} to {signed(high)}): {_verdict(difference, branch.k)} The policy itself implies "
-        f"**{signed(implied)}** (δ at beta {beta:g}). Step {branch.step}, {branch.k} tries each, seed {branch.seed}."
+        f"{as_code(forced)} instead of {as_code(own)} at #{branch.position}: {_what(branch)} changes by "
+        f"**{signed(rate)}** ({signed(low)} to {signed(high)}): {_verdict(difference, branch.k)} The policy itself "
+        f"implies **{signed(implied)}** (δ at beta {beta:g}). Step {branch.step}, {branch.k} tries each, seed "
+        f"{branch.seed}."
     )
+
+
+def _what(branch: Branch) -> str:
+    return "mean reward" if branch.before.is_partial or branch.after.is_partial else "success"
 
 
 def _compared(names: tuple[str, str], difference: tuple[float, float, float]) -> str:

@@ -15,6 +15,7 @@ from app.components.rules_view import LENSES, rules_view
 from app.inspector import inspection
 from app.text import as_code, as_plain
 from vimpo_core import rules
+from vimpo_core.measure.scorecard import target_of
 from vimpo_core.measure.truth import STAGES
 from vimpo_core.numbers import real_minus, signed
 from vimpo_core.rules import RULES, SLOTS
@@ -185,7 +186,7 @@ def _question(scene: inspection.Scene, what: str, tries: int) -> waiting.Questio
         asked, ids = (scene.step, trace.prompt_text, trace.completion_text, tries), tuple(trace.ids.tolist())
         ask = partial(ask, scoring.solution_truth, run_dir, *asked, ids=ids)
     else:
-        measure = rule_needs.step_values if what == MONTE_CARLO else rule_needs.reference_rates
+        measure = rule_needs.step_values if what == MONTE_CARLO else rule_needs.reference_rewards
         ask = partial(ask, measure, run_dir, scene.step, tries)
     doing = "Finishing every prefix" if what == MONTE_CARLO else "The reference answers every prompt"
     return waiting.Question(
@@ -289,9 +290,10 @@ def _what_it_is(scene, batch, is_measured: bool) -> str:
 
 
 def _table(batch: Batch, judged, scene, token: int) -> str:
-    has_wrong = scene.trace.first_wrong is not None
+    has_wrong = target_of(scene.trace) is not None
+    found = "First wrong token" if scene.trace.first_wrong is not None else "Largest true drop"
     heads = ["Rule", f"Credit on #{token}", f"Push on #{token}"]
-    heads += ["First wrong token ranks", "Lowest credit is on it"] if has_wrong else []
+    heads += [f"{found} ranks", "Lowest credit is on it"] if has_wrong else []
     heads += ["How it differs", "Paper"]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     count = len(scene.trace.text)
@@ -316,7 +318,7 @@ def _push(row: RuleRow) -> str:
 
 
 def _rank(row: RuleRow, count: int) -> tuple[str, str]:
-    """Rank of the first wrong token by credit, 1 is most blamed, and whether it is the lowest alone."""
+    """Rank of the token to be found by credit, 1 is most blamed, and whether it is the lowest alone."""
     if row.rank is None:
         return "", ""
     if row.tied == count:
@@ -387,8 +389,14 @@ def _disputed_tokens(scene, batch, judged, keys) -> None:
             st.markdown(
                 f"{as_code(scene.trace.text[one.token])} **{one.spread:.2f}**: "
                 f"{as_plain(RULES[one.lowest].name)} {signed(low)}, {as_plain(RULES[one.highest].name)} {signed(high)}"
-                f"{', the first wrong token' if one.token == scene.trace.first_wrong else ''}"
+                f"{_whether_to_be_found(scene.trace, one.token)}"
             )
+
+
+def _whether_to_be_found(trace, token: int) -> str:
+    if token != target_of(trace):
+        return ""
+    return ", the first wrong token" if trace.first_wrong is not None else ", the largest true drop"
 
 
 def _disputed_solutions(scene, judged, pair) -> None:

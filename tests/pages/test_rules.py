@@ -31,7 +31,7 @@ class FakeService(StubService):
     def step_values(self, run_dir, step, tries, progress):
         return self.asked_for(run_dir.name, step, tries)
 
-    def reference_rates(self, run_dir, step, tries, progress):
+    def reference_rewards(self, run_dir, step, tries, progress):
         return self.asked_for("V*", run_dir.name, step, tries)
 
     def solution_truth(self, run_dir, step, prompt, solution, tries, ids):
@@ -120,7 +120,7 @@ def test_v_star_is_measured_on_demand_with_its_provenance(runs, run, measuring):
     assert "success rate on the prompt was not measured" in row(at, "a_star_po")["push"]["why_not"]
     press(at, "Measure V*")
     assert measuring.asked == [("V*", run, 10, 16)] and widget(at.button, "Cancel")
-    measuring.future.set_result([0.25] * 32)
+    measuring.future.set_result([[0, 0, 0, 1]] * 32)
     again(at)
     assert row(at, "a_star_po")["push"]["values"]
     assert "16 solutions of the reference to every prompt, by the verifier's own verdicts" in words(at)

@@ -17,7 +17,7 @@ from vimpo_core.measure.checks import TOKEN_ARRAYS
 from vimpo_core.measure.truth import State, TokenProcess, exact_outcome
 from vimpo_core.tree import tabular
 from vimpo_core.tree.tabular import Levels, Tree
-from vimpo_core.types import CreditTrace, StopReason, TopK
+from vimpo_core.types import CreditTrace, Drop, StopReason, TopK
 
 # ---- the value loss on a tree
 
@@ -128,7 +128,7 @@ def _numbers(values) -> np.ndarray:
 
 def trace_of(record: dict) -> CreditTrace:
     """The trace that `trace_files.record` wrote, bit for bit."""
-    optional = ("group_rewards", "reference_rate", "top_k_kl")
+    optional = ("group_rewards", "reference_rate", "reference_rewards", "top_k_kl", "largest_drop")
     arrays = ("ids", "text", "mask", "topk", "provenance", *optional, *TOKEN_ARRAYS)
     fields = {name: value for name, value in record.items() if name not in arrays}
     fields |= {name: math.nan if fields[name] is None else fields[name] for name in ("reward", "group_mean_reward")}
@@ -150,6 +150,8 @@ def trace_of(record: dict) -> CreditTrace:
         provenance=record["provenance"],
         group_rewards=tuple(record.get("group_rewards", ())),
         reference_rate=record.get("reference_rate"),
+        reference_rewards=tuple(record["reference_rewards"]) if "reference_rewards" in record else None,
+        largest_drop=Drop(**record["largest_drop"]) if "largest_drop" in record else None,
         top_k_kl=_numbers(record["top_k_kl"]) if "top_k_kl" in record else None,
         **{name: None if record[name] is None else _numbers(record[name]) for name in TOKEN_ARRAYS},
     )

@@ -9,6 +9,7 @@ its header the settings of the run ("config") that say how it is read.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -69,6 +70,7 @@ def record(trace: CreditTrace) -> dict:
         "topk": topk,
         **({"prompt_pieces": list(trace.prompt_pieces)} if trace.prompt_pieces else {}),
         **_for_v0(trace),
+        **({} if trace.largest_drop is None else {"largest_drop": dataclasses.asdict(trace.largest_drop)}),
         "provenance": provenance(trace),
     }
 
@@ -78,6 +80,7 @@ def _for_v0(trace: CreditTrace) -> dict:
     found = {
         "group_rewards": list(trace.group_rewards) or None,
         "reference_rate": trace.reference_rate,
+        "reference_rewards": trace.reference_rewards and list(trace.reference_rewards),
         "top_k_kl": _short(trace.top_k_kl),
     }
     return {name: value for name, value in found.items() if value is not None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from vimpo_core import credit, losses, rules
@@ -21,8 +22,8 @@ class Experience:
     scores: under the policy that sampled them; old_logprobs: [B, T] nats, as recorded by the sampler;
     rewards: [B]; group_ids: int [B]; token_budget: the task's limit on new tokens; tokens_sampled: also of rollouts
     that were not kept; critic_states: [B, T, F], critic_values: [B, T] and mc_values: [B, T+1] where the rule needs
-    them;
-    first_drawn: where the rule resamples, the same before any group was replaced.
+    them; reference_rate: [B], `rules.Sampled` says of what; reference_rewards: [B, n], what it is the mean of, before
+    it was tilted; first_drawn: where the rule resamples, the same before any group was replaced.
     """
 
     batch: Batch
@@ -39,6 +40,7 @@ class Experience:
     critic_values: torch.Tensor | None = None
     mc_values: torch.Tensor | None = None
     reference_rate: torch.Tensor | None = None
+    reference_rewards: np.ndarray | None = None
     first_drawn: Experience | None = None
 
     def sampled(self, config: TrainConfig, measured: Scores, logprobs: torch.Tensor) -> Sampled:

@@ -30,12 +30,12 @@ def prefix_values(
     reward_noise: float | Sequence[float],
     seed: int,
 ) -> tuple[np.ndarray, int]:
-    """Success rate from every prefix of each rollout, as the trainer's own grader would see it.
+    """Mean reward from every prefix of each rollout, as the trainer's own grader would see it.
 
     Args:
         model: the policy's adapter folded in; problems, rollouts, rewards: one a row; rewards include flips.
-        tries: rollouts from every prefix; reward_noise: share of their verdicts that is flipped, one for all or one a
-            row. Where whole groups flip it is 1 for a row whose own reward was flipped and 0 for others: a grader who
+        tries: rollouts from every prefix; reward_noise: share of their rewards R that become 1 - R, one for all or one
+            a row. Where whole groups flip it is 1 for a row whose own reward was flipped and 0 for others: a grader who
             is wrong about a problem is wrong about every try at it.
 
     Returns:
@@ -57,7 +57,8 @@ def prefix_values(
     values = np.zeros((len(rollouts), max(len(r.ids) for r in rollouts) + 1), dtype=np.float32)
     shares = np.broadcast_to(reward_noise, len(rollouts))
     for row, (one, rollout, reward) in enumerate(zip(found, rollouts, rewards, strict=True)):
-        outcomes = one.outcomes ^ (flips.random(one.outcomes.shape) < shares[row])
+        is_flipped = flips.random(one.outcomes.shape) < shares[row]
+        outcomes = np.where(is_flipped, 1.0 - one.outcomes, one.outcomes)
         values[row, : len(rollout.ids)] = outcomes.mean(axis=1)[:-1]
         values[row, len(rollout.ids)] = reward
     return values, sampled

@@ -11,13 +11,14 @@ import torch
 
 from vimpo_core import credit
 from vimpo_core.config import TrainConfig
+from vimpo_core.intervals import all_or_nothing
 from vimpo_core.lm import models
 from vimpo_core.lm.attempts import finish_of, judge
 from vimpo_core.lm.models import LanguageModel
 from vimpo_core.lm.scores import Scores
 from vimpo_core.solutions.pieces import character_counts
 from vimpo_core.tasks import Task
-from vimpo_core.types import CreditTrace, Problem, Rollout, TopK, Verdict
+from vimpo_core.types import CreditTrace, Problem, Rollout, TopK, Verdict, known
 
 
 def make_traces(
@@ -29,6 +30,7 @@ def make_traces(
     rewards: torch.Tensor,
     group_ids: torch.Tensor,
     reference_rate: torch.Tensor | None = None,
+    reference_rewards: np.ndarray | None = None,
     extra: Mapping[str, torch.Tensor | None] = MappingProxyType({}),
     config: TrainConfig | None = None,
 ) -> list[CreditTrace]:
@@ -37,7 +39,8 @@ def make_traces(
     Args:
         attempts: problems, rollouts and verdicts, one a row; measured: their scores, [B, T].
         rewards: [B], as the trainer saw them, flips included; group_ids: int [B], rows of a group together.
-        reference_rate: [B], the reference's success rate on each row's problem, where it was tried.
+        reference_rate: [B], the reference's success rate on each row's problem, where it was tried;
+        reference_rewards: [B, n], the rewards that it is made of.
         extra: further arrays of a trace by name, [B, T] or [B, T+1]; None: not measured.
         config: of the run that they belong to.
     """
@@ -50,6 +53,7 @@ def make_traces(
         if array is not None
     }
     rates: list[float] | None = None if reference_rate is None else reference_rate.tolist()
+    partial = reference_rewards is not None and not all_or_nothing(reference_rewards).all()
     of_group = {g: tuple(r for r, h in zip(seen, groups, strict=True) if h == g) for g in set(groups)}
     traces = []
     for row, (problem, rollout, verdict) in enumerate(zip(*attempts, strict=True)):
@@ -67,6 +71,7 @@ def make_traces(
                 group_rewards=of_group[groups[row]],
                 config=config,
                 reference_rate=None if rates is None else rates[row],
+                reference_rewards=tuple(known(reference_rewards)[row].tolist()) if partial else None,
                 prompt_ids=rollout.prompt_ids,
                 prompt_pieces=_prompt_pieces(policy, problem, rollout.prompt_ids) if row == first else (),
                 ids=np.asarray(rollout.ids, dtype=np.int32),

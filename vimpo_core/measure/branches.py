@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vimpo_core.intervals import difference_bounds, phi_of_pairs, wilson_bounds
+from vimpo_core.intervals import all_or_nothing, difference_bounds, mean_bounds, mean_difference_bounds, phi_of_pairs
 from vimpo_core.measure.truth import State, TokenIds, TokenProcess, end_of, uniform_table
 from vimpo_core.mistake import Mistake
 from vimpo_core.solutions import lenses
@@ -69,8 +69,9 @@ class Ending:
 class Tries:
     """k continuations of one prefix.
 
-    start: tokens given, the forced ones included; outcomes: success of each try, bool [k]; is_exact: nothing can follow
-    `start`, so all are the same; endings: the different solutions, the most frequent first.
+    start: tokens given, the forced ones included; outcomes: reward of each try, [k], bool where all are 0 or 1;
+    is_exact: nothing can follow `start`, so all are the same; endings: the different solutions, the most frequent
+    first.
     """
 
     start: TokenIds
@@ -84,14 +85,21 @@ class Tries:
 
     @property
     def successes(self) -> int:
-        return int(self.outcomes.sum())
+        """How many earned the whole reward."""
+        return int((self.outcomes == 1).sum())
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether some reward is neither 0 nor 1, so that the rate is a mean reward."""
+        return not all_or_nothing(self.outcomes)
 
     def rate(self) -> tuple[float, float, float]:
-        """Success rate with its 95% Wilson interval: (rate, low, high); no width where exact."""
+        """Mean reward, a success rate where all are 0 or 1, with its 95% interval (`intervals.mean_bounds`): (rate,
+        low, high); no width where exact."""
         value = float(self.outcomes.mean())
         if self.is_exact:
             return value, value, value
-        low, high = wilson_bounds(self.successes, self.n)
+        low, high = mean_bounds(self.outcomes)
         return value, float(low), float(high)
 
 
@@ -193,10 +201,15 @@ def tries_of(
     endings = (Ending(ids, count, judged[ids]) for ids, count in counts.most_common())
     return Tries(
         start=tuple(start),
-        outcomes=np.array([judged[ids].reward == 1 for ids in solutions]),
+        outcomes=_rewards([judged[ids].reward for ids in solutions]),
         is_exact=end_of(process, start) is not None or len(start) >= process.max_new_tokens,
         endings=tuple(endings),
     )
+
+
+def _rewards(rewards: Sequence[float]) -> np.ndarray:
+    found = np.array(rewards, dtype=np.float64)
+    return found == 1 if all_or_nothing(found) else found
 
 
 # ---- alternatives at a position
@@ -229,12 +242,18 @@ def alternatives(trace: CreditTrace, position: int, count: int = 8) -> list[Alte
 
 
 def difference(first: Tries, second: Tries, same_seed: bool = True) -> tuple[float, float, float]:
-    """How much oftener `second` succeeds: (difference, low, high), Newcombe's 95% interval.
+    """How much more `second` earns: (difference, low, high), Newcombe's 95% interval of shares.
 
     With one seed (and one prompt) try j of both had the same uniforms: the interval is the one for paired shares, over
-    the tries that both have.
+    the tries that both have. Of rewards between 0 and 1 it is that of paired rewards
+    (`intervals.mean_difference_bounds`), or, with different seeds, made of the two intervals as for shares.
     """
     shared = min(first.n, second.n)
+    if same_seed and (first.is_partial or second.is_partial):
+        # Tries that only one of them has say nothing of the difference of a pair.
+        a, b = first.outcomes[:shared].astype(np.float64), second.outcomes[:shared].astype(np.float64)
+        bounds = mean_difference_bounds(a, b, (first.is_exact, second.is_exact))
+        return float((b - a).mean()), float(bounds[0]), float(bounds[1])
     phi = 0.0
     if same_seed:
         phi = float(phi_of_pairs(first.outcomes[:shared], second.outcomes[:shared]))

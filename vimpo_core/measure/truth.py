@@ -1,12 +1,13 @@
 """What the implied numbers are checked against: values of prefixes found by trying, not read off the policy. NumPy
 only.
 
-    V^pi(s_t)    success rate of the policy itself when it goes on from s_t     Monte Carlo, or exact enumeration
+    V^pi(s_t)    mean reward of the policy itself when it goes on from s_t      Monte Carlo, or exact enumeration
     Q - V        V^pi(s_{t+1}) - V^pi(s_t); the reward R stands at the end      Monte Carlo
-    V_soft(s_t)  beta log(1 + p_ref(s_t) (e^{1/beta} - 1))                      from the reference's success rate p_ref
+    V_soft(s_t)  beta log E exp(R / beta) over the reference's own continuations   from the reference's rewards
 
-A state is a prompt with the tokens so far; all rewards are 0 or 1. `TokenProcess` is all that is known of a policy and
-its task, so the same lines serve a network and an enumerable tree.
+A state is a prompt with the tokens so far. Rewards lie in [0, 1]; where all are 0 or 1, V^pi is a success rate and
+V_soft is beta log(1 + p_ref(s_t) (e^{1/beta} - 1)). `TokenProcess` is all that is known of a policy and its task, so
+the same lines serve a network and an enumerable tree.
 
 Common random numbers: rollout j of every prefix of a problem meets the same uniform at the same position. Rollout j
 from s_t that draws y_t anyway *is* then rollout j from s_{t+1}, and is not sampled again: a solution costs about as
@@ -24,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vimpo_core import credit
-from vimpo_core.intervals import difference_bounds, phi_of_pairs, wilson_bounds
+from vimpo_core.intervals import all_or_nothing, mean_bounds, mean_difference_bounds
 from vimpo_core.mistake import Mistake
 
 STAGES = (16, 64, 256)
@@ -53,7 +54,7 @@ class TokenProcess:
     draw_ranges: for each solution (a state), the uniforms that draw each of its tokens: float64 [T, 2], low <= u <
         high.
     next_logprobs: log pi of the next token in each state, float64 [N, V].
-    reward: 0 or 1 of a prompt with a whole solution, ended or cut off.
+    reward: of a prompt with a whole solution, ended or cut off, in [0, 1].
     """
 
     end_ids: tuple[int, ...]
@@ -69,15 +70,18 @@ class Cancelled(Exception):
 
 
 Outcomes = dict[State, np.ndarray]
-"""Success (bool [n]) of the rollouts already made from each state, rollout 0 first: pass it again to add to it."""
+"""Rewards [n] of the rollouts already made from each state, rollout 0 first: pass it again to add to it. bool where all
+are 0 or 1, else float64."""
 
 
 @dataclass(frozen=True)
 class PrefixValues:
-    """Success rate from every prefix of one solution, T tokens long.
+    """Mean reward from every prefix of one solution, T tokens long (a success rate where rewards are 0 or 1).
 
-    outcomes: success of each rollout, bool [T+1, k]; row t belongs to the first t tokens, and is constant where
-    `is_exact` (bool [T+1]): nothing can follow the end token or the end of the token budget.
+    outcomes: reward of each rollout, [T+1, k], bool where all are 0 or 1 and else float64; row t belongs to the first t
+    tokens, and is constant where `is_exact` (bool [T+1]): nothing can follow the end token or the end of the token
+    budget. Where only some prefixes were tried there is a row for each of these, and what is said of tokens holds from
+    one to the next.
     """
 
     outcomes: np.ndarray
@@ -88,9 +92,9 @@ class PrefixValues:
         return self.outcomes.shape[1]
 
     @property
-    def successes(self) -> np.ndarray:
-        """int [T+1]."""
-        return self.outcomes.sum(axis=1)
+    def is_partial(self) -> bool:
+        """Whether some reward is neither 0 nor 1, so that a mean reward is no success rate."""
+        return not all_or_nothing(self.outcomes).all()
 
     @property
     def value(self) -> np.ndarray:
@@ -98,8 +102,8 @@ class PrefixValues:
         return self.outcomes.mean(axis=1)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """95% Wilson interval of each value, low and high [T+1]; no width where exact."""
-        low, high = wilson_bounds(self.successes, self.rollouts)
+        """95% interval of each value (`intervals.mean_bounds`), low and high [T+1]; no width where exact."""
+        low, high = mean_bounds(self.outcomes)
         return np.where(self.is_exact, self.value, low), np.where(self.is_exact, self.value, high)
 
     def advantages(self) -> np.ndarray:
@@ -107,10 +111,8 @@ class PrefixValues:
         return np.diff(self.value)
 
     def advantage_bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """95% Newcombe interval of each advantage for paired rollouts, low and high [T]."""
-        estimates = np.stack([self.value, *self.bounds()])
-        correlation = phi_of_pairs(self.outcomes[:-1], self.outcomes[1:])
-        return difference_bounds(estimates[:, :-1], estimates[:, 1:], correlation)
+        """95% interval of each advantage for paired rollouts (`intervals.mean_difference_bounds`), low and high [T]."""
+        return mean_difference_bounds(self.outcomes[:-1], self.outcomes[1:], (self.is_exact[:-1], self.is_exact[1:]))
 
 
 def prefixes_of(solution: State) -> list[State]:
@@ -148,6 +150,7 @@ def monte_carlo_values(
     chunk_rows: int = CHUNK_ROWS,
     on_progress: Callable[[int, int], None] | None = None,
     is_cancelled: Callable[[], bool] = lambda: False,
+    places: Sequence[Sequence[int]] | None = None,
 ) -> list[PrefixValues]:
     """V^pi of every prefix of every solution, `rollouts` tries each; a prefix that several share is tried once.
 
@@ -159,9 +162,10 @@ def monte_carlo_values(
         chunk_rows: rollouts in memory at once.
         on_progress: called with (rollouts sampled, rollouts to sample).
         is_cancelled: asked before every chunk.
+        places: for each solution the lengths of the prefixes to try from, rising; None: all of them, 0 to T.
 
     Returns:
-        One PrefixValues a solution.
+        One PrefixValues a solution, with a row for each of its places.
 
     Raises:
         Mistake: rollouts below 1.
@@ -170,22 +174,32 @@ def monte_carlo_values(
     if rollouts < 1:
         raise Mistake(f"rollouts must be >= 1, got {rollouts}. Use {STAGES[0]} or more for an interval.")
     outcomes = {} if outcomes is None else outcomes
-    jobs = _jobs(process, solutions, rollouts, seed, common_random_numbers, outcomes)
+    tried = [
+        prefixes_of(solution) if places is None else [State(solution.prompt, solution.prefix[:t]) for t in places[i]]
+        for i, solution in enumerate(solutions)
+    ]
+    jobs = _jobs(process, tried, rollouts, seed, common_random_numbers, outcomes)
     found = _sample(process, jobs, chunk_rows, on_progress, is_cancelled)
     # The longest prefix first: a rollout that follows the solution has its outcome from the prefix after it.
     for job in sorted(jobs, key=lambda job: -len(job.state.prefix)):
-        fresh = np.empty(len(job.follows), dtype=bool)
+        fresh = np.empty(len(job.follows))
         fresh[~job.follows] = found[job.state]
         if job.follows.any():
             after = _known(process, job.child, rollouts, outcomes)
             fresh[job.follows] = after[rollouts - len(fresh) : rollouts][job.follows]
-        outcomes[job.state] = np.concatenate([outcomes.get(job.state, fresh[:0]), fresh])
-    return [_prefix_values(process, solution, rollouts, outcomes) for solution in solutions]
+        before = outcomes.get(job.state)
+        outcomes[job.state] = _compact(fresh) if before is None else np.concatenate([before, _compact(fresh)])
+    return [_prefix_values(process, states, rollouts, outcomes) for states in tried]
+
+
+def _compact(rewards: np.ndarray) -> np.ndarray:
+    """bool where all are 0 or 1: an eighth of the room, and exact."""
+    return rewards == 1 if all_or_nothing(rewards) else rewards
 
 
 class _Job(NamedTuple):
-    """What is missing of a state: rollouts start.. of it, those of which `follows` (bool) draw the solution's own next
-    token, the way to `child`. `key` names its table of uniforms."""
+    """What is missing of a state: rollouts start.. of it, those of which `follows` (bool) draw the solution's own
+    tokens up to `child`, the next state that is tried. `key` names its table of uniforms."""
 
     state: State
     child: State
@@ -194,26 +208,26 @@ class _Job(NamedTuple):
     follows: np.ndarray
 
 
-def _jobs(process, solutions, rollouts, seed, common, outcomes) -> list[_Job]:
+def _jobs(process, tried: Sequence[Sequence[State]], rollouts, seed, common, outcomes) -> list[_Job]:
     jobs: dict[State, _Job] = {}
     missing = [
-        s
-        for s in solutions
-        if any(len(outcomes.get(p, ())) < rollouts and _has_choice(process, p) for p in prefixes_of(s))
+        states
+        for states in tried
+        if any(len(outcomes.get(s, ())) < rollouts and _has_choice(process, s) for s in states)
     ]
-    ranges = process.draw_ranges(missing) if common and missing else [None] * len(missing)
-    for solution, ranges_T in zip(missing, ranges, strict=True):
-        states = prefixes_of(solution)
-        for t, state in enumerate(states):
+    ranges = process.draw_ranges([states[-1] for states in missing]) if common and missing else [None] * len(missing)
+    for states, ranges_T in zip(missing, ranges, strict=True):
+        for state, child in zip(states, [*states[1:], states[-1]], strict=True):
             start = len(outcomes.get(state, ()))
             if state in jobs or start >= rollouts or not _has_choice(process, state):
                 continue
             key = (seed, state.prompt) if common else (seed, *state)
             follows = np.zeros(rollouts - start, dtype=bool)
-            if common and t < len(solution.prefix):
-                drawn = uniform_table(key, start, rollouts, process.max_new_tokens)[:, t]
-                follows = (ranges_T[t, 0] <= drawn) & (drawn < ranges_T[t, 1])
-            jobs[state] = _Job(state, states[min(t + 1, len(states) - 1)], key, start, follows)
+            if common and child != state:
+                way = slice(len(state.prefix), len(child.prefix))
+                drawn = uniform_table(key, start, rollouts, process.max_new_tokens)[:, way]
+                follows = ((ranges_T[way, 0] <= drawn) & (drawn < ranges_T[way, 1])).all(axis=1)
+            jobs[state] = _Job(state, child, key, start, follows)
     return list(jobs.values())
 
 
@@ -226,7 +240,7 @@ def uniform_table(key, start: int, stop: int, width: int) -> np.ndarray:
 
 
 def _sample(process, jobs, chunk_rows, on_progress, is_cancelled) -> dict[State, np.ndarray]:
-    """Outcomes of the rollouts that leave the solution, bool [n] a state, in the order of their numbers."""
+    """Rewards of the rollouts that leave the solution, float64 [n] a state, in the order of their numbers."""
     # Prefixes of like length together: little padding, and rows that end at like times.
     pieces = [
         (job, rows)
@@ -240,11 +254,11 @@ def _sample(process, jobs, chunk_rows, on_progress, is_cancelled) -> dict[State,
             raise Cancelled
         states, uniforms = [job.state for job, _ in chunk], [_draws(process, *piece) for piece in chunk]
         for state, continuations in zip(states, process.complete(states, uniforms), strict=True):
-            found[state] += [process.reward(state.prompt, state.prefix + ids) == 1 for ids in continuations]
+            found[state] += [process.reward(state.prompt, state.prefix + ids) for ids in continuations]
         done += sum(map(len, uniforms))
         if on_progress:
             on_progress(done, total)
-    return {state: np.array(rows, dtype=bool) for state, rows in found.items()}
+    return {state: np.array(rows, dtype=np.float64) for state, rows in found.items()}
 
 
 def _draws(process, job, rows):
@@ -275,13 +289,12 @@ def _has_choice(process, state) -> bool:
 
 
 def _known(process, state, rollouts, outcomes) -> np.ndarray:
-    """Outcomes of the first `rollouts` rollouts from a state, bool [rollouts]."""
+    """Rewards of the first `rollouts` rollouts from a state, [rollouts]."""
     exact = exact_outcome(process, state)
-    return outcomes[state][:rollouts] if exact is None else np.full(rollouts, exact == 1)
+    return outcomes[state][:rollouts] if exact is None else _compact(np.full(rollouts, float(exact)))
 
 
-def _prefix_values(process, solution, rollouts, outcomes) -> PrefixValues:
-    states = prefixes_of(solution)
+def _prefix_values(process, states, rollouts, outcomes) -> PrefixValues:
     return PrefixValues(
         outcomes=np.stack([_known(process, s, rollouts, outcomes) for s in states]),
         is_exact=np.array([not _has_choice(process, s) for s in states]),
@@ -314,5 +327,10 @@ def soft_value(p_ref, beta: float):
 
 
 def soft_curve(reference: PrefixValues, beta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """V_soft of every prefix and its 95% interval: value, low, high [T+1], from rollouts of the reference."""
-    return tuple(soft_value(p, beta) for p in (reference.value, *reference.bounds()))
+    """V_soft of every prefix and its 95% interval: value, low, high [T+1], from rollouts of the reference.
+
+    beta log E exp(R / beta) is `soft_value` of the mean of `credit.tilted(R, beta)`, which is R itself where that is 0
+    or 1, and lies in [0, 1] too: its interval is that of a mean reward.
+    """
+    tilted = PrefixValues(np.asarray(credit.tilted(reference.outcomes.astype(np.float64), beta)), reference.is_exact)
+    return tuple(soft_value(p, beta) for p in (tilted.value, *tilted.bounds()))

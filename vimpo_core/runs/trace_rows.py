@@ -74,8 +74,9 @@ def _rare(trace: CreditTrace, length: int) -> dict[str, Any]:
     shapes = {name: (length + more,) for name, more in _RARE_ARRAYS.items()}
     found = {name: _blob(trace, name, "<f4", getattr(trace, name), shape) for name, shape in shapes.items()}
     numbers = {name: np.frombuffer(blob, "<f4").tolist() for name, blob in found.items() if blob is not None}
-    seen = {"prompt_pieces": trace.prompt_pieces} if trace.prompt_pieces else {}
-    return numbers | seen | ({} if trace.reference_rate is None else {"reference_rate": trace.reference_rate})
+    rare = {name: getattr(trace, name) for name in ("reference_rate", "reference_rewards")}
+    rare["prompt_pieces"] = trace.prompt_pieces or None
+    return numbers | {name: value for name, value in rare.items() if value is not None}
 
 
 def _topk_blobs(trace: CreditTrace, length: int) -> tuple:
@@ -115,6 +116,8 @@ def from_row(row: tuple) -> CreditTrace:
     for name in _RARE_ARRAYS:
         if name in record:
             record[name] = np.array(record[name], dtype=np.float32)
+    if "reference_rewards" in record:
+        record["reference_rewards"] = tuple(record["reference_rewards"])
     ids = _array(columns["ids"], "<i4", np.int32)
     floats: dict[str, Any] = {name: _floats(columns[name]) for name in _FLOAT_ARRAYS}
     return CreditTrace(

@@ -22,7 +22,7 @@ _KEPT_CRITICS = 4
 
 
 def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None = None) -> list[np.ndarray]:
-    """Success rate from every prefix of every solution that a run recorded at a step, by the policy saved there.
+    """Mean reward from every prefix of every solution that a run recorded at a step, by the policy saved there.
 
     Args:
         tries: rollouts from every prefix; those that `scoring.solution_truth` made there already are not made again.
@@ -49,9 +49,9 @@ def step_values(run_dir: Path, step: int, tries: int, progress: Progress | None 
     return [one.value for one in found]
 
 
-def reference_rates(run_dir: Path, step: int, tries: int, progress: Progress | None = None) -> list[float]:
-    """The reference's success rate, 0 to 1, on the prompt of every solution of a step: what A*-PO's V* needs. The rest
-    as `step_values`; `tries`: solutions of the reference to each prompt."""
+def reference_rewards(run_dir: Path, step: int, tries: int, progress: Progress | None = None) -> list[np.ndarray]:
+    """Rewards [tries] of the reference's own solutions to the prompt of every solution of a step: what A*-PO's V*
+    needs. The rest as `step_values`."""
     from vimpo_core.lm import models
 
     policy = snapshots.load_snapshot(run_dir, step)
@@ -61,8 +61,8 @@ def reference_rates(run_dir: Path, step: int, tries: int, progress: Progress | N
     asked = {prompt: (*requests.read_request(policy, prompt, prompt[0], config=config)[:3], ()) for prompt in prompts}
     model, who = models.reference(policy), snapshots.reference_identity(policy)
     found = outcomes.tried_values(policy, model, who, list(asked.values()), tries, progress=progress)
-    rates = {prompt: float(one.value[0]) for prompt, one in zip(asked, found, strict=True)}
-    return [rates[prompt] for prompt in prompts]
+    rewards = {prompt: one.outcomes[0] for prompt, one in zip(asked, found, strict=True)}
+    return [rewards[prompt] for prompt in prompts]
 
 
 def with_critic(trace: CreditTrace, run_dir: Path | None, step: int) -> CreditTrace:

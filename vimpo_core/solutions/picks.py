@@ -24,10 +24,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Pick:
-    """A solution worth looking at, and the token that makes it so: `traces[index]`, token number."""
+    """A solution worth looking at, and the token that makes it so: `traces[index]`, token number, None for the page's
+    own choice.
+    """
 
     index: int
-    token: int
+    token: int | None
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,12 @@ def first_wrong(traces: Sequence[CreditTrace]) -> Pick | None:
     known = [i for i in wrong if traces[i].first_wrong is not None]
     found = next(iter(known or wrong), None)
     return None if found is None else Pick(found, traces[found].first_wrong or 0)
+
+
+def first_failed(traces: Sequence[CreditTrace]) -> Pick | None:
+    """The first solution of the step that did not earn the whole reward, no token named; None when all did."""
+    found = next((i for i, trace in enumerate(traces) if not is_correct(trace)), None)
+    return None if found is None else Pick(found, None)
 
 
 def clearest_example(traces: Sequence[CreditTrace], beta: float = 1.0) -> Example | None:

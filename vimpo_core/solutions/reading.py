@@ -117,9 +117,21 @@ def anchor(trace: CreditTrace, beta: float) -> float:
         nothing.astype(bool),
         np.array(rewards, np.float64),
         np.zeros(len(rewards), np.int64),
-        reference_rate=None if trace.reference_rate is None else np.array([trace.reference_rate], np.float64),
+        reference_rate=None if trace.reference_rate is None else np.array([reference_rate(trace, beta)], np.float64),
     )
     return float(rules.value_baseline(rule, rows, config)[own])
+
+
+def reference_rate(trace: CreditTrace, beta: float) -> float | None:
+    """What `rules.Sampled.reference_rate` is at a beta; None where the reference was not tried."""
+    if trace.reference_rewards is None:
+        return trace.reference_rate
+    return rate_at(trace.reference_rewards, beta)
+
+
+def rate_at(rewards: Sequence[float], beta: float) -> float:
+    """Mean tilted reward at a beta: the success rate where all are 0 or 1."""
+    return float(credit.tilted(np.array(rewards, dtype=np.float64), beta).mean())
 
 
 def why_no_anchor(trace: CreditTrace) -> str:

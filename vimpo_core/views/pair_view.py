@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vimpo_core.measure.branches import Tries
+from vimpo_core.measure.scorecard import verifier_reward
 from vimpo_core.solutions import ledger
 from vimpo_core.solutions.reading import anchor_name
 from vimpo_core.solutions.steps import mistake_note
@@ -97,6 +98,7 @@ def pair_payload(
                     "td_terms": whole(book.of("td_terms")),
                     "values": whole(book.of("values")),
                     "reward": book.reward,
+                    "is_right": verifier_reward(trace) >= 1,
                 }
                 for name, trace, book in zip(names, traces, books, strict=True)
             ],
@@ -132,6 +134,7 @@ def _tried(tried: Tried) -> dict:
     return {
         "successes": tries.successes,
         "n": tries.n,
+        "is_partial": tries.is_partial,
         "rate": rate,
         "low": low,
         "high": high,

@@ -18,9 +18,9 @@ import numpy as np
 
 from vimpo_core import rules
 from vimpo_core.config import TrainConfig
-from vimpo_core.measure.scorecard import verifier_reward
+from vimpo_core.measure.scorecard import target_of, verifier_reward
 from vimpo_core.rules import RULES, Extra, Rule, Sampled, ValueLoss
-from vimpo_core.solutions import ledger
+from vimpo_core.solutions import ledger, reading
 from vimpo_core.solutions.batch import padded, within
 from vimpo_core.types import CreditTrace
 from vimpo_core.views.payload import round_up, tokens_of, whole, with_version
@@ -95,21 +95,23 @@ def batch_of(
     token_budget: int,
     is_typed: bool = False,
     mc_values: Sequence[np.ndarray] | None = None,
-    reference_rates: Sequence[float] | None = None,
+    reference_rewards: Sequence[Sequence[float]] | None = None,
 ) -> Batch:
     """The traces of a step as one padded batch.
 
     Args:
         config: the run's settings as they are to be read, beta and gae_lambda included.
-        mc_values: success rate from every prefix of each solution, [T+1] each; None: those that the run recorded.
-        reference_rates: the reference's success rate on each solution's prompt; None: those that the run recorded.
+        mc_values: mean reward from every prefix of each solution, [T+1] each; None: those that the run recorded.
+        reference_rewards: of the reference's own solutions to each solution's prompt; None: the rates that the run
+            recorded.
     """
     mask = within(traces)
     recorded = {name: [getattr(t, name) for t in traces] for name in (*_PAIR, *_RARE)}
     if mc_values is not None:
         recorded["mc_values"] = list(mc_values)
-    if reference_rates is not None:
-        recorded["reference_rate"] = list(reference_rates)
+    recorded["reference_rate"] = [reading.reference_rate(t, config.beta) for t in traces]
+    if reference_rewards is not None:
+        recorded["reference_rate"] = [reading.rate_at(rewards, config.beta) for rewards in reference_rewards]
     missing = frozenset(name for name, rows in recorded.items() if any(row is None for row in rows))
     arrays = {
         name: None if name in missing else padded(rows, mask.shape[1] + (name == "mc_values"))
@@ -286,12 +288,12 @@ def _group(batch: Batch, judged: Judgement, key: str, index: int) -> list[dict]:
 
 
 class RuleRow(NamedTuple):
-    """One rule on one token and on the first wrong one.
+    """One rule on one token and on the one to be found (`scorecard.target_of`).
 
     credit: whole numbers of its last digit with the number of digits, None where `why_not` (a key of WHY_NOT) says so;
         push:
-    relative; rank: of the first wrong token by credit, 1 is lowest; tied: how many tokens share its credit, itself
-    included; None where nothing is wrong or there is no credit.
+    relative; rank: of the one to be found by credit, 1 is lowest; tied: how many tokens share its credit, itself
+    included; None where there is none to be found or no credit.
     """
 
     key: str
@@ -310,7 +312,7 @@ def rule_rows(batch: Batch, judged: dict[str, Judgement], index: int, token: int
 
 def _rule_row(batch, judged, key, index, token) -> RuleRow:
     shown, push = shown_credit(batch, judged, key, index), of_solution(batch, judged.push, index)
-    rank, tied = _rank(of_solution(batch, judged.credit, index), batch.traces[index].first_wrong)
+    rank, tied = _rank(of_solution(batch, judged.credit, index), target_of(batch.traces[index]))
     return RuleRow(
         key,
         None if shown is None else (float(shown[0][token]), shown[1]),

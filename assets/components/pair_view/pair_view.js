@@ -66,7 +66,12 @@ function scaleOf(data) {
 }
 
 function verdictOf(side) {
-  return side.reward > 0 ? "✓ right" : side.first_wrong === null ? "✕ not right" : `✕ wrong from #${side.first_wrong}`;
+  return side.is_right ? "✓ right" : side.first_wrong === null ? "✕ not right" : `✕ wrong from #${side.first_wrong}`;
+}
+
+function exactly(tried) {
+  if (tried.rate > 0 && tried.rate < 1) return `always earns ${fixed(tried.rate, 2)}`;
+  return tried.rate ? "always right" : "never right";
 }
 
 const forkName = (data) => (data.is_edit ? "first difference" : "fork");
@@ -82,10 +87,12 @@ function drawRates(view) {
     Object.assign(bar.lastChild.style, { left: `${100 * tried.low}%`, width: `${100 * (tried.high - tried.low)}%` });
     bar.lastChild.hidden = tried.exact;
     const words = tried.exact
-      ? [element("b", "", tried.rate ? "always right" : "never right"), ": nothing can follow"]
+      ? [element("b", "", exactly(tried)), ": nothing can follow"]
       : [
         element("b", "", `${tried.successes} of ${tried.n} right`),
-        `, ${percent(tried.rate)} % (${percent(tried.low)} to ${percent(tried.high)})`,
+        tried.is_partial
+          ? `, mean reward ${fixed(tried.rate, 2)} (${fixed(tried.low, 2)} to ${fixed(tried.high, 2)})`
+          : `, ${percent(tried.rate)} % (${percent(tried.low)} to ${percent(tried.high)})`,
       ];
     return [
       element("span", "", "with ", element("span", "token-text", tried.label)), bar,
@@ -163,7 +170,7 @@ function drawPairCurve(view) {
     "Implied value ", element("i", "", "V"), element("sub", "", "t"),
     ` of each prefix, ${baseline === null ? "counted from 0 (no V₀)" : `from the ${data.anchor}`}`,
     element("br"), element("span", "key key-first", sides[0].name), " ", element("span", "key key-second", sides[1].name), " ",
-    ...(data.tries ? [element("span", "key key-tried", "share of tries that succeed, 95 %")] : []),
+    ...(data.tries ? [element("span", "key key-tried", data.tries.some((tried) => tried.is_partial) ? "mean reward of the tries, 95 %" : "share of tries that succeed, 95 %")] : []),
     element("span", "key key-reward", "reward R"),
   );
   showBand(view);

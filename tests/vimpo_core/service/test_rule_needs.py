@@ -62,25 +62,25 @@ def test_a_steps_values_are_those_of_each_solution_and_share_their_rollouts(real
     assert not told, "nothing is tried twice"
 
 
-def test_the_references_success_rate_is_that_of_the_value_curves(real_run):
+def test_the_references_rewards_are_those_of_the_value_curves(real_run):
     traces = RunStore.open(real_run).traces(2)
-    found = rule_needs.reference_rates(real_run, 2, 16)
-    for trace, rate in zip(traces, found, strict=True):
+    found = rule_needs.reference_rewards(real_run, 2, 16)
+    for trace, rewards in zip(traces, found, strict=True):
         truth = scoring.solution_truth(
             real_run, 2, trace.prompt_text, trace.completion_text, 16, ids=tuple(map(int, trace.ids))
         )
-        assert rate == truth.reference.value[0]
-    assert len(set(found)) > 1  # the prompts differ
+        np.testing.assert_array_equal(rewards, truth.reference.outcomes[0])
+    assert len({rewards.mean() for rewards in found}) > 1  # the prompts differ
 
 
 def test_v_star_of_a_run_that_did_not_train_on_it_is_what_a_star_po_would_have(real_run):
     store = RunStore.open(real_run)
     traces, config = store.traces(2), store.config().at(2)
-    rates = rule_needs.reference_rates(real_run, 2, 16)
-    batch = rules_view.batch_of(traces, config, 40, reference_rates=rates)
+    rewards = rule_needs.reference_rewards(real_run, 2, 16)
+    batch = rules_view.batch_of(traces, config, 40, reference_rewards=rewards)
     judged = rules_view.judge(batch, ["a_star_po"])["a_star_po"]
     assert not judged.no_push
-    v_star = credit.soft_value(np.array(rates), config.beta)
+    v_star = credit.soft_value(np.array([one.mean() for one in rewards]), config.beta)
     rho = np.array([config.beta * (t.logprob - t.ref_logprob).astype(np.float64).sum() for t in traces])
     residual = rho - (np.array([t.reward for t in traces]) - v_star)
     for row in range(len(traces)):
