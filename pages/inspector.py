@@ -6,7 +6,7 @@ from app import routes, state, waiting
 from app.components.credit_view import credit_view
 from app.course import tours
 from app.course.lesson import symbol
-from app.inspector import inspection, sections, typed
+from app.inspector import drop, inspection, sections, typed
 from app.sources import pick_source, pick_step, problem_of, sources, state_note
 from app.text import as_plain, as_sentence
 from vimpo_core.solutions import reading
@@ -27,6 +27,7 @@ def main():
         if note:
             st.info(as_sentence(note))
     if scene is not None:
+        scene = drop.with_drop(scene)
         look(scene, beta, gae_lambda)
         tours.show("inspect", inspection.facts(scene, beta))
 
@@ -80,6 +81,7 @@ def look(scene, beta, gae_lambda):
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(inspection.verdict(scene.trace))
         tours.button()
+    drop.offer(scene)
     if scene.step == 0:
         st.caption(
             "Step 0 is untrained: policy and reference are the same, so every credit is exactly 0. Move the step "

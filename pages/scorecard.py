@@ -1,4 +1,6 @@
-"""Scorecard: how well each signal finds the first wrong token, and where implied credit loses, for a step of a run."""
+"""Scorecard: how well each signal finds the first wrong token or the largest true drop, and where implied credit loses,
+for a step of a run.
+"""
 
 import streamlit as st
 
@@ -57,7 +59,7 @@ def choose(found, notes):
             st.info("This run kept no adapter, so there is no policy to measure. Choose another run.")
             return None
         step = pick_step(snapshots, "Adapter of step", "Steps whose adapter was saved.", notes)
-        which = scorecards.pick_set(notes)
+        which = scorecards.pick_set(source, notes)
         solutions = scorecards.pick_size(
             "solutions",
             256,  # 64 are quicker, and may miss the rare complete misses that decide an AUC

@@ -56,7 +56,7 @@ def _own_runs_folder(tmp_path_factory):
 
 @pytest.fixture
 def with_closeness(monkeypatch):
-    """The registry with `partial.Closeness` first, under a name that the settings know."""
+    """The registry with `partial.Closeness` first."""
     from tests.support.partial import add_closeness
 
     add_closeness(monkeypatch)

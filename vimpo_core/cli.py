@@ -487,9 +487,8 @@ def _truth(arguments) -> int:
         if f"{name}_low" in bounds and value is not None:
             report[name] = f"{value:.4g} ({bounds[f'{name}_low']:.4g} to {bounds[f'{name}_high']:.4g})"
     _print(report, False)
-    print(
-        f"{'first wrong token':<28}{'top-1':>7}{'top-3':>7}{'AUC':>7}   95% interval of AUC   Gini   tokens in effect"
-    )
+    target = report.get("target", "first wrong token")
+    print(f"{target:<28}{'top-1':>7}{'top-3':>7}{'AUC':>7}   95% interval of AUC   Gini   tokens in effect")
     for name, found in signals.items():
         shares = "".join(f"{found[key]:>7.3f}" for key in ("top1", "top3", "auc"))
         print(f"{name:<28}{shares}   {found['auc_low']:.3f} to {found['auc_high']:.3f}{_concentration(found)}")
@@ -799,7 +798,7 @@ _COMMANDS = {
     "truth": (
         _truth,
         _truth_options,
-        "How right a snapshot's token credit is: first wrong tokens, and Monte Carlo values.",
+        "How right a snapshot's token credit is: first wrong tokens or largest true drops, and Monte Carlo values.",
     ),
     "experiment": (
         _experiment,

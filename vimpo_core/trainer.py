@@ -26,7 +26,6 @@ from vimpo_core.lm.attempts import attempt
 from vimpo_core.lm.seeds import derived_seed
 from vimpo_core.lm.traces import make_traces
 from vimpo_core.measure.evaluate import accuracies
-from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES, Extra
 from vimpo_core.tasks.registry import task_of
 from vimpo_core.types import Diverged, Problem, Rollout, StepRecord, Verdict, known

@@ -11,12 +11,14 @@ from app import cache, state
 from app.sources import Source
 from app.text import as_code, as_plain
 from vimpo_core.config import setting
+from vimpo_core.measure.scorecard import target_of
 from vimpo_core.rules import RULES
 from vimpo_core.solutions import lenses, picks, pieces
-from vimpo_core.solutions.steps import mistake_note
+from vimpo_core.solutions.steps import drop_text, mistake_note, verifies_steps
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace, StopReason, VerdictStatus
 from vimpo_core.views import credit_view
+from vimpo_core.views.payload import with_version
 
 BETAS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 VIEW_KEY = "credit"
@@ -91,6 +93,7 @@ def example(source: Source, step: int) -> tuple[str, str]:
 
 def quick_picks(source: Source, step: int) -> None:
     """Three buttons that jump to a telling token of the step."""
+    knows_steps = any(map(verifies_steps, sampled(source, step)[:1]))
     beta = source.run.config.at(step).beta
     choices: tuple[tuple[str, str, Callable[[list[CreditTrace]], picks.Pick | None]], ...] = (
         (
@@ -107,6 +110,13 @@ def quick_picks(source: Source, step: int) -> None:
             "First wrong one",
             "The first wrong solution of this step, at its first wrong token.",
             picks.first_wrong,
+        )
+        if knows_steps
+        else (
+            "First failed one",
+            "The first solution of this step that did not earn the whole reward, at its largest true drop once that "
+            "is measured: no step verifier knows where it goes wrong.",
+            picks.first_failed,
         ),
     )
     for label, help, find in choices:
@@ -135,7 +145,9 @@ def _default_index(traces: list[CreditTrace], beta: float) -> int:
 
 
 def _first_wrong_or_first(traces: list[CreditTrace], by_sample: dict[int, int]) -> int:
-    return next((s for s, i in by_sample.items() if traces[i].first_wrong is not None), next(iter(by_sample)))
+    failed = (s for s, i in by_sample.items() if not picks.is_correct(traces[i]))
+    known = (s for s, i in by_sample.items() if traces[i].first_wrong is not None)
+    return next(known, next(failed, next(iter(by_sample))))
 
 
 def _solution_label(trace: CreditTrace, count: int) -> str:
@@ -192,7 +204,9 @@ def payload(scene: Scene, beta: float, gae_lambda: float) -> dict:
     if scene.is_typed:
         return credit_view.inspector_payload(scene.traces, scene.index, beta, gae_lambda)
     run = scene.source.run
-    return cache.payload(scene.source.folder, run.run_id, run.created, scene.step, scene.index, beta, gae_lambda)
+    found = cache.payload(scene.source.folder, run.run_id, run.created, scene.step, scene.index, beta, gae_lambda)
+    # What was measured since is no part of the record that the rest is kept by.
+    return found if scene.trace.largest_drop is None else with_version(found | credit_view.marks(scene.trace))
 
 
 def facts(scene: Scene, beta: float) -> dict:
@@ -213,9 +227,9 @@ def strip_name(scene: Scene) -> str:
 
 
 def selected_token(trace: CreditTrace, notes: list[str]) -> int:
-    """The token of the address; by default the first wrong one, else the first."""
+    """The token of the address; by default the first wrong one or the largest true drop, else the first."""
     last = max(0, len(trace.text) - 1)
-    default = min(trace.first_wrong or 0, last)
+    default = min(target_of(trace) or 0, last)
     return state.chosen("token", range(last + 1), default, notes, int)
 
 
@@ -240,7 +254,7 @@ def just_selected() -> bool:
 
 
 def verdict(trace: CreditTrace) -> str:
-    """Badge, parsed answer, gold answer and first wrong token, as one line of markdown."""
+    """Badge, parsed answer, gold answer and first wrong token or largest true drop, as one line of markdown."""
     parts = [_badge(trace)]
     reason = as_plain(visible_text(trace.reward_reason or "none found"))
     if trace.status == VerdictStatus.REJECTED and trace.answer:
@@ -255,6 +269,8 @@ def verdict(trace: CreditTrace) -> str:
             f"first wrong token #{trace.first_wrong} {token} (character {character}): {as_plain(mistake_note(trace))}"
             + (", but the answer is right, and the reward reads nothing else" if picks.is_correct(trace) else "")
         )
+    if trace.largest_drop is not None:
+        parts.append(as_plain(drop_text(trace)))
     parts.append(_reward(trace))
     if trace.finish_reason == StopReason.LENGTH:
         parts.append("cut off before an end token")

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from app.components.solutions import draw_list, scale_of
+from app.words.findings import FIRST_WRONG, target_name
 from vimpo_core.measure.instructive import KINDS
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.views.payload import shown_texts, shown_units, with_version
@@ -19,7 +20,7 @@ def instructive_list(kind: str, report: dict, link: Callable[[dict], str], key: 
     beta, entries = report["beta"], report["instructive"][kind]
     problems = [_problem(entry, report["algorithm"], link) for entry in entries]
     listed = {
-        "heading": KINDS[kind],
+        "heading": KINDS[kind].replace(FIRST_WRONG, target_name(report)),
         "scale": scale_of(beta, problems),
         "problems": problems,
     }
@@ -46,7 +47,8 @@ def _problem(entry: dict, algorithm: str, link) -> dict:
                     "units": shown_units(entry["tokens"]),
                     "lineStarts": entry["line_starts"],
                     "values": entry["credit"],
-                    "firstWrong": entry["first_wrong"],
+                    "firstWrong": entry.get("largest_drop", entry["first_wrong"]),
+                    "mark": "drop" if "largest_drop" in entry else "wrong",
                     "note": "",
                     "layout": "flow",
                     "interactive": False,
@@ -60,6 +62,9 @@ def _problem(entry: dict, algorithm: str, link) -> dict:
 def _pointed(entry: dict, signal: str) -> str:
     """ "#16", or "#9, the first wrong one in place 2"."""
     found = entry["found"][signal]
+    target, name = entry["first_wrong"], "first wrong"
+    if "largest_drop" in entry:
+        target, name = entry["largest_drop"], "largest true drop"
     if found["place"] == 1:
-        return f"points at #{found['token']}, the first wrong one"
-    return f"points at #{found['token']}; first wrong #{entry['first_wrong']} in place {found['place']:g}"
+        return f"points at #{found['token']}, the {name}{' one' if name == 'first wrong' else ''}"
+    return f"points at #{found['token']}; {name} #{target} in place {found['place']:g}"

@@ -1,4 +1,4 @@
-"""How well each signal finds the first wrong token: a mark and an interval a signal, one panel a measure."""
+"""How well each signal finds the token that it should: a mark and an interval a signal, one panel a measure."""
 
 from __future__ import annotations
 

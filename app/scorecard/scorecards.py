@@ -12,12 +12,14 @@ import streamlit as st
 from app import cache, state, waiting
 from app.sources import BUNDLED, Source
 from app.text import as_plain
-from app.words.findings import Finding, findings, seeds_finding
+from app.words.findings import FIRST_WRONG, Finding, findings, seeds_finding, target_name
 from vimpo_core.config import flips_text
 from vimpo_core.formats.reproduce import truth_command
+from vimpo_core.measure.drops import most_rollouts
 from vimpo_core.measure.scorecard import SETS
 from vimpo_core.service import kept_reports, scoring
 from vimpo_core.service.truth_report import shared_report
+from vimpo_core.tasks.registry import task_of
 
 LIMIT_SECONDS = 900
 SIZES = (64, 256)
@@ -45,14 +47,16 @@ class Asked:
 # --- choosing --------------------------------------------------------------------------------------------------------
 
 
-def pick_set(notes: list[str]) -> str:
-    which = state.chosen("set", list(SETS), "fixed", notes)
+def pick_set(source: Source, notes: list[str]) -> str:
+    # Only a task that knows its steps can write a solution in another hand.
+    sets = [name for name in SETS if name != "style" or task_of(source.run.config).verifies_steps]
+    which = state.chosen("set", sets, "fixed", notes)
     st.segmented_control(
         "Solutions",
-        list(SETS),
+        sets,
         format_func=SET_NAMES.get,
         required=True,
-        help=" ".join(f"{SET_NAMES[name]}: {what}" for name, what in SETS.items()),
+        help=" ".join(f"{SET_NAMES[name]}: {SETS[name]}" for name in sets),
         **state.bound("set", which),
     )
     return which
@@ -124,13 +128,21 @@ def _report(asked: Asked, source: Source, number: int) -> dict | None:
         "scorecard.measuring",
         (*source.origin, *options),
         partial(scoring.scorecard_service().ask, shared_report, source.run_dir, *options),
-        f"Measuring {several}{asked.rollouts} tries from every prefix",
+        f"Measuring {several}{_how(asked, source)}",
         LIMIT_SECONDS,
         if_long="Choose fewer solutions or tries.",
         again="Measure",
         tells_progress=True,
     )
     return waiting.answer(question)
+
+
+def _how(asked: Asked, source: Source) -> str:
+    tries = f"{asked.rollouts} tries from every prefix"
+    if task_of(source.run.config).verifies_steps:
+        return tries
+    most = most_rollouts(task_of(source.run.config).max_new_tokens, asked.rollouts)
+    return f"the largest true drop of {asked.solutions} wrong solutions (at most {most:,} tries each), then {tries}"
 
 
 # --- what is said ----------------------------------------------------------------------------------------------------
@@ -172,12 +184,13 @@ def what_was_measured(reports: Sequence[dict]) -> str:
     count = f"{counts[0]}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     several = f" in each of {len(reports)} runs (seeds differ)" if len(reports) > 1 else ""
     ends = "lowest and highest seed" if len(reports) > 1 else "95% intervals by bootstrap over solutions"
+    target = target_name(reports[0])
+    known = "a known first wrong token" if target == FIRST_WRONG else "a true drop above noise"
     return (
-        f"{count} wrong solutions with a known first wrong token{several}, to test problems that no training sees; "
-        "top-1 and top-3: share of them whose first wrong token is among the 1 or 3 most suspicious; AUC: share of a "
-        f"solution's other tokens that are less suspicious, 0.5 is guessing. In brackets and as bars: {ends}. Of the "
-        "signals, A whitened is what VIMPO's actor pushes and the flat one what GRPO does; all others are read off a "
-        "policy or need none."
+        f"{count} wrong solutions with {known}{several}, to test problems that no training sees; top-1 and top-3: share "
+        f"of them whose {target} is among the 1 or 3 most suspicious; AUC: share of a solution's other tokens that are "
+        f"less suspicious, 0.5 is guessing. In brackets and as bars: {ends}. Of the signals, A whitened is what VIMPO's "
+        "actor pushes and the flat one what GRPO does; all others are read off a policy or need none."
     )
 
 
@@ -201,14 +214,14 @@ def _folder(source: Source) -> str:
 
 
 def look_closer(source: Source, step: int, entry: dict) -> str:
-    """Address of Inspect with one solution typed in, at its first wrong token, the truth below."""
+    """Address of Inspect with one solution typed in, at its first wrong token or largest true drop, the truth below."""
     asked = {
         "run": source.key,
         "step": step,
         "mode": "typed",
         "problem": entry["prompt"],
         "solution": entry["solution"],
-        "token": entry["first_wrong"],
+        "token": entry.get("largest_drop", entry["first_wrong"]),
         "more": "truth",
     }
     return f"inspect?{urlencode(asked)}"

@@ -93,14 +93,27 @@ def _spread(values) -> tuple[float, float, float]:
     return sum(values) / len(values), min(values), max(values)
 
 
+FIRST_WRONG = "first wrong token"
+
+
+def target_name(report: dict) -> str:
+    """What the signals of a report look for: the first wrong token, or the largest true drop where no step verifier
+    knows that one.
+    """
+    return report.get("target", FIRST_WRONG)
+
+
 def _warnings(report):
     n, asked = report["n_solutions"], report["solutions"]
-    if n == 0:
-        yield Finding("warning", "No wrong solution was found, so there is no first wrong token to look for.")
-    elif n < asked:
+    wrong = report.get("n_wrong", n)
+    if target_name(report) != FIRST_WRONG:
+        yield Finding("warning", _instead_of_the_first_wrong(report))
+    if wrong == 0:
+        yield Finding("warning", f"No wrong solution was found, so there is no {target_name(report)} to look for.")
+    elif wrong < asked:
         yield Finding(
             "warning",
-            f"Only {n} wrong solutions were found, {asked} were asked for: this policy is seldom wrong.",
+            f"Only {wrong} wrong solutions were found, {asked} were asked for: this policy is seldom wrong.",
         )
     if 0 < n < FEW:
         yield Finding(
@@ -110,6 +123,21 @@ def _warnings(report):
         )
     if report["step"] == 0:
         yield Finding("warning", "Step 0 is untrained: implied credit is 0 everywhere and can point nowhere.")
+
+
+def _instead_of_the_first_wrong(report) -> str:
+    said = (
+        "This task judges answers, not steps, so nobody knows a first wrong token. Signals are measured against the "
+        "largest true drop instead: the token after which this policy's own mean reward, found by trying, falls most. "
+        f"Of {report['n_wrong']} wrong solutions {report['n_solutions']} have one above the noise of "
+        f"{report['drop_tries']} fresh tries before and after it"
+    )
+    if report["mean_drop"] is not None:
+        said += f" (by {_2(report['mean_drop'])} on average)"
+    return (
+        f"{said}; the others are left out. This took {report['drop_rollouts']:,} tries. Where another token's drop is "
+        "really larger, every signal is pulled towards guessing."
+    )
 
 
 def _against(report, rival: str) -> Finding | None:
@@ -134,10 +162,10 @@ def _against(report, rival: str) -> Finding | None:
         )
     if "loses" in kinds:
         where = _where_told_apart(kinds)
-        return Finding("loses", f"Implied credit finds the first wrong token less well than {who}{where}: {facts}.")
+        return Finding("loses", f"Implied credit finds the {target_name(report)} less well than {who}{where}: {facts}.")
     if "wins" in kinds:
         where = _where_told_apart(kinds)
-        return Finding("wins", f"Implied credit finds the first wrong token better than {who}{where}: {facts}.")
+        return Finding("wins", f"Implied credit finds the {target_name(report)} better than {who}{where}: {facts}.")
     return Finding(
         "open",
         f"Implied credit and {who} cannot be told apart on {report['n_solutions']} solutions: {facts}.",
@@ -230,7 +258,7 @@ def _values(report):
     anchor = _anchor(start, reduction) if start > 0 else ""
     if report["rmse_reduction_low"] > 0:
         yield Finding(
-            "wins", f"Implied V tells more about the policy's success rate than any constant: {said}.{anchor}"
+            "wins", f"Implied V tells more about what the policy earns from there than any constant: {said}.{anchor}"
         )
     else:
         yield Finding("loses", f"Implied V is not clearly better than a constant: {said}.{anchor}")

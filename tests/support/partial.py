@@ -3,13 +3,13 @@ such rewards.
 """
 
 import random
+import re
 from dataclasses import dataclass
 
 import numpy as np
 
-from vimpo_core.config import TrainConfig
 from vimpo_core.mistake import Mistake
-from vimpo_core.tasks import registry
+from vimpo_core.tasks import WholeSolutions, registry
 from vimpo_core.tree import tabular
 from vimpo_core.types import Problem, StopReason, Verdict, VerdictStatus
 
@@ -23,69 +23,52 @@ def partial_tree(vocab=3, depth=4, seed=0):
 
 
 @dataclass(frozen=True)
-class Credited(Verdict):
-    """A verdict with its own reward."""
-
-    earned: float = 0.0
-
-    @property
-    def reward(self):
-        return self.earned
-
-
-@dataclass(frozen=True)
-class Closeness:
-    """Write the sum of some numbers; a wrong answer earns the more the more of its digits are right."""
+class Closeness(WholeSolutions):
+    """Write the sum of three digits; a wrong answer earns the more the more of its own digits are right."""
 
     name = "closeness"
     end = "."
     max_new_tokens = 12
     typical_length = 6.0
-    verifies_steps = False
+    gives_partial_rewards = True
+    prompt_style = "plain"
+
+    def source(self):
+        return {}
 
     def problem(self, rng, split):
-        a, b, c = (rng.randint(1, 9) for _ in range(3))
-        return Problem(f"{a}+{b}+{c}=", str(a + b + c))
+        return self.state(f"{'+'.join(str(rng.randint(1, 9)) for _ in range(3))}=")
 
     def problems(self, seed, split, count):
         rng = random.Random(f"{seed}/{split}")
         return [self.problem(rng, split) for _ in range(count)]
 
+    def state(self, prompt):
+        if not asks(prompt, None):
+            raise Mistake("no three digits to add.")
+        return Problem(prompt, str(sum(map(int, prompt[:-1].split("+")))))
+
+    def render(self, problem, chat):
+        return problem.prompt
+
     def verify(self, problem, completion, finish_reason):
-        answer = completion.rstrip(".").rpartition(";")[2].rpartition(",")[2].rpartition("/")[2]
+        answer = re.split("[;,/]", completion.rstrip("."))[-1]
         if finish_reason is not StopReason.EOS:
-            return Credited(VerdictStatus.REJECTED, answer, "cut off", 0.0)
+            return Verdict(VerdictStatus.REJECTED, answer, "cut off")
         if answer == problem.gold:
-            return Credited(VerdictStatus.CORRECT, answer, "", 1.0)
+            return Verdict(VerdictStatus.CORRECT, answer)
         same = sum(a == b for a, b in zip(answer, problem.gold, strict=False))
-        return Credited(VerdictStatus.INCORRECT, answer, "", 0.1 + 0.4 * same / 2)
+        return Verdict(VerdictStatus.INCORRECT, answer, partial=0.1 + 0.2 * same)
 
-    def first_wrong(self, problem, completion):
-        return None
-
-    def step_starts(self, completion):
-        return []
-
-    def mistake(self, problem, completion):
-        return ""
-
-    def restyled(self, completion, rng):
-        return completion
+    def verify_all(self, answers):
+        return [self.verify(*answer) for answer in answers]
 
 
-def asks(prompt):
-    return Closeness() if prompt.endswith("=") and prompt.count("+") == 2 and len(prompt) == 6 else None
-
-
-def states(prompt):
-    if asks(prompt) is None:
-        raise Mistake("no three digits to add.")
-    return Problem(prompt, str(sum(map(int, prompt[:-1].split("+")))))
+def asks(prompt, config):
+    return Closeness() if re.fullmatch(r"\d\+\d\+\d=", prompt) else None
 
 
 def add_closeness(monkeypatch):
-    """The registry with this task first, under a name that the settings know."""
-    kinds = {"closeness": registry.Kind(lambda config: Closeness(), asks, states), **registry.TASKS}
-    monkeypatch.setattr(registry, "TASKS", kinds)
-    field = TrainConfig.__dataclass_fields__["task"]
-    monkeypatch.setattr(field, "metadata", {**field.metadata, "choices": tuple(kinds)})
+    """The registry with this task first."""
+    kind = registry.Kind("closeness", "sums", lambda spec, config: None, lambda spec, config: Closeness(), asks)
+    monkeypatch.setattr(registry, "TASKS", {"closeness": kind, **registry.TASKS})

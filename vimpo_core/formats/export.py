@@ -16,7 +16,7 @@ from vimpo_core.formats.reproduce import Place
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions import lenses, picks, reading
-from vimpo_core.solutions.steps import mistake_note
+from vimpo_core.solutions.steps import drop_text, mistake_note
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace, StopReason, VerdictStatus
 from vimpo_core.views import credit_view
@@ -164,7 +164,7 @@ FORMATS: dict[str, Format] = {
 
 
 def verdict(trace: CreditTrace) -> str:
-    """Right or wrong, answer and gold, first wrong token, as one plain line."""
+    """Right or wrong, answer and gold, first wrong token or largest true drop, as one plain line."""
     judged = picks.judgement(trace)
     mark = "✓" if picks.is_correct(trace) else "–" if trace.status == VerdictStatus.REJECTED else "✕"
     parts = [f"{mark} {judged}"]
@@ -173,6 +173,8 @@ def verdict(trace: CreditTrace) -> str:
     if trace.first_wrong is not None:
         note = mistake_note(trace)
         parts.append(f"first wrong token #{trace.first_wrong}" + (f": {note}" if note != "first wrong token" else ""))
+    if trace.largest_drop is not None:
+        parts.append(drop_text(trace))
     parts.append("cut off before an end token" if trace.finish_reason == StopReason.LENGTH else "")
     return " · ".join(part for part in parts if part)
 

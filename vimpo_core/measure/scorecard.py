@@ -1,5 +1,8 @@
-"""How well per-token signals find the first wrong token, on how few tokens they lie, and how well the implied credit
+"""How well per-token signals find the token to be found, on how few tokens they lie, and how well the implied credit
 tracks Monte Carlo. NumPy only.
+
+To be found is the first wrong token where the task's step verifier knows it, else the largest true drop (`drops`): the
+one after which the mean reward by trying falls most. The latter is itself measured, and of the policy at hand.
 
 Every signal is turned so that larger means more suspicious. Equal numbers are no finding: the tokens that tie share the
 places they hold, so a flat signal names the first wrong token of T tokens with top-1 = 1/T and has AUC 1/2.
@@ -15,7 +18,7 @@ import numpy as np
 from vimpo_core import credit
 from vimpo_core.intervals import bootstrap_bounds
 from vimpo_core.measure.truth import PrefixValues
-from vimpo_core.types import CreditTrace
+from vimpo_core.types import CreditTrace, known
 
 _CREDIT = ("logprob", "ref_logprob", "kl")
 
@@ -58,7 +61,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Localisation:
-    """How well one signal finds the first wrong token, averaged over solutions.
+    """How well one signal finds the token to be found, averaged over solutions.
 
     top1, top3: chance that it is among the 1 or 3 most suspicious tokens, ties broken at random;
     auc: share of the solution's other tokens that are less suspicious, ties counted half.
@@ -127,31 +130,45 @@ def signals(
     }
 
 
-def localise(suspicion: np.ndarray, first_wrong: int) -> tuple[float, float, float]:
+def localise(suspicion: np.ndarray, target: int) -> tuple[float, float, float]:
     """top1, top3 and AUC of one solution (see `Localisation`).
 
     Args:
-        suspicion: float [T], larger is more suspicious; first_wrong: index of the token to be found.
+        suspicion: float [T], larger is more suspicious; target: index of the token to be found.
 
     Raises:
         ValueError: the index is outside, or a number is not finite.
     """
-    if not 0 <= first_wrong < len(suspicion) or not np.isfinite(suspicion).all():
+    if not 0 <= target < len(suspicion) or not np.isfinite(suspicion).all():
         raise ValueError(
-            f"a signal needs a finite number for each token and the first wrong one within, got {len(suspicion)} "
-            f"tokens and index {first_wrong}. Score the solution again."
+            f"a signal needs a finite number for each token and the one to be found within, got {len(suspicion)} "
+            f"tokens and index {target}. Score the solution again."
         )
-    others = np.delete(suspicion, first_wrong)
-    above, equal = (others > suspicion[first_wrong]).sum(), (others == suspicion[first_wrong]).sum()
+    others = np.delete(suspicion, target)
+    above, equal = (others > suspicion[target]).sum(), (others == suspicion[target]).sum()
     top1, top3 = (float(np.clip((k - above) / (equal + 1), 0.0, 1.0)) for k in (1, 3))
     # A solution of one token leaves nothing to rank.
     auc = 1 - (above + equal / 2) / len(others) if len(others) else 0.5
     return top1, top3, float(auc)
 
 
+def target_of(trace: CreditTrace) -> int | None:
+    """The token that a signal should point at: the first wrong one, else the largest true drop where it was measured
+    and is above noise.
+    """
+    if trace.first_wrong is not None:
+        return trace.first_wrong
+    return trace.largest_drop.token if trace.largest_drop is not None and trace.largest_drop.is_clear else None
+
+
+def is_wrong(trace: CreditTrace) -> bool:
+    """Whether the verifier gave it less than the whole reward."""
+    return verifier_reward(trace) < 1
+
+
 def is_localisable(trace: CreditTrace) -> bool:
-    """A wrong solution whose first wrong token is known."""
-    return verifier_reward(trace) == 0 and trace.first_wrong is not None
+    """A wrong solution whose token to be found is known."""
+    return is_wrong(trace) and target_of(trace) is not None
 
 
 def verifier_reward(trace: CreditTrace) -> float:
@@ -162,7 +179,7 @@ def verifier_reward(trace: CreditTrace) -> float:
 def localisation(
     traces: Sequence[CreditTrace], beta: float, gae_lambda: float, seed: int = 0
 ) -> dict[str, Localisation]:
-    """Every signal's `Localisation` over the wrong solutions among `traces` with a known first wrong token; {} if none.
+    """Every signal's `Localisation` over the wrong solutions among `traces` with a known token to be found; {} if none.
 
     Args:
         traces: the set; all of it enters the whitening.
@@ -188,7 +205,7 @@ def concentrate(signal: np.ndarray) -> tuple[float, float]:
 def concentration(
     traces: Sequence[CreditTrace], beta: float, gae_lambda: float, seed: int = 0
 ) -> dict[str, Concentration]:
-    """Every signal's `Concentration` over the wrong solutions among `traces` with a known first wrong token; {} if
+    """Every signal's `Concentration` over the wrong solutions among `traces` with a known token to be found; {} if
     none.
 
     Arguments as in `localisation`, whose solutions these are.
@@ -223,12 +240,12 @@ def lead_of_implied(
 
 
 def _localised(traces, beta, gae_lambda, seed) -> dict[str, np.ndarray]:
-    """top1, top3 and AUC of every signal in every wrong solution with a known first wrong token: float [n, 3]."""
+    """top1, top3 and AUC of every signal in every wrong solution with a known token to be found: float [n, 3]."""
     wrong = [i for i, trace in enumerate(traces) if is_localisable(trace)]
     if not wrong:
         return {}
     return {
-        name: np.array([localise(suspicion[i], traces[i].first_wrong) for i in wrong])
+        name: np.array([localise(suspicion[i], known(target_of(traces[i]))) for i in wrong])
         for name, suspicion in signals(traces, beta, gae_lambda, seed).items()
     }
 

@@ -7,7 +7,8 @@
             signal that only measures surprise is led astray. What is wrong, and where, stays the same
 
 One solution a problem, problems of the test split, so solutions are independent. Right and wrong ones as they come are
-compared with Monte Carlo; the first wrong token is looked for in the wrong ones among the same stream.
+compared with Monte Carlo; the first wrong token is looked for in the wrong ones among the same stream. Of a task that
+does not verify steps these are all wrong ones, and what is looked for is their largest true drop (`with_drops`).
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from vimpo_core.lm.attempts import attempt, judge
 from vimpo_core.lm.models import LanguageModel
 from vimpo_core.lm.seeds import derived_seed
 from vimpo_core.lm.traces import make_traces
+from vimpo_core.measure.drops import largest_drops
 from vimpo_core.measure.policy_process import process_of
-from vimpo_core.measure.scorecard import SETS, is_localisable
-from vimpo_core.measure.truth import PrefixValues, State, monte_carlo_values
+from vimpo_core.measure.scorecard import SETS, is_localisable, is_wrong
+from vimpo_core.measure.truth import Outcomes, PrefixValues, State, monte_carlo_values
 from vimpo_core.mistake import Mistake
+from vimpo_core.solutions.steps import word_starts
 from vimpo_core.tasks.registry import held_out
 from vimpo_core.types import CreditTrace, Problem, Rollout, Verdict
 
@@ -38,7 +41,8 @@ _DRAWN_TOGETHER = 128
 
 @dataclass(frozen=True)
 class SolutionSet:
-    """`wrong`: wrong solutions with a known first wrong token. `mixed`: the first solutions of the stream as they came.
+    """`wrong`: wrong solutions, with a known first wrong token where the task verifies steps. `mixed`: the first
+    solutions of the stream as they came.
 
     All scored under one policy; none belongs to a group, so `group_mean_reward` is nan.
     """
@@ -57,10 +61,12 @@ def solution_set(policy: LanguageModel, task, which: str, solutions: int, seed: 
         step: of the snapshot, written into the traces.
 
     Raises:
-        Mistake: unknown set, or fewer than one solution.
+        Mistake: unknown set, fewer than one solution, or the style set of a task that writes in one hand alone.
     """
     if which not in SETS or solutions < 1:
         raise Mistake(f"a set is one of {', '.join(SETS)} with at least 1 solution, got {which!r} with {solutions}.")
+    if which == "style" and not task.verifies_steps:
+        raise Mistake("this task cannot write a solution in another hand, so it has no style set. Choose fixed or own.")
     if which == "own":
         with models.merged(policy) as model:
             drawn = _draw(policy, model, task, f"own/{seed}", solutions)
@@ -70,7 +76,8 @@ def solution_set(policy: LanguageModel, task, which: str, solutions: int, seed: 
         rng = random.Random(f"style/{seed}")
         drawn = [_restyled(policy, task, problem, rollout, rng) for problem, rollout, _ in drawn]
     traces = _scored(policy, task, step, drawn)
-    return SolutionSet([t for t in traces if is_localisable(t)][:solutions], traces[:solutions])
+    is_wanted = is_localisable if task.verifies_steps else is_wrong
+    return SolutionSet([t for t in traces if is_wanted(t)][:solutions], traces[:solutions])
 
 
 def policy_values(
@@ -92,6 +99,35 @@ def policy_values(
         )
 
 
+def with_drops(
+    policy: LanguageModel,
+    task,
+    traces: Sequence[CreditTrace],
+    tries: int,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> list[CreditTrace]:
+    """The traces with the largest true drop of each under `policy`; see `drops.largest_drops`."""
+    if not traces:
+        return []
+    problems = [Problem(t.prompt_text, t.gold) for t in traces]
+    solutions = [State(tuple(t.prompt_ids), tuple(t.ids.tolist())) for t in traces]
+    outcomes: dict[int, Outcomes] = {}
+    with models.merged(policy) as model:
+        found = largest_drops(
+            process_of(policy, model, task, problems),
+            solutions,
+            tries,
+            seed,
+            [word_starts(t) for t in traces],
+            lambda of_seed: outcomes.setdefault(of_seed, {}),
+            on_progress,
+            is_cancelled,
+        )
+    return [trace.with_(largest_drop=drop) for trace, drop in zip(traces, found, strict=True)]
+
+
 def _draw(policy, model, task, name, solutions) -> list[tuple[Problem, Rollout, Verdict]]:
     """One solution a test problem, in turn, until enough of them are wrong at a known token."""
     problems = held_out(task, "test", PROBLEMS_PER_SOLUTION * solutions)
@@ -110,7 +146,7 @@ def _draw(policy, model, task, name, solutions) -> list[tuple[Problem, Rollout, 
 
 def _is_wrong(policy, task, problem, rollout, verdict) -> bool:
     text = models.completion_text(policy, rollout.ids, task.end)
-    return verdict.reward != 1 and task.first_wrong(problem, text) is not None
+    return verdict.reward < 1 and (not task.verifies_steps or task.first_wrong(problem, text) is not None)
 
 
 def _restyled(policy, task, problem, rollout, rng) -> tuple[Problem, Rollout, Verdict]:

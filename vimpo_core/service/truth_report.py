@@ -10,7 +10,7 @@ from vimpo_core.runs import bases
 from vimpo_core.runs.snapshots import newest_snapshot
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service.progress import Progress
-from vimpo_core.types import CreditTrace
+from vimpo_core.types import CreditTrace, known
 
 _KEPT = 64
 _reports: dict[tuple, dict] = {}
@@ -49,7 +49,10 @@ def truth_report(
 ) -> dict:
     """How right a snapshot's credit is on one of `scorecard.SETS`, as JSON. Imports torch.
 
-    Signals look for the first wrong token of `n_solutions` wrong solutions, `mean_tokens` long; `gini` and
+    Signals look for the first wrong token of `n_solutions` wrong solutions, `mean_tokens` long, or, of a task that does
+    not verify steps, for their largest true drop: `target` then says so, `n_wrong` how many were wrong (those left out
+    have no drop above noise), `drop_tries` by how many fresh tries a drop was measured, `drop_rollouts` how many were
+    made in all, and `mean_drop` how far the mean reward falls there, in reward units; `gini` and
     `effective_tokens` say on how few of their tokens each lies (`scorecard.Concentration`). Pearson and RMSE compare
     the credit of `n_compared` solutions, right and wrong, with Monte Carlo. Intervals are 95%, by bootstrap over
     solutions; null where a number is not defined, such as the correlation of credit that is 0 everywhere (step 0).
@@ -64,7 +67,7 @@ def truth_report(
     Raises:
         Mistake: no such snapshot (those that exist are named), an unknown set, or a number below 1.
     """
-    from vimpo_core.measure import instructive, scorecard, solution_sets
+    from vimpo_core.measure import drops, instructive, scorecard, solution_sets
     from vimpo_core.runs.snapshots import load_snapshot
     from vimpo_core.tasks.registry import task_of
 
@@ -72,6 +75,13 @@ def truth_report(
     config = store.config().at(step)
     policy, task = load_snapshot(store.run_dir, step), task_of(config)
     chosen = solution_sets.solution_set(policy, task, which, solutions, seed, step)
+    of_drops: dict = {}
+    if not task.verifies_steps:
+        tries = max(rollouts, drops.SCREEN)
+        told, on_progress = _halves(on_progress)
+        tried = solution_sets.with_drops(policy, task, chosen.wrong, tries, seed, told)
+        of_drops = _of_drops(tried, tries)
+        chosen = solution_sets.SolutionSet([t for t in tried if scorecard.is_localisable(t)], chosen.mixed)
     truths = solution_sets.policy_values(policy, task, chosen.mixed, rollouts, seed, on_progress)
     found = scorecard.localisation(chosen.wrong, config.beta, config.gae_lambda, seed)
     spread = scorecard.concentration(chosen.wrong, config.beta, config.gae_lambda, seed)
@@ -103,7 +113,33 @@ def truth_report(
     }
     names = ("pearson_advantage", "value_rmse", "constant_rmse", "start_rmse", "rmse_reduction")
     report |= _with_bounds({name: getattr(agreed, name) for name in names})
-    return report | {"monte_carlo_rmse": agreed.monte_carlo_rmse}
+    return report | {"monte_carlo_rmse": agreed.monte_carlo_rmse} | of_drops
+
+
+LARGEST_DROP = "largest true drop"
+"""`target` of a report whose signals do not look for the first wrong token."""
+
+
+def _of_drops(traces: list[CreditTrace], tries: int) -> dict:
+    found = [known(trace.largest_drop) for trace in traces]
+    clear = [drop.drop for drop in found if drop.is_clear]
+    return {
+        "target": LARGEST_DROP,
+        "n_wrong": len(found),
+        "drop_tries": tries,
+        "drop_rollouts": sum(drop.rollouts for drop in found),
+        "mean_drop": sum(clear) / len(clear) if clear else None,
+    }
+
+
+def _halves(told):
+    """What is told of two measurements that take about as long, one after the other."""
+    if told is None:
+        return None, None
+    return (
+        lambda done, total: told(done, 2 * max(total, 1)),
+        lambda done, total: told(max(total, 1) + done, 2 * max(total, 1)),
+    )
 
 
 def mean_length(traces: list[CreditTrace]) -> float | None:

@@ -16,10 +16,10 @@ from vimpo_core.rules import RULES
 from vimpo_core.solutions import pieces, reading
 from vimpo_core.solutions.ledger import NATS_DECIMALS, UNITLESS_DECIMALS, Ledger, ledger, units
 from vimpo_core.solutions.lenses import LENSES, PAIR, VALUE_LENSES, lens_values
-from vimpo_core.solutions.steps import mistake_note
+from vimpo_core.solutions.steps import mark_note
 from vimpo_core.solutions.visible_text import visible_lines, visible_text
 from vimpo_core.types import CreditTrace
-from vimpo_core.views.payload import round_up, shown_texts, shown_units, tokens_of, whole, with_version
+from vimpo_core.views.payload import marked, round_up, shown_texts, shown_units, tokens_of, whole, with_version
 
 
 def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, gae_lambda: float) -> dict:
@@ -37,7 +37,7 @@ def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, ga
     arrays["entropy"] = None if trace.entropy is None else whole(units(trace.entropy, NATS_DECIMALS))
     payload = {
         **tokens_of(trace),
-        "note": mistake_note(trace),
+        "note": mark_note(trace),
         "prompt": _prompt(traces, index),
         "beta": beta,
         "gae_lambda": gae_lambda,
@@ -60,6 +60,13 @@ def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, ga
         "topk": _topk(trace),
     }
     return with_version(payload)
+
+
+def marks(trace: CreditTrace) -> dict:
+    """Which token stands out, and what is written under it: the part of `inspector_payload` that a measurement adds
+    to.
+    """
+    return {**marked(trace), "note": mark_note(trace)}
 
 
 def credit_name(algorithm: str) -> str:

@@ -32,7 +32,16 @@ def tokens_of(trace: CreditTrace) -> dict:
         "text": shown_texts(trace.text),
         "units": shown_units(trace.text),
         "line_starts": step_starts(trace),
+        **marked(trace),
+    }
+
+
+def marked(trace: CreditTrace) -> dict:
+    """The token that stands out: the first wrong one, or the largest true drop where that was measured and is clear."""
+    drop = trace.largest_drop
+    return {
         "first_wrong": trace.first_wrong,
+        "largest_drop": drop.token if drop is not None and drop.is_clear else None,
     }
 
 

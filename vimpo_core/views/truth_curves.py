@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from vimpo_core.measure.scorecard import verifier_reward
+from vimpo_core.measure.scorecard import target_of, verifier_reward
 from vimpo_core.measure.truth import PrefixValues, soft_curve
 from vimpo_core.numbers import signed
 from vimpo_core.solutions import ledger, lenses
@@ -45,6 +45,7 @@ def truth_payload(
     critic = None if trace.critic_values is None else np.round(trace.critic_values.astype(np.float64), TRUTH_DECIMALS)
     payload = {
         **tokens_of(trace),
+        "value_name": value_name(policy),
         "algorithm": algorithm,
         "beta": beta,
         "rollouts": policy.rollouts,
@@ -95,10 +96,10 @@ def _where_they_point(trace, policy, delta) -> str:
     if low[truth] <= 0 <= high[truth]:
         return (
             f"{pointed}. Monte Carlo finds no token whose Q − V is clearly {'below' if _sign(trace) < 0 else 'above'} "
-            f"0 in {policy.rollouts} tries.{_first_wrong(trace)}"
+            f"0 in {policy.rollouts} tries.{_to_be_found(trace)}"
         )
     if _sign(trace) * delta[implied] < NEGLIGIBLE:
-        return f"{pointed}, Monte Carlo points at token {_name(trace, truth)}, {found}.{_first_wrong(trace)}"
+        return f"{pointed}, Monte Carlo points at token {_name(trace, truth)}, {found}.{_to_be_found(trace)}"
     if implied == truth:
         return (
             f"Implied credit ({signed(delta[implied])}) and Monte Carlo, {found}, both point at token "
@@ -111,7 +112,7 @@ def _where_they_point(trace, policy, delta) -> str:
         else f"the intervals of the two tokens do not overlap: Monte Carlo contradicts implied credit, with "
         f"{signed(policy.advantages()[implied])} at {_number(implied)}."
     )
-    return f"{pointed}, Monte Carlo at token {_name(trace, truth)}, {found}; {verdict}{_first_wrong(trace)}"
+    return f"{pointed}, Monte Carlo at token {_name(trace, truth)}, {found}; {verdict}{_to_be_found(trace)}"
 
 
 def _mc_alone(trace, policy) -> str:
@@ -119,7 +120,7 @@ def _mc_alone(trace, policy) -> str:
     low, high = policy.advantage_bounds()
     return (
         f"Monte Carlo points at token {_name(trace, token)}: {signed(policy.advantages()[token])} "
-        f"({signed(low[token])} to {signed(high[token])}).{_first_wrong(trace)}"
+        f"({signed(low[token])} to {signed(high[token])}).{_to_be_found(trace)}"
     )
 
 
@@ -131,7 +132,7 @@ def _how_far_off(trace, policy, reference, beta) -> str:
     truth, (low, high) = policy.value, policy.bounds()
     if not has_kappa(trace):
         if reference is None:
-            return "Implied V stands for the soft optimum's value here, not for the success rate of this policy."
+            return "Implied V stands for the soft optimum's value here, not for this policy's own mean reward."
         found, whose = reference, "the soft optimum's interval, whose value it stands for,"
         truth, low, high = soft_curve(reference, beta)
     tried = ~found.is_exact & np.isfinite(values)
@@ -143,6 +144,11 @@ def _how_far_off(trace, policy, reference, beta) -> str:
         f"Implied V, {anchor}-anchored, lies within {whose} at {inside} of {tried.sum()} prefixes; "
         f"it is off by {off:.2f} (root mean square)."
     )
+
+
+def value_name(values: PrefixValues) -> str:
+    """What V^pi is called: a success rate, unless part of the reward was earned somewhere."""
+    return "mean reward" if values.is_partial else "success rate"
 
 
 def _sign(trace) -> int:
@@ -162,13 +168,22 @@ def _name(trace, token: int) -> str:
 
 
 def _and_that_is(trace, token: int) -> str:
-    if trace.first_wrong is None:
+    if target_of(trace) is None:
         return "."
-    return ", the first wrong one." if token == trace.first_wrong else f".{_first_wrong(trace)}"
+    if token != target_of(trace):
+        return f".{_to_be_found(trace)}"
+    return ", the first wrong one." if trace.first_wrong is not None else ", the largest true drop by fresh tries too."
 
 
-def _first_wrong(trace) -> str:
-    return "" if trace.first_wrong is None else f" The first wrong token is {_number(trace.first_wrong)}."
+def _to_be_found(trace) -> str:
+    if trace.first_wrong is not None:
+        return f" The first wrong token is {_number(trace.first_wrong)}."
+    drop = trace.largest_drop
+    if drop is None:
+        return ""
+    if not drop.is_clear:
+        return f" No true drop is above the noise of {drop.tries} fresh tries."
+    return f" The largest true drop by {drop.tries} fresh tries is at {_number(drop.token)}."
 
 
 def _band(value, low, high) -> dict[str, list[float | None]]:

@@ -10,6 +10,7 @@ import {
   decimalsOf, fillPicker, hasGroup, legendScale, legendSigns, lensOf, minus, seriesOf, shortAnchor, stepMarks, tokenAt,
   tokenNames, tokenTitle,
 } from "../shared/lenses.js";
+import { markOf } from "../shared/marks.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
 import { fixed, fromWhole, probability, short, signed } from "../shared/numbers.js";
 import { offerToSave, picture, pictureOfStrips } from "../shared/save_figure.js";
@@ -167,7 +168,8 @@ function drawStrip(view, which, lens, note) {
     lineStarts: data.line_starts,
     values: series && series.map((v) => minus(v, around)),
     shown: series,
-    firstWrong: data.first_wrong,
+    firstWrong: markOf(data).token,
+    mark: markOf(data).kind,
     note,
     layout: "lines",
     interactive: true,
@@ -197,7 +199,8 @@ function drawLegend(view, lens) {
     const isLikelihood = lens.scale === "nats" && lens.key !== "surprisal";
     parts.push(element("span", "", `darker is further from 0${isLikelihood ? " (less likely)" : ""}`));
   }
-  if (data.first_wrong !== null) parts.push(element("span", "sample sample-wrong", "first wrong token"));
+  const mark = markOf(data);
+  if (mark.kind) parts.push(element("span", `sample sample-${mark.kind}`, mark.name));
   parts.push(element("span", "legend-unit", legendText(view, lens, unit)));
   legend.replaceChildren(...parts);
 }

@@ -8,6 +8,7 @@
 import { paintSign } from "../shared/colours.js";
 import { element, setAll } from "../shared/elements.js";
 import { legendScale, legendSigns } from "../shared/lenses.js";
+import { markOf } from "../shared/marks.js";
 import { followPython, mountView, reportSoon } from "../shared/mounting.js";
 import { fromWhole, signed } from "../shared/numbers.js";
 import { offerToSave, pictureOfStrips } from "../shared/save_figure.js";
@@ -89,7 +90,7 @@ function rowOf(view, solution, row, place, index, isOpen) {
     Object.assign(token.dataset, { place, row: index, index: t });
     setAll(token, { role: "gridcell", tabindex: -1, "aria-label": spokenCell(view, solution, row, place, t) });
     paintSign(token, values[t], colours);
-    drawn.append(t === solution.first_wrong ? wrongAround(token) : token);
+    drawn.append(t === markOf(solution).token ? markAround(token, markOf(solution)) : token);
   });
   drawn.append(numberCell());
   drawn.lastChild.setAttribute("role", "gridcell");
@@ -102,8 +103,8 @@ function numberCell() {
   return number;
 }
 
-function wrongAround(token) {
-  return setAll(element("span", "wrong", token), { role: "presentation" });
+function markAround(token, mark) {
+  return setAll(element("span", mark.kind === "drop" ? "wrong drop" : "wrong", token), { role: "presentation" });
 }
 
 // What one must know to read the row: whether its tokens can differ at all, and where its two readings part.
@@ -122,16 +123,18 @@ function numberOf(reading, t) {
 
 function spokenCell(view, solution, row, place, t) {
   const who = place === "group" ? `solution ${row.sample + 1}` : row.name;
-  const wrong = t === solution.first_wrong ? ", first wrong token" : "";
+  const mark = markOf(solution);
+  const wrong = t === mark.token ? `, ${mark.name}` : "";
   return `${who}, token ${t} of ${solution.text.length}, "${solution.text[t]}", ${numberOf(row[view.lens], t)}${wrong}`;
 }
 
 function drawRulesLegend(view) {
   const max = view.data.scales[view.lens];
+  const mark = markOf(view.data);
   view.at(".legend").replaceChildren(
     legendScale([`−${max}`, "0", `+${max}`], true),
     legendSigns("made more likely, praised", "made less likely, blamed"),
-    ...(view.data.first_wrong === null ? [] : [element("span", "sample sample-wrong", "first wrong token")]),
+    ...(mark.kind ? [element("span", `sample sample-${mark.kind}`, mark.name)] : []),
     element("span", "legend-unit", legendWords(view)),
   );
 }

@@ -6,6 +6,7 @@
 // difference, surprisal = minus, probability = exp).
 
 import { element, label, upright } from "./elements.js";
+import { markOf } from "./marks.js";
 import { fromWhole } from "./numbers.js";
 
 export function lensOf(data, key) {
@@ -78,7 +79,8 @@ export function fillPicker(select, data) {
 
 export function tokenTitle(data, t) {
   const parts = [element("span", "token-number", `token #${t}`), element("span", "token-text", data.text[t])];
-  if (t === data.first_wrong) parts.push(element("span", "token-wrong", "first wrong"));
+  const mark = markOf(data);
+  if (t === mark.token) parts.push(element("span", `token-${mark.kind}`, mark.short));
   return element("p", "token-title", ...parts);
 }
 
@@ -88,8 +90,9 @@ export function tokenNames(data, x, y) {
   const count = data.text.length;
   if (width < 9) return [label(x(0), y, "token 0", "tick", "start"), label(x(count), y, `${count}`, "tick", "end")];
   const room = Math.max(1, Math.floor((width - 2) / 8));
+  const mark = markOf(data);
   return data.text.map((text, t) =>
-    label(x(t + 0.5), y, [...text].slice(0, room).join(""), `curve-token${t === data.first_wrong ? " curve-wrong" : ""}`, "middle"),
+    label(x(t + 0.5), y, [...text].slice(0, room).join(""), `curve-token${t === mark.token ? ` curve-${mark.kind}` : ""}`, "middle"),
   );
 }
 

@@ -13,6 +13,7 @@
 //   shown: [0.51, ...],            numbers to read out where they are not the coloured ones (V_t, coloured by its
 //                                  distance from the baseline); leave out otherwise
 //   firstWrong: 17 | null,         gets the red underline
+//   mark: "drop",                  where firstWrong is the largest true drop instead: a violet dotted one; leave out otherwise
 //   note: "11+9 became 10",        what to write under the first wrong token; "" for the underline alone
 //   layout: "lines" | "flow",      one step a line, or steps side by side, broken only between steps where possible
 //   interactive: true | false,     a listbox of options, or a picture with one description
@@ -29,7 +30,7 @@ const STRIPS = new WeakMap();
 
 export function renderStrip(container, strip, scale) {
   const shape = JSON.stringify([
-    strip.text, strip.lineStarts, strip.firstWrong, strip.note, strip.layout, strip.interactive, strip.small,
+    strip.text, strip.lineStarts, strip.firstWrong, strip.mark, strip.note, strip.layout, strip.interactive, strip.small,
   ]);
   let drawn = STRIPS.get(container);
   if (!drawn || drawn.shape !== shape) {
@@ -82,14 +83,14 @@ function buildTokens(container, strip) {
     token.dataset.index = index;
     if (strip.interactive) setAll(token, { role: "option", "aria-selected": "false", tabindex: index ? -1 : 0 });
     tokens.push(token);
-    lines.at(-1).append(index === strip.firstWrong ? withWrongMark(lines.at(-1), token, strip.note) : token);
+    lines.at(-1).append(index === strip.firstWrong ? withWrongMark(lines.at(-1), token, strip) : token);
   });
   container.replaceChildren(...lines);
   return tokens;
 }
 
-function withWrongMark(step, token, note) {
-  const anchor = setAll(element("span", "wrong", token), { role: "none" });
+function withWrongMark(step, token, { note, mark }) {
+  const anchor = setAll(element("span", mark === "drop" ? "wrong drop" : "wrong", token), { role: "none" });
   if (note) {
     anchor.append(setAll(element("span", "wrong-note", `↑ ${note}`), { "aria-hidden": "true" }));
     step.classList.add("has-note");
@@ -101,7 +102,7 @@ export function paintToken(token, index, strip, scale) {
   const value = strip.values ? strip.values[index] : null;
   paintSign(token, value, scale);
   if (!strip.interactive) return;
-  const wrong = index === strip.firstWrong ? ", first wrong token" : "";
+  const wrong = index !== strip.firstWrong ? "" : strip.mark === "drop" ? ", largest true drop" : ", first wrong token";
   const number = strip.values ? signed(strip.shown ? strip.shown[index] : value, scale.decimals) : "not recorded";
   const unit = value === null || !scale.unit ? "" : ` ${scale.unit}`;
   token.setAttribute("aria-label", `token ${index} of ${strip.text.length}, "${strip.text[index]}", ${number}${unit}${wrong}`);

@@ -9,6 +9,7 @@ import { markTheme } from "../shared/colours.js";
 import { apart, path, yAxis } from "../shared/drawing.js";
 import { element, label, level, setAll, shape } from "../shared/elements.js";
 import { stepMarks, tokenAt, tokenNames, tokenTitle } from "../shared/lenses.js";
+import { markOf } from "../shared/marks.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
 import { fixed, signed } from "../shared/numbers.js";
 import { offerToSave, picture } from "../shared/save_figure.js";
@@ -166,7 +167,7 @@ function drawKeys(view) {
   const anchor = data.anchor === "start" ? `start-anchored at the ${data.anchor_name}` : "end-anchored, R added";
   const entries = [
     [data.values ? line("implied") : key(), `implied V, ${data.values ? anchor : MISSING}`],
-    [key(band("tried"), level("tried", 2, 27, 6)), "Monte Carlo success rate of the policy, 95% interval"],
+    [key(band("tried"), level("tried", 2, 27, 6)), `Monte Carlo ${data.value_name} of the policy, 95% interval`],
     [key(band("soft"), level("soft", 0, 28, 6)), `soft optimum at beta ${data.beta}, from the reference's tries`],
     [key(
       shape("rect", { class: "bar-plus", x: 2, y: 1, width: 9, height: 10 }),
@@ -251,7 +252,8 @@ function spoken(data, t) {
   const implied = data.advantages ? signed(data.advantages[t], data.decimals.implied) : MISSING;
   const { value, low, high } = data.difference;
   const critic = data.critic_steps ? `learned critic ${signed(data.critic_steps[t], 2)}, ` : "";
-  const wrong = t === data.first_wrong ? ", first wrong token" : "";
+  const mark = markOf(data);
+  const wrong = t === mark.token ? `, ${mark.name}` : "";
   const tried = `Monte Carlo ${signed(value[t], 2)}, ${signed(low[t], 2)} to ${signed(high[t], 2)}`;
   return `token ${t}, ${data.text[t]}${wrong}: implied ${implied}, ${critic}${tried}`;
 }

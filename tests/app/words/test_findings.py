@@ -440,3 +440,18 @@ def test_each_solution_stands_under_the_kind_that_it_fits():
 
 def test_without_recorded_kl_there_is_nothing_instructive():
     assert instructive([trace(kl=None)], 0.1, 1.0) == {kind: [] for kind in KINDS}
+
+
+def test_a_scorecard_against_the_largest_true_drop_says_so_and_at_what_cost():
+    of_drops = {
+        "target": "largest true drop",
+        "n_wrong": 256,
+        "drop_tries": 64,
+        "drop_rollouts": 98765,
+        "mean_drop": 0.4,
+    }
+    said = [f.text for f in findings(report(n_solutions=200, **of_drops))]
+    assert any("200 have one above the noise of 64 fresh tries" in text and "98,765 tries" in text for text in said)
+    assert not any("first wrong token" in text.replace("nobody knows a first wrong token", "") for text in said)
+    none = [f.text for f in findings(report(n_solutions=0, **{**of_drops, "mean_drop": None}))]
+    assert any("256 wrong solutions 0 have one above the noise" in text for text in none)
