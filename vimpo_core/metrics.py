@@ -139,7 +139,8 @@ METRICS: dict[str, Metric] = {
             "reward",
             "Mean reward of the solutions first sampled for this step, flips included; before a rule such as DAPO "
             "replaces any.",
-            "Near sampled accuracy when no reward is flipped; noisy from step to step.",
+            "Near sampled accuracy when no reward is flipped, above it where parts of a reward are earned; noisy from "
+            "step to step.",
             "up",
         ),
         Metric(

@@ -31,6 +31,7 @@ from vimpo_core.metrics import METRICS, validation_problems
 from vimpo_core.numbers import percent, points
 from vimpo_core.runs.folder import ACTIVE
 from vimpo_core.runs.store import RunStore
+from vimpo_core.tasks.registry import task_of
 
 PATHS = {"sampled-kl": "sampled_accuracy", "greedy-kl": "greedy_accuracy"}
 """Figures of an accuracy against KL, by their name in the link."""
@@ -490,6 +491,9 @@ def _said_missing(chosen: Chosen, curves: Mapping[str, Curves], axis: str, name:
     if name in CREDITS:
         missing = [names[key] for key in names if _credit(chosen.sources[key], CREDITS[name]) is None]
         what = "no credit of a wrong solution with a known first wrong token was recorded by"
+        tasks = (task_of(chosen.sources[key].run.config) for key in names if names[key] in missing)
+        if not all(task.verifies_steps for task in tasks):
+            what = f"a task that judges answers alone knows no first wrong token (see its Scorecard), so {what}"
     else:
         needed = ("kl_mean", PATHS[name]) if name in PATHS else (name,)
         along = "step" if name in PATHS else axis

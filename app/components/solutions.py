@@ -81,7 +81,7 @@ def _solution(step: StepSolutions, group: picks.Group, link) -> dict[str, Any]:
         "style": step.config.algorithm,
         "right": picks.is_correct(trace),
         "verdict": _verdict(trace),
-        "reward": f"reward {trace.reward:g}" + (", flipped" if _is_flipped(trace) else ""),
+        "reward": f"reward {trace.reward:g}" + (", flipped" if picks.is_flipped(trace) else ""),
         "group": f"group {group.correct} of {len(group.indices)} right",
         "href": link(step, trace),
         "strip": {
@@ -102,10 +102,6 @@ def _solution(step: StepSolutions, group: picks.Group, link) -> dict[str, Any]:
 def _verdict(trace: CreditTrace) -> str:
     word = picks.judgement(trace) if trace.status else "not judged"
     return f"{word}, {visible_text(trace.answer)}" if trace.answer else word
-
-
-def _is_flipped(trace: CreditTrace) -> bool:
-    return "verifier" in trace.rewards and trace.rewards["verifier"] != trace.reward
 
 
 def scale_of(beta: float, problems: list[dict]) -> dict[str, Any]:

@@ -136,7 +136,8 @@ TOURS: dict[str, tuple[Step, ...]] = {
             "Select a token",
             "This is a solution that the model wrote, one step a line. Select a token, by a click or with the arrow "
             "keys.",
-            "Blue and a solid line: credited. Orange and a dashed line: blamed. Red marks the first wrong token.",
+            "Blue and a solid line: credited. Orange and a dashed line: blamed. Red marks the first wrong token where "
+            "it is known, violet dots the largest true drop once it was measured.",
             '.credit-view .strip-host[data-strip="lens"]',
             _changed("token", *_SOLUTION),
         ),
@@ -151,8 +152,8 @@ TOURS: dict[str, tuple[Step, ...]] = {
         Step(
             "Colour by something else",
             "The tokens can show more than credit. Choose another quantity, for instance surprisal.",
-            "A surprising token need not be a wrong one: compare it with the first wrong token. The strip below is "
-            "what GRPO pushes: flat.",
+            "A surprising token need not be a wrong one: compare it with the marked one. The strip below is what GRPO "
+            "pushes: flat.",
             ".credit-view .toolbar .picker",
             _changed("lens"),
         ),

@@ -59,8 +59,11 @@ def offer(scene: Scene) -> None:
             on_click=waiting.send,
             args=(_question(scene, scene.trace, coming),),
         )
-        cost = f"at most {most_rollouts(len(scene.trace.text), coming):,} tries to finish it"
-        st.caption(f"Where it goes wrong is not measured yet: {cost}." if known is None else f"Takes {cost}.")
+        cost = f"{most_rollouts(len(scene.trace.text), coming):,} tries to finish it"
+        if known is None:
+            st.caption(f"Where it goes wrong is not measured yet: at most {cost}.")
+        else:
+            st.caption(f"Measured by {known.tries} fresh tries before and after it. Refining takes at most {cost}.")
 
 
 def _kept(scene: Scene, trace: CreditTrace) -> Drop | None:

@@ -287,6 +287,6 @@ def _badge(trace: CreditTrace) -> str:
 
 def _reward(trace: CreditTrace) -> str:
     said = f"reward {trace.reward:g}"
-    if trace.rewards.get("verifier", trace.reward) != trace.reward:
+    if picks.is_flipped(trace):
         said += " (flipped by reward noise)"
     return said

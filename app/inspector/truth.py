@@ -15,6 +15,7 @@ from app.text import as_sentence
 from vimpo_core.config import flips_text
 from vimpo_core.measure.truth import STAGES
 from vimpo_core.service import scoring
+from vimpo_core.solutions import picks
 from vimpo_core.solutions.pieces import readable
 from vimpo_core.views import truth_curves as truth_views
 
@@ -147,7 +148,7 @@ def _provenance(scene: inspection.Scene) -> str:
             f"**In training {flips_text(config.reward_noise, config.reward_noise_unit)} were flipped.** Monte Carlo "
             "counts the verifier's own verdicts, without flips; the policy learned from flipped ones."
         )
-    if not scene.is_typed and scene.trace.rewards.get("verifier", scene.trace.reward) != scene.trace.reward:
+    if not scene.is_typed and picks.is_flipped(scene.trace):
         parts.append(
             "This solution's own reward was flipped: the last Monte Carlo value is the verifier's verdict, R − group "
             "mean the trainer's."

@@ -187,10 +187,10 @@ def what_was_measured(reports: Sequence[dict]) -> str:
     target = target_name(reports[0])
     known = "a known first wrong token" if target == FIRST_WRONG else "a true drop above noise"
     return (
-        f"{count} wrong solutions with {known}{several}, to test problems that no training sees; top-1 and top-3: share "
-        f"of them whose {target} is among the 1 or 3 most suspicious; AUC: share of a solution's other tokens that are "
-        f"less suspicious, 0.5 is guessing. In brackets and as bars: {ends}. Of the signals, A whitened is what VIMPO's "
-        "actor pushes and the flat one what GRPO does; all others are read off a policy or need none."
+        f"{count} wrong solutions with {known}{several}, to test problems that no training sees; top-1 and top-3: "
+        f"share of them whose {target} is among the 1 or 3 most suspicious; AUC: share of a solution's other tokens "
+        f"that are less suspicious, 0.5 is guessing. In brackets and as bars: {ends}. Of the signals, A whitened is "
+        "what VIMPO's actor pushes and the flat one what GRPO does; all others are read off a policy or need none."
     )
 
 

@@ -9,6 +9,7 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.metrics import METRICS, Row, first_value, last_value, validation_problems, why_never
 from vimpo_core.numbers import percent, significant
 from vimpo_core.rules import RULES, Average, Extra, Reach, Scale, Signal, Surrogate, ValueLoss, average_of
+from vimpo_core.tasks.registry import task_of
 from vimpo_core.types import known
 
 Judge = Callable[[float, TrainConfig, Sequence[Row]], str]
@@ -107,20 +108,28 @@ def _reward_mean(value, config, history):
     del history
     flips = config.reward_noise
     if flips:
-        true_accuracy = (value - flips) / (1 - 2 * flips) if flips < 0.5 else None
+        true_mean = (value - flips) / (1 - 2 * flips) if flips < 0.5 else None
         ceiling = f"With {percent(flips)} of the rewards flipped even a perfect policy averages {1 - flips:.2f}."
-        if true_accuracy is None:
+        if true_mean is None:
             return f"{ceiling} At one half the reward says nothing at all."
         if config.reward_noise_unit == "group":
             return (
                 f"{ceiling} Whole groups flip, {config.prompts_per_step} draws a step, so it jumps far more than with "
                 "single flips: read the mean of many steps."
             )
-        return f"{ceiling} This value suggests a true accuracy near {percent(min(max(true_accuracy, 0), 1))}."
+        true_mean = min(max(true_mean, 0), 1)
+        if task_of(config).gives_partial_rewards:
+            return f"{ceiling} This value suggests a true mean reward near {true_mean:.2f}."
+        return f"{ceiling} This value suggests a true accuracy near {percent(true_mean)}."
     if value > 0.97:
         return "Nearly every solution is right, so little is left to learn. More operands make it harder."
     if value < 0.03:
         return "Nearly every solution is wrong: there is almost no contrast to learn from. Use fewer operands."
+    if task_of(config).gives_partial_rewards:
+        return (
+            f"What this step's {config.batch_size} training solutions earned on average, parts of a reward included: "
+            "it is no share of right ones. It jumps from batch to batch; read the trend."
+        )
     return (
         f"Share of this step's {config.batch_size} training solutions that were right. It jumps from batch to "
         f"batch; read the trend."

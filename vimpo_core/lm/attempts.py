@@ -58,6 +58,13 @@ def judge(policy: LanguageModel, task: Task, problem: Problem, ids, finish: Stop
     return task.verify(problem, models.completion_text(policy, ids, task.end), finish)
 
 
+def judge_all(policy: LanguageModel, task: Task, solutions: Sequence[tuple[Problem, Sequence[int]]]) -> list[Verdict]:
+    """`judge` of many, asked at once."""
+    return task.verify_all(
+        [Answer(p, models.completion_text(policy, ids, task.end), finish_of(policy, ids)) for p, ids in solutions]
+    )
+
+
 def finish_of(policy: LanguageModel, ids) -> StopReason:
     """How tokens ended of which nothing else is known."""
     return StopReason.EOS if len(ids) and int(ids[-1]) in policy.end_ids else StopReason.LENGTH

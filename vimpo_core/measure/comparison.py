@@ -490,7 +490,9 @@ def own_mistakes_auc(traces: Sequence[CreditTrace], config: TrainConfig, rule: s
     found = RULES[rule].credit(
         _sampled(traces, RULES[rule].needs, read, needed[2]), dataclasses.replace(config, gae_lambda=0.0)
     )
-    aucs = [scorecard.localise(-found[i][: len(traces[i].ids)], known(traces[i].first_wrong))[2] for i in wrong]
+    aucs = [
+        scorecard.localise(-found[i][: len(traces[i].ids)], known(scorecard.target_of(traces[i])))[2] for i in wrong
+    ]
     return float(np.mean(aucs)), len(aucs)
 
 

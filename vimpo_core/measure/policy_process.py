@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vimpo_core.lm import sampler, scores
-from vimpo_core.lm.attempts import judge
+from vimpo_core.lm.attempts import judge, judge_all
 from vimpo_core.lm.models import LanguageModel
 from vimpo_core.lm.prompts import prompt_ids_of
 from vimpo_core.measure.truth import State, TokenIds, TokenProcess
@@ -37,6 +37,12 @@ def process_of(policy: LanguageModel, model, task: Task, problems: Sequence[Prob
             judged[prompt, ids] = judge(policy, task, by_prompt[prompt], ids).reward
         return judged[prompt, ids]
 
+    def judge_unseen(solutions: list[tuple[TokenIds, TokenIds]]) -> None:
+        # All at once: a judge may be another process.
+        unseen = [one for one in dict.fromkeys(solutions) if one not in judged]
+        verdicts = judge_all(policy, task, [(by_prompt[prompt], ids) for prompt, ids in unseen]) if unseen else ()
+        judged.update((one, verdict.reward) for one, verdict in zip(unseen, verdicts, strict=True))
+
     def complete(states: list[State], uniforms: list[np.ndarray]) -> list[list[TokenIds]]:
         counts, budgets = [len(u) for u in uniforms], [u.shape[1] for u in uniforms]
         table = np.zeros((sum(counts), max(budgets)))
@@ -54,7 +60,9 @@ def process_of(policy: LanguageModel, model, task: Task, problems: Sequence[Prob
             uniforms=torch.from_numpy(table),
         )
         ids = iter(r.ids for r in rollouts)
-        return [[next(ids) for _ in range(n)] for n in counts]
+        found = [[next(ids) for _ in range(n)] for n in counts]
+        judge_unseen([(s.prompt, (*s.prefix, *rest)) for s, rows in zip(states, found, strict=True) for rest in rows])
+        return found
 
     @torch.no_grad()
     def draw_ranges(solutions: list[State]) -> list[np.ndarray]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from vimpo_core.measure import drops
 from vimpo_core.measure.truth import State
 from vimpo_core.runs import snapshots
+from vimpo_core.service import scoring
 from vimpo_core.service.outcomes import kept_outcomes
 from vimpo_core.service.progress import Progress
 from vimpo_core.service.requests import read_request
@@ -38,7 +39,7 @@ def largest_drop(
     from vimpo_core.measure.policy_process import process_of
 
     policy = snapshots.load_snapshot(run_dir, step)
-    task, problem, prompt_ids, ids = read_request(policy, prompt, solution, ids)
+    task, problem, prompt_ids, ids = read_request(policy, prompt, solution, ids, scoring.config_of(run_dir))
     who = snapshots.identity(run_dir, step)
     with models.merged(policy) as model:
         (found,) = drops.largest_drops(

@@ -56,6 +56,11 @@ def is_correct(trace: CreditTrace) -> bool:
     return trace.reward >= 1
 
 
+def is_flipped(trace: CreditTrace) -> bool:
+    """Whether the trainer saw another reward than the verifier gave (in float32)."""
+    return abs(trace.rewards.get("verifier", trace.reward) - trace.reward) > 1e-6
+
+
 def judgement(trace: CreditTrace) -> str:
     """What verifier and step verifier say together. "right answer, wrong step": slips cancelled or the answer was
     guessed. "answer refused": something was read as the answer that cannot be one.

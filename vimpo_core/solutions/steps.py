@@ -49,12 +49,11 @@ def drop_text(trace: CreditTrace) -> str:
     """The largest true drop that was measured, with its interval, in words."""
     drop = known(trace.largest_drop)
     bounds = f"{signed(-drop.drop, 2)}, 95% {signed(-drop.high, 2)} to {signed(-drop.low, 2)}"
-    how = f"{drop.tries} fresh tries from before and after it"
     if not drop.is_clear:
-        return f"no true drop above noise: the largest, at #{drop.token}, is {bounds} by {how}"
+        return f"no true drop above noise: the largest, at #{drop.token}, is {bounds}"
     token = visible_text(trace.text[drop.token])
     fall = f"mean reward {drop.before:.2f} to {drop.after:.2f}"
-    return f"largest true drop #{drop.token} “{token}”: {fall} ({bounds}), {how}"
+    return f"largest true drop #{drop.token} “{token}”: {fall} ({bounds})"
 
 
 def mark_note(trace: CreditTrace) -> str:

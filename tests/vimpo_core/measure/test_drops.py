@@ -5,9 +5,10 @@ import pytest
 
 from tests.support.partial import partial_tree
 from tests.vimpo_core.measure.test_truth import exact_values_along, tree_process
-from vimpo_core.measure import drops
+from vimpo_core.measure import drops, solution_sets
 from vimpo_core.measure.truth import Cancelled, State, TokenProcess, monte_carlo_values
 from vimpo_core.mistake import Mistake
+from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.tree import tabular
 
 PROMPT, DRAWS = (0,), 200
@@ -120,3 +121,10 @@ def test_a_long_solution_is_first_cut_where_words_begin():
     assert cuts[0][0] == 0 and cuts[-1][1] == 320
     assert np.mean([start % 7 == 0 for start in inner]) > 0.9
     assert max(end - start for start, end in cuts) <= 2 * 320 // 32
+
+
+def test_the_largest_true_drop_is_the_token_that_a_step_verifier_calls_the_first_wrong_one(fresh_policy):
+    task = ChainTask(4)
+    wrong = solution_sets.solution_set(fresh_policy, task, "fixed", 16).wrong
+    found = [t for t in solution_sets.with_drops(fresh_policy, task, wrong, 64) if t.largest_drop.is_clear]
+    assert len(found) >= 15 and sum(t.largest_drop.token == t.first_wrong for t in found) >= 15

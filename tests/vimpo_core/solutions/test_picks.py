@@ -43,14 +43,14 @@ RIGHT = {"reward": 1.0}
     [
         ({"reward": 1.0}, True),
         ({"reward": 0.0}, False),
-        ({"reward": 0.5}, True),
+        ({"reward": 0.5}, False),
         ({"reward": -1.0}, False),
         ({"reward": 0.0, "status": "correct"}, True),
         ({"reward": 1.0, "status": "incorrect"}, False),
         ({"reward": 1.0, "status": "rejected"}, False),
         ({"rewards": {"verifier": 1.0}, "reward": 0.0, "status": "incorrect"}, True),
         ({"rewards": {"verifier": 0.0}, "reward": 1.0, "status": "correct"}, False),
-        ({"rewards": {"verifier": 0.5}}, True),
+        ({"rewards": {"verifier": 0.5}}, False),
         ({"rewards": {"length": 1.0}, "reward": 0.0}, False),
     ],
 )

@@ -139,12 +139,6 @@ def test_partial_credit_is_a_reward_but_no_right_answer(with_last_digit):
     assert record.metrics["reward_mean"] == pytest.approx(sum(t.reward for t in record.traces) / 32)
 
 
-@pytest.mark.parametrize("algorithm", ["vineppo", "a_star_po"])
-def test_a_rule_that_counts_successes_refuses_partial_rewards(with_last_digit, algorithm):
-    with pytest.raises(Mistake, match=r"counts successes of tries"):
-        Trainer(TrainConfig(task="digit", algorithm=algorithm, steps=1))
-
-
 def test_a_flip_of_half_a_reward_is_remembered():
     flips = flips_of(4, 1.0, "any")
     group = Group(Problem("1*=", "1"), [], [], flipped([0.5] * 4, flips), flips)
