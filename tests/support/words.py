@@ -95,6 +95,7 @@ def word_trace(tokens: list[str], seed: int = 0, *, alternatives: bool = True, *
         sample_idx=0,
         prompt_text=QUESTION,
         prompt_ids=tuple(_id_of(token) for token in pieces(PROMPT)),
+        prompt_pieces=tuple(pieces(PROMPT)),
         gold="55",
         reward=0.0,
         group_mean_reward=0.5,

@@ -7,6 +7,7 @@ import { followPython, mountView, reportSoon } from "../shared/mounting.js";
 import { fixed, signed } from "../shared/numbers.js";
 import { placeInLine } from "../shared/scales.js";
 import { tokenOf } from "../shared/token_strip.js";
+import { columnWidths, isOfWords } from "../shared/words.js";
 
 export default function (component) {
   return mountView(component, ".aligned", createAligned, updateAligned);
@@ -35,6 +36,8 @@ function drawRows(view) {
   const { data } = view;
   const hadFocus = view.root.getRootNode().activeElement?.classList.contains("token");
   view.at(".rows").style.setProperty("--count", data.text.length);
+  if (isOfWords(data.text)) view.at(".rows").style.setProperty("--columns", columnWidths(data.text, 11.5));
+  else view.at(".rows").style.removeProperty("--columns");
   view.at(".rows").replaceChildren(topRow(view), ...data.rows.flatMap((row) => [...headingOf(row), drawnRow(data, row)]));
   view.hadFocus = hadFocus;
 }

@@ -7,15 +7,15 @@
 import { apart, path, valueScale, yAxis } from "../shared/drawing.js";
 import { element, label, level, setAll, shape, upright } from "../shared/elements.js";
 import {
-  decimalsOf, fillPicker, hasGroup, legendScale, legendSigns, lensOf, minus, seriesOf, shortAnchor, stepMarks, tokenAt,
-  tokenNames, tokenTitle,
+  decimalsOf, fillPicker, hasGroup, legendOf, legendSigns, lensOf, minus, seriesOf, shortAnchor, stepMarks, tokenAt, tokenNames,
+  tokenText, tokenTitle,
 } from "../shared/lenses.js";
 import { markOf } from "../shared/marks.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
 import { fixed, fromWhole, probability, short, signed } from "../shared/numbers.js";
 import { offerToSave, picture, pictureOfStrips } from "../shared/save_figure.js";
 import { clamp, placeInLine, scale } from "../shared/scales.js";
-import { keepNoteInside, renderStrip, selectToken, tokenOf } from "../shared/token_strip.js";
+import { foldUnder, keepNoteInside, neighbour, renderStrip, selectToken, tokenOf, unfold } from "../shared/token_strip.js";
 
 export default function (component) {
   return mountView(component, ".credit-view", createView, update);
@@ -26,7 +26,9 @@ export default function (component) {
 function createView(view) {
   const { root, at } = view;
   at("select").addEventListener("change", (event) => chooseLens(view, event.target.value, true));
-  for (const host of root.querySelectorAll(".strip-host")) listenToStrip(view, host);
+  view.hosts = [...root.querySelectorAll(".strip-host")];
+  for (const host of view.hosts) listenToStrip(view, host);
+  listenToPrompt(view);
   listenToCurve(view, at(".plot"));
   at(".card").addEventListener("click", (event) => {
     const row = event.target.closest("[data-lens]");
@@ -37,7 +39,7 @@ function createView(view) {
   }
   watchWidth(view, at(".plot"), () => {
     drawCurve(view);
-    for (const host of root.querySelectorAll(".strip-host")) keepNoteInside(host);
+    view.hosts.forEach(keepNoteInside);
   });
 }
 
@@ -50,7 +52,10 @@ function update(view, data) {
   view.version = data.version;
   view.token = clamp(token, 0, data.text.length - 1);
   view.lens = lens;
-  if (isNew) fillPicker(view.at("select"), view.data);
+  if (isNew) {
+    fillPicker(view.at("select"), view.data);
+    drawPrompt(view);
+  }
   showLens(view);
   showToken(view, false);
 }
@@ -131,6 +136,38 @@ const NOT_IN_HOVER = new Set([
   "Value from the end", "Whitened advantage", "Log-probability", "Reference log-prob.", "Log-ratio", "Surprisal",
 ]);
 
+// --- the prompt ------------------------------------------------------------------------------------------------------
+
+function drawPrompt(view) {
+  const { prompt } = view.data;
+  view.at(".prompt").hidden = !prompt;
+  if (!prompt) return;
+  view.at(".prompt-text").textContent = prompt.text;
+  view.at(".prompt-seen").hidden = !prompt.pieces.length;
+  view.at(".prompt-seen button").textContent = `As the model saw it: ${prompt.pieces.length} tokens`;
+  showPrompt(view);
+}
+
+function listenToPrompt(view) {
+  view.at(".prompt-seen button").addEventListener("click", () => {
+    view.promptIsSeen = !view.promptIsSeen;
+    showPrompt(view);
+  });
+}
+
+function showPrompt(view) {
+  const { prompt } = view.data;
+  const isSeen = Boolean(view.promptIsSeen && prompt.pieces.length);
+  view.at(".prompt-seen button").setAttribute("aria-expanded", String(isSeen));
+  view.at(".prompt-strip").hidden = !isSeen;
+  if (!isSeen) return;
+  const starts = prompt.pieces.flatMap((piece, t) => (!t || prompt.pieces[t - 1].includes("⏎") ? [t] : []));
+  renderStrip(view.at(".prompt-strip"), {
+    label: "The prompt as the model saw it", text: prompt.pieces, units: prompt.units, lineStarts: starts, values: null,
+    firstWrong: null, note: "", layout: "lines", interactive: false, small: true,
+  }, { max: 0, signed: false, unit: "", decimals: 0 });
+}
+
 // --- strips, picker, legend -----------------------------------------------------------------------------------------
 
 // Lenses that train; every other is read off the policy.
@@ -165,6 +202,7 @@ function drawStrip(view, which, lens, note) {
   const strip = {
     label: `${which === "lens" ? data.name : "GRPO"}, ${lens.label}${series ? "" : `, ${absent(data, lens.key)}`}`,
     text: data.text,
+    units: data.units,
     lineStarts: data.line_starts,
     values: series && series.map((v) => minus(v, around)),
     shown: series,
@@ -186,16 +224,15 @@ function drawLegend(view, lens) {
   const legend = view.at(".legend");
   const isValue = hasGroup(view.data) && (lens.key === "values" || lens.key === "values_from_end");
   const unit = lens.unit ? ` ${lens.unit}` : "";
-  const ends = lens.signed ? [`−${max}`, isValue ? shortAnchor(data) : "0", `+${max}`] : ["0", `${max}`];
-  const parts = seriesOf(view.data, lens.key) ? [legendScale(ends, lens.signed)] : [];
+  const parts = seriesOf(view.data, lens.key) ? [legendOf(max, lens.signed, isValue ? shortAnchor(data) : "0")] : [];
   if (!parts.length) {
     const why = absent(data, lens.key);
     parts.push(element("span", "", `${why[0].toUpperCase()}${why.slice(1)}: no colours.`));
-  } else if (lens.signed) {
+  } else if (max && lens.signed) {
     const above = isValue ? `above the ${data.anchor}` : "positive";
     const below = isValue ? "below it" : "negative";
     parts.push(legendSigns(above, below));
-  } else {
+  } else if (max) {
     const isLikelihood = lens.scale === "nats" && lens.key !== "surprisal";
     parts.push(element("span", "", `darker is further from 0${isLikelihood ? " (less likely)" : ""}`));
   }
@@ -207,9 +244,9 @@ function drawLegend(view, lens) {
 
 function legendText(view, lens, unit) {
   const { grpo } = view.data.scales;
-  const grpoScale = seriesOf(view.data, "grpo")
+  const grpoScale = !seriesOf(view.data, "grpo") ? "" : grpo
     ? `GRPO's advantage is normalised and has no unit: its strip runs from −${grpo} to +${grpo}.`
-    : "";
+    : "GRPO's advantage is 0 on every token: the group got equal rewards.";
   if (lens.scale === "reward") return `One scale for everything in reward units on this page. ${grpoScale}`;
   if (lens.scale === "grpo") return "No unit: reward minus group mean, over the group's spread.";
   if (lens.scale === "whitened") return `No unit: over the spread of all tokens of the step. ${grpoScale}`;
@@ -219,11 +256,13 @@ function legendText(view, lens, unit) {
 function listenToStrip(view, host) {
   host.addEventListener("click", (event) => {
     if (tokenOf(event) !== null) chooseToken(view, tokenOf(event), host);
+    const folded = foldUnder(event);
+    if (folded !== null) for (const each of view.hosts) unfold(each, folded);
   });
   host.addEventListener("pointerover", (event) => hover(view, tokenOf(event), event.target));
   host.addEventListener("pointerleave", () => hover(view, null));
   host.addEventListener("keydown", (event) => {
-    const to = targetOfKey(view, event.key, tokenOf(event) ?? view.token);
+    const to = targetOfKey(view, host, event.key, tokenOf(event) ?? view.token);
     if (event.key === "Escape") hover(view, null);
     if (to === null) return;
     event.preventDefault();
@@ -235,26 +274,15 @@ function listenToStrip(view, host) {
   });
 }
 
-function targetOfKey(view, key, from) {
-  const starts = view.data.line_starts;
-  const line = starts.findLastIndex((start) => start <= from);
-  if (key === "ArrowUp") return lineTarget(view, line - 1, from - starts[line]);
-  if (key === "ArrowDown") return lineTarget(view, line + 1, from - starts[line]);
+function targetOfKey(view, host, key, from) {
+  if (key === "ArrowUp" || key === "ArrowDown") return neighbour(host, from, key === "ArrowDown");
   return placeInLine(key, from, view.data.text.length);
-}
-
-function lineTarget(view, line, column) {
-  const starts = view.data.line_starts;
-  if (line < 0) return 0;
-  if (line >= starts.length) return view.data.text.length - 1;
-  const end = (starts[line + 1] ?? view.data.text.length) - 1;
-  return Math.min(starts[line] + column, end);
 }
 
 // --- the selected and the hovered token -----------------------------------------------------------------------------
 
 function showToken(view, focusIn) {
-  for (const host of view.root.querySelectorAll(".strip-host")) selectToken(host, view.token, host === focusIn);
+  for (const host of view.hosts) selectToken(host, view.token, host === focusIn);
   drawCurve(view);
   drawCard(view);
   const lens = lensOf(view.data, view.lens);
@@ -371,7 +399,7 @@ function alternatives(view, t) {
   };
   const head = element("tr", "", ...["token", "policy π", "reference"].map((name) => element("th", "", name)));
   const body = rows.slice(0, 8).map((row) => {
-    const name = element("td", "alternative", element("span", "token-text", row.text), row.isChosen ? " taken" : "");
+    const name = element("td", "alternative", tokenText(row.text), row.isChosen ? " taken" : "");
     return element("tr", row.isChosen ? "chosen" : "", name, cell(row.policy), cell(row.reference));
   });
   return [heading, element("table", "alternatives", element("thead", "", head), element("tbody", "", ...body))];
@@ -542,6 +570,7 @@ function captionOfStrips(view) {
   const scaleOf = (key) => {
     const lens = lensOf(data, key);
     const max = data.scales[lens.scale];
+    if (!max) return `${lens.label} 0 everywhere`;
     return `${lens.label} ${lens.signed ? `−${max} to +${max}` : `0 to ${max}`}${lens.unit ? ` ${lens.unit}` : ""}`;
   };
   const shown = [view.lens, "grpo"].filter((key, at, keys) => seriesOf(data, key) && keys.indexOf(key) === at);

@@ -7,7 +7,7 @@ import { paintSign } from "../shared/colours.js";
 import { path, valueScale, yAxis } from "../shared/drawing.js";
 import { element, label, level, shape } from "../shared/elements.js";
 import {
-  decimalsOf, fillPicker, legendScale, legendSigns, lensOf, minus, seriesOf, stepMarks, tokenNames,
+  decimalsOf, fillPicker, legendOf, legendSigns, lensOf, minus, seriesOf, stepMarks, tokenNames, tokenText,
 } from "../shared/lenses.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
 import { fromWhole, short, signed } from "../shared/numbers.js";
@@ -268,7 +268,7 @@ function showStrip(view, lens, row) {
   const series = seriesOf(frameData(view, row), lens.key);
   const centre = centreOf(data, lens);
   renderStrip(view.at(".strip-host"), {
-    label: `Step ${view.step}, ${lens.label}`, text: data.text, lineStarts: data.line_starts,
+    label: `Step ${view.step}, ${lens.label}`, text: data.text, units: data.units, lineStarts: data.line_starts,
     values: series && series.map((v) => minus(v, centre)), shown: series, firstWrong: data.first_wrong,
     note: data.note, layout: "flow", interactive: false, small: false,
   }, { max: data.scales[lens.scale], signed: lens.signed, unit: lens.unit, decimals: decimalsOf(data, lens) });
@@ -280,7 +280,7 @@ function showReadout(view) {
   const lens = lensOf(data, view.lens);
   const series = seriesOf(frameData(view, row), lens.key);
   view.at(".map .readout").replaceChildren(
-    `step ${data.frames[row].step}, token #${t} `, element("span", "token-text", data.text[t]), ` ${lens.label} `,
+    `step ${data.frames[row].step}, token #${t} `, tokenText(data.text[t]), ` ${lens.label} `,
     element("b", "", series ? signed(series[t], decimalsOf(data, lens)) : "not recorded"), lens.unit ? ` ${lens.unit}` : "",
   );
 }
@@ -289,11 +289,10 @@ function drawFilmLegend(view, lens) {
   const { data } = view;
   const max = data.scales[lens.scale];
   const isValue = lens.key === "values_from_end";
-  const ends = lens.signed ? [`−${max}`, isValue ? "R" : "0", `+${max}`] : ["0", `${max}`];
-  const parts = [legendScale(ends, lens.signed)];
-  if (lens.signed) {
+  const parts = [legendOf(max, lens.signed, isValue ? "R" : "0")];
+  if (max && lens.signed) {
     parts.push(isValue ? legendSigns("above R", "below it") : legendSigns("positive", "negative"));
-  } else {
+  } else if (max) {
     parts.push(element("span", "", "darker is further from 0"));
   }
   if (data.first_wrong !== null) parts.push(element("span", "sample sample-wrong", "first wrong token"));

@@ -3,12 +3,12 @@
 
 import { apart, path, valueScale, yAxis } from "../shared/drawing.js";
 import { element, label, level, setAll, shape, upright } from "../shared/elements.js";
-import { legendScale, shortAnchor } from "../shared/lenses.js";
+import { legendOf, shortAnchor, tokenText } from "../shared/lenses.js";
 import { mountView, watchWidth } from "../shared/mounting.js";
 import { fixed, fromWhole, short, signed } from "../shared/numbers.js";
 import { offerToSave, picture } from "../shared/save_figure.js";
 import { clamp, placeInLine, scale } from "../shared/scales.js";
-import { keepNoteInside, renderStrip, selectToken, tokenOf } from "../shared/token_strip.js";
+import { foldUnder, keepNoteInside, renderStrip, selectToken, tokenOf, unfold } from "../shared/token_strip.js";
 
 const PAIR_CURVE = { height: 300, left: 44, right: 132, top: 16, bottom: 30 };
 
@@ -44,7 +44,7 @@ function drawPair(view) {
   data.sides.forEach((side, index) => {
     view.titles[index].replaceChildren(side.name, " ", element("span", "detail", verdictOf(side)));
     const strip = stripOf(side, scaledBy(data, side.td_terms), side.name, side.note);
-    markFork(data, renderStrip(view.hosts[index], strip, scaleOf(data)));
+    renderStrip(view.hosts[index], { ...strip, fork: data.fork }, scaleOf(data));
   });
   view.at(".differences").hidden = !data.is_edit;
   if (data.is_edit) drawDifference(view);
@@ -95,7 +95,7 @@ function drawRates(view) {
           : `, ${percent(tried.rate)} % (${percent(tried.low)} to ${percent(tried.high)})`,
       ];
     return [
-      element("span", "", "with ", element("span", "token-text", tried.label)), bar,
+      element("span", "", "with ", tokenText(tried.label)), bar,
       element("span", "rate-words", ...words),
     ];
   }));
@@ -105,13 +105,9 @@ function drawRates(view) {
 
 function stripOf(side, values, label, note) {
   return {
-    label: `${label}, token credit`, text: side.text, lineStarts: side.line_starts, values, firstWrong: side.first_wrong, note,
-    layout: "lines", interactive: true, small: false,
+    label: `${label}, token credit`, text: side.text, units: side.units, lineStarts: side.line_starts, values,
+    firstWrong: side.first_wrong, note, layout: "lines", interactive: true, small: false,
   };
-}
-
-function markFork(data, tokens) {
-  tokens.forEach((token, index) => token.classList.toggle("fork", index === data.fork));
 }
 
 function drawDifference(view) {
@@ -121,14 +117,14 @@ function drawDifference(view) {
   const [before, after] = data.sides.map((each) => each.name.toLowerCase());
   view.titles[2].replaceChildren("Difference ", element("span", "detail", `${after} minus ${before}`));
   const strip = { ...stripOf(side, scaledBy(data, data.differences[which]), "Difference", ""), firstWrong: null };
-  markFork(data, renderStrip(view.hosts[2], strip, scaleOf(data)));
+  renderStrip(view.hosts[2], { ...strip, fork: data.fork }, scaleOf(data));
   showPair(view);
 }
 
 function drawPairLegend(view) {
   const { data } = view;
   const parts = data.scale
-    ? [legendScale([`−${data.scale}`, "0", `+${data.scale}`], true)]
+    ? [legendOf(data.scale, true)]
     : [element("span", "", "No credit: policy and reference agree.")];
   parts.push(element("span", "",
     element("span", "sample sample-plus", "positive"), " ", element("span", "sample sample-minus", "negative"), " ",
@@ -217,7 +213,7 @@ function drawEndings(view) {
       element("tr", "", count(ending), endingText(ending, tried.position, tried.given), saidOf(ending)));
     const more = tried.left_out ? [element("p", "more", `and ${tried.left_out} more, rarer ones`)] : [];
     return element("section", "",
-      element("h4", "", sides[side].name, ": how it went on after ", element("span", "token-text", tried.label)),
+      element("h4", "", sides[side].name, ": how it went on after ", tokenText(tried.label)),
       element("table", "", element("tbody", "", ...rows)), ...more);
   }));
 }
@@ -256,7 +252,7 @@ function drawNumbers(view) {
     const c = data.counterpart[t];
     const [a, b] = data.sides;
     const cells = [
-      String(t), c < 0 ? "–" : element("span", "token-text", a.text[c]), element("span", "token-text", text),
+      String(t), c < 0 ? "–" : tokenText(a.text[c]), tokenText(text),
       number(c < 0 ? null : a.td_terms[c]), number(b.td_terms[t]), number(data.differences.td_terms[t]),
       number(c < 0 ? null : a.values[c + 1]), number(b.values[t + 1]), number(data.differences.values[t]),
     ];
@@ -278,6 +274,8 @@ function listenToPair(view, host, index) {
   };
   host.addEventListener("click", (event) => {
     if (tokenOf(event) !== null) choose(tokenOf(event), true);
+    const folded = foldUnder(event);
+    if (folded !== null) unfold(host, folded);
   });
   host.addEventListener("pointerover", (event) => {
     view.hovered = tokenOf(event) === null ? null : { side, token: tokenOf(event) };
@@ -333,7 +331,7 @@ function showReadoutOfPair(view) {
 
 function tokenWords(data, side, token) {
   const s = data.sides[side];
-  const text = element("span", "token-text", s.text[token] ?? "");
+  const text = tokenText(s.text[token] ?? "");
   const [delta, after] = [s.td_terms[token], s.values[token + 1]].map((value) => element("b", "", amount(data, value)));
   return element("span", "", `${s.name} #${token} `, text, " δ ", delta, `, V ${amount(data, s.values[token])} → `, after);
 }

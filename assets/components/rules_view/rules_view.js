@@ -7,12 +7,13 @@
 
 import { paintSign } from "../shared/colours.js";
 import { element, setAll } from "../shared/elements.js";
-import { legendScale, legendSigns } from "../shared/lenses.js";
+import { legendOf, legendSigns } from "../shared/lenses.js";
 import { markOf } from "../shared/marks.js";
 import { followPython, mountView, reportSoon } from "../shared/mounting.js";
 import { fromWhole, signed } from "../shared/numbers.js";
 import { offerToSave, pictureOfStrips } from "../shared/save_figure.js";
 import { clamp } from "../shared/scales.js";
+import { beginsWithSpace, columnWidths, isOfWords, pageOf, partOf } from "../shared/words.js";
 
 export default function (component) {
   return mountView(component, ".rules-view", createRules, updateRules);
@@ -22,6 +23,13 @@ function createRules(view) {
   const { root, at } = view;
   listenToLenses(view);
   listenToRows(view, at(".strips-box"));
+  at(".pager").addEventListener("click", (event) => {
+    const to = event.target.dataset.to;
+    if (to === undefined) return;
+    view.token = Number(to);
+    drawRules(view);
+    reportRules(view);
+  });
   offerToSave(at(".save"), root, () => view.data && [
     pictureOfStrips(at(".strips-box"), at(".legend"), legendWords(view)), `every-rule-${view.lens}`,
   ]);
@@ -46,8 +54,12 @@ function drawRules(view) {
   const { data } = view;
   const hadFocus = view.root.getRootNode().activeElement?.classList.contains("token");
   const longest = Math.max(data.text.length, ...data.group.map((row) => row.text.length));
-  view.at(".strips-box").style.setProperty("--count", longest);
+  view.page = pageOf(view.token, longest);
+  view.ofWords = isOfWords(data.text);
+  view.at(".strips-box").style.setProperty("--count", view.page[1] - view.page[0]);
+  view.at(".strips-box").classList.toggle("of-words", view.ofWords);
   drawLenses(view);
+  drawPager(view);
   view.at(".group-rows").setAttribute("aria-label", `${data.group_rule} on every solution of the prompt`);
   view.at(".group-rows").replaceChildren(...(data.group.length ? [
     headOf(`${data.group_rule}, the prompt's ${data.group.length} solutions`, "click a token to open its solution"),
@@ -85,8 +97,12 @@ function rowOf(view, solution, row, place, index, isOpen) {
   }
   const values = reading.values.map((v) => fromWhole(v, reading.decimals));
   const colours = { max: view.data.scales[view.lens], signed: true };
-  solution.text.forEach((text, t) => {
-    const token = element("span", `token${t && solution.line_starts.includes(t) ? " starts-step" : ""}`, text);
+  const starts = new Set(solution.line_starts.slice(1));
+  const [from, to] = view.page;
+  if (view.ofWords) drawn.style.setProperty("--columns", widthsOf(view, solution));
+  solution.text.slice(from, to).forEach((text, column) => {
+    const t = from + column;
+    const token = element("span", `token${starts.has(t) ? " starts-step" : ""}${beginsWithSpace(text) ? " spaced" : ""}`, text);
     Object.assign(token.dataset, { place, row: index, index: t });
     setAll(token, { role: "gridcell", tabindex: -1, "aria-label": spokenCell(view, solution, row, place, t) });
     paintSign(token, values[t], colours);
@@ -95,6 +111,31 @@ function rowOf(view, solution, row, place, index, isOpen) {
   drawn.append(numberCell());
   drawn.lastChild.setAttribute("role", "gridcell");
   return drawn;
+}
+
+// As wide as the text of each token of the page; columns that the solution does not reach are as wide as one letter.
+function widthsOf(view, solution) {
+  const [from, to] = view.page;
+  const letter = view.root.clientWidth <= 560 ? 10 : 11;
+  return columnWidths(Array.from({ length: to - from }, (_, column) => solution.text[from + column] ?? ""), letter);
+}
+
+function drawPager(view) {
+  const [from, to] = view.page;
+  const count = view.data.text.length;
+  const isWhole = from === 0 && to >= count;
+  view.at(".pager").hidden = isWhole;
+  if (isWhole) return;
+  const button = (words, target) => {
+    const made = setAll(element("button", "", words), { type: "button" });
+    if (target < 0 || target >= count) made.disabled = true;
+    made.dataset.to = target;
+    return made;
+  };
+  const last = Math.min(to, count);
+  view.at(".pager").replaceChildren(
+    button("‹ earlier", from - 1), element("span", "", `tokens ${from} to ${last - 1} of ${count}`), button("later ›", last),
+  );
 }
 
 function numberCell() {
@@ -125,15 +166,17 @@ function spokenCell(view, solution, row, place, t) {
   const who = place === "group" ? `solution ${row.sample + 1}` : row.name;
   const mark = markOf(solution);
   const wrong = t === mark.token ? `, ${mark.name}` : "";
-  return `${who}, token ${t} of ${solution.text.length}, "${solution.text[t]}", ${numberOf(row[view.lens], t)}${wrong}`;
+  const part = partOf(solution.units, t);
+  const text = `"${solution.text[t]}"${part ? `, ${part}` : ""}`;
+  return `${who}, token ${t} of ${solution.text.length}, ${text}, ${numberOf(row[view.lens], t)}${wrong}`;
 }
 
 function drawRulesLegend(view) {
   const max = view.data.scales[view.lens];
   const mark = markOf(view.data);
   view.at(".legend").replaceChildren(
-    legendScale([`−${max}`, "0", `+${max}`], true),
-    legendSigns("made more likely, praised", "made less likely, blamed"),
+    legendOf(max, true),
+    ...(max ? [legendSigns("made more likely, praised", "made less likely, blamed")] : []),
     ...(mark.kind ? [element("span", `sample sample-${mark.kind}`, mark.name)] : []),
     element("span", "legend-unit", legendWords(view)),
   );
@@ -277,15 +320,24 @@ function moveInRules(view, { row, t }, [down, right]) {
   do next += down; while (rows[next] && !rows[next][view.lens].values);
   view.row = down && rows[next] ? next : row;
   view.token = clamp(t + right, 0, text.length - 1);
-  showColumn(view, true);
+  showChosen(view, true);
   reportRules(view);
+}
+
+// The column of the token, on the page of columns that holds it.
+function showChosen(view, focus) {
+  if (view.token >= view.page[0] && view.token < view.page[1]) showColumn(view, focus);
+  else {
+    drawRules(view);
+    showColumn(view, focus);
+  }
 }
 
 // The keys move over the group's tokens; Enter opens a solution.
 function moveInGroup(view, { row, t }, [down, right], isOpening) {
   const { group } = view.data;
   const to = clamp(row + down, 0, group.length - 1);
-  const at = clamp(t + right, 0, group[to].text.length - 1);
+  const at = clamp(t + right, view.page[0], Math.min(view.page[1], group[to].text.length) - 1);
   const token = view.at(`.token[data-place="group"][data-row="${to}"][data-index="${at}"]`);
   if (isOpening) takeCell(view, { place: "group", row, t });
   if (isOpening || !token) return;

@@ -8,6 +8,8 @@
 import { element, label, upright } from "./elements.js";
 import { markOf } from "./marks.js";
 import { fromWhole } from "./numbers.js";
+import { niceStep } from "./scales.js";
+import { beginsWithSpace, partOf } from "./words.js";
 
 export function lensOf(data, key) {
   return data.lenses.find((lens) => lens.key === key) ?? data.lenses[0];
@@ -77,23 +79,67 @@ export function fillPicker(select, data) {
 
 // --- tokens in drawings ----------------------------------------------------------------------------------------------
 
+// A token inside a sentence or a table; what begins with a space shows it.
+export function tokenText(text) {
+  return element("span", `token-text${beginsWithSpace(text) ? " spaced" : ""}`, text);
+}
+
 export function tokenTitle(data, t) {
-  const parts = [element("span", "token-number", `token #${t}`), element("span", "token-text", data.text[t])];
+  const parts = [element("span", "token-number", `token #${t}`), tokenText(data.text[t])];
+  const part = partOf(data.units, t);
+  if (part) parts.push(element("span", "of", part));
   const mark = markOf(data);
   if (t === mark.token) parts.push(element("span", `token-${mark.kind}`, mark.short));
   return element("p", "token-title", ...parts);
 }
 
-// The tokens below their columns, as much of each as has room; with none, the first and the last number.
+const LETTER = 8; // px of one in a drawing
+
+// The tokens below their columns where nearly all fit, else numbers, and the words of the marked token among them.
 export function tokenNames(data, x, y) {
   const width = x(1) - x(0);
-  const count = data.text.length;
-  if (width < 9) return [label(x(0), y, "token 0", "tick", "start"), label(x(count), y, `${count}`, "tick", "end")];
-  const room = Math.max(1, Math.floor((width - 2) / 8));
+  const names = namesOf(data);
+  const room = Math.max(1, Math.floor((width - 2) / LETTER));
+  const fitting = names.filter(({ from, to, text }) => [...text].length <= room * (to - from));
   const mark = markOf(data);
-  return data.text.map((text, t) =>
-    label(x(t + 0.5), y, [...text].slice(0, room).join(""), `curve-token${t === mark.token ? ` curve-${mark.kind}` : ""}`, "middle"),
-  );
+  const isMarked = ({ from, to }) => mark.kind && from <= mark.token && mark.token < to;
+  const style = (name) => `curve-token${isMarked(name) ? ` curve-${mark.kind}` : ""}`;
+  if (width >= 9 && fitting.length >= 0.8 * names.length) {
+    return names.map((name) => {
+      const shown = [...name.text].slice(0, room * (name.to - name.from)).join("");
+      return label(x((name.from + name.to) / 2), y, shown, style(name), "middle");
+    });
+  }
+  return tokenNumbers(data, x, y);
+}
+
+// A name a token, one a character that was cut into several.
+function namesOf(data) {
+  const units = new Map((data.units ?? []).map(([from, to, text]) => [from, { from, to, text: text.trim() }]));
+  const names = [];
+  for (let t = 0; t < data.text.length; t = names.at(-1).to) {
+    const text = data.text[t].startsWith("<0x") ? "·" : data.text[t].trim();
+    names.push(units.get(t) ?? { from: t, to: t + 1, text });
+  }
+  return names;
+}
+
+function tokenNumbers(data, x, y) {
+  const count = data.text.length;
+  const perToken = x(1) - x(0);
+  const step = Math.max(1, niceStep(70 / perToken));
+  const { token: marked, kind } = markOf(data);
+  const word = marked === null || marked >= count ? "" : [...data.text[marked].trim()].slice(0, 12).join("");
+  const half = (text) => LETTER * text.length / 2 + 6;
+  const labels = [];
+  if (word) labels.push(label(x(marked + 0.5), y, word, `curve-token curve-${kind}`, "middle"));
+  for (let t = 0; t < count; t += step) {
+    const text = t ? String(t) : "token 0";
+    const at = x(t + 0.5) + (t ? 0 : half(text) / 2);
+    if (word && Math.abs(at - x(marked + 0.5)) < half(text) + half(word)) continue;
+    labels.push(label(at, y, text, "tick", "middle"));
+  }
+  return labels;
 }
 
 export function stepMarks(data, x, y1, y2) {
@@ -108,7 +154,13 @@ export function tokenAt(event, plot, x, count) {
   return t < 0 || t >= count ? null : t;
 }
 
-export function legendScale(ends, isSigned) {
+// The colours from one end to the other; where every value is 0 there are none to explain.
+export function legendOf(max, isSigned, middle = "0") {
+  if (!max) return element("span", "", "Every value is 0: no colours.");
+  return legendScale(isSigned ? [`−${max}`, middle, `+${max}`] : ["0", `${max}`], isSigned);
+}
+
+function legendScale(ends, isSigned) {
   const bar = element("span", `legend-bar ${isSigned ? "legend-signed" : "legend-amount"}`);
   return element("span", "legend-scale", bar, element("span", "legend-ends", ...ends.map((e) => element("span", "", e))));
 }
