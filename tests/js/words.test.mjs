@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { tokenNames } from "../../assets/components/shared/lenses.js";
 import {
-  FOLD_OVER, beginsWithSpace, blockStarts, columnWidths, foldWords, foldsOf, goesOn, isBlank, isOfWords, pageOf, partOf,
+  LISTED, WHOLE, beginsWithSpace, blockStarts, columnWidths, foldWords, foldsOf, goesOn, isBlank, isOfWords, pageOf, partOf,
   unitsByToken,
 } from "../../assets/components/shared/words.js";
 
@@ -35,7 +35,8 @@ test("tokens of one character know their part of it", () => {
 const lines = (count, length) => Array.from({ length: Math.ceil(count / length) }, (_, line) => line * length);
 
 test("nothing of a solution that can be read at once is folded", () => {
-  assert.deepEqual(foldsOf(FOLD_OVER, lines(FOLD_OVER, 10), [], []), []);
+  assert.deepEqual(foldsOf(WHOLE.over, lines(WHOLE.over, 10), [], []), []);
+  assert.deepEqual(foldsOf(WHOLE.over, lines(WHOLE.over, 10), [], [], LISTED), [[60, 440]]);
 });
 
 test("a long solution shows its beginning, its end, and the lines around the tokens that matter", () => {

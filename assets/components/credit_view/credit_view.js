@@ -282,7 +282,8 @@ function targetOfKey(view, host, key, from) {
 // --- the selected and the hovered token -----------------------------------------------------------------------------
 
 function showToken(view, focusIn) {
-  for (const host of view.hosts) selectToken(host, view.token, host === focusIn);
+  const sought = focusIn ?? view.hosts[0]; // both strips may lie in one box that scrolls
+  for (const host of view.hosts) selectToken(host, view.token, host === focusIn, host === sought);
   drawCurve(view);
   drawCard(view);
   const lens = lensOf(view.data, view.lens);

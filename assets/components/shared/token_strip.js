@@ -2,7 +2,8 @@
 // gets readable text and numbers and draws them.
 //
 //   renderStrip(container, strip, scale)      draw, or repaint in place when only numbers changed (1 ms for 60 tokens)
-//   selectToken(container, index, focus)      mark one token as selected; focus = true moves the keyboard there
+//   selectToken(container, index, focus, isSought)      mark one token as selected; focus = true moves the keyboard there,
+//                                             isSought = false leaves the box that scrolls where it is
 //   unfold(container, index)                  show what is folded around a token: long solutions are folded by lines
 //   neighbour(container, index, down)         the token below or above another, as they lie on the page
 //
@@ -29,7 +30,9 @@
 import { paintSign } from "./colours.js";
 import { element, setAll } from "./elements.js";
 import { signed } from "./numbers.js";
-import { beginsWithSpace, foldWords, foldsOf, goesOn, isBlank, isOfWords, partOf, unitsByToken } from "./words.js";
+import {
+  LISTED, WHOLE, beginsWithSpace, foldWords, foldsOf, goesOn, isBlank, isOfWords, partOf, unitsByToken,
+} from "./words.js";
 
 const STRIPS = new WeakMap();
 
@@ -53,7 +56,7 @@ export function renderStrip(container, strip, scale) {
   keepNoteInside(container);
 }
 
-export function selectToken(container, index, focus) {
+export function selectToken(container, index, focus, isSought = true) {
   const drawn = STRIPS.get(container);
   if (!drawn) return;
   if (isFolded(drawn, index)) {
@@ -72,7 +75,7 @@ export function selectToken(container, index, focus) {
   token.setAttribute("aria-selected", "true");
   token.tabIndex = 0;
   if (focus) token.focus({ preventScroll: true });
-  bringIntoSight(token);
+  if (isSought) bringIntoSight(token);
 }
 
 export function unfold(container, index) {
@@ -130,7 +133,7 @@ function build(container, drawn) {
   container.classList.toggle("strip-small", Boolean(strip.small));
   container.setAttribute("role", strip.interactive ? "listbox" : "img");
   if (strip.interactive) container.setAttribute("aria-orientation", "horizontal");
-  drawn.folds = foldsOf(strip.text.length, strip.lineStarts, drawn.kept, drawn.opened);
+  drawn.folds = foldsOf(strip.text.length, strip.lineStarts, drawn.kept, drawn.opened, strip.small ? LISTED : WHOLE);
   drawn.tokens = new Array(strip.text.length).fill(null);
   container.replaceChildren(...linesOf(drawn, ofWords));
   paintAll(drawn);

@@ -35,9 +35,8 @@ export function partOf(units, t) {
 
 // --- folds -----------------------------------------------------------------------------------------------------------
 
-export const FOLD_OVER = 480; // tokens that are shown whole
-const HEAD = 120;
-const TAIL = 80;
+export const WHOLE = { over: 480, head: 120, tail: 80 }; // tokens of a solution that is read, and of one in a list
+export const LISTED = { over: 160, head: 60, tail: 40 };
 const LONGEST_BLOCK = 80;
 const LEAST_FOLD = 40;
 
@@ -53,11 +52,11 @@ export function blockStarts(count, lineStarts) {
 }
 
 // Stretches [from, to) to fold: all but the beginning, the end, what lies around the `kept` tokens and in `opened` stretches.
-export function foldsOf(count, lineStarts, kept, opened) {
-  if (count <= FOLD_OVER) return [];
+export function foldsOf(count, lineStarts, kept, opened, { over, head, tail } = WHOLE) {
+  if (count <= over) return [];
   const starts = blockStarts(count, lineStarts);
   const endOf = (block) => starts[block + 1] ?? count;
-  const isShown = starts.map((start, block) => endOf(block) <= HEAD || start >= count - TAIL ||
+  const isShown = starts.map((start, block) => endOf(block) <= head || start >= count - tail ||
     opened.some(([from, to]) => from <= start && start < to));
   if (starts.length) isShown[0] = isShown[starts.length - 1] = true;
   for (const t of kept) {
