@@ -206,6 +206,30 @@ def test_a_typed_solution_is_scored_and_shown(runs, scoring):
     assert len(scoring.asked) == 1
 
 
+@pytest.mark.parametrize("is_same", [False, True])
+def test_a_text_that_the_model_wrote_in_other_tokens_is_said_to_be_cut_otherwise(runs, scoring, is_same):
+    run_id = make_fake_run(runs.path, steps=5)
+    trace = runs.open(run_id).traces(5)[0]
+    names = ("ids", "mask", "logprob", "ref_logprob", "kl", "entropy")
+    joined = trace.with_(
+        text=(trace.text[0] + trace.text[1], *trace.text[2:]),
+        topk=None,
+        first_wrong=None,
+        **{name: getattr(trace, name)[1:] for name in names},
+    )
+    scored = trace if is_same else joined
+    at = type_in(open_inspect(mode="typed", step=5), trace.prompt_text, trace.completion_text)
+    scoring.future.set_result([scored.with_(group_mean_reward=float("nan"))])
+    at.run()
+    assert drawn(at)["text"] == list(scored.text)
+    said = [info.value for info in at.info if "in other tokens" in info.value]
+    assert bool(said) != is_same
+    for sentence in said:
+        count = len(trace.text)
+        assert f"solution 1 of prompt 1 of step 5, but the model wrote it in other tokens: {count} then" in sentence
+        assert f"at token #0: `{trace.text[0]}` `{trace.text[1]}` sampled, `{joined.text[0]}` here" in sentence
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [

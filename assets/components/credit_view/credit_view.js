@@ -257,7 +257,7 @@ function listenToStrip(view, host) {
   host.addEventListener("click", (event) => {
     if (tokenOf(event) !== null) chooseToken(view, tokenOf(event), host);
     const folded = foldUnder(event);
-    if (folded !== null) for (const each of view.hosts) unfold(each, folded);
+    if (folded !== null) for (const each of view.hosts) unfold(each, folded, each === host);
   });
   host.addEventListener("pointerover", (event) => hover(view, tokenOf(event), event.target));
   host.addEventListener("pointerleave", () => hover(view, null));

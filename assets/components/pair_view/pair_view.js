@@ -275,7 +275,7 @@ function listenToPair(view, host, index) {
   host.addEventListener("click", (event) => {
     if (tokenOf(event) !== null) choose(tokenOf(event), true);
     const folded = foldUnder(event);
-    if (folded !== null) unfold(host, folded);
+    if (folded !== null) unfold(host, folded, true);
   });
   host.addEventListener("pointerover", (event) => {
     view.hovered = tokenOf(event) === null ? null : { side, token: tokenOf(event) };

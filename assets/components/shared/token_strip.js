@@ -4,7 +4,7 @@
 //   renderStrip(container, strip, scale)      draw, or repaint in place when only numbers changed (1 ms for 60 tokens)
 //   selectToken(container, index, focus, isSought)      mark one token as selected; focus = true moves the keyboard there,
 //                                             isSought = false leaves the box that scrolls where it is
-//   unfold(container, index)                  show what is folded around a token: long solutions are folded by lines
+//   unfold(container, index, focus)           show what is folded around a token: long solutions are folded by lines
 //   neighbour(container, index, down)         the token below or above another, as they lie on the page
 //
 // strip = {
@@ -78,13 +78,13 @@ export function selectToken(container, index, focus, isSought = true) {
   if (isSought) bringIntoSight(token);
 }
 
-export function unfold(container, index) {
+export function unfold(container, index, focus) {
   const drawn = STRIPS.get(container);
   const fold = drawn?.folds.find(([from, to]) => from <= index && index < to);
   if (!fold) return;
   drawn.opened.push(fold);
   build(container, drawn);
-  selectToken(container, drawn.selected, false);
+  selectToken(container, drawn.selected, focus, false);
   keepNoteInside(container);
 }
 

@@ -193,6 +193,9 @@ def test_a_run_records_the_begin_token_in_its_prompts_and_scores_as_it_sampled(l
         assert scored.prompt_ids == trace.prompt_ids
         np.testing.assert_allclose(scored.logprob, trace.logprob, rtol=0, atol=1e-5)
         assert scored.text == trace.text
+        seen = models.token_texts(language_model("llama"), trace.prompt_ids)
+        assert seen[0] == "<s>" and scored.prompt_pieces == seen
+        assert trace.prompt_pieces == (seen if trace.sample_idx == 0 else ()), "once for a group"
 
 
 def test_a_run_begun_without_the_begin_token_is_not_gone_on_with(llama_folder, tmp_path):

@@ -86,6 +86,12 @@ def test_the_references_rate_comes_back(store):
     assert store.traces(0)[0].reference_rate == 0.375
 
 
+def test_the_prompt_as_the_model_saw_it_comes_back(store):
+    pieces = ("<|im_start|>", "user", "\n", " 9+2")
+    store.commit_step(record(0, traces=[plain_trace(prompt_pieces=pieces)]))
+    assert store.traces(0)[0].prompt_pieces == pieces
+
+
 def test_what_was_not_recorded_stays_missing(store):
     store.commit_step(record(traces=[plain_trace()]))
     assert_same_trace(store.traces(0)[0], plain_trace())
