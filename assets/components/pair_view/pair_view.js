@@ -166,10 +166,14 @@ function drawPairCurve(view) {
     "Implied value ", element("i", "", "V"), element("sub", "", "t"),
     ` of each prefix, ${baseline === null ? "counted from 0 (no V₀)" : `from the ${data.anchor}`}`,
     element("br"), element("span", "key key-first", sides[0].name), " ", element("span", "key key-second", sides[1].name), " ",
-    ...(data.tries ? [element("span", "key key-tried", data.tries.some((tried) => tried.is_partial) ? "mean reward of the tries, 95 %" : "share of tries that succeed, 95 %")] : []),
+    ...(data.tries ? [element("span", "key key-tried", triedName(data.tries))] : []),
     element("span", "key key-reward", "reward R"),
   );
   showBand(view);
+}
+
+function triedName(tries) {
+  return `${tries.some((tried) => tried.is_partial) ? "mean reward of the tries" : "share of tries that succeed"}, 95 %`;
 }
 
 function curveWords(sides) {

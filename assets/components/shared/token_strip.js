@@ -185,7 +185,8 @@ function linesOf(drawn, ofWords) {
     if (t === strip.firstWrong && strip.note) line.dataset.note = strip.note;
   }
   for (const line of lines) {
-    if (line.dataset.note) line.append(setAll(element("span", `wrong-note${drop}`, `↑ ${line.dataset.note}`), { "aria-hidden": "true" }));
+    const { note } = line.dataset;
+    if (note) line.append(setAll(element("span", `wrong-note${drop}`, `↑ ${note}`), { "aria-hidden": "true" }));
   }
   return lines;
 }
