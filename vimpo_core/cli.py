@@ -1,5 +1,5 @@
 """python -m vimpo_core train | resume | fork | eval | score | truth | experiment | export | export-adapter | runs |
-models | bench | make-reference | make-demos
+models | tasks | bench | make-reference | make-demos
 
 Progress goes to stderr, results to stdout; with --json stdout ends with one JSON object. A mistake is one sentence on
 stderr and exit code 2, a bug a traceback and exit code 1; a run that did not finish is exit code 3. A command imports
@@ -123,8 +123,8 @@ def _add_final_problems(parser) -> None:
     parser.add_argument(
         "--final-problems",
         type=_count,
-        default=TEST_PROMPTS,
-        help=f"Test problems it is measured on at the end, 0 for none (default: {TEST_PROMPTS}).",
+        help=f"Test problems it is measured on at the end, 0 for none (default: {TEST_PROMPTS}, fewer for a run that "
+        "itself samples few solutions).",
     )
 
 
@@ -182,7 +182,7 @@ def _train(arguments) -> int:
     from vimpo_core.lm import loading  # not before the remarks, for its torch
 
     config = folder.settled(dataclasses.replace(config, model=_got(config.model)))
-    if config.model != "bundled" or config.device != "cpu":  # before anything is written
+    if (config.model, config.device, config.task) != ("bundled", "cpu", TrainConfig.task):  # before anything is written
         for note in loading.check_run(config):
             print(f"note: {note}", file=sys.stderr)
     runs = folder.RunsDir(arguments.runs_dir)
@@ -682,6 +682,43 @@ _ON_RUNS = {
 """What `runs` does -> how, and in words."""
 
 
+def _tasks_options(parser) -> None:
+    from vimpo_core.config import TrainConfig
+    from vimpo_core.tasks.look import FIRST
+
+    parser.add_argument("what", choices=("check",))
+    parser.add_argument("task", metavar="SPEC", help="As for train --task, such as file:problems.csv.")
+    parser.add_argument("--first", type=_count, default=FIRST, help=f"Problems to show (default: {FIRST}).")
+    fields = TrainConfig.__dataclass_fields__
+    for name in ("operands", "prompt_style", "max_new_tokens", "partial_rewards"):
+        _add_setting(parser, fields[name])
+    parser.add_argument("--model", help="Measure the longest prompt with this model's tokenizer.")
+
+
+def _tasks(arguments) -> int:
+    from vimpo_core.config import TrainConfig
+    from vimpo_core.tasks import look
+    from vimpo_core.tasks.registry import whole
+
+    names = ("operands", "prompt_style", "max_new_tokens", "partial_rewards")
+    config = TrainConfig(
+        task=whole(arguments.task),
+        model=arguments.model or "bundled",
+        **{name: getattr(arguments, name) for name in names},
+    )
+    length = None
+    if arguments.model:
+        from vimpo_core.lm.loading import longest_prompt
+
+        length = functools.partial(longest_prompt, config.model)
+    found = look.look(config, arguments.first, length)
+    if arguments.json:
+        _print(found.as_dict(), True)
+    else:
+        print("\n".join(look.lines(found)))
+    return 0
+
+
 def _bench_options(parser) -> None:
     parser.add_argument("what", choices=sorted(p.stem for p in (ROOT / "benchmarks").glob("[a-z]*.py")))
     parser.add_argument("--repeats", type=int, help="Measured repetitions.")
@@ -810,6 +847,11 @@ _COMMANDS = {
         _export_adapter,
         _export_adapter_options,
         "The trained adapter of a step as a PEFT folder, which PeftModel.from_pretrained(base, FOLDER) loads.",
+    ),
+    "tasks": (
+        _tasks,
+        _tasks_options,
+        "Look at a task before training on it: splits, first problems, what its judge says of the gold answers.",
     ),
     "runs": (_runs, _runs_options, "List the runs of a folder; delete some, undo that for a week."),
     "models": (_models, _models_options, "Models of your own: look at one before it is loaded, fetch or convert one."),

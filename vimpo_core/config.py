@@ -232,9 +232,9 @@ class TrainConfig:
     eval_every: int = _setting(10, "Steps between measurements on validation problems.", low=1, high=10_000)
     eval_prompts: int = _setting(
         128,
-        "Validation problems in a measurement, never trained on; the command line's final numbers use 512 test "
-        "problems.",
-        low=8,
+        "Validation problems in a measurement, never trained on; 0 measures nothing while training. The command line's "
+        "final numbers use up to 512 test problems.",
+        low=0,
         high=4096,
     )
     snapshot_every: int = _setting(

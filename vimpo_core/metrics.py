@@ -108,8 +108,11 @@ def _finite(value: float | None) -> float | None:
 
 
 def validation_problems(config: TrainConfig) -> int:
-    """How many held-out problems a measurement has: those asked for, or all there are."""
-    return len(held_out(task_of(config), "validation", config.eval_prompts))
+    """How many held-out problems a measurement has: those asked for, or all there are where that is known without
+    opening a file or a library.
+    """
+    task = task_of(config)
+    return len(held_out(task, "validation", config.eval_prompts)) if task.makes_its_problems else config.eval_prompts
 
 
 METRICS: dict[str, Metric] = {

@@ -8,13 +8,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vimpo_core import credit
+from vimpo_core.config import TrainConfig
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs.snapshots import newest_snapshot
 from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions import reading
+from vimpo_core.tasks.registry import held_out, task_of
 from vimpo_core.types import CreditTrace, known
 
 TEST_PROMPTS = 512
+"""Test problems of a measurement that nobody asked for otherwise."""
+_SHARE = 0.1
+"""Of the solutions that a run sampled in training: at most so many are sampled for its final measurement."""
+
+
+def final_problems(config: TrainConfig) -> int:
+    """Test problems that a run is measured on at its end: `TEST_PROMPTS`, fewer for a short run, whose training they
+    would outlast. Each is solved twice, sampled and greedy.
+    """
+    sampled = config.batch_size * config.steps
+    return max(1, min(TEST_PROMPTS, int(_SHARE * sampled / 2)))
 
 
 def evaluate_run(
@@ -37,7 +50,6 @@ def evaluate_run(
     from vimpo_core.lm import models
     from vimpo_core.measure import evaluate
     from vimpo_core.runs.snapshots import load_snapshot
-    from vimpo_core.tasks.registry import task_of
 
     if prompts < 1:
         raise Mistake(f"prompts must be at least 1, got {prompts}. Default: {TEST_PROMPTS}.")
@@ -45,6 +57,8 @@ def evaluate_run(
     policy, task = load_snapshot(store.run_dir, step), task_of(store.config())
     with models.merged(policy) as model:
         found = evaluate.accuracies(policy, model, task, "test", prompts, seed, told)
+    if not found:
+        raise Mistake(f"the test split of {task.name[:200]} holds no problem. Give more problems.")
     report = {
         "run_id": store.run_id,
         "step": step,
@@ -58,12 +72,15 @@ def evaluate_run(
 
 
 def training_report(
-    store: RunStore, problems: int = TEST_PROMPTS, told: Callable[[int, int], None] | None = None
+    store: RunStore, problems: int | None = None, told: Callable[[int, int], None] | None = None
 ) -> dict:
-    """Totals of a run and, once it has a snapshot, its accuracies on that many test problems (0: none). Imports
-    torch.
+    """Totals of a run and, once it has a snapshot, its accuracies on that many test problems (0: none; None: as
+    `final_problems` has it). Imports torch.
     """
     config, rows = store.config(), store.metrics()
+    problems = final_problems(config) if problems is None else problems
+    if problems and store.snapshot_steps():
+        problems = len(held_out(task_of(config), "test", problems))
     report = {
         "run_id": store.run_id,
         "status": str(store.state()),

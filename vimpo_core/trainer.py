@@ -27,7 +27,7 @@ from vimpo_core.lm.seeds import derived_seed
 from vimpo_core.lm.traces import make_traces
 from vimpo_core.measure.evaluate import accuracies
 from vimpo_core.rules import RULES, Extra
-from vimpo_core.tasks.registry import task_of
+from vimpo_core.tasks.registry import check_enough, task_of
 from vimpo_core.types import Diverged, Problem, Rollout, StepRecord, Verdict, known
 
 TOP_K = 3
@@ -94,6 +94,7 @@ class Trainer:
         self.policy = loading.load_policy(config)
         # Before anything else is put in: a refreshed reference takes the place of the base weights.
         self._base_sha256 = models.fingerprint(self.policy)
+        check_enough(self.task, config.prompts_per_step)
         model_trial.check_task(self.policy, self.task)
         self.extras = RULES[config.algorithm].extras
         # What the lowest adapted layer reads is the same when a token is sampled and when it is scored.
@@ -185,7 +186,7 @@ class Trainer:
         config, metrics, mc_values, of_reference = self.config, {}, None, None
         with models.merged(self.policy) as model:
             first, groups, tokens = self._sample(model, step)
-            if step % config.eval_every == 0 or step == config.steps:
+            if config.eval_prompts and (step % config.eval_every == 0 or step == config.steps):
                 sampling_seed = derived_seed(config.seed, step, "evaluation")
                 found = accuracies(self.policy, model, self.task, "validation", config.eval_prompts, sampling_seed)
                 metrics = {f"{how}_accuracy": a.mean for how, a in found.items()}

@@ -69,7 +69,7 @@ class _OutsideGrammar(Exception):
 
 
 def _compare(answer: str, right: Fraction, gold: str) -> Verdict:
-    shown = _printable(answer)
+    shown = printable(answer)
     try:
         value = _parse(answer)
     except _OutsideGrammar as problem:
@@ -140,7 +140,7 @@ def _parse_gold(gold: str) -> Fraction:
     try:
         return _parse(gold)
     except _OutsideGrammar as problem:
-        raise Mistake(f"gold answer {_printable(gold)!r} cannot be compared: {problem} Fix the task.") from None
+        raise Mistake(f"gold answer {printable(gold)!r} cannot be compared: {problem} Fix the task.") from None
 
 
 def _parse(text: str) -> Fraction:
@@ -183,7 +183,7 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """The answer as shown and stored: shortened, and without lone surrogates, which no file can hold."""
     text = text[:MAX_WINDOW].strip()
     shown = text if len(text) <= MAX_CHARACTERS else text[:MAX_CHARACTERS] + "…"

@@ -28,7 +28,10 @@ COMMANDS = (
     "truth",
     "experiment",
     "export",
+    "export-adapter",
     "runs",
+    "models",
+    "tasks",
     "bench",
     "make-reference",
     "make-demos",
@@ -276,6 +279,9 @@ def test_eval_gives_accuracies_with_their_intervals(undisturbed, capsys):
     assert cli.main(["eval", "vimpo-1", "--runs-dir", str(runs_dir), "--json"]) == 0
     report = last_line(capsys.readouterr().out)
     assert (report["step"], report["split"], report["n_prompts"]) == (15, "test", 512)
+    few = str(trained["n_prompts"])  # a short run is measured on fewer at its end
+    assert cli.main(["eval", "vimpo-1", "--runs-dir", str(runs_dir), "--prompts", few, "--json"]) == 0
+    report = last_line(capsys.readouterr().out)
     for how in ("sampled", "greedy"):
         assert report[f"{how}_accuracy"] == trained[f"{how}_accuracy"]
         assert report[f"{how}_low"] < report[f"{how}_accuracy"] < report[f"{how}_high"]

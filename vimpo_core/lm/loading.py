@@ -4,17 +4,21 @@ sentence. Imports torch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm import adapter_files, llama, model_files, model_trial, sources
 from vimpo_core.lm.models import LanguageModel, attach_lora, embedding_rows, take_up_adapter
 from vimpo_core.lm.projections import adapts_attention_alone
+from vimpo_core.lm.prompts import prompt_ids_of
 from vimpo_core.mistake import Mistake
-from vimpo_core.tasks.registry import task_of
+from vimpo_core.tasks import Task
+from vimpo_core.tasks.registry import check_enough, task_of
+from vimpo_core.types import Problem
 
 
 def find(source: str = "bundled", device: str = "cpu") -> Path:
@@ -59,6 +63,16 @@ def load(source: str = "bundled", device: str = "cpu") -> LanguageModel:
         raise Mistake(f"the model in {folder} {why}")
     llama.pack(model)
     return found
+
+
+def longest_prompt(source: str, task: Task, problems: Sequence[Problem]) -> tuple[int, int | None]:
+    """Tokens of the longest prompt with the tokenizer of a model, and how many the model reads (None: no limit); no
+    weights are loaded. Raises Mistake as `find`, and where the model cannot say a problem.
+    """
+    folder = find(source)
+    tokens = LanguageModel(torch.nn.Identity(), torch.nn.Identity(), _loaded(AutoTokenizer, folder), source)
+    longest = max((len(prompt_ids_of(tokens, task, problem)) for problem in problems), default=0)
+    return longest, model_files.context_length(_loaded(AutoConfig, folder))
 
 
 def load_policy(config: TrainConfig) -> LanguageModel:
@@ -123,8 +137,10 @@ def check_run(config: TrainConfig) -> list[str]:
 
     Raises Mistake as `loading.load` and `check_task`.
     """
+    task = task_of(config)
+    check_enough(task, config.prompts_per_step)
     found = load_policy(config)
-    model_trial.check_task(found, task_of(config))
+    model_trial.check_task(found, task)
     if adapts_attention_alone(found.bare):
         return [
             "the model is a mixture of experts: the adapter sits on its attention alone, experts and router stay as "

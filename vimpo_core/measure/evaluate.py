@@ -30,10 +30,10 @@ def accuracies(
     """Share of right answers, with 95% intervals over that many different problems: {"sampled": Share, "greedy":
     Share}.
 
-    Arguments as in `outcomes`.
+    {} where no problem is asked for, or the split holds none. Arguments as in `outcomes`.
     """
     found = outcomes(policy, model, task, split, prompts, seed, told)
-    return {how: wilson(sum(right), len(right)) for how, right in found.items()}
+    return {how: wilson(sum(right), len(right)) for how, right in found.items() if right}
 
 
 def outcomes(

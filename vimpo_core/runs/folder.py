@@ -38,6 +38,7 @@ from vimpo_core.runs.locks import is_held
 from vimpo_core.runs.queue import COMMANDS, Command, JobQueue, JobSummary
 from vimpo_core.runs.run_bin import KEPT, Deleted, RunBin
 from vimpo_core.runs.store import DB_NAME, RunStore, StoreError, is_run, lost_log_sentence, remove_leftovers
+from vimpo_core.tasks import registry
 from vimpo_core.types import RunState
 
 QUEUE_NAME = "app.db"
@@ -462,8 +463,8 @@ def left_alone(names: list[str]) -> str:
 
 
 def settled(config: TrainConfig) -> TrainConfig:
-    """The settings as a run keeps them: its model as `sources.settled` has it, and the rank of an adapter that it
-    begins with.
+    """The settings as a run keeps them: its model as `sources.settled` has it, the rank of an adapter that it begins
+    with, and the whole path of its task's file.
 
     Raises Mistake where the model is not on this machine or cannot be trained, as far as its files tell.
     """
@@ -471,7 +472,7 @@ def settled(config: TrainConfig) -> TrainConfig:
     sources.find(model)
     adapter = sources.adapter_of(model)
     rank = config.lora_rank if adapter is None else adapter_files.rank(adapter)
-    return dataclasses.replace(config, model=model, lora_rank=rank)
+    return dataclasses.replace(config, model=model, lora_rank=rank, task=registry.whole(config.task))
 
 
 def default_name(config: TrainConfig) -> str:

@@ -64,6 +64,11 @@ class Task(Protocol):
         ...
 
     @property
+    def makes_its_problems(self) -> bool:
+        """Whether problems are made on the spot, without a file, a library or another process."""
+        ...
+
+    @property
     def prompt_style(self) -> str:
         """How prompts are worded: "plain", "few-shot" or "chat" (`render`)."""
         ...
@@ -125,6 +130,7 @@ class WholeSolutions:
     """What a task says that judges solutions as a whole: nothing of their steps."""
 
     verifies_steps = False
+    makes_its_problems = False
 
     def first_wrong(self, problem: Problem, completion: str) -> int | None:
         return None

@@ -18,7 +18,6 @@ The reference model is trained on these (`make-reference`).
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -28,6 +27,7 @@ from itertools import combinations, permutations
 
 from vimpo_core.mistake import Mistake
 from vimpo_core.tasks import Answer, Chat
+from vimpo_core.tasks.splits import split_of
 from vimpo_core.types import Problem, StopReason, Verdict, VerdictStatus, known
 from vimpo_core.verifier import check_answer
 
@@ -72,6 +72,7 @@ class ChainTask:
     end = END
     verifies_steps = True
     gives_partial_rewards = False
+    makes_its_problems = True
     prompt_style = "plain"
 
     def __post_init__(self):
@@ -182,11 +183,6 @@ def problem_from(prompt: str) -> Problem:
             f"every number on the way must be within 0..{LARGEST}, which {typed[:40]!r} leaves. Use smaller numbers."
         )
     return Problem(prompt, str(steps[-1][0][0]))
-
-
-def split_of(prompt: str) -> str:
-    """ "train" (8 in 10), "validation" or "test" (1 in 10 each), by a hash of the text."""
-    return {0: "test", 1: "validation"}.get(hashlib.sha256(prompt.encode()).digest()[0] % 10, "train")
 
 
 def parse(text: str) -> Expression | None:

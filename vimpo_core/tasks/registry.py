@@ -5,12 +5,16 @@ entry in `TASKS`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Protocol
 
 from vimpo_core.mistake import Mistake
-from vimpo_core.tasks import Task, chain
+from vimpo_core.tasks import Task, chain, files, gym, math_sets
+from vimpo_core.tasks.files import FileTask
+from vimpo_core.tasks.gym import GymTask
+from vimpo_core.tasks.math_sets import MathTask
 from vimpo_core.tasks.spec import Spec, parse
 from vimpo_core.types import Problem, known
 
@@ -46,7 +50,7 @@ class Kind:
 
     form: how its setting is written; words: what it asks, in a few words.
     check: raises Mistake where the settings cannot make a task of this kind; opens no file and no library.
-    make: the task of a run.
+    make: the task of a run. opens: whether its argument is the path of a file.
     asks: of a kind that knows its prompts by their form: the task whose problem a prompt is, None for others; the
         settings are those of the prompt's run, None where it comes without one.
     """
@@ -56,6 +60,7 @@ class Kind:
     check: Callable[[Spec, Settings], None]
     make: Callable[[Spec, Settings], Task]
     asks: Callable[[str, Settings | None], Task | None] | None = None
+    opens: bool = False
 
 
 def _check_chain(spec: Spec, config: Settings) -> None:
@@ -72,6 +77,10 @@ def _check_chain(spec: Spec, config: Settings) -> None:
         )
 
 
+def _worded(make, spec: Spec, config: Settings) -> Task:
+    return make(spec, config.prompt_style, config.max_new_tokens, config.partial_rewards == "exact")
+
+
 def _chain_that_asks(prompt: str, config: Settings | None) -> Task | None:
     return chain.task_that_asks(prompt, config.max_new_tokens if config else 0)
 
@@ -83,6 +92,26 @@ TASKS: dict[str, Kind] = {
         _check_chain,
         lambda spec, config: chain.ChainTask(config.operands, config.max_new_tokens),
         _chain_that_asks,
+    ),
+    "gym": Kind(
+        "gym:NAME?option=value",
+        "a data set of the library reasoning-gym",
+        lambda spec, config: gym.check(spec),
+        lambda spec, config: _worded(GymTask, spec, config),
+    ),
+    "file": Kind(
+        "file:PATH?prompt=COLUMN&answer=COLUMN",
+        "rows of your own CSV, JSON Lines or Parquet file",
+        lambda spec, config: files.check(spec),
+        lambda spec, config: _worded(FileTask, spec, config),
+        opens=True,
+    ),
+    "math": Kind(
+        "math:PATH",
+        "competition mathematics in the form it is published in",
+        lambda spec, config: math_sets.check(spec),
+        lambda spec, config: _worded(MathTask, spec, config),
+        opens=True,
     ),
 }
 """name in the settings -> kind."""
@@ -100,9 +129,14 @@ def task_of(config: Settings) -> Task:
     return kind.make(spec, config)
 
 
-def keeps_partial_rewards(config: Settings) -> bool:
-    """Whether an answer that is nearly right earns what the judge gives it."""
-    return config.partial_rewards == "kept"
+def whole(text: str, beside: Path | None = None) -> str:
+    """A task's setting with the path of its file from the root on, wherever it is read again. beside: the folder that
+    the path counts from, None for the current one.
+    """
+    spec = parse(text)
+    if spec.kind not in TASKS or not TASKS[spec.kind].opens or not spec.argument:
+        return text
+    return str(replace(spec, argument=str(((beside or Path()) / Path(spec.argument).expanduser()).absolute())))
 
 
 def _kind(text: str) -> tuple[Kind, Spec]:
@@ -130,6 +164,15 @@ def read_problem(prompt: str, config: Settings | None = None) -> tuple[Task, Pro
     """
     problem = (task_that_asks(prompt, config) or chain.ChainTask()).state(prompt)
     return known(task_that_asks(problem.prompt, config)), problem
+
+
+def check_enough(task: Task, prompts: int) -> None:
+    """Raise Mistake where the training split holds fewer problems than a step asks for, or none can be had."""
+    if (there := len(task.problems("enough", "train", prompts))) < prompts:
+        raise Mistake(
+            f"prompts_per_step is {prompts}, and the training split of {task.name[:200]} holds {there} "
+            f"{'problem' if there == 1 else 'problems'}. Use fewer prompts a step, or give more problems."
+        )
 
 
 @lru_cache(maxsize=16)
