@@ -202,10 +202,15 @@ def _kl(axes, arms: list[dict]) -> None:
     _legend(axes)
 
 
+def credit_target(arms: list[dict]) -> str:
+    """What credit is asked to find: the first wrong token, or what stands for it where the task has no steps."""
+    targets = (run["credit"].get("target") for arm in arms for run in arm["runs"] if run["credit"])
+    return next(targets, None) or "first wrong token"
+
+
 def _credit(axes, arms: list[dict]) -> None:
-    for axis, (name, label) in zip(
-        axes, (("auc", "AUC of the first wrong token"), ("pearson", "Pearson with Monte Carlo")), strict=True
-    ):
+    labels = (("auc", f"AUC of the {credit_target(arms)}"), ("pearson", "Pearson with Monte Carlo"))
+    for axis, (name, label) in zip(axes, labels, strict=True):
         for arm in arms:
             known = [run for run in arm["runs"] if run[name] is not None]
             x, y = [run[name] for run in known], [100 * run["sampled"] for run in known]

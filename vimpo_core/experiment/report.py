@@ -117,8 +117,8 @@ def _block(found: dict, block: dict, i: int, drawn: list[str]) -> list:
             Paragraph(
                 f"Credit of the last snapshot on {credit['solutions']} solutions of the {credit['set']} set, as "
                 "delta_t of its log-ratios to the reference, whatever the arm trained with. AUC: how well minus "
-                "delta_t finds the first wrong token (0.5 is chance). Pearson: of delta_t itself with Monte Carlo Q - "
-                f"V, {credit['rollouts']} rollouts a prefix. Intervals over seeds."
+                f"delta_t finds the {figures.credit_target(arms)} (0.5 is chance). Pearson: of delta_t itself with "
+                f"Monte Carlo Q - V, {credit['rollouts']} rollouts a prefix. Intervals over seeds."
             ),
             _credit(arms),
         ]

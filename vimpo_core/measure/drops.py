@@ -105,6 +105,7 @@ def largest_drops(
             else:
                 pieces[i] = [smaller for piece in falls for smaller in _cut(*piece, PIECES)]
         number += 1
+    number = rounds
     fresh = measured({i: [t, t + 1] for i, t in sorted(chosen.items())}, tries, fresh_seed)
     return [_drop(chosen[i], values, len(seen[i]), sampled[i]) for i, values in enumerate(fresh)]
 
@@ -126,7 +127,7 @@ def most_rollouts(length: int, tries: int) -> int:
 
 def _rounds(length: int) -> int:
     """Rounds after the first: one for single tokens, more where pieces have to be cut."""
-    longest, rounds = (1, 1) if length <= SHORT else (-(-length // (SHORT // 2)), 0)
+    longest, rounds = (1, 1) if length <= SHORT else (-(-length // (SHORT // 2)) + 2 * _slack(length), 0)
     while longest > 1:
         longest, rounds = -(-longest // PIECES), rounds + 1
     return rounds

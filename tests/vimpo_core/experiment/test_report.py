@@ -104,6 +104,9 @@ def test_auc_is_said_to_be_of_minus_delta_and_pearson_of_delta_itself(experiment
     assert "AUC: how well minus delta\\_t finds the first wrong token" in text
     assert "Pearson: of delta\\_t itself with Monte Carlo Q - V" in text
     assert "| GRPO | 0.600 |" in text, "without bounds, as two seeds have none"
+    found["blocks"][0]["arms"][0]["runs"][0]["credit"] = {"target": "largest true drop"}
+    text = document.markdown(report.report(found, []))
+    assert "delta\\_t finds the largest true drop" in text and "first wrong token" not in text
 
 
 @pytest.mark.parametrize(

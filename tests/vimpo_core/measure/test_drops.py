@@ -76,12 +76,14 @@ def test_where_no_token_changes_the_success_rate_a_clear_drop_is_seldom_claimed(
     assert np.mean(by_the_same_tries) > 0.15, np.mean(by_the_same_tries)  # why fresh ones measure it
 
 
-@pytest.mark.parametrize("length", [20, 64, 65, 300])
+@pytest.mark.parametrize("length", [20, 64, 65, 512])
 def test_a_drop_is_found_in_short_and_long_solutions_within_the_budget_that_was_named(length):
     at = length * 2 // 3
     process, solution = line_process(0.9, length, at, 0.7), State(PROMPT, (0,) * length)
     told = []
-    (found,) = drops.largest_drops(process, [solution], 64, on_progress=lambda *args: told.append(args))
+    (found,) = drops.largest_drops(
+        process, [solution], 64, starts=[range(0, length, 7)], on_progress=lambda *args: told.append(args)
+    )
     assert found.token == at and found.is_clear
     assert found.low <= 0.35 <= found.high  # half of the tries would have slipped anyway
     assert found.rollouts <= drops.most_rollouts(length, 64)
