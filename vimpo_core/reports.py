@@ -37,7 +37,8 @@ def evaluate_run(
     seed: int = 0,
     told: Callable[[int, int], None] | None = None,
 ) -> dict:
-    """Accuracies of a run's snapshot on test problems, with 95% intervals. Imports torch.
+    """Accuracies of a run's snapshot on test problems, with 95% intervals, and mean rewards too where its task gives
+    parts of a reward. Imports torch.
 
     Args:
         step: a snapshot step; None takes the newest.
@@ -56,18 +57,22 @@ def evaluate_run(
     step = newest_snapshot(store) if step is None else step
     policy, task = load_snapshot(store.run_dir, step), task_of(store.config())
     with models.merged(policy) as model:
-        found = evaluate.accuracies(policy, model, task, "test", prompts, seed, told)
-    if not found:
+        found = evaluate.rewards(policy, model, task, "test", prompts, seed, told)
+    if not found["sampled"]:
         raise Mistake(f"the test split of {task.name[:200]} holds no problem. Give more problems.")
     report = {
         "run_id": store.run_id,
         "step": step,
         "split": "test",
-        "n_prompts": found["greedy"].n,
+        "n_prompts": len(found["greedy"]),
         "eval_seed": seed,
     }
-    for how, share in found.items():
+    for how, earned in found.items():
+        share = evaluate.share_right(earned)
         report |= {f"{how}_accuracy": share.mean, f"{how}_low": share.low, f"{how}_high": share.high}
+        if task.gives_partial_rewards:
+            mean = evaluate.mean_reward(earned)
+            report |= {f"{how}_reward": mean.mean, f"{how}_reward_low": mean.low, f"{how}_reward_high": mean.high}
     return report
 
 

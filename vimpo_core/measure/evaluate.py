@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from vimpo_core.intervals import Share, wilson
+from vimpo_core.intervals import Share, mean_bounds, wilson
 from vimpo_core.lm import sampler
 from vimpo_core.lm.attempts import attempt
 from vimpo_core.lm.models import LanguageModel
@@ -30,10 +30,21 @@ def accuracies(
     """Share of right answers, with 95% intervals over that many different problems: {"sampled": Share, "greedy":
     Share}.
 
-    {} where no problem is asked for, or the split holds none. Arguments as in `outcomes`.
+    {} where no problem is asked for, or the split holds none. Arguments as in `rewards`.
     """
-    found = outcomes(policy, model, task, split, prompts, seed, told)
-    return {how: wilson(sum(right), len(right)) for how, right in found.items() if right}
+    found = rewards(policy, model, task, split, prompts, seed, told)
+    return {how: share_right(earned) for how, earned in found.items() if earned}
+
+
+def share_right(earned: Sequence[float]) -> Share:
+    """Share of solutions that earned the whole reward."""
+    return wilson(sum(reward == 1 for reward in earned), len(earned))
+
+
+def mean_reward(earned: Sequence[float]) -> Share:
+    """Mean reward of solutions, with its 95% interval: above the share of right ones where parts are earned."""
+    low, high = mean_bounds(earned)
+    return Share(sum(earned) / len(earned), float(low), float(high), len(earned))
 
 
 def outcomes(
@@ -45,7 +56,21 @@ def outcomes(
     seed: int,
     told: Told | None = None,
 ) -> dict[str, list[bool]]:
-    """Which problems are solved: by one sample each ("sampled") and by the most probable tokens ("greedy").
+    """Which problems are solved, and earn the whole reward. Arguments as in `rewards`."""
+    found = rewards(policy, model, task, split, prompts, seed, told)
+    return {how: [reward == 1 for reward in earned] for how, earned in found.items()}
+
+
+def rewards(
+    policy: LanguageModel,
+    model,
+    task: Task,
+    split: str,
+    prompts: int,
+    seed: int,
+    told: Told | None = None,
+) -> dict[str, list[float]]:
+    """What a solution to each problem earns: one that is sampled ("sampled"), and the most probable tokens ("greedy").
 
     Args:
         policy: for tokenizer and end token; model: what is sampled, the adapter folded in.
@@ -70,7 +95,7 @@ def outcomes(
                 greedy=how == "greedy",
                 uniforms=uniforms[start : start + _ROWS],
             )
-            found[how] += [verdict.reward == 1 for verdict in verdicts]
+            found[how] += [verdict.reward for verdict in verdicts]
             if told is not None:
                 told(sum(map(len, found.values())), 2 * len(problems))
     return found

@@ -2,6 +2,7 @@
 
 import pytest
 
+from vimpo_core import reports
 from vimpo_core.config import TrainConfig
 from vimpo_core.formats import export
 from vimpo_core.measure import drops, scorecard
@@ -61,3 +62,10 @@ def test_a_scorecard_without_a_step_verifier_looks_for_the_largest_true_drop_and
         assert shares == sorted(shares) and shares[-1] == 1
         with pytest.raises(Mistake, match="no style set"):
             truth_report.truth_report(store, 2, "style", 2, 2)
+
+
+def test_an_evaluation_gives_the_mean_reward_beside_the_share_of_right_answers(run):
+    with RunStore.open(run) as store:
+        found = reports.evaluate_run(store, prompts=64)
+    assert found["sampled_reward_low"] <= found["sampled_reward"] <= found["sampled_reward_high"]
+    assert found["sampled_reward"] > found["sampled_accuracy"] + 0.02  # a wrong answer earns .1 at least
