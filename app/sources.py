@@ -11,10 +11,12 @@ from pathlib import Path
 import streamlit as st
 
 from app import cache, state
+from vimpo_core.lm.sources import BUNDLED as BUNDLED_MODEL
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.types import RUN_STATE_ADVICE, RunState
 
 BUNDLED = "bundled/"
+_TIMES_OF_OTHERS = 20
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Source:
     @property
     def origin(self) -> tuple:
         return cache.origin(self.folder, self.run)
+
+    def seconds(self, usual: float) -> float:
+        """How long an answer about it may take: `usual` is the bundled model's, others are larger and have to be
+        loaded."""
+        return usual if self.run.config.model == BUNDLED_MODEL else _TIMES_OF_OTHERS * usual
 
     @property
     def steps(self) -> tuple[list[int], list[int]]:

@@ -82,7 +82,7 @@ def look(scene, beta, gae_lambda):
         st.markdown(inspection.verdict(scene.trace))
         tours.button()
     drop.offer(scene)
-    if scene.step == 0:
+    if scene.step == 0 and inspection.is_at_reference(scene.trace):
         st.caption(
             "Step 0 is untrained: policy and reference are the same, so every credit is exactly 0. Move the step "
             "slider."

@@ -106,7 +106,7 @@ def _root(place: Place) -> CreditTrace | None:
         (place.key,),
         ask,
         "Scoring the solution under this policy",
-        LIMIT_SECONDS,
+        place.scene.source.seconds(LIMIT_SECONDS),
         cancelled="Cancelled: the alternatives are not known.",
     )
     waiting.ahead(question)
@@ -224,7 +224,7 @@ def _question(place: Place, wanted: dict) -> waiting.Question:
         (place.key, *wanted.items()),
         partial(scoring.scoring_service().ask, scoring.branch_solution, *asked, **wanted),
         "The policy finishes the solution",
-        LIMIT_SECONDS,
+        place.scene.source.seconds(LIMIT_SECONDS),
         cancelled="Cancelled. The branches below are still there.",
         if_long="Try fewer.",
         if_ended="Force the token again.",

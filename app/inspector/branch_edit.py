@@ -43,7 +43,7 @@ def _question(place, root: CreditTrace, edited: str) -> waiting.Question:
         (place.key, edited),
         partial(scoring.scoring_service().ask, scoring.score_solution, *asked),
         "Scoring the edited solution",
-        LIMIT_SECONDS,
+        place.scene.source.seconds(LIMIT_SECONDS),
         cancelled="Cancelled. Your text is still here.",
         if_long="Try a shorter solution.",
         if_ended="Compare again.",

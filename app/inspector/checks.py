@@ -50,7 +50,7 @@ def _expectation(scene: inspection.Scene) -> tuple[checks.ExpectedDeltas | None,
         (*source.origin, scene.step, trace.prompt_text, ids),
         partial(scoring.scoring_service().ask, scoring.expected_deltas, *asked),
         "Asking the model for its whole vocabulary",
-        LIMIT_SECONDS,
+        source.seconds(LIMIT_SECONDS),
         cancelled="Cancelled: the average over the vocabulary was not checked.",
         again="Ask the model again",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from urllib.parse import urlencode
 
@@ -9,10 +10,11 @@ import streamlit as st
 
 from app import cache, state
 from app.inspector import inspection
-from vimpo_core.formats import export
+from vimpo_core.formats import adapter_folder, export
 from vimpo_core.formats.export import FORMATS, Taken
 from vimpo_core.formats.reproduce import Place
 from vimpo_core.paths import ROOT
+from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions.pieces import readable
 
 _ICONS = {
@@ -31,6 +33,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
         st.code(link(scene, beta, gae_lambda, taken.token, taken.lens), language=None, wrap_lines=True)
         st.markdown("**Files** of this solution")
         _files(taken)
+        _adapter(scene)
         st.caption("Pictures: *Save this picture as SVG or PNG* stands below the strips and below the value curve.")
     with right:
         st.markdown("**The same numbers again**")
@@ -88,6 +91,27 @@ def _files(taken: Taken) -> None:
                 on_click="ignore",
                 key=f"take.{name}",
             )
+
+
+def _adapter(scene: inspection.Scene) -> None:
+    """The step's adapter as a PEFT folder, where it was kept."""
+    source, step = scene.source, scene.step
+    if step not in source.snapshots:
+        return
+    name = adapter_folder.folder_name(source.run.run_id, step)
+    st.markdown(f"**Adapter** of step {step}, for `PeftModel.from_pretrained(base, folder)`")
+    st.download_button(
+        "PEFT folder",
+        lambda: adapter_folder.zipped(RunStore.open(source.run_dir), step),
+        f"{name}.zip",
+        "application/zip",
+        icon=":material/folder_zip:",
+        help="adapter_config.json and adapter_model.safetensors. The base model's weights are not in it.",
+        on_click="ignore",
+        key="take.adapter",
+    )
+    runs_dir = f" --runs-dir {shlex.quote(_runs_dir(source))}" if _runs_dir(source) else ""
+    st.code(f"python -m vimpo_core export-adapter {shlex.quote(source.run.run_id)} --step {step}{runs_dir}", "bash")
 
 
 def _written(taken: Taken, name: str) -> Callable[[], bytes]:

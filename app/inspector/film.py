@@ -58,7 +58,7 @@ def _question(scene: inspection.Scene) -> waiting.Question:
         (*source.origin, tuple(source.snapshots), *asked),
         partial(scoring.scoring_service().ask, film_solution, source.run_dir, *asked),
         "Scoring under every saved policy",
-        LIMIT_SECONDS,
+        source.seconds(LIMIT_SECONDS),
         cancelled="Cancelled: there is no film of this solution yet.",
         if_long="Try a shorter solution.",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import streamlit as st
 
 from app import cache, state
@@ -16,7 +17,7 @@ from vimpo_core.rules import RULES
 from vimpo_core.solutions import lenses, picks, pieces
 from vimpo_core.solutions.steps import drop_text, mistake_note, verifies_steps
 from vimpo_core.solutions.visible_text import visible_text
-from vimpo_core.types import CreditTrace, StopReason, VerdictStatus
+from vimpo_core.types import CreditTrace, StopReason, VerdictStatus, known
 from vimpo_core.views import credit_view
 from vimpo_core.views.payload import with_version
 
@@ -89,6 +90,12 @@ def example(source: Source, step: int) -> tuple[str, str]:
     found = (i for i, t in enumerate(traces) if (str(t.group_id), str(t.sample_idx)) == wanted)
     trace = traces[next(found, _default_index(traces, source.run.config.at(step).beta))]
     return trace.prompt_text, pieces.readable(trace.text)
+
+
+def is_at_reference(trace: CreditTrace) -> bool:
+    """Whether policy and reference are the same, as they are before a run's first update unless it began with an
+    adapter."""
+    return trace.logprob is None or np.array_equal(trace.logprob, known(trace.ref_logprob))
 
 
 def quick_picks(source: Source, step: int) -> None:

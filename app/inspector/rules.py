@@ -194,7 +194,7 @@ def _question(scene: inspection.Scene, what: str, tries: int) -> waiting.Questio
         (*_key(scene, what), tries),
         ask,
         f"{doing} {tries} times",
-        LIMIT_SECONDS,
+        scene.source.seconds(LIMIT_SECONDS),
         cancelled=f"Cancelled: {_NAMES[what]} {_WERE[what]} not measured.",
         again="",
         tells_progress=not scene.is_typed,

@@ -74,7 +74,7 @@ def _question(scene: inspection.Scene, tries: int) -> waiting.Question:
         (key, tries),
         partial(scoring.scoring_service().ask, scoring.solution_truth, *asked, ids=ids),
         f"Trying {tries} times from every prefix",
-        LIMIT_SECONDS,
+        scene.source.seconds(LIMIT_SECONDS),
         cancelled="Cancelled: what was found so far is kept.",
         if_long="Try a shorter solution.",
     )

@@ -117,7 +117,7 @@ def _question(source: Source, step: int, problem: str, solution: str) -> waiting
         (*source.origin, *asked),
         partial(scoring.scoring_service().ask, scoring.score_solution, source.run_dir, *asked),
         "Scoring under policy and reference",
-        LIMIT_SECONDS,
+        source.seconds(LIMIT_SECONDS),
         cancelled="Cancelled. Your text is still here: press Score to try again.",
         if_long="Try a shorter solution.",
         if_ended="Press Score to try again.",

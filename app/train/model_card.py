@@ -45,51 +45,64 @@ def card(config: TrainConfig, in_dialog: bool) -> None:
     of the page would close it."""
     if config.model == sources.BUNDLED:
         return
-    ticks = in_dialog or any(_is_underway(question) for question in (_looking(config), _getting(config)))
-    st.fragment(_card, run_every=_TICK_SECONDS if ticks else None)(config, in_dialog)
+    if _is_settled(config):
+        waiting.ahead(_looking(config))
+    ticks = in_dialog or any(waiting.is_underway(question) for question in (_looking(config), _getting(config)))
+    st.fragment(_card, run_every=_TICK_SECONDS if ticks else None)(config, in_dialog, ticks)
 
 
-def _card(config: TrainConfig, in_dialog: bool) -> None:
+def _is_settled(config: TrainConfig) -> bool:
+    try:
+        return bool(sources.settled(config.model))
+    except (Mistake, OSError):
+        return False
+
+
+def _card(config: TrainConfig, in_dialog: bool, ticks: bool) -> None:
     with st.container(border=True, gap="small"):
-        if sources.is_here(config.model):
-            _facts(config, in_dialog)
+        if not sources.is_here(config.model):
+            question = _getting(config)
+            _offer(config, question)
+        elif _is_settled(config):
+            question = _looking(config)
+            _facts(question)
         else:
-            _offer(config, in_dialog)
+            _say_why_not(config)
+            return
+    if waiting.is_underway(question) != ticks and not in_dialog:
+        st.rerun()  # begins or ends the ticking
 
 
-def _facts(config: TrainConfig, in_dialog: bool) -> None:
+def _say_why_not(config: TrainConfig) -> None:
     try:
         sources.settled(config.model)
     except (Mistake, OSError) as error:
         st.warning(as_sentence(error), icon=":material/error:")
-        return
-    question = _looking(config)
+
+
+def _facts(question: waiting.Question) -> None:
     found = waiting.ahead(question)
     if found is None:
-        _wait(question, in_dialog)
+        _wait(question)
         return
-    _settle(question, in_dialog)
     if found["refused"]:
         st.warning(as_sentence(found["refused"]), icon=":material/error:")
-    for name, text in model_check.lines(found):
-        if name not in ("model", "refused"):
-            st.caption(f"**{as_plain(name)}** {as_plain(text)}")
+    told = [(n, t) for n, t in model_check.lines(found) if n not in ("model", "refused")]
+    st.markdown("  \n".join(f":small[**{as_plain(name)}** {as_plain(text)}]" for name, text in told))
 
 
-def _offer(config: TrainConfig, in_dialog: bool) -> None:
+def _offer(config: TrainConfig, question: waiting.Question) -> None:
     """Fetch or convert, with progress and Cancel."""
-    question, of_hub = _getting(config), sources.is_of_hub(sources.whole_model(config.model))
-    where = "in the hub's cache on this machine" if of_hub else "converted yet"
+    of_hub = sources.is_of_hub(sources.whole_model(config.model))
+    where = "on this machine yet" if of_hub else "converted yet"
     st.caption(f"{as_plain(config.model)} is not {where}.")
-    if waiting.pending(_GET) == question and waiting.ahead(question) is None:
-        _wait(question, in_dialog)
-    words = (
-        ("Fetch it from the Hugging Face hub", ":material/download:") if of_hub else ("Convert it", ":material/sync:")
-    )
+    asked = waiting.pending(_GET)
+    if asked is not None and asked.key == question.key and waiting.ahead(question) is None:
+        _wait(question)
     st.button(
-        words[0],
-        icon=words[1],
-        disabled=_is_underway(question),
+        "Fetch it from the Hugging Face hub" if of_hub else "Convert it",
+        icon=":material/download:" if of_hub else ":material/sync:",
+        disabled=waiting.is_underway(question),
         on_click=waiting.send,
         args=(question,),
         help="Configuration, tokenizer and safetensors files alone, into the hub's usual cache."
@@ -98,26 +111,11 @@ def _offer(config: TrainConfig, in_dialog: bool) -> None:
     )
 
 
-def _wait(question: waiting.Question, in_dialog: bool) -> None:
-    if _is_underway(question):
+def _wait(question: waiting.Question) -> None:
+    if waiting.is_underway(question):
         waiting.show_progress(question)
-        return
-    waiting.say_why_not(question)
-    _settle(question, in_dialog)
-
-
-def _settle(question: waiting.Question, in_dialog: bool) -> None:
-    """Once what was asked is over, the page is drawn again without the ticking."""
-    key = f"{question.name}.settled"
-    if st.session_state.get(key) == question.key:
-        return
-    st.session_state[key] = question.key
-    if not in_dialog:
-        st.rerun()
-
-
-def _is_underway(question: waiting.Question) -> bool:
-    return waiting.is_underway(question)
+    else:
+        waiting.say_why_not(question)
 
 
 def _looking(config: TrainConfig) -> waiting.Question:
