@@ -69,7 +69,7 @@ def choosing(model, **query):
 
 def test_what_is_known_of_the_model_stands_below_its_name(runs, service, mine):
     shown = words(choosing(mine))
-    for said in ("1,234,567", "about 2\\.0 GB of 16\\.0 GB", "q\\_proj \\(3\\)", "temperature 0\\.6"):
+    for said in ("1,234,567", "about 2.0 GB of 16.0 GB", "q_proj (3)", "temperature 0.6"):
         assert said in shown
     assert [name for name, *_ in service.asked] == ["look"]
 
@@ -94,8 +94,8 @@ def test_a_model_that_cannot_be_trained_makes_no_run(runs, service, mine):
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ("/gone/away", "No model at /gone/away: config\\.json is missing\\."),
-        ("some/model", "Fetch it from the Hugging Face hub: python \\-m vimpo\\_core models get some/model"),
+        ("/gone/away", "No model at /gone/away: config.json is missing."),
+        ("some/model", "Fetch it from the Hugging Face hub: python -m vimpo_core models get some/model"),
     ],
 )
 def test_a_model_that_is_not_here_is_a_sentence_and_no_run(runs, service, model, said):
