@@ -155,6 +155,65 @@ RIGHT = {
 }
 """Architectures that sample and score rightly: name -> (what its config class is called, its sizes)."""
 
+ROUTED = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+MLA = {
+    "q_lora_rank": 16,
+    "kv_lora_rank": 16,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 8,
+    "num_key_value_heads": 4,
+}
+GROUPED = {
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 32,
+    "n_group": 1,
+    "topk_group": 1,
+    "first_k_dense_replace": 1,
+}
+RIGHT_TOO = {
+    "arcee": ("Arcee", LLAMA),
+    "ernie4.5": ("Ernie4_5", LLAMA | HEAD),
+    "glm": ("Glm", LLAMA | HEAD | {"pad_token_id": 0}),
+    "helium": ("Helium", LLAMA | HEAD),
+    "olmo": ("Olmo", LLAMA),
+    "seed-oss": ("SeedOss", LLAMA | HEAD),
+    "hunyuan": ("HunYuanDenseV1", LLAMA | HEAD),
+    "ministral": ("Ministral", LLAMA | HEAD | WINDOW),
+    "ministral3": ("Ministral3", LLAMA | HEAD),
+    "nanochat": ("NanoChat", LLAMA),
+    "vaultgemma": ("VaultGemma", LLAMA | HEAD | WINDOW),
+    "jais2": ("Jais2", LLAMA),
+    "doge": ("Doge", LLAMA),
+    "bitnet": ("BitNet", LLAMA),
+    "gemma4": ("Gemma4Text", LLAMA | HEAD | WINDOW),
+    "granite-swa": ("GraniteSWA", LLAMA | WINDOW),
+    "gpt-neox-japanese": ("GPTNeoXJapanese", FALCON | {"intermediate_multiple_size": 2}),
+    "roc-bert-decoder": ("RoCBert", SIZES | {"is_decoder": True}),
+    "youtu": ("Youtu", SIZES | MLA),
+    "minicpm3": ("MiniCPM3", SIZES | MLA),
+    "deepseek-v2": ("DeepseekV2", SIZES | MLA | GROUPED | {"topk_method": "greedy"}),
+    "glm4-moe": ("Glm4Moe", LLAMA | HEAD | GROUPED | {"pad_token_id": 0}),
+    "glm4-moe-lite": ("Glm4MoeLite", SIZES | MLA | GROUPED | {"pad_token_id": 0}),
+    "ernie4.5-moe": (
+        "Ernie4_5_Moe",
+        LLAMA | {"moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 32, "moe_layer_start_index": 1},
+    ),
+    "granite-moe-shared": ("GraniteMoeShared", LLAMA | EXPERTS | {"shared_intermediate_size": 32}),
+    "jetmoe": ("JetMoe", SIZES | EXPERTS | {"kv_channels": 8, "num_key_value_heads": 2}),
+    "minimax-m2": ("MiniMaxM2", LLAMA | HEAD | EXPERTS),
+    "hunyuan-moe": ("HunYuanMoEV1", LLAMA | HEAD | {"num_experts": 4, "moe_topk": 2}),
+    "exaone": ("Exaone", LLAMA),
+    "internlm3": ("InternLM3", LLAMA | HEAD),
+    "solar-open": ("SolarOpen", LLAMA | HEAD | GROUPED),
+    "mellum": ("Mellum", LLAMA | HEAD | ROUTED),
+    "laguna": ("Laguna", LLAMA | HEAD | ROUTED),
+    "afmoe": ("Afmoe", LLAMA | HEAD | WINDOW | ROUTED | {"num_dense_layers": 1}),
+    "llama4": ("Llama4Text", LLAMA | HEAD | EXPERTS | {"intermediate_size_mlp": 64}),
+}
+"""Further ones, for the slow tests."""
+
 REFUSED = {
     "bart": ("Bart", SEQ2SEQ | {"is_decoder": True, "is_encoder_decoder": False}, "encoder-decoder"),
     "pegasus": ("Pegasus", SEQ2SEQ | {"is_decoder": True, "is_encoder_decoder": False}, "encoder-decoder"),
@@ -201,6 +260,8 @@ REFUSED = {
         "multimodal",
     ),
     "git": ("Git", SIZES | {"vision_config": VISION}, "multimodal"),
+    "camembert-decoder": ("Camembert", SIZES | {"is_decoder": True}, "other numbers for padded prompts"),
+    "longcat": ("LongcatFlash", SIZES | MLA | {"num_layers": 1}, "cannot be sampled"),
     "dbrx": (
         "Dbrx",
         {
@@ -225,7 +286,7 @@ def save(name: str, folder: Path, tokenizer_of: Path, **changes) -> Path:
     import torch
     import transformers
 
-    kind, sizes, *_ = (RIGHT | REFUSED)[name]
+    kind, sizes, *_ = (RIGHT | RIGHT_TOO | REFUSED)[name]
     named = {"eos_token_id": 0, "bos_token_id": None}
     config = getattr(transformers, f"{kind}Config")(**named | sizes | changes)
     torch.manual_seed(0)
