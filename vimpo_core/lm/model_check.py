@@ -19,15 +19,19 @@ from vimpo_core.mistake import Mistake
 MOST_LAYERS = 1000
 """To lay out more would take minutes, and no such network fits a machine."""
 HOW_ESTIMATED = (
-    "weights in float32 once and the folded ones while it samples, adapter with gradient and Adam's moments, and what "
-    "forward and backward keep of the longest batch"
+    "estimated: program, weights in float32, folded ones while it samples, adapter with gradient and Adam's moments, "
+    "what forward and backward keep of a batch"
 )
 _FLOAT = 4
 _ADAPTER_COPIES = 4
 """Weight, gradient and Adam's two moments."""
 _KEPT_WIDTHS, _KEPT_INNER = 12, 4
 """Numbers that a layer keeps of a token for its backward, as multiples of the hidden and of the inner width."""
-_LOGIT_COPIES = 3
+_LOGIT_COPIES, _LOGITS_AT_ONCE = 3, 2**26
+GRAPH_ROOM = 600 * 2**20
+"""As `scores.GRAPH_ROOM`, which is not imported for its peft."""
+PROCESS = 450 * 10**6
+"""Python with torch, transformers and peft."""
 _NEUTRAL = {
     "temperature": 1.0,
     "top_p": 1.0,
@@ -210,17 +214,19 @@ def _memory(found: dict[str, Any], known, adapted_weights: int, config: TrainCon
 
     text = known.get_text_config() if hasattr(known, "get_text_config") else known
     width = int(getattr(text, "hidden_size", 0) or 0)
-    inner = getattr(text, "intermediate_size", None) or 4 * width
+    inner = getattr(text, "intermediate_size", None)
+    inner = inner if isinstance(inner, int) else 4 * width
     layers = int(getattr(text, "num_hidden_layers", 0) or 0)
     rows, new = config.micro_batch_size or config.batch_size, task_of(config).max_new_tokens
     tokens = rows * (new + _prompt_tokens(config))
-    kept = tokens * layers * (_KEPT_WIDTHS * width + _KEPT_INNER * int(inner if isinstance(inner, int) else 4 * width))
-    logits = _LOGIT_COPIES * rows * new * int(getattr(text, "vocab_size", 0) or 0)
-    sampled = adapted_weights  # beside the frozen ones, while it samples
-    numbers = (
-        found["parameters"] + _ADAPTER_COPIES * found["adapter_parameters"] + max(sampled, kept + min(logits, 2**28))
-    )
-    return _FLOAT * numbers
+    kept = _FLOAT * tokens * layers * (_KEPT_WIDTHS * width + _KEPT_INNER * int(inner))
+    if known.model_type == "llama":
+        kept = min(kept, GRAPH_ROOM)  # which goes through in chunks beyond it
+    logits = _FLOAT * _LOGIT_COPIES * min(rows * new * int(getattr(text, "vocab_size", 0) or 0), _LOGITS_AT_ONCE)
+    weights, adapter = _FLOAT * found["parameters"], _FLOAT * _ADAPTER_COPIES * found["adapter_parameters"]
+    # The folded projections stand beside the frozen ones while it samples.
+    step = weights + adapter + _FLOAT * adapted_weights + kept + logits
+    return PROCESS + max(2 * weights, step)
 
 
 def _prompt_tokens(config: TrainConfig) -> int:

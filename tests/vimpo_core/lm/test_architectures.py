@@ -1,7 +1,7 @@
 """Many architectures against plain transformers: a row at a time, no padding, no cache. And which are refused, by what
 they are.
 
-`tiny.RIGHT` holds 52 that train rightly and `RIGHT_TOO` 35 more (slow), `REFUSED` 20 that are built and refused, and
+`tiny.RIGHT` holds 52 that train rightly and `RIGHT_TOO` 35 more, `REFUSED` 20 that are built and refused, and
 `BY_NAME` below 24 that their usual settings give away.
 """
 

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from tests.support.real import small
 from tests.support.tiny import save
 from vimpo_core.cli import main
-from vimpo_core.lm import loading, model_check, models, tokenizer_facts
+from vimpo_core.lm import loading, model_check, models, scores, tokenizer_facts
 from vimpo_core.paths import BUNDLED_MODEL, ROOT
 
 SEVEN_BILLION = {
@@ -36,6 +36,20 @@ def test_parameters_and_adapted_layers_are_those_of_the_loaded_model(name, byte_
     assert found["adapted"] == {leaf: leaves.count(leaf) for leaf in leaves}
     assert found["adapter_parameters"] == sum(t.numel() for t in models.adapter_state(policy).values())
     assert bool(found["notes"]) == (name in ("mixtral", "phimoe", "deepseek-v3"))
+
+
+def test_the_memory_grows_with_what_it_is_made_of_up_to_the_room_of_a_graph(byte_level_model, tmp_path):
+    """Measured on a Llama of 135 million weights: 2.4 GB for 1 x 8 solutions of 30 tokens, estimated 2.1."""
+    folder = folder_of(tmp_path, byte_level_model, hidden_size=576, intermediate_size=1536, vocab_size=49152)
+
+    def memory(**settings):
+        return model_check.check(str(folder), small(model=str(folder), **settings))["memory"]
+
+    assert model_check.GRAPH_ROOM == scores.GRAPH_ROOM
+    few, many = (memory(prompts_per_step=n, group_size=8) for n in (1, 64))
+    assert model_check.PROCESS < few < many
+    assert many - few < 2 * model_check.GRAPH_ROOM + 10**9
+    assert memory(lora_layers=1) < memory()
 
 
 def folder_of(tmp_path, byte_level_model, **settings):
