@@ -8,6 +8,13 @@
     click_to_updated_ms      click on one of 60 tokens to the frame in which both strips, curve and card have followed
     click_to_address_ms      the same until the address names the token (it waits 150 ms for more clicks)
     hover_frames             websocket frames sent while pointing at twenty tokens
+    long_drawn_s             Inspect opened at a solution of 2,000 pieces of words to the frame with both strips, warm caches
+    long_drawn_cpu_s         what the browser's page works for it; long_server_cpu_s: what the server does
+    long_drawn_ratio         long_drawn_s over the same for a solution of 60 tokens, in turns
+    long_key_ms              arrow key to just after the frame in which both strips, curve and card have followed, folded
+    long_key_cpu_ms          what the page works for one key and all that follows from it, Python's answer included
+    long_key_ratio           long_key_ms over the same in the solution of 60 tokens
+    long_open_key_ms         long_key_ms with every fold opened: 2,000 tokens in both strips
     web_rss_mb               memory of the server after every page was opened, compared runs and typing included
     torch_in_web             whether any file of torch is mapped into the server, or a page imports it
 
@@ -34,8 +41,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from playwright.sync_api import Browser, Page
 
-from tests.support.browser import CHROMIUM, Server, browsing, count_sent, free_port, serving, visiting
+from tests.support.browser import CHROMIUM, Server, browsing, count_sent, free_port, serving, settle, visiting
 from tests.support.fakes import FakeTrainer
+from tests.support.words import PROSE, WordTrainer, make_word_run
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import ROOT
 from vimpo_core.runs import worker
@@ -43,6 +51,8 @@ from vimpo_core.runs.folder import RunsDir
 from vimpo_core.types import CreditTrace
 
 TOKENS = 60
+LONG = 2000
+KEYS = 30
 STEPS = 40
 CLICKS_A_REPEAT = 5
 STORE_POLL_SECONDS = 0.005
@@ -101,6 +111,30 @@ WATCH_CLICKS = """() => {
   }, true);
 }"""
 
+# Milliseconds from each of `count` arrow keys to just after the frame in which strips, curve and card have followed.
+PRESS_ARROWS = """async (count) => {
+  const root = [...document.querySelectorAll("*")].map((e) => e.shadowRoot?.querySelector(".credit-view")).find(Boolean);
+  const hosts = [...root.querySelectorAll(".strip-host")];
+  const afterPaint = () => new Promise((done) => requestAnimationFrame(() => {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = done;
+    channel.port2.postMessage(0);
+  }));
+  const milliseconds = [];
+  for (let n = 0; n < count; n++) {
+    const token = root.getRootNode().activeElement;
+    const wanted = String(Number(token.dataset.index) + 1);
+    const pressed = performance.now();
+    token.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+    await afterPaint();
+    milliseconds.push(performance.now() - pressed);
+    const followed = hosts.every((host) => host.querySelector('[aria-selected="true"]').dataset.index === wanted);
+    if (!followed || root.querySelector(".card .token-number").textContent !== `token #${wanted}`) throw new Error(wanted);
+    await new Promise((done) => setTimeout(done, 60));
+  }
+  return milliseconds;
+}"""
+
 LOADS_TORCH = f"""
 import sys
 from streamlit.testing.v1 import AppTest
@@ -121,13 +155,13 @@ class LongSolutions(FakeTrainer):
 
 def _lengthened(trace: CreditTrace) -> CreditTrace:
     at = np.resize(np.arange(len(trace.ids)), TOKENS)
-    names = ("ids", "mask", "logprob", "ref_logprob", "kl", "entropy", "sampler_logprob")
+    names = ("ids", "mask", "logprob", "ref_logprob", "kl", "entropy", "sampler_logprob", "collision")
     topk = trace.topk and dataclasses.replace(
         trace.topk,
         text=[trace.topk.text[t] for t in at],
         **{name: getattr(trace.topk, name)[at] for name in ("ids", "logprob", "ref_logprob")},
     )
-    arrays = {name: getattr(trace, name)[at] for name in names}
+    arrays = {name: values[at] for name in names if (values := getattr(trace, name)) is not None}
     return trace.with_(text=tuple(trace.text[t] for t in at), topk=topk, **arrays)
 
 
@@ -221,6 +255,67 @@ def click_numbers(browser: Browser, run_id: str, server: Server, clicks: int) ->
     }
 
 
+class LongWords(WordTrainer):
+    """Prose of 2,000 tokens, as long as reasoning gets."""
+
+    solutions = ((PROSE, LONG),)
+
+
+def long_numbers(browser: Browser, long_run: str, short_run: str, server: Server, repeats: int) -> dict:
+    """A solution of 2,000 pieces of words against one of 60 characters: opening it, and the arrow keys."""
+    with visiting(browser) as context:
+        page = context.new_page()
+        page.add_init_script(WATCH_START)
+        devtools = context.new_cdp_session(page)
+        devtools.send("Performance.enable")
+
+        def worked() -> tuple[float, float]:
+            metrics = {m["name"]: m["value"] for m in devtools.send("Performance.getMetrics")["metrics"]}
+            used = server.process.cpu_times()
+            return metrics["TaskDuration"], used.user + used.system
+
+        opened: dict[str, list[tuple[float, float, float]]] = {long_run: [], short_run: []}
+        for number in range(repeats + 1):
+            for run_id, found in opened.items():
+                before = worked()[1]
+                started = time.time()
+                page.goto(f"{server.address}/inspect?run={run_id}&token=10", wait_until="commit")
+                drawn = page.wait_for_function("window.drawnAt").json_value() - started
+                settle(page)
+                if number:  # the first of each warms the caches
+                    found.append((drawn, worked()[0], worked()[1] - before))
+        drawn, work, served = (
+            {run_id: statistics.median(times[part] for times in found) for run_id, found in opened.items()}
+            for part in range(3)
+        )
+        keys, work_a_key = {}, {}
+        for run_id in (short_run, long_run):
+            page.goto(f"{server.address}/inspect?run={run_id}&token=10")
+            settle(page)
+            page.locator('.strip-host[data-strip="lens"] [aria-selected="true"]').click()
+            settle(page)
+            before = worked()[0]
+            keys[run_id] = statistics.median(page.evaluate(PRESS_ARROWS, KEYS))
+            settle(page)
+            work_a_key[run_id] = (worked()[0] - before) / KEYS
+        strip = page.locator('.strip-host[data-strip="lens"]')
+        while strip.locator(".fold").count():
+            strip.locator(".fold").first.click()
+        assert strip.locator(".token").count() == LONG + 1  # the end token too
+        settle(page)
+        opened_keys = statistics.median(page.evaluate(PRESS_ARROWS, KEYS))
+    return {
+        "long_drawn_s": drawn[long_run],
+        "long_drawn_cpu_s": work[long_run],
+        "long_server_cpu_s": served[long_run],
+        "long_drawn_ratio": drawn[long_run] / drawn[short_run],
+        "long_key_ms": keys[long_run],
+        "long_key_cpu_ms": 1000 * work_a_key[long_run],
+        "long_key_ratio": keys[long_run] / keys[short_run],
+        "long_open_key_ms": opened_keys,
+    }
+
+
 def _frames_while_hovering(page: Page, strip, sent: list) -> int:
     page.wait_for_timeout(SETTLED_MS)
     before = len(sent)
@@ -244,6 +339,8 @@ def measure(browser: Browser, folder: Path, repeats: int) -> dict:
         report |= {"step_to_point_s": statistics.median(seconds), "step_to_point_s_max": max(seconds)}
         report |= click_numbers(browser, runs.jobs()[0].run_ids[0], server, CLICKS_A_REPEAT * repeats)
         report |= memory_of_the_server(browser, runs, server)
+        short_run = runs.jobs()[0].run_ids[0]
+        report |= long_numbers(browser, make_word_run(runs.path, LongWords, 1), short_run, server, repeats)
     return report | {"tokens": TOKENS, "repeats": repeats}
 
 

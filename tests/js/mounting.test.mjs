@@ -6,7 +6,7 @@ import { mock, test } from "node:test";
 import { followPython, mountView, reportSoon } from "../../assets/components/shared/mounting.js";
 
 test("Python is followed when it says something new, not when it answers an older click", () => {
-  const view = { token: 2, fromPython: {}, reported: {} };
+  const view = { token: 2, fromPython: {}, reported: {}, unanswered: {} };
   const follow = (value, isNew = false) => (view.token = followPython(view, "token", value, isNew));
   assert.equal(follow(5, true), 5);
   view.token = 7;
@@ -18,10 +18,19 @@ test("Python is followed when it says something new, not when it answers an olde
   assert.equal(follow(3, true), 3); // other data: whatever it says
 });
 
+test("the answer to an older report, come after a newer one was sent, pulls nothing back", () => {
+  const view = { token: 9, fromPython: { token: 1 }, reported: { token: 8 }, unanswered: { token: [5, 7, 8] } };
+  const follow = (value) => (view.token = followPython(view, "token", value, false));
+  assert.equal(follow(5), 9);
+  assert.equal(follow(8), 9); // Python passes over what was overtaken
+  assert.deepEqual(view.unanswered.token, []);
+  assert.equal(follow(5), 5); // said anew, of its own accord
+});
+
 test("only the last selection is reported, as it is when the time comes", () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   const told = [];
-  const view = { timer: 0, reported: {}, token: 1, report: (value) => told.push(value) };
+  const view = { timer: 0, reported: {}, unanswered: {}, token: 1, report: (value) => told.push(value) };
   for (const token of [2, 3]) {
     view.token = token;
     reportSoon(view, () => ({ token: view.token }));

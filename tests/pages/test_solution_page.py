@@ -112,7 +112,8 @@ def test_pictures_are_files_that_need_no_style_sheet(page, figure):
     svg = ElementTree.parse(got.value.path()).getroot()
     assert svg.tag == f"{SVG}svg" and float(svg.get("width")) > 100 < float(svg.get("height"))
     text = "".join(svg.itertext())
-    assert visible_text(TEXTS[0])[:2] in text and not list(svg.iter(f"{SVG}style"))
+    named = TEXTS[0] if figure == "strips" else TEXTS[5]  # a curve too narrow for its tokens names the first wrong one
+    assert visible_text(named) in text and not list(svg.iter(f"{SVG}style"))
     painted = [n for n in svg.iter() if n.get("fill") or n.get("stroke")]
     assert painted and not [n for n in svg.iter() if n.get("class") or "oklab" in str(n.attrib)]
     with page.expect_download() as got:

@@ -16,7 +16,7 @@ export function mountView(component, selector, create, update, report = "view") 
   if (!view) {
     view = {
       root, at: (inside) => root.querySelector(inside), data: null, version: null, width: 0, hovered: null, timer: 0,
-      fromPython: {}, reported: {},
+      fromPython: {}, reported: {}, unanswered: {},
     };
     VIEWS.set(root, view);
     create(view);
@@ -44,13 +44,19 @@ export function reportSoon(view, selection) {
   clearTimeout(view.timer);
   view.timer = setTimeout(() => {
     view.reported = selection();
+    for (const [name, value] of Object.entries(view.reported)) (view.unanswered[name] ??= []).push(value);
     view.report({ ...view.reported });
   }, REPORT_AFTER_MS);
 }
 
-// Follows Python only when it says something new.
+// Follows Python only when it says something new: answers come in the order of the reports, some time after them.
 export function followPython(view, name, value, isNew) {
-  const isNews = isNew || view.fromPython[name] !== value && view.reported[name] !== value;
+  const waiting = view.unanswered[name] ?? [];
+  const answered = waiting.indexOf(value);
+  const isAnswer = answered >= 0 || view.reported[name] === value;
+  const isNews = isNew || (view.fromPython[name] !== value && !isAnswer);
+  if (isNew) view.unanswered[name] = [];
+  else if (answered >= 0) waiting.splice(0, answered + 1);
   view.fromPython[name] = value;
   return isNews ? value : view[name];
 }
