@@ -440,7 +440,7 @@ RULES: dict[str, Rule] = {
     "vimpo_value": Rule(
         "VIMPO, value loss alone",
         "2606.20008",
-        "δ = β log(π/π ref) − β KL, read off; learned by the value loss",
+        "δ = β log(π/π_ref) − β KL, read off; learned by the value loss",
         r"\delta_t = \beta \log\tfrac{\pi}{\pi_\mathrm{ref}} - \beta\,\mathrm{KL}_t",
         "VIMPO without its actor: the residual pushes every token of a solution alike, and the token credit is only "
         "read off.",
@@ -456,7 +456,7 @@ RULES: dict[str, Rule] = {
     "vimpo": Rule(
         "VIMPO",
         "2606.20008",
-        "A = Σ λ^k δ, δ = β log(π/π ref) − β KL",
+        "A = Σ λ^k δ, δ = β log(π/π_ref) − β KL",
         r"A_t = \sum_{k \ge t} \lambda^{k-t} \Bigl(\beta \log\tfrac{\pi}{\pi_\mathrm{ref}} - "
         r"\beta\,\mathrm{KL}_k\Bigr)",
         "No critic: the values are read off the policy and its reference. The reward enters through the value loss "
@@ -472,7 +472,7 @@ RULES: dict[str, Rule] = {
     "vimpo_soft": Rule(
         "VIMPO, soft",
         "ours, after 2606.20008",
-        "A = Σ λ^k ρ, ρ = β log(π/π ref)",
+        "A = Σ λ^k ρ, ρ = β log(π/π_ref)",
         r"A_t = \sum_{k \ge t} \lambda^{k-t} \beta \log\tfrac{\pi}{\pi_\mathrm{ref}}",
         "VIMPO without the KL term, on a soft baseline: it goes towards the KL-regularised (soft) optimum instead of "
         "the local fixed point. Ours: the authors keep soft values for experiments, their code refuses them together "
@@ -489,7 +489,7 @@ RULES: dict[str, Rule] = {
     "a_star_po": Rule(
         "A*-PO",
         "2505.20686",
-        "ρ = β log(π/π ref), read off; learned by regressing Σ ρ on R − V*",
+        "ρ = β log(π/π_ref), read off; learned by regressing Σ ρ on R − V*",
         r"\rho_t = \beta \log\tfrac{\pi}{\pi_\mathrm{ref}},\; \sum_t \rho_t \to R - V^*,\; V^* = \beta \log "
         r"\mathbb{E}_{\pi_\mathrm{ref}} e^{R/\beta}",
         "The whole solution's log-ratio is regressed on its optimal advantage R − V*, V* estimated from the "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
 
 from app import cache
+from app.course.lesson import Control
 from vimpo_core.runs.folder import RunsDir, RunSummary
 from vimpo_core.types import CreditTrace
 
@@ -23,9 +25,21 @@ def run_ids() -> tuple[str, ...]:
     return tuple(runs())
 
 
-def first_run(run_ids: tuple[str, ...]) -> str | None:
-    """The default of a run control."""
-    return run_ids[0] if run_ids else None
+def run_control(help: str) -> Control:
+    return Control(
+        "run",
+        "Run",
+        run_ids,
+        lambda ids: ids[0] if ids else None,
+        help,
+        kind="list",
+        label_of=lambda run_id: runs()[run_id].name,
+    )
+
+
+def of_first_run(numbers: Callable[[RunSummary], dict[str, str]]) -> dict[str, str]:
+    """What a chapter says of the run that it begins with; nothing where there is none."""
+    return next((numbers(run) for run in runs().values()), {})
 
 
 def folder_of(run: RunSummary) -> Path:
@@ -41,6 +55,12 @@ def origin(run: RunSummary) -> tuple:
 def steps(run: RunSummary) -> tuple[list[int], list[int]]:
     """Steps with recorded solutions, and steps with a saved adapter."""
     return cache.steps(cache.bundled_folder(), run.run_id)
+
+
+def common_steps(which: int) -> tuple[int, ...]:
+    """What all runs have of `steps`: 0 those with solutions, 1 those with an adapter."""
+    found = [set(steps(run)[which]) for run in runs().values()]
+    return tuple(sorted(set.intersection(*found))) if found else (0,)
 
 
 def traces(run: RunSummary, step: int) -> list[CreditTrace]:

@@ -63,9 +63,8 @@ class Control:
     """A control of a chapter that a teacher's link can fix and hide.
 
     options: what may be chosen, or a function that finds it (called when it is drawn); default: one of them, or a
-        function
-    of the options. kind: "slider", "buttons" (a few choices side by side), "list" (many), "switch" (options are False,
-    True).
+    function of the options. kind: "slider", "buttons" (a few choices side by side), "list" (many), "switch" (options
+    are False, True).
     """
 
     name: str

@@ -3,8 +3,7 @@
     ?chapter=2&hide=step:20,onward&large=1&lock=9f86d081
 
 A hidden control's value stands behind its name in `hide`; the same name elsewhere in the address is not looked at. A
-link is
-a convenience and not a wall: whoever opens the course from the menu has every control.
+link is a convenience and not a wall: whoever opens the course from the menu has every control.
 """
 
 from __future__ import annotations

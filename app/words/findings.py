@@ -73,13 +73,14 @@ def seeds_finding(reports: Sequence[dict]) -> Finding:
     implied, surprisal = card["implied_advantage"]["auc"], card["surprisal_policy"]["auc"]
     gaps = [r["signals"]["implied_advantage"]["auc"] - r["signals"]["surprisal_policy"]["auc"] for r in reports]
     lead, n, ahead = intervals.over_seeds(gaps, -1.0, 1.0), len(reports), sum(gap > 0 for gap in gaps)
+    seeds, few = ("1 seed", "One seed is") if n == 1 else (f"{n} seeds", "Two seeds are")
     facts = (
-        f"Over {n} seeds the AUC of implied credit is {_2(implied[0])} ({_2(implied[1])} to {_2(implied[2])}, lowest "
+        f"Over {seeds} the AUC of implied credit is {_2(implied[0])} ({_2(implied[1])} to {_2(implied[2])}, lowest "
         f"and highest seed), that of the policy's own surprisal {_2(surprisal[0])} ({_2(surprisal[1])} to "
         f"{_2(surprisal[2])}): implied credit is ahead in {ahead} of {n}."
     )
     if lead is None or lead.low is None or lead.high is None:
-        return Finding("open", f"{facts} Two seeds are an illustration, not evidence.")
+        return Finding("open", f"{facts} {few} an illustration, not evidence.")
     kind: Kind = "wins" if lead.low > 0 else "loses" if lead.high < 0 else "open"
     bounds = f"{signed(lead.mean)}, 95% {signed(lead.low)} to {signed(lead.high)} over seeds"
     return Finding(

@@ -115,6 +115,18 @@ def test_a_violation_inside_a_shadow_root_is_found(reader, address):
     assert found.rule == "color-contrast" and " >> " in found.target and "h4" in found.html
 
 
+@pytest.mark.browser
+def test_a_link_in_a_caption_is_not_pale_and_its_words_are(reader, address):
+    show(reader, address, f"inspect?run={BUNDLED}")
+    link = reader.locator('[data-testid="stCaptionContainer"] a').first
+    opacity = """(node) => { let found = 1;
+        for (let at = node; at; at = at.parentElement) found *= getComputedStyle(at).opacity;
+        return found; }"""
+    assert link.evaluate(opacity) == 1
+    around = link.locator("xpath=ancestor::p[1]")
+    assert around.evaluate("(node) => getComputedStyle(node).color").endswith("0.6)")
+
+
 # --- focus -----------------------------------------------------------------------------------------------------------
 
 _LOOKS = """() => {

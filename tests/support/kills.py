@@ -68,8 +68,7 @@ def kill_and_resume(
     """Train `configs` as one job by worker processes that are killed -9 `kills` times, then let it finish.
 
     Each kill comes a random time, up to `longest_life` seconds, after the worker took its lock (one in four) or
-    committed
-    its first step: so kills land while it loads and while it trains, however busy the machine is.
+    committed its first step: so kills land while it loads and while it trains, however busy the machine is.
     """
     chance = random.Random(seed)
     runs = RunsDir(runs_dir)

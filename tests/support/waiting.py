@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 PATIENCE = 180
@@ -35,6 +36,14 @@ def never_returns(*_) -> None:
     """Work without an end, for a request that is to be killed."""
     while True:
         time.sleep(_LOOK_SECONDS)
+
+
+def begins_and_never_returns(begun: Path) -> None:
+    """The same, once its file is there: from then on the process reads no request, so it holds no lock that another one
+    would wait for if it were killed.
+    """
+    begun.touch()
+    never_returns()
 
 
 def cpu_seconds(function: Callable, *arguments) -> float:

@@ -187,8 +187,7 @@ def context_length(config) -> int | None:
     """Tokens that a network reads, by its transformers settings; None where nothing limits it.
 
     Rotary positions of type dynamic or longrope change with the longest sequence seen, so that the same tokens would
-    score
-    differently by what came before: such a network is used up to its original length only, where they do not.
+    score differently by what came before: such a network is used up to its original length only, where they do not.
     """
     if hasattr(config, "get_text_config"):
         config = config.get_text_config()

@@ -2,10 +2,8 @@
 NumPy only.
 
 A run's record n describes the policy after n updates, so a curve is a number of that policy against what had been spent
-by
-then: updates, sampled tokens or CPU seconds of all earlier records. Curves of an arm are averaged where all its seeds
-    have
-one: a mean over changing members would move when nothing has.
+by then: updates, sampled tokens or CPU seconds of all earlier records. Curves of an arm are averaged where all its
+seeds have one: a mean over changing members would move when nothing has.
 
 Intervals are 95% t intervals of the mean over seeds (`intervals.bounds_over_seeds`), none below three seeds. The
 held-out problems are the same for all seeds, so an interval of an accuracy does not hold what other problems would have

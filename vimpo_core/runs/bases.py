@@ -22,8 +22,7 @@ _CHARACTERS = 12
 
 class Fingerprints(NamedTuple):
     """sha256 of frozen weights, of the vocabulary, and of all that decides how text is cut into tokens; None where they
-    were
-    never taken: older runs noted no more of their tokenizer than its vocabulary."""
+    were never taken: older runs noted no more of their tokenizer than its vocabulary."""
 
     weights: str | None
     vocabulary: str | None

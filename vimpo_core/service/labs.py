@@ -1,8 +1,8 @@
 """The demonstrations of the course, in killable processes of their own: the web process never imports torch.
 
 One process answers presses of the levers within a fraction of a second, another reproduces failures by training for
-some
-seconds: nobody's press waits behind a training. `cancel()` of a future kills its work; the next request starts afresh.
+some seconds: nobody's press waits behind a training. `cancel()` of a future kills its work; the next request starts
+afresh.
 """
 
 from __future__ import annotations

@@ -5,8 +5,7 @@ Nodes are listed depth by depth, the root first, in `tabular`'s order: node i of
 node holds about a choice (its probability, its rho) is that of the edge which leads to it.
 
 Rewards travel as whole thousandths, probabilities as ten-thousandths. Only two rounded numbers say all terms of a path,
-so
-that what is shown adds up to the last digit: V_t at each node and kappa at each choice. A drawing takes
+so that what is shown adds up to the last digit: V_t at each node and kappa at each choice. A drawing takes
 
     delta = V(sa) - V(s),   rho = delta + kappa (rho = delta without kappa),   residual = V(leaf) - R
 

@@ -167,7 +167,7 @@ def _lens_card(trace: CreditTrace, key: str) -> dict:
     if not reading.has_kappa(trace):
         if key == "td_terms":
             card["help"] = (
-                "One-step credit β (log π − log π ref): what this token alone changed. This rule subtracts no KL."
+                "One-step credit β (log π − log π_ref): what this token alone changed. This rule subtracts no KL."
             )
         if key == "kappa":
             card |= {"help": "This run's rule subtracts no KL, so there is no κ.", "absent": "none here"}

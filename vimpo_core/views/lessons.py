@@ -58,8 +58,7 @@ class GroupEnd:
     """Where descent ends whose baseline is the mean of groups of `size` solutions, the solution itself among them.
 
     beta: of the local fixed point that it ends at; to_own, to_plain: path total variation to that one and to the one of
-        the
-    beta it was trained with. slope: of delta on Q - V over the policy's choices. floor: root mean square of the
+    the beta it was trained with. slope: of delta on Q - V over the policy's choices. floor: root mean square of the
     terminal residual, by that of its target R - group mean.
     """
 

@@ -270,7 +270,7 @@ class _Work:
             ours,
             theirs,
             decimals=decimals,
-            says="β (log π − log π ref)",
+            says="β (log π − log π_ref)",
         )
         delta = rho
         if self.rule.value is ValueLoss.PLAIN:

@@ -56,15 +56,7 @@ BEFORE = Question(
 )
 QUESTIONS = (BEFORE,)
 
-RUN = Control(
-    "run",
-    "Run",
-    bundled.run_ids,
-    bundled.first_run,
-    "Whose solutions: one of the bundled runs.",
-    kind="list",
-    label_of=lambda run_id: bundled.runs()[run_id].name,
-)
+RUN = bundled.run_control("Whose solutions: one of the bundled runs.")
 ANCHOR = Control(
     "anchor",
     "Count V",
@@ -77,15 +69,10 @@ ANCHOR = Control(
 )
 
 
-def _all_steps() -> tuple[int, ...]:
-    found = [set(bundled.steps(run)[0]) for run in bundled.runs().values()]
-    return tuple(sorted(set.intersection(*found))) if found else (0,)
-
-
 STEP = Control(
     "step",
     "Training step",
-    _all_steps,
+    lambda: bundled.common_steps(0),
     0,
     "The solutions of this step, sampled by the policy of that moment.",
 )
@@ -134,8 +121,7 @@ PLAN = Plan(
 
 def numbers() -> dict[str, str]:
     """The first bundled run at its first and last recorded step."""
-    run_id = bundled.first_run(bundled.run_ids())
-    return {} if run_id is None else _numbers(bundled.runs()[run_id])
+    return bundled.of_first_run(_numbers)
 
 
 def show(lesson: Lesson) -> None:

@@ -58,15 +58,7 @@ BLAME = Question(
 )
 QUESTIONS = (BLAME,)
 
-RUN = Control(
-    "run",
-    "Run",
-    bundled.run_ids,
-    bundled.first_run,
-    "Whose solution it is: one of the bundled runs.",
-    kind="list",
-    label_of=lambda run_id: bundled.runs()[run_id].name,
-)
+RUN = bundled.run_control("Whose solution it is: one of the bundled runs.")
 EXAMPLE = Control(
     "example",
     "Solution",
@@ -147,8 +139,7 @@ class Case:
 
 def numbers() -> dict[str, str]:
     """How often each points at the first wrong token, in the first bundled run."""
-    run_id = bundled.first_run(bundled.run_ids())
-    return {} if run_id is None else counts(bundled.runs()[run_id])
+    return bundled.of_first_run(counts)
 
 
 def show(lesson: Lesson) -> None:

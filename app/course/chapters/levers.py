@@ -19,7 +19,7 @@ FIRST = Question(
         Option(
             "none",
             "None: nothing moves at all",
-            "The actor multiplies each token's ratio by its advantage, and advantages are read off log π − log π ref. "
+            "The actor multiplies each token's ratio by its advantage, and advantages are read off log π − log π_ref. "
             "Before the first update that is 0 for every token, so is the gradient. Press it below: the table says 0.",
             is_right=True,
         ),

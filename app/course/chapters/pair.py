@@ -62,26 +62,13 @@ ZERO = Question(
 )
 QUESTIONS = (ZERO,)
 
-RUN = Control(
-    "run",
-    "Run",
-    bundled.run_ids,
-    bundled.first_run,
-    "Whose training is replayed: one of the bundled runs.",
-    kind="list",
-    label_of=lambda run_id: bundled.runs()[run_id].name,
-)
-
-
-def _all_steps() -> tuple[int, ...]:
-    found = [set(bundled.steps(run)[1]) for run in bundled.runs().values()]
-    return tuple(sorted(set.intersection(*found))) if found else (0,)
+RUN = bundled.run_control("Whose training is replayed: one of the bundled runs.")
 
 
 STEP = Control(
     "step",
     "Training step",
-    _all_steps,
+    lambda: bundled.common_steps(1),
     0,
     "The same solution, read by the policy as it was after so many updates.",
 )
@@ -126,8 +113,7 @@ def numbers() -> dict[str, str]:
     """The credits of the first bundled run: all at step 0, and the lowest one of the solution at the last recorded
     step.
     """
-    run_id = bundled.first_run(bundled.run_ids())
-    return {} if run_id is None else _numbers(bundled.runs()[run_id])
+    return bundled.of_first_run(_numbers)
 
 
 def show(lesson: Lesson) -> None:

@@ -232,7 +232,7 @@ def moved_rows(pressed: Pressed, row: int) -> list[Row]:
     reward = _scale("reward", after.td_terms[row, :count], above)
     return [
         _row("log π, this press", step, nats),
-        _row("log π − log π ref", since, nats),
+        _row("log π − log π_ref", since, nats),
         _row("δ", after.td_terms[row, :count], reward),
         _row("V − group mean", above, reward),
     ]

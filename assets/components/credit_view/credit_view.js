@@ -122,7 +122,7 @@ function quantities(view, t) {
     ["advantages_whitened", "Whitened advantage", "", plain("advantages_whitened"), "credit"],
     ["grpo", "GRPO advantage", "", plain("grpo"), "credit"],
     ["probability", "Probability", "π", odds("logprob"), "policy"],
-    [null, "Reference", "π ref", odds("ref_logprob"), "policy"],
+    [null, "Reference", "π_ref", odds("ref_logprob"), "policy"],
     ["logprob", "Log-probability", "", nats("logprob"), "policy"],
     ["ref_logprob", "Reference log-prob.", "", nats("ref_logprob"), "policy"],
     ["log_ratio", "Log-ratio", "", pair ? difference(arrays.logprob[t], arrays.ref_logprob[t]) : MISSING, "policy"],

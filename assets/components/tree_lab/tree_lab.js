@@ -582,7 +582,7 @@ function showTerms(view) {
     return [letterOf(i, data.vocab), ...chances, ...terms, valueText(numbers.implied[i])];
   });
   const sums = hasKappa ? [withSign(totals.rho), valueText(totals.kappa), withSign(totals.delta)] : [withSign(totals.rho)];
-  const head = ["token", "π", "π ref", ...(hasKappa ? ["ρ", "κ", "δ = ρ − κ"] : ["δ = ρ"]), "V implied"];
+  const head = ["token", "π", "π_ref", ...(hasKappa ? ["ρ", "κ", "δ = ρ − κ"] : ["δ = ρ"]), "V implied"];
   const blank = Array(head.length - 2).fill("");
   const letters = element("b", "", lettersOf(node, data.vocab) || "not begun");
   view.at(".terms h4").replaceChildren("Path ", letters, `, ${NAMES.policy[policy].toLowerCase()}`);

@@ -362,13 +362,14 @@ def seeds_with(*aucs, surprisal=0.5):
 @pytest.mark.parametrize(
     ("aucs", "kind", "says"),
     [
-        ((0.9,), "open", "Over 1 seeds the AUC of implied credit is 0.90 (0.90 to 0.90,"),
+        ((0.9,), "open", "Over 1 seed the AUC of implied credit is 0.90 (0.90 to 0.90,"),
         (
             (0.75, 0.5),
             "open",
             "0.62 (0.50 to 0.75, lowest and highest seed), that of the policy's own surprisal 0.50 (0.50 to 0.50): "
             "implied credit is ahead in 1 of 2. Two seeds are an illustration, not evidence.",
         ),
+        ((0.9,), "open", "implied credit is ahead in 1 of 1. One seed is an illustration, not evidence."),
         # All alike: an interval from 0 to 0 holds 0, and a tie is no lead.
         ((0.5, 0.5, 0.5), "open", "ahead in 0 of 3. The difference is 0.00, 95% 0.00 to 0.00 over seeds;"),
         ((0.75, 0.75, 0.75), "wins", "ahead in 3 of 3. The difference is +0.25, 95% +0.25 to +0.25 over seeds;"),
@@ -380,6 +381,7 @@ def seeds_with(*aucs, surprisal=0.5):
 def test_over_seeds_every_number_is_said(aucs, kind, says):
     finding = seeds_finding(seeds_with(*aucs))
     assert finding.kind == kind and says in finding.text
+    assert finding.text.startswith("Over 1 seed the" if len(aucs) == 1 else f"Over {len(aucs)} seeds the")
 
 
 def test_over_seeds_mean_lowest_and_highest_are_said_of_surprisal_too():

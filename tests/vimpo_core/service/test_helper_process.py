@@ -6,7 +6,7 @@ import signal
 import pytest
 from pebble import ProcessExpired
 
-from tests.support.waiting import PATIENCE, eventually, never_returns
+from tests.support.waiting import PATIENCE, begins_and_never_returns, eventually
 from vimpo_core.service.helper_process import HelperProcess
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kill -9 is a Unix word")
@@ -32,9 +32,9 @@ def test_a_process_killed_while_idle_is_replaced(helper):
     assert alive(helper) == alive(helper)
 
 
-def test_a_process_killed_at_work_fails_that_request_alone(helper):
-    working = helper.ask(never_returns, timeout=PATIENCE)
-    eventually(working.running)
+def test_a_process_killed_at_work_fails_that_request_alone(helper, tmp_path):
+    working = helper.ask(begins_and_never_returns, tmp_path / "begun", timeout=PATIENCE)
+    eventually((tmp_path / "begun").exists)
     (process,) = helper._pool._pool_manager.worker_manager.workers.values()
     os.kill(process.pid, signal.SIGKILL)
     with pytest.raises(ProcessExpired):
