@@ -414,6 +414,12 @@ def _score_options(parser) -> None:
     parser.add_argument("--solution", required=True, help='The solution, such as "9+2+9+42;11+9+42;20+42;62."')
     parser.add_argument("--step", type=int, help="Snapshot step (default: the newest).")
     parser.add_argument("--beta", type=float, help="Reward per nat (default: the run's).")
+    parser.add_argument(
+        "--drop",
+        type=int,
+        metavar="TRIES",
+        help="Also find the largest true drop, by so many fresh tries before and after it (64 or 256 are usual).",
+    )
     _add_runs_dir(parser)
 
 
@@ -421,16 +427,21 @@ def _score(arguments) -> int:
     from vimpo_core import reports
     from vimpo_core.runs import snapshots
     from vimpo_core.service.scoring import score_solution
+    from vimpo_core.solutions import steps
 
     store = reports.find_run(arguments.runs_dir, arguments.run_id)
     step = snapshots.newest_snapshot(store) if arguments.step is None else arguments.step
     config = store.config().at(step)
     beta = config.beta if arguments.beta is None else dataclasses.replace(config, beta=arguments.beta).beta
     (trace,) = score_solution(store.run_dir, step, arguments.prompt, arguments.solution)
+    if arguments.drop is not None:
+        trace = _with_drop(trace, store.run_dir, step, arguments)
     report = reports.solution_report(trace, beta, store.run_id)
     if arguments.json:
         _print(report, True)
         return 0
+    if trace.largest_drop is not None:
+        report["largest_drop"] = steps.drop_text(trace)
     tokens = report.pop("tokens")
     _print(report, False)
     print(f"{'#':>3} {'token':<8}{'log pi':>9}{'log ref':>9}{'KL':>8}{'delta':>9}{'V - V_0':>9}")
@@ -440,6 +451,14 @@ def _score(arguments) -> int:
             f"{t['td_term']:>+9.4f}{t['value_after_minus_start']:>+9.4f}"
         )
     return 0
+
+
+def _with_drop(trace, run_dir, step, arguments):
+    from vimpo_core.service.largest_drop import largest_drop
+    from vimpo_core.solutions import steps
+
+    asked = (run_dir, step, arguments.prompt, arguments.solution, arguments.drop)
+    return trace.with_(largest_drop=largest_drop(*asked, starts=tuple(steps.word_starts(trace))))
 
 
 def _truth_options(parser) -> None:

@@ -5,6 +5,7 @@ late.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from vimpo_core import credit
@@ -106,8 +107,8 @@ def training_report(
 
 def solution_report(trace: CreditTrace, beta: float, run_id: str) -> dict:
     """A scored solution token by token: what was measured, and rho, kappa (None where the run's loss has none), delta
-    and V_t relative to V_0, as the run's own loss reads them."""
-    mask = trace.mask[None]
+    and V_t relative to V_0, as the run's own loss reads them; the largest true drop where it was measured."""
+    mask, drop = trace.mask[None], trace.largest_drop
     logprob, ref_logprob, kl, entropy = (
         known(a).astype("float64") for a in (trace.logprob, trace.ref_logprob, trace.kl, trace.entropy)
     )
@@ -141,6 +142,7 @@ def solution_report(trace: CreditTrace, beta: float, run_id: str) -> dict:
         "reason": trace.reward_reason,
         "reward": trace.reward,
         "first_wrong": trace.first_wrong,
+        **({} if drop is None else {"largest_drop": asdict(drop) | {"is_clear": drop.is_clear}}),
         "tokens": tokens,
     }
 

@@ -17,7 +17,7 @@ from vimpo_core.service.largest_drop import largest_drop
 from vimpo_core.solutions.steps import verifies_steps, word_starts
 from vimpo_core.types import CreditTrace, Drop
 
-LIMIT_SECONDS = 600
+LIMIT_SECONDS = 1800
 _REQUEST = "drop.measuring"
 
 

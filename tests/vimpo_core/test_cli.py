@@ -320,6 +320,18 @@ def test_score_gives_every_token_of_a_typed_solution(undisturbed):
         assert t["value_after_minus_start"] == pytest.approx(value, abs=1e-12)
 
 
+def test_score_finds_the_largest_true_drop_when_it_is_asked_for(undisturbed, capsys):
+    runs_dir, _ = undisturbed
+    slip = ["--prompt", "9+2+9+7*6=", "--solution", "9+2+9+42;11+9+42;10+42;52."]
+    asked = ["score", "vimpo-1", *slip, "--runs-dir", str(runs_dir), "--drop", "64"]
+    found = report_of(*asked, "--json")["largest_drop"]
+    assert (found["token"], found["is_clear"], found["tries"]) == (17, True, 64)
+    assert found["low"] <= found["before"] - found["after"] == found["drop"] <= found["high"]
+    assert cli.main(asked) == 0
+    assert "mean reward" in capsys.readouterr().out
+    assert cli.main([*asked[:-1], "2"]) == 2
+
+
 def test_score_obeys_step_and_beta_and_prints_a_table_for_people(undisturbed, capsys):
     runs_dir, _ = undisturbed
     arguments = ["score", "vimpo-1", "--prompt", "1+1=", "--solution", "2.", "--runs-dir", str(runs_dir)]
