@@ -14,7 +14,7 @@ from vimpo_core.formats import export
 from vimpo_core.measure import checks
 from vimpo_core.measure.telescope import Telescope, reward_against_telescope
 from vimpo_core.mistake import Mistake
-from vimpo_core.paths import DEMOS, default_runs_dir
+from vimpo_core.paths import DEMOS, REAL, default_runs_dir
 from vimpo_core.runs import bases
 from vimpo_core.runs.folder import RunsDir, RunSummary
 from vimpo_core.runs.store import RunStore
@@ -42,6 +42,20 @@ def runs_dir() -> RunsDir:
 
 def bundled_folder() -> Path:
     return DEMOS
+
+
+def real_folder() -> Path:
+    """The bundled runs of a real language model, whose base weights have to be fetched."""
+    return REAL
+
+
+def is_bundled(folder: Path) -> bool:
+    return folder in (DEMOS, REAL)
+
+
+def bundled_runs() -> list[tuple[Path, RunSummary]]:
+    """The bundled runs with their folders: those of the bundled model, newest first, then those of a real one."""
+    return [(folder, run) for folder in (DEMOS, REAL) for run in summaries(folder)]
 
 
 def experiment_folders() -> dict[str, Path]:
@@ -82,7 +96,7 @@ def origin(folder: Path, run: RunSummary) -> tuple:
 def steps(folder: Path, run_id: str, fresh: bool = False) -> tuple[list[int], list[int]]:
     """Steps with recorded solutions, and steps with a saved adapter, as they were a moment ago unless `fresh`. Raises
     Mistake when the run cannot be read."""
-    with RunsDir(folder, read_only=folder == DEMOS).open(run_id) as store:
+    with RunsDir(folder, read_only=is_bundled(folder)).open(run_id) as store:
         created = store.header()["created"]
     if fresh:
         _steps.clear(folder, run_id, created)
@@ -97,7 +111,7 @@ def _steps(folder: Path, run_id: str, created: str) -> tuple[list[int], list[int
 
 def _opened(folder: Path, run_id: str, created: str) -> RunStore:
     """The run that was asked for, never another one that has its name by now. Raises Mistake."""
-    store = RunsDir(folder, read_only=folder == DEMOS).open(run_id)
+    store = RunsDir(folder, read_only=is_bundled(folder)).open(run_id)
     if store.header()["created"] != created:
         raise Mistake(f"run {run_id} was deleted and another one made under its name. Reload the page.")
     return store

@@ -82,8 +82,8 @@ def _sources() -> list[Source]:
     own = [Source(run.run_id, cache.own_folder(), run) for run in cache.summaries(cache.own_folder())]
     taken = {source.key for source in own}
     bundled = [
-        Source(BUNDLED + run.run_id if run.run_id in taken else run.run_id, cache.bundled_folder(), run)
-        for run in cache.summaries(cache.bundled_folder())
+        Source(BUNDLED + run.run_id if run.run_id in taken else run.run_id, folder, run)
+        for folder, run in cache.bundled_runs()
     ]
     return own + bundled + _of_experiment(st.query_params.get("run", ""))
 
@@ -106,13 +106,13 @@ def experiment_sources() -> list[Source]:
 
 def place_of(source: Source) -> str:
     """Where a run comes from, in words; "" for one's own."""
-    if source.folder == cache.bundled_folder():
+    if cache.is_bundled(source.folder):
         return "bundled"
     return "" if source.folder == cache.own_folder() else source.folder.parent.name
 
 
 def is_of_experiment(source: Source) -> bool:
-    return source.folder not in (cache.bundled_folder(), cache.own_folder())
+    return source.folder != cache.own_folder() and not cache.is_bundled(source.folder)
 
 
 def pick_source(found: list[Source], notes: list[str]) -> Source:

@@ -4,13 +4,19 @@ next.
 
 import streamlit as st
 
-from app import routes
+from app import routes, state
 from app.components.aligned_strips import aligned_strips
-from app.start import example
+from app.start import example, real
+
+EXAMPLES = {"small": "A small model's arithmetic", "real": "A real model's words"}
 
 
 def main():
     st.title("Who gets the blame?", anchor=False)
+    if (of_real := real.picture()) and _example() == "real":
+        show(of_real, real)
+        go_on(of_real)
+        return
     picture = example.picture()
     if picture is None:
         st.info(
@@ -18,23 +24,36 @@ def main():
             "own."
         )
     else:
-        show(picture)
+        show(picture, example)
     go_on(picture)
 
 
-def show(picture):
-    st.markdown(f"##### {example.question(picture)}")
+def _example() -> str:
+    """Whose words are shown: those of the small bundled model, or of a real one."""
+    shown = state.chosen("example", list(EXAMPLES), "small", [])
+    return st.segmented_control(
+        "Whose words",
+        list(EXAMPLES),
+        format_func=EXAMPLES.__getitem__,
+        required=True,
+        label_visibility="collapsed",
+        **state.bound("example", shown),
+    )
+
+
+def show(picture, of):
+    st.markdown(f"##### {of.question(picture)}")
     aligned_strips(
-        key="start",
+        key="start" if of is example else "start.real",
         title="The solution",
         first_wrong=picture.trace.first_wrong,
-        token=picture.found.token,
-        rows=example.rows(picture),
-        **example.strips(picture),
+        token=picture.token,
+        rows=of.rows(picture),
+        **of.strips(picture),
     )
-    for paragraph in example.paragraphs(picture):
+    for paragraph in filter(None, of.paragraphs(picture)):
         st.markdown(paragraph, width=820)
-    st.caption(example.caption(picture))
+    st.caption(of.caption(picture))
 
 
 def go_on(picture):

@@ -26,7 +26,9 @@ from vimpo_core import __version__
 from vimpo_core.mistake import Mistake
 from vimpo_core.paths import (
     BUNDLED_MODEL,
+    BUNDLED_RUNS,
     DEMOS,
+    REAL,
     ROOT,
     as_path,
     child_environment,
@@ -220,8 +222,8 @@ def _models_options(parser) -> None:
         nargs="?",
         default="",
         metavar="SOURCE",
-        help="bundled, a folder in transformers format or of a PEFT adapter, org/name[@revision] of the Hugging Face "
-        "hub, or a .gguf file.",
+        help="bundled, smollm2, a folder in transformers format or of a PEFT adapter, org/name[@revision] of the "
+        "Hugging Face hub, or a .gguf file.",
     )
     _add_runs_dir(parser)
 
@@ -273,7 +275,7 @@ def _list_models(arguments) -> int:
 _ON_MODELS = {
     "list": (_list_models, "those of your runs, and those that were converted"),
     "check": (_check_model, "what it is and needs, before any weight is loaded; exit code 2 if it is refused"),
-    "get": (_get_model, "fetch one from the Hugging Face hub, or convert a .gguf file"),
+    "get": (_get_model, "fetch one of the Hugging Face hub or with a short name (smollm2), or convert a .gguf file"),
 }
 """What `models` does -> how, and in words."""
 
@@ -495,7 +497,7 @@ def _truth(arguments) -> int:
             bar.update(done - bar.n)
 
         report = truth_report.truth_report(store, arguments.step, **options, on_progress=show)
-    is_usual = arguments.runs_dir == default_runs_dir() or store.run_dir.parent == DEMOS
+    is_usual = arguments.runs_dir == default_runs_dir() or store.run_dir.parent in BUNDLED_RUNS
     report["command"] = truth_command(report, "" if is_usual else str(arguments.runs_dir))
     if arguments.json:
         _print(report, True)
@@ -804,8 +806,14 @@ def _make_reference(arguments) -> int:
 
 
 def _make_demos_options(parser) -> None:
-    parser.add_argument("--out", type=_path, default=DEMOS, help="Folder to write (default: the bundled one).")
+    parser.add_argument("--out", type=_path, help="Folder to write (default: the bundled one).")
     parser.add_argument("--steps", type=int, help="Steps of each run (default: as bundled).")
+    parser.add_argument(
+        "--real",
+        action="store_true",
+        help="The runs of a real language model instead, whose weights have to be there: models get smollm2 (about "
+        "15 minutes on one core).",
+    )
     parser.add_argument(
         "--reports-only",
         action="store_true",
@@ -818,6 +826,7 @@ def _make_demos(arguments) -> int:
     from tqdm import tqdm
 
     from vimpo_core.make.demos import keep_reports, keep_second_readings, make_demos
+    from vimpo_core.make.real import keep_examples, make_real
 
     def with_bar(what: str, make):
         with tqdm(desc=what, file=sys.stderr) as bar:
@@ -829,10 +838,20 @@ def _make_demos(arguments) -> int:
             return make(show)
 
     made = {}
+    if arguments.real:
+        if arguments.steps:
+            raise Mistake(f"--real trains as many steps as bundled, got --steps {arguments.steps}. Leave it out.")
+        out = arguments.out or REAL
+        if not arguments.reports_only:
+            made["runs"] = with_bar("real model", lambda show: make_real(out, show))
+        keep_examples(out)
+        _print(made, arguments.json)
+        return 0
+    out = arguments.out or DEMOS
     if not arguments.reports_only:
-        made["runs"] = with_bar("demos", lambda show: make_demos(arguments.out, arguments.steps, show))
-    keep_second_readings(arguments.out)
-    made["scorecards"] = with_bar("scorecards", lambda show: keep_reports(arguments.out, show))
+        made["runs"] = with_bar("demos", lambda show: make_demos(out, arguments.steps, show))
+    keep_second_readings(out)
+    made["scorecards"] = with_bar("scorecards", lambda show: keep_reports(out, show))
     _print(made, arguments.json)
     return 0
 

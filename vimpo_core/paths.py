@@ -9,6 +9,9 @@ ROOT = Path(__file__).resolve().parents[1]
 ASSETS = ROOT / "assets"
 BUNDLED_MODEL = ASSETS / "reference"
 DEMOS = ASSETS / "demos"
+REAL = ASSETS / "real"
+"""Runs of a real language model: what they recorded comes with the project, their base weights do not."""
+BUNDLED_RUNS = (DEMOS, REAL)
 
 
 def default_runs_dir() -> Path:

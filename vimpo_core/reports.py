@@ -163,9 +163,10 @@ def run_line(run) -> dict:
 
 def find_run(runs_dir: Path, run_id: str) -> RunStore:
     """A run of the folder, else a bundled demo of that name. Raises Mistake naming what exists."""
-    from vimpo_core.paths import DEMOS
+    from vimpo_core.paths import BUNDLED_RUNS
     from vimpo_core.runs.folder import RunsDir
 
-    if not (runs_dir / run_id).exists() and (DEMOS / run_id).is_dir():
-        return RunsDir(DEMOS, read_only=True).open(run_id)
+    bundled = next((folder for folder in BUNDLED_RUNS if (folder / run_id).is_dir()), None)
+    if not (runs_dir / run_id).exists() and bundled is not None:
+        return RunsDir(bundled, read_only=True).open(run_id)
     return RunsDir(runs_dir).open(run_id)

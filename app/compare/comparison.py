@@ -89,7 +89,7 @@ def catalogue() -> dict[str, Source]:
     """Every run with at least one step, by its key: one's own, those of experiments ("NAME/RUN"), the bundled ones."""
     found = sources()
     own = [source for source in found if source.folder == cache.own_folder()]
-    bundled = [source for source in found if source.folder == cache.bundled_folder()]
+    bundled = [source for source in found if cache.is_bundled(source.folder)]
     return {
         source.key: source for source in [*own, *experiment_sources(), *bundled] if source.run.last_step is not None
     }

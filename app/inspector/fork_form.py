@@ -115,4 +115,4 @@ def _seconds(folder: Path, run_id: str, created: str, step: int) -> float:
 
 
 def _folder(folder: Path) -> RunsDir:
-    return RunsDir(folder, read_only=folder == cache.bundled_folder())
+    return RunsDir(folder, read_only=cache.is_bundled(folder))

@@ -99,12 +99,12 @@ class Entry:
 
 def entries() -> list[Entry]:
     """Own runs, newest first, then the bundled ones."""
-    own, bundled = cache.runs_dir(), RunsDir(cache.bundled_folder(), read_only=True)
+    own = cache.runs_dir()
     runs = own.list()
     taken = {run.run_id for run in runs}
-    demos = cache.summaries(cache.bundled_folder())
     return [_entry(run.run_id, own, run) for run in runs] + [
-        _entry(BUNDLED + run.run_id if run.run_id in taken else run.run_id, bundled, run) for run in demos
+        _entry(BUNDLED + run.run_id if run.run_id in taken else run.run_id, RunsDir(folder, read_only=True), run)
+        for folder, run in cache.bundled_runs()
     ]
 
 
@@ -148,7 +148,7 @@ def name_text(entry: Entry) -> str:
 
 def _place(entry: Entry) -> str:
     folder = entry.folder.path
-    if folder == cache.bundled_folder():
+    if cache.is_bundled(folder):
         return " (bundled)"
     return "" if folder == cache.own_folder() else f" (experiment {folder.parent.name})"
 

@@ -210,7 +210,7 @@ def commands(reports: Sequence[dict], asked: Asked) -> str:
 
 def _folder(source: Source) -> str:
     """Where the command line would look in vain: a bundled run whose name one of one's own has too."""
-    return str(cache.bundled_folder()) if source.key.startswith(BUNDLED) else ""
+    return str(source.folder) if source.key.startswith(BUNDLED) else ""
 
 
 def look_closer(source: Source, step: int, entry: dict) -> str:

@@ -31,6 +31,10 @@ class Picture:
     trace: CreditTrace
 
     @property
+    def token(self) -> int:
+        return self.found.token
+
+    @property
     def address(self) -> dict[str, str]:
         """Query parameters of the same solution on the Inspect page."""
         view = {

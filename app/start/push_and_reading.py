@@ -84,7 +84,12 @@ def reading_rows(folder: Path, run: RunSummary, step: int, index: int) -> list[R
     if (other := second(folder, run, step)) and index in other.traces:
         algorithm = next(r.algorithm for r in cache.summaries(folder) if r.run_id == other.run_id)
         read_by[algorithm] = other.traces[index]
-    found = {key: lenses.credit_of(one, run.config.beta) for key, one in read_by.items()}
+    return rows_of_readings(read_by, trace, run.config.beta)
+
+
+def rows_of_readings(read_by: dict[str, CreditTrace], trace: CreditTrace, beta: float) -> list[Row]:
+    """delta_t of one solution as policies read it, by the rule that trained them, on one scale."""
+    found = {key: lenses.credit_of(one, beta) for key, one in read_by.items()}
     scale = scale_of(found.values(), "reward")
     rows = [
         Row(

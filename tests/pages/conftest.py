@@ -44,10 +44,11 @@ def _no_process_ahead_of_time(monkeypatch):
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
-    """An empty folder of one's own runs, no bundled ones (`cache.DEMOS` is a folder to put them), no published
-    experiments (nor in `cache.PUBLISHED`), and no real worker."""
+    """An empty folder of one's own runs, no bundled ones (`cache.DEMOS` and `cache.REAL` are folders to put them), no
+    published experiments (nor in `cache.PUBLISHED`), and no real worker."""
     monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setattr(cache, "DEMOS", tmp_path / "bundled")
+    monkeypatch.setattr(cache, "REAL", tmp_path / "real")
     monkeypatch.setattr(cache, "PUBLISHED", tmp_path / "published")
     monkeypatch.setattr(live, "FRESH_SECONDS", 0.0)
     monkeypatch.setattr(RunsDir, "ensure_worker", lambda self: None)

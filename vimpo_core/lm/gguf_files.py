@@ -72,17 +72,14 @@ def convert(path: Path, told: Callable[[int, int], None] | None = None) -> Path:
     _refuse_missing(path)
     if found := find(path):
         return found
-    if importlib.util.find_spec("gguf") is None:
-        raise Mistake(
-            "a .gguf file needs the library gguf, which is not installed. Run: pip install -r requirements-worlds.txt"
-        )
+    refuse_without_library()
     tell = told or (lambda done, total: None)
     folder = models_dir()
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         for left in folder.glob(f"{_UNFINISHED}*"):  # of a process that was killed: nobody else is at work
             shutil.rmtree(left, ignore_errors=True)
-        target = folder / f"{_plain(path.stem)}-{_sha256(path, tell)[:_HASH_CHARACTERS]}"
+        target = folder_for(path.stem, _sha256(path, tell))
         if not target.is_dir():
             unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
             try:
@@ -96,6 +93,18 @@ def convert(path: Path, told: Callable[[int, int], None] | None = None) -> Path:
             files.write_whole(target / _NOTE, _note(path))
     tell(100, 100)
     return target
+
+
+def folder_for(stem: str, sha256: str) -> Path:
+    """Where a file of that name and hash is converted to."""
+    return models_dir() / f"{_plain(stem)}-{sha256[:_HASH_CHARACTERS]}"
+
+
+def refuse_without_library() -> None:
+    if importlib.util.find_spec("gguf") is None:
+        raise Mistake(
+            "a .gguf file needs the library gguf, which is not installed. Run: pip install -r requirements-worlds.txt"
+        )
 
 
 def _refuse_missing(path: Path) -> None:

@@ -3,12 +3,13 @@
 A source is one of
 
     bundled                the small model of the lab itself
+    smollm2                a model with a short name: fetched when a person asks for it (`known`)
     a folder               in transformers format, or a PEFT adapter's (`adapters`)
     org/name[@revision]    of the Hugging Face hub: fetched when a person asks for it, never by itself (`hub`)
     a file.gguf            converted once, when a person asks for it (`gguf_files`)
 
-A run keeps "bundled", a whole path, or org/name@COMMIT, so that it means the same weights from anywhere and later. No
-torch here.
+A run keeps "bundled", a short name, a whole path, or org/name@COMMIT, so that it means the same weights from anywhere
+and later. No torch here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from vimpo_core.lm import adapter_files, gguf_files, hub, model_files
+from vimpo_core.lm import adapter_files, gguf_files, hub, known, model_files
+from vimpo_core.lm.known import KNOWN
 from vimpo_core.mistake import Mistake
 from vimpo_core.paths import BUNDLED_MODEL, ROOT
 
@@ -37,7 +39,7 @@ def whole_model(source: str, start: Path | None = None) -> str:
     """A source that means the same from anywhere: a path typed relative to `start` (default: the current folder)
     becomes a whole one; other sources are kept."""
     source = source.strip()
-    if source == BUNDLED or is_of_hub(source, start):
+    if source == BUNDLED or source in KNOWN or is_of_hub(source, start):
         return source
     return os.path.abspath((start or Path.cwd()) / Path(source).expanduser())
 
@@ -47,6 +49,8 @@ def model_folder(source: str) -> Path:
     repository root. It need not be there."""
     if source == BUNDLED:
         return BUNDLED_MODEL
+    if source in KNOWN:
+        return known.folder_of(source)
     if is_of_hub(source):
         return hub.folder_of(source)
     return ROOT / Path(source).expanduser()
@@ -61,6 +65,8 @@ def settled(source: str, start: Path | None = None) -> str:
     if not source.strip():
         raise Mistake("no model is named. Type bundled, a folder, org/name of the Hugging Face hub, or a .gguf file.")
     whole = whole_model(source, start)
+    if whole in KNOWN and not known.is_here(whole):
+        raise Mistake(known.how_to_get(whole))
     if is_of_hub(whole):
         return hub.pinned(whole)
     if gguf_files.is_named(whole):
@@ -71,6 +77,8 @@ def settled(source: str, start: Path | None = None) -> str:
 def is_here(source: str) -> bool:
     """Whether nothing has to be fetched or converted before the source can be used."""
     whole = whole_model(source)
+    if whole in KNOWN:
+        return known.is_here(whole)
     if is_of_hub(whole):
         return hub.is_here(whole)
     return not gguf_files.is_named(whole) or gguf_files.find(Path(whole)) is not None
@@ -83,6 +91,9 @@ def get(source: str, told: Told | None = None) -> str:
         Mistake: it cannot be had, in one sentence; nothing half-written is left that could be taken for a model.
     """
     whole = whole_model(source)
+    if whole in KNOWN:
+        known.get(whole, told)
+        return whole
     if is_of_hub(whole):
         return hub.fetch(whole, told)
     if gguf_files.is_named(whole):
@@ -116,8 +127,8 @@ def adapter_of(source: str) -> Path | None:
 def base_of(adapter: Path) -> str:
     """The source of the model that an adapter was trained on. Mistake, naming it, where it is not on this machine."""
     named, revision = adapter_files.base_named(adapter)
-    if named == BUNDLED:
-        return BUNDLED
+    if named == BUNDLED or named in KNOWN:
+        return named
     for path in (Path(named).expanduser(), adapter / named):
         if path.is_absolute() and path.is_dir():
             return os.path.abspath(path)
@@ -159,6 +170,8 @@ def _whole(source: str) -> Path:
 def _no_model(source: str, folder: Path) -> str:
     if source == BUNDLED:
         return f"no model at {folder}: config.json is missing. Run `python -m vimpo_core make-reference`."
+    if source in KNOWN:
+        return known.how_to_get(source)
     if is_of_hub(source):
         return (
             f"{source} is neither a folder here nor a model that was fetched. Fetch it from the Hugging Face hub: "
@@ -171,6 +184,8 @@ def label(source: str) -> str:
     """What pages call a model: "the bundled model", org/name without its commit, or a folder's name."""
     if source == BUNDLED:
         return "the bundled model"
+    if source in KNOWN:
+        return KNOWN[source].label
     if is_of_hub(source):
         return source.partition("@")[0]
     return Path(source).name or source

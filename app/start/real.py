@@ -1,0 +1,176 @@
+"""The Start page's second example: a wrong solution that a real language model wrote, as it was recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from app import cache
+from app.components.aligned_strips import Row
+from app.start import push_and_reading
+from app.text import as_code, as_plain, as_sentence
+from vimpo_core.lm import known, sources
+from vimpo_core.numbers import signed
+from vimpo_core.rules import RULES
+from vimpo_core.runs.folder import RunSummary
+from vimpo_core.service import examples
+from vimpo_core.service.examples import Example
+from vimpo_core.solutions import lenses
+from vimpo_core.solutions.visible_text import visible_text
+from vimpo_core.types import CreditTrace
+
+TRUTH_HEADING = "The truth: Q − V, by trying"
+TRUTH_NOTE = (
+    "How much the success rate changes with this token: measured when the run was made, {tries} tries from before and "
+    "after it. One scale: −{scale:g} (orange) to +{scale:g} (blue)."
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One wrong solution of the bundled VIMPO run of a real model, with what was measured of it."""
+
+    folder: Path
+    run: RunSummary
+    step: int
+    index: int
+    trace: CreditTrace
+    found: Example
+
+    @property
+    def delta(self) -> np.ndarray:
+        return lenses.credit_of(self.trace, self.run.config.beta)
+
+    @property
+    def token(self) -> int:
+        """That of the lowest credit."""
+        return int(self.delta.argmin())
+
+    @property
+    def address(self) -> dict[str, str]:
+        """Query parameters of the same solution on the Inspect page."""
+        view = {
+            "run": self.run.run_id,
+            "step": self.step,
+            "group": self.trace.group_id,
+            "sample": self.trace.sample_idx,
+            "token": self.token,
+        }
+        return {name: str(value) for name, value in view.items()}
+
+
+def picture() -> Picture | None:
+    """The first example that was kept; None where there is no run of a real model, or nothing was kept with it."""
+    folder = cache.real_folder()
+    for run in cache.summaries(folder):
+        step, found = _examples(folder, run.run_id, run.created, _written(folder, run))
+        if run.algorithm != "vimpo" or not found:
+            continue
+        index, example = next(iter(found.items()))
+        return Picture(folder, run, step, index, cache.traces(folder, run.run_id, run.created, step)[index], example)
+    return None
+
+
+def _written(folder: Path, run: RunSummary) -> int | None:
+    file = folder / run.run_id / examples.FILE
+    return file.stat().st_mtime_ns if file.is_file() else None
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _examples(folder: Path, run_id: str, created: str, written: int | None) -> tuple[int, dict[int, Example]]:
+    """The step of the examples, and index into its solutions -> example."""
+    step = examples.step_of(folder / run_id) if written else None
+    if step is None or step not in cache.steps(folder, run_id)[0]:
+        return 0, {}
+    return step, examples.read(folder / run_id, cache.traces(folder, run_id, created, step))
+
+
+def question(p: Picture) -> str:
+    """The last line of the prompt: the lines before it are solved examples."""
+    lines = [line for line in p.trace.prompt_text.splitlines() if line.strip()]
+    return (
+        f"{as_code(lines[-1])} the model wrote {as_code(p.trace.answer or 'nothing')}, the answer is "
+        f"{as_code(p.trace.gold)}"
+    )
+
+
+def strips(p: Picture) -> dict:
+    return push_and_reading.solution(p.trace) | {"says": "wrong answer"}
+
+
+def rows(p: Picture) -> list[Row]:
+    pushed = push_and_reading.push_rows(p.folder, p.run, p.step, p.index)
+    return [*pushed, *_readings(p), _truth(p)]
+
+
+def _readings(p: Picture) -> list[Row]:
+    others = {run.run_id: run.algorithm for run in cache.summaries(p.folder)}
+    read = {p.run.algorithm: p.trace, others[p.found.run_id]: p.found.other}
+    return push_and_reading.rows_of_readings(read, p.trace, p.run.config.beta)
+
+
+def _truth(p: Picture) -> Row:
+    advantages = p.found.truth.advantages()
+    drop = int(advantages.argmin())
+    scale = push_and_reading.scale_of([advantages], "reward")
+    said = f"falls most {push_and_reading.points(p.trace, drop)}, {signed(advantages[drop])}"
+    return Row("Q − V", said, push_and_reading.numbers(advantages), scale, (drop,)).under(
+        TRUTH_HEADING, TRUTH_NOTE.format(tries=p.found.truth.rollouts, scale=scale["max"])
+    )
+
+
+def paragraphs(p: Picture) -> list[str]:
+    return [_who(p), _read_off(p), _weights(p)]
+
+
+def _who(p: Picture) -> str:
+    config, before = p.run.config, sum(1 for line in p.trace.prompt_text.splitlines() if line.strip()) // 2
+    return (
+        f"**These are the words of {sources.label(config.model)}**, a language model with 135 million weights, after "
+        f"{p.step} steps of {RULES[config.algorithm].name}, seed {config.seed}. It read {before} solved problems "
+        "before this one. Nobody tells where such a solution first goes wrong: there is no red underline, only what "
+        "trying shows."
+    )
+
+
+def _read_off(p: Picture) -> str:
+    delta, advantages = p.delta, p.found.truth.advantages()
+    low, drop = p.token, int(advantages.argmin())
+    bounds = p.found.truth.advantage_bounds()
+    token = f"“{as_plain(visible_text(p.trace.text[low]))}”"
+    said = f"**Read off.** VIMPO's credit δ is lowest, {signed(delta[low])}, on {token}. "
+    measured = f"{signed(advantages[drop])} (95% {signed(bounds[0][drop])} to {signed(bounds[1][drop])})"
+    if low == drop:
+        said += f"There the success rate does fall most: {measured}."
+    else:
+        said += f"The success rate falls most elsewhere, on “{as_plain(visible_text(p.trace.text[drop]))}”: {measured}."
+    return f"{said} {_how_often(p)} One run a rule and one seed: no comparison of the rules."
+
+
+def _how_often(p: Picture) -> str:
+    """Over all examples that were tried, not this one alone."""
+    _, found = _examples(p.folder, p.run.run_id, p.run.created, _written(p.folder, p.run))
+    traces = cache.traces(p.folder, p.run.run_id, p.run.created, p.step)
+    hits = sum(
+        int(lenses.credit_of(traces[i], p.run.config.beta).argmin()) == int(one.truth.advantages().argmin())
+        for i, one in found.items()
+    )
+    return (
+        f"The two meet in {hits} of the {len(found)} wrong solutions that were tried, those whose lowest δ stands out "
+        "most; this is the first of them."
+    )
+
+
+def _weights(p: Picture) -> str:
+    model = p.run.config.model
+    if sources.is_here(model):
+        return ""
+    how = known.how_to_get(model) if model in known.KNOWN else f"the weights of {model} are not on this machine"
+    return as_sentence(f"What was recorded is shown; {how}")
+
+
+def caption(p: Picture) -> str:
+    return f"Step {p.step} of the bundled run “{as_plain(p.run.name)}”. Weights: Apache-2.0, not part of the project."
