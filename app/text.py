@@ -18,8 +18,12 @@ BUG = (
 
 
 def as_code(text: str) -> str:
-    """Markdown for `text` in code type. Backticks are shown as ˋ, since they would end it."""
-    return f"`{visible_text(text).replace('`', 'ˋ')}`"
+    """Markdown for `text` in code type. Backticks are shown as ˋ, since they would end it; spaces at its ends, which a
+    page would leave out, as ␣."""
+    shown = visible_text(text).replace("`", "ˋ")
+    inner = shown.strip(" ")
+    before = len(shown) - len(shown.lstrip(" "))
+    return f"`{'␣' * before}{inner}{'␣' * (len(shown) - len(inner) - before)}`"
 
 
 def as_plain(text: str) -> str:

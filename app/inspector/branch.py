@@ -160,8 +160,8 @@ def _choices(place: Place, grove: Grove, parent: str, trace: CreditTrace, positi
                 max_chars=200,
                 width=190,
                 placeholder="one or more characters",
-                help="It takes the place of the token; what came after is written anew. End it with . to end the "
-                "solution.",
+                help="It takes the place of the token; what came after is written anew. Spaces in front count, and "
+                "bytes may be written as they are shown, `<0xC3>`. End it with . to end the solution.",
             )
             st.form_submit_button("Force it", on_click=_ask_typed, args=(place.key, common))
         st.segmented_control(

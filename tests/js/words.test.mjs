@@ -5,8 +5,8 @@ import { test } from "node:test";
 
 import { tokenNames } from "../../assets/components/shared/lenses.js";
 import {
-  LISTED, WHOLE, beginsWithSpace, blockStarts, columnWidths, foldWords, foldsOf, goesOn, isBlank, isOfWords, pageOf, partOf,
-  unitsByToken,
+  LISTED, WHOLE, beginsWithSpace, blockStarts, columnWidths, foldWords, foldsOf, goesOn, indentOf, isBlank, isOfWords, pageOf,
+  partOf, unitsByToken,
 } from "../../assets/components/shared/words.js";
 
 test("pieces of words are told from characters, whatever the end token is called", () => {
@@ -23,6 +23,10 @@ test("a piece goes on with its word, a word with a space and a line break do not
 test("a leading space and what is nothing but space are told apart", () => {
   assert.deepEqual([" a", "a", " ", "␣"].map(beginsWithSpace), [true, false, false, false]);
   assert.deepEqual(["␣␣", "⏎⏎", "⇥", "a␣"].map(isBlank), [true, true, true, false]);
+});
+
+test("the spaces that a line break brings along indent the next line", () => {
+  assert.deepEqual(["⏎    ", "⏎⏎  ", "⏎", "  ", "a ", undefined].map(indentOf), ["    ", "  ", "", "", "", ""]);
 });
 
 test("tokens of one character know their part of it", () => {

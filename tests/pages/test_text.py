@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.text import as_sentence
+from app.text import as_code, as_sentence
 from tests.pages.opening import open_page, words
 from tests.support.fakes import make_fake_run
 
@@ -25,6 +25,14 @@ SAID = [
 def test_a_sentence_starts_with_a_capital_unless_it_starts_with_a_name(said, shown):
     assert as_sentence(said) == shown
     assert as_sentence(ValueError(said)) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [(" the", "`␣the`"), ("a b ", "`a b␣`"), ("  ", "`␣␣`"), ("`", "`ˋ`"), ("\n", "`⏎`"), ("9", "`9`")],
+)
+def test_spaces_at_the_ends_of_a_token_are_seen_in_a_sentence(text, shown):
+    assert as_code(text) == shown
 
 
 def test_an_error_of_the_system_is_told_without_its_number():

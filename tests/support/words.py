@@ -34,7 +34,7 @@ CHARACTERS = "Caf\u00e9 \U0001f642\U0001f680 naïve 你好, 世界! \u0645\u0631
 PROMPT = "<|im_start|>user\nHow many apples are in the three baskets?<|im_end|>\n<|im_start|>assistant\n"
 QUESTION = "How many apples are in the three baskets?"
 
-_PIECES = re.compile(r"\n+| ?[A-Za-z]+| ?[0-9]| +(?= )| ?[^\sA-Za-z0-9]|\s|.", re.DOTALL)
+_PIECES = re.compile(r"\n+ *(?= )|\n+| ?[A-Za-z]+| ?[0-9]| +(?= )| ?[^\sA-Za-z0-9]|\s|.", re.DOTALL)
 
 
 def pieces(text: str) -> list[str]:
@@ -43,7 +43,7 @@ def pieces(text: str) -> list[str]:
     for piece in _PIECES.findall(text):
         if not piece.isascii():
             found += _in_bytes(piece)
-        elif len(piece) > 9:
+        elif len(piece) > 9 and not piece.isspace():
             found += [piece[:5], *(piece[i : i + 4] for i in range(5, len(piece), 4))]
         else:
             found.append(piece)

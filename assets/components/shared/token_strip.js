@@ -31,7 +31,7 @@ import { paintSign } from "./colours.js";
 import { element, setAll } from "./elements.js";
 import { signed } from "./numbers.js";
 import {
-  LISTED, WHOLE, beginsWithSpace, foldWords, foldsOf, goesOn, isBlank, isOfWords, partOf, unitsByToken,
+  LISTED, WHOLE, beginsWithSpace, foldWords, foldsOf, goesOn, indentOf, isBlank, isOfWords, partOf, unitsByToken,
 } from "./words.js";
 
 const STRIPS = new WeakMap();
@@ -151,6 +151,8 @@ function linesOf(drawn, ofWords) {
     if (!t || starts.has(t)) {
       lines.push(setAll(element("div", "step"), { role: "none" }));
       if (t && strip.text[t - 1].includes("⏎⏎")) lines.at(-1).classList.add("after-blank");
+      const indent = t ? indentOf(strip.text[t - 1]) : "";
+      if (indent) lines.at(-1).append(element("span", "indent", indent));
       word = null;
     }
     const line = lines.at(-1);
@@ -193,7 +195,7 @@ function linesOf(drawn, ofWords) {
 
 function tokenElement(strip, t) {
   const text = strip.text[t];
-  const token = element("span", "token", text);
+  const token = element("span", "token", text.slice(0, text.length - indentOf(text).length));
   token.dataset.index = t;
   if (beginsWithSpace(text)) token.classList.add("spaced");
   else if (isBlank(text)) token.classList.add("blank");

@@ -15,6 +15,11 @@ export function isBlank(piece) {
   return /^[␣⏎⇥␍ ]+$/.test(piece);
 }
 
+// The spaces behind a line break, which indent what the next token begins: many vocabularies have them in one piece.
+export function indentOf(piece) {
+  return piece?.match(/⏎( +)$/)?.[1] ?? "";
+}
+
 // Whether a token goes on with the word before it: no line is broken between the two.
 export function goesOn(before, piece) {
   return /[\p{L}\p{N}]$/u.test(before) && /^[\p{L}\p{N}\p{M}.,:;!?)\]'’]/u.test(piece) && !/⏎/.test(before);
