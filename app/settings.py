@@ -11,6 +11,7 @@ import streamlit as st
 from vimpo_core.config import Advice, TrainConfig, advice, safe_text, setting
 from vimpo_core.lm import sources
 from vimpo_core.rules import RULES
+from vimpo_core.tasks import Task
 from vimpo_core.tasks.registry import task_of
 
 _ICONS = {"note": ":material/info:", "caution": ":material/warning:", "danger": ":material/dangerous:"}
@@ -62,11 +63,11 @@ def _help(field: Field, known: Mapping) -> str:
     return " ".join(parts)
 
 
-def remarks(configs: list[TrainConfig], measured_lengths: Mapping[int, float]) -> list[Advice]:
+def remarks(configs: list[TrainConfig], measured_lengths: Mapping[Task, float]) -> list[Advice]:
     """Advice for all configs, each remark once, on settings that the form shows."""
     found: dict[tuple[str, str], Advice] = {}
     for config in configs:
-        length = measured_lengths.get(config.operands) or task_of(config).typical_length
+        length = measured_lengths.get(task_of(config)) or task_of(config).typical_length
         for remark in advice(config, length if math.isfinite(length) else task_of(config).typical_length):
             found.setdefault((remark.setting, remark.text), remark)
     return list(found.values())

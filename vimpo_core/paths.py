@@ -47,3 +47,11 @@ def models_dir() -> Path:
     """Where converted models are kept: beside one's own runs, or the folder that VIMPO_MODELS_DIR names."""
     named = os.environ.get("VIMPO_MODELS_DIR", "")
     return as_path(named).absolute() if named.strip() else default_runs_dir().parent / "models"
+
+
+def problems_dir() -> Path:
+    """Where files of problems are kept that somebody gave to a page: beside one's own runs, or the folder that
+    VIMPO_PROBLEMS_DIR names.
+    """
+    named = os.environ.get("VIMPO_PROBLEMS_DIR", "")
+    return as_path(named).absolute() if named.strip() else default_runs_dir().parent / "problems"

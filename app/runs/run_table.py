@@ -20,6 +20,7 @@ from vimpo_core.rules import RULES
 from vimpo_core.runs import folder as runs_folder
 from vimpo_core.runs.folder import ACTIVE, RunsDir, RunSummary
 from vimpo_core.runs.run_bin import Deleted
+from vimpo_core.tasks.registry import said
 
 OPEN_IN_TRAIN, LOOK_CLOSER, RESUME, RENAME, DELETE = (
     "Open in Train",
@@ -89,7 +90,7 @@ class Entry:
             *(setting_text(name, getattr(config, name)) for name in ("beta", "actor_coef") if name in read),
             f"learning rate {config.learning_rate:g}",
             f"{config.prompts_per_step} × {config.group_size}",
-            f"{config.operands} numbers",
+            as_plain(said(config)),
             f"flips {flips_text(config.reward_noise, config.reward_noise_unit)}" if config.reward_noise else "",
             f"seed {config.seed}",
             *model_facts(config),

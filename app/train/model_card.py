@@ -19,7 +19,17 @@ from vimpo_core.service import model_service
 _LOOK, _GET = "model.look", "model.get"
 _LOOK_SECONDS, _TRY_SECONDS, _GET_SECONDS = 120, 600, 24 * 3600
 _TICK_SECONDS = 0.5
-_SEEN_BY_MEMORY = ("task", "operands", "prompts_per_step", "group_size", "micro_batch_size", "lora_rank")
+_SEEN_BY_MEMORY = (
+    "task",
+    "prompt_style",
+    "max_new_tokens",
+    "partial_rewards",
+    "operands",
+    "prompts_per_step",
+    "group_size",
+    "micro_batch_size",
+    "lora_rank",
+)
 
 
 def field(key: str) -> str:
@@ -147,12 +157,14 @@ def _getting(config: TrainConfig) -> waiting.Question:
 
 
 def require(configs: list[TrainConfig]) -> list[str]:
-    """Try the models of one's own before runs are made of them; returns remarks on what is particular about them.
+    """Try models and problems of one's own before runs are made of them; returns remarks on what is
+    particular about them.
 
     Raises Mistake, one sentence, if one cannot be trained, or TimeoutError.
     """
     remarks: list[str] = []
-    for config in {c.model: c for c in configs if c.model != sources.BUNDLED}.values():
+    own = {(c.model, c.task): c for c in configs if (c.model, c.task) != (sources.BUNDLED, setting("task")["default"])}
+    for config in own.values():
         with st.spinner(f"Loading {sources.label(config.model)} and trying it on a few tokens"):
             asked = model_service.model_service().ask(model_service.try_run, config, timeout=_TRY_SECONDS)
             try:

@@ -8,10 +8,11 @@ import streamlit as st
 
 from app.settings import Field, draw_field, is_read, remarks, show_remark
 from app.text import as_plain, as_sentence
-from app.train import model_card
+from app.train import model_card, task_card
 from vimpo_core.config import TrainConfig, setting
 from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES
+from vimpo_core.tasks import Task
 
 FIRST_CHOICE = ["vimpo", "grpo"]
 MOST_AT_ONCE = 4
@@ -85,13 +86,13 @@ EXPERT: dict[str, tuple[Field, ...]] = {
 
 
 def settings_form(
-    start: Callable[[list[TrainConfig], str], None], measured_lengths: Mapping[int, float], in_dialog: bool = False
+    start: Callable[[list[TrainConfig], str], None], measured_lengths: Mapping[Task, float], in_dialog: bool = False
 ) -> None:
     """Draw the form; the start button calls `start` with one config an algorithm and the name typed.
 
     Args:
         start: raises Mistake or OSError with one sentence, which is then shown; typed values stay.
-        measured_lengths: operands -> mean solution length in tokens, where a run has measured it.
+        measured_lengths: task -> mean solution length in tokens, where a run has measured it.
     """
     st.session_state.setdefault(_KEY.format("algorithms"), FIRST_CHOICE)
     chosen = st.multiselect(
@@ -107,6 +108,7 @@ def settings_form(
         rule = RULES[key]
         st.caption(f"**{as_plain(rule.name)}** {as_plain(rule.formula)}. {as_plain(rule.differs)}")
     model, about_model = model_card.field(_KEY.format(_MODEL)), st.container()
+    task, about_task = task_card.fields(_KEY), st.container()
     slots = _fields(chosen)
     row = st.container(horizontal=True, vertical_alignment="bottom")
     name = row.text_input(
@@ -118,15 +120,19 @@ def settings_form(
         width=320,
         help="What the run is called in lists. Left empty, it is named after its settings.",
     )
-    configs, problem = _configs(chosen, model)
+    configs, problem = _configs(chosen, model, task)
     if configs:
         with about_model:
             model_card.card(configs[0], in_dialog)
+        if not task_card.reads_operands():
+            with about_task:
+                task_card.card(configs[0], in_dialog)
     for remark in remarks(configs, measured_lengths):
         with slots[remark.setting]:
             show_remark(remark)
     if problem:
-        with slots.get(problem.split()[0], st.container()):
+        is_of_task = problem.split()[0] in ("task", *(field.name for field in task_card.WORDED))
+        with about_task if is_of_task else slots.get(problem.split()[0], st.container()):
             st.warning(problem, icon=":material/error:")
     if row.button(
         "Start training",
@@ -148,10 +154,11 @@ def typed(name: str):
 
 
 def fill_untouched(config: TrainConfig, algorithms: list[str]) -> None:
-    """Begin with a run's settings unless somebody has typed some already, and with its model whatever was typed. Call
-    before the form is drawn.
+    """Begin with a run's settings unless somebody has typed some already, and with its model and its problems whatever
+    was typed. Call before the form is drawn.
     """
     st.session_state[_KEY.format(_MODEL)] = config.model
+    task_card.put(config, _KEY)
     st.session_state.setdefault(_KEY.format("algorithms"), algorithms)
     for field in _all_fields():
         st.session_state.setdefault(_KEY.format(field.name), getattr(config, field.name))
@@ -169,7 +176,8 @@ def _fields(chosen: Sequence[str]) -> dict[str, st.delta_generator.DeltaGenerato
         with grid.container():
             st.markdown(f"**{title}**")
             for field in fields:
-                slots[field.name] = _field(field, disabled=not is_read(field.name, chosen))
+                if _is_asked(field.name):
+                    slots[field.name] = _field(field, disabled=not is_read(field.name, chosen))
     with st.expander("For experts"):
         for title, fields in EXPERT.items():
             shown = [field for field in fields if is_read(field.name, chosen)]
@@ -183,28 +191,35 @@ def _fields(chosen: Sequence[str]) -> dict[str, st.delta_generator.DeltaGenerato
     return slots
 
 
+def _is_asked(name: str) -> bool:
+    """Whether the chosen kind of task reads a setting."""
+    return name != "operands" or task_card.reads_operands()
+
+
 def _field(field: Field, disabled: bool = False):
     return draw_field(field, _KEY.format(field.name), setting(field.name)["default"], disabled)
 
 
-def _configs(chosen: Sequence[str], model: str) -> tuple[list[TrainConfig], str]:
+def _configs(chosen: Sequence[str], model: str, task: str) -> tuple[list[TrainConfig], str]:
     """The configs typed in, or none and the sentence that says what is impossible.
 
     A setting that an algorithm does not read stays at its default: the run's settings say what made it.
     """
     if not chosen:
         return [], "algorithms: none is chosen. Choose at least one to train."
+    worded = () if task_card.reads_operands() else task_card.WORDED
     values = {
         field.name: value
-        for field in _all_fields()
-        if (value := st.session_state.get(_KEY.format(field.name), _MISSING)) is not _MISSING
+        for field in (*_all_fields(), *worded)
+        if _is_asked(field.name)
+        and (value := st.session_state.get(_KEY.format(field.name), _MISSING)) is not _MISSING
         and is_read(field.name, chosen)
     }
     if empty := next((name for name, value in values.items() if value is None), None):
         return [], f"{empty} is empty. Type a number, such as {setting(empty)['default']:g}."
     try:
         return [
-            TrainConfig(algorithm=key, model=model, **{n: v for n, v in values.items() if is_read(n, [key])})
+            TrainConfig(algorithm=key, model=model, task=task, **{n: v for n, v in values.items() if is_read(n, [key])})
             for key in chosen
         ], ""
     except Mistake as error:

@@ -20,6 +20,8 @@ from vimpo_core.metrics import validation_problems
 from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES
 from vimpo_core.runs.folder import ACTIVE, JobSummary, settled
+from vimpo_core.tasks import Task
+from vimpo_core.tasks.registry import said, task_of
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
 
 WHO = (
@@ -157,9 +159,9 @@ def demo_sights() -> list[Sight]:
     return [live.live_run(str(cache.bundled_folder()), run.run_id).look() for run in vimpo[:1] + grpo[:1]]
 
 
-def measured_lengths(sights: list[Sight]) -> dict[int, float]:
-    """operands -> measured mean solution length in tokens."""
-    return {s.config.operands: s.mean_length for s in sights if s.mean_length}
+def measured_lengths(sights: list[Sight]) -> dict[Task, float]:
+    """Task -> measured mean solution length in tokens."""
+    return {task_of(s.config): s.mean_length for s in sights if s.mean_length}
 
 
 # --- acting ----------------------------------------------------------------------------------------------------------
@@ -244,7 +246,7 @@ def headline(job: Job) -> str:
         f"learning rate {config.learning_rate:g}",
         f"{config.prompts_per_step} × {config.group_size}",
         f"flips {flips_text(config.reward_noise, config.reward_noise_unit)}" if config.reward_noise else "no flips",
-        f"{config.operands} numbers",
+        as_plain(said(config)),
         f"seed {config.seed}",
         *model_facts(config),
     ]

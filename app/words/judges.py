@@ -9,7 +9,7 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.metrics import METRICS, Row, first_value, last_value, validation_problems, why_never
 from vimpo_core.numbers import percent, significant
 from vimpo_core.rules import RULES, Average, Extra, Reach, Scale, Signal, Surrogate, ValueLoss, average_of
-from vimpo_core.tasks.registry import task_of
+from vimpo_core.tasks.registry import said, task_of
 from vimpo_core.types import known
 
 Judge = Callable[[float, TrainConfig, Sequence[Row]], str]
@@ -122,9 +122,9 @@ def _reward_mean(value, config, history):
             return f"{ceiling} This value suggests a true mean reward near {true_mean:.2f}."
         return f"{ceiling} This value suggests a true accuracy near {percent(true_mean)}."
     if value > 0.97:
-        return "Nearly every solution is right, so little is left to learn. More operands make it harder."
+        return "Nearly every solution is right, so little is left to learn. Harder problems leave more."
     if value < 0.03:
-        return "Nearly every solution is wrong: there is almost no contrast to learn from. Use fewer operands."
+        return "Nearly every solution is wrong: there is almost no contrast to learn from. Use easier problems."
     if task_of(config).gives_partial_rewards:
         return (
             f"What this step's {config.batch_size} training solutions earned on average, parts of a reward included: "
@@ -295,7 +295,9 @@ def _entropy_mean(value, config, history):
 def _length_mean(value, config, history):
     start = first_value(history, "length_mean")
     if start is None or _is_untrained(history):
-        return f"Solutions to {config.operands} numbers have this length when every step is written out."
+        if not task_of(config).verifies_steps:
+            return f"Mean length of the untrained model's solutions to {said(config)}."
+        return f"Solutions to {said(config)} have this length when every step is written out."
     if value > 1.25 * start:
         return (
             f"Longer than at the start ({significant(start)}): some solutions may run into the token limit without "
@@ -343,8 +345,8 @@ def _dead_group_share(value, config, history):
         )
     if value > 0.7:
         return (
-            "Most groups agree, so most of the batch teaches nothing about the reward. Use larger groups or more "
-            "operands."
+            "Most groups agree, so most of the batch teaches nothing about the reward. Use larger groups, or "
+            "problems that are harder or easier."
         )
     if rule.value:
         return "In these groups R equals its mean: the value loss only pulls their log-ratios back to zero."

@@ -14,7 +14,7 @@ from app.train import training
 from tests.pages.opening import open_page, payloads, widget, words
 from tests.support.browser import serving, visiting
 from tests.support.fakes import FakeTrainer, make_fake_run
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, eventually
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs import worker
 from vimpo_core.types import RunState
@@ -239,3 +239,60 @@ def test_a_rule_whose_name_holds_a_star_is_shown_with_it(runs):
     run_id = make_fake_run(runs.path, algorithm="a_star_po", steps=2)
     job = training.find_job(next(job.job_id for job in runs.jobs() if run_id in job.run_ids))
     assert training.names(job) == r"A\*\-PO"
+
+
+# ---- problems of one's own
+
+
+def test_a_task_in_words_has_its_own_fields_and_no_operands(runs):
+    at = open_train()
+    assert "Numbers in a problem" in {n.label for n in at.number_input}
+    widget(at.selectbox, "Problems").set_value("gym").run()
+    assert not at.exception
+    assert "Numbers in a problem" not in {n.label for n in at.number_input}
+    assert {"Data set", "Further options"} <= {t.label for t in at.text_input}
+    assert "task gym needs the name of a data set" in words(at)
+    assert widget(at.button, "Start training").disabled
+    widget(at.text_input, "Data set").set_value("chain_sum").run()
+    assert not widget(at.button, "Start training").disabled
+
+
+def test_a_look_at_a_file_shows_rows_and_refused_gold_answers(runs, tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("question,answer\n<b>What is 1 + 1?</b>,2\nCapital of France?,Paris\n")
+    at = open_train()
+    widget(at.selectbox, "Problems").set_value("file").run()
+    widget(at.text_input, "File").set_value(str(path)).run()
+    widget(at.button, "Look at the problems").click().run()
+    eventually(lambda: at.run() and len(at.dataframe) == 1)
+    shown = at.dataframe[0].value
+    assert list(shown["gold answer"]) == ["2", "Paris"]
+    assert shown["its judge says"].iloc[0] == "correct"
+    assert "1 gold answers are refused by the task's own judge" in words(at)
+
+
+def test_the_form_begins_with_a_runs_task(runs):
+    from app.train import task_card
+
+    config = TrainConfig(task="file:/a/b.csv?prompt=q&read=number&ask=Think.", prompt_style="chat", model="any folder")
+    kept = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(task_card.st, "session_state", kept)
+        task_card.put(config, "train.{}")
+    assert kept["train.task.kind"] == "file"
+    assert kept["train.task.file.argument"] == "/a/b.csv"
+    assert (kept["train.task.file.prompt"], kept["train.task.file.read"]) == ("q", "number")
+    assert kept["train.prompt_style"] == "chat"
+
+
+@pytest.mark.parametrize("name", ["../../etc/pass wd.csv", "a\x00b.CSV", "\u202e.csv", ".csv", "x" * 300 + ".csv"])
+def test_a_given_file_is_kept_under_a_harmless_name(tmp_path, monkeypatch, name):
+    from pathlib import Path
+
+    from app.train import task_card
+
+    monkeypatch.setenv("VIMPO_PROBLEMS_DIR", str(tmp_path / "problems"))
+    path = Path(task_card.kept(name, b"question,answer\n1,2\n"))
+    assert path.parent == tmp_path / "problems"
+    assert re.fullmatch(r"[\w-]{1,49}(\.csv)?", path.name, re.ASCII)
+    assert path.read_bytes() == b"question,answer\n1,2\n"

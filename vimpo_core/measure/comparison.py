@@ -28,6 +28,7 @@ from vimpo_core.metrics import METRICS, Row
 from vimpo_core.numbers import percent
 from vimpo_core.rules import RULES, Sampled
 from vimpo_core.solutions.batch import padded, within
+from vimpo_core.tasks import registry
 from vimpo_core.types import CreditTrace, known
 
 AXES: dict[str, tuple[str, str]] = {
@@ -177,6 +178,8 @@ _WORDS = {
 
 def setting_text(name: str, value) -> str:
     """A setting in a few words: "beta 0.1", "c_A 0.05", "25 % flips"."""
+    if name == "task":
+        return registry.label(value)
     if name == "model":
         return f"model {sources.label(value)}"
     if name == "reward_noise":

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Protocol
 
 from vimpo_core.mistake import Mistake
@@ -16,6 +16,7 @@ from vimpo_core.tasks.files import FileTask
 from vimpo_core.tasks.gym import GymTask
 from vimpo_core.tasks.math_sets import MathTask
 from vimpo_core.tasks.spec import Spec, parse
+from vimpo_core.tasks.wording import READINGS
 from vimpo_core.types import Problem, known
 
 PROMPT_STYLES = ("plain", "few-shot", "chat")
@@ -45,12 +46,25 @@ class Settings(Protocol):
 
 
 @dataclass(frozen=True)
+class Option:
+    """An option of a kind of task as a field of a form: its name in the setting, a label, its choices (() for text)."""
+
+    name: str
+    label: str
+    choices: tuple[str, ...] = ()
+    help: str = ""
+
+
+@dataclass(frozen=True)
 class Kind:
     """A kind of task.
 
     form: how its setting is written; words: what it asks, in a few words.
     check: raises Mistake where the settings cannot make a task of this kind; opens no file and no library.
     make: the task of a run. opens: whether its argument is the path of a file.
+    argument: what stands after the colon, as a label; "" where nothing does. options: its fields of a form;
+        more_options: what further ones there may be, as a help text.
+    reads_operands: whether the setting `operands` means something to it. said: a run's task in a few words.
     asks: of a kind that knows its prompts by their form: the task whose problem a prompt is, None for others; the
         settings are those of the prompt's run, None where it comes without one.
     """
@@ -61,6 +75,12 @@ class Kind:
     make: Callable[[Spec, Settings], Task]
     asks: Callable[[str, Settings | None], Task | None] | None = None
     opens: bool = False
+    argument: str = ""
+    example: str = ""
+    options: tuple[Option, ...] = ()
+    more_options: str = ""
+    reads_operands: bool = False
+    said: Callable[[Spec, Settings], str] = lambda spec, config: label(str(spec))
 
 
 def _check_chain(spec: Spec, config: Settings) -> None:
@@ -85,6 +105,17 @@ def _chain_that_asks(prompt: str, config: Settings | None) -> Task | None:
     return chain.task_that_asks(prompt, config.max_new_tokens if config else 0)
 
 
+def _read(choices: tuple[str, ...]) -> Option:
+    words = "; ".join(f"{name}: {READINGS[name].words}" for name in choices)
+    return Option("read", "Where the answer stands", choices, f"{words}.")
+
+
+_COLUMNS = (
+    Option("prompt", "Prompt column", help="Left empty, it is guessed from the names."),
+    Option("answer", "Answer column", help="Left empty, it is guessed from the names."),
+)
+
+
 TASKS: dict[str, Kind] = {
     "chain": Kind(
         "chain",
@@ -92,12 +123,18 @@ TASKS: dict[str, Kind] = {
         _check_chain,
         lambda spec, config: chain.ChainTask(config.operands, config.max_new_tokens),
         _chain_that_asks,
+        reads_operands=True,
+        said=lambda spec, config: f"{config.operands} numbers",
     ),
     "gym": Kind(
         "gym:NAME?option=value",
         "a data set of the library reasoning-gym",
         lambda spec, config: gym.check(spec),
         lambda spec, config: _worded(GymTask, spec, config),
+        argument="Data set",
+        example="chain_sum",
+        options=(_read(gym.READINGS),),
+        more_options="The set's own settings, as min_terms=2&max_terms=3. Look at the problems to see which there are.",
     ),
     "file": Kind(
         "file:PATH?prompt=COLUMN&answer=COLUMN",
@@ -105,6 +142,13 @@ TASKS: dict[str, Kind] = {
         lambda spec, config: files.check(spec),
         lambda spec, config: _worded(FileTask, spec, config),
         opens=True,
+        argument="File",
+        example="problems.csv",
+        options=(
+            *_COLUMNS,
+            _read(FileTask.readings),
+            Option("compare", "Compare as", files.COMPARE, "Exact numbers (42, 0.5, 3/4), or the same words."),
+        ),
     ),
     "math": Kind(
         "math:PATH",
@@ -112,9 +156,29 @@ TASKS: dict[str, Kind] = {
         lambda spec, config: math_sets.check(spec),
         lambda spec, config: _worded(MathTask, spec, config),
         opens=True,
+        argument="File",
+        example="test.jsonl",
+        options=(*_COLUMNS, _read(MathTask.readings)),
     ),
 }
 """name in the settings -> kind."""
+
+
+def label(text: str) -> str:
+    """A task's setting without its options and folders: "chain", "gym chain_sum", "file problems.csv"."""
+    spec = parse(text)
+    return f"{spec.kind} {PurePath(spec.argument).name}".strip()
+
+
+def said(config: Settings) -> str:
+    """A run's task in a few words: "5 numbers", "gym chain_sum", "file problems.csv"."""
+    kind, spec = _kind(config.task)
+    return kind.said(spec, config)
+
+
+def reads_operands(config: Settings) -> bool:
+    """Whether the setting `operands` means something to the run's task."""
+    return _kind(config.task)[0].reads_operands
 
 
 def check(config: Settings) -> None:
@@ -164,6 +228,18 @@ def read_problem(prompt: str, config: Settings | None = None) -> tuple[Task, Pro
     """
     problem = (task_that_asks(prompt, config) or chain.ChainTask()).state(prompt)
     return known(task_that_asks(problem.prompt, config)), problem
+
+
+def stamp(text: str) -> tuple[int, ...]:
+    """Time and size of a task's file: others once it was written again; () where it has none, or it is not there."""
+    spec = parse(text)
+    if spec.kind not in TASKS or not TASKS[spec.kind].opens:
+        return ()
+    try:
+        stat = Path(spec.argument).stat()
+    except (OSError, ValueError):
+        return ()
+    return stat.st_mtime_ns, stat.st_size
 
 
 def check_enough(task: Task, prompts: int) -> None:
