@@ -57,8 +57,12 @@ def card(config: TrainConfig, in_dialog: bool) -> None:
         return
     if _is_settled(config):
         waiting.ahead(_looking(config))
-    ticks = in_dialog or any(waiting.is_underway(question) for question in (_looking(config), _getting(config)))
+    ticks = in_dialog or _is_at_work(config)
     st.fragment(_card, run_every=_TICK_SECONDS if ticks else None)(config, in_dialog, ticks)
+
+
+def _is_at_work(config: TrainConfig) -> bool:
+    return any(waiting.is_underway(question) for question in (_looking(config), _getting(config)))
 
 
 def _is_settled(config: TrainConfig) -> bool:
@@ -71,15 +75,12 @@ def _is_settled(config: TrainConfig) -> bool:
 def _card(config: TrainConfig, in_dialog: bool, ticks: bool) -> None:
     with st.container(border=True, gap="small"):
         if not sources.is_here(config.model):
-            question = _getting(config)
-            _offer(config, question)
+            _offer(config)
         elif _is_settled(config):
-            question = _looking(config)
-            _facts(question)
+            _facts(_looking(config))
         else:
             _say_why_not(config)
-            return
-    if waiting.is_underway(question) != ticks and not in_dialog:
+    if _is_at_work(config) != ticks and not in_dialog:
         st.rerun()  # begins or ends the ticking
 
 
@@ -101,14 +102,26 @@ def _facts(question: waiting.Question) -> None:
     st.markdown("  \n".join(f":small[**{as_plain(name)}** {as_plain(text)}]" for name, text in told))
 
 
-def _offer(config: TrainConfig, question: waiting.Question) -> None:
-    """Fetch or convert, with progress and Cancel."""
+def _offer(config: TrainConfig) -> None:
+    """Look at it, fetch or convert it, with progress and Cancel."""
+    question = _getting(config)
     of_hub = sources.is_of_hub(sources.whole_model(config.model))
     where = "on this machine yet" if of_hub else "converted yet"
     st.caption(f"{as_plain(config.model)} is not {where}.")
-    asked = waiting.pending(_GET)
-    if asked is not None and asked.key == question.key and waiting.ahead(question) is None:
+    if _is_asked(question) and waiting.ahead(question) is None:
         _wait(question)
+    if of_hub:
+        look = _looking(config)
+        if _is_asked(look):
+            _facts(look)
+        else:
+            st.button(
+                "Look at it first",
+                icon=":material/search:",
+                on_click=waiting.send,
+                args=(look,),
+                help="Fetches its small files alone, to say what it is and what a step will need.",
+            )
     st.button(
         "Fetch it from the Hugging Face hub" if of_hub else "Convert it",
         icon=":material/download:" if of_hub else ":material/sync:",
@@ -119,6 +132,12 @@ def _offer(config: TrainConfig, question: waiting.Question) -> None:
         if of_hub
         else "Once, to safetensors in float32.",
     )
+
+
+def _is_asked(question: waiting.Question) -> bool:
+    """Whether this session asked for it last under its name."""
+    asked = waiting.pending(question.name)
+    return asked is not None and asked.key == question.key
 
 
 def _wait(question: waiting.Question) -> None:
@@ -134,7 +153,7 @@ def _looking(config: TrainConfig) -> waiting.Question:
     )
     return waiting.Question(
         _LOOK,
-        (seen, bases.stamp(config.model)),
+        (seen, bases.stamp(config.model) if sources.is_here(config.model) else ()),
         partial(model_service.model_service().ask, model_service.look, seen),
         "Looking at the model",
         _LOOK_SECONDS,

@@ -108,6 +108,9 @@ def test_a_model_that_is_not_here_is_a_sentence_and_no_run(runs, service, model,
 def test_nothing_is_fetched_before_the_button_is_pressed(runs, service):
     at = choosing("some/model")
     assert service.asked == []
+    widget(at.button, "Look at it first").click().run()
+    assert [name for name, *_ in service.asked] == ["look"] and "1,234,567" in words(at)
+    service.asked.clear()
     widget(at.button, "Fetch it from the Hugging Face hub").click().run()
     assert service.asked == [("get", "some/model")]
 

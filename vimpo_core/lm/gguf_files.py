@@ -55,6 +55,12 @@ def converted(path: Path) -> Path:
     raise Mistake(f"{path} has first to be converted. Run: python -m vimpo_core models get {path}")
 
 
+def label(folder: Path) -> str:
+    """What a converted folder is called: its file's name, without the hash; other folders have their own name."""
+    name = folder.name
+    return name.rpartition("-")[0] if (folder / _NOTE).is_file() else name
+
+
 def all_converted() -> list[Path]:
     return [note.parent for note in sorted(models_dir().glob(f"*/{_NOTE}"))]
 

@@ -90,7 +90,10 @@ def check(source: str, config: TrainConfig | None = None) -> dict[str, Any]:
         elif not (folder / "config.json").is_file():
             sources.find(source)
         _look(found, sources.model_folder(base), adapter_files.is_one(folder) and folder, config)
-        sources.find(source)
+        if sources.is_of_hub(source) and not sources.is_here(source):
+            found["notes"].append(f"its weights are not on this machine yet: python -m vimpo_core models get {source}")
+        else:
+            sources.find(source)
     except Mistake as error:
         if not folder.is_dir():
             raise

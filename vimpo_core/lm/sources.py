@@ -181,11 +181,11 @@ def _no_model(source: str, folder: Path) -> str:
 
 
 def label(source: str) -> str:
-    """What pages call a model: "the bundled model", org/name without its commit, or a folder's name."""
+    """What pages call a model: "the bundled model", org/name without its commit, a folder's or a .gguf file's name."""
     if source == BUNDLED:
         return "the bundled model"
     if source in KNOWN:
         return KNOWN[source].label
     if is_of_hub(source):
         return source.partition("@")[0]
-    return Path(source).name or source
+    return gguf_files.label(Path(source)) or source

@@ -69,6 +69,19 @@ def test_a_repository_is_fetched_once_pinned_and_then_used_without_the_hub(cache
     assert sources.label(got["model"]) == "some/model"
 
 
+def test_a_repository_is_looked_at_without_its_weights(cache, repository):
+    with small_hub({"some/model": repository}) as (endpoint, asked):
+        done = command(cache, endpoint, "models", "check", "some/model", "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 0 and found["refused"] == ""
+    assert found["parameters"] == 142_976
+    assert found["notes"] == [
+        f"its weights are not on this machine yet: python -m vimpo_core models get some/model@{COMMIT}"
+    ]
+    assert "some/model/tokenizer.json" in asked and "some/model/model.safetensors" not in asked
+    assert not sources.is_here("some/model")
+
+
 def submitted(cache, config):
     runs = RunsDir(cache / "runs")
     runs.submit([config])
@@ -191,7 +204,7 @@ def test_a_gguf_file_is_converted_once_and_its_folder_is_the_model(byte_level_mo
     source = sources.get(str(path), lambda done, total: told.append((done, total)))
     assert told[-1] == (100, 100) and told == sorted(told) and len(set(told)) > 5
     assert sources.settled(str(path)) == source and sources.get(str(path)) == source
-    assert (cache / "models" / "mine-").name in source
+    assert (cache / "models" / "mine-").name in source and sources.label(source) == "mine"
     before, after = loading.load(str(folder)), loading.load(source)
     ids = torch.arange(20)[None]
     torch.testing.assert_close(after.model(ids).logits, before.model(ids).logits, rtol=0, atol=1e-5)
