@@ -261,6 +261,7 @@ def _list_models(arguments) -> int:
     from vimpo_core.lm import gguf_files, sources
     from vimpo_core.runs.folder import RunsDir
 
+    gguf_files.tidy()
     used = ["bundled", *RunsDir(arguments.runs_dir).models(), *map(str, gguf_files.all_converted())]
     here = {model: sources.is_here(model) for model in used}
     if arguments.json:

@@ -36,6 +36,7 @@ def field(key: str) -> str:
     """The choice of a model, kept in the session under `key`: the bundled one, those of one's runs and those that were
     converted, or what somebody types. Returns the source."""
     st.session_state.setdefault(key, sources.BUNDLED)
+    gguf_files.tidy()
     used = [*cache.runs_dir().models(), *map(str, gguf_files.all_converted())]
     options = list(dict.fromkeys([sources.BUNDLED, *used, st.session_state[key] or sources.BUNDLED]))
     typed = st.selectbox(

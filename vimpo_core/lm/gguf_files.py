@@ -83,8 +83,7 @@ def convert(path: Path, told: Callable[[int, int], None] | None = None) -> Path:
     folder = models_dir()
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
-        for left in folder.glob(f"{_UNFINISHED}*"):  # of a process that was killed: nobody else is at work
-            shutil.rmtree(left, ignore_errors=True)
+        _remove_unfinished(folder)
         target = folder_for(path.stem, _sha256(path, tell))
         if not target.is_dir():
             unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
@@ -113,16 +112,30 @@ def refuse_without_library() -> None:
         )
 
 
+def tidy() -> None:
+    """Remove what a killed conversion left, unless one is at work."""
+    folder = models_dir()
+    if any(folder.glob(f"{_UNFINISHED}*")):
+        with contextlib.suppress(Mistake), _alone(folder, seconds=0):
+            _remove_unfinished(folder)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """The caller holds the lock, so nobody is at work on them."""
+    for left in folder.glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def _refuse_missing(path: Path) -> None:
     if not path.is_file():
         raise Mistake(f"there is no file {path}. Check the path.")
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path, seconds: float = 1) -> Iterator[None]:
     lock = filelock.FileLock(folder / ".converting.lock")
     try:
-        lock.acquire(timeout=1)
+        lock.acquire(timeout=seconds)
     except filelock.Timeout as error:
         raise Mistake("another file is being converted at the moment. Wait for it, then try again.") from error
     try:

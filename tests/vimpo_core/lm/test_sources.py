@@ -222,6 +222,16 @@ def test_a_damaged_gguf_file_is_one_sentence_and_leaves_nothing(content, cache):
     assert {f.name for f in (cache / "models").iterdir()} <= {".converting.lock"}
 
 
+def test_what_a_killed_conversion_left_is_removed_unless_one_is_at_work(cache):
+    left = cache / "models" / ".converting-x"
+    left.mkdir(parents=True)
+    with gguf_files._alone(cache / "models"):
+        gguf_files.tidy()
+        assert left.is_dir()
+    gguf_files.tidy()
+    assert not left.exists()
+
+
 def test_without_the_library_the_sentence_says_what_to_install(cache, monkeypatch):
     path = cache / "mine.gguf"
     path.write_bytes(b"GGUF")
