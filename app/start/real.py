@@ -168,8 +168,10 @@ def _weights(p: Picture) -> str:
     model = p.run.config.model
     if sources.is_here(model):
         return ""
-    how = known.how_to_get(model) if model in known.KNOWN else f"the weights of {model} are not on this machine"
-    return as_sentence(f"What was recorded is shown; {how}")
+    if model not in known.KNOWN:
+        return as_sentence(f"What was recorded is shown; the weights of {as_plain(model)} are not on this machine")
+    text, _, command = known.how_to_get(model).rpartition(": ")
+    return f"What was recorded is shown; {text}: `{command}`"
 
 
 def caption(p: Picture) -> str:

@@ -157,6 +157,17 @@ def test_chapter_1_answers_each_kind_of_mark_specifically(offset, reply):
     assert len(set(rows["GRPO would push"]["values"])) == 1
 
 
+def test_chapter_1_shows_the_same_on_a_real_models_words_once_a_token_was_blamed():
+    def labels(at):
+        return [[row["label"] for row in p["rows"]] for p in payloads(at) if "rows" in p]
+
+    at = learn(chapter=1)
+    assert labels(at) == [[]]
+    small, of_real = labels(blame(at, 0))
+    assert small[0] == "You"
+    assert of_real == ["GRPO would push", "VIMPO pushes", "δ, VIMPO-trained", "δ, GRPO-trained", "Q − V"]
+
+
 def test_chapter_1_says_that_vimpo_pushes_nearly_all_tokens_of_every_offered_solution_alike():
     for example in range(1, 7):
         at = blame(learn(chapter=1, example=example), 0)

@@ -13,7 +13,7 @@ from app import routes, waiting
 from app.components.aligned_strips import Row, aligned_strips, chosen_token
 from app.course import bundled
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
-from app.start import example, push_and_reading
+from app.start import example, push_and_reading, real
 from app.text import as_code, as_plain
 from vimpo_core.measure import scorecard
 from vimpo_core.numbers import signed
@@ -272,6 +272,7 @@ def _see(lesson: Lesson, case: Case, mark: int, truth: scoring.PrefixTruth | Non
         tries=TRIES,
     )
     lesson.text(_verdict(case.run), **counts(case.run))
+    _see_a_real_one()
     trace = case.trace
     lesson.onward(
         see=(
@@ -286,6 +287,24 @@ def _see(lesson: Lesson, case: Case, mark: int, truth: scoring.PrefixTruth | Non
             },
         )
     )
+
+
+def _see_a_real_one() -> None:
+    """The second example: the same rows on the words of a real language model, as they were recorded."""
+    picture = real.picture()
+    if picture is None:
+        return
+    st.markdown("#### The same on a real model's words")
+    st.markdown(real.question(picture))
+    aligned_strips(
+        key=f"{_STRIP}.real",
+        title="The solution",
+        token=picture.token,
+        rows=real.rows(picture),
+        **real.strips(picture),
+    )
+    for paragraph in filter(None, real.paragraphs(picture)):
+        st.markdown(paragraph, width=820)
 
 
 def _verdict(run: RunSummary) -> str:

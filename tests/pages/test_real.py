@@ -1,0 +1,54 @@
+"""The bundled runs of a real language model, whose base weights are not there: every page shows what was recorded and
+says with which command the weights come.
+"""
+
+import pytest
+
+from app import cache
+from tests.pages.opening import open_app, open_page, payload_with, words
+from vimpo_core.paths import REAL
+from vimpo_core.service import examples
+from vimpo_core.solutions import lenses
+
+RUN, OTHER = "smollm2-vimpo", "smollm2-grpo"
+
+
+@pytest.fixture(autouse=True)
+def without_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("VIMPO_MODELS_DIR", str(tmp_path / "models"))
+
+
+def test_one_press_on_start_shows_a_real_models_words_and_the_truth_that_was_tried():
+    at = open_app()
+    assert payload_with(at, "rows")["first_wrong"] is not None  # the small model's, as ever
+    at.button_group[0].set_value("real").run()
+    assert not at.exception
+    shown, said = payload_with(at, "rows"), words(at)
+    kept = cache.traces(REAL, RUN, _created(RUN), examples.step_of(REAL / RUN))
+    index, example = next(iter(examples.read(REAL / RUN, kept).items()))
+    rows = {row["label"]: row["values"] for row in shown["rows"]}
+    assert shown["first_wrong"] is None and "red underline" in said
+    assert rows["Q − V"] == pytest.approx(example.truth.advantages(), abs=1e-4)
+    assert rows["δ, VIMPO-trained"] == pytest.approx(lenses.credit_of(kept[index], 0.1), abs=1e-4)
+    assert "δ, GRPO-trained" in rows
+    assert "SmolLM2-135M-Instruct" in said and "python -m vimpo_core models get smollm2" in said
+
+
+@pytest.mark.parametrize(
+    ("page", "query"),
+    [
+        ("inspector", {"run": RUN}),
+        ("inspector", {"run": OTHER, "step": 0}),
+        ("inspector", {"run": RUN, "more": "rules"}),
+        ("inspector", {"run": RUN, "more": "telescope"}),
+        ("compare", {"runs": f"{RUN},{OTHER}"}),
+    ],
+)
+def test_what_was_recorded_is_drawn_without_the_weights(page, query):
+    at = open_page(page, **query)
+    assert at.get("bidi_component") and not at.error
+
+
+def _created(run_id):
+    return next(run.created for run in cache.summaries(REAL) if run.run_id == run_id)
