@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 ROOM = 48 * 2**20
 """Bytes for all that is as wide as the vocabulary."""
-_COPIES = 4
+_COPIES = 3
 """Such arrays that live at once."""
 
 
@@ -57,20 +57,26 @@ def measure(
     rows = max(1, ROOM // (_COPIES * weight.shape[0] * hidden.element_size()))
     starts = range(0, len(hidden), rows)
     edges = torch.searchsorted(predicts[order], torch.tensor([*starts, len(hidden)], device=ids.device)).tolist()
+    # The same memory for every chunk: given back and asked for again, it grows by what lies between.
+    room = [hidden.new_empty(min(rows, len(hidden)), len(weight)) for _ in range(_COPIES)]
     found = []
     for start, low, high in zip(starts, edges, edges[1:], strict=False):
         tokens, part = order[low:high], slice(start, start + rows)
         local = predicts[tokens] - start
         found.append(
-            _chunk(hidden[part], ref_hidden[part], weight, local, ids[tokens], with_directions, top_k, kl_top_k)
+            _chunk(hidden[part], ref_hidden[part], weight, local, ids[tokens], room, with_directions, top_k, kl_top_k)
         )
     back = order.argsort()
     return Measured(**{name: torch.cat([one[name] for one in found])[back] for name in found[0]})
 
 
-def _chunk(hidden, ref_hidden, weight, rows, ids, with_directions, top_k, kl_top_k) -> dict[str, torch.Tensor]:
-    logp, ref_logp = _log_softmax_(F.linear(hidden, weight)), _log_softmax_(F.linear(ref_hidden, weight))
-    p = logp.exp()
+def _chunk(hidden, ref_hidden, weight, rows, ids, room, with_directions, top_k, kl_top_k) -> dict[str, torch.Tensor]:
+    logp, ref_logp, p = (part[: len(hidden)] for part in room)
+    for states, place in ((hidden, logp), (ref_hidden, ref_logp)):
+        torch.mm(states, weight.t(), out=place)
+        place -= place.amax(-1, keepdim=True)
+        place -= torch.exp(place, out=p).sum(-1, keepdim=True).log()
+    torch.exp(logp, out=p)
     found = {
         "logprobs": logp[rows, ids],
         "ref_logprobs": ref_logp[rows, ids],
@@ -92,13 +98,6 @@ def _chunk(hidden, ref_hidden, weight, rows, ids, with_directions, top_k, kl_top
     difference = ref_logp.neg_().add_(logp)
     found["kl"] = torch.linalg.vecdot(p, difference).clamp(min=0)[rows]
     return found
-
-
-def _log_softmax_(logits):
-    """log softmax over the last axis, in place."""
-    logits -= logits.amax(-1, keepdim=True)
-    logits -= logits.exp().sum(-1, keepdim=True).log()
-    return logits
 
 
 def lumped_kl(logp: torch.Tensor, ref_logp: torch.Tensor, k: int) -> torch.Tensor:

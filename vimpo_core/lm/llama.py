@@ -57,6 +57,10 @@ def pack(model) -> None:
     _put([head], _transposed([head.weight]))
     if is_tied:
         embedding.weight = head.weight
+    for module in model.modules():
+        if isinstance(module, type(model.model.norm)):
+            # The weights of a file may be views of one piece of memory: the last of them would keep all of it.
+            module.weight = torch.nn.Parameter(module.weight.detach().clone(), module.weight.requires_grad)
 
 
 def _put(modules, weights) -> None:
