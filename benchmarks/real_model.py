@@ -44,7 +44,13 @@ from vimpo_core.types import Verdict, VerdictStatus
 STEP, SHORT = (1, 8, 64), (16, 8, 6)
 """Prompts, solutions to each, tokens of each: of the step that is compared, and of one with short answers."""
 RANK = 8
-EXAMPLES = "Work out the value, one operation at a time.\n\n2+3*4=2+12;14.\n9-2*3+1=9-6+1;3+1;4.\n7*2-5=14-5;9.\n8+1*6=8+6;14.\n"
+EXAMPLES = """Work out the value, one operation at a time.
+
+2+3*4=2+12;14.
+9-2*3+1=9-6+1;3+1;4.
+7*2-5=14-5;9.
+8+1*6=8+6;14.
+"""
 
 
 class Asked(ChainTask):

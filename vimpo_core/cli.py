@@ -743,11 +743,13 @@ def _tasks(arguments) -> int:
 
 def _bench_options(parser) -> None:
     parser.add_argument("what", choices=sorted(p.stem for p in (ROOT / "benchmarks").glob("[a-z]*.py")))
+    parser.add_argument("source", nargs="?", help="The folder of the model, for real_model.")
     parser.add_argument("--repeats", type=int, help="Measured repetitions.")
 
 
 def _bench(arguments) -> int:
-    options = ["--json"] * arguments.json + (["--repeats", str(arguments.repeats)] if arguments.repeats else [])
+    options = [arguments.source] if arguments.source else []
+    options += ["--json"] * arguments.json + (["--repeats", str(arguments.repeats)] if arguments.repeats else [])
     return subprocess.run(
         [sys.executable, ROOT / "benchmarks" / f"{arguments.what}.py", *options],
         cwd=ROOT,

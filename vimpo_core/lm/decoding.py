@@ -7,12 +7,13 @@ torch.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
-from vimpo_core.lm import llama
+from vimpo_core.lm import llama, models
 from vimpo_core.lm.llama import is_large_llama, is_plain_llama, rms_norm, rotate
 
 
@@ -39,6 +40,12 @@ def prefill(network, ids, attention, **options):
     return output, positions[:, -1]
 
 
+def last_logits_alone(model) -> dict[str, int]:
+    """The option of a large network's forward that makes no other logits than the last; {} where there is none."""
+    can = models.is_large(model) and "logits_to_keep" in inspect.signature(model.forward).parameters
+    return {"logits_to_keep": 1} if can else {}
+
+
 def start(model, ids, attention, group_size: int | torch.Tensor, max_new_tokens: int, states_at: int = 0):
     """Prefill the prompts once, then repeat every row for its group.
 
@@ -52,7 +59,7 @@ def start(model, ids, attention, group_size: int | torch.Tensor, max_new_tokens:
     """
     if is_large_llama(model):
         return _start_large(model, ids, attention, group_size, max_new_tokens, states_at)
-    output, last = prefill(model, ids, attention)
+    output, last = prefill(model, ids, attention, **last_logits_alone(model))
     attention = None if attention is None else attention.repeat_interleave(group_size, dim=0)
     kind = LlamaDecoder if is_plain_llama(model) else CacheDecoder
     decoder = kind(model, output.cache, attention, last.repeat_interleave(group_size), group_size, max_new_tokens)

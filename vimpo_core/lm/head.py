@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
 
 ROOM = 48 * 2**20
 """Bytes for all that is as wide as the vocabulary."""

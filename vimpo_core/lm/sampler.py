@@ -8,10 +8,11 @@ torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 
-from vimpo_core.lm import decoding
+from vimpo_core.lm import decoding, models
 from vimpo_core.lm.model_files import context_length, too_long
 from vimpo_core.mistake import Mistake
 from vimpo_core.types import Rollout, StopReason
@@ -54,18 +55,54 @@ def sample(
             f"every prompt needs at least one token, got lengths {[len(p) for p in prompts]}. Drop empty ones."
         )
     starts = [[*p, *x] for p, x in zip(prompts, prefixes or [()] * len(prompts), strict=True)]
-    _check_length(model, starts, max_new_tokens)
+    budgets = [max_new_tokens] * len(prompts) if isinstance(max_new_tokens, int) else list(max_new_tokens)
+    sizes = [group_size] * len(prompts) if isinstance(group_size, int) else list(group_size)
+    _check_length(model, starts, budgets)
+    if uniforms is None:
+        uniforms = uniforms_of(seed, sum(sizes), max(budgets))
+    found, row = [], 0
+    for part in _parts(model, starts, sizes, budgets):
+        rows = sum(sizes[part])
+        of_part = (prompts[part], starts[part], sizes[part], budgets[part], uniforms[row : row + rows])
+        found += _sample_together(model, *of_part, end_ids, pad_id, greedy, states_at)
+        row += rows
+    return found
+
+
+ROOM = 640 * 2**20
+"""Bytes for the cache and the logits of rows that a large model samples together."""
+
+
+def _parts(model, starts, sizes, budgets) -> list[slice]:
+    """Prompts that are sampled together: all of them, or of a large model as many as fit into ROOM."""
+    if not models.is_large(model):
+        return [slice(0, len(starts))]
+    shape = model.config.get_text_config()
+    heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
+    width = heads * (getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads)
+    token, drawn = 8 * shape.num_hidden_layers * width, 32 * shape.vocab_size
+    edges, held = [0], 0
+    for i, (start, size, budget) in enumerate(zip(starts, sizes, budgets, strict=True)):
+        needed = size * (token * (len(start) + budget) + drawn)
+        if held and held + needed > ROOM:
+            edges.append(i)
+            held = 0
+        held += needed
+    return [slice(*pair) for pair in pairwise([*edges, len(starts)])]
+
+
+def _sample_together(model, prompts, starts, sizes, budgets, uniforms, end_ids, pad_id, greedy, states_at):
     device = next(model.parameters()).device
     ids, attention = decoding.left_padded(starts, pad_id, device)
-    repeats = group_size if isinstance(group_size, int) else torch.tensor(group_size, device=device)
+    repeats = torch.tensor(sizes, device=device)
     owner = torch.arange(len(prompts), device=device).repeat_interleave(repeats)  # each rollout's prompt
-    budgets = torch.tensor(max_new_tokens, device=device).expand(len(prompts))[owner]
+    budgets = torch.tensor(budgets, device=device)[owner]
     longest = int(budgets.max())
     decoder, logits = decoding.start(model, ids, attention, repeats, longest, states_at)
     kept = _States(decoder, owner)
 
     rows = torch.arange(len(owner), device=device)  # which rollout each row of the batch is
-    uniforms = (uniforms_of(seed, len(rows), longest) if uniforms is None else uniforms).to(device)
+    uniforms = uniforms.to(device)
     tokens = torch.full((len(rows), longest), pad_id, device=device)
     logprobs = torch.zeros((len(rows), longest), device=device)
     lengths = torch.zeros(len(rows), dtype=torch.long, device=device)
@@ -108,12 +145,8 @@ class _States:
         return prompt, torch.stack(steps) if steps else prompt[:0]
 
 
-def _check_length(model, starts, max_new_tokens) -> None:
-    budgets = [max_new_tokens] * len(starts) if isinstance(max_new_tokens, int) else max_new_tokens
-    longest, limit = (
-        max(len(s) + b for s, b in zip(starts, budgets, strict=True)),
-        context_length(model.config),
-    )
+def _check_length(model, starts, budgets) -> None:
+    longest, limit = max(len(s) + b for s, b in zip(starts, budgets, strict=True)), context_length(model.config)
     if limit is not None and longest > limit:
         raise Mistake(too_long(longest, limit))
 

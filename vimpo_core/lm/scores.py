@@ -162,7 +162,7 @@ def score(
     batch: Batch,
     with_grad: bool = False,
     top_k: int = 0,
-    row_chunk: int = 4096,
+    row_chunk: int = 0,
     kl_top_k: int = 0,
 ) -> Scores:
     """Measure a batch under policy (adapter on) and reference (adapter off).
@@ -170,6 +170,7 @@ def score(
     Args:
         with_grad: `logprobs` keeps its graph, for the loss; everything else is constant.
         top_k: also return the k best tokens of each.
+        row_chunk: rows reduced over the vocabulary at once; 0: as many as memory allows. Changes no result.
         kl_top_k: also estimate the KL over that many tokens.
     """
     if llama.serves(policy):
@@ -181,6 +182,7 @@ def score(
         ref_logits = completion_logits(models.reference(policy), batch)
         ref_logprobs = token_logprobs(ref_logits, batch)
         logits = logits.detach()
+        row_chunk = row_chunk or min(4096, max(1, head.ROOM // (16 * logits.shape[-1])))
         entropy, collision = _spread(logits, row_chunk)
         return Scores(
             logprobs=logprobs,
@@ -323,17 +325,21 @@ def _chunk_scores(policy, batch, learns, top_k, kl_top_k) -> Scores:
 
 
 GRAPH_ROOM = 600 * 2**20
-"""Bytes that the graph of a batch may take before it goes through the network in chunks."""
+"""Bytes that the graph of a large model's batch may take before it goes through the network in chunks."""
 
 
 def rows_that_fit(policy: LanguageModel, batch: Batch) -> int:
-    """Rows whose graph fits into GRAPH_ROOM, of a network that `llama` serves; elsewhere the whole batch."""
-    if not llama.serves(policy):
+    """Rows of a large model's batch whose graph fits into GRAPH_ROOM; of a small one the whole batch."""
+    if not models.is_large(policy.bare):
         return len(batch)
-    shape: Any = policy.bare.config
-    layers = shape.num_hidden_layers - llama.lowest_adapted(policy)
-    # What the graph keeps of a token: of a layer about ten states and four of the feed-forward's width.
-    token = 4 * layers * (10 * shape.hidden_size + 4 * shape.intermediate_size)
+    bare: Any = policy.bare
+    shape = bare.config.get_text_config()
+    has_own_way = llama.serves(policy)
+    layers = shape.num_hidden_layers - (llama.lowest_adapted(policy) if has_own_way else 0)
+    # What the graph keeps of a token: of a layer about ten states and four of the feed-forward's width. Logits that are
+    # held are there six times: of policy and reference, with their log-probabilities and what reduces them.
+    inner = getattr(shape, "intermediate_size", None) or 4 * shape.hidden_size
+    token = 4 * (layers * (10 * shape.hidden_size + 4 * inner) + (0 if has_own_way else 6 * shape.vocab_size))
     tokens = batch.prompts.numel() + batch.completion_ids.numel()
     rows, group = max(1, int(len(batch) * min(1.0, GRAPH_ROOM / (token * tokens)))), len(batch) // len(batch.prompts)
     return rows if rows < group else rows - rows % group  # a prompt goes through once for its group
