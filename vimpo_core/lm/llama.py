@@ -277,7 +277,8 @@ def serves(policy: models.LanguageModel) -> bool:
     if not is_large_llama(policy.bare):
         return False
     inside = {id(m) for m in adapted_layers(policy).modules()}
-    return all(
+    learns = (name for name, p in policy.model.named_parameters() if p.requires_grad)
+    return all(".lora_" in name for name in learns) and all(
         type(module) is LoraLinear
         and id(module) in inside
         and module.active_adapters == ["default"]
