@@ -435,6 +435,17 @@ def advice(config: TrainConfig, mean_length: float) -> list[Advice]:
                 "with the solutions of a policy that is no longer there. Use 1, or a rule with a ratio.",
             )
         )
+    measured = 2 * config.eval_prompts / (config.eval_every * config.batch_size)
+    if measured > 1:
+        remarks.append(
+            Advice(
+                "eval_every",
+                "note",
+                f"Measurements take {measured:.1f} solutions to held-out problems for each one that is trained on. Use "
+                f"eval_prompts {max(1, config.eval_every * config.batch_size // 20)}, 0 for none, or measure less "
+                "often.",
+            )
+        )
     if config.group_size < 4:
         remarks.append(
             Advice(

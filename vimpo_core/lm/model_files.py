@@ -202,8 +202,8 @@ def context_length(config) -> int | None:
 
 def too_long(tokens: int, limit: int) -> str:
     return (
-        f"a prompt and its solution take up to {tokens} tokens, the model reads {limit}. Use fewer operands, or a "
-        "model that reads more."
+        f"a prompt and its solution take up to {tokens} tokens, the model reads {limit}. Use shorter problems, "
+        "fewer tokens a solution (max_new_tokens), or a model that reads more."
     )
 
 

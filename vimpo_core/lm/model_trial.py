@@ -14,6 +14,7 @@ from vimpo_core.lm.models import LanguageModel
 from vimpo_core.lm.prompts import prompt_ids_of
 from vimpo_core.mistake import Mistake
 from vimpo_core.tasks import Task
+from vimpo_core.tasks.registry import trial_problems
 
 _PROBLEMS = 64
 _TOLERANCE = 1e-2
@@ -57,7 +58,7 @@ def refusal(model, pad_id: int) -> str:
 
 def check_task(policy: LanguageModel, task: Task) -> None:
     """Raises Mistake if the model cannot say the task's problems, or reads too little for its solutions."""
-    problems = task.problems("trial", "train", _PROBLEMS)
+    problems = trial_problems(task, _PROBLEMS)
     if task.prompt_style == "plain":  # solutions go on in the prompt's own words
         for problem in problems:
             models.encode(policy, problem.prompt, "problem")

@@ -181,7 +181,7 @@ def setting_text(name: str, value) -> str:
     if name == "task":
         return registry.label(value)
     if name == "model":
-        return f"model {sources.label(value)}"
+        return sources.label(value) if value == sources.BUNDLED else f"model {sources.label(value)}"
     if name == "reward_noise":
         return f"{percent(value)} flips" if value else "no flips"
     if name == "reward_noise_unit":

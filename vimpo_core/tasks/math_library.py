@@ -28,6 +28,7 @@ def version_of(package: str) -> str:
 
 def compare(asked: tuple[str, str]) -> tuple[bool, str]:
     """(whether the answer that a solution gives equals the gold one, that answer as it was read; "" for none)."""
+    prepare()
     from math_verify import verify
 
     gold, solution = asked
@@ -54,7 +55,7 @@ def _boxed(gold: str) -> str:
 
 
 def _parsed(text: str) -> list:
+    prepare()
     from math_verify import parse
 
-    prepare()
     return parse(text, parsing_timeout=None)

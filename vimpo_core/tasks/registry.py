@@ -16,11 +16,15 @@ from vimpo_core.tasks.files import FileTask
 from vimpo_core.tasks.gym import GymTask
 from vimpo_core.tasks.math_sets import MathTask
 from vimpo_core.tasks.spec import Spec, parse
+from vimpo_core.tasks.worded import WordedTask
 from vimpo_core.tasks.wording import READINGS
 from vimpo_core.types import Problem, known
 
 PROMPT_STYLES = ("plain", "few-shot", "chat")
 PARTIAL_REWARDS = ("kept", "exact")
+LOOKED_AT = 200_000
+"""Problems among which the longest are looked for."""
+_LONGEST = 8
 
 
 class Settings(Protocol):
@@ -249,6 +253,14 @@ def check_enough(task: Task, prompts: int) -> None:
             f"prompts_per_step is {prompts}, and the training split of {task.name[:200]} holds {there} "
             f"{'problem' if there == 1 else 'problems'}. Use fewer prompts a step, or give more problems."
         )
+
+
+def trial_problems(task: Task, count: int) -> list[Problem]:
+    """Problems to try a model on: some of the training split, and of a task in words the longest of all there are."""
+    found = task.problems("trial", "train", count)
+    if isinstance(task, WordedTask):
+        found += sorted(task.everything(LOOKED_AT), key=lambda problem: -len(problem.prompt))[:_LONGEST]
+    return found
 
 
 @lru_cache(maxsize=16)

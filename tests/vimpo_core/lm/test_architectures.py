@@ -190,7 +190,7 @@ def test_the_context_length_is_checked_before_a_run_is_made(name, byte_level_mod
     runs = tmp_path / "runs"
     assert main(["train", "--model", str(folder), "--runs-dir", str(runs), "--steps", "1"]) == 2
     said = capsys.readouterr().err
-    assert "the model reads 24. Use fewer operands, or a model that reads more." in said
+    assert "the model reads 24. Use shorter problems" in said
     assert not runs.exists()
     language_model = loading.load(str(folder))
     with pytest.raises(ValueError, match="the model reads 24"):

@@ -94,7 +94,7 @@ def test_different_tasks_are_refused_in_one_sentence_that_names_them_and_their_r
         "2 more) and 6 numbers (run g). Keep the runs of one task."
     )
     other_model = comparison.task_problem(arms([member("a"), member("b", model="somewhere/tiny")]))
-    assert "model bundled (run a) and model tiny (run b)" in other_model
+    assert "the bundled model (run a) and model somewhere/tiny (run b)" in other_model
     assert comparison.task_problem(arms([member("a"), member("b", reward_noise=0.4)])) == ""
 
 
