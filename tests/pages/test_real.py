@@ -6,8 +6,10 @@ import pytest
 
 from app import cache
 from tests.pages.opening import open_app, open_page, payload_with, words
+from vimpo_core.mistake import Mistake
 from vimpo_core.paths import REAL
-from vimpo_core.service import examples
+from vimpo_core.runs.store import RunStore
+from vimpo_core.service import examples, film, scoring
 from vimpo_core.solutions import lenses
 
 RUN, OTHER = "smollm2-vimpo", "smollm2-grpo"
@@ -52,3 +54,16 @@ def test_what_was_recorded_is_drawn_without_the_weights(page, query):
 
 def _created(run_id):
     return next(run.created for run in cache.summaries(REAL) if run.run_id == run_id)
+
+
+def test_what_needs_the_weights_is_refused_with_the_command_that_gets_them():
+    with RunStore.open(REAL / RUN) as store:
+        trace = store.traces(20)[0]
+    asked = (trace.prompt_text, trace.completion_text)
+    for ask in (
+        lambda: scoring.score_solution(REAL / RUN, 20, *asked),
+        lambda: scoring.solution_truth(REAL / RUN, 20, *asked, 16),
+        lambda: film.film_solution(REAL / RUN, *asked),
+    ):
+        with pytest.raises(Mistake, match="python -m vimpo_core models get smollm2"):
+            ask()
