@@ -51,8 +51,12 @@ def draw_list(listed: dict[str, Any], key: str) -> None:
 
 def payload(steps: Sequence[StepSolutions], link: Callable[[StepSolutions, CreditTrace], str]) -> dict[str, Any]:
     groups = [{group.group_id: group for group in picks.groups(step.traces)} for step in steps]
+    shown = [group.prompt for group in groups[0].values()]
+    names = dict(zip(groups[0], picks.told_apart(shown), strict=True))
     shared = [g for g in groups[0] if all(g in other and _same_prompt(groups[0][g], other[g]) for other in groups)]
-    problems = [_problem(steps, [g[group_id] for g in groups], link) for group_id in shared[:SHOWN_PROBLEMS]]
+    problems = [
+        _problem(steps, [g[group_id] for g in groups], names[group_id], link) for group_id in shared[:SHOWN_PROBLEMS]
+    ]
     listed = {
         "heading": f"Solutions of step {steps[0].step}",
         "scale": scale_of(steps[0].config.beta, problems),
@@ -65,9 +69,9 @@ def _same_prompt(a: picks.Group, b: picks.Group) -> bool:
     return a.prompt == b.prompt
 
 
-def _problem(steps, groups, link) -> dict[str, Any]:
+def _problem(steps, groups, name, link) -> dict[str, Any]:
     return {
-        "prompt": visible_lines(groups[0].prompt, _LONGEST_PROMPT),
+        "prompt": visible_lines(name, _LONGEST_PROMPT),
         "gold": groups[0].gold,
         "solutions": [_solution(step, group, link) for step, group in zip(steps, groups, strict=True)],
     }

@@ -52,14 +52,13 @@ def pick_solution(source: Source, step: int, notes: list[str]) -> Scene:
     """The prompt and solution pickers."""
     traces = sampled(source, step)
     groups = {group.group_id: group for group in picks.groups(traces)}
+    names = dict(zip(groups, picks.told_apart([group.prompt for group in groups.values()]), strict=True))
     default = _default_index(traces, source.run.config.at(step).beta)
     group_id = state.chosen("group", list(groups), traces[default].group_id, notes, int)
     group_id = st.selectbox(
         "Prompt",
         list(groups),
-        format_func=lambda g: (
-            f"{visible_text(groups[g].prompt)}   {groups[g].correct} of {len(groups[g].indices)} right"
-        ),
+        format_func=lambda g: f"{visible_text(names[g])}   {groups[g].correct} of {len(groups[g].indices)} right",
         help="The prompts of this step. Each was answered several times: their mean reward is the baseline.",
         width=250,
         **state.bound("group", group_id, "sample", "token"),

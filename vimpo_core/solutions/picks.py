@@ -89,6 +89,21 @@ def groups(traces: Sequence[CreditTrace]) -> list[Group]:
     ]
 
 
+LEAST_SHARED = 24
+"""Characters that prompts must share for their beginning to be left out."""
+
+
+def told_apart(prompts: Sequence[str]) -> list[str]:
+    """Prompts as one tells them apart in a line each: without the lines that all begin with, as those of a few-shot
+    prompt; "…" says so."""
+    if len(prompts) < 2:
+        return list(prompts)
+    first, last = min(prompts), max(prompts)  # what these two share all do
+    length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    cut = first[:length].rfind("\n") + 1
+    return [f"…{prompt[cut:]}" if cut >= LEAST_SHARED else prompt for prompt in prompts]
+
+
 def most_positive(traces: Sequence[CreditTrace], beta: float) -> Pick | None:
     """The token with the highest credit of the step; None when no credit was recorded, or all of it is 0."""
     return _extreme(traces, beta, +1)

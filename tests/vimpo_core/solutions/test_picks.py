@@ -76,6 +76,14 @@ def test_answer_and_step_are_judged_together(known, words):
     assert picks.judgement(trace(0.0, **known)) == words
 
 
+def test_few_shot_prompts_are_told_apart_by_what_they_do_not_share():
+    shots = "Backwards: cat, dog\ndog, cat\n\n"
+    prompts = [f"{shots}Backwards: {words}" for words in ("kiwi, bread", "kiwi, egg")]
+    assert picks.told_apart(prompts) == ["…Backwards: kiwi, bread", "…Backwards: kiwi, egg"]
+    assert picks.told_apart(prompts[:1]) == prompts[:1], "alone it is told whole"
+    assert picks.told_apart(["9+2=", "9+3="]) == ["9+2=", "9+3="]
+
+
 def test_groups_keep_the_order_of_the_step_and_may_lie_apart():
     traces = [trace(0.0, group=g, reward=r) for g, r in ((2, 1.0), (0, 0.0), (2, 0.0), (2, 1.0))]
     assert picks.groups(traces) == [Group(2, "2+1=", "3", (0, 2, 3), 2), Group(0, "0+1=", "1", (1,), 0)]
