@@ -143,9 +143,15 @@ function drawPrompt(view) {
   view.at(".prompt").hidden = !prompt;
   if (!prompt) return;
   view.at(".prompt-text").textContent = prompt.text;
+  showEnd(view.at(".prompt-text"));
   view.at(".prompt-seen").hidden = !prompt.pieces.length;
   view.at(".prompt-seen button").textContent = `As the model saw it: ${prompt.pieces.length} tokens`;
   showPrompt(view);
+}
+
+// What is asked stands at the end of a prompt, behind its examples.
+function showEnd(box) {
+  requestAnimationFrame(() => { box.scrollTop = box.scrollHeight; });
 }
 
 function listenToPrompt(view) {
@@ -166,6 +172,7 @@ function showPrompt(view) {
     label: "The prompt as the model saw it", text: prompt.pieces, units: prompt.units, lineStarts: starts, values: null,
     firstWrong: null, note: "", layout: "lines", interactive: false, small: true,
   }, { max: 0, signed: false, unit: "", decimals: 0 });
+  showEnd(view.at(".prompt-strip"));
 }
 
 // --- strips, picker, legend -----------------------------------------------------------------------------------------
