@@ -56,6 +56,11 @@ def card(config: TrainConfig, in_dialog: bool) -> None:
     of the page would close it."""
     if config.model == sources.BUNDLED:
         return
+    try:
+        sources.is_here(config.model)
+    except (Mistake, OSError) as error:  # not even a path
+        st.warning(as_sentence(error), icon=":material/error:")
+        return
     if _is_settled(config):
         waiting.ahead(_looking(config))
     ticks = in_dialog or _is_at_work(config)

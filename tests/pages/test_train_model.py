@@ -29,6 +29,7 @@ class AtOnce:
         return future
 
 
+NOT_HERE = ["/gone/away", "~nobody-of-that-name/x", "x" * 5000, "some/model"]
 LOOKED = {
     "model": "mine",
     "architecture": "llama",
@@ -53,7 +54,7 @@ def service(monkeypatch, tmp_path):
     found = AtOnce()
     monkeypatch.setattr(model_service, "model_service", lambda: found)
     # AppTest cannot type what is not offered, as a person can.
-    monkeypatch.setattr(gguf_files, "all_converted", lambda: [tmp_path / "mine", "/gone/away", "some/model"])
+    monkeypatch.setattr(gguf_files, "all_converted", lambda: [tmp_path / "mine", *NOT_HERE])
     return found
 
 
@@ -95,6 +96,8 @@ def test_a_model_that_cannot_be_trained_makes_no_run(runs, service, mine):
     ("model", "said"),
     [
         ("/gone/away", "No model at /gone/away: config.json is missing."),
+        ("~nobody-of-that-name/x", "names a home that is not there"),
+        ("x" * 5000, "the name is too long"),
         ("some/model", "Fetch it from the Hugging Face hub: python -m vimpo_core models get some/model"),
     ],
 )

@@ -57,8 +57,10 @@ def converted(path: Path) -> Path:
 
 def label(folder: Path) -> str:
     """What a converted folder is called: its file's name, without the hash; other folders have their own name."""
-    name = folder.name
-    return name.rpartition("-")[0] if (folder / _NOTE).is_file() else name
+    with contextlib.suppress(OSError):
+        if (folder / _NOTE).is_file():
+            return folder.name.rpartition("-")[0]
+    return folder.name
 
 
 def all_converted() -> list[Path]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from vimpo_core.lm import adapter_files, gguf_files, hub, known, model_files
 from vimpo_core.lm.known import KNOWN
 from vimpo_core.mistake import Mistake
-from vimpo_core.paths import BUNDLED_MODEL, ROOT
+from vimpo_core.paths import BUNDLED_MODEL, ROOT, as_path
 
 BUNDLED = "bundled"
 Told = Callable[[int, int], None]
@@ -37,11 +37,11 @@ def is_of_hub(source: str, start: Path | None = None) -> bool:
 
 def whole_model(source: str, start: Path | None = None) -> str:
     """A source that means the same from anywhere: a path typed relative to `start` (default: the current folder)
-    becomes a whole one; other sources are kept."""
+    becomes a whole one; other sources are kept. Mistake where it names a home that is not there."""
     source = source.strip()
     if source == BUNDLED or source in KNOWN or is_of_hub(source, start):
         return source
-    return os.path.abspath((start or Path.cwd()) / Path(source).expanduser())
+    return os.path.abspath((start or Path.cwd()) / as_path(source))
 
 
 def model_folder(source: str) -> Path:
@@ -53,7 +53,7 @@ def model_folder(source: str) -> Path:
         return known.folder_of(source)
     if is_of_hub(source):
         return hub.folder_of(source)
-    return ROOT / Path(source).expanduser()
+    return ROOT / as_path(source)
 
 
 def settled(source: str, start: Path | None = None) -> str:

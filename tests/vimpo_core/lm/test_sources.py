@@ -141,6 +141,19 @@ def test_a_folder_comes_before_a_repository_of_its_name(cache, repository, monke
     assert sources.settled("some/model") == str(cache / "some" / "model")
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("", "no model is named"),
+        (" ", "no model is named"),
+        ("~nobody-of-that-name/x", "names a home that is not there"),
+    ],
+)
+def test_what_is_no_source_is_a_sentence(typed, said):
+    with pytest.raises(ValueError, match=said):
+        sources.settled(typed)
+
+
 def test_weights_of_another_format_are_refused_with_the_command_that_converts_them(tmp_path):
     shutil.copytree(BUNDLED_MODEL, tmp_path / "mine")
     (tmp_path / "mine" / "model.safetensors").rename(tmp_path / "mine" / "pytorch_model.bin")
