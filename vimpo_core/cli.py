@@ -259,10 +259,11 @@ def _check_model(arguments) -> int:
 
 def _list_models(arguments) -> int:
     from vimpo_core.lm import gguf_files, sources
+    from vimpo_core.lm.known import KNOWN
     from vimpo_core.runs.folder import RunsDir
 
     gguf_files.tidy()
-    used = ["bundled", *RunsDir(arguments.runs_dir).models(), *map(str, gguf_files.all_converted())]
+    used = ["bundled", *KNOWN, *RunsDir(arguments.runs_dir).models(), *map(str, gguf_files.all_converted())]
     here = {model: sources.is_here(model) for model in used}
     if arguments.json:
         lines = [{"model": m, "name": sources.label(m), "is_here": is_here} for m, is_here in here.items()]
@@ -274,7 +275,10 @@ def _list_models(arguments) -> int:
 
 
 _ON_MODELS = {
-    "list": (_list_models, "those of your runs, and those that were converted"),
+    "list": (
+        _list_models,
+        "those with a name, those of your runs, and those that were converted",
+    ),
     "check": (_check_model, "what it is and needs, before any weight is loaded; exit code 2 if it is refused"),
     "get": (_get_model, "fetch one of the Hugging Face hub or with a short name (smollm2), or convert a .gguf file"),
 }

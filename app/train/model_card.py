@@ -12,6 +12,7 @@ from app import cache, waiting
 from app.text import as_plain, as_sentence
 from vimpo_core.config import TrainConfig, setting
 from vimpo_core.lm import gguf_files, model_check, sources
+from vimpo_core.lm.known import KNOWN
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs import bases
 from vimpo_core.service import model_service
@@ -33,12 +34,12 @@ _SEEN_BY_MEMORY = (
 
 
 def field(key: str) -> str:
-    """The choice of a model, kept in the session under `key`: the bundled one, those of one's runs and those that were
-    converted, or what somebody types. Returns the source."""
+    """The choice of a model, kept in the session under `key`: the bundled one, those with a short name, of one's runs
+    and that were converted, or what somebody types. Returns the source."""
     st.session_state.setdefault(key, sources.BUNDLED)
     gguf_files.tidy()
     used = [*cache.runs_dir().models(), *map(str, gguf_files.all_converted())]
-    options = list(dict.fromkeys([sources.BUNDLED, *used, st.session_state[key] or sources.BUNDLED]))
+    options = list(dict.fromkeys([sources.BUNDLED, *KNOWN, *used, st.session_state[key] or sources.BUNDLED]))
     typed = st.selectbox(
         "Model",
         options,
@@ -111,8 +112,9 @@ def _facts(question: waiting.Question) -> None:
 def _offer(config: TrainConfig) -> None:
     """Look at it, fetch or convert it, with progress and Cancel."""
     question = _getting(config)
-    of_hub = sources.is_of_hub(sources.whole_model(config.model))
-    where = "on this machine yet" if of_hub else "converted yet"
+    whole = sources.whole_model(config.model)
+    of_hub, named = sources.is_of_hub(whole), KNOWN.get(whole)
+    where = "on this machine yet" if of_hub or named else "converted yet"
     st.caption(f"{as_plain(config.model)} is not {where}.")
     if _is_asked(question) and waiting.ahead(question) is None:
         _wait(question)
@@ -128,15 +130,21 @@ def _offer(config: TrainConfig) -> None:
                 args=(look,),
                 help="Fetches its small files alone, to say what it is and what a step will need.",
             )
+    if named:
+        label = f"Fetch it ({named.megabytes} MB, {named.licence})"
+        what = "By pip, without running anything of it; checked by its sha256 and converted once to safetensors."
+    elif of_hub:
+        label = "Fetch it from the Hugging Face hub"
+        what = "Configuration, tokenizer and safetensors files alone, into the hub's usual cache."
+    else:
+        label, what = "Convert it", "Once, to safetensors in float32."
     st.button(
-        "Fetch it from the Hugging Face hub" if of_hub else "Convert it",
-        icon=":material/download:" if of_hub else ":material/sync:",
+        label,
+        icon=":material/download:" if of_hub or named else ":material/sync:",
         disabled=waiting.is_underway(question),
         on_click=waiting.send,
         args=(question,),
-        help="Configuration, tokenizer and safetensors files alone, into the hub's usual cache."
-        if of_hub
-        else "Once, to safetensors in float32.",
+        help=what,
     )
 
 

@@ -127,3 +127,10 @@ def test_a_new_run_beside_one_of_ones_own_model_trains_that_model(runs, service,
     assert widget(at.selectbox, "Model").value == mine
     widget(at.button, "Start training").click().run()
     assert runs.list()[0].config.model == mine
+
+
+def test_a_model_with_a_short_name_is_offered_and_says_what_fetching_it_takes(runs, service):
+    at = open_page("train")
+    widget(at.selectbox, "Model").set_value("smollm2").run()
+    assert not at.exception and "smollm2 is not on this machine yet" in words(at)
+    assert widget(at.button, "Fetch it (98 MB, Apache-2.0)")
