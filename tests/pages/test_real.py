@@ -5,7 +5,8 @@ says with which command the weights come.
 import pytest
 
 from app import cache
-from tests.pages.opening import open_app, open_page, payload_with, words
+from app.inspector.sections import SECTIONS
+from tests.pages.opening import StubService, open_app, open_page, payload_with, words
 from vimpo_core.mistake import Mistake
 from vimpo_core.paths import REAL
 from vimpo_core.runs.store import RunStore
@@ -19,6 +20,19 @@ RUN, OTHER = "smollm2-vimpo", "smollm2-grpo"
 def without_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setenv("VIMPO_MODELS_DIR", str(tmp_path / "models"))
+
+
+@pytest.fixture
+def scoring_process(monkeypatch):
+    """One that never answers: what is drawn is what was recorded."""
+
+    class Silent(StubService):
+        def __getattr__(self, name):
+            return lambda *request, **_: self.asked_for(name)
+
+    silent = Silent()
+    for name in ("scoring_service", "scorecard_service"):
+        monkeypatch.setattr(scoring, name, lambda: silent)
 
 
 def test_one_press_on_start_shows_a_real_models_words_and_the_truth_that_was_tried():
@@ -42,14 +56,21 @@ def test_one_press_on_start_shows_a_real_models_words_and_the_truth_that_was_tri
     [
         ("inspector", {"run": RUN}),
         ("inspector", {"run": OTHER, "step": 0}),
-        ("inspector", {"run": RUN, "more": "rules"}),
-        ("inspector", {"run": RUN, "more": "telescope"}),
+        *(("inspector", {"run": RUN, "step": 10, "more": more}) for more in SECTIONS),
         ("compare", {"runs": f"{RUN},{OTHER}"}),
     ],
 )
-def test_what_was_recorded_is_drawn_without_the_weights(page, query):
+def test_what_was_recorded_is_drawn_without_the_weights(page, query, scoring_process):
     at = open_page(page, **query)
-    assert at.get("bidi_component") and not at.error
+    assert at.get("bidi_component") and not at.error and not at.warning
+
+
+@pytest.mark.parametrize(
+    ("page", "query"), [("scorecard", {"run": RUN}), ("runs", {}), ("inspector", {"mode": "typed"})]
+)
+def test_pages_that_need_the_weights_open_without_them(page, query, scoring_process):
+    at = open_page(page, **{"run": RUN} | query)
+    assert not at.error and not at.warning
 
 
 def _created(run_id):
