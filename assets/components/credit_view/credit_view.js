@@ -14,8 +14,8 @@ import { markOf } from "../shared/marks.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
 import { fixed, fromWhole, probability, short, signed } from "../shared/numbers.js";
 import { offerToSave, picture, pictureOfStrips } from "../shared/save_figure.js";
-import { clamp, placeInLine, scale } from "../shared/scales.js";
-import { foldUnder, keepNoteInside, neighbour, renderStrip, selectToken, tokenOf, unfold } from "../shared/token_strip.js";
+import { clamp, scale } from "../shared/scales.js";
+import { foldUnder, keepNoteInside, renderStrip, selectToken, targetOfKey, tokenOf, unfold } from "../shared/token_strip.js";
 
 export default function (component) {
   return mountView(component, ".credit-view", createView, update);
@@ -269,7 +269,7 @@ function listenToStrip(view, host) {
   host.addEventListener("pointerover", (event) => hover(view, tokenOf(event), event.target));
   host.addEventListener("pointerleave", () => hover(view, null));
   host.addEventListener("keydown", (event) => {
-    const to = targetOfKey(view, host, event.key, tokenOf(event) ?? view.token);
+    const to = targetOfKey(host, event.key, tokenOf(event) ?? view.token);
     if (event.key === "Escape") hover(view, null);
     if (to === null) return;
     event.preventDefault();
@@ -279,11 +279,6 @@ function listenToStrip(view, host) {
   host.addEventListener("focusin", (event) => {
     if (tokenOf(event) !== null && tokenOf(event) !== view.token) chooseToken(view, tokenOf(event), null);
   });
-}
-
-function targetOfKey(view, host, key, from) {
-  if (key === "ArrowUp" || key === "ArrowDown") return neighbour(host, from, key === "ArrowDown");
-  return placeInLine(key, from, view.data.text.length);
 }
 
 // --- the selected and the hovered token -----------------------------------------------------------------------------

@@ -7,8 +7,8 @@ import { legendOf, shortAnchor, tokenText } from "../shared/lenses.js";
 import { mountView, watchWidth } from "../shared/mounting.js";
 import { fixed, fromWhole, short, signed } from "../shared/numbers.js";
 import { offerToSave, picture } from "../shared/save_figure.js";
-import { clamp, placeInLine, scale } from "../shared/scales.js";
-import { foldUnder, keepNoteInside, renderStrip, selectToken, tokenOf, unfold } from "../shared/token_strip.js";
+import { clamp, scale } from "../shared/scales.js";
+import { foldUnder, keepNoteInside, renderStrip, selectToken, targetOfKey, tokenOf, unfold } from "../shared/token_strip.js";
 
 const PAIR_CURVE = { height: 300, left: 44, right: 132, top: 16, bottom: 30 };
 
@@ -291,7 +291,7 @@ function listenToPair(view, host, index) {
   });
   host.addEventListener("keydown", (event) => {
     const from = tokenOf(event) ?? 0;
-    const to = placeInLine(event.key, from, view.data.sides[side].text.length);
+    const to = targetOfKey(host, event.key, from);
     if (to === null) return;
     event.preventDefault();
     choose(to, true);

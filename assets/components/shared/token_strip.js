@@ -5,7 +5,7 @@
 //   selectToken(container, index, focus, isSought)      mark one token as selected; focus = true moves the keyboard there,
 //                                             isSought = false leaves the box that scrolls where it is
 //   unfold(container, index, focus)           show what is folded around a token: long solutions are folded by lines
-//   neighbour(container, index, down)         the token below or above another, as they lie on the page
+//   targetOfKey(container, key, from)         the token that a key leads to, up and down by the rows on the page
 //
 // strip = {
 //   label: "VIMPO token credit",   accessible name of the strip
@@ -30,6 +30,7 @@
 import { paintSign } from "./colours.js";
 import { element, setAll } from "./elements.js";
 import { signed } from "./numbers.js";
+import { placeInLine } from "./scales.js";
 import {
   LISTED, WHOLE, beginsWithSpace, foldWords, foldsOf, goesOn, indentOf, isBlank, isOfWords, partOf, unitsByToken,
 } from "./words.js";
@@ -92,8 +93,14 @@ function isFolded(drawn, index) {
   return drawn.folds.some(([from, to]) => from <= index && index < to);
 }
 
+// Where a key leads from a token; null for one that leads nowhere.
+export function targetOfKey(container, key, from) {
+  if (key === "ArrowUp" || key === "ArrowDown") return neighbour(container, from, key === "ArrowDown");
+  return placeInLine(key, from, STRIPS.get(container).strip.text.length);
+}
+
 // In the row below or above, the one whose middle is nearest; at the first and the last row the first and the last token.
-export function neighbour(container, index, down) {
+function neighbour(container, index, down) {
   const { tokens, strip } = STRIPS.get(container);
   const step = down ? 1 : -1;
   const own = tokens[index].getBoundingClientRect();
