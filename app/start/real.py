@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class Picture:
     index: int
     trace: CreditTrace
     found: Example
+    number: int
 
     @property
     def delta(self) -> np.ndarray:
@@ -62,15 +64,20 @@ class Picture:
         return {name: str(value) for name, value in view.items()}
 
 
-def picture() -> Picture | None:
-    """The first example that was kept; None where there is no run of a real model, or nothing was kept with it."""
+def picture(number: int = 1) -> Picture | None:
+    """An example that was kept, the first is number 1 and the last stands for those beyond; None where there is no run
+    of a real model, or nothing was kept with it.
+    """
     folder = cache.real_folder()
     for run in cache.summaries(folder):
         step, found = _examples(folder, run.run_id, run.created, _written(folder, run))
         if run.algorithm != "vimpo" or not found:
             continue
-        index, example = next(iter(found.items()))
-        return Picture(folder, run, step, index, cache.traces(folder, run.run_id, run.created, step)[index], example)
+        number = min(number, len(found))
+        index, example = list(found.items())[number - 1]
+        return Picture(
+            folder, run, step, index, cache.traces(folder, run.run_id, run.created, step)[index], example, number
+        )
     return None
 
 
@@ -151,16 +158,22 @@ def _read_off(p: Picture) -> str:
 
 
 def _how_often(p: Picture) -> str:
-    """Over all examples that were tried, not this one alone."""
+    """Over all examples that were tried, not this one alone; and what a rival that needs no training finds."""
     _, found = _examples(p.folder, p.run.run_id, p.run.created, _written(p.folder, p.run))
-    traces = cache.traces(p.folder, p.run.run_id, p.run.created, p.step)
-    hits = sum(
-        int(lenses.credit_of(traces[i], p.run.config.beta).argmin()) == int(one.truth.advantages().argmin())
-        for i, one in found.items()
-    )
+    traces, beta = cache.traces(p.folder, p.run.run_id, p.run.created, p.step), p.run.config.beta
+    drops = {i: int(one.truth.advantages().argmin()) for i, one in found.items()}
+
+    def hits(points: Callable[[int], int]) -> int:
+        return sum(points(i) == drop for i, drop in drops.items())
+
+    own = hits(lambda i: int(lenses.credit_of(traces[i], beta).argmin()))
+    other = hits(lambda i: int(lenses.credit_of(found[i].other, beta).argmin()))
+    surprisal = hits(lambda i: int(np.asarray(traces[i].logprob).argmin()))
+    algorithm = next(run.algorithm for run in cache.summaries(p.folder) if run.run_id == p.found.run_id)
     return (
-        f"The two meet in {hits} of the {len(found)} wrong solutions that were tried, those whose lowest δ stands out "
-        "most; this is the first of them."
+        f"The two meet in {own} of the {len(found)} wrong solutions that were tried, those whose lowest δ stands out "
+        f"most; this is number {p.number} of them. Read off the {RULES[algorithm].name} run it is {other}, and the "
+        f"highest surprisal, which needs no training, points there in {surprisal}."
     )
 
 

@@ -48,6 +48,11 @@ def test_one_press_on_start_shows_a_real_models_words_and_the_truth_that_was_tri
     assert rows["Q − V"] == pytest.approx(example.truth.advantages(), abs=1e-4)
     assert rows["δ, VIMPO-trained"] == pytest.approx(lenses.credit_of(kept[index], 0.1), abs=1e-4)
     assert "δ, GRPO-trained" in rows
+    drops = [int(one.truth.advantages().argmin()) for one in examples.read(REAL / RUN, kept).values()]
+    found = [kept[i] for i in examples.read(REAL / RUN, kept)]
+    hits = sum(int(lenses.credit_of(t, 0.1).argmin()) == drop for t, drop in zip(found, drops, strict=True))
+    surprising = sum(int(t.logprob.argmin()) == drop for t, drop in zip(found, drops, strict=True))
+    assert f"in {hits} of the {len(found)} wrong" in said and f"points there in {surprising}" in said
     assert "SmolLM2-135M-Instruct" in said and "python -m vimpo_core models get smollm2" in said
 
 

@@ -291,7 +291,7 @@ def _see(lesson: Lesson, case: Case, mark: int, truth: scoring.PrefixTruth | Non
 
 def _see_a_real_one() -> None:
     """The second example: the same rows on the words of a real language model, as they were recorded."""
-    picture = real.picture()
+    picture = real.picture(2)  # the first one is Start's
     if picture is None:
         return
     st.markdown("#### The same on a real model's words")
