@@ -25,6 +25,7 @@ def world(request):
     return tree_process(tree, policy), State(PROMPT, tokens), exact_values_along(tree, policy, tokens)
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_chosen_drop_holds_it_though_it_was_chosen_for_being_largest(world):
     process, solution, values = world
     true = values[:-1] - values[1:]
@@ -65,6 +66,7 @@ def line_process(chance, length, drop_at=None, fall=0.0):
     )
 
 
+@pytest.mark.slow
 def test_where_no_token_changes_the_success_rate_a_clear_drop_is_seldom_claimed():
     process, solution = line_process(0.5, 20), State(PROMPT, (0,) * 20)
     claimed, by_the_same_tries = [], []
