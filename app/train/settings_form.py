@@ -107,8 +107,10 @@ def settings_form(
     for key in chosen:
         rule = RULES[key]
         st.caption(f"**{as_plain(rule.name)}** {as_plain(rule.formula)}. {as_plain(rule.differs)}")
-    model, about_model = model_card.field(_KEY.format(_MODEL)), st.container()
-    task, about_task = task_card.fields(_KEY), st.container()
+    side_by_side, about_model = st.container(horizontal=True, gap="medium"), st.container()
+    with side_by_side:
+        model = model_card.field(_KEY.format(_MODEL))
+    task, about_task = task_card.fields(_KEY, side_by_side), st.container()
     slots = _fields(chosen)
     row = st.container(horizontal=True, vertical_alignment="bottom")
     name = row.text_input(

@@ -56,13 +56,14 @@ def _default() -> Spec:
     return parse(setting("task")["default"])
 
 
-def fields(key: str) -> str:
-    """Choose a kind of task and fill its fields, kept in the session. Returns the setting `task`.
+def fields(key: str, place) -> str:
+    """Choose a kind of task (at a `place` on the page) and fill its fields, kept in the session. Returns the setting
+    `task`.
 
     key: what the keys of further settings look like, "train.{}".
     """
     st.session_state.setdefault(_KEY.format("kind"), _default().kind)
-    st.selectbox(
+    place.selectbox(
         "Problems",
         list(TASKS),
         format_func=lambda name: f"{name}: {TASKS[name].words}",
