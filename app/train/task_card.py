@@ -169,7 +169,7 @@ def put(config: TrainConfig, key: str) -> None:
 def card(config: TrainConfig, in_dialog: bool) -> None:
     """Look at the problems: splits, first rows, and what their judge says of the gold answers."""
     question = _looking(config)
-    ticks = in_dialog or waiting.is_underway(question)
+    ticks = in_dialog or (waiting.kept(question) is None and waiting.is_underway(question))
     st.fragment(_card, run_every=_TICK_SECONDS if ticks else None)(question, in_dialog)
 
 
@@ -180,7 +180,7 @@ def _card(question: waiting.Question, in_dialog: bool) -> None:
         "Look at the problems",
         icon=":material/table_view:",
         key=_KEY.format("look"),
-        disabled=waiting.is_underway(question),
+        disabled=waiting.kept(question) is None and waiting.is_underway(question),
         help="Its splits, its first problems, and what its judge says of the gold answers themselves.",
     ):
         waiting.send(question)
