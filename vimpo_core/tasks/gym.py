@@ -110,7 +110,7 @@ class _Pool:
     """The items of a set that were asked for so far, by number and by text."""
 
     def __init__(self, name: str, options: tuple[tuple[str, str], ...], size: int):
-        self._set, self.size = (name, options), size
+        self._set, self.size = (name, options, size), size
         self._process = judge_process("vimpo_core.tasks.gym_library")
         self._items: dict[int, Problem | None] = {}
         self._numbers: dict[str, int] = {}

@@ -25,35 +25,36 @@ def prepare() -> None:
         ) from error
 
 
-def facts(name: str, options: Options) -> dict[str, Any]:
+def facts(name: str, options: Options, size: int) -> dict[str, Any]:
     """Version of the library, and the set's settings as text."""
-    config = _data_set(name, options).config
+    config = _data_set(name, options, size).config
     shown = {f.name: repr(getattr(config, f.name))[:200] for f in dataclasses.fields(config)}
     return {"version": version("reasoning-gym"), "config": {k: v for k, v in shown.items() if k not in _FIXED}}
 
 
-def item(number: int, name: str, options: Options) -> tuple[str, str]:
+def item(number: int, name: str, options: Options, size: int) -> tuple[str, str]:
     """(question, answer) of an item; "" where the set gives no answer."""
-    made = _data_set(name, options)[number]
+    made = _entry(number, name, options, size)
     return made["question"], "" if made["answer"] is None else str(made["answer"])
 
 
-def score(asked: tuple[int, str], name: str, options: Options) -> float:
+def score(asked: tuple[int, str], name: str, options: Options, size: int) -> float:
     """The set's own score of an answer to an item."""
     number, answer = asked
-    return float(_data_set(name, options).score_answer(answer, _entry(number, name, options)))
+    return float(_data_set(name, options, size).score_answer(answer, _entry(number, name, options, size)))
 
 
 _FIXED = ("seed", "size")
 
 
 @lru_cache(maxsize=4096)
-def _entry(number: int, name: str, options: Options) -> dict:
-    return _data_set(name, options)[number]
+def _entry(number: int, name: str, options: Options, size: int) -> dict:
+    """Made once: some sets take a second an item."""
+    return _data_set(name, options, size)[number]
 
 
 @lru_cache(maxsize=4)
-def _data_set(name: str, options: Options):
+def _data_set(name: str, options: Options, size: int):
     prepare()
     from reasoning_gym.factory import DATASETS, create_dataset
 
@@ -69,8 +70,8 @@ def _data_set(name: str, options: Options):
             )
         values[option] = _value(name, option, text, fields[option].default)
     try:
-        # Numbers below any `size` are made alike; the largest there is keeps sets that look at it from refusing one.
-        return create_dataset(name, seed=0, size=1_000_000, **values)
+        # Some sets make all their items at once, and one refuses more than there are.
+        return create_dataset(name, seed=0, size=size, **values)
     except Exception as error:  # AssertionError, ValueError, TypeError: each set has its own
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise Mistake(f"task gym:{name} refuses its options: {reason[:200].rstrip('.')}.") from None

@@ -63,6 +63,7 @@ class JudgeProcess:
         return found if isinstance(found, Failed) else found[0]
 
     def _asked(self, work, items, seconds) -> Any:
+        limit = work[2]
         with self._lock:
             for is_last in (False, True):
                 try:
@@ -70,7 +71,7 @@ class JudgeProcess:
                         self._pool = self._new()
                     return self._pool.schedule(_each, args=[*work, items], timeout=seconds).result()
                 except TooLong:
-                    return Failed(f"the judge took longer than {self._limit:g} s and was stopped")
+                    return Failed(f"the judge took longer than {limit:g} s and was stopped")
                 except ProcessExpired:
                     return Failed("the judge's process died of it")
                 except RuntimeError:  # pebble gave the pool up: its process was killed while it had nothing to do

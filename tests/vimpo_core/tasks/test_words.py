@@ -178,6 +178,13 @@ def test_a_recorded_prompt_is_found_again():
         of.state("What is love?")
 
 
+def test_a_set_that_is_limited_in_size_is_made():
+    """Known of the library: word_ladder refuses more items than its words allow."""
+    of = task("gym:word_ladder?size=100")
+    problem = of.problems("x", "train", 1)[0]
+    assert of.verify(problem, problem.gold, StopReason.EOS).reward == 1
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
