@@ -30,6 +30,7 @@ _SEEN_BY_MEMORY = (
     "group_size",
     "micro_batch_size",
     "lora_rank",
+    "lora_layers",
 )
 
 

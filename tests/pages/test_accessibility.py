@@ -38,15 +38,15 @@ def page_addresses() -> list[str]:
 PAGES = page_addresses()
 DRAWN = {
     "inspect": ".card .formulas",
-    "inspect?more=truth": ".truth .plot svg",
-    "inspect?more=film": ".film-strip .map svg",
+    f"inspect?run={BUNDLED}&more=truth": ".truth .plot svg",
+    f"inspect?run={BUNDLED}&more=film": ".film-strip .map svg",
     "train": ".curves[data-drawn]",
 }
 """address -> what must be there before a page counts as open, where waiting for Streamlit is not enough."""
 
 VIEWS = [
     *PAGES,
-    *(f"inspect?more={section}" for section in SECTIONS),
+    *(f"inspect?run={BUNDLED}&more={section}" for section in SECTIONS),
     "inspect?mode=typed",
     "inspect?tour=1",
     f"compare?runs={BUNDLED},grpo",

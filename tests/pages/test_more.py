@@ -199,13 +199,17 @@ def test_the_four_files_are_offered_and_written_when_asked_for(runs, monkeypatch
     assert trace.logprob.tobytes() == runs.open("vimpo-1").trace(5, 3, 4).logprob.tobytes()
 
 
+def code_in(at, language):
+    return next(block.value for block in at.code if block.language == language)
+
+
 def test_code_is_offered_for_python_and_the_command_line(runs):
     make_fake_run(runs.path, steps=10, snapshot_every=5)
     at = open_inspect(more="take", step=5, group=3, sample=4)
-    python, shell = at.code[1].value, at.code[2].value
+    python, shell = code_in(at, "python"), at.code[-1].value
     assert "store.trace(step=5, group_id=3, sample_idx=4)" in python
     assert [line.split()[3] for line in shell.splitlines()] == ["score", "export"]
-    shell = open_inspect(more="take", step=7, group=3, sample=4).code[2].value
+    shell = open_inspect(more="take", step=7, group=3, sample=4).code[-1].value
     assert [line.split()[3] for line in shell.splitlines()] == ["export"], "no adapter to score with"
 
 
@@ -213,7 +217,7 @@ def test_a_bundled_run_that_shares_its_name_is_found_in_its_own_folder(runs):
     make_fake_run(runs.path, steps=2)
     run_id = make_fake_run(cache.DEMOS, steps=4)
     at = open_inspect(run=f"bundled/{run_id}", more="take")
-    assert "bundled" in at.code[1].value and "--runs-dir" in at.code[2].value
+    assert "bundled" in code_in(at, "python") and "--runs-dir" in at.code[-1].value
 
 
 # --- a typed solution ------------------------------------------------------------------------------------------------
@@ -234,7 +238,7 @@ def test_a_typed_solution_works_as_far_as_it_stands_alone(runs, scoring, more):
     if more == "take":
         query = parse_qs(urlsplit(at.code[0].value).query)
         assert query["mode"] == ["typed"] and query["solution"] == [typed.completion_text]
-        assert "score_solution" in at.code[1].value and widget(at.text_area, "Solution").value == "5."
+        assert "score_solution" in code_in(at, "python") and widget(at.text_area, "Solution").value == "5."
 
 
 def done(value):

@@ -192,7 +192,7 @@ RIGHT_TOO = {
     "gpt-neox-japanese": ("GPTNeoXJapanese", FALCON | {"intermediate_multiple_size": 2}),
     "roc-bert-decoder": ("RoCBert", SIZES | {"is_decoder": True}),
     "youtu": ("Youtu", SIZES | MLA),
-    "minicpm3": ("MiniCPM3", SIZES | MLA),
+    "minicpm3": ("MiniCPM3", SIZES | MLA | {"dim_model_base": 32}),
     "deepseek-v2": ("DeepseekV2", SIZES | MLA | GROUPED | {"topk_method": "greedy"}),
     "glm4-moe": ("Glm4Moe", LLAMA | HEAD | GROUPED | {"pad_token_id": 0}),
     "glm4-moe-lite": ("Glm4MoeLite", SIZES | MLA | GROUPED | {"pad_token_id": 0}),

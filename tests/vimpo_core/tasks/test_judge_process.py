@@ -1,10 +1,10 @@
 """A judge that hangs, dies or raises costs one answer, and the next one is judged again."""
 
 import os
-import time
 
 import pytest
 
+from tests.support.waiting import never_returns
 from vimpo_core.mistake import Mistake
 from vimpo_core.tasks.judge_process import Failed, JudgeProcess
 
@@ -23,7 +23,7 @@ def double(number):
         import signal
 
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])  # as code in C that looks at no signal
-        time.sleep(3600)
+        never_returns()
     if number == "die":
         os._exit(1)
     if number == "mistake":
@@ -37,7 +37,7 @@ def hash_of(text):
 
 @pytest.fixture
 def judge():
-    made = JudgeProcess(HERE, limit=0.5)
+    made = JudgeProcess(HERE, limit=3)
     yield made
     made.close()
 
