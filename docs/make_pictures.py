@@ -31,6 +31,9 @@ def main() -> None:
                 shoot(page, f"inspect-{theme}")
         with visiting(browser, 1280, 900) as context:
             page = context.new_page()
+            page.goto(f"{server.address}/?example=real")
+            page.get_by_text("by trying").first.wait_for()
+            shoot(page, "words-light")
             page.goto(f"{server.address}/tree")
             page.get_by_text("Path", exact=False).first.wait_for()
             shoot(page, "tree-light")
