@@ -22,7 +22,6 @@ import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import warnings
@@ -32,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
+from benchmarks import _trl
 from vimpo_core import credit, losses
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm import head, loading, models
@@ -209,52 +209,20 @@ def _prompts(found, seed):
 
 
 def trl(arguments) -> dict[str, float]:
-    from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import TrainerCallback
-    from trl import GRPOConfig, GRPOTrainer
-
-    (prompts, group, tokens), task, seconds = STEP, Asked(), []
-
-    class Clock(TrainerCallback):
-        last = None
-
-        def on_step_begin(self, *_, **__):
-            # The generation of a step happens after on_step_begin of that step: one begin to the next is a whole step.
-            now = time.process_time()
-            if self.last is not None:
-                seconds.append(now - self.last)
-            self.last = now
-
-    found = loading.load(arguments.source)
+    (prompts, group, tokens), task = STEP, Asked()
     problems = task.problems("bench", "train", prompts * (arguments.repeats + 2))
-    with tempfile.TemporaryDirectory() as folder:
-        GRPOTrainer(
-            model=_as_loaded(arguments.source),
-            reward_funcs=lambda completions, **_: [float(len(c) % 2) for c in completions],
-            args=GRPOConfig(
-                output_dir=folder,
-                per_device_train_batch_size=prompts * group,
-                num_generations=group,
-                max_completion_length=tokens,
-                generation_kwargs={"min_new_tokens": tokens},
-                max_steps=arguments.repeats + 2,
-                temperature=1.0,
-                beta=0.0,
-                bf16=False,
-                use_cpu=True,
-                gradient_checkpointing=False,
-                logging_strategy="no",
-                save_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
-                dataloader_pin_memory=False,
-            ),
-            train_dataset=Dataset.from_list([{"prompt": EXAMPLES + p.prompt} for p in problems]),
-            processing_class=found.tokenizer,
-            peft_config=LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM"),
-            callbacks=[Clock()],
-        ).train()
+    seconds = _trl.step_seconds(
+        _as_loaded(arguments.source),
+        loading.load(arguments.source).tokenizer,
+        lambda completions, **_: [float(len(c) % 2) for c in completions],
+        [EXAMPLES + p.prompt for p in problems],
+        RANK,
+        per_device_train_batch_size=prompts * group,
+        num_generations=group,
+        max_completion_length=tokens,
+        generation_kwargs={"min_new_tokens": tokens},
+        max_steps=arguments.repeats + 2,
+    )
     return {"cpu_s": statistics.median(seconds[1:])}
 
 

@@ -12,13 +12,12 @@ import argparse
 import json
 import statistics
 import sys
-import tempfile
-import time
 import warnings
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import _trl
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm import loading, models
 from vimpo_core.tasks.chain import ChainTask
@@ -37,11 +36,6 @@ def ours(algorithm: str, repeats: int) -> list[float]:
 
 def theirs(repeats: int) -> list[float]:
     """CPU seconds of each measured step of TRL's GRPOTrainer."""
-    from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import TrainerCallback
-    from trl import GRPOConfig, GRPOTrainer
-
     config, task = TrainConfig(), ChainTask(TrainConfig().operands)
     problems = task.problems("bench", "train", config.prompts_per_step * (WARM_UP + repeats))
     gold = {p.prompt: p for p in problems}
@@ -58,52 +52,19 @@ def theirs(repeats: int) -> list[float]:
             for p, ids in zip(prompts, completion_ids, strict=True)
         ]
 
-    class Clock(TrainerCallback):
-        def __init__(self):
-            self.seconds, self._last = [], None
-
-        def on_step_begin(self, *_, **__):
-            # The generation of a step happens after on_step_begin of that step: one begin to the next is a whole step.
-            now = time.process_time()
-            if self._last is not None:
-                self.seconds.append(now - self._last)
-            self._last = now
-
-    clock = Clock()
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = GRPOTrainer(
-            model=language_model.model,
-            reward_funcs=reward,
-            args=GRPOConfig(
-                output_dir=folder,
-                per_device_train_batch_size=config.batch_size,
-                num_generations=config.group_size,
-                max_completion_length=task.max_new_tokens,
-                max_steps=WARM_UP + repeats + 1,
-                learning_rate=config.learning_rate,
-                temperature=1.0,
-                beta=0.0,
-                bf16=False,
-                use_cpu=True,
-                gradient_checkpointing=False,
-                logging_strategy="no",
-                save_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
-                dataloader_pin_memory=False,
-            ),
-            train_dataset=Dataset.from_list([{"prompt": p.prompt} for p in problems]),
-            processing_class=language_model.tokenizer,
-            peft_config=LoraConfig(
-                r=config.lora_rank,
-                lora_alpha=2 * config.lora_rank,
-                target_modules="all-linear",
-                task_type="CAUSAL_LM",
-            ),
-            callbacks=[clock],
-        )
-        trainer.train()
-    return clock.seconds[WARM_UP:]
+    seconds = _trl.step_seconds(
+        language_model.model,
+        language_model.tokenizer,
+        reward,
+        [p.prompt for p in problems],
+        config.lora_rank,
+        per_device_train_batch_size=config.batch_size,
+        num_generations=config.group_size,
+        max_completion_length=task.max_new_tokens,
+        max_steps=WARM_UP + repeats + 1,
+        learning_rate=config.learning_rate,
+    )
+    return seconds[WARM_UP:]
 
 
 def main() -> None:
