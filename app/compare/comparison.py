@@ -27,7 +27,7 @@ from vimpo_core.experiment.results import RESULT_NAME
 from vimpo_core.intervals import MIN_SEEDS
 from vimpo_core.measure import comparison
 from vimpo_core.measure.comparison import AXES, Arm, Curves, Difference, Member, Number
-from vimpo_core.metrics import METRICS, validation_problems
+from vimpo_core.measure.metrics import METRICS, validation_problems
 from vimpo_core.numbers import percent, points
 from vimpo_core.runs.folder import ACTIVE
 from vimpo_core.runs.store import RunStore

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from app.components.assets import as_data, register
 from app.components.hues import DASHES, MARKERS, SHADES
-from vimpo_core.metrics import Metric
+from vimpo_core.measure.metrics import Metric
 
 _SPARE_MARKERS = (
     "triangle-up",

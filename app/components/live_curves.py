@@ -13,7 +13,7 @@ from app.components.assets import as_data, register
 from app.components.hues import style_of
 from app.words import judges
 from vimpo_core.config import TrainConfig
-from vimpo_core.metrics import METRICS, Row, series, thin
+from vimpo_core.measure.metrics import METRICS, Row, series, thin
 from vimpo_core.rules import RULES
 
 ALGORITHM_NAMES = {key: rule.name for key, rule in RULES.items()}

@@ -14,7 +14,7 @@ from app.text import as_plain
 from vimpo_core.config import flips_text
 from vimpo_core.files import in_words
 from vimpo_core.measure.comparison import setting_text
-from vimpo_core.metrics import METRICS, last_value, validation_problems
+from vimpo_core.measure.metrics import METRICS, last_value, validation_problems
 from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES
 from vimpo_core.runs import folder as runs_folder

@@ -16,7 +16,7 @@ from app.text import as_plain
 from app.train import model_card
 from vimpo_core.config import TrainConfig, flips_text
 from vimpo_core.files import in_words
-from vimpo_core.metrics import validation_problems
+from vimpo_core.measure.metrics import validation_problems
 from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES
 from vimpo_core.runs.folder import ACTIVE, JobSummary, settled

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from vimpo_core.config import TrainConfig
-from vimpo_core.metrics import METRICS, Row, first_value, last_value, validation_problems, why_never
+from vimpo_core.measure.metrics import METRICS, Row, first_value, last_value, validation_problems, why_never
 from vimpo_core.numbers import percent, significant
 from vimpo_core.rules import RULES, Average, Extra, Reach, Scale, Signal, Surrogate, ValueLoss, average_of
 from vimpo_core.tasks.registry import said, task_of

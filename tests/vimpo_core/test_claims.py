@@ -18,8 +18,8 @@ from vimpo_core import config as configs
 from vimpo_core import credit, reports
 from vimpo_core.config import TrainConfig, safe_text, setting
 from vimpo_core.labs.failures import FAILURES
+from vimpo_core.measure.metrics import METRICS
 from vimpo_core.measure.scorecard import SIGNALS
-from vimpo_core.metrics import METRICS
 from vimpo_core.paths import BUNDLED_MODEL, DEMOS, ROOT
 from vimpo_core.rules import RULES, Sampled
 from vimpo_core.runs.folder import RunsDir

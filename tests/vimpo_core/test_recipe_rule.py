@@ -10,7 +10,7 @@ from app.components.hues import style_of
 from app.words import judges
 from vimpo_core import rules
 from vimpo_core.config import TrainConfig, advice
-from vimpo_core.metrics import METRICS
+from vimpo_core.measure.metrics import METRICS
 from vimpo_core.rules import RULES
 from vimpo_core.trainer import Trainer
 from vimpo_core.views import rule_styles, rules_view

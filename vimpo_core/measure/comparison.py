@@ -24,7 +24,7 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.intervals import MIN_SEEDS, bounds_over_seeds
 from vimpo_core.lm import sources
 from vimpo_core.measure import scorecard
-from vimpo_core.metrics import METRICS, Row
+from vimpo_core.measure.metrics import METRICS, Row
 from vimpo_core.numbers import percent
 from vimpo_core.rules import RULES, Sampled
 from vimpo_core.solutions.batch import padded, within

@@ -12,7 +12,7 @@ from tests.vimpo_core.test_rules import BUDGET, make_sampled
 from vimpo_core import credit
 from vimpo_core.config import TrainConfig
 from vimpo_core.measure import comparison
-from vimpo_core.metrics import METRICS, Metric, last_value
+from vimpo_core.measure.metrics import METRICS, Metric, last_value
 from vimpo_core.rules import RULES, average_of
 
 STANDARD = {

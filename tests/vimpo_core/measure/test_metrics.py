@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.words import judges
 from vimpo_core.config import TrainConfig
-from vimpo_core.metrics import METRICS, series, thin
+from vimpo_core.measure.metrics import METRICS, series, thin
 from vimpo_core.rules import RULES, Sampled
 
 STORED = {
