@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -118,6 +118,36 @@ def bound(name: str, value: Any, *forget: str) -> dict[str, Any]:
     key = f"url.{name}"
     st.session_state[key] = value
     return {"key": key, "on_change": _write, "args": (name, key, *forget)}
+
+
+def segments(
+    label: str, name: str, options: Mapping[Value, str], value: Value | None, *forget: str, required=True, **look: Any
+) -> None:
+    """Buttons side by side, one of them pressed, tied to the address like `bound`.
+
+    Args:
+        options: what may be chosen, and the words on its button.
+        look: further arguments of `st.segmented_control`.
+    """
+    st.segmented_control(
+        label, list(options), format_func=options.get, required=required, **look, **bound(name, value, *forget)
+    )
+
+
+def pick(
+    label: str,
+    name: str,
+    options: Mapping[Value, str],
+    default: Value,
+    notes: list[str],
+    *forget: str,
+    parse: Callable[[str], Any] = str,
+    **look: Any,
+) -> Value:
+    """What the address names, as `chosen`, and the `segments` that change it."""
+    value = chosen(name, list(options), default, notes, parse)
+    segments(label, name, options, value, *forget, **look)
+    return value
 
 
 def _write(name: str, key: str, *forget: str) -> None:

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from app import routes
-from app.compare import comparison
+from app.compare import choosing, figure, number_table
+from app.compare.chosen import catalogue
 from app.components.compare_view import compare_view
 from app.components.link_table import link_table
 from app.text import as_plain, as_sentence
@@ -12,15 +13,15 @@ from app.words import verdicts
 
 def main():
     st.markdown("### Compare")
-    sources = comparison.catalogue()
+    sources = catalogue()
     if not sources:
         nothing_yet()
         return
     notes = []
-    chosen = comparison.pick_arms(sources, notes)
+    chosen = choosing.pick_arms(sources, notes)
     if chosen is None:
         return
-    comparison.say_what_is_unfinished(chosen)
+    choosing.say_what_is_unfinished(chosen)
     lay_over(chosen, notes)
     experiments()
 
@@ -33,9 +34,9 @@ def lay_over(chosen, notes):
         st.info(as_sentence(note))
     if shown:
         with st.spinner("Reading the runs"):
-            figure = comparison.figure(chosen, axis, shown, window)
-        compare_view(figure, key="compare")
-        st.caption(comparison.captions(chosen, axis, shown, window))
+            drawn = figure.figure(chosen, axis, shown, window)
+        compare_view(drawn, key="compare")
+        st.caption(figure.captions(chosen, axis, shown, window))
     else:
         st.caption("Choose at least one figure.")
     numbers(chosen, axis)
@@ -64,9 +65,9 @@ def nothing_yet():
 
 def choices(notes):
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        axis = comparison.pick_axis(notes)
-        window = comparison.pick_window(notes)
-    shown = comparison.pick_figures(notes)
+        axis = choosing.pick_axis(notes)
+        window = choosing.pick_window(notes)
+    shown = choosing.pick_figures(notes)
     return axis, shown, window
 
 
@@ -75,25 +76,25 @@ def numbers(chosen, axis):
     st.markdown("#### Numbers")
     notes = []
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        metric = comparison.pick_metric(chosen, axis, notes)
+        metric = choosing.pick_metric(chosen, axis, notes)
         if metric is None:
             return
-        baseline = comparison.pick_baseline(chosen, notes)
-        at = comparison.pick_place(chosen, metric, axis, notes)
+        baseline = choosing.pick_baseline(chosen, notes)
+        at = choosing.pick_place(chosen, metric, axis, notes)
     for note in notes:
         st.info(as_sentence(note))
-    found = comparison.numbers(chosen, metric, axis, at, baseline)
-    link_table("A row an arm, with its difference to the baseline", *comparison.table(found), key="numbers")
-    st.caption(comparison.table_captions(found))
+    found = number_table.numbers(chosen, metric, axis, at, baseline)
+    link_table("A row an arm, with its difference to the baseline", *number_table.table(found), key="numbers")
+    st.caption(number_table.table_captions(found))
     st.download_button(
         "The numbers of each run (CSV)",
-        lambda: comparison.as_csv(found),
+        lambda: number_table.as_csv(found),
         f"{metric}.csv",
         "text/csv",
         icon=":material/download:",
         on_click="ignore",
     )
-    head, rows = comparison.settings_table(chosen)
+    head, rows = number_table.settings_table(chosen)
     if rows:
         with st.expander("Settings that differ"):
             link_table("Settings that differ between the arms", head, rows, key="settings")

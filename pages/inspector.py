@@ -59,15 +59,8 @@ def choose(found, notes):
             step = pick_step(recorded, "Training step", "Steps whose solutions were recorded.", notes)
             scene = inspection.pick_solution(source, step, notes)
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        st.segmented_control(
-            "Solution to look at",
-            list(MODES),
-            format_func=MODES.get,
-            required=True,
-            label_visibility="collapsed",
-            width="content",
-            **state.bound("mode", mode, "token"),
-        )
+        look = {"label_visibility": "collapsed", "width": "content"}
+        state.segments("Solution to look at", "mode", MODES, mode, "token", **look)
         if mode == "sampled":
             inspection.quick_picks(source, step)
         beta = inspection.pick_beta(source, step, notes)

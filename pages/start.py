@@ -30,15 +30,7 @@ def main():
 
 def _example() -> str:
     """Whose words are shown: those of the small bundled model, or of a real one."""
-    shown = state.chosen("example", list(EXAMPLES), "small", [])
-    return st.segmented_control(
-        "Whose words",
-        list(EXAMPLES),
-        format_func=EXAMPLES.__getitem__,
-        required=True,
-        label_visibility="collapsed",
-        **state.bound("example", shown),
-    )
+    return state.pick("Whose words", "example", EXAMPLES, "small", [], label_visibility="collapsed")
 
 
 def show(picture, of):

@@ -11,17 +11,9 @@ PARTS = {"link": "Make a link", "plan": "Print the plan", "hand-ins": "Read hand
 
 def main():
     notes = []
-    part = state.chosen("part", list(PARTS), "link", notes)
     with st.container(key="teach-bar"):
         st.title("For teachers", anchor=False)
-        st.segmented_control(
-            "What to do",
-            list(PARTS),
-            format_func=PARTS.get,
-            required=True,
-            label_visibility="collapsed",
-            **state.bound("part", part),
-        )
+        part = state.pick("What to do", "part", PARTS, "link", notes, label_visibility="collapsed")
     for note in notes:
         st.info(as_sentence(note))
     there = chapters.chapters()

@@ -71,15 +71,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
             f"before."
         )
     notes: list[str] = []
-    mode = state.chosen("what", list(MODES), "force", notes)
-    st.segmented_control(
-        "What to change",
-        list(MODES),
-        format_func=MODES.get,
-        required=True,
-        label_visibility="collapsed",
-        **state.bound("what", mode),
-    )
+    mode = state.pick("What to change", "what", MODES, "force", notes, label_visibility="collapsed")
     for note in notes:
         st.info(as_sentence(note))
     root = _root(place)

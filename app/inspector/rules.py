@@ -208,16 +208,8 @@ def _strips(scene, batch, judged, token, notes) -> None:
     group_rule = None
     if not scene.is_typed:
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-            whole = state.chosen("whole", list(_WHOLE), "solution", notes)
-            st.segmented_control(
-                "Show",
-                list(_WHOLE),
-                format_func=_WHOLE.get,
-                required=True,
-                label_visibility="collapsed",
-                width="content",
-                **state.bound("whole", whole),
-            )
+            look = {"label_visibility": "collapsed", "width": "content"}
+            whole = state.pick("Show", "whole", _WHOLE, "solution", notes, **look)
             if whole == "group":
                 group_rule = state.chosen("rule", list(RULES), _own_rule(scene), notes)
                 st.selectbox(
@@ -354,16 +346,8 @@ def _disagreements(scene, batch, judged, pair, notes) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**Where do they disagree most in this solution?**")
-        between = state.chosen("between", list(_BETWEEN), "pair", notes)
-        st.segmented_control(
-            "Between",
-            list(_BETWEEN),
-            format_func=_BETWEEN.get,
-            required=True,
-            label_visibility="collapsed",
-            width="content",
-            **state.bound("between", between),
-        )
+        look = {"label_visibility": "collapsed", "width": "content"}
+        between = state.pick("Between", "between", _BETWEEN, "pair", notes, **look)
         _disputed_tokens(scene, batch, judged, pair if between == "pair" else tuple(RULES))
     with right:
         names = " and ".join(RULES[key].name for key in pair)

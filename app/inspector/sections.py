@@ -36,10 +36,7 @@ def sections(scene, beta: float, gae_lambda: float) -> None:
     if not SECTIONS:
         return
     notes: list[str] = []
-    opened = state.chosen("more", list(SECTIONS), None, notes)
-    st.segmented_control(
-        "More about this solution", list(SECTIONS), format_func=SECTIONS.get, **state.bound("more", opened)
-    )
+    opened = state.pick("More about this solution", "more", SECTIONS, None, notes, required=False)
     for note in notes:
         st.info(note)
     if opened:

@@ -49,23 +49,13 @@ class Asked:
 
 def pick_set(source: Source, notes: list[str]) -> str:
     # Only a task that knows its steps can write a solution in another hand.
-    sets = [name for name in SETS if name != "style" or task_of(source.run.config).verifies_steps]
-    which = state.chosen("set", sets, "fixed", notes)
-    st.segmented_control(
-        "Solutions",
-        sets,
-        format_func=SET_NAMES.get,
-        required=True,
-        help=" ".join(f"{SET_NAMES[name]}: {SETS[name]}" for name in sets),
-        **state.bound("set", which),
-    )
-    return which
+    sets = {name: SET_NAMES[name] for name in SETS if name != "style" or task_of(source.run.config).verifies_steps}
+    help = " ".join(f"{words}: {SETS[name]}" for name, words in sets.items())
+    return state.pick("Solutions", "set", sets, "fixed", notes, help=help)
 
 
 def pick_size(name: str, default: int, label: str, help: str, notes: list[str]) -> int:
-    size = state.chosen(name, SIZES, default, notes, int)
-    st.segmented_control(label, SIZES, required=True, help=help, **state.bound(name, size))
-    return size
+    return state.pick(label, name, {size: str(size) for size in SIZES}, default, notes, parse=int, help=help)
 
 
 def pick_seeds(source: Source, step: int, notes: list[str]) -> tuple[Source, ...]:

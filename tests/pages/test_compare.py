@@ -15,7 +15,7 @@ import pytest
 import streamlit as st
 
 from app import cache
-from app.compare import comparison
+from app.compare.figure import thinned
 from app.components.compare_view import arm_styles
 from app.components.hues import DASHES, MARKERS, SHADES
 from tests.pages.opening import again, one, open_inspect, open_page, payload_with, press, widget, words
@@ -237,7 +237,7 @@ def test_credit_against_accuracy_reads_the_runs_own_mistakes(runs):
 
 def test_a_long_thin_curve_loses_points_but_not_its_extremes_and_ends():
     x, values = np.arange(1001.0), np.random.default_rng(0).normal(size=1001)
-    few, kept = comparison._thinned(x, values)
+    few, kept = thinned(x, values)
     assert len(few) < 200 and {0.0, 1000.0, float(values.argmax()), float(values.argmin())} <= set(few.tolist())
     assert np.array_equal(values[few.astype(int)], kept)
 

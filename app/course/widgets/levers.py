@@ -137,15 +137,8 @@ def _look(pressed: Pressed) -> None:
     st.markdown(said_of(pressed))
     _totals(pressed)
     notes: list[str] = []
-    row = state.chosen(SOLUTION, list(range(len(pressed.solutions))), 0, notes, int)
-    st.segmented_control(
-        "Solution",
-        list(range(len(pressed.solutions))),
-        required=True,
-        format_func=lambda i: _solution_label(pressed.solutions[i]),
-        help="The whole batch, two problems.",
-        **state.bound(SOLUTION, row),
-    )
+    labels = {i: _solution_label(solution) for i, solution in enumerate(pressed.solutions)}
+    row = state.pick("Solution", SOLUTION, labels, 0, notes, parse=int, help="The whole batch, two problems.")
     trace = pressed.solutions[row]
     st.caption(
         f"{as_code(trace.prompt_text)} answer {as_code(trace.answer or 'none')}, right: {as_code(trace.gold)}. Reward "
@@ -281,14 +274,7 @@ def _slow_motion(pressed: Pressed, row: int) -> None:
             on_click=_go,
             args=(names[min(place + 1, len(names) - 1)],),
         )
-        st.segmented_control(
-            "Stage",
-            names,
-            format_func=STAGES.get,
-            required=True,
-            label_visibility="collapsed",
-            **state.bound(STAGE, stage),
-        )
+        state.segments("Stage", STAGE, STAGES, stage, label_visibility="collapsed")
     words, rows = stage_of(pressed, row, stage)
     st.markdown(words)
     if rows:
