@@ -70,9 +70,10 @@ def test_every_component_is_one_module_with_one_default_export_and_is_guarded(na
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
-def test_a_component_has_the_name_of_its_folder_and_of_its_files(name):
+def test_a_component_has_the_name_of_its_folder_and_of_its_files_but_for_scripts_that_it_imports(name):
     assert (ROOT / "app" / "components" / f"{name}.py").is_file()
-    assert {path.stem for path in (ASSETS / "components" / name).iterdir()} == {name}
+    others = {path.name for path in (ASSETS / "components" / name).iterdir() if path.stem != name}
+    assert {other for other in others if f"// {name}/{other}\n" not in component_script(name)} == set()
 
 
 def test_every_shared_file_is_used():
