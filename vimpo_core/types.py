@@ -130,7 +130,9 @@ class Drop:
 @dataclass(frozen=True)
 class CreditTrace:
     """Everything measured about one completion (schema version 1). Arrays have length T; index t describes token t
-    given everything before it. An array that was not recorded is None, never zeros.
+    given everything before it. An array that was not recorded is None, never zeros. Of a solution that another tool
+    recorded as text alone `text` has words and `ids` are all -1; a reward that it did not record is nan, a
+    finish_reason None.
 
     Units: logprob, ref_logprob, kl, entropy, sampler_logprob in nats. `reward` is what the trainer saw (flips
     included); `rewards["verifier"]` is the verifier's own. `first_wrong` is the index of the first wrong token or None.
@@ -144,7 +146,7 @@ class CreditTrace:
     gold: str
     reward: float
     group_mean_reward: float
-    finish_reason: StopReason
+    finish_reason: StopReason | None
     ids: np.ndarray
     text: tuple[str, ...]
     mask: np.ndarray
@@ -193,12 +195,27 @@ class CreditTrace:
     """The tokens of the prompt as the model saw it, its template included, on the first solution of a group; () where
     they are the prompt's own characters, or were not recorded.
     """
+    prompt_messages: tuple[tuple[str, str], ...] = ()
+    """(role, content) of a conversation that another tool recorded as one; `prompt_text` is what is shown of it."""
+    tool_advantage: float | None = None
+    """Of the whole solution, as the tool that recorded it had it."""
+    tool_arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    """What another tool recorded beside, under its own names ("advantages", "values", "token_kl"), float32 [T]; nan
+    where it wrote nothing. For looking at alone.
+    """
+    extras: dict[str, str | float] = field(default_factory=dict)
+    """What else stood in the tool's row, by its own names."""
     provenance: dict[str, str] = field(default_factory=dict)
-    """array name -> "recorded" | "recomputed" | "missing"."""
+    """array name -> "recorded" | "recomputed (how)" | "approximate (how)" | "missing"."""
 
     @property
     def completion_text(self) -> str:
         return "".join(self.text)
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether `text` are tokens: of a solution that was recorded as text alone they are words."""
+        return not len(self.ids) or bool((self.ids >= 0).all())
 
     def written(self, end: str) -> str:
         """The completion as a task reads it: the end token, whatever its own text, as the task's mark `end`."""

@@ -6,6 +6,7 @@ surrogate pair survives; what was not recorded is NULL.
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import zlib
@@ -76,7 +77,17 @@ def _rare(trace: CreditTrace, length: int) -> dict[str, Any]:
     numbers = {name: np.frombuffer(blob, "<f4").tolist() for name, blob in found.items() if blob is not None}
     rare = {name: getattr(trace, name) for name in ("reference_rate", "reference_rewards")}
     rare["prompt_pieces"] = trace.prompt_pieces or None
+    rare |= {name: getattr(trace, name) or None for name in ("prompt_messages", "extras")}
+    rare["tool_advantage"] = trace.tool_advantage
+    rare["tool_arrays"] = {
+        name: _packed(_bytes(trace, name, "<f4", values, (length,))) for name, values in trace.tool_arrays.items()
+    } or None
     return numbers | {name: value for name, value in rare.items() if value is not None}
+
+
+def _packed(blob: bytes) -> str:
+    """Numbers in JSON bit for bit, nan included, at a fraction of what their digits cost to read."""
+    return base64.b64encode(blob).decode("ascii")
 
 
 def _topk_blobs(trace: CreditTrace, length: int) -> tuple:
@@ -112,7 +123,13 @@ def from_row(row: tuple) -> CreditTrace:
     record = json.loads(columns["record"])
     record["prompt_ids"], record["text"] = tuple(record["prompt_ids"]), tuple(record["text"])
     record["prompt_pieces"] = tuple(record.get("prompt_pieces", ()))
-    record["finish_reason"] = StopReason(record["finish_reason"])
+    if record["finish_reason"] is not None:
+        record["finish_reason"] = StopReason(record["finish_reason"])
+    if "prompt_messages" in record:
+        record["prompt_messages"] = tuple((role, content) for role, content in record["prompt_messages"])
+    if "tool_arrays" in record:
+        packed = record["tool_arrays"].items()
+        record["tool_arrays"] = {name: _array(base64.b64decode(blob), "<f4", np.float32) for name, blob in packed}
     for name in _RARE_ARRAYS:
         if name in record:
             record[name] = np.array(record[name], dtype=np.float32)

@@ -92,6 +92,18 @@ def test_the_prompt_as_the_model_saw_it_comes_back(store):
     assert store.traces(0)[0].prompt_pieces == pieces
 
 
+def test_what_another_tool_recorded_comes_back_bit_for_bit(store):
+    own = {"advantages": np.array([0.1, np.nan], np.float32), "trainer_kl": np.array([1e-30, np.inf], np.float32)}
+    said = {"prompt_messages": (("system", "Be brief."), ("user", "1+1=")), "extras": {"env": "sums", "tokens": 2.0}}
+    trace = plain_trace(finish_reason=None, reward=math.nan, tool_advantage=0.75, tool_arrays=own, **said)
+    store.commit_step(record(traces=[trace]))
+    found = store.traces(0)[0]
+    for name, values in own.items():
+        assert found.tool_arrays[name].tobytes() == values.tobytes()
+    assert math.isnan(found.reward)
+    assert_same_trace(found.with_(tool_arrays={}, reward=0), trace.with_(tool_arrays={}, reward=0))
+
+
 def test_what_was_not_recorded_stays_missing(store):
     store.commit_step(record(traces=[plain_trace()]))
     assert_same_trace(store.traces(0)[0], plain_trace())
