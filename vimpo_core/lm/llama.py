@@ -274,7 +274,7 @@ def adapted_layers(policy: models.LanguageModel):
 
 def serves(policy: models.LanguageModel) -> bool:
     """Whether this module computes the policy as it is: a large plain Llama under a plain adapter on its layers."""
-    if not is_large_llama(policy.bare):
+    if not (is_large_llama(policy.bare) and models.has_adapter(policy)):
         return False
     inside = {id(m) for m in adapted_layers(policy).modules()}
     learns = (name for name, p in policy.model.named_parameters() if p.requires_grad)

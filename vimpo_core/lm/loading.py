@@ -4,15 +4,24 @@ sentence. Imports torch.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm import adapter_files, llama, model_files, model_trial, sources
-from vimpo_core.lm.models import LanguageModel, attach_lora, embedding_rows, take_up_adapter
+from vimpo_core.lm.models import (
+    LanguageModel,
+    attach_lora,
+    embedding_rows,
+    has_adapter,
+    take_up_adapter,
+    tokenizer_fingerprint,
+)
 from vimpo_core.lm.projections import adapts_attention_alone
 from vimpo_core.lm.prompts import prompt_ids_of
 from vimpo_core.mistake import Mistake
@@ -90,6 +99,56 @@ def load_policy(config: TrainConfig) -> LanguageModel:
             "Give the adapter's own rank."
         )
     return take_up_adapter(base, folder, config.seed)
+
+
+def load_pair(source: str, reference: str = "") -> LanguageModel:
+    """A model to score with, as it is: of an adapter the policy that it makes of its base, which is the reference.
+
+    reference: another model as the reference, of the same tokenizer; also the base of an adapter that names one which
+    is not on this machine. Without one a whole model is its own reference (`model is bare`), as none is known.
+
+    Raises Mistake as `load`; the two cut text differently.
+    """
+    folder = sources.adapter_of(source)
+    if folder is None:
+        policy, base = load(source), ""
+    else:
+        base = _base_of(folder, reference)
+        policy = take_up_adapter(load(base), folder, seed=0)
+        policy = dataclasses.replace(policy, source=source, tokenizer=_own_tokenizer(folder, policy))
+    if not reference or sources.settled(reference) == base:
+        return policy
+    other = load_pair(reference)
+    if tokenizer_fingerprint(policy) != tokenizer_fingerprint(other):
+        raise Mistake(
+            f"{sources.label(source)} and {sources.label(reference)} cut text into other tokens, so neither can be the "
+            "other's reference. Choose a reference with the same tokenizer."
+        )
+    return dataclasses.replace(policy, model=_folded(policy), bare=_folded(other))
+
+
+def _base_of(adapter: Path, reference: str) -> str:
+    try:
+        return sources.base_of(adapter)
+    except Mistake as error:
+        if reference and sources.adapter_of(reference) is None:
+            return sources.settled(reference)
+        raise Mistake(f"{error} Or name the base as the reference.") from error
+
+
+def _own_tokenizer(adapter: Path, policy: LanguageModel):
+    """The tokenizer that was saved beside an adapter, whose chat template may be the training's own, or the base's."""
+    if not (adapter / "tokenizer_config.json").is_file():
+        return policy.tokenizer
+    found = _loaded(AutoTokenizer, adapter)
+    _refuse_other_vocabulary(adapter, found, policy.bare)
+    return policy.tokenizer if found.eos_token_id is None else found
+
+
+def _folded(policy: LanguageModel):
+    """The network of a policy as a plain one: its adapter is folded into its weights for good."""
+    network: Any = policy.model
+    return network.merge_and_unload().eval() if has_adapter(policy) else network
 
 
 def _loaded(kind, folder: Path, **options):

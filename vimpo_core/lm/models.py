@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 import transformers
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
@@ -165,13 +165,18 @@ def reference(policy: LanguageModel) -> torch.nn.Module:
     return policy.bare
 
 
+def has_adapter(policy: LanguageModel) -> bool:
+    """Whether policy and reference are one network with an adapter on and off; else they are two, or the same."""
+    return isinstance(policy.model, PeftModel)
+
+
 def network(policy: LanguageModel) -> Callable:
     """The network of pi_theta, differentiable in the adapter; call it as the model itself.
 
     Up to FOLD_LIMIT frozen weights the adapter is folded in first (W + alpha/r B A): on the bundled model, forward and
     backward then cost two thirds. Beyond it peft's two-step product is cheaper, since no gradient of a whole W is made.
     """
-    if is_large(policy.bare):
+    if is_large(policy.bare) or not has_adapter(policy):
         return policy.model
     weights = folded_weights(policy)
     return lambda **inputs: torch.func.functional_call(policy.bare, weights, args=(), kwargs=inputs)
@@ -310,12 +315,12 @@ def token_texts(language_model: LanguageModel, ids) -> tuple[str, ...]:
     """
     tokenizer, ids = language_model.continuing, [int(i) for i in ids]
     alone = tuple(language_model.text_of(i) for i in ids)
-    if _spell(alone) == _decoded(tokenizer, ids):
+    if _spell(alone) == decoded(tokenizer, ids):
         return alone
     # What a token reads as depends on those before it: decode the text again at every token.
     texts, before = [], ""
     for t, own in enumerate(alone):
-        whole = _decoded(tokenizer, ids[: t + 1])
+        whole = decoded(tokenizer, ids[: t + 1])
         goes_on = whole.startswith(before) and "<0x" not in own
         texts.append(whole[len(before) :] if goes_on else own)
         before = whole
@@ -332,7 +337,7 @@ def completion_text(language_model: LanguageModel, ids, end: str) -> str:
     """Text of a completion, its end token (if sampled) written as the task's mark `end`, whatever its own text."""
     ids = [int(i) for i in ids]
     has_ended = bool(ids) and ids[-1] in language_model.end_ids
-    body = _decoded(language_model.continuing, ids[:-1] if has_ended else ids)
+    body = decoded(language_model.continuing, ids[:-1] if has_ended else ids)
     return body + end * has_ended
 
 
@@ -454,7 +459,7 @@ def _ids(tokenizer, text: str) -> tuple[int, ...]:
 
 def _check_said(tokenizer, ids, text: str, what: str, allowed: tuple[str, ...]) -> None:
     """Raises Mistake unless the tokens read as one of the allowed texts."""
-    said = _decoded(tokenizer, ids)
+    said = decoded(tokenizer, ids)
     if tokenizer.unk_token_id not in ids and said in allowed:
         return
     lacking = sorted({c for c in text if not _can_say(tokenizer, c)})
@@ -472,7 +477,7 @@ def _can_say(tokenizer, character: str) -> bool:
     return bool(ids) and tokenizer.unk_token_id not in ids
 
 
-def _decoded(tokenizer, ids) -> str:
+def decoded(tokenizer, ids) -> str:
     return tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 
@@ -519,7 +524,7 @@ def _without_beginning(part: dict | None) -> dict | None:
 
 
 def _token_text(tokenizer, token_id: int) -> str:
-    text = _decoded(tokenizer, [token_id])
+    text = decoded(tokenizer, [token_id])
     if "\ufffd" not in text:
         return text
     # A byte-level token that is not whole characters: show its bytes instead of the replacement mark.

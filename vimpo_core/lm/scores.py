@@ -164,6 +164,7 @@ def score(
     top_k: int = 0,
     row_chunk: int = 0,
     kl_top_k: int = 0,
+    temperature: float = 1.0,
 ) -> Scores:
     """Measure a batch under policy (adapter on) and reference (adapter off).
 
@@ -172,14 +173,16 @@ def score(
         top_k: also return the k best tokens of each.
         row_chunk: rows reduced over the vocabulary at once; 0: as many as memory allows. Changes no result.
         kl_top_k: also estimate the KL over that many tokens.
+        temperature: of both distributions: softmax(logits / temperature).
     """
     if llama.serves(policy):
-        return _scores_of_llama(policy, batch, with_grad, False, top_k, kl_top_k)
+        return _scores_of_llama(policy, batch, with_grad, False, top_k, kl_top_k, temperature)
     with torch.set_grad_enabled(with_grad):
-        logits = completion_logits(models.network(policy), batch)
+        logits = _at(temperature, completion_logits(models.network(policy), batch))
         logprobs = token_logprobs(logits, batch)
     with torch.no_grad():
-        ref_logits = completion_logits(models.reference(policy), batch)
+        is_one_network = policy.model is policy.bare
+        ref_logits = logits if is_one_network else _at(temperature, completion_logits(models.reference(policy), batch))
         ref_logprobs = token_logprobs(ref_logits, batch)
         logits = logits.detach()
         row_chunk = row_chunk or min(4096, max(1, head.ROOM // (16 * logits.shape[-1])))
@@ -196,14 +199,19 @@ def score(
         )
 
 
-def _scores_of_llama(policy, batch, with_grad, later, top_k, kl_top_k) -> Scores:
+def _at(temperature: float, logits):
+    return logits if temperature == 1 else logits / temperature
+
+
+def _scores_of_llama(policy, batch, with_grad, later, top_k, kl_top_k, temperature=1.0) -> Scores:
     """`score` of a network that `llama` serves. later: without a graph; `push` goes through the upper layers again."""
     places = _layout(batch)
     with torch.no_grad():
         states = _trunk(policy, batch, places)
-        ref_hidden = _last_states(policy, policy.bare.model.layers, states, places)
+        # The head has no bias: dividing what it reads divides the logits.
+        ref_hidden = _at(temperature, _last_states(policy, policy.bare.model.layers, states, places))
     with torch.set_grad_enabled(with_grad):
-        hidden = _last_states(policy, llama.adapted_layers(policy), states, places)
+        hidden = _at(temperature, _last_states(policy, llama.adapted_layers(policy), states, places))
     found = head.measure(
         hidden.detach(),
         ref_hidden,
@@ -218,7 +226,7 @@ def _scores_of_llama(policy, batch, with_grad, later, top_k, kl_top_k) -> Scores
     logprobs = _spread_out(logprobs, batch)
 
     def push(gradient):
-        again = _last_states(policy, llama.adapted_layers(policy), states, places)
+        again = _at(temperature, _last_states(policy, llama.adapted_layers(policy), states, places))
         again.backward(
             head.gradient(gradient[batch.completion_mask], known(found.directions), places.predicts, len(again))
         )

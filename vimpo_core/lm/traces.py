@@ -76,7 +76,7 @@ def make_traces(
                 prompt_pieces=_prompt_pieces(policy, problem, rollout.prompt_ids) if row == first else (),
                 ids=np.asarray(rollout.ids, dtype=np.int32),
                 sampler_logprob=rollout.sampler_logprob.astype(np.float32),
-                topk=topk and _top_k(policy, topk, row, length),
+                topk=topk and top_k_of(policy, topk, row, length),
                 provenance=dict.fromkeys((*arrays, "sampler_logprob", *more_arrays), "recorded"),
                 **_judged(policy, task, problem, verdict, rollout.ids, text, rollout.finish_reason),
                 **of_row,
@@ -110,7 +110,7 @@ def trace_of_text(
         prompt_ids=(prompt_ids := tuple(batch.prompts[0].tolist())),
         prompt_pieces=_prompt_pieces(policy, problem, prompt_ids),
         ids=np.asarray(ids, dtype=np.int32),
-        topk=topk and _top_k(policy, topk, 0, len(ids)),
+        topk=topk and top_k_of(policy, topk, 0, len(ids)),
         provenance={**dict.fromkeys(arrays, "recomputed"), "sampler_logprob": "missing"},
         **_judged(policy, task, problem, verdict, ids, text, finish),
         **{name: a[0] for name, a in arrays.items()},
@@ -162,7 +162,7 @@ def token_of_character(text: tuple[str, ...], character: int | None) -> int | No
     return token if token < len(text) else None
 
 
-def _top_k(policy, topk, row, length) -> TopK:
+def top_k_of(policy, topk, row, length) -> TopK:
     ids, logprob, ref_logprob = (a[row, :length] for a in topk)
     text = [[policy.text_of(int(i)) for i in line] for line in ids]
     return TopK(ids.astype(np.int32), text, logprob.astype(np.float32), ref_logprob.astype(np.float32))

@@ -19,7 +19,7 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from pathlib import Path
 from vimpo_core import files
 from vimpo_core.config import TrainConfig
 from vimpo_core.mistake import Mistake
-from vimpo_core.runs import trace_rows
+from vimpo_core.runs import overlay, trace_rows
 from vimpo_core.runs.locks import exclusive, is_held
 from vimpo_core.types import SCHEMA_VERSION, CreditTrace, RunState, StepRecord
 
@@ -343,6 +343,35 @@ class RunStore:
                     (record.step, _sha256(record.snapshot), record.snapshot),
                 )
 
+    def put_rescored(self, traces: Iterable[CreditTrace], note: dict) -> dict:
+        """Lay solutions that were scored again over the recorded ones, all of them or none, with a note of how, which
+        the header lists. Returns the note with its number `n` and its number of `rows`.
+
+        Raises StoreError if it could not be written.
+        """
+        rows = [trace_rows.to_row(trace) for trace in traces]
+        with self._transaction("The re-scoring", f"{math.ceil(_PAGE_OVERHEAD * _size(rows) / 1e6)} MB") as connection:
+            header = self._get(connection, "header")
+            before = header.get("rescored", [])
+            n = 1 + max((one["n"] for one in before), default=0)
+            note = {**note, "n": n, "rows": overlay.put(connection, n, rows)}
+            self._put(connection, "header", {**header, "rescored": [*before, note]})
+        return note
+
+    def undo_rescored(self) -> dict:
+        """Take the last re-scoring back: its solutions are again what they were before it. Returns its note.
+
+        Raises Mistake where there is none.
+        """
+        with self._transaction("The taking back") as connection:
+            header = self._get(connection, "header")
+            if not header.get("rescored"):
+                raise Mistake(f"nothing of run {self.run_id} was scored again, so there is nothing to take back.")
+            *before, last = header["rescored"]
+            overlay.take_back(connection, last["n"])
+            self._put(connection, "header", {**header, "rescored": before})
+        return last
+
     def compact(
         self,
         keep_trace_steps: set[int] | None,
@@ -442,21 +471,29 @@ class RunStore:
                 step for (step,) in connection.execute("SELECT step FROM steps WHERE trace_count > 0 ORDER BY step")
             ]
 
-    def traces(self, step: int) -> list[CreditTrace]:
-        """The solutions of a step, by group_id, then sample_idx. Raises Mistake naming the steps that have any."""
-        with self._reading() as connection:
-            rows = connection.execute(
-                f"{_SELECT_TRACES} WHERE step = ? ORDER BY group_id, sample_idx", (step,)
-            ).fetchall()
+    def traces(self, step: int, as_recorded: bool = False) -> list[CreditTrace]:
+        """The solutions of a step, by group_id, then sample_idx; those that were scored again as they are since, unless
+        `as_recorded`. Raises Mistake naming the steps that have any."""
+        rows = self._trace_rows("WHERE step = ?", (step,), as_recorded)
         if not rows:
             raise Mistake(f"run {self.run_id} holds no solutions of step {step}. {_which(self.trace_steps())}")
         return self._of_this_run([trace_rows.from_row(row) for row in rows])
 
     def trace(self, step: int, group_id: int, sample_idx: int) -> CreditTrace:
-        """One solution. Raises Mistake naming what the step has."""
-        query = f"{_SELECT_TRACES} WHERE step = ? AND group_id = ? ORDER BY sample_idx"
+        """One solution, as it was scored last. Raises Mistake naming what the step has."""
+        return self._trace(step, group_id, sample_idx, as_recorded=False)
+
+    def recorded_trace(self, step: int, group_id: int, sample_idx: int) -> CreditTrace:
+        """One solution as it was recorded, whatever was scored again. Raises Mistake as `trace`."""
+        return self._trace(step, group_id, sample_idx, as_recorded=True)
+
+    def _trace_rows(self, where: str, values: tuple, as_recorded: bool) -> list[tuple]:
         with self._reading() as connection:
-            rows = connection.execute(query, (step, group_id)).fetchall()
+            rows = connection.execute(f"{_SELECT_TRACES} {where} ORDER BY group_id, sample_idx", values).fetchall()
+            return rows if as_recorded else overlay.laid_over(connection, rows, where, values)
+
+    def _trace(self, step, group_id, sample_idx, as_recorded) -> CreditTrace:
+        rows = self._trace_rows("WHERE step = ? AND group_id = ?", (step, group_id), as_recorded)
         group = self._of_this_run([trace_rows.from_row(row) for row in rows])
         found = next((trace for trace in group if trace.sample_idx == sample_idx), None)
         if found is None:
@@ -474,6 +511,15 @@ class RunStore:
         for trace in traces:
             rewards.setdefault(trace.group_id, []).append(trace.reward)
         return [t.with_(group_rewards=tuple(rewards[t.group_id]), config=self._config) for t in traces]
+
+    def rescored(self) -> list[dict]:
+        """How solutions were scored again, the last time at the end: model, reference, temperature, when, rows, n."""
+        return self.header().get("rescored", [])
+
+    def rescored_rows(self, step: int) -> set[tuple[int, int]]:
+        """group_id and sample_idx of the solutions of a step that were scored again."""
+        with self._reading() as connection:
+            return overlay.keys(connection, step)
 
     def snapshot_steps(self) -> list[int]:
         """The steps whose adapter is stored, ascending."""

@@ -264,8 +264,8 @@ def test_token_texts_of_many_cut_characters_are_read_in_one_go(monkeypatch):
     ids = models.encode(policy, "\U0001f642 9+2;" * 50)
     models.token_texts(policy, ids)
     counted = []
-    decode = models._decoded
-    monkeypatch.setattr(models, "_decoded", lambda *given: counted.append(1) or decode(*given))
+    decode = models.decoded
+    monkeypatch.setattr(models, "decoded", lambda *given: counted.append(1) or decode(*given))
     assert pieces.readable(models.token_texts(policy, ids)) == "\U0001f642 9+2;" * 50
     assert len(counted) == 1
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.fakes import FakeTrainer, make_fake_run
 from vimpo_core.config import TrainConfig
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.runs.store import RunStore, StoreError
 from vimpo_core.types import CreditTrace, RunState, StepRecord, StopReason
@@ -307,3 +308,34 @@ def test_a_newer_format_is_refused_in_a_sentence(store):
 def test_a_missing_run_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(ValueError, match="run nowhere is unreadable: its folder does not exist"):
         RunStore.open(tmp_path / "nowhere")
+
+
+def test_the_last_scoring_is_shown_and_each_can_be_taken_back(store):
+    recorded = [plain_trace(sample_idx=i, logprob=np.float32([-1, -2])) for i in range(2)]
+    store.commit_step(record(traces=recorded))
+    scored = [recorded[1].with_(logprob=np.float32([x, x]), provenance={"logprob": f"{x}"}) for x in (-3, -4)]
+    assert [store.put_rescored([trace], {"model": "m"})["n"] for trace in scored] == [1, 2]
+
+    reader = RunStore.open(store.run_dir)
+    assert [t.logprob.tolist() for t in reader.traces(0)] == [[-1, -2], [-4, -4]]
+    assert_same_trace(reader.trace(0, 0, 1), scored[1])
+    assert_same_trace(reader.recorded_trace(0, 0, 1), recorded[1])
+    assert [t.logprob[0] for t in reader.traces(0, as_recorded=True)] == [-1, -1]
+    assert reader.rescored_rows(0) == {(0, 1)}
+    assert [(note["n"], note["rows"], note["model"]) for note in reader.rescored()] == [(1, 1, "m"), (2, 1, "m")]
+
+    assert store.undo_rescored()["n"] == 2
+    assert_same_trace(reader.trace(0, 0, 1), scored[0])
+    store.undo_rescored()
+    assert_same_trace(reader.trace(0, 0, 1), recorded[1])
+    assert (reader.rescored(), reader.rescored_rows(0)) == ([], set())
+    with pytest.raises(Mistake, match="nothing of run vimpo-1 was scored again"):
+        store.undo_rescored()
+
+
+def test_a_scoring_that_cannot_be_written_whole_leaves_nothing(store):
+    store.commit_step(record(traces=[plain_trace()]))
+    bad = plain_trace(logprob=np.zeros(3, np.float32))
+    with pytest.raises(ValueError, match="logprob of solution 0"):
+        store.put_rescored([plain_trace(), bad], {})
+    assert RunStore.open(store.run_dir).rescored() == []
