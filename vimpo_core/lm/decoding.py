@@ -208,15 +208,15 @@ class _Cache:
 
 
 def _start_large(model, ids, attention, group_size, max_new_tokens, states_at):
-    """`start` with the prompts side by side in one row, whatever their lengths."""
+    """`start` with the prompts side by side in one row, whatever their lengths, and what they all begin with once."""
     attends = torch.ones_like(ids) if attention is None else attention
     places = llama.layout_of_prompts(ids, attends.bool())
     x, cache, prompt_states = llama.embedded(model, places), _Cache([]), None
     for i, layer in enumerate(model.model.layers):
         if i == states_at and i:
-            prompt_states = x.split(attends.sum(1).tolist())
+            prompt_states = llama.of_each_prompt(x, places)
         x, *found = llama.step_through(model, llama.layer_of(layer), x, places)
-        cache.layers.append(_CacheLayer(*(_as_padded(part, attends.bool()) for part in found)))
+        cache.layers.append(_CacheLayer(*(_as_padded(part, attends.bool(), places) for part in found)))
     logits = F.linear(rms_norm(x[places.last], model.model.norm), model.lm_head.weight)
     last = (attends.sum(1) - 1).repeat_interleave(group_size)
     attention = None if attention is None else attention.repeat_interleave(group_size, dim=0)
@@ -224,10 +224,10 @@ def _start_large(model, ids, attention, group_size, max_new_tokens, states_at):
     return decoder, logits.repeat_interleave(group_size, dim=0)
 
 
-def _as_padded(packed, attends):
+def _as_padded(packed, attends, places):
     """Keys or values of prompts side by side, [N, H, D], as [P, H, S, D] with each at the places where it attends."""
     room = packed.new_zeros(*attends.shape, *packed.shape[1:])
-    room[attends] = packed
+    room[attends] = packed[places.prompt[places.is_prompt]]
     return room.transpose(1, 2)
 
 

@@ -141,8 +141,10 @@ def _projection(modules) -> Projection:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the tokens of a batch lie in one row without padding: prompts first, then what completions feed back.
+    """Where the tokens of a batch lie in one row without padding: what all prompts begin with, once, then the rest of
+    each, then what completions feed back.
 
+    stem: how many tokens all prompts begin with, 0 of a single prompt;
     prompt: int [P, S], each prompt's tokens from the left, and is_prompt, bool: which of these are there;
     fed: int [B, F], the completions' tokens but their last, and is_fed; mask: bool [B, 1, F, S + F], what a fed token
         reads;
@@ -150,6 +152,7 @@ class Layout:
     last: int [U], each prompt's last token, then all fed ones.
     """
 
+    stem: int
     prompt: torch.Tensor
     is_prompt: torch.Tensor
     fed: torch.Tensor
@@ -165,9 +168,13 @@ class Layout:
 def layout(prompts, attends, row, completions, mask) -> Layout:
     """The layout of a `scores.Batch`: its prompts, their attention (bool), prompt_of_row, completion_ids and mask."""
     device, lengths, longest = prompts.device, attends.sum(1), prompts.shape[1]
-    is_prompt, is_fed = torch.arange(longest, device=device) < lengths[:, None], mask[:, 1:]
-    total = int(lengths.sum())
-    prompt = _numbered(is_prompt, 0)
+    columns = torch.arange(longest, device=device)
+    is_prompt, is_fed = columns < lengths[:, None], mask[:, 1:]
+    from_left = torch.zeros_like(prompts).masked_scatter(is_prompt, prompts[attends])
+    stem = _shared_beginning(from_left, lengths)
+    is_rest = is_prompt[:, stem:]
+    prompt = torch.cat([columns[:stem].expand(len(prompts), -1), _numbered(is_rest, stem)], dim=1)
+    total = stem + int(is_rest.sum())
     fed = _numbered(is_fed, total)
     steps = torch.arange(is_fed.shape[1], device=device)
     causal = (steps[:, None] >= steps).expand(len(row), -1, -1)
@@ -175,22 +182,32 @@ def layout(prompts, attends, row, completions, mask) -> Layout:
     # Where the tokens of a row are predicted: the first by its prompt's end, the others by the fed one before them.
     from_fed = len(prompts) + fed - total
     return Layout(
+        stem=stem,
         prompt=prompt,
         is_prompt=is_prompt,
         fed=fed,
         is_fed=is_fed,
         mask=torch.cat([reads_prompt, causal], dim=2)[:, None],
         prompt_of_row=row,
-        ids=torch.cat([prompts[attends], completions[:, :-1][is_fed]]),
+        ids=torch.cat([from_left[0, :stem], from_left[:, stem:][is_rest], completions[:, :-1][is_fed]]),
         positions=torch.cat(
             [
-                torch.arange(longest, device=device).expand_as(prompts)[is_prompt],
+                columns[:stem],
+                columns[stem:].expand_as(is_rest)[is_rest],
                 (lengths[row][:, None] + steps)[is_fed],
             ]
         ),
         predicts=torch.cat([row[:, None], from_fed], dim=1)[mask],
         last=torch.cat([prompt.gather(1, lengths[:, None] - 1)[:, 0], fed[is_fed]]),
     )
+
+
+def _shared_beginning(from_left, lengths) -> int:
+    """How many tokens all prompts begin with, but for the last of the shortest: each keeps one of its own."""
+    if len(from_left) == 1:
+        return 0
+    same = (from_left == from_left[0]).all(0).long().cumprod(0).sum()
+    return min(int(same), int(lengths.min()) - 1)
 
 
 def layout_of_prompts(prompts: torch.Tensor, attends: torch.Tensor) -> Layout:
@@ -238,8 +255,14 @@ def _through(shape, layer, x, places, turns):
 
 def _attend(query, key, value, places):
     """What each token reads of the tokens before it: [N, heads, D] -> [N, heads x D]."""
-    of_prompts = _attention(query[places.prompt], key[places.prompt], value[places.prompt])
-    parts = [of_prompts[places.is_prompt]]
+    stem, parts = places.stem, []
+    if stem:
+        parts.append(_attention(*(x[None, :stem] for x in (query, key, value)))[0])
+        whole = torch.ones(places.prompt.shape[1], places.prompt.shape[1], dtype=torch.bool, device=query.device).tril()
+        of_rest = _attention(query[places.prompt[:, stem:]], key[places.prompt], value[places.prompt], whole[stem:])
+    else:
+        of_rest = _attention(query[places.prompt], key[places.prompt], value[places.prompt])
+    parts.append(of_rest[places.is_prompt[:, stem:]])
     if places.fed.shape[1]:
         seen = torch.cat([places.prompt[places.prompt_of_row], places.fed], dim=1)
         parts.append(_attention(query[places.fed], key[seen], value[seen], places.mask)[places.is_fed])
@@ -292,3 +315,14 @@ def lowest_adapted(policy: models.LanguageModel) -> int:
     return next(
         i for i, layer in enumerate(adapted_layers(policy)) if any(isinstance(m, LoraLinear) for m in layer.modules())
     )
+
+
+def of_each_prompt(packed: torch.Tensor, places: Layout) -> tuple[torch.Tensor, ...]:
+    """What lies side by side, [N, ...], for the tokens of each prompt from its first on: [S, ...] each."""
+    lengths = places.is_prompt.sum(1).tolist()
+    return packed[places.prompt[places.is_prompt]].split(lengths)
+
+
+def in_one_row(of_prompts: Sequence[torch.Tensor], places: Layout) -> torch.Tensor:
+    """The other way round: [S, ...] of each prompt -> what lies in the row before the fed tokens."""
+    return torch.cat([of_prompts[0][: places.stem], *(one[places.stem :] for one in of_prompts)])

@@ -247,7 +247,7 @@ def _layout(batch) -> llama.Layout:
 def _trunk(policy, batch, places):
     """What the lowest adapted layer reads, [N, H]: the same of policy and reference."""
     if batch.states is not None:
-        return torch.cat([*batch.states[0], *batch.states[1]])
+        return torch.cat([llama.in_one_row(batch.states[0], places), *batch.states[1]])
     below = [llama.layer_of(layer) for layer in policy.bare.model.layers[: llama.lowest_adapted(policy)]]
     return llama.through(policy.bare, below, llama.embedded(policy.bare, places), places)
 

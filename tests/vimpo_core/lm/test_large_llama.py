@@ -12,6 +12,8 @@ from vimpo_core.trainer import Trainer
 
 NATS = 2e-5
 PROMPTS = ("9+2+9+7*6=", "1+1=", "8*9-7+1=")
+ALIKE = ("9+2+9+7*6=", "9+2", "9+2*9=")
+"""Prompts that begin alike; the second is how the others begin."""
 
 
 @pytest.fixture
@@ -27,8 +29,8 @@ def large(byte_level_model, tmp_path, monkeypatch):
     return policy, folder
 
 
-def sampled(policy, states_at=0, tokens=24):
-    prompts = [models.encode_prompt(policy, p) for p in PROMPTS]
+def sampled(policy, prompts, states_at=0, tokens=24):
+    prompts = [models.encode_prompt(policy, p) for p in prompts]
     with models.merged(policy) as model:
         return sampler.sample(model, prompts, 2, tokens, policy.end_ids, policy.pad_id, 3, states_at=states_at)
 
@@ -52,13 +54,14 @@ def gradients(policy):
     return found
 
 
+@pytest.mark.parametrize("prompts", [PROMPTS, ALIKE])
 @pytest.mark.parametrize("with_states", [False, True])
-def test_scores_and_gradient_are_those_of_transformers(large, with_states):
+def test_scores_and_gradient_are_those_of_transformers(large, with_states, prompts):
     policy, folder = large
     assert llama.serves(policy)
     assert llama.lowest_adapted(policy) == 1
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    rollouts = sampled(policy, states_at=1 if with_states else 0)
+    rollouts = sampled(policy, prompts, states_at=1 if with_states else 0)
     assert (rollouts[0].states is not None) is with_states
     batch = batch_of(policy, rollouts, with_states)
     measured = scores.score(policy, batch, with_grad=True)
@@ -88,9 +91,10 @@ def test_scores_and_gradient_are_those_of_transformers(large, with_states):
         assert torch.allclose(found, true, atol=1e-4 * float(true.abs().max()))
 
 
-def test_chunks_give_the_scores_and_the_gradient_of_the_whole(large):
+@pytest.mark.parametrize("prompts", [PROMPTS, ALIKE])
+def test_chunks_give_the_scores_and_the_gradient_of_the_whole(large, prompts):
     policy, _ = large
-    batch = batch_of(policy, sampled(policy, states_at=1), with_states=True)
+    batch = batch_of(policy, sampled(policy, prompts, states_at=1), with_states=True)
     whole = scores.score(policy, batch, with_grad=True, top_k=2, kl_top_k=3)
     chunks = scores.score_in_chunks(policy, batch, 4, top_k=2, kl_top_k=3, learns=True)
     for name in ("logprobs", "kl", "topk_logprobs", "topk_ref_logprobs", "top_k_kl"):
@@ -102,6 +106,20 @@ def test_chunks_give_the_scores_and_the_gradient_of_the_whole(large):
     chunks.push(weights)
     for found, true in zip(gradients(policy), first, strict=True):
         assert torch.allclose(found, true, atol=1e-5 * float(true.abs().max()))
+
+
+def test_what_all_prompts_begin_with_is_computed_once():
+    prompts = torch.tensor([[0, 5, 6, 7, 8], [5, 6, 7, 9, 4], [0, 0, 5, 6, 7]])
+    places = llama.layout_of_prompts(prompts, prompts > 0)
+    assert places.ids.tolist() == [5, 6, 7, 8, 7, 9, 4, 7]
+    assert places.positions.tolist() == [0, 1, 2, 3, 2, 3, 4, 2]
+    assert [one.tolist() for one in llama.of_each_prompt(places.ids, places)] == [
+        [5, 6, 7, 8],
+        [5, 6, 7, 9, 4],
+        [5, 6, 7],
+    ]
+    alone = llama.layout_of_prompts(prompts[:1], prompts[:1] > 0)
+    assert (alone.stem, alone.ids.tolist()) == (0, [5, 6, 7, 8])
 
 
 def test_packed_weights_are_views_of_the_same_numbers(large):
@@ -116,9 +134,10 @@ def test_packed_weights_are_views_of_the_same_numbers(large):
     assert torch.equal(fused[: len(attention.q_proj.weight)], attention.q_proj.weight)
 
 
-def test_a_row_draws_the_same_whoever_leaves_beside_it(large):
+@pytest.mark.parametrize("prompts", [PROMPTS, ALIKE])
+def test_a_row_draws_the_same_whoever_leaves_beside_it(large, prompts):
     policy, _ = large
-    prompts = [models.encode_prompt(policy, p) for p in PROMPTS]
+    prompts = [models.encode_prompt(policy, p) for p in prompts]
     budgets = [3, 24, 9]
     with models.merged(policy) as model:
         args = (policy.end_ids, policy.pad_id, 3)
