@@ -271,9 +271,8 @@ def _attend(query, key, value, places):
 
 def _attention(query, key, value, mask=None):
     """[B, T, heads, D] on [B, S, kv heads, D] -> [B, T, heads x D]; causal without a mask."""
-    shared = query.shape[2] // key.shape[2]
-    key, value = (x.transpose(1, 2).repeat_interleave(shared, dim=1) for x in (key, value))
-    found = F.scaled_dot_product_attention(query.transpose(1, 2), key, value, mask, is_causal=mask is None)
+    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+    found = F.scaled_dot_product_attention(query, key, value, mask, is_causal=mask is None, enable_gqa=True)
     return found.transpose(1, 2).flatten(2)
 
 

@@ -348,7 +348,7 @@ def rows_that_fit(policy: LanguageModel, batch: Batch) -> int:
     # held are there six times: of policy and reference, with their log-probabilities and what reduces them.
     inner = getattr(shape, "intermediate_size", None) or 4 * shape.hidden_size
     token = 4 * (layers * (10 * shape.hidden_size + 4 * inner) + (0 if has_own_way else 6 * shape.vocab_size))
-    tokens = batch.prompts.numel() + batch.completion_ids.numel()
+    tokens = len(_layout(batch).ids) if has_own_way else batch.prompts.numel() + batch.completion_ids.numel()
     rows, group = max(1, int(len(batch) * min(1.0, GRAPH_ROOM / (token * tokens)))), len(batch) // len(batch.prompts)
     return rows if rows < group else rows - rows % group  # a prompt goes through once for its group
 
