@@ -255,8 +255,9 @@ class TrainConfig:
     threads: int = _setting(1, "CPU threads of the worker.", low=1, high=256)
 
     def __post_init__(self):
+        is_ours = self.task != registry.RECORDED  # how large a run was that somebody recorded is not ours to limit
         for f in dataclasses.fields(self):
-            object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
+            object.__setattr__(self, f.name, _checked(f, getattr(self, f.name), is_ours))
         if self.micro_batch_size and self.micro_batch_size > self.batch_size:
             raise Mistake(
                 f"micro_batch_size must be at most prompts_per_step x group_size = {self.batch_size}, "
@@ -306,7 +307,7 @@ def flips_text(share: float, unit: str) -> str:
     return f"{whole}{percent(share)} of the {'groups' if unit == 'group' else 'rewards'}"
 
 
-def _checked(f, value):
+def _checked(f, value, is_limited):
     kind, limits = type(f.default), f.metadata
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
@@ -319,7 +320,7 @@ def _checked(f, value):
         )
     if limits["choices"] and value not in limits["choices"]:
         raise Mistake(f"{f.name} must be one of {', '.join(limits['choices'])}, got {value!r}.")
-    if limits["low"] is not None and not limits["low"] <= value <= limits["high"]:
+    if limits["low"] is not None and not limits["low"] <= value <= (limits["high"] if is_limited else math.inf):
         raise Mistake(
             f"{f.name} must be between {limits['low']:g} and {limits['high']:g}, got {value:g}. Default: {f.default!r}."
         )

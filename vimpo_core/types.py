@@ -271,7 +271,7 @@ class StepRecord:
     metrics: deterministic floats, one a name; absent means not measured.
     timings: cpu_seconds, wall_seconds, tokens_per_second: they differ from run to run.
     traces: the solutions sampled at this step. resume_state: safetensors blob that step n+1 starts from; only the
-    newest is kept. snapshot: safetensors blob of the adapter, kept for ever, or None.
+    newest is kept, and b"" is none. snapshot: safetensors blob of the adapter, kept for ever, or None.
     """
 
     step: int

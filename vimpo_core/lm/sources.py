@@ -24,6 +24,8 @@ from vimpo_core.mistake import Mistake
 from vimpo_core.paths import BUNDLED_MODEL, ROOT, as_path
 
 BUNDLED = "bundled"
+NOT_CHOSEN = ""
+"""The model of a run that another tool recorded, until somebody says which it was."""
 Told = Callable[[int, int], None]
 """Is told how far it is: what is done, and of how much."""
 
@@ -46,7 +48,12 @@ def whole_model(source: str, start: Path | None = None) -> str:
 
 def model_folder(source: str) -> Path:
     """The folder that a run's setting `model` means, from wherever it is asked: a relative one counts from the
-    repository root. It need not be there."""
+    repository root. It need not be there. Mistake where none was chosen."""
+    if source == NOT_CHOSEN:
+        raise Mistake(
+            "no model was chosen for this run, which another tool recorded without its weights. Re-score it with the "
+            "model that wrote it, or choose another run."
+        )
     if source == BUNDLED:
         return BUNDLED_MODEL
     if source in KNOWN:
@@ -76,6 +83,8 @@ def settled(source: str, start: Path | None = None) -> str:
 
 def is_here(source: str) -> bool:
     """Whether nothing has to be fetched or converted before the source can be used."""
+    if source == NOT_CHOSEN:
+        return False
     whole = whole_model(source)
     if whole in KNOWN:
         return known.is_here(whole)
@@ -184,6 +193,8 @@ def label(source: str) -> str:
     """What pages call a model: "the bundled model", org/name without its commit, a folder's or a .gguf file's name."""
     if source == BUNDLED:
         return "the bundled model"
+    if source == NOT_CHOSEN:
+        return "a model not chosen yet"
     if source in KNOWN:
         return KNOWN[source].label
     if is_of_hub(source):

@@ -71,6 +71,8 @@ class RunSummary:
     config: TrainConfig
     job_id: str | None
     read_only: bool
+    imported: dict | None = None
+    """Of a run that another tool recorded: `RunStore.imported`."""
 
 
 class RunsDir:
@@ -181,7 +183,7 @@ class RunsDir:
     def models(self) -> builtins.list[str]:
         """The models of its runs, the one used last first, without the bundled one."""
         used = [run.config.model for run in self.list() if run.algorithm]
-        return [model for model in dict.fromkeys(used) if model != sources.BUNDLED]
+        return [model for model in dict.fromkeys(used) if model not in (sources.BUNDLED, sources.NOT_CHOSEN)]
 
     def submit(self, configs: builtins.list[TrainConfig], name: str = "") -> str:
         """Make one queued run a config and one job of them all, stepped in turn. Returns the job's id.
@@ -239,6 +241,7 @@ class RunsDir:
         """
         self._refuse_read_only("fork")
         parent = (source or self).open(run_id)
+        _refuse_imported(parent, "forked")
         fork = forks.fork_header(parent, step, config, optimizer)
         named = forks.default_name(fork["name"], step, parent.config(), config)
         name = _checked_name(name) if name.strip() else _shortened(named)
@@ -266,6 +269,7 @@ class RunsDir:
             raise Mistake("resume needs at least one run, got none. Name a run.")
         stores = [self.open_writable(run_id) for run_id in dict.fromkeys(run_ids)]
         for store in stores:
+            _refuse_imported(store, "resumed")
             self._refuse_resume(store)
         job_id = f"job-{self.queue.next_number()}"
         for store in stores:
@@ -390,6 +394,7 @@ class RunsDir:
             config=config,
             job_id=job.job_id if job else seen.header["job_id"],
             read_only=self.read_only,
+            imported=seen.header.get("imported"),
         )
 
     def _resolved(self, job: JobSummary) -> JobSummary:
@@ -446,6 +451,14 @@ class RunsDir:
         for run_id in job.run_ids:
             with self.open_writable(run_id) as store:
                 store.set_state(RunState.STOPPED)
+
+
+def _refuse_imported(store: RunStore, what: str) -> None:
+    if store.imported() is not None:
+        raise Mistake(
+            f"run {store.run_id} was recorded by another tool and cannot be {what}: its adapters and optimizer are not "
+            "here. Train a run of your own, or re-score its solutions with the model that wrote them."
+        )
 
 
 def _worker_command(runs_dir: Path) -> list[str]:

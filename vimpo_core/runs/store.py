@@ -76,16 +76,16 @@ _SQLITE_WORDS = {
     "database is locked": "another process kept it busy for seconds. Try again.",
 }
 """What SQLite's errors mean to a person, by what they say."""
-_HIDDEN = ".new-"
+HIDDEN = ".new-"
 """Prefix of the folder in which a run is made."""
 _LEFT_AFTER_SECONDS = 3600
 _FIRST_PAGE = 4096
 _OWN_TABLE = b"CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
 
-_SELECT_TRACES = f"SELECT {', '.join(trace_rows.COLUMNS)} FROM traces"
-_INSERT_TRACE = (
-    f"INSERT INTO traces ({', '.join(trace_rows.COLUMNS)}) VALUES ({', '.join('?' * len(trace_rows.COLUMNS))})"
-)
+_COLUMNS = ", ".join(trace_rows.COLUMNS)
+_VALUES = ", ".join("?" * len(trace_rows.COLUMNS))
+_SELECT_TRACES = f"SELECT {_COLUMNS} FROM traces"
+INSERT_TRACE = f"INSERT INTO traces ({_COLUMNS}) VALUES ({_VALUES})"
 
 
 class StoreError(OSError):
@@ -117,7 +117,7 @@ def remove_leftovers(runs_dir: Path) -> None:
     """Remove the hidden folders of runs whose making was killed: those that hold nothing else than making a run writes,
     and nothing younger than an hour, as somebody may be at it. What cannot be removed stays."""
     written = {DB_NAME, *(DB_NAME + log for log in ("-journal", "-wal", "-shm")), LOCK_NAME}
-    for folder in runs_dir.glob(f"{_HIDDEN}*"):
+    for folder in runs_dir.glob(f"{HIDDEN}*"):
         with suppress(OSError):
             inside = list(folder.iterdir())
             is_old = all(time.time() - at.stat().st_mtime > _LEFT_AFTER_SECONDS for at in (folder, *inside))
@@ -173,17 +173,17 @@ class RunStore:
             raise Mistake(f"a run named {run_dir.name!r} already exists. Choose another name or delete it first.")
         try:
             run_dir.parent.mkdir(parents=True, exist_ok=True)
-            hidden = Path(tempfile.mkdtemp(prefix=_HIDDEN, dir=run_dir.parent))
+            hidden = Path(tempfile.mkdtemp(prefix=HIDDEN, dir=run_dir.parent))
         except OSError as error:
-            raise _write_error(f"The folder for run {run_dir.name}", error) from error
+            raise write_error(f"The folder for run {run_dir.name}", error) from error
         try:
             hidden.chmod(0o755)
-            _write_new_db(hidden / DB_NAME, config, {**_default_header(run_dir.name, config), **header}, past)
+            _write_new_db(hidden / DB_NAME, config, {**default_header(run_dir.name, config), **header}, past)
             (hidden / LOCK_NAME).touch()
             hidden.rename(run_dir)
         except (OSError, sqlite3.Error) as error:
             shutil.rmtree(hidden, ignore_errors=True)
-            raise _write_error(f"Run {run_dir.name}", error) from error
+            raise write_error(f"Run {run_dir.name}", error) from error
         return cls(run_dir, writable=True)
 
     @classmethod
@@ -246,6 +246,11 @@ class RunStore:
         it."""
         with self._reading() as connection:
             return self._get(connection, "header")
+
+    def imported(self) -> dict | None:
+        """Of a run that another tool recorded, where it came from and what is in it (`formats.incoming.assemble`);
+        None for the lab's own."""
+        return self.header().get("imported")
 
     def update_header(self, fields: dict) -> None:
         """Replace some header fields, such as the hashes of the model once it is loaded."""
@@ -332,11 +337,12 @@ class RunStore:
                 raise ValueError(f"step {record.step} of run {self.run_id} cannot follow step {last}.")
             connection.execute("INSERT INTO steps VALUES (?, ?)", (record.step, len(rows)))
             connection.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?, ?)", metrics)
-            connection.executemany(_INSERT_TRACE, rows)
-            connection.execute(
-                "INSERT OR REPLACE INTO resume_state VALUES (1, ?, ?, ?)",
-                (record.step, _sha256(record.resume_state), record.resume_state),
-            )
+            connection.executemany(INSERT_TRACE, rows)
+            if record.resume_state:
+                connection.execute(
+                    "INSERT OR REPLACE INTO resume_state VALUES (1, ?, ?, ?)",
+                    (record.step, _sha256(record.resume_state), record.resume_state),
+                )
             if record.snapshot is not None:
                 connection.execute(
                     "INSERT INTO snapshots VALUES (?, ?, ?)",
@@ -399,7 +405,7 @@ class RunStore:
                 _leave_wal(connection)
                 connection.execute("VACUUM")
             except sqlite3.Error as error:
-                raise _write_error("The smaller run", error) from error
+                raise write_error("The smaller run", error) from error
             self.close()
 
     def _space_needed(self, step: int, size: int) -> str:
@@ -422,7 +428,7 @@ class RunStore:
                     with suppress(sqlite3.Error):  # the first error is the one to tell
                         self._writer.execute("ROLLBACK")
                 if isinstance(error, sqlite3.Error):
-                    raise _write_error(f"{what} of run {self.run_id}", error, space_needed) from error
+                    raise write_error(f"{what} of run {self.run_id}", error, space_needed) from error
                 raise
 
     def _open_writer(self) -> sqlite3.Connection:
@@ -619,7 +625,7 @@ def _sha256(blob: bytes) -> str:
 # ---- files and words
 
 
-def _default_header(run_id: str, config: TrainConfig) -> dict:
+def default_header(run_id: str, config: TrainConfig) -> dict:
     unknown_hash = {"id": config.model, "revision": None}
     return {
         "schema_version": SCHEMA_VERSION,
@@ -640,30 +646,39 @@ def _default_header(run_id: str, config: TrainConfig) -> dict:
 
 
 def _write_new_db(path: Path, config: TrainConfig, header: dict, past: tuple[RunStore, int] | None) -> None:
+    attached = None if past is None else past[0].run_dir / DB_NAME
+    connection = new_database(path, attached)
+    try:
+        if past is not None:
+            for table in ("steps", "metrics", "traces", "snapshots"):
+                connection.execute(f"INSERT INTO main.{table} SELECT * FROM parent.{table} WHERE step <= ?", (past[1],))
+        seal(connection, config, header, RunState.QUEUED)
+    finally:
+        connection.close()
+
+
+def new_database(path: Path, parent: Path | None = None) -> sqlite3.Connection:
+    """A run's empty tables, inside a transaction that `seal` ends. parent: a database to copy from, as `parent`."""
     connection = sqlite3.connect(_uri(path, "rwc"), uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
         connection.execute("PRAGMA synchronous = FULL")
-        if past is not None:
-            parent, last_step = past
-            connection.execute("ATTACH ? AS parent", (_uri(parent.run_dir / DB_NAME, "ro"),))
-        # The version number goes in last, with the rest: a file that has it is whole.
+        if parent is not None:
+            connection.execute("ATTACH ? AS parent", (_uri(parent, "ro"),))
         connection.executescript(f"BEGIN;{_SCHEMA}")
-        for key, value in (
-            ("config", config.to_dict()),
-            ("header", header),
-            ("status", [str(RunState.QUEUED), ""]),
-        ):
-            connection.execute("INSERT INTO run VALUES (?, ?)", (key, json.dumps(value)))
-        if past is not None:
-            for table in ("steps", "metrics", "traces", "snapshots"):
-                connection.execute(
-                    f"INSERT INTO main.{table} SELECT * FROM parent.{table} WHERE step <= ?", (last_step,)
-                )
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-    finally:
+    except BaseException:
         connection.close()
+        raise
+    return connection
+
+
+def seal(connection: sqlite3.Connection, config: TrainConfig, header: dict, state: RunState) -> None:
+    """Settings, header and state of a new run, and the end of its transaction."""
+    for key, value in (("config", config.to_dict()), ("header", header), ("status", [str(state), ""])):
+        connection.execute("INSERT INTO run VALUES (?, ?)", (key, json.dumps(value)))
+    # The version number goes in last, with the rest: a file that has it is whole.
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
 
 
 def _leave_wal(connection: sqlite3.Connection) -> None:
@@ -710,7 +725,7 @@ def is_disk_full(error: BaseException) -> bool:
     return isinstance(error, sqlite3.Error) and "database or disk is full" in str(error)
 
 
-def _write_error(what: str, error: Exception, space_needed: str = "a few MB") -> StoreError:
+def write_error(what: str, error: Exception, space_needed: str = "a few MB") -> StoreError:
     if is_disk_full(error):
         return StoreError(
             f"{what} was not kept: the disk is full. Free at least {space_needed}, then resume; nothing earlier is "

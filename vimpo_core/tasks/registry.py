@@ -15,6 +15,7 @@ from vimpo_core.tasks import Task, chain, files, gym, math_sets
 from vimpo_core.tasks.files import FileTask
 from vimpo_core.tasks.gym import GymTask
 from vimpo_core.tasks.math_sets import MathTask
+from vimpo_core.tasks.recorded import RecordedTask
 from vimpo_core.tasks.spec import Spec, parse
 from vimpo_core.tasks.worded import WordedTask
 from vimpo_core.tasks.wording import READINGS
@@ -165,7 +166,17 @@ TASKS: dict[str, Kind] = {
         options=(*_COLUMNS, _read(MathTask.readings)),
     ),
 }
-"""name in the settings -> kind."""
+"""name in the settings -> kind, of those that can be trained on."""
+
+RECORDED = "recorded"
+"""The setting `task` of a run that another tool recorded."""
+_RECORDED = Kind(
+    RECORDED,
+    "what another tool recorded",
+    lambda spec, config: None,
+    lambda spec, config: RecordedTask(config.max_new_tokens),
+    said=lambda spec, config: "recorded by another tool",
+)
 
 
 def label(text: str) -> str:
@@ -209,6 +220,8 @@ def whole(text: str, beside: Path | None = None) -> str:
 
 def _kind(text: str) -> tuple[Kind, Spec]:
     spec = parse(text)
+    if spec == Spec(RECORDED):
+        return _RECORDED, spec
     if spec.kind not in TASKS:
         forms = ", ".join(kind.form for kind in TASKS.values())
         raise Mistake(f"task must be one of {forms}, got {text[:60]!r}.")

@@ -23,7 +23,7 @@ from vimpo_core.paths import ROOT, child_environment
 from vimpo_core.runs import folder as runs_module
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
-from vimpo_core.runs.store import _write_error
+from vimpo_core.runs.store import write_error
 from vimpo_core.types import RunState
 
 CONFIG = TrainConfig(steps=6, prompts_per_step=1, group_size=4, snapshot_every=2)
@@ -416,5 +416,5 @@ def test_a_queue_of_another_program_is_left_as_it_was(tmp_path):
 
 @pytest.mark.parametrize("said", ["attempt to write a readonly database", "unable to open database file"])
 def test_a_store_that_cannot_be_written_says_so_in_words(said):
-    told = str(_write_error("Step 3", sqlite3.OperationalError(said)))
+    told = str(write_error("Step 3", sqlite3.OperationalError(said)))
     assert "read-only" in told and said not in told and "copy the run elsewhere" in told

@@ -1,0 +1,324 @@
+"""Rows of any format -> the run that they are: traces, groups, settings and a header that says where it came from.
+
+The run is written while it is read, so that its size does not matter, and appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vimpo_core.config import ALGORITHMS, TrainConfig
+from vimpo_core.formats.incoming import rows
+from vimpo_core.formats.incoming.recognise import Recognised
+from vimpo_core.formats.incoming.rows import TOKEN_ARRAYS, Refusal, Row
+from vimpo_core.formats.incoming.survey import Survey
+from vimpo_core.lm import sources
+from vimpo_core.lm.known import KNOWN
+from vimpo_core.mistake import Mistake
+from vimpo_core.runs.new_run import NewRun
+from vimpo_core.runs.store import RunStore
+from vimpo_core.tasks import registry
+from vimpo_core.types import CreditTrace
+
+MAX_ROWS = 200_000
+MAX_STEP = 10**9
+MISSING = "missing"
+_PIECE = re.compile(r"\n|[^\S\n]*\S{1,100}|[^\S\n]+")
+Told = Callable[[int, int], None]
+
+
+def pieces(completion: str) -> tuple[str, ...]:
+    """A completion cut at spaces and line ends, where its tokens were not recorded: the pieces concatenate to it."""
+    return tuple(_PIECE.findall(completion)) or ("",)
+
+
+def to_trace(row: Row, step: int, group_id: int, sample_idx: int) -> CreditTrace:
+    """A row as the lab keeps it; its group's mean reward is nan until all are there. Raises Mistake, one sentence,
+    where its parts do not fit together.
+    """
+    if row.trace is not None:
+        return row.trace
+    texts, length = _tokens(row)
+    for name, values in row.arrays.items():
+        if len(values) != length:
+            raise Mistake(f"it has {length} tokens and another number of entries in {name}.")
+    if row.mask is not None and len(row.mask) != length:
+        raise Mistake(f"it has {length} tokens and another number of entries in its mask.")
+    if row.reward is None and row.advantage is None and not row.arrays:
+        raise Mistake("it has no reward.")
+    ours: dict[str, Any] = {n: np.asarray(v, np.float32) for n, v in row.arrays.items() if n in TOKEN_ARRAYS}
+    is_spelt = (row.texts is None and row.ids is None) or "".join(texts) == row.completion or not row.completion
+    return CreditTrace(
+        step=step,
+        group_id=group_id,
+        sample_idx=sample_idx,
+        prompt_text=rows.as_text(row.prompt),
+        prompt_ids=row.prompt_ids or (),
+        gold=row.gold,
+        reward=math.nan if row.reward is None else row.reward,
+        group_mean_reward=math.nan,
+        finish_reason=row.finish,
+        ids=np.asarray(row.ids, np.int32) if row.ids is not None else np.full(length, -1, np.int32),
+        text=texts,
+        mask=np.ones(length, bool) if row.mask is None else np.asarray(row.mask, bool),
+        rewards={name: value for name, value in row.rewards.items() if value is not None},
+        prompt_messages=() if isinstance(row.prompt, str) else tuple((m["role"], m["content"]) for m in row.prompt),
+        tool_advantage=row.advantage,
+        tool_arrays={n: np.asarray(v, np.float32) for n, v in row.arrays.items() if n not in TOKEN_ARRAYS},
+        extras={**row.extras, **({} if is_spelt else {"completion": row.completion})},
+        provenance=_provenance(row),
+        **ours,
+    )
+
+
+def _tokens(row: Row) -> tuple[tuple[str, ...], int]:
+    """The texts of a row's tokens, or what stands for them, and how many there are."""
+    if row.ids is not None and row.texts is not None and len(row.ids) != len(row.texts):
+        raise Mistake(f"it has {len(row.ids)} token ids and {len(row.texts)} texts of tokens.")
+    if row.texts is not None:
+        return row.texts, len(row.texts)
+    if row.ids is None:
+        if row.arrays:
+            raise Mistake("it has numbers a token and no tokens.")
+        found = pieces(row.completion)
+        return found, len(found)
+    return tuple(f"[{token}]" for token in row.ids), len(row.ids)
+
+
+def _provenance(row: Row) -> dict[str, str]:
+    found = {
+        name: f"approximate ({row.approximate[name]})" if name in row.approximate else "recorded"
+        for name in row.arrays
+        if name in TOKEN_ARRAYS
+    }
+    if row.ids is None:
+        found["ids"] = MISSING
+    if row.ids is not None and row.texts is None:
+        found["text"] = MISSING
+    return found
+
+
+@dataclass
+class Builder:
+    """Gives rows their step, group and place in it, and keeps the little that the end needs of each."""
+
+    survey: Survey = field(default_factory=Survey)
+    groups: dict[int, dict[Any, list[int]]] = field(default_factory=dict)
+    """step -> key -> number of the group and how many it has."""
+    prints: dict[int, Any] = field(default_factory=dict)
+    texts: dict[int, set] = field(default_factory=dict)
+
+    def trace(self, row: Row) -> CreditTrace | None:
+        """The row as a trace; None where it is refused, which is counted."""
+        step = row.trace.step if row.trace is not None else row.step or 0
+        groups, key = self.groups.get(step, {}), self._key(row)
+        number, size = groups.get(key, (len(groups), 0))
+        try:
+            if step > MAX_STEP:
+                raise Mistake(f"its step is beyond {MAX_STEP}.")
+            trace = to_trace(row, step, number, size)
+        except Mistake as error:
+            self.survey.refuse(Refusal(row.place, str(error)))
+            return None
+        groups[key] = [number, size + 1]
+        self.groups[step] = groups
+        self.survey.take(row, trace)
+        self._print(row, step)
+        return trace
+
+    @staticmethod
+    def _key(row: Row) -> Any:
+        if row.trace is not None:
+            return row.trace.group_id
+        if row.group is not None:
+            return row.group
+        return json.dumps(row.prompt) if row.prompt or row.prompt_ids is None else row.prompt_ids
+
+    def _print(self, row: Row, step: int) -> None:
+        if row.trace is not None:
+            return
+        said = [row.prompt, row.completion, row.rewards, row.reward, row.advantage, row.ids]
+        self.prints.setdefault(step, hashlib.sha256()).update(json.dumps(said).encode())
+        self.texts.setdefault(step, set()).add(row.completion if len(self.texts.get(step, ())) < 2 else None)
+
+    def repeats(self) -> list[int]:
+        """Steps that hold the very rows of the step before: a batch that its tool wrote again."""
+        found, before = [], None
+        for step in sorted(self.prints):
+            mark = self.prints[step].digest()
+            if mark == before and len(self.texts[step]) > 1:
+                found.append(step)
+            before = mark
+        return found
+
+    def forget(self, step: int) -> None:
+        del self.groups[step]
+        self.survey.forget(step)
+
+    def sizes(self) -> dict[int, list[int]]:
+        """step -> the sizes of its groups."""
+        return {step: [size for _, size in groups.values()] for step, groups in self.groups.items()}
+
+
+def read_rows(recognised: Recognised, builder: Builder, told: Told | None = None) -> Iterable[CreditTrace]:
+    """The traces of all files, in order; what is refused is counted in the builder's survey."""
+    for index, file in enumerate(recognised.files):
+        if told:
+            told(index, len(recognised.files))
+        try:
+            for found in recognised.reader.read(file):
+                if isinstance(found, Refusal):
+                    builder.survey.refuse(found)
+                    continue
+                if builder.survey.kept >= MAX_ROWS:
+                    builder.survey.too_many = (
+                        f"There are more than {MAX_ROWS:,} rows: the first {MAX_ROWS:,} were read, from "
+                        f"{recognised.files[0].name} to {file.name}."
+                    )
+                    return
+                trace = builder.trace(found)
+                if trace is not None:
+                    yield trace
+        except (Mistake, OSError) as error:  # the rest of this file: what was read of it before stays
+            builder.survey.refuse(Refusal(file.name, str(error)))
+    if told:
+        told(len(recognised.files), len(recognised.files))
+
+
+def survey(recognised: Recognised, told: Told | None = None) -> dict[str, Any]:
+    """The first table of what was brought; nothing is written. Raises Mistake where nothing can be taken of it."""
+    builder = Builder()
+    for _ in read_rows(recognised, builder, told):
+        pass
+    return _described(recognised, builder)
+
+
+def import_run(
+    recognised: Recognised, run_dir: Path, name: str = "", told: Told | None = None, folder: Path | None = None
+) -> RunStore:
+    """Make the run. folder: where its files lie on this machine, None where they were handed over. Raises Mistake where nothing can be taken, StoreError where it cannot be written: nothing is left
+    then.
+    """
+    builder = Builder()
+    with NewRun(run_dir) as new:
+        for trace in read_rows(recognised, builder, told):
+            new.add(trace)
+        for step in builder.repeats():
+            new.drop_step(step)
+        found = _described(recognised, builder)
+        config = config_of(recognised, builder)
+        return new.finish(
+            config, header_of(recognised, found, config, name or found["name"]), metrics_of(recognised, builder)
+        )
+
+
+def metrics_of(recognised: Recognised, builder: Builder) -> dict[int, dict[str, float]]:
+    """What was found of each step, under what the files themselves say of it."""
+    found = builder.survey.metrics()
+    if hasattr(recognised.reader, "metrics"):
+        for file in recognised.files:
+            for said in recognised.reader.metrics(file):
+                step = rows.whole(said.get("step"), "a step of the metrics")
+                if step in found:
+                    found[step] |= {
+                        str(name)[:60]: value
+                        for name, value in said.items()
+                        if name != "step" and isinstance(value, int | float) and math.isfinite(value)
+                    }
+    return found
+
+
+def _described(recognised: Recognised, builder: Builder) -> dict[str, Any]:
+    for step in builder.repeats():
+        builder.forget(step)
+    if not builder.survey.kept:
+        raise Mistake(_nothing(recognised, builder.survey))
+    tool = recognised.reader.TOOL
+    return {
+        "tool": tool,
+        "format": recognised.reader.NAME,
+        "files": [file.name for file in recognised.files],
+        "left_alone": recognised.left_alone,
+        "name": str(recognised.facts.get("name") or f"{tool} run")[:80],
+        **builder.survey.as_dict(builder.sizes()),
+    }
+
+
+def _nothing(recognised: Recognised, survey: Survey) -> str:
+    if not survey.refused:
+        return f"{recognised.files[0].name} holds no rows. There is nothing to bring."
+    why, (count, places) = max(survey.refused.items(), key=lambda item: item[1][0])
+    return f"none of the rows of {recognised.reader.NAME} can be taken. {places[0]}: {why} ({count} such rows.)"
+
+
+def config_of(recognised: Recognised, builder: Builder) -> TrainConfig:
+    """Settings that the run can be looked at with. A recorded path is never opened: a model that is no part of the lab
+    counts as not chosen.
+    """
+    facts, survey = recognised.facts, builder.survey
+    told = facts.get("config")
+    if isinstance(told, dict):
+        own = {name: value for name, value in told.items() if name in TrainConfig.__dataclass_fields__}
+        model = own.get("model")
+        own["model"] = model if model == sources.BUNDLED or model in KNOWN else sources.NOT_CHOSEN
+        if not _is_made_here(own.get("task")):
+            own["task"] = registry.RECORDED
+        try:
+            return TrainConfig.from_dict(own)
+        except Mistake:
+            survey.notes.append("The settings that were recorded with it are none of this version, and are not used.")
+    sizes = Counter(size for of_step in builder.sizes().values() for size in of_step)
+    chosen: dict[str, Any] = {
+        "algorithm": facts.get("algorithm") if facts.get("algorithm") in ALGORITHMS else "grpo",
+        "task": registry.RECORDED,
+        "model": sources.NOT_CHOSEN,
+        "steps": max(1, *builder.groups),
+        "group_size": max(2, sizes.most_common(1)[0][0]),
+        "prompts_per_step": max(len(of_step) for of_step in builder.groups.values()),
+    }
+    for name in ("beta", "gae_lambda"):
+        if isinstance(facts.get(name), float):
+            chosen[name] = facts[name]
+    try:
+        return TrainConfig(**chosen)
+    except Mistake as error:
+        survey.notes.append(f"A setting that was recorded is not used: {error}")
+        return TrainConfig(**{name: value for name, value in chosen.items() if name not in ("beta", "gae_lambda")})
+
+
+def _is_made_here(task: Any) -> bool:
+    """Whether a recorded task is one that opens no file."""
+    kind = str(task).partition(":")[0].partition("?")[0]
+    return kind in registry.TASKS and not registry.TASKS[kind].opens
+
+
+def header_of(recognised: Recognised, found: dict[str, Any], config: TrainConfig, name: str) -> dict[str, Any]:
+    facts = recognised.facts
+    temperature = facts.get("temperature")
+    return {
+        "name": name,
+        "model": {"id": str(facts.get("model") or "")[:300], "revision": None},
+        "ref": {"id": str(facts.get("reference") or "")[:300], "revision": None},
+        "temperature": temperature if isinstance(temperature, int | float) else None,
+        "kl_estimator": "exact" if found["arrays"]["kl"].startswith("recorded") else None,
+        "imported": {
+            "tool": found["tool"],
+            "format": found["format"],
+            "files": found["files"],
+            "survey": found,
+            "sources": found["arrays"],
+            "notes": [*map(str, facts.get("notes", ())), *found["notes"]],
+            "folder": None,
+            "follows": False,
+        },
+    }

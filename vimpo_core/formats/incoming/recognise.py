@@ -1,0 +1,139 @@
+"""Which format the files are that somebody brought, told from their content: the one list of the formats there are.
+
+Add a format: a file beside this one with what `rows` asks of a reader, and its name in `FORMATS`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from vimpo_core.formats.incoming import trl
+from vimpo_core.formats.incoming.opening import File
+from vimpo_core.formats.incoming.rows import Sample
+from vimpo_core.mistake import Mistake
+
+FORMATS: list[ModuleType] = [trl]
+"""All readers, those that ask for most first: the first that matches reads a file."""
+MAX_FILES = 20_000
+MAX_DEPTH = 8
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What was brought: the reader and its files in order, what the files say of the run, and what was left alone.
+
+    facts: see `rows.FACTS`. left_alone: name of a file -> why it is not read.
+    """
+
+    reader: ModuleType
+    files: list[File]
+    facts: dict[str, Any]
+    left_alone: dict[str, str] = field(default_factory=dict)
+
+
+def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
+    """Tell the format of files and folders (path, name to show). Raises Mistake, one sentence, where there is none, or
+    more than one.
+    """
+    found: dict[str, list[File]] = {}
+    beside: list[tuple[File, Sample]] = []
+    left: dict[str, str] = {}
+    files = _files(brought)
+    for file in files:
+        try:
+            sample = file.sample
+        except (Mistake, OSError) as error:
+            left[file.name] = str(error)
+            continue
+        reader = next((one for one in FORMATS if one.matches(sample)), None)
+        if reader is None:
+            beside.append((file, sample))
+        else:
+            found.setdefault(reader.__name__, []).append(file)
+    if not found:
+        raise Mistake(_nothing(files, left, beside))
+    reader = _only(found)
+    for name, others in found.items():
+        if name != reader.__name__:
+            left |= {file.name: f"{file.name} is of another format." for file in others}
+    mine = found[reader.__name__]
+    facts: dict[str, Any] = {}
+    samples = [file.sample for file in mine]
+    for file, sample in beside:
+        if hasattr(reader, "accompanies") and reader.accompanies(sample):
+            samples.append(sample)
+        else:
+            left[file.name] = f"{file.name} holds nothing that is known here."
+    for sample in samples:
+        if hasattr(reader, "facts"):
+            facts = {**reader.facts(sample), **facts}
+    return Recognised(reader, mine, facts, left)
+
+
+def _only(found: dict[str, list[File]]) -> ModuleType:
+    """The one format of the files; a table that any file could be counts only where nothing else is there."""
+    readers = [one for one in FORMATS if one.__name__ in found]
+    special = [one for one in readers if not getattr(one, "IS_GENERAL", False)] or readers
+    if len(special) > 1:
+        kinds = ", ".join(f"{one.NAME} ({found[one.__name__][0].name})" for one in special)
+        raise Mistake(f"the files are of {len(special)} formats: {kinds}. Bring those of one run at a time.")
+    return special[0]
+
+
+def _nothing(files: list[File], left: dict[str, str], beside: list[tuple[File, Sample]]) -> str:
+    if not files:
+        return "there is no file in what you brought. Bring a file, or a folder that has some."
+    if len(files) == 1 and left:
+        return next(iter(left.values()))
+    if len(files) == 1:
+        columns = ", ".join(map(repr, list(beside[0][1].columns)[:8]))
+        return (
+            f"{files[0].name} is of no format that is known here; it has {columns[:300]}. A table needs the columns "
+            "prompt, completion and reward: docs/bring_a_run.md shows it."
+        )
+    pointed = next((why for why in left.values() if "docs/" in why), next(iter(left.values()), ""))
+    return (
+        f"none of the {len(files)} files is of a format that is known here. {pointed} docs/bring_a_run.md lists the "
+        "formats."
+    ).replace("  ", " ")
+
+
+def _files(brought: Sequence[tuple[Path, str]]) -> list[File]:
+    found: list[File] = []
+    for path, name in brought:
+        if path.is_dir():
+            found += _inside(path)
+        elif path.is_file():
+            found.append(File(path, name))
+        else:
+            raise Mistake(f"there is no file or folder {str(path)[:200]!r}. Check the path.")
+        if len(found) > MAX_FILES:
+            raise Mistake(f"there are more than {MAX_FILES:,} files in what you brought. Bring the folder of one run.")
+    return sorted(found, key=lambda file: _natural(file.name))
+
+
+def _inside(folder: Path) -> list[File]:
+    """All files of a folder, hidden ones and links left out."""
+    found = []
+    for at, folders, names in os.walk(folder):
+        depth = len(Path(at).relative_to(folder).parts)
+        folders[:] = sorted(f for f in folders if not f.startswith(".")) if depth < MAX_DEPTH else []
+        for name in names:
+            path = Path(at) / name
+            if not name.startswith(".") and path.is_file() and not path.is_symlink():
+                found.append(File(path, path.relative_to(folder).as_posix()))
+        if len(found) > MAX_FILES:
+            break
+    return found
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """step_2 before step_10."""
+    return [(0, int(p[:18]), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", name) if p]
