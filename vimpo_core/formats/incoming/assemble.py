@@ -206,8 +206,9 @@ def survey(recognised: Recognised, told: Told | None = None) -> dict[str, Any]:
 def import_run(
     recognised: Recognised, run_dir: Path, name: str = "", told: Told | None = None, folder: Path | None = None
 ) -> RunStore:
-    """Make the run. folder: where its files lie on this machine, None where they were handed over. Raises Mistake where nothing can be taken, StoreError where it cannot be written: nothing is left
-    then.
+    """Make the run. folder: where its files lie on this machine, None where they were handed over.
+
+    Raises Mistake where nothing can be taken, StoreError where it cannot be written: nothing is left then.
     """
     builder = Builder()
     with NewRun(run_dir) as new:
@@ -217,9 +218,9 @@ def import_run(
             new.drop_step(step)
         found = _described(recognised, builder)
         config = config_of(recognised, builder)
-        return new.finish(
-            config, header_of(recognised, found, config, name or found["name"]), metrics_of(recognised, builder)
-        )
+        header = header_of(recognised, found, config, name or found["name"])
+        header["imported"]["folder"] = folder and str(folder.absolute())
+        return new.finish(config, header, metrics_of(recognised, builder))
 
 
 def metrics_of(recognised: Recognised, builder: Builder) -> dict[int, dict[str, float]]:
