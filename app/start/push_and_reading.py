@@ -46,7 +46,7 @@ def pushes(folder: Path, run_id: str, created: str, step: int, index: int, _conf
     traces = cache.traces(folder, run_id, created, step)
     batch = rules_view.batch_of(traces, _config.at(step), task_of(_config).max_new_tokens)
     judged = rules_view.judge(batch, _PUSHED)
-    return {key: rules_view.of_solution(batch, one.push, index) for key, one in judged.items()}
+    return {key: rules_view.push_of(batch, one, index) for key, one in judged.items()}
 
 
 def second(folder: Path, run: RunSummary, step: int) -> SecondReading | None:

@@ -230,6 +230,8 @@ def expectation(
 @_QUIET
 def untrained(trace: CreditTrace, beta: float, gae_lambda: float) -> Check:
     """A_t = 0 at step 0, where the policy is the reference."""
+    if trace.config is not None and trace.config.task == "recorded":
+        return _open("untrained", "another tool's run: whether it began at its reference was not recorded")
     if trace.step != 0:
         return _open("untrained", f"this is step {trace.step}; only at step 0 is the policy the reference")
     if why := _missing(trace, *reading.needs(trace)):
@@ -253,6 +255,8 @@ def group(traces: Sequence[CreditTrace], index: int) -> Check:
     if why := _no_group(trace) or ("it is the only solution of its group here" if len(members) < 2 else ""):
         return _open("group", why)
     rewards = np.array([t.reward for t in members], dtype=np.float64)
+    if not np.isfinite(rewards).all():
+        return _open("group", "not recorded: some rewards of its group")
     centred = math.fsum(t.reward - t.group_mean_reward for t in members)
     grpo = math.fsum(credit.grpo_advantages(rewards, np.zeros(len(members), dtype=np.int64)))
     wrong = (
@@ -277,6 +281,7 @@ def shapes(trace: CreditTrace) -> Check:
     length = len(trace.ids)
     sizes = {"text": np.shape(trace.text), "mask": np.shape(trace.mask)}
     sizes |= {name: np.shape(getattr(trace, name)) for name in TOKEN_ARRAYS if getattr(trace, name) is not None}
+    sizes |= {name: np.shape(values) for name, values in trace.tool_arrays.items()}
     wrong = [f"{name} has {size[0] if size else 'no'} numbers" for name, size in sizes.items() if size != (length,)]
     return _judge(
         "shapes",
@@ -432,6 +437,8 @@ def sampler(trace: CreditTrace) -> Check:
 
 def end_token(trace: CreditTrace) -> Check:
     """A completion that ended by itself has its end token among the counted ones: the value is anchored there."""
+    if trace.finish_reason is None:
+        return _open("end", "not recorded: whether it ended by itself")
     if trace.finish_reason != StopReason.EOS:
         return _open("end", "it was cut off before an end token")
     counted = len(trace.mask) > 0 and bool(trace.mask[-1])
@@ -460,9 +467,10 @@ def digits(book: ledger.Ledger, mask: np.ndarray, beta: float, gae_lambda: float
         "ρ": np.abs(shown["rho"] - np.where(mask, scale * (shown["logprob"] - shown["ref_logprob"]), 0)) - 0.5,
         "δ": np.abs(delta - (shown["rho"] - shown.get("kappa", 0))),
         "A": np.where(mask, np.abs(running[:-1] - (delta + gae_lambda * running[1:])) - 0.5, 0),
-        "V from the end": np.abs(np.diff(shown["values_from_end"]) - delta),
-        "V at the end": np.abs(shown["values_from_end"][-1:] - book.reward),
     }
+    if "values_from_end" in shown:
+        gaps["V from the end"] = np.abs(np.diff(shown["values_from_end"]) - delta)
+        gaps["V at the end"] = np.abs(shown["values_from_end"][-1:] - book.reward)
     if "kappa" in shown:
         gaps["κ"] = np.abs(shown["kappa"] - np.where(mask, scale * shown["kappa_kl"], 0)) - 0.5
     if math.isfinite(book.baseline):

@@ -73,7 +73,9 @@ def ledger(trace: CreditTrace, beta: float, gae_lambda: float, anchor: float | N
             "td_terms": delta[0],
             "advantages": shown_advantages(delta[0], mask[0], gae_lambda),
             "values": credit.implied_values(delta, mask, baseline)[0],
-            "values_from_end": credit.implied_values_from_end(delta, mask)[0] + reward[0],
+            "values_from_end": credit.implied_values_from_end(delta, mask)[0] + reward[0]
+            if math.isfinite(trace.reward)
+            else None,
         }
         residual = float(credit.terminal_residual(delta, mask, reward, baseline)[0])
     arrays |= {"rho": None if rho is None else rho[0], "kappa": None if kappa is None else kappa[0]}

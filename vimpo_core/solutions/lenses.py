@@ -4,6 +4,7 @@ only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -112,6 +113,15 @@ LENSES: dict[str, Lens] = {
         (),
         "grpo",
     ),
+    "tool_advantage": Lens(
+        "Advantage, by its tool",
+        "A",
+        "",
+        True,
+        "The advantage that the tool which trained the policy recorded, as it stands in its file.",
+        (),
+        "tool",
+    ),
     "log_ratio": Lens(
         "Log-ratio",
         "log π/π_ref",
@@ -171,6 +181,10 @@ LENSES: dict[str, Lens] = {
 
 
 DEFAULT_LENS = "td_terms"
+_NEXT_BEST = ("rho", "tool_advantage", "surprisal")
+"""Lenses to begin with where a solution has no token credit."""
+TOOL_ADVANTAGES = "advantages"
+"""What tools call the advantage of every token (`CreditTrace.tool_arrays`)."""
 
 
 VALUE_LENSES = ("values", "values_from_end")
@@ -189,7 +203,8 @@ def lens_values(
     Returns:
         float64 [T] in the lens's unit, 0 where masked; V lenses give V_{t+1}, the value after token t (end-anchored:
         with R added). None when an array it needs was not recorded, or when the step is too small to define it
-        (GRPO: a group of one; whitening: a solution on its own, or some trace of the step lacks an array).
+        (GRPO: a group of one, or one whose rewards are not all known; whitening: a solution on its own, or some trace
+        of the step lacks an array).
 
     Raises:
         ValueError: unknown lens; the message names those that exist.
@@ -199,11 +214,22 @@ def lens_values(
     trace = traces[index]
     if any(getattr(trace, name) is None for name in needs_of(trace, lens)):
         return None
+    if lens == "values_from_end" and not math.isfinite(trace.reward):
+        return None
     if lens == "grpo":
         return _grpo(traces, index)
     if lens == "advantages_whitened":
         return _whitened(traces, index, beta, gae_lambda)
     return _DERIVE[lens](trace, beta, gae_lambda)
+
+
+def first_lens(trace: CreditTrace) -> str:
+    """The lens to begin with: token credit, or what comes nearest to it among what was recorded token by token."""
+    if not reading.missing(trace):
+        return DEFAULT_LENS
+    has = {name: lens_values([trace], 0, name, 1.0, 1.0) is not None for name in _NEXT_BEST}
+    has["tool_advantage"] = TOOL_ADVANTAGES in trace.tool_arrays
+    return next((name for name in _NEXT_BEST if has[name]), DEFAULT_LENS)
 
 
 def credit_of(trace: CreditTrace, beta: float) -> np.ndarray | None:
@@ -239,7 +265,14 @@ def _measured(name: str, sign: float = 1.0) -> Callable:
     )
 
 
+def _tool_advantage(trace, beta, gae_lambda):
+    if TOOL_ADVANTAGES in trace.tool_arrays:
+        return np.where(trace.mask, np.asarray(trace.tool_arrays[TOOL_ADVANTAGES], np.float64), 0.0)
+    return None if trace.tool_advantage is None else np.where(trace.mask, float(trace.tool_advantage), 0.0)
+
+
 _DERIVE: dict[str, Callable] = {
+    "tool_advantage": _tool_advantage,
     "td_terms": _delta,
     "advantages": _advantages,
     "values": _values,
@@ -267,11 +300,13 @@ def _whitened(traces, index, beta, gae_lambda):
 
 
 def _grpo(traces, index):
-    group_ids = np.array([trace.group_id for trace in traces])
-    if (group_ids == group_ids[index]).sum() < 2:
+    own = [trace.reward for trace in traces if trace.group_id == traces[index].group_id]
+    rewards = np.array(own, dtype=np.float64)
+    if len(rewards) < 2 or not np.isfinite(rewards).all():
         return None
-    rewards = np.array([trace.reward for trace in traces], dtype=np.float64)
-    return np.where(traces[index].mask, credit.grpo_advantages(rewards, group_ids)[index], 0.0)
+    place = sum(trace.group_id == traces[index].group_id for trace in traces[:index])
+    same = np.zeros(len(rewards), np.int64)
+    return np.where(traces[index].mask, credit.grpo_advantages(rewards, same)[place], 0.0)
 
 
 def needs_of(trace: CreditTrace, lens: str) -> tuple[str, ...]:

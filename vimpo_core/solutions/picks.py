@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vimpo_core.solutions import reading
 from vimpo_core.solutions.lenses import credit_of
 from vimpo_core.types import CreditTrace, VerdictStatus, known
 
@@ -47,9 +48,15 @@ class Example:
     wrong: int
 
 
+def is_judged(trace: CreditTrace) -> bool:
+    """Whether a verifier of the lab said what it is worth; of what another tool recorded only its reward is known."""
+    return bool(trace.status) or trace.rewards.get("verifier") is not None
+
+
 def is_correct(trace: CreditTrace) -> bool:
-    """The verifier's own finding; a flipped training reward does not change it, and partial credit is not enough."""
-    if "verifier" in trace.rewards:
+    """The verifier's own finding; a flipped training reward does not change it, and partial credit is not enough. Of a
+    solution that was not judged (`is_judged`) whether its reward is at least 1."""
+    if trace.rewards.get("verifier") is not None:
         return trace.rewards["verifier"] >= 1
     if trace.status:
         return trace.status == VerdictStatus.CORRECT
@@ -58,13 +65,16 @@ def is_correct(trace: CreditTrace) -> bool:
 
 def is_flipped(trace: CreditTrace) -> bool:
     """Whether the trainer saw another reward than the verifier gave (in float32)."""
-    return abs(trace.rewards.get("verifier", trace.reward) - trace.reward) > 1e-6
+    own = trace.rewards.get("verifier")
+    return own is not None and abs(own - trace.reward) > 1e-6
 
 
 def judgement(trace: CreditTrace) -> str:
     """What verifier and step verifier say together. "right answer, wrong step": slips cancelled or the answer was
     guessed. "answer refused": something was read as the answer that cannot be one.
     """
+    if not is_judged(trace):
+        return "not judged"
     if is_correct(trace):
         return "right" if trace.first_wrong is None else "right answer, wrong step"
     if trace.status == VerdictStatus.REJECTED:
@@ -127,6 +137,24 @@ def first_failed(traces: Sequence[CreditTrace]) -> Pick | None:
     """The first solution of the step that did not earn the whole reward, no token named; None when all did."""
     found = next((i for i, trace in enumerate(traces) if not is_correct(trace)), None)
     return None if found is None else Pick(found, None)
+
+
+def lowest_reward(traces: Sequence[CreditTrace]) -> Pick | None:
+    """The first solution of the step with the lowest reward, no token named; None where none is known or all earned the
+    same."""
+    rewards = np.array([trace.reward for trace in traces], dtype=np.float64)
+    if not np.isfinite(rewards).any() or np.nanmin(rewards) == np.nanmax(rewards):
+        return None
+    return Pick(int(np.nanargmin(rewards)), None)
+
+
+def least_explained(traces: Sequence[CreditTrace], beta: float) -> Pick | None:
+    """The solution whose token credits and reward disagree most, by its terminal residual; None where no residual is
+    known."""
+    residuals = np.abs([reading.residual(trace, beta) for trace in traces])
+    if not np.isfinite(residuals).any():
+        return None
+    return Pick(int(np.argmax(np.where(np.isfinite(residuals), residuals, -1))), None)
 
 
 def clearest_example(traces: Sequence[CreditTrace], beta: float = 1.0) -> Example | None:

@@ -143,6 +143,8 @@ def why_no_anchor(trace: CreditTrace) -> str:
             if trace.reference_rate is not None
             else "there is no V*: the reference's success rate on the prompt was not measured"
         )
+    if not math.isfinite(trace.reward):
+        return "its reward was not recorded"
     if not math.isfinite(trace.group_mean_reward):
         return f"it stands alone: there is no {anchor_name(trace)} V₀"
     of_mean = rule.value == "plain" and config.baseline == "group_mean"

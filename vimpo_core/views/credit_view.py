@@ -15,7 +15,7 @@ import numpy as np
 from vimpo_core.rules import RULES
 from vimpo_core.solutions import pieces, reading
 from vimpo_core.solutions.ledger import NATS_DECIMALS, UNITLESS_DECIMALS, Ledger, ledger, units
-from vimpo_core.solutions.lenses import LENSES, PAIR, VALUE_LENSES, lens_values
+from vimpo_core.solutions.lenses import LENSES, PAIR, TOOL_ADVANTAGES, VALUE_LENSES, lens_values
 from vimpo_core.solutions.steps import mark_note
 from vimpo_core.solutions.visible_text import visible_lines, visible_text
 from vimpo_core.types import CreditTrace
@@ -31,7 +31,7 @@ def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, ga
     trace = traces[index]
     book = ledger(trace, beta, gae_lambda)
     arrays = {name: whole(values) for name, values in book.arrays.items()}
-    for name in ("advantages_whitened", "grpo"):
+    for name in ("advantages_whitened", "grpo", "tool_advantage"):
         values = lens_values(traces, index, name, beta, gae_lambda)
         arrays[name] = None if values is None else whole(units(values, UNITLESS_DECIMALS))
     arrays["entropy"] = None if trace.entropy is None else whole(units(trace.entropy, NATS_DECIMALS))
@@ -47,6 +47,7 @@ def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, ga
             "position": NATS_DECIMALS,
             "whitened": UNITLESS_DECIMALS,
             "grpo": UNITLESS_DECIMALS,
+            "tool": UNITLESS_DECIMALS,
         },
         "reward": whole([book.reward])[0],
         "baseline": whole([book.baseline])[0],
@@ -55,7 +56,9 @@ def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, ga
         "kl_name": reading.kl_name(trace),
         "missing": reading.missing(trace),
         "arrays": arrays,
-        "lenses": [{"key": key, **_lens_card(trace, key)} for key in LENSES],
+        "lenses": [{"key": key, **_lens_card(trace, key)} for key in LENSES if key != TOOL or arrays[TOOL] is not None],
+        "of_words": not trace.has_ids,
+        "tool": _by_its_tool(trace),
         "scales": _scales(arrays, book, whole([book.baseline])[0]),
         "topk": _topk(trace),
     }
@@ -74,6 +77,8 @@ def credit_name(algorithm: str) -> str:
     return f"read off the {RULES[algorithm].name} policy"
 
 
+TOOL = "tool_advantage"
+"""The lens that only a run of another tool has."""
 FILM_ARRAYS = (
     "td_terms",
     "advantages",
@@ -86,7 +91,7 @@ FILM_ARRAYS = (
     "entropy",
 )
 FILM_LENSES = tuple(
-    key for key in LENSES if key not in ("values", "advantages_whitened", "grpo")
+    key for key in LENSES if key not in ("values", "advantages_whitened", "grpo", TOOL)
 )  # these need a group, and a solution that is scored again has none
 
 
@@ -192,10 +197,21 @@ def _scales(arrays: dict, book: Ledger, baseline: int | None) -> dict[str, float
         "reward": round_up(reward),
         "whitened": round_up(largest(UNITLESS_DECIMALS, "advantages_whitened")),
         "grpo": round_up(largest(UNITLESS_DECIMALS, "grpo")),
+        "tool": round_up(largest(UNITLESS_DECIMALS, TOOL)),
         "nats": round_up(max(largest(NATS_DECIMALS, *PAIR), log_ratio / 10**NATS_DECIMALS)),
         "position": round_up(largest(NATS_DECIMALS, "kl", "entropy")),
         "probability": 1.0,
     }
+
+
+def _by_its_tool(trace: CreditTrace) -> list[dict]:
+    """What another tool recorded a token beside what the lab knows, under its own names; four digits, None where it
+    wrote nothing."""
+    return [
+        {"name": visible_text(name), "values": [float(f"{v:.4g}") if np.isfinite(v) else None for v in values.tolist()]}
+        for name, values in trace.tool_arrays.items()
+        if name != TOOL_ADVANTAGES
+    ]
 
 
 def _difference(a: list | None, b: list | None) -> int:

@@ -68,12 +68,12 @@ class Working(NamedTuple):
 def working(batch: Batch, judged: dict[str, Judgement], key: str, index: int, token: int) -> Working:
     """What a rule makes of one token, slot by slot. why_not is a key of `rules_view.WHY_NOT`, "" where all is there."""
     verdict = judged[key]
-    if verdict.no_credit:
-        return Working([], None, verdict.no_credit)
+    if why_not := verdict.why_no_credit(index):
+        return Working([], None, why_not)
     shown, exact = (_Work(batch, judged, key, index, token, is_exact) for is_exact in (False, True))
     shown.credit()
-    if verdict.no_push:
-        return Working(shown.lines, None, verdict.no_push)
+    if why_not := verdict.why_no_push(index):
+        return Working(shown.lines, None, why_not)
     shown.weight()
     exact.credit()
     return Working(shown.lines, exact.weight(), "")
@@ -90,7 +90,9 @@ class _Work:
     def __init__(self, batch: Batch, judged, key: str, index: int, token: int, is_exact: bool):
         self.batch, self.judged, self.key, self.rule = batch, judged, key, RULES[key]
         self.index, self.token, self.is_exact = index, token, is_exact
-        self.config, self.sampled = batch.config, batch.sampled
+        self.config = batch.config
+        rows = judged[key].credited if judged[key].no_push else judged[key].pushed
+        self.sampled = batch.sampled if rows is None else batch.of(rows)
         self.length = len(batch.traces[index].ids)
         self.lines: list[Line] = []
         self.advantage = math.nan
@@ -316,7 +318,7 @@ class _Work:
         if name == "advantages":
             return self.judged[self.key].credit[self.index]
         row = slice(self.index, self.index + 1)
-        kl = self.sampled.kl if self.rule.value is ValueLoss.PLAIN else 0 * self.sampled.kl
+        kl = self.sampled.kl if self.rule.value is ValueLoss.PLAIN else np.zeros_like(self.sampled.kl)
         logprobs, ref_logprobs, mask = (
             self.sampled.logprobs,
             self.sampled.ref_logprobs,

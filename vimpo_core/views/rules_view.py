@@ -22,7 +22,8 @@ from vimpo_core.measure.scorecard import target_of, verifier_reward
 from vimpo_core.rules import RULES, Extra, Rule, Sampled, ValueLoss
 from vimpo_core.solutions import ledger, reading
 from vimpo_core.solutions.batch import padded, within
-from vimpo_core.types import CreditTrace
+from vimpo_core.solutions.picks import is_judged
+from vimpo_core.types import CreditTrace, known
 from vimpo_core.views.payload import round_up, tokens_of, whole, with_version
 
 PUSH_DECIMALS = 2
@@ -30,7 +31,8 @@ CREDIT_DECIMALS = 3
 """Of credit that is not implied by log-probabilities; implied credit has the digits of `ledger.ledger`."""
 
 WHY_NOT = {
-    "recorded": "Log-probabilities or KL were not recorded at this step.",
+    "recorded": "Log-probabilities, KL or entropy were not recorded for it.",
+    "reward": "The rewards that it compares were not recorded.",
     "critic": "There is no learned critic here: train with PPO to get one.",
     "monte_carlo": "Monte Carlo values were not measured yet.",
     "collision": "Σ π² of each token's distribution was not recorded at this step.",
@@ -40,16 +42,29 @@ WHY_NOT = {
 }
 """Why a rule has no number here."""
 
-_PAIR = ("logprob", "ref_logprob", "kl")
-_RARE = {
+_ARRAYS = (
+    "logprobs",
+    "ref_logprobs",
+    "kl",
+    "critic_values",
+    "mc_values",
+    "entropy",
+    "collision",
+    "rewards",
+    "reference_rate",
+)
+"""Of `Sampled`: what may be missing for some solutions."""
+_BY_TOKEN = ("logprob", "ref_logprob", "kl", "critic_values", "mc_values", "entropy", "collision", "top_k_kl")
+_SCORES = ("logprob", "ref_logprob", "kl")
+_WHY = dict.fromkeys((*_SCORES, "entropy", "top_k_kl"), "recorded") | {
     "critic_values": "critic",
     "mc_values": "monte_carlo",
-    "entropy": "recorded",
     "collision": "collision",
     "reference_rate": "reference",
-    "top_k_kl": "recorded",
+    "reward": "reward",
+    "group_rewards": "reward",
 }
-"""Array of a trace -> the key of WHY_NOT where it is missing."""
+"""What a rule reads of a solution -> the key of WHY_NOT where it is missing."""
 _SAME = 1e-9
 """Of a rule's largest magnitude: numbers nearer than this are called equal, more than float64 loses on the way."""
 
@@ -58,8 +73,9 @@ _SAME = 1e-9
 class Batch:
     """The solutions of a step, or a typed one alone, as the rules see them.
 
-    sampled: float64, kl as kappa uses it; nan in arrays that some trace lacks (`missing` names them); token_budget: of
-    the task; is_typed: alone, so that nothing that is scaled over a group or a step is defined.
+    sampled: float64, kl as kappa uses it; nan in the rows of solutions that lack an array, None where all do;
+    has: what rules read (keys of _WHY) -> which solutions have it, bool [B]; token_budget: of the task; is_typed:
+    alone, so that nothing that is scaled over a group or a step is defined.
     """
 
     traces: Sequence[CreditTrace]
@@ -67,7 +83,24 @@ class Batch:
     config: TrainConfig
     token_budget: int
     is_typed: bool
-    missing: frozenset[str]
+    has: dict[str, np.ndarray]
+
+    def with_all(self, names: Iterable[str]) -> np.ndarray:
+        """Which solutions have all of these, bool [B]."""
+        return np.all([np.ones(len(self.traces), bool), *(self.has[name] for name in names)], axis=0)
+
+    def of(self, rows: np.ndarray) -> Sampled:
+        """The batch as if the tokens of the other solutions did not count; their rewards do, in their groups."""
+        if rows.all():
+            return self.sampled
+        # What nobody counts must be a number all the same: 0 times nan is nan.
+        filled = {}
+        for name in _ARRAYS:
+            if (values := getattr(self.sampled, name)) is not None:
+                is_kept = rows.reshape(-1, *[1] * (values.ndim - 1))
+                filled[name] = np.where(np.isfinite(values) | (is_kept & (name != "rewards")), values, 0.0)
+        mask = self.sampled.completion_mask & rows[:, None]
+        return dataclasses.replace(self.sampled, completion_mask=mask, **filled)
 
 
 @dataclass(frozen=True)
@@ -75,6 +108,7 @@ class Judgement:
     """What one rule says about a batch: float64 [B, T], 0 where masked; None with a key of WHY_NOT where it cannot say.
 
     credit: reward units; weights: `rules.weights`, no unit; rms: their root mean square over the tokens of the step.
+    credited, pushed: the solutions that it speaks of, bool [B]; of the others it has no number, by `lacks`.
     """
 
     credit: np.ndarray | None
@@ -82,6 +116,23 @@ class Judgement:
     rms: float
     no_credit: str = ""
     no_push: str = ""
+    credited: np.ndarray | None = None
+    pushed: np.ndarray | None = None
+    lacks: str = "recorded"
+
+    def why_no_credit(self, index: int) -> str:
+        """A key of WHY_NOT, "" where the solution has credit by this rule."""
+        return self.no_credit or (self.lacks if self.credited is not None and not self.credited[index] else "")
+
+    def why_no_push(self, index: int) -> str:
+        return self.no_push or (self.lacks if self.pushed is not None and not self.pushed[index] else "")
+
+    def credit_of(self, index: int, length: int) -> np.ndarray | None:
+        """Of one solution, [length]; None where it has none."""
+        return None if self.credit is None or self.why_no_credit(index) else self.credit[index, :length]
+
+    def push_of(self, index: int, length: int) -> np.ndarray | None:
+        return None if self.weights is None or self.why_no_push(index) else known(self.push)[index, :length]
 
     @property
     def push(self) -> np.ndarray | None:
@@ -106,22 +157,16 @@ def batch_of(
             recorded.
     """
     mask = within(traces)
-    recorded = {name: [getattr(t, name) for t in traces] for name in (*_PAIR, *_RARE)}
+    recorded = {name: [getattr(t, name) for t in traces] for name in _BY_TOKEN}
     if mc_values is not None:
         recorded["mc_values"] = list(mc_values)
-    recorded["reference_rate"] = [reading.reference_rate(t, config.beta) for t in traces]
+    rates = [reading.reference_rate(t, config.beta) for t in traces]
     if reference_rewards is not None:
-        recorded["reference_rate"] = [reading.rate_at(rewards, config.beta) for rewards in reference_rewards]
-    missing = frozenset(name for name, rows in recorded.items() if any(row is None for row in rows))
-    arrays = {
-        name: None if name in missing else padded(rows, mask.shape[1] + (name == "mc_values"))
-        for name, rows in recorded.items()
-        if name != "reference_rate"
-    }
-    logprobs, ref_logprobs, kl = (
-        np.full(mask.shape, np.nan) if arrays[name] is None else arrays[name] for name in _PAIR
+        rates = [reading.rate_at(rewards, config.beta) for rewards in reference_rewards]
+    arrays = {name: _rows(rows, mask.shape[1] + (name == "mc_values")) for name, rows in recorded.items()}
+    logprobs, ref_logprobs, kl, top_k_kl = (
+        np.full(mask.shape, np.nan) if arrays[name] is None else arrays[name] for name in (*_SCORES, "top_k_kl")
     )
-    top_k_kl = np.full(mask.shape, np.nan) if arrays["top_k_kl"] is None else arrays["top_k_kl"]
     sampled = Sampled(
         logprobs,
         ref_logprobs,
@@ -133,9 +178,23 @@ def batch_of(
         arrays["mc_values"],
         arrays["entropy"],
         arrays["collision"],
-        None if "reference_rate" in missing else np.array(recorded["reference_rate"], dtype=np.float64),
+        None if all(rate is None for rate in rates) else np.array(rates, dtype=np.float64),
     )
-    return Batch(traces, sampled, config, token_budget, is_typed, missing)
+    has = {name: np.array([row is not None for row in rows], bool) for name, rows in recorded.items()}
+    has["reference_rate"] = np.array([rate is not None for rate in rates], bool)
+    has["reward"] = np.isfinite(sampled.rewards)
+    unpaid = np.unique(sampled.group_ids[~has["reward"]])
+    has["group_rewards"] = ~np.isin(sampled.group_ids, unpaid)
+    return Batch(traces, sampled, config, token_budget, is_typed, has)
+
+
+def _rows(rows: Sequence, width: int) -> np.ndarray | None:
+    """As `padded`, nan in the rows that are missing; None where all are."""
+    if all(row is None for row in rows):
+        return None
+    out = padded([() if row is None else row for row in rows], width)
+    out[[row is None for row in rows]] = np.nan
+    return out
 
 
 def judge(batch: Batch, keys: Iterable[str] = RULES) -> dict[str, Judgement]:
@@ -144,51 +203,68 @@ def judge(batch: Batch, keys: Iterable[str] = RULES) -> dict[str, Judgement]:
 
 
 def _judgement(batch: Batch, key: str) -> Judgement:
-    no_credit = _why_no_credit(batch, key)
-    no_push = no_credit or _why_no_push(batch, key)
-    found = None if no_credit else RULES[key].credit(batch.sampled, batch.config)
+    rule = RULES[key]
+    for_credit = _reads(batch, rule)
+    for_push = (*for_credit, *_reads_to_push(rule))
+    credited, pushed = batch.with_all(for_credit), batch.with_all(for_push)
+    no_credit = _why_no_credit(batch, rule) or ("" if credited.any() else _lacking(batch, for_credit))
+    no_push = no_credit or ("" if pushed.any() else _lacking(batch, for_push)) or _why_no_push(batch, rule)
+    found = None if no_credit else rule.credit(batch.of(credited), batch.config)
     weights, rms = None, 0.0
     if not no_push:
-        weights = rules.weights(key, batch.sampled, batch.config, batch.token_budget)
-        count = batch.sampled.completion_mask.sum()
-        rms = float(np.sqrt((weights**2).sum() / max(count, 1)))
-    return Judgement(found, weights, rms, no_credit, no_push)
+        counted = batch.of(pushed)
+        weights = rules.weights(key, counted, batch.config, batch.token_budget)
+        rms = float(np.sqrt((weights**2).sum() / max(counted.completion_mask.sum(), 1)))
+    lacks = _lacking(batch, for_push)
+    return Judgement(found, weights, rms, no_credit, no_push, credited, pushed, lacks)
 
 
-def _why_no_credit(batch: Batch, key: str) -> str:
-    rule = RULES[key]
-    if batch.is_typed and rule.signal.compares_group:
-        return "group"
-    if batch.missing.intersection(_needs(batch, rule)):
-        return "recorded"
-    return "" if rule.value else _first_missing(batch, key)
+def _reads(batch: Batch, rule: Rule) -> tuple[str, ...]:
+    """What of a solution the rule's credit is made of, keys of _WHY."""
+    if rule.value:
+        pair = ("logprob", "ref_logprob")
+        is_exact = rule.value is ValueLoss.PLAIN and batch.config.kl_estimator == "exact"
+        is_top_k = rule.value is ValueLoss.PLAIN and batch.config.kl_estimator == "top-k"
+        return (*pair, *(["kl"] if is_exact else []), *(["top_k_kl"] if is_top_k else []))
+    rewards = ("group_rewards",) if rule.signal.compares_group else ("reward",)
+    return (*rule.needs, *(["logprob"] if Extra.COLLISION in rule.extras else []), *rewards)
 
 
-def _needs(batch: Batch, rule: Rule) -> tuple[str, ...]:
-    if not rule.value:
-        return ("logprob",) if Extra.COLLISION in rule.extras else ()
-    is_top_k = rule.value is ValueLoss.PLAIN and batch.config.kl_estimator == "top-k"
-    return (*_PAIR, "top_k_kl") if is_top_k else _PAIR
+def _reads_to_push(rule: Rule) -> tuple[str, ...]:
+    """Beyond that: a value loss its baseline."""
+    return (*(() if rule.value is ValueLoss.PLAIN else rule.needs), *(["group_rewards"] if rule.value else []))
 
 
-def _why_no_push(batch: Batch, key: str) -> str:
-    """Beyond what its credit needs: a value loss its baseline, an actor the step that it is scaled over."""
-    rule = RULES[key]
-    if rule.value in (ValueLoss.PLAIN, ValueLoss.SOFT):
-        return "group" if batch.is_typed else ""
-    return _first_missing(batch, key) or ("step" if batch.is_typed else "")
+def _why_no_credit(batch: Batch, rule: Rule) -> str:
+    return "group" if batch.is_typed and rule.signal.compares_group else ""
 
 
-def _first_missing(batch: Batch, key: str) -> str:
-    return next((_RARE[name] for name in RULES[key].needs if name in batch.missing), "")
+def _why_no_push(batch: Batch, rule: Rule) -> str:
+    """Why there is none although all is measured: a value loss lacks its baseline, an actor the step that it is scaled
+    over."""
+    if not batch.is_typed:
+        return ""
+    return "group" if rule.value in (ValueLoss.PLAIN, ValueLoss.SOFT) else "step"
+
+
+def _lacking(batch: Batch, names: Sequence[str]) -> str:
+    """Why: the first of these that no solution has, else that some lack."""
+    none = (name for name in names if not batch.has[name].any())
+    some = (name for name in names if not batch.has[name].all())
+    name = next(none, next(some, None))
+    return "" if name is None else _WHY[name]
 
 
 # --- one solution ----------------------------------------------------------------------------------------------------
 
 
-def of_solution(batch: Batch, values: np.ndarray | None, index: int) -> np.ndarray | None:
-    """One row of [B, T] without its padding."""
-    return None if values is None else values[index, : len(batch.traces[index].ids)]
+def _credit_of(batch: Batch, judged: Judgement, index: int) -> np.ndarray | None:
+    return judged.credit_of(index, len(batch.traces[index].ids))
+
+
+def push_of(batch: Batch, judged: Judgement, index: int) -> np.ndarray | None:
+    """Push of one solution, [T]; None where the rule has none for it."""
+    return judged.push_of(index, len(batch.traces[index].ids))
 
 
 def is_flat(values: np.ndarray) -> bool:
@@ -202,7 +278,7 @@ def shown_credit(batch: Batch, judged: Judgement, key: str, index: int) -> tuple
 
     Implied credit is that of `ledger.ledger`, so that it recombines with what stands in the card.
     """
-    values = of_solution(batch, judged.credit, index)
+    values = _credit_of(batch, judged, index)
     if values is None:
         return None
     if not RULES[key].value:
@@ -248,8 +324,9 @@ def rules_payload(batch: Batch, judged: dict[str, Judgement], index: int, group_
 
 
 def _row(batch: Batch, judged: Judgement, key: str, index: int) -> dict:
-    push, credit = of_solution(batch, judged.push, index), shown_credit(batch, judged, key, index)
-    raw = of_solution(batch, judged.credit, index)
+    push, credit = push_of(batch, judged, index), shown_credit(batch, judged, key, index)
+    raw = _credit_of(batch, judged, index)
+    no_push, no_credit = judged.why_no_push(index), judged.why_no_credit(index)
     return {
         "key": key,
         "name": RULES[key].name,
@@ -258,13 +335,13 @@ def _row(batch: Batch, judged: Judgement, key: str, index: int) -> dict:
             "values": None if push is None else whole(ledger.units(push, PUSH_DECIMALS)),
             "decimals": PUSH_DECIMALS,
             "is_flat": push is not None and is_flat(push),
-            "why_not": WHY_NOT[judged.no_push] if judged.no_push else "",
+            "why_not": WHY_NOT[no_push] if no_push else "",
         },
         "credit": {
             "values": None if credit is None else whole(credit[0]),
             "decimals": CREDIT_DECIMALS if credit is None else credit[1],
             "is_flat": raw is not None and is_flat(raw),
-            "why_not": WHY_NOT[judged.no_credit] if judged.no_credit else "",
+            "why_not": WHY_NOT[no_credit] if no_credit else "",
         },
     }
 
@@ -276,8 +353,8 @@ def _group(batch: Batch, judged: Judgement, key: str, index: int) -> list[dict]:
         | tokens_of(batch.traces[i])
         | {
             "sample": batch.traces[i].sample_idx,
-            "is_right": verifier_reward(batch.traces[i]) == 1,
-            "reward": batch.traces[i].reward,
+            "is_right": verifier_reward(batch.traces[i]) == 1 if is_judged(batch.traces[i]) else None,
+            "reward": batch.traces[i].reward if np.isfinite(batch.traces[i].reward) else None,
             "is_chosen": i == index,
         }
         for i in same
@@ -311,16 +388,16 @@ def rule_rows(batch: Batch, judged: dict[str, Judgement], index: int, token: int
 
 
 def _rule_row(batch, judged, key, index, token) -> RuleRow:
-    shown, push = shown_credit(batch, judged, key, index), of_solution(batch, judged.push, index)
-    rank, tied = _rank(of_solution(batch, judged.credit, index), target_of(batch.traces[index]))
+    shown, push = shown_credit(batch, judged, key, index), push_of(batch, judged, index)
+    rank, tied = _rank(_credit_of(batch, judged, index), target_of(batch.traces[index]))
     return RuleRow(
         key,
         None if shown is None else (float(shown[0][token]), shown[1]),
         None if push is None else float(push[token]),
         rank,
         tied,
-        judged.no_credit,
-        judged.no_push,
+        judged.why_no_credit(index),
+        judged.why_no_push(index),
     )
 
 
@@ -355,7 +432,7 @@ def disputed_tokens(batch: Batch, judged: dict[str, Judgement], index: int, keys
     """The tokens of a solution, the largest spread of push among `keys` first; rules without a push here are passed
     over.
     """
-    pushes = {key: row for key in keys if (row := of_solution(batch, judged[key].push, index)) is not None}
+    pushes = {key: row for key in keys if (row := push_of(batch, judged[key], index)) is not None}
     if len(pushes) < 2:
         return []
     names, table = list(pushes), np.stack(list(pushes.values()))

@@ -7,12 +7,12 @@
 import { apart, path, valueScale, yAxis } from "../shared/drawing.js";
 import { element, label, level, setAll, shape, upright } from "../shared/elements.js";
 import {
-  decimalsOf, fillPicker, hasGroup, legendOf, legendSigns, lensOf, minus, seriesOf, shortAnchor, stepMarks, tokenAt, tokenNames,
-  tokenText, tokenTitle,
+  decimalsOf, fillPicker, hasGroup, legendOf, legendSigns, lensOf, minus, pieceName, seriesOf, shortAnchor, stepMarks, tokenAt,
+  tokenNames, tokenText, tokenTitle,
 } from "../shared/lenses.js";
 import { markOf } from "../shared/marks.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
-import { fixed, fromWhole, probability, short, signed } from "../shared/numbers.js";
+import { fixed, fromWhole, probability, short, signed, significant } from "../shared/numbers.js";
 import { offerToSave, picture, pictureOfStrips } from "../shared/save_figure.js";
 import { clamp, scale } from "../shared/scales.js";
 import { foldUnder, keepNoteInside, renderStrip, selectToken, targetOfKey, tokenOf, unfold } from "../shared/token_strip.js";
@@ -121,6 +121,7 @@ function quantities(view, t) {
     ["kappa", "Scaled KL", "κ", arrays.kappa ? reward("kappa") : absent(view.data, "kappa"), "credit"],
     ["advantages_whitened", "Whitened advantage", "", plain("advantages_whitened"), "credit"],
     ["grpo", "GRPO advantage", "", plain("grpo"), "credit"],
+    ...(arrays.tool_advantage ? [["tool_advantage", "Advantage, by its tool", "", plain("tool_advantage"), "credit"]] : []),
     ["probability", "Probability", "π", odds("logprob"), "policy"],
     [null, "Reference", "π_ref", odds("ref_logprob"), "policy"],
     ["logprob", "Log-probability", "", nats("logprob"), "policy"],
@@ -129,6 +130,9 @@ function quantities(view, t) {
     ["surprisal", "Surprisal", "", arrays.logprob ? difference(0, arrays.logprob[t]) : MISSING, "policy"],
     ["kl", "KL at this position", "", nats("kl"), "policy"],
     ["entropy", "Entropy", "H", nats("entropy"), "policy"],
+    ...view.data.tool.map(({ name, values }) => [
+      null, name, "", values[t] === null ? MISSING : significant(values[t], 4), "tool",
+    ]),
   ];
 }
 
@@ -175,6 +179,11 @@ function showPrompt(view) {
   showEnd(view.at(".prompt-strip"));
 }
 
+// That a number is not there, and what one can do about it where something can be done.
+function notRecorded(data) {
+  return data.advice ? `Not recorded. ${data.advice}` : "Not recorded at this step.";
+}
+
 // --- strips, picker, legend -----------------------------------------------------------------------------------------
 
 // Lenses that train; every other is read off the policy.
@@ -188,9 +197,11 @@ function showLens(view) {
   const lens = lensOf(view.data, view.lens);
   view.at("select").value = lens.key;
   const isMissing = seriesOf(view.data, lens.key) === null;
-  view.at(".lens-help").textContent = isMissing && lens.absent === MISSING ? `Not recorded at this step. ${lens.help}` : lens.help;
-  const grpo = seriesOf(view.data, "grpo") ? "what GRPO pushes: the same for every token" : "not recorded: needs a group";
-  title(view, "lens", `${lens.label} ${lens.symbol}`, PUSHES[lens.key] ?? data.name);
+  view.at(".lens-help").textContent = isMissing && lens.absent === MISSING ? `${notRecorded(data)} ${lens.help}` : lens.help;
+  const grpo = seriesOf(view.data, "grpo")
+    ? `what GRPO pushes: the same for every ${pieceName(data)}` : "not recorded: needs a group and its rewards";
+  const pushed = lens.key === "tool_advantage" ? `as ${data.tool_name ?? "its tool"} recorded it` : PUSHES[lens.key];
+  title(view, "lens", `${lens.label} ${lens.symbol}`, pushed ?? (isMissing ? absent(data, lens.key) : data.name));
   title(view, "grpo", "GRPO advantage", grpo);
   drawStrip(view, "lens", lens, data.note);
   drawStrip(view, "grpo", lensOf(view.data, "grpo"), "");
@@ -291,7 +302,7 @@ function showToken(view, focusIn) {
   const lens = lensOf(view.data, view.lens);
   const series = seriesOf(view.data, view.lens);
   const number = series ? signed(series[view.token], decimalsOf(view.data, lens)) : absent(view.data, view.lens);
-  view.at(".live").textContent = `Token ${view.token}, ${view.data.text[view.token]}: ${lens.label} ${number} ${lens.unit}`;
+  view.at(".live").textContent = `${view.data.of_words ? "Word" : "Token"} ${view.token}, ${view.data.text[view.token]}: ${lens.label} ${number} ${lens.unit}`;
 }
 
 function hover(view, index, anchor) {
@@ -308,7 +319,7 @@ function hover(view, index, anchor) {
 }
 
 function fillHoverCard(view, card, t) {
-  const rows = quantities(view, t).filter(([, label]) => !NOT_IN_HOVER.has(label));
+  const rows = quantities(view, t).filter(([, label, , , part]) => part !== "tool" && !NOT_IN_HOVER.has(label));
   card.replaceChildren(
     tokenTitle(view.data, t),
     element("dl", "hover-list", ...rows.flatMap(([key, label, symbol, text]) => [
@@ -339,7 +350,7 @@ function drawCard(view) {
   const card = view.at(".card");
   const { data, token } = view;
   if (!data.text.length) {
-    card.replaceChildren(element("p", "missing", "This solution has no tokens."));
+    card.replaceChildren(element("p", "missing", "This solution is empty."));
     return;
   }
   const heading = tokenTitle(view.data, token);
@@ -352,7 +363,9 @@ function formulas(view, t) {
   const digits = decimals.reward;
   if (!arrays.td_terms) {
     const missing = view.data.missing.join(", ");
-    return [element("p", "missing", `Not recorded at this step: ${missing}. Without them there is no credit.`)];
+    const where = view.data.advice ? "" : " at this step";
+    const then = view.data.advice ?? "Without them there is no credit.";
+    return [element("p", "missing", `Not recorded${where}: ${missing}. ${then}`)];
   }
   const nat = (name) => units(arrays[name][t], decimals.nats);
   const unit = (name, at = t) => units(arrays[name][at], digits);
@@ -366,8 +379,10 @@ function formulas(view, t) {
       ...line([], [kl ? `${ratio} − ${beta} × ${nat("kappa_kl")}` : ratio]),
       ...(kl ? line([], [`${unit("rho")} − ${unit("kappa")}`]) : []),
       ...line([], [element("b", "result", unit("td_terms"))]),
-      ...line([v("V", t + 1)], [v("V", t), " + ", v("δ", t)], "first"),
-      ...line([], [`${unit(value)} + ${bracketed(unit("td_terms"))} = `, element("b", "", unit(value, t + 1))]),
+      ...(arrays[value] ? [
+        ...line([v("V", t + 1)], [v("V", t), " + ", v("δ", t)], "first"),
+        ...line([], [`${unit(value)} + ${bracketed(unit("td_terms"))} = `, element("b", "", unit(value, t + 1))]),
+      ] : []),
       ...line([v("A", t)], [v("δ", t), " + ", v("λ"), " ", v("A", t + 1)], "first"),
       ...line([], [`${unit("td_terms")} + ${gae_lambda} × ${bracketed(next)} = `, element("b", "", unit("advantages"))]),
     ),
@@ -422,7 +437,8 @@ function quantityTable(view, t) {
     });
     return element("table", "quantities", element("caption", "", caption), element("tbody", "", ...rows));
   };
-  return element("div", "quantity-columns", column("credit", "Credit, in reward"), column("policy", "Policy, logs in nats"));
+  const ofTool = view.data.tool.length ? [column("tool", `As ${view.data.tool_name ?? "its tool"} recorded it`)] : [];
+  return element("div", "quantity-columns", column("credit", "Credit, in reward"), column("policy", "Policy, logs in nats"), ...ofTool);
 }
 
 // --- value curve ----------------------------------------------------------------------------------------------------
@@ -434,9 +450,10 @@ function drawCurve(view) {
   const plot = view.at(".plot");
   view.width = plot.clientWidth;
   if (!view.width) return;
-  if (!data.arrays.values) {
+  if (!data.arrays[hasGroup(data) ? "values" : "values_from_end"]) {
     view.at("figcaption").textContent = "Value of each prefix";
-    plot.replaceChildren(element("p", "missing", `Not recorded at this step: the value needs ${data.missing.join(", ")}.`));
+    const needed = data.missing.length ? data.missing.join(", ") : "the reward";
+    plot.replaceChildren(element("p", "missing", `Not recorded: the value needs ${needed}.`));
     view.curve = null;
     return;
   }
@@ -460,11 +477,11 @@ function buildCurve(view, key) {
   const { data } = view;
   const real = (u) => fromWhole(u, data.decimals.reward);
   const values = data.arrays[hasGroup(view.data) ? "values" : "values_from_end"].map(real);
-  const fromEnd = data.arrays.values_from_end.map(real);
+  const fromEnd = (data.arrays.values_from_end ?? []).map(real);
   const [reward, baseline] = [real(data.reward), real(data.baseline)];
   const count = Math.max(1, values.length - 1);
   const x = scale(0, count, CURVE.left, view.width - CURVE.right);
-  const y = valueScale([...values, ...fromEnd, reward, baseline, 0, 1], CURVE.height - CURVE.bottom, CURVE.top);
+  const y = valueScale([...values, ...fromEnd, reward ?? 0, baseline, 0, 1], CURVE.height - CURVE.bottom, CURVE.top);
   const said = curveSummary(values, reward, baseline, data);
   const svg = shape("svg", { width: view.width, height: CURVE.height, role: "img", "aria-label": said });
   const curve = { key, svg, x, y, values, count };
@@ -490,7 +507,7 @@ function curveSummary(values, reward, baseline, data) {
   const last = values[values.length - 1];
   const start = baseline === null ? "an unknown baseline" : `the ${data.anchor} ${fixed(baseline, 2)}`;
   const end = last === null ? "a value that is not finite" : fixed(last, 2);
-  return `Value curve over ${data.text.length} tokens: from ${start} to ${end}; the reward was ${reward}.`;
+  return `Value curve over ${data.text.length} tokens: from ${start} to ${end}; the reward was ${reward ?? "not recorded"}.`;
 }
 
 // Blue where the value lies above V_0, orange below: the same picture cut at the baseline.
@@ -510,6 +527,7 @@ function area(x, y, values, baseline, count) {
 function ending(x, y, values, reward, baseline, data, count) {
   const last = values[values.length - 1];
   const at = x(count);
+  if (reward === null) return [];
   const marks = [shape("circle", { class: "reward", cx: at, cy: y(reward), r: 6 })];
   const labels = [{ y: y(reward), text: `reward R = ${short(reward, 3)}`, kind: "strong" }];
   if (last !== null && baseline !== null) {

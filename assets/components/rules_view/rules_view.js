@@ -86,7 +86,7 @@ function titleOf(name, detail) {
 
 function rowOf(view, solution, row, place, index, isOpen) {
   const reading = row[view.lens];
-  const name = place === "group" ? `${row.sample + 1} ${row.is_right ? "✓" : "✕"}` : row.name;
+  const name = place === "group" ? `${row.sample + 1}${verdictMark(row)}` : row.name;
   const drawn = element("div", `rule-row${isOpen ? " is-open" : ""}`, titleOf(name, detailOf(view, row, place)));
   drawn.setAttribute("role", "row");
   drawn.firstChild.setAttribute("role", "rowheader");
@@ -111,6 +111,11 @@ function rowOf(view, solution, row, place, index, isOpen) {
   drawn.append(numberCell());
   drawn.lastChild.setAttribute("role", "gridcell");
   return drawn;
+}
+
+// What a verifier of the lab said; nothing where none did.
+function verdictMark(row) {
+  return row.is_right === null ? "" : row.is_right ? " ✓" : " ✕";
 }
 
 // As wide as the text of each token of the page; columns that the solution does not reach are as wide as one letter.
@@ -150,7 +155,7 @@ function markAround(token, mark) {
 
 // What one must know to read the row: whether its tokens can differ at all, and where its two readings part.
 function detailOf(view, row, place) {
-  if (place === "group") return `reward ${row.reward}`;
+  if (place === "group") return row.reward === null ? "reward not recorded" : `reward ${row.reward}`;
   const [shown, other] = [row[view.lens], row[view.lens === "push" ? "credit" : "push"]];
   if (!shown.values) return row.formula;
   if (!shown.is_flat) return row.formula;

@@ -56,6 +56,7 @@ const SCALE_NAMES = {
   reward: "Credit and value, in reward units",
   whitened: "Whitened over the step, no unit",
   grpo: "Normalised in the group, no unit",
+  tool: "As its tool recorded it",
   nats: "This token, in nats",
   position: "This position, in nats",
   probability: "Probability",
@@ -84,8 +85,13 @@ export function tokenText(text) {
   return element("span", `token-text${beginsWithSpace(text) ? " spaced" : ""}`, text);
 }
 
+// What the pieces of a solution are: of one that was recorded as text alone they are words.
+export function pieceName(data) {
+  return data.of_words ? "word" : "token";
+}
+
 export function tokenTitle(data, t) {
-  const parts = [element("span", "token-number", `token #${t}`), tokenText(data.text[t])];
+  const parts = [element("span", "token-number", `${pieceName(data)} #${t}`), tokenText(data.text[t])];
   const part = partOf(data.units, t);
   if (part) parts.push(element("span", "of", part));
   const mark = markOf(data);
@@ -134,7 +140,7 @@ function tokenNumbers(data, x, y) {
   const labels = [];
   if (word) labels.push(label(x(marked + 0.5), y, word, `curve-token curve-${kind}`, "middle"));
   for (let t = 0; t < count; t += step) {
-    const text = t ? String(t) : "token 0";
+    const text = t ? String(t) : `${pieceName(data)} 0`;
     const at = x(t + 0.5) + (t ? 0 : half(text) / 2);
     if (word && Math.abs(at - x(marked + 0.5)) < half(text) + half(word)) continue;
     labels.push(label(at, y, text, "tick", "middle"));

@@ -68,8 +68,8 @@ def test_the_verifier_is_believed_before_the_status_and_the_status_before_the_re
         ({"status": "rejected", "answer": "so"}, "answer refused"),
         ({"status": "incorrect"}, "wrong"),
         ({"status": "incorrect", "wrong": 0}, "wrong"),
-        ({}, "wrong"),
-        (RIGHT, "right"),
+        ({}, "not judged"),
+        ({"rewards": {"verifier": 1.0}}, "right"),
     ],
 )
 def test_answer_and_step_are_judged_together(known, words):

@@ -159,10 +159,10 @@ def test_every_rule_shows_the_runs_own_rule_with_the_same_digits(trained):
         )
         np.testing.assert_array_equal(ours.arrays["td_terms"], theirs.arrays["td_terms"])
         assert (ours.baseline, ours.residual) == (theirs.baseline, theirs.residual)
-    credited = rules_view.judge(batch, [key])[key].credit
+    judged = rules_view.judge(batch, [key])[key]
     if RULES[key].advantages is None:
         np.testing.assert_allclose(
-            rules_view.of_solution(batch, credited, 0),
+            judged.credit_of(0, len(traces[0].ids)),
             lenses.credit_of(traces[0], at.beta),
             rtol=0,
             atol=1e-12,

@@ -50,6 +50,7 @@ def make_trace(text=SLIP, group_id=0, sample_idx=0, reward=0.0, mean=0.5, seed=0
         "status": VerdictStatus.CORRECT if reward else VerdictStatus.INCORRECT,
         "answer": "62" if reward else "52",
         "first_wrong": first_wrong,
+        "tool_advantage": 0.25,
     }
     return CreditTrace(**(values | changes))
 
