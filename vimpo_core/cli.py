@@ -531,8 +531,14 @@ def _concentration(found: dict) -> str:
 def _experiment_options(parser) -> None:
     parser.add_argument("file", type=_path, metavar="FILE", help="What to run, such as experiments/quick.toml.")
     parser.add_argument("--out", type=_path, help="Folder of its runs and report (default: FILE without .toml).")
+    parser.add_argument("--jobs", type=int, help="Runs at a time on this machine (default: the number of cores).")
     parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, help="Runs at a time (default: the number of cores)."
+        "--on", choices=("ray",), help="Send the runs to a Ray cluster; needs requirements-ray.txt on every node."
+    )
+    parser.add_argument(
+        "--ray-address",
+        metavar="ADDR",
+        help="Which cluster, such as HOST:6379 (default: RAY_ADDRESS, or the one of this machine).",
     )
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--dry-run", action="store_true", help="Only count the runs and estimate their time.")
@@ -542,7 +548,12 @@ def _experiment_options(parser) -> None:
 def _experiment(arguments) -> int:
     from vimpo_core.experiment import command
 
-    found = command.experiment(arguments.file, arguments.out, arguments.jobs, arguments.dry_run, arguments.report_only)
+    if arguments.ray_address and not arguments.on:
+        raise Mistake("--ray-address names a cluster for --on ray. Add --on ray, or leave it out.")
+    address = (arguments.ray_address or "auto") if arguments.on else None
+    found = command.experiment(
+        arguments.file, arguments.out, arguments.jobs, arguments.dry_run, arguments.report_only, address
+    )
     failed = found.get("failed", {})
     _print(found if arguments.json else {k: v for k, v in found.items() if k != "failed"}, arguments.json)
     for sentence, count in Counter(failed.values()).items():

@@ -2,12 +2,14 @@
 the processes of a runner import this too.
 """
 
+import json
 import os
 import random
 from pathlib import Path
 
 from tests.support.fakes import FakeTrainer
-from vimpo_core.experiment import plan, runner
+from tests.support.waiting import eventually
+from vimpo_core.experiment import plan, results, runner
 from vimpo_core.experiment.plan import Plan
 from vimpo_core.experiment.results import Measurement
 from vimpo_core.runs.store import RunStore
@@ -35,6 +37,10 @@ ranges = {learning_rate = [1e-3, 3e-3]}
 name = "VIMPO"
 """
 """Two trials and four final runs."""
+UNTUNED = SMALL[: SMALL.index("[tune]")] + SMALL[SMALL.index("[[arm]]") :].replace(
+    "ranges = {learning_rate = [1e-3, 3e-3]}\n", ""
+)
+"""The four final runs alone."""
 
 
 def written(folder: Path, text: str = SMALL) -> Plan:
@@ -72,6 +78,22 @@ class FailingOnce(FakeTrainer):
     def step(self):
         if self.next_step == 2:
             raise RuntimeError("the machine hiccuped")
+        return super().step()
+
+
+class Gated(FakeTrainer):
+    """Notes in `folder` that it begins, and at which step, and waits in step 2 until there is a file `go`."""
+
+    def __init__(self, config, resume_state=None, *, folder: Path):
+        super().__init__(config, resume_state)
+        self._folder = folder
+        begun = {"run": results.run_id(config), "step": self.next_step}
+        with open(folder / "begun", "a", encoding="utf-8") as log:
+            log.write(json.dumps(begun) + "\n")
+
+    def step(self):
+        if self.next_step == 2:
+            eventually((self._folder / "go").exists)
         return super().step()
 
 

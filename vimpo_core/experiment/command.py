@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
+from vimpo_core.experiment import on_ray, report, runner
 from vimpo_core.experiment import plan as plans
-from vimpo_core.experiment import report, runner
 from vimpo_core.experiment.plan import Plan
 from vimpo_core.experiment.runner import Progress
 from vimpo_core.experiment.tables import NothingToReport
@@ -30,8 +31,11 @@ def dry_run(plan: Plan, out: Path, jobs: int) -> dict:
     }
 
 
-def carry_out(plan: Plan, out: Path, jobs: int) -> dict[str, str]:
-    """Run what is left, with a line of progress; returns run_id -> sentence for runs that came to no result."""
+def carry_out(plan: Plan, out: Path, jobs: int, ray_address: str | None = None) -> dict[str, str]:
+    """Run what is left, on a Ray cluster where one is named, with a line of progress; returns run_id -> sentence for
+    runs that came to no result.
+    """
+    on = on_ray.places(ray_address, lambda sentence: tqdm.write(sentence, file=sys.stderr)) if ray_address else None
     with tqdm(desc="starting", file=sys.stderr, bar_format=_BAR, smoothing=0) as bar:
 
         def show(progress: Progress) -> None:
@@ -41,7 +45,7 @@ def carry_out(plan: Plan, out: Path, jobs: int) -> dict[str, str]:
             bar.total, bar.initial, bar.n = progress.steps_total, progress.steps_found, progress.steps_done
             bar.set_description_str(counted)
 
-        return runner.run_all(plan, out, jobs, show)
+        return runner.run_all(plan, out, jobs, show, make_places=on)
 
 
 def default_out(file: Path) -> Path:
@@ -55,19 +59,29 @@ def command_line(file: Path, out: Path) -> str:
     return shlex.join(["python", "-m", "vimpo_core", "experiment", str(file), *where])
 
 
-def experiment(file: Path, out: Path | None, jobs: int, is_dry: bool, report_only: bool) -> dict:
+def experiment(
+    file: Path, out: Path | None, jobs: int | None, is_dry: bool, report_only: bool, ray_address: str | None = None
+) -> dict:
     """Do what the command line asks; the dict is printed. `failed` names runs without a result and why.
+
+    jobs: runs at a time on this machine, None for the number of cores. ray_address: of the cluster that carries them
+    out instead.
 
     Raises:
         Mistake: the file is wrong, no final run has a result to report, or the experiment is already running.
         OSError: a file cannot be read or written.
     """
+    if jobs is not None and ray_address:
+        raise Mistake(
+            "--jobs is of this machine alone: on Ray a run takes the CPUs of its setting threads. Leave it out."
+        )
+    jobs = (os.cpu_count() or 1) if jobs is None else jobs
     if jobs < 1:
         raise Mistake(f"jobs must be at least 1, got {jobs}. Default: the number of cores.")
     plan, out = plans.read(file), out or default_out(file)
     if is_dry:
         return dry_run(plan, out, jobs)
-    failed = {} if report_only else carry_out(plan, out, jobs)
+    failed = {} if report_only else carry_out(plan, out, jobs, ray_address)
     try:
         written = report.write(plan, out, command_line(file, out))
     except NothingToReport as error:

@@ -15,6 +15,8 @@ from vimpo_core.mistake import Mistake
 from vimpo_core.numbers import with_bounds
 
 NOT_MEASURED = "–"
+HERE = "here"
+"""Where a run was made that no cluster made."""
 
 
 def write(plan: Plan, out: Path, command: str) -> dict:
@@ -194,6 +196,7 @@ def _diverged(arms: list[dict]) -> list:
 
 
 def _every_run(arms: list[dict]) -> Table:
+    is_on_nodes = any("node" in run for arm in arms for run in arm["runs"])
     rows = [
         [
             f"{arm['name']}, seed {run['seed']}",
@@ -201,11 +204,13 @@ def _every_run(arms: list[dict]) -> Table:
             run["state"],
             *(percent(run[how]) for how in tables.HOWS),
             *(decimals(run[name]) for name in ("kl", "auc", "pearson")),
+            *([run.get("node", HERE)] if is_on_nodes else []),
         ]
         for arm in arms
         for run in arm["runs"]
     ]
-    return Table(["run", "folder", "state", "sampled, %", "greedy, %", "KL", "AUC", "Pearson"], rows)
+    head = ["run", "folder", "state", "sampled, %", "greedy, %", "KL", "AUC", "Pearson"]
+    return Table([*head, *(["node"] if is_on_nodes else [])], rows)
 
 
 # ---- how it was done
@@ -278,6 +283,7 @@ def _how_made(found: dict) -> list:
         )
         for place in found["environments"]
     ]
+    nodes = [("Nodes", _listed([f"{count} runs on {name}" for name, count in found.get("nodes", {}).items()]))]
     return [
         Heading(2, "How this was made"),
         Code(found["command"]),
@@ -299,6 +305,7 @@ def _how_made(found: dict) -> list:
                     _intervals(found),
                 ),
                 *places,
+                *(nodes if found.get("nodes") else []),
             ]
         ),
     ]

@@ -46,6 +46,7 @@ class Result:
     curves: metric -> [[steps], [values]]; None where a value was not finite.
     credit: `truth_report.truth_report` of that snapshot. Seconds are of training alone; `started`, `ended` are seconds
         since 1970.
+    node: which machine of a cluster made it, empty for the experiment's own.
     """
 
     run_id: str
@@ -65,6 +66,7 @@ class Result:
     started: float
     ended: float
     environment: dict
+    node: str = ""
 
     @property
     def has_diverged(self) -> bool:

@@ -46,15 +46,35 @@ class Job:
         return results.run_id(self.config)
 
 
+@dataclass(frozen=True)
+class Place:
+    """A machine that is not the experiment's own. node: its name; code: commit and is_dirty of what was sent there."""
+
+    node: str = ""
+    code: dict = dataclasses.field(default_factory=dict)
+
+
 Measure = Callable[[RunStore, Measurement], dict]
 
 
-def carry_out(runs_dir: Path, job: Job, make_trainer: MakeTrainer, measure: Measure, parent: int | None = None) -> str:
+GoesOn = Callable[[RunStore], bool]
+"""Asked of a run between its steps: whether it trains on."""
+
+
+def carry_out(
+    runs_dir: Path,
+    job: Job,
+    make_trainer: MakeTrainer,
+    measure: Measure,
+    goes_on: GoesOn = lambda store: True,
+    place: Place | None = None,
+) -> str:
     """Train, measure and make small one run; what of it is done already is not done again. Returns its run_id.
 
     Args:
         make_trainer: as in `worker`. measure: as `measured`.
-        parent: the process this one works for; once that has died, training stops after the step it is in.
+        goes_on: once it says no, training stops after the step it is in.
+        place: where this is, unless it is the machine of the experiment itself.
 
     Raises:
         RunFailed: training ended otherwise than finished or diverged, or the folder holds another run of this name.
@@ -71,8 +91,8 @@ def carry_out(runs_dir: Path, job: Job, make_trainer: MakeTrainer, measure: Meas
             )
         with _patient_lock(store):
             if results.load(run_dir, job.measurement) is None:
-                _train(store, make_trainer, parent)
-                _finish(store, job, measure, started)
+                _train(store, make_trainer, goes_on)
+                _finish(store, job, measure, started, place or Place())
     return job.run_id
 
 
@@ -83,26 +103,26 @@ def _patient_lock(store: RunStore):
     return store.lock()
 
 
-def _train(store: RunStore, make_trainer: MakeTrainer, parent: int | None) -> None:
+def _train(store: RunStore, make_trainer: MakeTrainer, goes_on: GoesOn) -> None:
     if store.state() in _ENDED:
         return
     try:
         trainer = trainer_of(store, make_trainer)
-        _refuse_mixture(store)
+        refuse_mixture(store, store.run_dir.parent)
     except Mistake as error:
         store.set_state(RunState.STOPPED, f"It could not start: {error}")
         raise
-    drive([(store, _Thin(trainer, store.config()))], lambda: "play" if _lives(parent) else "stop")
+    drive([(store, _Thin(trainer, store.config()))], lambda: "play" if goes_on(store) else "stop")
     if store.state() not in _ENDED:
         raise RunFailed(f"run {store.run_id} is {store.state()}. {store.message()}".strip())
 
 
-def _refuse_mixture(store: RunStore) -> None:
-    """Raise Mistake where another run of the experiment was trained with other weights under the same name of a
-    model.
+def refuse_mixture(store: RunStore, runs_dir: Path) -> None:
+    """Raise Mistake where another run of the experiment, one in `runs_dir`, was trained with other weights under the
+    same name of a model.
     """
     config, own = store.config(), bases.recorded(store.header(), store.config())
-    for folder in sorted(store.run_dir.parent.iterdir()):
+    for folder in sorted(runs_dir.iterdir()):
         try:
             other = RunStore.open(folder)
             seen = other.overview()
@@ -113,8 +133,9 @@ def _refuse_mixture(store: RunStore) -> None:
             bases.refuse_other(expected, own, f"run {other.run_id} of this experiment", config.model)
 
 
-def _lives(parent: int | None) -> bool:
-    return parent is None or os.getppid() == parent
+def lives(parent: int, store: RunStore) -> bool:
+    """Whether the process that this one works for still lives."""
+    return os.getppid() == parent
 
 
 class _Thin:
@@ -137,7 +158,7 @@ class _Thin:
         return record if record.step == self._last_step else dataclasses.replace(record, traces=[])
 
 
-def _finish(store: RunStore, job: Job, measure: Measure, started: float) -> None:
+def _finish(store: RunStore, job: Job, measure: Measure, started: float, place: Place) -> None:
     """Measure, make small, and only then write the result: where there is one, nothing is left to do."""
     snapshots = store.snapshot_steps()
     if not snapshots:
@@ -162,7 +183,8 @@ def _finish(store: RunStore, job: Job, measure: Measure, started: float) -> None
             measuring_cpu_seconds=measuring,
             started=started,
             ended=time.time(),
-            environment=results.environment(),
+            environment=results.environment() | place.code,
+            node=place.node,
             **found,
         ),
     )

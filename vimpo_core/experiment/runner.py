@@ -1,7 +1,8 @@
 """Carries out an experiment: its tuning runs, then its final runs, several at a time, each in a process of its own.
 
 Everything known of a run is in its folder, so a rerun repeats nothing that is finished and goes on with what is not. A
-process that dies takes its run along and no other. No torch here: the processes import it.
+process that dies takes its run along and no other. Where the processes are is the business of `Places`: here they are
+on this machine, in `on_ray` on a cluster. No torch here: the processes import it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol, Self
 
 from pebble import ProcessPool
 
@@ -87,6 +90,30 @@ class Progress:
     steps_found: int
 
 
+class Places(Protocol):
+    """Where the runs of an experiment are carried out; their folders come to lie in its own. Left by an error, it ends
+    what is under way at once, or as soon as that has brought back what it has.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind, error, where) -> None: ...
+
+    def begin(self, job: Job) -> None:
+        """Have a run carried out as soon as there is room for it."""
+
+    def ended(self, seconds: float) -> list[tuple[Job, str]]:
+        """The runs that ended since it was last asked, each with "" or a sentence why it has no result; where there are
+        none, waits that long for one."""
+
+    def steps_made(self) -> int:
+        """Steps of the runs that are under way."""
+
+
+MakePlaces = Callable[[Path, MakeTrainer, Measure], Places]
+"""From the folder of the runs, and how they are trained and measured."""
+
+
 def run_all(
     plan: Plan,
     out: Path,
@@ -94,63 +121,63 @@ def run_all(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     make_trainer: MakeTrainer = worker.make_trainer,
     measure: Measure = run.measured,
+    make_places: MakePlaces | None = None,
 ) -> dict[str, str]:
-    """Tune, then make the final runs, at most `jobs` at a time; returns run_id -> sentence for runs that came to no
-    result.
+    """Tune, then make the final runs; returns run_id -> sentence for runs that came to no result.
+
+    make_places: where they are carried out; default: on this machine, at most `jobs` at a time.
 
     Raises:
         LockedError: this experiment is running in another process.
         OSError: `out` cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
+    make_places = make_places or partial(_Processes, jobs=jobs)
     with exclusive(out / LOCK_NAME, f"this experiment is already running in {out}. Wait for it, or use another --out."):
-        stages = _Stages(out, on_progress, make_trainer, measure)
-        with _pool(jobs) as pool:
+        stages = _Stages(out, on_progress)
+        with make_places(out / RUNS_NAME, make_trainer, measure) as places:
             final = final_jobs(plan, out, even_untuned=True)
-            failed = stages.carry_out(pool, "tuning", tuning_jobs(plan), final)
-            return failed | stages.carry_out(pool, "final", final_jobs(plan, out), [])
+            failed = stages.carry_out(places, "tuning", tuning_jobs(plan), final)
+            return failed | stages.carry_out(places, "final", final_jobs(plan, out), [])
 
 
 class _Stages:
     """Runs the jobs of one stage after the other, and keeps count over both."""
 
-    def __init__(self, out: Path, on_progress, make_trainer: MakeTrainer, measure: Measure):
+    def __init__(self, out: Path, on_progress):
         self._runs_dir, self._on_progress = out / RUNS_NAME, on_progress
-        self._make_trainer, self._measure = make_trainer, measure
         self._done: list[Job] = []
         self._steps_found = 0
 
-    def carry_out(self, pool: ProcessPool, name: str, jobs: list[Job], later: list[Job]) -> dict[str, str]:
+    def carry_out(self, places: Places, name: str, jobs: list[Job], later: list[Job]) -> dict[str, str]:
         """Returns run_id -> sentence for the jobs without a result. `later`: jobs of the next stage, to count them."""
         everything = [*self._done, *jobs, *later]
         left = [job for job in jobs if results.load(self._runs_dir / job.run_id, job.measurement) is None]
         found = [job for job in jobs if job not in left]
         self._done += found
         self._steps_found += _steps(found)
-        pending: dict[Future, Job] = {pool.schedule(run.carry_out, args=self._arguments(job)): job for job in left}
+        for job in left:
+            places.begin(job)
         failed: dict[str, str] = {}
+        n_left = len(left)
         while True:
-            running = [self._runs_dir / job.run_id for future, job in pending.items() if future.running()]
             self._on_progress(
                 Progress(
                     stage=name,
                     runs_done=len(self._done),
                     runs_total=len(everything),
-                    steps_done=_steps(self._done) + sum(map(_last_step, running)),
+                    steps_done=_steps(self._done) + places.steps_made(),
                     steps_total=_steps(everything),
                     steps_found=self._steps_found,
                 )
             )
-            if not pending:
+            if not n_left:
                 return failed
-            for future in wait(pending, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED).done:
-                job = pending.pop(future)
+            for job, why in places.ended(_LOOK_SECONDS):
+                n_left -= 1
                 self._done.append(job)
-                if error := future.exception():  # whatever befell one run, the others go on
-                    failed[job.run_id] = next(iter(in_words(error).splitlines()), "") or type(error).__name__
-
-    def _arguments(self, job: Job) -> tuple:
-        return self._runs_dir, job, self._make_trainer, self._measure, os.getpid()
+                if why:  # whatever befell one run, the others go on
+                    failed[job.run_id] = why
 
 
 def _steps(jobs: list[Job]) -> int:
@@ -165,19 +192,40 @@ def _last_step(run_dir: Path) -> int:
         return 0
 
 
-class _pool:
-    """Processes that are reused run after run, as importing torch takes seconds; on an error they are ended at once."""
+class _Processes:
+    """Processes of this machine that are reused run after run, as importing torch takes seconds; on an error they are
+    ended at once.
+    """
 
-    def __init__(self, jobs: int):
+    def __init__(self, runs_dir: Path, make_trainer: MakeTrainer, measure: Measure, jobs: int):
+        self._runs_dir, self._make_trainer, self._measure = runs_dir, make_trainer, measure
         # Spawned, so that each is a child of this process with nothing of its threads or open files.
         self._pool = ProcessPool(max_workers=jobs, context=multiprocessing.get_context("spawn"))
+        self._pending: dict[Future, Job] = {}
 
-    def __enter__(self):
-        return self._pool
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, kind, error, where):
+    def __exit__(self, kind, error, where) -> None:
         self._pool.close() if kind is None else self._pool.stop()
         self._pool.join()
+
+    def begin(self, job: Job) -> None:
+        arguments = self._runs_dir, job, self._make_trainer, self._measure, partial(run.lives, os.getpid())
+        self._pending[self._pool.schedule(run.carry_out, args=arguments)] = job
+
+    def ended(self, seconds: float) -> list[tuple[Job, str]]:
+        done = wait(self._pending, timeout=seconds, return_when=FIRST_COMPLETED).done
+        return [(self._pending.pop(future), sentence(future.exception())) for future in done]
+
+    def steps_made(self) -> int:
+        running = [self._runs_dir / job.run_id for future, job in self._pending.items() if future.running()]
+        return sum(map(_last_step, running))
+
+
+def sentence(error: BaseException | None) -> str:
+    """Why a run came to no result, in one line; "" for no error."""
+    return "" if error is None else next(iter(in_words(error).splitlines()), "") or type(error).__name__
 
 
 # ---- which runs there are

@@ -50,6 +50,7 @@ def numbers(plan: Plan, out: Path, command: str) -> dict:
             "started": min(r.started for r in everything),
             "ended": max(r.ended for r in everything),
             "environments": _environments(everything),
+            **_nodes(everything),
             "blocks": [_block(plan, block, found) for block in plan.blocks],
         }
     )
@@ -103,6 +104,7 @@ def _run(result: Result) -> dict:
         "pearson": credit.get("pearson_advantage"),
         "credit": result.credit,
         "curves": _thinned(result.curves),
+        **({"node": result.node} if result.node else {}),
     }
 
 
@@ -140,6 +142,12 @@ def _environments(runs) -> list[dict]:
     kinds = {repr(result.environment): result.environment for result in runs}
     counts = Counter(repr(result.environment) for result in runs)
     return [{**kinds[key], "runs": count} for key, count in counts.most_common()]
+
+
+def _nodes(runs) -> dict:
+    """{"nodes": the machines of a cluster with the number of runs made there}; nothing where there was none."""
+    counts = Counter(result.node for result in runs if result.node)
+    return {"nodes": dict(sorted(counts.items()))} if counts else {}
 
 
 def covered(spans: list[tuple[float, float]]) -> float:

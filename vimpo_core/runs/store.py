@@ -546,6 +546,14 @@ class RunStore:
             row = connection.execute("SELECT sha256, blob FROM resume_state").fetchone()
         return None if row is None else self._intact("the state to resume from", *row)
 
+    def copied(self) -> bytes:
+        """Its database with all that is committed, as one file that needs no log beside it; also while it is being
+        written."""
+        with self._reading() as connection:
+            copy = bytearray(connection.serialize())
+        copy[18:20] = b"\1\1"  # SQLite's header: no write-ahead log belongs to it
+        return bytes(copy)
+
     def _intact(self, what: str, sha256: str, blob: bytes) -> bytes:
         if _sha256(blob) != sha256:
             raise Mistake(

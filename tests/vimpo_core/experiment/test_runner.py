@@ -1,11 +1,13 @@
 """Which runs are made, and that none is made twice. Training and measuring are made up; the processes are real."""
 
 import os
+from functools import partial
 
 import pytest
 
 from tests.support.experiments import (
     SMALL,
+    UNTUNED,
     Diverging,
     FailingOnce,
     carried_out,
@@ -23,10 +25,6 @@ from vimpo_core.runs.folder import RunsDir
 from vimpo_core.runs.locks import LockedError, exclusive
 from vimpo_core.runs.store import RunStore
 from vimpo_core.types import RunState
-
-UNTUNED = SMALL[: SMALL.index("[tune]")] + SMALL[SMALL.index("[[arm]]") :].replace(
-    "ranges = {learning_rate = [1e-3, 3e-3]}\n", ""
-)
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +119,8 @@ def test_a_run_whose_experiment_was_killed_stops_by_itself(tmp_path):
     job = runner.final_jobs(written(tmp_path, UNTUNED), tmp_path)[0]
     nobody = os.getpid()  # this process is not its own parent
     with pytest.raises(RunFailed, match="is stopped"):
-        run.carry_out(tmp_path, job, FakeTrainer, made_up, parent=nobody)
-    run.carry_out(tmp_path, job, FakeTrainer, made_up, parent=os.getppid())
+        run.carry_out(tmp_path, job, FakeTrainer, made_up, partial(run.lives, nobody))
+    run.carry_out(tmp_path, job, FakeTrainer, made_up, partial(run.lives, os.getppid()))
     assert results.load(tmp_path / job.run_id, job.measurement).state == "finished"
 
 
