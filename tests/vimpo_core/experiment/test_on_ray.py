@@ -49,18 +49,18 @@ def test_what_comes_back_of_a_run_in_the_middle_goes_on_bit_for_bit(tmp_path):
         assert_same_run(RunStore.open(tmp_path / "a" / job.run_id), RunStore.open(tmp_path / f"b{i}" / job.run_id))
 
 
-def test_what_came_back_replaces_the_run_whole_or_not_at_all(tmp_path):
+def test_what_comes_back_replaces_the_run_whole_or_not_at_all(tmp_path):
     whole = tmp_path / make_fake_run(tmp_path, steps=3)
     kept, target = Kept.of(whole), tmp_path / "out" / "runs" / whole.name
     Kept(kept.database, "{}").put_down(target)
     assert {file.name for file in target.iterdir()} == {"run.db", "run.lock", "result.json"}
 
-    def refuse(store):
-        raise Mistake(f"{store.run_id} has other weights")
-
-    with pytest.raises(Mistake, match="vimpo-1 has other weights"):
-        kept.put_down(target, refuse)
-    assert [folder.name for folder in target.parent.iterdir()] == [target.name]
+    kept.put_down(target.with_name("sibling"))
+    with RunStore.open(target.with_name("sibling"), writable=True) as sibling:
+        sibling.update_header({"model": {"id": "fake", "revision": None, "sha256": "1" * 64}})
+    with pytest.raises(Mistake, match="run sibling of this experiment was trained with other base weights"):
+        kept.put_down(target, partial(run.refuse_mixture, runs_dir=target.parent))
+    assert {folder.name for folder in target.parent.iterdir()} == {target.name, "sibling"}
     assert (target / "result.json").read_text() == "{}" and Kept.of(tmp_path / "none") is None
 
 
@@ -82,7 +82,9 @@ def cluster():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))  # for this folder's trainers; the lab itself is sent along
+        patch.setenv(
+            "PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        )  # for this folder's trainers; the lab itself is sent along
         memory = {"object_store_memory": 80 * 2**20}
         made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **memory})
         made.nodes = [made.add_node(num_cpus=1, **memory) for _ in range(2)]
