@@ -1,5 +1,5 @@
-"""python -m vimpo_core train | resume | fork | eval | score | truth | experiment | export | export-adapter | runs |
-models | tasks | bench | make-reference | make-demos
+"""python -m vimpo_core train | resume | fork | eval | score | truth | experiment | export | export-adapter | import |
+runs | models | tasks | bench | make-reference | make-demos
 
 Progress goes to stderr, results to stdout; with --json stdout ends with one JSON object. A mistake is one sentence on
 stderr and exit code 2, a bug a traceback and exit code 1; a run that did not finish is exit code 3. A command imports
@@ -772,6 +772,41 @@ def _bench(arguments) -> int:
     ).returncode
 
 
+def _import_options(parser) -> None:
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="Files of one run, or the folder that has them.")
+    parser.add_argument("--as", dest="name", default="", metavar="NAME", help="What to call the run.")
+    parser.add_argument("--dry-run", action="store_true", help="Say what is in it, and make no run.")
+    _add_runs_dir(parser)
+
+
+def _import(arguments) -> int:
+    from vimpo_core.formats.incoming.survey import lines
+    from vimpo_core.runs.folder import RunsDir
+    from vimpo_core.service import import_service
+    from vimpo_core.types import known
+
+    paths = [_path(typed).absolute() for typed in arguments.paths]
+    if missing := next((path for path in paths if not path.exists()), None):
+        raise Mistake(f"there is no file or folder {str(missing)!r}. Check the path.")
+    brought = [(str(path), path.name) for path in paths]
+    folder = paths[0] if paths[0].is_dir() else paths[0].parent
+    if arguments.dry_run:
+        found = import_service.outcome(import_service.ask_survey(brought, arguments.runs_dir))
+        told = found
+    else:
+        future = import_service.ask_import(arguments.runs_dir, brought, arguments.name, folder)
+        run_id = import_service.outcome(future)
+        found = known(RunsDir(arguments.runs_dir).open(run_id).imported())["survey"]
+        told = {"run_id": run_id, **found}
+    if arguments.json:
+        _print(told, True)
+    else:
+        print("\n".join(lines(found)))
+        if not arguments.dry_run:
+            print(f"{'run':<18} {told['run_id']}")
+    return 0
+
+
 def _make_reference_options(parser) -> None:
     parser.add_argument("--out", type=_path, default=BUNDLED_MODEL, help="Folder to write (default: the bundled one).")
     parser.add_argument("--steps", type=int, default=1600, help="Supervised updates (default: 1600).")
@@ -903,6 +938,11 @@ _COMMANDS = {
         _export_adapter,
         _export_adapter_options,
         "The trained adapter of a step as a PEFT folder, which PeftModel.from_pretrained(base, FOLDER) loads.",
+    ),
+    "import": (
+        _import,
+        _import_options,
+        "A run that another tool recorded (TRL, verl, prime-rl, ...), as a read-only run beside the others.",
     ),
     "tasks": (
         _tasks,

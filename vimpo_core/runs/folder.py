@@ -220,6 +220,15 @@ class RunsDir:
             raise
         return f"job-{number}"
 
+    def place(self, word: str) -> Path:
+        """Where a run that is no training may be made, WORD-N; nothing is there. Raises StoreError."""
+        self._refuse_read_only("add to")
+        _make_folder(self.path)
+        taken = {*_names(self.path), *(entry.run_id for entry in self.bin.entries())}
+        while (run_id := f"{word}-{self.queue.next_number()}") in taken:
+            pass
+        return self.path / run_id
+
     def fork(
         self,
         run_id: str,
@@ -515,6 +524,10 @@ def _folders(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
     return sorted(d for d in path.iterdir() if d.is_dir() and not d.name.startswith("."))
+
+
+def _names(path: Path) -> set[str]:
+    return {entry.name for entry in path.iterdir()}
 
 
 def _unreadable(run_id: str, name: str, message: str, read_only: bool) -> RunSummary:

@@ -30,14 +30,17 @@ _MANY = 256
 class NewRun:
     """See the head of the module. Raises Mistake where `run_dir` exists, StoreError where it cannot be written."""
 
-    def __init__(self, run_dir: Path):
+    def __init__(self, run_dir: Path, hidden: Path | None = None):
+        """hidden: the folder to fill, beside `run_dir`, for one who may kill this process and clean up after it."""
         self.run_dir = Path(run_dir)
         if self.run_dir.exists():
             raise Mistake(f"a run named {run_dir.name!r} already exists. Choose another name or delete it first.")
         self._waiting: list[tuple] = []
         try:
             self.run_dir.parent.mkdir(parents=True, exist_ok=True)
-            self._hidden = Path(tempfile.mkdtemp(prefix=HIDDEN, dir=self.run_dir.parent))
+            if hidden is not None:
+                hidden.mkdir()
+            self._hidden = hidden or Path(tempfile.mkdtemp(prefix=HIDDEN, dir=self.run_dir.parent))
             self._connection: sqlite3.Connection | None = store.new_database(self._hidden / DB_NAME)
         except (OSError, sqlite3.Error) as error:
             raise self._error(error) from error

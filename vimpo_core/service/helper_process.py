@@ -23,8 +23,10 @@ class HelperProcess:
     nothing to do (as a system short of memory kills), pebble gives up the whole pool: then a new one takes its place.
     """
 
-    def __init__(self, niceness: int = 5):
-        self._niceness, self._lock = niceness, threading.Lock()
+    def __init__(self, niceness: int = 5, prepare: Callable[[], None] | None = None, is_fresh: bool = False):
+        """prepare: called first in the process, instead of being nice; is_fresh: a new process for each request."""
+        self._prepare = partial(_be_nice, niceness) if prepare is None else prepare
+        self._is_fresh, self._lock = is_fresh, threading.Lock()
         self._pool, self._is_closed = self._new(), False
 
     def ask(
@@ -74,9 +76,9 @@ class HelperProcess:
         # spawn: a fork of a threaded web server can inherit a lock that nobody will ever release.
         return ProcessPool(
             max_workers=1,
+            max_tasks=int(self._is_fresh),
             context=multiprocessing.get_context("spawn"),
-            initializer=_be_nice,
-            initargs=(self._niceness,),
+            initializer=self._prepare,
         )
 
 

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,11 @@ from vimpo_core.tasks import registry
 from vimpo_core.types import CreditTrace
 
 MAX_ROWS = 200_000
+LONGEST_NAME = 80
 MAX_STEP = 10**9
 MISSING = "missing"
+_TOLD_EVERY = 100
+"""Rows after which it is told how far the reading is."""
 _PIECE = re.compile(r"\n|[^\S\n]*\S{1,100}|[^\S\n]+")
 Told = Callable[[int, int], None]
 
@@ -170,13 +173,14 @@ class Builder:
         return {step: [size for _, size in groups.values()] for step, groups in self.groups.items()}
 
 
-def read_rows(recognised: Recognised, builder: Builder, told: Told | None = None) -> Iterable[CreditTrace]:
+def read_rows(recognised: Recognised, builder: Builder, told: Told | None = None) -> Iterator[CreditTrace]:
     """The traces of all files, in order; what is refused is counted in the builder's survey."""
+    sizes = [file.size for file in recognised.files]
     for index, file in enumerate(recognised.files):
-        if told:
-            told(index, len(recognised.files))
         try:
-            for found in recognised.reader.read(file):
+            for number, found in enumerate(recognised.reader.read(file)):
+                if told and number % _TOLD_EVERY == 0:
+                    told(sum(sizes[:index]) + int(file.share * sizes[index]), max(1, sum(sizes)))
                 if isinstance(found, Refusal):
                     builder.survey.refuse(found)
                     continue
@@ -191,8 +195,7 @@ def read_rows(recognised: Recognised, builder: Builder, told: Told | None = None
                     yield trace
         except (Mistake, OSError) as error:  # the rest of this file: what was read of it before stays
             builder.survey.refuse(Refusal(file.name, str(error)))
-    if told:
-        told(len(recognised.files), len(recognised.files))
+        file.forget()
 
 
 def survey(recognised: Recognised, told: Told | None = None) -> dict[str, Any]:
@@ -204,21 +207,28 @@ def survey(recognised: Recognised, told: Told | None = None) -> dict[str, Any]:
 
 
 def import_run(
-    recognised: Recognised, run_dir: Path, name: str = "", told: Told | None = None, folder: Path | None = None
+    recognised: Recognised,
+    run_dir: Path,
+    name: str = "",
+    told: Told | None = None,
+    folder: Path | None = None,
+    hidden: Path | None = None,
 ) -> RunStore:
-    """Make the run. folder: where its files lie on this machine, None where they were handed over.
+    """Make the run. folder: where its files lie on this machine, None where they were handed over; hidden: see
+    `NewRun`.
 
     Raises Mistake where nothing can be taken, StoreError where it cannot be written: nothing is left then.
     """
     builder = Builder()
-    with NewRun(run_dir) as new:
+    with NewRun(run_dir, hidden) as new:
         for trace in read_rows(recognised, builder, told):
             new.add(trace)
         for step in builder.repeats():
             new.drop_step(step)
         found = _described(recognised, builder)
         config = config_of(recognised, builder)
-        header = header_of(recognised, found, config, name or found["name"])
+        header = header_of(recognised, found, config, " ".join(name.split())[:LONGEST_NAME] or found["name"])
+        header["imported"]["fingerprint"] = recognised.fingerprint
         header["imported"]["folder"] = folder and str(folder.absolute())
         return new.finish(config, header, metrics_of(recognised, builder))
 
@@ -250,7 +260,7 @@ def _described(recognised: Recognised, builder: Builder) -> dict[str, Any]:
         "format": recognised.reader.NAME,
         "files": [file.name for file in recognised.files],
         "left_alone": recognised.left_alone,
-        "name": str(recognised.facts.get("name") or f"{tool} run")[:80],
+        "name": str(recognised.facts.get("name") or f"{tool} run")[:LONGEST_NAME],
         **builder.survey.as_dict(builder.sizes()),
     }
 
@@ -259,7 +269,9 @@ def _nothing(recognised: Recognised, survey: Survey) -> str:
     if not survey.refused:
         return f"{recognised.files[0].name} holds no rows. There is nothing to bring."
     why, (count, places) = max(survey.refused.items(), key=lambda item: item[1][0])
-    return f"none of the rows of {recognised.reader.NAME} can be taken. {places[0]}: {why} ({count} such rows.)"
+    return f"none of the rows of {recognised.reader.NAME} can be taken. {places[0]}: {why}" + (
+        f" So it is with {count} rows." if count > 1 else ""
+    )
 
 
 def config_of(recognised: Recognised, builder: Builder) -> TrainConfig:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import hashlib
 import json
 import sys
 from collections.abc import Iterator
@@ -50,20 +51,35 @@ _MARKS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class File:
-    """A file that somebody brought. name: what it is called on the page, never opened.
+    """A file that somebody brought. name: what it is called on the page, never opened; share: how much of it was read.
 
     Everything raises Mistake, one sentence, where the file is not what it seems.
     """
 
     path: Path
     name: str
+    share: float = 0.0
+
+    @cached_property
+    def size(self) -> int:
+        return self.path.stat().st_size
+
+    @cached_property
+    def fingerprint(self) -> str:
+        with open(self.path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def forget(self) -> None:
+        """Let go of a document that was parsed, once its rows were read."""
+        self.__dict__.pop("_parsed_document", None)
+        self.__dict__.pop("sample", None)
 
     @cached_property
     def kind(self) -> str:
         """ "jsonl", "json", "csv" or "parquet", by content."""
-        size = self.path.stat().st_size
+        size = self.size
         if size == 0:
             self.refuse("is empty. There is nothing to bring")
         if size > MAX_FILE:
@@ -159,7 +175,7 @@ class File:
             number = 0
             while line := file.readline(MAX_LINE + 1):
                 number += 1
-                place = f"{self.name}, line {number}"
+                place, self.share = f"{self.name}, line {number}", file.tell() / max(1, self.size)
                 if len(line) > MAX_LINE:
                     self.refuse(f"has a line of more than {MAX_LINE // 2**20} MiB. Write a record a line")
                 if not line.strip():
@@ -176,7 +192,7 @@ class File:
                     yield Refusal(place, "it is no record.")
 
     def _document(self) -> Iterator[tuple[str, dict[str, Any]] | Refusal]:
-        if self.path.stat().st_size > MAX_DOCUMENT:
+        if self.size > MAX_DOCUMENT:
             self.refuse(f"is one document of more than {MAX_DOCUMENT // 2**20} MiB. Write it as JSON Lines")
         found = self._parsed_document
         if isinstance(found, dict):
@@ -248,6 +264,7 @@ class File:
                     columns = {name: _values(batch.column(i)) for i, name in enumerate(names)}
                     for index in range(batch.num_rows):
                         number += 1
+                        self.share = number / opened.metadata.num_rows
                         values = {name: column[index] for name, column in columns.items()}
                         yield f"{self.name}, row {number}", values
         except (pa.ArrowException, OSError) as error:

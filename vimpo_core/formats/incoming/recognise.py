@@ -5,20 +5,21 @@ Add a format: a file beside this one with what `rows` asks of a reader, and its 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from vimpo_core.formats.incoming import trl
+from vimpo_core.formats.incoming import table, trl, verl
 from vimpo_core.formats.incoming.opening import File
 from vimpo_core.formats.incoming.rows import Sample
 from vimpo_core.mistake import Mistake
 
-FORMATS: list[ModuleType] = [trl]
+FORMATS: list[ModuleType] = [trl, verl, table]
 """All readers, those that ask for most first: the first that matches reads a file."""
 MAX_FILES = 20_000
 MAX_DEPTH = 8
@@ -36,6 +37,11 @@ class Recognised:
     files: list[File]
     facts: dict[str, Any]
     left_alone: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same files, whatever they are called."""
+        return hashlib.sha256("".join(sorted(file.fingerprint for file in self.files)).encode()).hexdigest()
 
 
 def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
@@ -63,7 +69,8 @@ def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
     for name, others in found.items():
         if name != reader.__name__:
             left |= {file.name: f"{file.name} is of another format." for file in others}
-    mine = found[reader.__name__]
+    mine = _each_once(found[reader.__name__], left)
+    _check_one_run(reader, mine)
     facts: dict[str, Any] = {}
     samples = [file.sample for file in mine]
     for file, sample in beside:
@@ -74,7 +81,39 @@ def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
     for sample in samples:
         if hasattr(reader, "facts"):
             facts = {**reader.facts(sample), **facts}
+    if mixed := next((sample for sample in samples if _other(reader, sample)), None):
+        said = f"{mixed.name} holds records of two formats: those of {_other(reader, mixed)} are left out."
+        facts["notes"] = [*facts.get("notes", ()), said]
     return Recognised(reader, mine, facts, left)
+
+
+def _other(reader: ModuleType, sample: Sample) -> str:
+    """The format of records in a file that begins with records of `reader`; "" where all are of one."""
+    for record in sample.records if sample.kind == "jsonl" else ():
+        alone = replace(sample, columns={n: type(v).__name__ for n, v in record.items()}, records=(record,))
+        if not reader.matches(alone) and (other := next((one for one in FORMATS if one.matches(alone)), None)):
+            return other.NAME
+    return ""
+
+
+def _check_one_run(reader: ModuleType, files: list[File]) -> None:
+    """Raise Mistake where a tool that writes a run into one folder left files in several."""
+    folders = sorted({file.name.rpartition("/")[0] for file in files})
+    if getattr(reader, "IN_ONE_FOLDER", False) and len(folders) > 1:
+        shown = ", ".join(folder or "the folder itself" for folder in folders[:_NAMED])
+        raise Mistake(
+            f"there are {len(folders)} folders of {reader.NAME} in what you brought ({shown}"
+            f"{', ...' if len(folders) > _NAMED else ''}), and one holds a run. Bring one of them."
+        )
+
+
+def _each_once(files: list[File], left: dict[str, str]) -> list[File]:
+    """Files without those that hold the very bytes of another one."""
+    first: dict[str, File] = {}
+    for file in files:
+        if first.setdefault(file.fingerprint, file) is not file:
+            left[file.name] = f"{file.name} is the same file as {first[file.fingerprint].name}."
+    return list(first.values())
 
 
 def _only(found: dict[str, list[File]]) -> ModuleType:

@@ -11,6 +11,7 @@ and, where there is something to say,
 
     accompanies(sample) -> bool     whether a file holds no rows but belongs to them, such as a metadata.json
     facts(sample) -> dict           what a file says of the whole run: any of `FACTS`
+    IN_ONE_FOLDER = True            where all files of a run lie in one folder: several are several runs
     metrics(file) -> list[dict]     what a file says of its steps, {"step": n, name: value}
 
 It opens nothing, trusts nothing and never raises but `Mistake`: one sentence of what is wrong with the one row, which
@@ -34,6 +35,8 @@ FACTS = ("algorithm", "model", "reference", "temperature", "beta", "gae_lambda",
 numbers."""
 MAX_TEXT = 500_000
 """Characters of a prompt or completion."""
+_SHOWN = 2000
+"""Characters of what is only shown."""
 MAX_TOKENS = 200_000
 """Tokens of a completion."""
 TOKEN_ARRAYS = ("logprob", "ref_logprob", "kl", "entropy", "sampler_logprob")
@@ -169,6 +172,35 @@ def number(value: Any, what: str) -> float | None:
     except OverflowError:
         return None
     return found if math.isfinite(found) else None
+
+
+def reward(value: Any, what: str) -> float | None:
+    """A number; None is None. Mistake for nan and infinity, which no judge means."""
+    found = number(value, what)
+    if found is None and value is not None:
+        raise Mistake(f"{what} is no finite number.")
+    return found
+
+
+def needs(values: Mapping[str, Any], *names: str) -> None:
+    """Mistake naming the first of the columns that a record does not have."""
+    for name in names:
+        if values.get(name) is None:
+            raise Mistake(f"it has no {name}.")
+
+
+def shown(value: Any) -> str | float:
+    """Whatever a tool wrote beside, to be looked at: a number, or a text, not too long."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float) and number(value, "") is not None:
+        return value
+    return (value if isinstance(value, str) else str(value))[:_SHOWN]
+
+
+def label(value: Any) -> str:
+    """An answer or a mark as a text; None is ""."""
+    return "" if value is None else str(shown(value))
 
 
 def whole(value: Any, what: str) -> int | None:

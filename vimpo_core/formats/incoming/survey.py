@@ -16,6 +16,7 @@ from vimpo_core.types import CreditTrace
 LOGPROB_SLACK = 1e-4
 """How far above 0 rounding may lift a log-probability."""
 _PLACES = 3
+_SHOWN = 5
 _WORDS = {
     "ids": "token ids",
     "logprob": "log-probabilities of the policy",
@@ -59,8 +60,8 @@ class Survey:
                 count["array", name] += 1
         for name in trace.tool_arrays:
             count["other", name] += 1
-        if "completion" in trace.extras and trace.has_ids:
-            count["doubt", "texts of tokens that do not spell the completion"] += row.texts is not None
+        if "completion" in trace.extras and row.texts is not None:
+            count["doubt", "texts of tokens that do not spell the completion"] += 1
         for name, paid in (row.rewards or trace.rewards).items():
             count["reward", name] += paid is not None
         if math.isnan(trace.reward):
@@ -177,3 +178,29 @@ def _means(count: Counter) -> Iterator[tuple[str, float]]:
     for name in ("kl", "entropy"):
         if count["array", name] == count["rows"] and count["tokens"]:
             yield f"{name}_mean", count[f"{name} sum"] / count["tokens"]
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """The first table as text, a line a fact."""
+    steps, groups = found["steps"], found["groups"]
+    facts = {
+        "format": f"{found['format']}, {len(found['files'])} {'file' if len(found['files']) == 1 else 'files'}",
+        "rows": f"{found['rows']}" + (f", and {found['repeated']} written again" if found["repeated"] else ""),
+        "steps": f"{steps['count']}, from {steps['first']} to {steps['last']}",
+        "groups": f"{groups['count']}, mostly of {groups['size']}, by {groups['by']}",
+        "tokens": "not recorded" if found["tokens"] is None else f"{found['tokens']}",
+        **found["arrays"],
+    }
+    if found["others"]:
+        facts["also a token"] = ", ".join(found["others"])
+    if found["rewards"]:
+        facts["rewards"] = ", ".join(f"{name} ({count})" for name, count in found["rewards"].items())
+    said = [f"{name:<18} {value}" for name, value in facts.items()]
+    for why, those in found["refused"].items():
+        said.append(f"left out           {those['rows']} rows: {why} ({'; '.join(those['places'])})")
+    said += [f"left alone         {why}" for why in list(found["left_alone"].values())[:_SHOWN]]
+    if (more := len(found["left_alone"]) - _SHOWN) > 0:
+        said.append(f"left alone         {more} more files")
+    said += [f"doubtful           {one}" for one in found["doubts"]]
+    said += [f"not possible       {one}" for one in found["cannot"]]
+    return said + [f"note               {one}" for one in found["notes"]]

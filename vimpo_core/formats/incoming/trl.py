@@ -19,8 +19,11 @@ from vimpo_core.mistake import Mistake
 
 NAME = "TRL completions"
 TOOL = "TRL"
+IN_ONE_FOLDER = True
 _OWN = ("step", "prompt", "completion", "advantage")
 _NUMBERS = ("double", "float", "halffloat")
+_SPIED = "completion_ids"
+"""What a reward function may log of the tokens, which TRL itself does not."""
 _EPSILON = 1e-4
 """What TRL adds to the deviation that it divides by."""
 _CLOSE = 1e-3
@@ -28,8 +31,8 @@ _CLOSE = 1e-3
 
 def matches(sample: Sample) -> bool:
     columns = sample.columns
-    has_rows = sample.kind == "parquet" and {"step", "prompt", "completion"} <= set(columns)
-    return has_rows and ("advantage" in columns or bool(_numeric(sample)))
+    lists = {name for name, kind in columns.items() if "list<" in kind}
+    return sample.kind == "parquet" and set(_OWN) <= set(columns) and lists <= {"prompt", "completion", _SPIED}
 
 
 def read(file: Incoming) -> Iterator[Row | Refusal]:
@@ -37,7 +40,7 @@ def read(file: Incoming) -> Iterator[Row | Refusal]:
     good = [one for one in found if not isinstance(one, Refusal)]
     names = _numeric(file.sample)
     paid = rewards_among([values for _, values in good], names)
-    spied = file.sample.columns.get("completion_ids", "").startswith("list<")
+    spied = file.sample.columns.get(_SPIED, "").startswith("list<")
     step = None if file.sample.columns["step"] in _NUMBERS else "step"
     number = re.search(r"(\d+)\D*$", file.sample.name.rpartition(".")[0])
 
@@ -55,8 +58,8 @@ def read(file: Incoming) -> Iterator[Row | Refusal]:
             reward=sum(earned) if earned else None,
             rewards=named,
             advantage=rows.number(values.get("advantage"), "advantage"),
-            ids=rows.token_ids(values.get("completion_ids"), "completion_ids") if spied else None,
-            extras=_extras(values, [n for n in values if n not in (*_OWN, *paid, "completion_ids" if spied else "")]),
+            ids=rows.token_ids(values.get(_SPIED), _SPIED) if spied else None,
+            extras=_extras(values, [n for n in values if n not in (*_OWN, *paid, _SPIED if spied else "")]),
         )
 
     for one in found:
@@ -108,4 +111,4 @@ def _or_nan(value: Any) -> float:
 
 def _extras(values: dict[str, Any], names: Sequence[str]) -> dict[str, str | float]:
     found = {name: values[name] for name in names if values[name] is not None}
-    return {name: one if isinstance(one, int | float) else str(one)[:2000] for name, one in found.items()}
+    return {name: rows.shown(one) for name, one in found.items()}

@@ -1,0 +1,35 @@
+"""What a process that reads other people's files may use. It does nothing else, and may be killed at any moment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from vimpo_core.mistake import Mistake
+
+MEMORY = 3 * 2**30
+"""Address space, bytes, which libraries that are loaded take some of: what is really used stays far below."""
+CPU_SECONDS = 900
+WALL_SECONDS = 1800.0
+_OPEN_FILES = 256
+
+
+def apply() -> None:
+    """Put the limits on this process, for good."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if hasattr(os, "nice"):
+        os.nice(5)
+
+
+def too_much() -> Mistake:
+    """What to say where the process met a limit, or the system killed it."""
+    return Mistake(
+        f"reading this takes more than {MEMORY / 2**30:g} GiB of memory or {CPU_SECONDS} s, so it was stopped and "
+        "nothing was written. Bring fewer steps at a time."
+    )
