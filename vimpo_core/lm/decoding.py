@@ -95,21 +95,55 @@ class CacheDecoder:
         return output.logits[:, -1]
 
 
-class LlamaDecoder:
-    """A plain Llama's decoding step (`is_plain_llama`), same interface as `CacheDecoder`."""
+class _LlamaSteps:
+    """A plain Llama's decoding step (`is_plain_llama`) but for its memory of earlier tokens; same interface as
+    `CacheDecoder`.
+    """
 
-    def __init__(self, model, cache, attention, last_position, group_size, max_new_tokens):
+    def __init__(self, model, last_position, max_new_tokens):
         config = model.config
         self._model = model
         self._head_dim = model.model.layers[0].self_attn.head_dim
         self._heads, self._kv_heads = config.num_attention_heads, config.num_key_value_heads
         self._layers = [llama.layer_of(layer) for layer in model.model.layers]
+        self._position = last_position
+        span = torch.arange(int(last_position.max()) + max_new_tokens + 1, device=last_position.device)
+        self._cos, self._sin = (r[0] for r in model.model.rotary_emb(model.lm_head.weight, span[None]))
+
+    def step(self, token):
+        """Logits after one more token a row: int [B] -> float [B, V]."""
+        self._position = self._position + 1
+        cos, sin = self._cos[self._position][:, None, :], self._sin[self._position][:, None, :]
+        x = F.embedding(token, self._model.model.embed_tokens.weight)
+        for at, layer in enumerate(self._layers):
+            self._note(at, x)
+            qkv = layer.qkv(rms_norm(x, layer.attention_norm))
+            qkv = qkv.view(len(x), self._heads + 2 * self._kv_heads, self._head_dim)
+            rotated, value = rotate(qkv[:, : -self._kv_heads], cos, sin), qkv[:, -self._kv_heads :]
+            query, key = rotated[:, : self._heads], rotated[:, self._heads :]
+            x = x + layer.out(self._attend(at, query, key, value))
+            gate, up = layer.gate_up(rms_norm(x, layer.mlp_norm)).chunk(2, dim=-1)
+            x = x + layer.down(F.silu(gate) * up)
+        return F.linear(rms_norm(x, self._model.model.norm), self._model.lm_head.weight)
+
+    def _note(self, layer, x) -> None:
+        """Is told what each layer reads."""
+
+    def _attend(self, layer, query, key, value):
+        """What the new tokens read in a layer, [B, heads x D], of which these are query, key and value, [B, heads,
+        D].
+        """
+        raise NotImplementedError
+
+
+class LlamaDecoder(_LlamaSteps):
+    """Every row with a copy of its prompt's keys and values: the least work where these are small."""
+
+    def __init__(self, model, cache, attention, last_position, group_size, max_new_tokens):
+        super().__init__(model, last_position, max_new_tokens)
         self._filled = cache.get_seq_length()
         self._keys = [_widened(c.keys, group_size, max_new_tokens) for c in cache.layers]
         self._values = [_widened(c.values, group_size, max_new_tokens) for c in cache.layers]
-        self._position = last_position
-        span = torch.arange(int(last_position.max()) + max_new_tokens + 1, device=last_position.device)
-        self._cos, self._sin = (r[0] for r in model.model.rotary_emb(self._keys[0], span[None]))
         self._mask = None
         if attention is not None:
             new = attention.new_ones(len(attention), max_new_tokens)
@@ -124,39 +158,27 @@ class LlamaDecoder:
         self._mask = None if self._mask is None else self._mask[rows]
 
     def step(self, token):
-        """Logits after one more token a row: int [B] -> float [B, V]."""
-        self._position = self._position + 1
         self._filled += 1
-        cos, sin = self._cos[self._position][:, None, :], self._sin[self._position][:, None, :]
-        mask = None if self._mask is None else self._mask[..., : self._filled]
-        x = F.embedding(token, self._model.model.embed_tokens.weight)
-        for layer, (weights, keys, values) in enumerate(zip(self._layers, self._keys, self._values, strict=True)):
-            self._note(layer, x)
-            x = x + self._attend(weights, keys, values, x, cos, sin, mask)
-            gate, up = weights.gate_up(rms_norm(x, weights.mlp_norm)).chunk(2, dim=-1)
-            x = x + weights.down(F.silu(gate) * up)
-        return F.linear(rms_norm(x, self._model.model.norm), self._model.lm_head.weight)
+        return super().step(token)
 
-    def _note(self, layer, x) -> None:
-        """Is told what each layer reads."""
-
-    def _attend(self, weights, keys, values, x, cos, sin, mask):
-        rows, at, split = len(x), self._filled - 1, self._heads + self._kv_heads
-        qkv = weights.qkv(rms_norm(x, weights.attention_norm))
-        qkv = qkv.view(rows, split + self._kv_heads, self._head_dim)
-        rotated = rotate(qkv[:, :split], cos, sin)
-        keys[:, :, at], values[:, :, at] = rotated[:, self._heads :], qkv[:, split:]
+    def _attend(self, layer, query, key, value):
+        rows, keys, values = len(query), self._keys[layer], self._values[layer]
+        keys[:, :, self._filled - 1], values[:, :, self._filled - 1] = key, value
         # Query heads that share a key head are rows of one product: [rows x kv_heads, group, head_dim].
-        query = rotated[:, : self._heads].reshape(rows * self._kv_heads, -1, self._head_dim)
+        query = query.reshape(rows * self._kv_heads, -1, self._head_dim)
         keys, values = keys.flatten(0, 1)[:, : self._filled], values.flatten(0, 1)[:, : self._filled]
         scores = torch.bmm(query, keys.transpose(1, 2)) * self._head_dim**-0.5
-        if mask is not None:
+        if self._mask is not None:
+            mask = self._mask[..., : self._filled]
             scores = scores.view(rows, -1, self._filled).masked_fill(~mask, -torch.inf).view_as(scores)
-        return weights.out(torch.bmm(scores.softmax(-1), values).view(rows, -1))
+        return torch.bmm(scores.softmax(-1), values).view(rows, -1)
 
 
-class LargeLlamaDecoder(LlamaDecoder):
-    """The same of a large network: rows that left are dropped a few at a time, and what a layer read can be kept.
+class LargeLlamaDecoder(_LlamaSteps):
+    """The same of a large network: a prompt's keys and values are there once for its rows, rows that left are dropped a
+    few at a time, and what a layer read can be kept.
+
+    Rows sit on benches of one size, each bench with its prompt; a prompt with more rows than the mean has several.
 
     states: of the last step what layer `states_at` read, [rows, H]; prompt_states: of each prompt, [S, H]; None where
         states_at is 0.
@@ -165,21 +187,42 @@ class LargeLlamaDecoder(LlamaDecoder):
     _COMPACT = 0.8
     """Rows are copied together when fewer than this share of them goes on: each time costs a copy of the cache."""
 
-    def __init__(self, model, cache, attention, last_position, group_size, max_new_tokens, states_at, prompt_states):
-        super().__init__(model, cache, attention, last_position, group_size, max_new_tokens)
+    def __init__(self, model, cache, attends, group_size, max_new_tokens, states_at, prompt_states):
+        sizes = torch.as_tensor(group_size, device=attends.device).expand(len(attends))
+        owner = torch.arange(len(sizes), device=attends.device).repeat_interleave(sizes)
+        super().__init__(model, (attends.sum(1) - 1)[owner], max_new_tokens)
+        rows = len(owner)
+        self._bench = -(-rows // len(sizes))
+        benches = -(-sizes // self._bench)
+        prompt_of_bench = torch.arange(len(sizes), device=attends.device).repeat_interleave(benches)
+        nth_of_prompt = torch.arange(rows, device=attends.device) - (sizes.cumsum(0) - sizes)[owner]
+        self._seats = (benches.cumsum(0) - benches)[owner] * self._bench + nth_of_prompt
+        self._hidden = ~attends[prompt_of_bench]
+        shared = len(prompt_of_bench) > len(sizes)
+        self._prompts = [[x[prompt_of_bench] if shared else x for x in (c.keys, c.values)] for c in cache.layers]
+        room = (rows, self._kv_heads, max_new_tokens, self._head_dim)
+        self._own = [[x.new_empty(room) for x in (c.keys, c.values)] for c in cache.layers]
+        self._filled = 0
         self._states_at, self.prompt_states = states_at, prompt_states
         self.states: torch.Tensor | None = None
-        self._places = torch.arange(len(last_position), device=last_position.device)  # of the rows that go on
+        self._places = torch.arange(rows, device=attends.device)  # of the rows that go on
 
     def keep(self, alive) -> None:
+        """Go on with these rows only. alive: bool, one a row."""
         self._places = self._places[alive]
-        if len(self._places) < self._COMPACT * len(self._position):
-            goes_on = torch.zeros(len(self._position), dtype=torch.bool, device=alive.device)
-            goes_on[self._places] = True
-            super().keep(goes_on)
-            self._places = torch.arange(len(self._places), device=alive.device)
+        if len(self._places) >= self._COMPACT * len(self._position):
+            return
+        self._own = [[x[self._places] for x in layer] for layer in self._own]
+        self._position = self._position[self._places]
+        used, bench = torch.unique(self._seats[self._places] // self._bench, return_inverse=True)
+        self._seats = bench * self._bench + self._seats[self._places] % self._bench
+        if len(used) < len(self._hidden):
+            self._prompts = [[x[used] for x in layer] for layer in self._prompts]
+            self._hidden = self._hidden[used]
+        self._places = torch.arange(len(self._places), device=alive.device)
 
     def step(self, token):
+        self._filled += 1
         if len(self._places) == len(self._position):
             return super().step(token)
         filled = token.new_zeros(len(self._position))
@@ -191,6 +234,36 @@ class LargeLlamaDecoder(LlamaDecoder):
     def _note(self, layer, x) -> None:
         if layer == self._states_at and layer:
             self.states = x
+
+    def _attend(self, layer, query, key, value):
+        (of_prompt, keys), (value_of_prompt, values) = zip(self._prompts[layer], self._own[layer], strict=True)
+        keys[:, :, self._filled - 1], values[:, :, self._filled - 1] = key, value
+        keys, values = (x[:, :, : self._filled].flatten(0, 1) for x in (keys, values))
+        rows, scale = len(query), self._head_dim**-0.5
+        # Query heads that share a key head are rows of one product: [rows x kv_heads, group, head_dim].
+        own = torch.bmm(query.reshape(rows * self._kv_heads, -1, self._head_dim), keys.transpose(1, 2))
+        there = torch.bmm(self._seated(query), of_prompt.flatten(0, 1).transpose(1, 2))
+        there = self._risen(there.masked_fill_(self._hidden_of_heads(), -torch.inf))
+        weights = (torch.cat([there, own.view(rows, self._heads, -1)], dim=-1) * scale).softmax(-1)
+        there, own = weights.split([there.shape[-1], self._filled], dim=-1)
+        found = torch.bmm(own.reshape(rows * self._kv_heads, -1, self._filled), values).view(rows, self._heads, -1)
+        return (found + self._risen(torch.bmm(self._seated(there), value_of_prompt.flatten(0, 1)))).flatten(1)
+
+    def _hidden_of_heads(self):
+        """Which places of each bench's prompt are padding, [benches x kv_heads, 1, S]."""
+        return self._hidden.repeat_interleave(self._kv_heads, dim=0)[:, None]
+
+    def _seated(self, x):
+        """[rows, heads, D] -> [benches x kv_heads, rows of a bench x heads that share a key head, D]."""
+        benches = x.new_zeros(len(self._hidden) * self._bench, *x.shape[1:])
+        benches[self._seats] = x
+        benches = benches.view(len(self._hidden), self._bench, self._kv_heads, -1, x.shape[-1])
+        return benches.transpose(1, 2).reshape(len(self._hidden) * self._kv_heads, -1, x.shape[-1])
+
+    def _risen(self, x):
+        """The other way round."""
+        benches = x.view(len(self._hidden), self._kv_heads, self._bench, -1, x.shape[-1]).transpose(1, 2)
+        return benches.reshape(len(self._hidden) * self._bench, self._heads, x.shape[-1])[self._seats]
 
 
 @dataclass(frozen=True)
@@ -218,10 +291,8 @@ def _start_large(model, ids, attention, group_size, max_new_tokens, states_at):
         x, *found = llama.step_through(model, llama.layer_of(layer), x, places)
         cache.layers.append(_CacheLayer(*(_as_padded(part, attends.bool(), places) for part in found)))
     logits = F.linear(rms_norm(x[places.last], model.model.norm), model.lm_head.weight)
-    last = (attends.sum(1) - 1).repeat_interleave(group_size)
-    attention = None if attention is None else attention.repeat_interleave(group_size, dim=0)
-    decoder = LargeLlamaDecoder(model, cache, attention, last, group_size, max_new_tokens, states_at, prompt_states)
-    return decoder, logits.repeat_interleave(group_size, dim=0)
+    decoder = LargeLlamaDecoder(model, cache, attends.bool(), group_size, max_new_tokens, states_at, prompt_states)
+    return decoder, logits.repeat_interleave(torch.as_tensor(group_size, device=logits.device), dim=0)
 
 
 def _as_padded(packed, attends, places):

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import torch
 
-from vimpo_core.lm import decoding, models
+from vimpo_core.lm import decoding, llama, models
 from vimpo_core.lm.model_files import context_length, too_long
 from vimpo_core.mistake import Mistake
 from vimpo_core.types import Rollout, StopReason
@@ -83,7 +83,8 @@ def _parts(model, starts, sizes, budgets) -> list[slice]:
     token, drawn = 8 * shape.num_hidden_layers * width, 32 * shape.vocab_size
     edges, held = [0], 0
     for i, (start, size, budget) in enumerate(zip(starts, sizes, budgets, strict=True)):
-        needed = size * (token * (len(start) + budget) + drawn)
+        copies = 1 if llama.is_large_llama(model) else size
+        needed = token * (copies * len(start) + size * budget) + size * drawn
         if held and held + needed > ROOM:
             edges.append(i)
             held = 0

@@ -138,14 +138,16 @@ def test_packed_weights_are_views_of_the_same_numbers(large):
 def test_a_row_draws_the_same_whoever_leaves_beside_it(large, prompts):
     policy, _ = large
     prompts = [models.encode_prompt(policy, p) for p in prompts]
-    budgets = [3, 24, 9]
+    budgets, sizes = [3, 24, 9], [2, 7, 1]
+    ends = torch.tensor(sizes).cumsum(0).tolist()
     with models.merged(policy) as model:
         args = (policy.end_ids, policy.pad_id, 3)
-        together = sampler.sample(model, prompts, 4, budgets, *args)
-        uniforms = sampler.uniforms_of(3, 12, 24)
-        for i, (prompt, budget) in enumerate(zip(prompts, budgets, strict=True)):
-            alone = sampler.sample(model, [prompt], 4, budget, *args, uniforms=uniforms[4 * i : 4 * i + 4])
-            assert [r.ids for r in alone] == [r.ids for r in together[4 * i : 4 * i + 4]]
+        together = sampler.sample(model, prompts, sizes, budgets, *args)
+        uniforms = sampler.uniforms_of(3, ends[-1], 24)
+        for prompt, size, budget, end in zip(prompts, sizes, budgets, ends, strict=True):
+            own = slice(end - size, end)
+            alone = sampler.sample(model, [prompt], size, budget, *args, uniforms=uniforms[own])
+            assert [r.ids for r in alone] == [r.ids for r in together[own]]
 
 
 def test_the_adapter_sits_on_the_top_layers_alone(large):
