@@ -121,7 +121,7 @@ def take_up_adapter(language_model: LanguageModel, folder: Path, seed: int) -> L
     try:
         config = LoraConfig.from_pretrained(str(folder), local_files_only=True)
         config.inference_mode, config.lora_dropout, config.revision = False, 0.0, None
-        config.init_lora_weights = True
+        config.init_lora_weights, config.base_model_name_or_path = True, None  # whose name may be another by now
         policy = _with_adapter(language_model, config, seed)
         tensors = load_safetensors((folder / WEIGHTS).read_bytes())
     except Exception as error:  # peft and safetensors have their own, each for every setting

@@ -28,7 +28,7 @@ CHECKED = 3
 CLOSE, NEAR = 0.02, 0.15
 """Mean |difference| of log-probabilities, nats a token, up to which two agree, as half precision leaves it, and up to
 which they are the same model a few updates apart."""
-_FIT_TOKENS = 64
+FIT_TOKENS = 64
 """Tokens of each solution that a temperature is fitted on."""
 _HIGHEST, _LOWEST = 4.0, 0.1
 _LOGIT_ROOM = 2**28
@@ -96,10 +96,10 @@ def tokens_of(policy: LanguageModel, trace: CreditTrace, as_ended: bool = False)
         _refuse_other_ids(policy, trace, ids)
         same = Same.RECORDED
     else:
-        text = trace.completion_text
+        text = completion_of(trace)
         ids = _cut(policy, text)
         if not ids:
-            return "no text was recorded"
+            return "no token and no text of them was recorded"
         if models.decoded(policy.continuing, ids) != text:
             return "the model's tokenizer changes their text"
         ends = trace.finish_reason is StopReason.EOS or (as_ended and trace.finish_reason is None)
@@ -117,7 +117,14 @@ def tokens_of(policy: LanguageModel, trace: CreditTrace, as_ended: bool = False)
 
 def has_ids(trace: CreditTrace) -> bool:
     """Whether the ids of a solution's tokens were recorded."""
-    return len(trace.ids) > 0 and bool((trace.ids >= 0).all())
+    return len(trace.ids) > 0 and trace.has_ids
+
+
+def completion_of(trace: CreditTrace) -> str:
+    """The text of a solution as its tool wrote it; "" where it recorded ids alone."""
+    if isinstance(whole := trace.extras.get("completion"), str):
+        return whole
+    return "" if trace.provenance.get("text") == "missing" else trace.completion_text
 
 
 def _cut(policy, text: str) -> tuple[int, ...]:
@@ -157,15 +164,12 @@ def _place(trace) -> str:
 
 def _same(policy, trace, ids, ends) -> Same:
     """Whether a text's tokens are those that were sampled, as far as their pieces or their number were recorded."""
-    if _has_arrays(trace):  # their pieces are then tokens, not words
-        pieces = [text for text in trace.text if text]
-        ours = [text for text in models.token_texts(policy, ids) if text]
-        ended = ours == pieces[:-1] and ends
-        return Same.AGREES if ours == pieces or ended else Same.DIFFERS
+    if _has_arrays(trace):  # their pieces are then tokens, not words, whoever spells them how
+        return Same.AGREES if len(trace.text) in (len(ids), len(ids) + ends) else Same.DIFFERS
     count = trace.extras.get("tokens")
     if isinstance(count, int | float):
         return Same.AGREES if count == len(ids) + ends else Same.DIFFERS
-    if "\ufffd" in trace.completion_text:  # half a character was written as a mark, which is another token
+    if "\ufffd" in completion_of(trace):  # half a character was written as a mark, which is another token
         return Same.DIFFERS
     return Same.UNKNOWN
 
@@ -194,9 +198,9 @@ def to_compare(traces: Sequence[CreditTrace]) -> list[CreditTrace]:
 def refuse_other_tokenizer(policy: LanguageModel, traces: Sequence[CreditTrace]) -> None:
     """Raises Mistake where recorded ids do not read, with this tokenizer, as the text that was recorded with them."""
     for trace in traces:
-        ids, said = tuple(trace.ids.tolist()), trace.completion_text
+        ids, said = tuple(trace.ids.tolist()), completion_of(trace)
         _refuse_other_ids(policy, trace, ids)
-        if not said.strip() or trace.provenance.get("text") == "missing":
+        if not said.strip():
             continue
         readings = (
             "".join(models.token_texts(policy, ids)),
@@ -227,14 +231,14 @@ def fit(policy: LanguageModel, traces: Sequence[CreditTrace], guess: float | Non
         if isinstance(found, str) or told is None or len(told) != len(found.ids):
             continue
         use = np.isfinite(told) & np.asarray(trace.mask, bool)
-        use[_FIT_TOKENS:] = False
+        use[FIT_TOKENS:] = False
         if not use.any():
             continue
-        batch = scores.make_batch([found.prompt_ids], [list(found.ids[:_FIT_TOKENS])], policy.pad_id, policy.device)
-        keep = torch.from_numpy(use[:_FIT_TOKENS]).to(policy.device)
+        batch = scores.make_batch([found.prompt_ids], [list(found.ids[:FIT_TOKENS])], policy.pad_id, policy.device)
+        keep = torch.from_numpy(use[:FIT_TOKENS]).to(policy.device)
         logits.append(scores.completion_logits(models.network(policy), batch)[0][keep].float())
         ids.append(batch.completion_ids[0][keep])
-        recorded.append(torch.from_numpy(np.asarray(told[:_FIT_TOKENS])).to(policy.device)[keep])
+        recorded.append(torch.from_numpy(np.asarray(told[:FIT_TOKENS])).to(policy.device)[keep])
         rows += 1
     if not rows:
         return None

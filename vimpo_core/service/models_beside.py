@@ -1,0 +1,111 @@
+"""The models that lie beside an imported run's files: what its training saved, and which of them wrote a step.
+
+A trainer that counts updates logs the solutions of step N after update N, and sampled them before it: under the policy
+of N - 1 updates. Of its `checkpoint-M` folders that is the one with M = N - 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from vimpo_core.lm import adapter_files, sources
+from vimpo_core.mistake import Mistake
+
+_CHECKPOINT = re.compile(r"checkpoint-([0-9]{1,9})")
+_MOST = 200
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model beside the run.
+
+    source: its folder, or its base's source. updates: that it had at its saving; None at the end of training, whenever
+        that was. is_adapter: on a base that is then the reference. problem: why it cannot be loaded; "" otherwise.
+    """
+
+    source: str
+    updates: int | None
+    is_adapter: bool
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        return Path(self.source).name or self.source
+
+    def distance(self, step: int) -> tuple[int, int]:
+        """How many updates it is from the policy that wrote a step; a later one is further than an earlier."""
+        late = (10**9 if self.updates is None else self.updates) - (step - 1)
+        return abs(late), int(late > 0)
+
+    def said(self, step: int) -> str:
+        """Whose policy it is, for the solutions of a step."""
+        what = "adapter" if self.is_adapter else "whole model"
+        if self.updates is None:
+            return f"{self.name} ({what} saved at the end of training)"
+        late = self.updates - (step - 1)
+        if not late:
+            return f"{self.name} ({what}): the policy that wrote step {step}, before its update"
+        how = f"{abs(late)} update{'s' if abs(late) > 1 else ''} {'later' if late > 0 else 'earlier'}"
+        return f"{self.name} ({what}): {how} than the policy that wrote step {step}"
+
+
+def find(folder: str | Path | None, step: int) -> list[Found]:
+    """The models beside a run's files, the nearest to the policy that wrote `step` first; [] where nothing is known.
+
+    folder: where the files lay (`header["imported"]["folder"]`).
+    """
+    if not folder:
+        return []
+    found: dict[str, Found] = {}
+    at = Path(folder)
+    for place in (at, at.parent):
+        for one in _in(place):
+            found.setdefault(one.source, one)
+        if any(one.updates is not None for one in found.values()):
+            break
+    return sorted(found.values(), key=lambda one: one.distance(step))
+
+
+def _in(place: Path) -> list[Found]:
+    with contextlib.suppress(OSError):
+        names = sorted(place.iterdir())[: 10 * _MOST]
+        marked = [(path, _CHECKPOINT.fullmatch(path.name)) for path in names]
+        there = [(path, int(mark[1])) for path, mark in marked if mark and path.is_dir()][:_MOST]
+        return [one for path, updates in [*there, (place, None)] if (one := _look(path, updates))]
+    return []
+
+
+def _look(folder: Path, updates: int | None) -> Found | None:
+    if adapter_files.is_one(folder):
+        return Found(str(folder), updates, True, _problem(folder))
+    if (folder / "config.json").is_file():
+        return Found(str(folder), updates, False, _problem(folder))
+    return None
+
+
+def _problem(folder: Path) -> str:
+    try:
+        sources.find(str(folder))
+    except (Mistake, OSError) as error:
+        return str(error)
+    return ""
+
+
+def sentence(step: int) -> str:
+    """Which checkpoint wrote a step, in general."""
+    return (
+        f"The solutions of step {step} were sampled before that step's update, so by the policy of {step - 1} "
+        f"update{'' if step == 2 else 's'}"
+        + ("." if step > 1 else ": the model that training began with, before it learned anything.")
+    )
+
+
+def base_of(found: list[Found]) -> Found | None:
+    """The model that training began with, where an adapter names one that is here: step 1 was written by it."""
+    for one in found:
+        if one.is_adapter and not one.problem:
+            return Found(sources.base_of(Path(one.source)), 0, False)
+    return None
