@@ -1,5 +1,5 @@
-"""python -m vimpo_core train | resume | fork | eval | score | truth | experiment | export | export-adapter | import |
-runs | models | tasks | bench | make-reference | make-demos
+"""python -m vimpo_core train | resume | fork | eval | score | truth | experiment | export | export-run |
+export-adapter | import | runs | models | tasks | bench | make-reference | make-demos
 
 Progress goes to stderr, results to stdout; with --json stdout ends with one JSON object. A mistake is one sentence on
 stderr and exit code 2, a bug a traceback and exit code 1; a run that did not finish is exit code 3. A command imports
@@ -602,6 +602,40 @@ def _export(arguments) -> int:
     return 0
 
 
+def _export_run_options(parser) -> None:
+    from vimpo_core.formats.outgoing.run_export import FORMATS
+
+    parser.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
+    parser.add_argument(
+        "--to",
+        choices=tuple(FORMATS),
+        default="jsonl",
+        help=" ".join(f"{name}: {f.help}" for name, f in FORMATS.items()) + " Default: jsonl.",
+    )
+    parser.add_argument("--out", type=_path, help="File to write (default: named after the run, here).")
+    parser.add_argument("--steps", help="Steps whose solutions to write, as 0,10,20-40 (default: all that were kept).")
+    _add_runs_dir(parser)
+
+
+def _export_run(arguments) -> int:
+    from tqdm import tqdm
+
+    from vimpo_core import reports
+    from vimpo_core.formats.outgoing import run_export
+
+    store = reports.find_run(arguments.runs_dir, arguments.run_id)
+    steps = None if arguments.steps is None else run_export.steps_in(arguments.steps)
+    out = arguments.out or Path(run_export.file_name(store, arguments.to))
+    with tqdm(desc="steps", file=sys.stderr) as bar:
+        found = run_export.write(store, arguments.to, out, steps, functools.partial(_show_share, bar))
+    remarks = found.pop("remarks")
+    for remark in remarks:
+        print(remark, file=sys.stderr)
+    report = {"run_id": store.run_id, "to": arguments.to, **found, "out": str(out)}
+    _print(report | ({"remarks": remarks} if arguments.json else {}), arguments.json)
+    return 0
+
+
 def _export_adapter_options(parser) -> None:
     parser.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
     parser.add_argument("--step", type=int, help="Snapshot step (default: the newest).")
@@ -934,6 +968,11 @@ _COMMANDS = {
         "Carry out the experiment that a file declares, and report it.",
     ),
     "export": (_export, _export_options, "A recorded solution as a file: a page of its own, or its numbers."),
+    "export-run": (
+        _export_run,
+        _export_run_options,
+        "All recorded solutions of a run as one file: JSONL or Parquet, which come back bit for bit, or for UNIPO.",
+    ),
     "export-adapter": (
         _export_adapter,
         _export_adapter_options,

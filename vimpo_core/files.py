@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 """No space left, or none left of one's quota."""
@@ -49,8 +51,16 @@ def write_whole(path: Path, content: str | bytes, make_folder: bool = False) -> 
 
     Raises OSError naming `path`; what was there before is untouched.
     """
+    with writing_whole(path, make_folder) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextmanager
+def writing_whole(path: Path, make_folder: bool = False) -> Iterator[BinaryIO]:
+    """A file to write in pieces, as `write_whole` writes it: `path` is the new one once the block has ended."""
     if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a terminal has no half
-        path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        with open(path, "wb") as file:
+            yield file
         return
     target = Path(os.path.realpath(path))
     hidden = target.with_name(f".{secrets.token_hex(8)}.writing")
@@ -59,7 +69,7 @@ def write_whole(path: Path, content: str | bytes, make_folder: bool = False) -> 
             target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(hidden, "xb") as file:
-                file.write(content.encode("utf-8") if isinstance(content, str) else content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             with suppress(OSError):  # there was none before, or it is somebody else's

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from vimpo_core import credit
-from vimpo_core.measure.checks import TOKEN_ARRAYS
 from vimpo_core.measure.truth import State, TokenProcess, exact_outcome
 from vimpo_core.tree import tabular
 from vimpo_core.tree.tabular import Levels, Tree
-from vimpo_core.types import CreditTrace, Drop, StopReason, TopK
 
 # ---- the value loss on a tree
 
@@ -116,42 +113,3 @@ def exact_value(
                 else:
                     value += share * outcome
     return ExactValue(float(value), float(-sum(f[0] for f in frontier)))
-
-
-# ---- exports read back
-
-
-def _numbers(values) -> np.ndarray:
-    """Text such as "nan" reads as a number too."""
-    return np.array(values, dtype=object).astype(np.float32)
-
-
-def trace_of(record: dict) -> CreditTrace:
-    """The trace that `trace_files.record` wrote, bit for bit."""
-    optional = ("group_rewards", "reference_rate", "reference_rewards", "top_k_kl", "largest_drop")
-    arrays = ("ids", "text", "mask", "topk", "provenance", *optional, *TOKEN_ARRAYS)
-    fields = {name: value for name, value in record.items() if name not in arrays}
-    fields |= {name: math.nan if fields[name] is None else fields[name] for name in ("reward", "group_mean_reward")}
-    fields |= {
-        "prompt_ids": tuple(record["prompt_ids"]),
-        "finish_reason": StopReason(record["finish_reason"]),
-    }
-    topk = record["topk"]
-    if topk is not None:
-        shape = (len(record["ids"]), topk["k"])
-        ids = np.asarray(topk["ids"], np.int32).reshape(shape)
-        topk = TopK(ids, topk["text"], *(_numbers(topk[n]).reshape(shape) for n in ("logprob", "ref_logprob")))
-    return CreditTrace(
-        **fields,
-        ids=np.asarray(record["ids"], np.int32),
-        text=tuple(record["text"]),
-        mask=np.asarray(record["mask"], np.bool_),
-        topk=topk,
-        provenance=record["provenance"],
-        group_rewards=tuple(record.get("group_rewards", ())),
-        reference_rate=record.get("reference_rate"),
-        reference_rewards=tuple(record["reference_rewards"]) if "reference_rewards" in record else None,
-        largest_drop=Drop(**record["largest_drop"]) if "largest_drop" in record else None,
-        top_k_kl=_numbers(record["top_k_kl"]) if "top_k_kl" in record else None,
-        **{name: None if record[name] is None else _numbers(record[name]) for name in TOKEN_ARRAYS},
-    )

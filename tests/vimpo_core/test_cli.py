@@ -29,6 +29,7 @@ COMMANDS = (
     "experiment",
     "export",
     "export-adapter",
+    "export-run",
     "runs",
     "models",
     "tasks",

@@ -19,7 +19,7 @@ import numpy as np
 
 from vimpo_core.measure.checks import TOKEN_ARRAYS
 from vimpo_core.solutions import lenses, reading
-from vimpo_core.types import CreditTrace
+from vimpo_core.types import CreditTrace, Drop, StopReason, TopK
 
 _PLAIN = (
     "step",
@@ -37,6 +37,8 @@ _PLAIN = (
     "answer",
     "first_wrong",
 )
+_RARE_ARRAYS = ("critic_values", "mc_values", "collision", "top_k_kl")
+"""Of few rules: in the record where they were recorded."""
 DERIVED = ("rho", "kappa", "td_terms", "values", "values_from_end", "advantages")
 """Columns of the tables that follow from the measured ones; `values` and `values_from_end` hold V_{t+1}, after
 token t.
@@ -69,19 +71,31 @@ def record(trace: CreditTrace) -> dict:
         **arrays,
         "topk": topk,
         **({"prompt_pieces": list(trace.prompt_pieces)} if trace.prompt_pieces else {}),
-        **_for_v0(trace),
+        **_for_some_rules(trace),
+        **_of_a_tool(trace),
         **({} if trace.largest_drop is None else {"largest_drop": dataclasses.asdict(trace.largest_drop)}),
         "provenance": provenance(trace),
     }
 
 
-def _for_v0(trace: CreditTrace) -> dict:
-    """What V_0 and kappa of some rules are made of, where it was recorded."""
+def _for_some_rules(trace: CreditTrace) -> dict:
+    """What V_0, kappa and credit of some rules are made of, where it was recorded."""
     found = {
-        "group_rewards": list(trace.group_rewards) or None,
+        "group_rewards": list(map(_finite, trace.group_rewards)) or None,
         "reference_rate": trace.reference_rate,
         "reference_rewards": trace.reference_rewards and list(trace.reference_rewards),
-        "top_k_kl": _short(trace.top_k_kl),
+        **{name: _short(getattr(trace, name)) for name in _RARE_ARRAYS},
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _of_a_tool(trace: CreditTrace) -> dict:
+    """What another tool recorded beside what the lab knows."""
+    found = {
+        "prompt_messages": [list(message) for message in trace.prompt_messages] or None,
+        "tool_advantage": trace.tool_advantage,
+        "tool_arrays": {name: _short(values) for name, values in trace.tool_arrays.items()} or None,
+        "extras": {name: _plain(value) for name, value in trace.extras.items()} or None,
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -90,7 +104,52 @@ def provenance(trace: CreditTrace) -> dict[str, str]:
     """Where each array comes from: recorded, recomputed, approximate, or missing."""
     of_topk = trace.provenance.get("topk", trace.provenance.get("logprob", "recorded"))
     said = {name: trace.provenance.get(name, "recorded") for name in TOKEN_ARRAYS} | {"topk": of_topk}
-    return {name: how if getattr(trace, name) is not None else "missing" for name, how in said.items()}
+    said = {name: how if getattr(trace, name) is not None else "missing" for name, how in said.items()}
+    return {**trace.provenance, **said}
+
+
+def trace_of(record: dict) -> CreditTrace:
+    """The trace that `record` wrote, bit for bit; numbers of arrays may be NumPy's.
+
+    KeyError, TypeError, ValueError, AttributeError or OverflowError for what is no such record.
+    """
+    named = {field.name for field in dataclasses.fields(CreditTrace)}
+    fields = {name: value for name, value in record.items() if name in named}
+    for name in ("reward", "group_mean_reward"):
+        fields[name] = math.nan if fields[name] is None else float(fields[name])
+    for name in (*TOKEN_ARRAYS, *_RARE_ARRAYS):
+        fields[name] = None if fields.get(name) is None else _numbers(fields[name])
+    for name in ("prompt_ids", "text", "prompt_pieces"):
+        fields[name] = tuple(fields.get(name) or ())
+    earned = fields.get("group_rewards") or ()
+    fields["group_rewards"] = tuple(math.nan if one is None else float(one) for one in earned)
+    rewards, topk, drop = (fields.get(name) for name in ("reference_rewards", "topk", "largest_drop"))
+    finish = fields["finish_reason"]
+    return CreditTrace(
+        **fields
+        | {
+            "ids": np.asarray(fields["ids"], np.int32),
+            "mask": np.asarray(fields["mask"], np.bool_),
+            "finish_reason": None if finish is None else StopReason(finish),
+            "reference_rewards": None if rewards is None else tuple(rewards),
+            "topk": None if topk is None else _topk_of(topk, len(fields["ids"])),
+            "largest_drop": None if drop is None else Drop(**drop),
+            "prompt_messages": tuple((role, content) for role, content in fields.get("prompt_messages") or ()),
+            "tool_arrays": {name: _numbers(values) for name, values in (fields.get("tool_arrays") or {}).items()},
+        }
+    )
+
+
+def _topk_of(topk: dict, length: int) -> TopK:
+    shape = (length, int(topk["k"]))
+    numbers = [np.array([_numbers(row) for row in topk[name]], np.float32) for name in ("logprob", "ref_logprob")]
+    ids = np.array([list(row) for row in topk["ids"]], np.int32).reshape(shape)
+    return TopK(ids, [list(row) for row in topk["text"]], *(found.reshape(shape) for found in numbers))
+
+
+def _numbers(values) -> np.ndarray:
+    """float32 of numbers and of the texts "nan", "inf" and "-inf"."""
+    return np.array(values, dtype=np.float32)
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
@@ -190,6 +249,10 @@ def _dumps(value) -> str:
 
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def _plain(value):
+    return _finite(value) if isinstance(value, float) else value
 
 
 def _short(array) -> list | None:

@@ -8,10 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from tests.support import oracles
 from tests.support.hostile import HEADER, TEXTS, hostile_trace
 from vimpo_core import cli, reports
-from vimpo_core.formats import export, html_page, reproduce
+from vimpo_core.formats import export, html_page, reproduce, trace_files
 from vimpo_core.formats.export import FORMATS, Taken
 from vimpo_core.formats.reproduce import Place
 from vimpo_core.paths import ROOT
@@ -45,7 +44,7 @@ def test_the_json_of_the_command_line_is_the_recorded_trace(real_run, tmp_path):
     out = tmp_path / "solution.json"
     cli.main(command(real_run.parent, "--step", 2, "--group", 1, "--sample", 3, "--format", "json", "--out", out))
     file, trace = json.loads(out.read_text()), RunStore.open(real_run).trace(2, 1, 3)
-    back = oracles.trace_of(file["records"][0])
+    back = trace_files.trace_of(file["records"][0])
     assert all(getattr(back, n).tobytes() == getattr(trace, n).tobytes() for n in ("logprob", "ref_logprob", "kl"))
     assert file["header"]["run_id"] == "vimpo-1" and len(file["header"]["model"]["adapter_sha256"]) == 64
 

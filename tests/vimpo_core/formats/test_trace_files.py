@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support import oracles
 from tests.support.hostile import HEADER, TEXTS, hostile_trace
 from vimpo_core.formats import trace_files
 from vimpo_core.measure.checks import TOKEN_ARRAYS
@@ -32,7 +31,7 @@ def same(a, b) -> bool:
 def json_round_trip(trace: CreditTrace) -> CreditTrace:
     file = json.loads(trace_files.to_json(trace, HEADER))
     assert file["header"] == HEADER and len(file["records"]) == 1
-    return oracles.trace_of(file["records"][0])
+    return trace_files.trace_of(file["records"][0])
 
 
 def whole_provenance(trace):
@@ -111,7 +110,7 @@ def test_parquet_reads_back_bit_for_bit_with_the_record_in_its_metadata():
         assert str(table.schema.field(name).type) == "float"
         assert table[name].to_numpy().tobytes() == getattr(trace, name).tobytes(), name
     kept = json.loads(table.schema.metadata[b"vimpo_lab"])
-    assert kept["header"] == HEADER and same(oracles.trace_of(kept["records"][0]), trace)
+    assert kept["header"] == HEADER and same(trace_files.trace_of(kept["records"][0]), trace)
     assert table["text"].to_pylist()[5] == "\\ud800"
 
 

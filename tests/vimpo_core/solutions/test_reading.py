@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support import oracles
 from tests.support.real import SMALL
 from vimpo_core import credit, rules
 from vimpo_core.config import TrainConfig
@@ -183,7 +182,7 @@ def test_a_solution_read_back_from_json_is_read_alike(trained):
     config, _, traces, record = trained
     beta = config.at(record.step).beta
     written = json.loads(trace_files.to_json(traces[0], {"config": config.to_dict()}))
-    again = oracles.trace_of(written["records"][0]).with_(config=TrainConfig.from_dict(written["header"]["config"]))
+    again = trace_files.trace_of(written["records"][0]).with_(config=TrainConfig.from_dict(written["header"]["config"]))
     assert reading.residual(again, beta) == reading.residual(traces[0], beta)
 
 

@@ -1,0 +1,1 @@
+"""Whole runs as files for other tools, and for this lab again."""
