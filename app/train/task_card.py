@@ -243,9 +243,10 @@ def show(found: dict[str, Any]) -> None:
 
 def _looking(config: TrainConfig) -> waiting.Question:
     seen = dataclasses.replace(TrainConfig(), **{name: getattr(config, name) for name in _SEEN})
+    seen = dataclasses.replace(seen, task=registry.whole(seen.task))  # as a run would keep it
     return waiting.Question(
         _LOOK,
-        (seen, registry.stamp(config.task), stamp(config.model)),
+        (seen, registry.stamp(seen.task), stamp(config.model)),
         partial(model_service.model_service().ask, task_service.look, seen),
         "Looking at the problems",
         _LOOK_SECONDS,

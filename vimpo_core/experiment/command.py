@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from vimpo_core.experiment import on_ray, report, runner
+from vimpo_core.experiment import on_ray, pins, report, runner
 from vimpo_core.experiment import plan as plans
 from vimpo_core.experiment.plan import Plan
 from vimpo_core.experiment.runner import Progress
@@ -79,6 +79,7 @@ def experiment(
     if jobs < 1:
         raise Mistake(f"jobs must be at least 1, got {jobs}. Default: the number of cores.")
     plan, out = plans.read(file), out or default_out(file)
+    plan = pins.as_settled(plan, out) if is_dry or report_only else pins.settled(plan, out)
     if is_dry:
         return dry_run(plan, out, jobs)
     failed = {} if report_only else carry_out(plan, out, jobs, ray_address)

@@ -24,8 +24,9 @@
     algorithm = "grpo"
     ranges = {learning_rate = [1e-3, 3e-3]}
 
-An arm's settings win over those of the block, and these over `base`. Tuning is separate for each block, with the same
-trials in each. No torch here.
+A path (`model = "my-model"`, `task = "file:problems.csv"`) counts from the folder of this file where something lies
+there, else from the repository root, wherever the command is typed. An arm's settings win over those of the block, and
+these over `base`. Tuning is separate for each block, with the same trials in each. No torch here.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from vimpo_core.experiment.toml_lines import line_numbers
 from vimpo_core.lm.sources import whole_model
 from vimpo_core.measure.scorecard import SETS
 from vimpo_core.mistake import Mistake
+from vimpo_core.tasks import registry
 
 Settings = dict[str, bool | int | float | str]
 
@@ -97,9 +99,13 @@ class Arm:
 
     def trials(self, limit: int) -> list[Settings]:
         """At most `limit` different points of the ranges' product, drawn by the arm's name, in the product's order."""
-        points = [dict(zip(self.ranges, values, strict=True)) for values in itertools.product(*self.ranges.values())]
+        points = list(self.points())
         drawn = random.Random(self.name).sample(range(len(points)), min(limit, len(points)))
         return [points[i] for i in sorted(drawn)]
+
+    def points(self) -> Iterator[Settings]:
+        """All points of the ranges: one empty one where there are none."""
+        return (dict(zip(self.ranges, values, strict=True)) for values in itertools.product(*self.ranges.values()))
 
     @property
     def first_point(self) -> Settings:
@@ -257,8 +263,7 @@ class _Reader:
     def _try_all(self, plan: Plan) -> None:
         """Build the settings of every run there may be, each point of the ranges included."""
         for i, arm in enumerate(plan.arms):
-            for block, values in itertools.product(plan.blocks, itertools.product(*arm.ranges.values())):
-                chosen = dict(zip(arm.ranges, values, strict=True))
+            for block, chosen in itertools.product(plan.blocks, arm.points()):
                 try:
                     plan.config(arm, block, chosen, plan.seeds[0], plan.steps)
                 except Mistake as error:
@@ -277,7 +282,7 @@ class _Reader:
     def _settings(self, place: tuple, others: tuple[str, ...] = ()) -> Settings:
         table = self._table(place)
         self._setting_names(place, table, others)
-        found = {key: self._whole_model(key, value) for key, value in table.items() if key not in others}
+        found = {key: self._whole_path(key, value) for key, value in table.items() if key not in others}
         for key, value in found.items():
             if isinstance(value, list | dict):
                 self._fail((*place, key), f"{key} must be one value here, got {value!r}. Lists belong to ranges")
@@ -291,14 +296,18 @@ class _Reader:
                 self._fail((*place, key), f"{key} must be a list of values here, got {values!r}")
             if any(values.count(value) > 1 for value in values):
                 self._fail((*place, key), f"{key} lists a value twice: {values!r}")
-        return {key: tuple(self._whole_model(key, value) for value in values) for key, values in table.items()}
+        return {key: tuple(self._whole_path(key, value) for value in values) for key, values in table.items()}
 
-    def _whole_model(self, key: str, value):
-        """A model's folder beside the file, by its whole path; else as it stands, which counts from the repository
-        root.
+    def _whole_path(self, key: str, value):
+        """A model or a file of problems that lies beside the experiment's file, by its whole path; else as it stands,
+        which counts from the repository root.
         """
-        beside = self._path.parent / value if key == "model" and isinstance(value, str) else None
-        return whole_model(value, self._path.parent) if beside and beside.is_dir() else value
+        folder = self._path.parent
+        if key == "model" and isinstance(value, str) and (folder / value).exists():
+            return whole_model(value, folder)
+        if key == "task" and isinstance(value, str):
+            return registry.whole_if_there(value, folder)
+        return value
 
     def _setting_names(self, place: tuple, table: dict, others: tuple[str, ...] = ()) -> None:
         for key in table:

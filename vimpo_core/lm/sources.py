@@ -58,7 +58,7 @@ def model_folder(source: str) -> Path:
         return BUNDLED_MODEL
     if source in KNOWN:
         return known.folder_of(source)
-    if is_of_hub(source):
+    if is_of_hub(source, ROOT):
         return hub.folder_of(source)
     return ROOT / as_path(source)
 

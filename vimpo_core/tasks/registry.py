@@ -4,6 +4,7 @@ entry in `TASKS`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -11,7 +12,8 @@ from pathlib import Path, PurePath
 from typing import Protocol
 
 from vimpo_core.mistake import Mistake
-from vimpo_core.tasks import Task, chain, files, gym, math_sets
+from vimpo_core.paths import as_path
+from vimpo_core.tasks import Task, chain, files, gym, math_sets, tables
 from vimpo_core.tasks.files import FileTask
 from vimpo_core.tasks.gym import GymTask
 from vimpo_core.tasks.math_sets import MathTask
@@ -213,9 +215,35 @@ def whole(text: str, beside: Path | None = None) -> str:
     the path counts from, None for the current one.
     """
     spec = parse(text)
-    if spec.kind not in TASKS or not TASKS[spec.kind].opens or not spec.argument:
+    if not _opens(spec):
         return text
-    return str(replace(spec, argument=str(((beside or Path()) / Path(spec.argument).expanduser()).absolute())))
+    return str(replace(spec, argument=str(((beside or Path()) / as_path(spec.argument)).absolute())))
+
+
+def whole_if_there(text: str, beside: Path) -> str:
+    """`whole` where the file lies in the folder `beside`; else, and where no task can be read from it, as it stands,
+    which counts from the repository root.
+    """
+    try:
+        whole_path = whole(text, beside)
+        return whole_path if tables.place(parse(whole_path).argument).is_file() else text
+    except (Mistake, ValueError):  # whoever uses it says what is wrong
+        return text
+
+
+def check_file(text: str, beside: Path) -> None:
+    """Raise Mistake where a task's file is not there. beside: the folder where it was looked for first."""
+    spec = parse(text)
+    if not _opens(spec) or (place := tables.place(spec.argument)).is_file():
+        return
+    first = Path(os.path.abspath(beside)) / as_path(spec.argument)
+    both = f"there is neither {first} nor {place}" if first != place else f"there is no {place}"
+    raise Mistake(f"task {text!r} names no file: {both}. Put it there, or give its whole path.")
+
+
+def _opens(spec: Spec) -> bool:
+    """Whether it names a file."""
+    return spec.kind in TASKS and TASKS[spec.kind].opens and bool(spec.argument.strip())
 
 
 def _kind(text: str) -> tuple[Kind, Spec]:
@@ -250,10 +278,10 @@ def read_problem(prompt: str, config: Settings | None = None) -> tuple[Task, Pro
 def stamp(text: str) -> tuple[int, ...]:
     """Time and size of a task's file: others once it was written again; () where it has none, or it is not there."""
     spec = parse(text)
-    if spec.kind not in TASKS or not TASKS[spec.kind].opens:
+    if not _opens(spec):
         return ()
     try:
-        stat = Path(spec.argument).stat()
+        stat = tables.place(spec.argument).stat()
     except (OSError, ValueError):
         return ()
     return stat.st_mtime_ns, stat.st_size

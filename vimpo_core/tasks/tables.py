@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from vimpo_core.mistake import Mistake
+from vimpo_core.paths import ROOT, as_path
 
 MAX_BYTES = 200 * 2**20
 MAX_ROWS = 200_000
@@ -44,6 +45,12 @@ class Table:
     left_out: dict[str, int]
 
 
+def place(path: str) -> Path:
+    """Where the file of a task is, from wherever it is asked: a relative path counts from the repository root, as that
+    of a model does."""
+    return ROOT / as_path(path)
+
+
 def read_table(path: str, prompt: str = "", answer: str = "", encoding: str = "") -> Table:
     """The table of a file.
 
@@ -54,6 +61,7 @@ def read_table(path: str, prompt: str = "", answer: str = "", encoding: str = ""
     Raises:
         Mistake: the file is missing, too large, of another kind, encoding or shape, or lacks a column. One sentence.
     """
+    path = str(place(path))
     try:
         stat = Path(path).stat()
     except OSError as error:
@@ -73,7 +81,7 @@ def read_table(path: str, prompt: str = "", answer: str = "", encoding: str = ""
 def fingerprint(path: str) -> str:
     """sha256 of a file. Raises Mistake where it cannot be read."""
     try:
-        with Path(path).open("rb") as file:
+        with place(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError) as error:
         raise Mistake(f"{path[:200]!r} cannot be read ({getattr(error, 'strerror', error)}). Put it back.") from None
