@@ -51,7 +51,7 @@ PROMISED = {
 
 SETTINGS = {
     "--algorithm": "vimpo",
-    "--steps": "15",
+    "--steps": "6",
     "--seed": "3",
     "--beta": "0.2",
     "--actor-coef": "0.02",
@@ -61,7 +61,7 @@ SETTINGS = {
     "--prompts-per-step": "8",
     "--group-size": "8",
     "--eval-prompts": "8",
-    "--snapshot-every": "5",
+    "--snapshot-every": "3",
 }
 
 
@@ -92,10 +92,19 @@ def last_line(stdout: str) -> dict:
     return found
 
 
-def report_of(*arguments, code=0) -> dict:
-    done = run(*arguments)
-    assert done.returncode == code, done.stderr
-    return last_line(done.stdout)
+def told(capsys, *arguments) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command in this process, where torch is loaded already."""
+    try:
+        code = cli.main(list(map(str, arguments)))
+    except SystemExit as end:
+        code = end.code
+    return code, *capsys.readouterr()
+
+
+def report_of(capsys, *arguments) -> dict:
+    code, out, err = told(capsys, *arguments)
+    assert code == 0, err
+    return last_line(out)
 
 
 def without_time(report: dict) -> dict:
@@ -104,27 +113,32 @@ def without_time(report: dict) -> dict:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """(runs folder, report) of a run trained by the command line."""
+    """(runs folder, report) of a run trained by the command line, in a process of its own."""
     runs_dir = tmp_path_factory.mktemp("undisturbed")
-    return runs_dir, report_of(*train_arguments(runs_dir))
+    done = run(*train_arguments(runs_dir))
+    assert done.returncode == 0, done.stderr
+    return runs_dir, last_line(done.stdout)
 
 
 # ---- help
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, None])
-def test_every_command_has_help(name):
-    done = run(*([name] if name else []), "--help")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name, capsys):
+    code, out, err = told(capsys, name, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"usage: python -m vimpo_core {name}") and "--json" in out
+
+
+def test_help_names_every_command():
+    done = run("--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("usage: python -m vimpo_core")
-    if name is None:
-        assert set(re.findall(r"^    ([a-z][\w-]*)", done.stdout, re.MULTILINE)) == set(COMMANDS)
-    else:
-        assert "--json" in done.stdout
+    assert set(re.findall(r"^    ([a-z][\w-]*)", done.stdout, re.MULTILINE)) == set(COMMANDS)
 
 
-def test_every_setting_has_an_option_with_help():
-    text = " ".join(run("train", "--help").stdout.split())
+def test_every_setting_has_an_option_with_help(capsys):
+    text = " ".join(told(capsys, "train", "--help")[1].split())
     for name, field in TrainConfig.__dataclass_fields__.items():
         assert f"--{name.replace('_', '-')} " in text
         assert " ".join(field.metadata["help"].split())[:40] in text.replace("- ", "-")
@@ -137,7 +151,7 @@ def test_train_reports_what_scripts_rely_on(undisturbed):
     _, report = undisturbed
     assert set(report) >= PROMISED
     assert (report["run_id"], report["status"], report["message"]) == ("vimpo-1", "finished", "")
-    assert (report["algorithm"], report["steps"], report["last_step"], report["seed"]) == ("vimpo", 15, 15, 3)
+    assert (report["algorithm"], report["steps"], report["last_step"], report["seed"]) == ("vimpo", 6, 6, 3)
     assert 0 < report["sampled_accuracy"] < report["greedy_accuracy"] < 1
     assert report["sampled_low"] < report["sampled_accuracy"] < report["sampled_high"]
     assert report["split"] == "test"
@@ -153,10 +167,10 @@ def test_every_option_reaches_the_run(undisturbed):
 
 def test_operands_and_reward_noise_shape_the_problems_and_rewards(undisturbed):
     store = RunsDir(undisturbed[0]).open("vimpo-1")
-    traces = [t for step in range(16) for t in store.traces(step)]
+    traces = [t for step in range(7) for t in store.traces(step)]
     assert {len(re.findall(r"\d+", t.prompt_text)) for t in traces} == {4}
     flips = sum(t.reward != t.rewards["verifier"] for t in traces) / len(traces)
-    # 1,024 rewards: a standard deviation is 0.0135, the seed is fixed.
+    # 448 rewards: a standard deviation is 0.02, the seed is fixed.
     assert flips == pytest.approx(0.25, abs=0.05)
 
 
@@ -217,7 +231,9 @@ sys.exit(cli.main(sys.argv[2:]))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT is a Unix word")
-def test_ctrl_c_stops_after_a_whole_step_and_resume_finishes_bit_for_bit(undisturbed, tmp_path, listening_to_ctrl_c):
+def test_ctrl_c_stops_after_a_whole_step_and_resume_finishes_bit_for_bit(
+    undisturbed, tmp_path, listening_to_ctrl_c, capsys
+):
     in_step = tmp_path / "in step 3"
     process = subprocess.Popen(
         [sys.executable, "-c", HELD_IN_STEP_3, in_step, *train_arguments(tmp_path)],
@@ -238,7 +254,7 @@ def test_ctrl_c_stops_after_a_whole_step_and_resume_finishes_bit_for_bit(undistu
     assert "Traceback" not in err
 
     runs_dir, expected = undisturbed
-    resumed = report_of("resume", "vimpo-1", "--runs-dir", tmp_path, "--json")
+    resumed = report_of(capsys, "resume", "vimpo-1", "--runs-dir", tmp_path, "--json")
     assert set(resumed) >= PROMISED
     assert without_time(resumed) == without_time(expected)
     assert_same_run(store, RunsDir(runs_dir).open("vimpo-1"))
@@ -264,11 +280,9 @@ def test_ctrl_c_while_the_model_loads_is_no_traceback_and_the_run_can_be_resumed
     assert last_line(capsys.readouterr().out)["status"] == "finished"
 
 
-def test_a_finished_run_is_not_resumed(undisturbed):
+def test_a_finished_run_is_not_resumed(undisturbed, capsys):
     runs_dir, _ = undisturbed
-    done = run("resume", "vimpo-1", "--runs-dir", runs_dir)
-    assert done.returncode == 2
-    assert one_sentence(done).startswith("run vimpo-1 is finished")
+    assert refused(capsys, "resume", "vimpo-1", "--runs-dir", runs_dir).startswith("run vimpo-1 is finished")
     assert RunsDir(runs_dir).open("vimpo-1").state() == RunState.FINISHED
 
 
@@ -279,7 +293,7 @@ def test_eval_gives_accuracies_with_their_intervals(undisturbed, capsys):
     runs_dir, trained = undisturbed
     assert cli.main(["eval", "vimpo-1", "--runs-dir", str(runs_dir), "--json"]) == 0
     report = last_line(capsys.readouterr().out)
-    assert (report["step"], report["split"], report["n_prompts"]) == (15, "test", 512)
+    assert (report["step"], report["split"], report["n_prompts"]) == (6, "test", 512)
     few = str(trained["n_prompts"])  # a short run is measured on fewer at its end
     assert cli.main(["eval", "vimpo-1", "--runs-dir", str(runs_dir), "--prompts", few, "--json"]) == 0
     report = last_line(capsys.readouterr().out)
@@ -299,13 +313,13 @@ def test_eval_measures_the_step_and_as_many_prompts_as_asked(undisturbed, capsys
     assert second["greedy_accuracy"] == first["greedy_accuracy"]
 
 
-def test_score_gives_every_token_of_a_typed_solution(undisturbed):
+def test_score_gives_every_token_of_a_typed_solution(undisturbed, capsys):
     runs_dir, _ = undisturbed
     solution = "9+2+9+42;11+9+42;10+42;52."
     report = report_of(
-        "score", "vimpo-1", "--prompt", "9+2+9+7*6=", "--solution", solution, "--runs-dir", runs_dir, "--json"
+        capsys, "score", "vimpo-1", "--prompt", "9+2+9+7*6=", "--solution", solution, "--runs-dir", runs_dir, "--json"
     )
-    assert (report["step"], report["beta"], report["first_wrong"]) == (15, 0.2, 17)
+    assert (report["step"], report["beta"], report["first_wrong"]) == (6, 0.2, 17)
     assert (report["gold"], report["answer"], report["status"], report["reward"]) == (
         "62",
         "52",
@@ -325,7 +339,7 @@ def test_score_finds_the_largest_true_drop_when_it_is_asked_for(undisturbed, cap
     runs_dir, _ = undisturbed
     slip = ["--prompt", "9+2+9+7*6=", "--solution", "9+2+9+42;11+9+42;10+42;52."]
     asked = ["score", "vimpo-1", *slip, "--runs-dir", str(runs_dir), "--drop", "64"]
-    found = report_of(*asked, "--json")["largest_drop"]
+    found = report_of(capsys, *asked, "--json")["largest_drop"]
     assert (found["token"], found["is_clear"], found["tries"]) == (17, True, 64)
     assert found["low"] <= found["before"] - found["after"] == found["drop"] <= found["high"]
     assert cli.main(asked) == 0
@@ -347,27 +361,27 @@ def test_score_obeys_step_and_beta_and_prints_a_table_for_people(undisturbed, ca
     ]
 
 
-def test_runs_lists_states(undisturbed):
+def test_runs_lists_states(undisturbed, capsys):
     runs_dir, _ = undisturbed
-    (line,) = report_of("runs", "--runs-dir", runs_dir, "--json")["runs"]
+    (line,) = report_of(capsys, "runs", "--runs-dir", runs_dir, "--json")["runs"]
     assert (line["run_id"], line["algorithm"], line["state"]) == ("vimpo-1", "vimpo", "finished")
-    assert (line["steps"], line["last_step"]) == (15, 15)
+    assert (line["steps"], line["last_step"]) == (6, 6)
 
 
-def test_runs_of_a_folder_that_is_not_there_is_an_empty_list_and_makes_none(tmp_path):
-    assert report_of("runs", "--runs-dir", tmp_path / "none", "--json") == {"runs": [], "other_folders": []}
-    assert "no runs yet" in run("runs", "--runs-dir", tmp_path / "none").stdout
+def test_runs_of_a_folder_that_is_not_there_is_an_empty_list_and_makes_none(tmp_path, capsys):
+    assert report_of(capsys, "runs", "--runs-dir", tmp_path / "none", "--json") == {"runs": [], "other_folders": []}
+    assert "no runs yet" in told(capsys, "runs", "--runs-dir", tmp_path / "none")[1]
     assert not (tmp_path / "none").exists()
 
 
 # ---- mistakes
 
 
-def one_sentence(done: subprocess.CompletedProcess) -> str:
+def refused(capsys, *arguments) -> str:
     """The one line of stderr, without its `error: `."""
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: ")
+    code, out, err = told(capsys, *arguments)
+    assert (code, out) == (2, "")
+    (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
     return line.removeprefix("error: ")
 
 
@@ -403,23 +417,19 @@ MISTAKES = [  # (arguments, what the sentence says)
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), MISTAKES, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
-def test_a_mistake_is_one_sentence_and_exit_code_2_and_leaves_nothing_behind(tmp_path, arguments, sentence):
+def test_a_mistake_is_one_sentence_and_exit_code_2_and_leaves_nothing_behind(tmp_path, arguments, sentence, capsys):
     runs_dir = tmp_path / "empty"
     takes_runs_dir = arguments[:1] in (["train"], ["resume"], ["eval"], ["score"])
-    done = run(*arguments, *(["--runs-dir", runs_dir] if takes_runs_dir else []))
-    assert done.returncode == 2
-    said = one_sentence(done)
-    assert re.search(sentence, said), said
+    code, out, err = told(capsys, *arguments, *(["--runs-dir", runs_dir] if takes_runs_dir else []))
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert re.search(f"^error: .*{sentence}", err), err
     assert not runs_dir.exists()
 
 
-def refused(capsys, *arguments) -> str:
-    """In this process, where torch is loaded already."""
-    assert cli.main([str(a) for a in arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    (line,) = [line for line in captured.err.splitlines() if line.startswith("error: ")]
-    return line.removeprefix("error: ")
+def test_a_process_ends_with_the_exit_code_and_the_sentence_of_a_mistake():
+    done = run("train", "--steps", "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: steps must be between 1 and 10000, got 0. Default: 100.\n"
 
 
 def test_a_model_or_device_that_is_missing_is_said_before_a_run_is_made(tmp_path, capsys, monkeypatch):
