@@ -3,6 +3,7 @@ every time and without a time limit, since the machine may be busy; no test touc
 """
 
 import os
+import sys
 
 import psutil
 import pytest
@@ -10,6 +11,10 @@ from hypothesis import settings
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# What one process has compiled the next one reads, also where the machine's setting is not to keep it.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")

@@ -57,9 +57,11 @@ def runs(tmp_path, monkeypatch):
     return RunsDir(tmp_path / "runs")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser():
-    """Debian's chromium. Without one the test is skipped, or fails where VIMPO_NEED_BROWSER is set, as in CI."""
+    """Debian's chromium, one for all tests of a process. Without one the test is skipped, or fails where
+    VIMPO_NEED_BROWSER is set, as in CI.
+    """
     if CHROMIUM is None:
         missing("there is no chromium on this machine", "VIMPO_NEED_BROWSER")
     with browsing("--process-per-site") as chromium:
@@ -79,10 +81,10 @@ def address(served):
         yield server.address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def regular(browser, address):
-    """A visitor whose first tab stays open: what the browser has made of the app's scripts once, it has for all tests
-    of a file.
+    """A visitor whose first tab stays open: what the browser has made of the app's scripts once, it has for all
+    tests.
     """
     with visiting(browser) as context:
         context.new_page().goto(f"{address}/_stcore/health")
@@ -107,7 +109,7 @@ def page(visitor):
 
 
 @pytest.fixture(params=sweep(["light", "dark"], ["light"]))
-def themed_page(request, browser):
+def themed_page(request, page):
     """A page for somebody who prefers each theme in turn."""
-    with visiting(browser, theme=request.param) as context:
-        yield context.new_page()
+    page.emulate_media(color_scheme=request.param)
+    return page

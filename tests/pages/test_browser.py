@@ -69,15 +69,14 @@ def expect_selected(page: Page, token: int) -> None:
 
 @pytest.mark.parametrize("theme", sweep(["light", "dark"], ["light"]))
 @pytest.mark.parametrize("path", PAGES)
-def test_page_opens_without_an_error_and_never_scrolls_sideways(browser, address, path, theme):
-    with visiting(browser, theme=theme) as context:
-        page = context.new_page()
-        page.goto(f"{address}/{path}")
-        expect(page.get_by_text(PAGES[path], exact=True)).to_be_visible()
-        white, paper = "rgb(255, 255, 255)", expect(page.locator(".stApp"))
-        (paper.to_have_css if theme == "light" else paper.not_to_have_css)("background-color", white)
-        expect_no_sideways_scrolling(page)
-        expect(page.get_by_test_id("stException")).to_have_count(0)
+def test_page_opens_without_an_error_and_never_scrolls_sideways(page, address, path, theme):
+    page.emulate_media(color_scheme=theme)
+    page.goto(f"{address}/{path}")
+    expect(page.get_by_text(PAGES[path], exact=True)).to_be_visible()
+    white, paper = "rgb(255, 255, 255)", expect(page.locator(".stApp"))
+    (paper.to_have_css if theme == "light" else paper.not_to_have_css)("background-color", white)
+    expect_no_sideways_scrolling(page)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
 # --- Start -----------------------------------------------------------------------------------------------------------

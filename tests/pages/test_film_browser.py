@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.pages.in_browser import BUNDLED, every_text, expect_no_sideways_scrolling
-from tests.support.browser import count_sent, settle, visiting
+from tests.support.browser import count_sent, settle
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.browser
@@ -89,23 +89,21 @@ def test_it_fits_the_window(themed_page, address):
     expect_no_sideways_scrolling(themed_page)
 
 
-def test_with_reduced_motion_nothing_slides_and_a_frame_stays_longer(browser, address):
-    with visiting(browser) as context:
-        page = context.new_page()
-        page.emulate_media(reduced_motion="reduce")
-        open_film(page, address, "&film=80")
-        duration = page.locator(".film-strip .now-line").evaluate("(line) => getComputedStyle(line).transitionDuration")
-        assert duration == "0s"
-        page.evaluate(
-            """() => {
-                window.pauses = [];
-                const real = setInterval;
-                window.setInterval = (act, pause_ms) => { window.pauses.push(pause_ms); return real(act, pause_ms); };
-            }"""
-        )
-        page.locator(".film-strip .play").click()
-        expect(at_step(page)).to_have_text("step 100 of 100")
-        assert page.evaluate("window.pauses") == [1200], "without it at most 700"
+def test_with_reduced_motion_nothing_slides_and_a_frame_stays_longer(page, address):
+    page.emulate_media(reduced_motion="reduce")
+    open_film(page, address, "&film=80")
+    duration = page.locator(".film-strip .now-line").evaluate("(line) => getComputedStyle(line).transitionDuration")
+    assert duration == "0s"
+    page.evaluate(
+        """() => {
+            window.pauses = [];
+            const real = setInterval;
+            window.setInterval = (act, pause_ms) => { window.pauses.push(pause_ms); return real(act, pause_ms); };
+        }"""
+    )
+    page.locator(".film-strip .play").click()
+    expect(at_step(page)).to_have_text("step 100 of 100")
+    assert page.evaluate("window.pauses") == [1200], "without it at most 700"
 
 
 def test_a_fork_from_the_form_trains_on_under_train(page, address):

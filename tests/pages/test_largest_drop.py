@@ -6,7 +6,8 @@ import pytest
 
 from tests.app.words.test_findings import report
 from tests.pages.opening import StubService, again, open_page, payloads, press, widget, words
-from tests.support.fakes import make_fake_run
+from tests.support.fakes import made_anew, make_fake_run
+from vimpo_core.config import TrainConfig
 from vimpo_core.measure.instructive import KINDS
 from vimpo_core.service import scoring
 from vimpo_core.tasks.chain import ChainTask
@@ -44,7 +45,7 @@ def no_steps(runs, monkeypatch):
     """A run whose task does not say where a solution first goes wrong."""
     monkeypatch.setattr(ChainTask, "verifies_steps", False)
     monkeypatch.setattr(ChainTask, "first_wrong", lambda self, problem, completion: None)
-    run = make_fake_run(runs.path, steps=10)
+    run = made_anew(runs.path, TrainConfig(steps=10))
     assert all(t.first_wrong is None for t in runs.open(run).traces(10))
     return run
 

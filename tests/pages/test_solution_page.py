@@ -29,18 +29,30 @@ def file(tmp_path_factory):
     return path
 
 
-@pytest.fixture(params=["light", "dark"])
-def page(request, browser, file):
-    """The page without a network; it may neither log an error nor ask for anything but itself."""
-    with visiting(browser, theme=request.param) as context:
+@pytest.fixture(scope="module")
+def tab(browser, file):
+    """A tab without a network; it may neither log an error nor ask for anything but the file."""
+    with visiting(browser) as context:
         context.set_offline(True)
-        opened, asked = context.new_page(), []
-        opened.on("request", lambda r: asked.append(r.url))
-        opened.goto(file.as_uri())
-        expect(opened.get_by_text("Alternatives here")).to_be_visible()
-        yield opened
+        tab, asked = context.new_page(), []
+        tab.on("request", lambda r: asked.append(r.url))
+        yield tab
         outside = [url for url in asked if not url.startswith((file.as_uri(), "data:", "blob:"))]
-        assert not outside, outside
+        assert asked and not outside, outside
+
+
+@pytest.fixture
+def page(request, tab, file):
+    """The page as it opens, in the theme that a test asks for, else in the light one."""
+    tab.emulate_media(color_scheme=getattr(request, "param", "light"))
+    tab.set_viewport_size({"width": 1440, "height": 1000})
+    tab.goto("about:blank")  # an address with another fragment alone is no new page
+    tab.goto(file.as_uri())
+    expect(tab.get_by_text("Alternatives here")).to_be_visible()
+    return tab
+
+
+in_both_themes = pytest.mark.parametrize("page", ["light", "dark"], indirect=True)
 
 
 def tokens(page, which="lens"):
@@ -56,6 +68,7 @@ def test_it_shows_the_solution_with_every_hostile_token_as_text(page):
     assert "</script><u>mine</u>" in page.locator("dl").text_content()
 
 
+@in_both_themes
 def test_its_colours_are_the_theme_of_the_reader(page):
     paper = page.locator("body").evaluate("(body) => getComputedStyle(body).backgroundColor")
     is_dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
@@ -103,6 +116,7 @@ def test_it_never_scrolls_sideways(page):
         )
 
 
+@in_both_themes
 @pytest.mark.parametrize("figure", ["strips", "value-curve"])
 def test_pictures_are_files_that_need_no_style_sheet(page, figure):
     place = page.locator(f'.save[data-figure="{figure}"]')

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.pages.in_browser import every_text, expect_no_sideways_scrolling
-from tests.support.browser import count_sent, settle, visiting
+from tests.support.browser import count_sent, settle
 
 pytestmark = pytest.mark.browser
 
@@ -146,16 +146,14 @@ def test_play_from_another_view_fetches_the_frames_and_starts(page, address):
     expect(page).to_have_url(re.compile("policy=descent"))
 
 
-def test_with_reduced_motion_nothing_moves_by_itself_and_nothing_slides(browser, address):
-    with visiting(browser) as context:
-        page = context.new_page()
-        page.emulate_media(reduced_motion="reduce")
-        open_tree(page, address, "policy=descent")
-        page.locator(".tree-lab .play").click()
-        expect(page.locator(".tree-lab .at-step")).to_have_text(re.compile(r"step [1-9]\d? of 60"))
-        assert "moving" not in page.locator(".tree-lab").get_attribute("class")
-        duration = node(page, "a").locator(".edge").evaluate("(e) => getComputedStyle(e).transitionDuration")
-        assert duration == "0s"
+def test_with_reduced_motion_nothing_moves_by_itself_and_nothing_slides(page, address):
+    page.emulate_media(reduced_motion="reduce")
+    open_tree(page, address, "policy=descent")
+    page.locator(".tree-lab .play").click()
+    expect(page.locator(".tree-lab .at-step")).to_have_text(re.compile(r"step [1-9]\d? of 60"))
+    assert "moving" not in page.locator(".tree-lab").get_attribute("class")
+    duration = node(page, "a").locator(".edge").evaluate("(e) => getComputedStyle(e).transitionDuration")
+    assert duration == "0s"
 
 
 def test_it_fits_the_window(themed_page, address):

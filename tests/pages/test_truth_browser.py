@@ -6,7 +6,6 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.pages.in_browser import BUNDLED, expect_as_wide_as_its_window
-from tests.support.browser import visiting
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.browser
@@ -42,11 +41,11 @@ def test_a_token_selected_here_is_selected_above_and_in_the_address(page, addres
     expect(plot).to_be_focused()
 
 
-def test_a_narrow_window_needs_no_sideways_scrolling(browser, address):
-    with visiting(browser, 800, 1000, "dark") as context:
-        page = context.new_page()
-        open_truth(page, address)
-        expect_as_wide_as_its_window(page)
+def test_a_narrow_window_needs_no_sideways_scrolling(page, address):
+    page.set_viewport_size({"width": 800, "height": 1000})
+    page.emulate_media(color_scheme="dark")
+    open_truth(page, address)
+    expect_as_wide_as_its_window(page)
 
 
 @pytest.mark.slow

@@ -8,9 +8,13 @@ made twice shows in all later ones.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import random
+import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -193,8 +197,34 @@ def fake_worker(runs_dir: Path) -> list[str]:
 
 
 def make_fake_run(runs_dir: Path, algorithm: str = "vimpo", steps: int = 20, seed: int = 0, **config) -> str:
-    """Train one finished run with `FakeTrainer`, through the queue as the app does. Returns its run_id."""
+    """Train one finished run with `FakeTrainer`, through the queue as the app does. Returns its run_id. The first run
+    of a folder is a copy where this process has made the same one before.
+    """
+    asked = TrainConfig(algorithm=algorithm, steps=steps, seed=seed, **config)
+    if runs_dir.is_dir() and any(runs_dir.iterdir()):
+        return made_anew(runs_dir, asked)
+    if asked not in _FIRST_RUNS:
+        kept = _kept_folder() / str(len(_FIRST_RUNS))
+        _FIRST_RUNS[asked] = kept, made_anew(kept, asked)
+    kept, run_id = _FIRST_RUNS[asked]
+    shutil.copytree(kept, runs_dir, dirs_exist_ok=True)
+    return run_id
+
+
+_FIRST_RUNS: dict[TrainConfig, tuple[Path, str]] = {}
+"""Settings -> a folder whose only run has them, and the run's id."""
+
+
+@functools.cache
+def _kept_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="vimpo-fake-runs-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def made_anew(runs_dir: Path, config: TrainConfig) -> str:
+    """The same, always made here and now: for a test that has changed what it is made with."""
     runs = RunsDir(runs_dir)
-    job_id = runs.submit([TrainConfig(algorithm=algorithm, steps=steps, seed=seed, **config)])
+    job_id = runs.submit([config])
     worker.main(runs_dir, make_trainer=FakeTrainer, only_job=job_id)
     return next(job.run_ids[0] for job in runs.jobs() if job.job_id == job_id)
