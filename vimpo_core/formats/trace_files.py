@@ -119,8 +119,9 @@ def trace_of(record: dict) -> CreditTrace:
         fields[name] = math.nan if fields[name] is None else float(fields[name])
     for name in (*TOKEN_ARRAYS, *_RARE_ARRAYS):
         fields[name] = None if fields.get(name) is None else _numbers(fields[name])
-    for name in ("prompt_ids", "text", "prompt_pieces"):
+    for name in ("text", "prompt_pieces"):
         fields[name] = tuple(fields.get(name) or ())
+    fields["prompt_ids"] = tuple(map(int, fields["prompt_ids"]))
     earned = fields.get("group_rewards") or ()
     fields["group_rewards"] = tuple(math.nan if one is None else float(one) for one in earned)
     rewards, topk, drop = (fields.get(name) for name in ("reference_rewards", "topk", "largest_drop"))

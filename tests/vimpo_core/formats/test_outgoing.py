@@ -35,8 +35,7 @@ def words_only(**changes):
     return hostile_trace(**nothing | said | more | asked | changes)
 
 
-@pytest.fixture
-def store(tmp_path):
+def hostile_store(tmp_path):
     """A run of two steps: hostile solutions, and some of words alone."""
     critic = {"critic_values": np.array([0.1] * 12, np.float32), "mc_values": np.linspace(0, 1, 13).astype(np.float32)}
     first = [hostile_trace(), hostile_trace(sample_idx=1, reward=0.0, **critic)]
@@ -45,6 +44,11 @@ def store(tmp_path):
         for step, traces in ((3, first), (5, second)):
             made.commit_step(StepRecord(step, {"reward_mean": 0.25, "actor_loss": math.inf}, {}, traces, b""))
     return RunStore.open(tmp_path / "run")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return hostile_store(tmp_path)
 
 
 def same(a, b):

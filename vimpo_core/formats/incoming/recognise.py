@@ -14,12 +14,38 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from vimpo_core.formats.incoming import table, trl, verl
+from vimpo_core.formats.incoming import (
+    areal,
+    open_instruct,
+    own,
+    prime_rl,
+    rl_logging_board,
+    skyrl,
+    table,
+    tinker,
+    trl,
+    unipo,
+    verifiers,
+    verl,
+)
 from vimpo_core.formats.incoming.opening import File
 from vimpo_core.formats.incoming.rows import Sample
 from vimpo_core.mistake import Mistake
 
-FORMATS: list[ModuleType] = [trl, verl, table]
+FORMATS: list[ModuleType] = [
+    own,
+    prime_rl,
+    open_instruct,
+    verifiers,
+    unipo,
+    rl_logging_board,
+    areal,
+    skyrl,
+    tinker,
+    trl,
+    verl,
+    table,
+]
 """All readers, those that ask for most first: the first that matches reads a file."""
 MAX_FILES = 20_000
 MAX_DEPTH = 8

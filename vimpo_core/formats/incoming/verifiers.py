@@ -1,0 +1,263 @@
+"""verifiers: results of the older line (`results.jsonl`, with tokens where the trajectory was saved) and traces of v1
+(`traces.jsonl`, an episode a line, as prime-rl's file monitor writes them too).
+
+A trace is a graph of messages; each path from its root to a leaf is one solution. Numbers are kept for sampled tokens
+alone there, in order, and laid out over all tokens here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from vimpo_core.formats.incoming import parts, rows
+from vimpo_core.formats.incoming.rows import Incoming, Refusal, Row, Sample
+from vimpo_core.mistake import Mistake
+from vimpo_core.types import StopReason
+
+NAME = "verifiers results"
+TOOL = "verifiers"
+_NODE_ARRAYS = {"logprobs": "sampler_logprob", "reference_logprobs": "ref_logprob", "advantages": "advantages"}
+_MOST_NODES = 10_000
+
+
+def matches(sample: Sample) -> bool:
+    return _is_episode(sample.first) or _is_trace(sample.first) or _is_legacy(sample.first)
+
+
+def accompanies(sample: Sample) -> bool:
+    """metadata.json of the older line; prime-rl's annotations of traces, which are not read."""
+    columns = set(sample.columns)
+    return {"env_id", "model", "num_examples"} <= columns or {"trace_id", "branches"} <= columns
+
+
+def facts(sample: Sample) -> dict[str, Any]:
+    first = sample.first
+    if "trace_id" in first:
+        return {"notes": ["Annotations beside the traces (the trainer's own logprobs and entropies) are not read."]}
+    if "env_id" not in first:
+        return {}
+    sampling = first.get("sampling_args")
+    temperature = sampling.get("temperature") if isinstance(sampling, dict) else None
+    found = {"model": first.get("model"), "name": first.get("env_id"), "temperature": temperature}
+    return {name: value for name, value in found.items() if value not in (None, "")}
+
+
+def read(file: Incoming) -> Iterator[Row | Refusal]:
+    for found in file.records():
+        if isinstance(found, Refusal):
+            yield found
+            continue
+        place, values = found
+        if _is_legacy(values):
+            yield _tried(place, _legacy, values)
+        else:
+            yield from _episode(place, values)
+
+
+def _tried(place: str, make, *values) -> Row | Refusal:
+    try:
+        return make(place, *values)
+    except Mistake as error:
+        return Refusal(place, str(error))
+
+
+# ---- the older line
+
+
+def _is_legacy(values: dict[str, Any]) -> bool:
+    return {"example_id", "prompt", "completion", "reward"} <= set(values)
+
+
+def _legacy(place: str, values: dict[str, Any]) -> Row:
+    answer, example = values.get("answer"), values.get("example_id")
+    metrics = values.get("metrics")
+    extras = parts.extras(metrics, list(metrics)) if isinstance(metrics, dict) else {}
+    extras |= parts.extras(values, ("stop_condition", "error"))
+    tokens, note = _trajectory(values.get("trajectory"))
+    advantage = tokens.pop("advantage", None)
+    is_cut = values.get("is_truncated") is True
+    return Row(
+        place=place,
+        prompt=rows.messages(values.get("prompt"), "prompt"),
+        completion=rows.said(values.get("completion"), "completion"),
+        reward=rows.number(values.get("reward"), "reward"),
+        advantage=advantage,
+        gold=answer if isinstance(answer, str) else "",
+        group=None if example is None else str(example),
+        finish=StopReason.LENGTH if is_cut else None,
+        extras=extras | ({"tokens_left_out": note} if note else {}),
+        **tokens,
+    )
+
+
+def _trajectory(turns: Any) -> tuple[dict[str, Any], str]:
+    """Token fields of a `Row` from the turns of a rollout, or why there are none."""
+    if not isinstance(turns, list) or not turns:
+        return {}, ""
+    kept = [turn.get("tokens") if isinstance(turn, dict) else None for turn in turns]
+    if not all(isinstance(one, dict) for one in kept):
+        return {}, "some turn was saved without its tokens"
+    ids: list[int] = []
+    mask: list[bool] = []
+    logprobs: list[np.ndarray] = []
+    for one in kept:
+        before = rows.token_ids(one.get("prompt_ids"), "prompt_ids") or ()
+        written = rows.token_ids(one.get("completion_ids"), "completion_ids") or ()
+        said = rows.array(one.get("completion_logprobs"), "completion_logprobs")
+        counted = rows.token_mask(one.get("completion_mask"), "completion_mask") or (True,) * len(written)
+        if list(before[: len(ids)]) != ids:
+            return {}, "a turn does not begin with the tokens of the turns before it"
+        if len(counted) != len(written) or (said is not None and len(said) != len(written)):
+            raise Mistake("completion_ids, completion_mask and completion_logprobs have different lengths.")
+        more = len(before) - len(ids)
+        nothing = np.full(more + (len(written) if said is None else 0), np.nan, np.float32)
+        logprobs += [nothing] if said is None else [nothing, said]
+        ids += [*before[len(ids) :], *written]
+        mask += [*(False,) * more, *counted]
+    found = parts.cut(ids, mask, {"sampler_logprob": np.concatenate(logprobs)})
+    advantages = {turn.get("advantage") for turn in turns if isinstance(turn.get("advantage"), int | float)}
+    return found | {"advantage": float(advantages.pop()) if len(advantages) == 1 else None}, ""
+
+
+# ---- v1
+
+
+def _is_episode(values: dict[str, Any]) -> bool:
+    return isinstance(values.get("traces"), list) and {"id", "task"} <= set(values)
+
+
+def _is_trace(values: dict[str, Any]) -> bool:
+    return isinstance(values.get("nodes"), list) and "rewards" in values
+
+
+def _episode(place: str, values: dict[str, Any]) -> Iterator[Row | Refusal]:
+    traces = values["traces"] if _is_episode(values) else [values]
+    if not (_is_episode(values) or _is_trace(values)):
+        yield Refusal(place, "it is neither an episode nor a trace of verifiers.")
+        return
+    shared = {"step": _inside(values, "run", "work", "step"), "group": _inside(values, "group", "id")}
+    for number, trace in enumerate(traces):
+        at = f"{place}, trace {number}" if len(traces) > 1 else place
+        if not isinstance(trace, dict) or not isinstance(trace.get("nodes"), list):
+            yield Refusal(at, "a trace has no list of nodes.")
+            continue
+        if _inside(trace, "agent", "trainable") is False:
+            continue
+        try:
+            paths = _paths(trace["nodes"])
+        except Mistake as error:
+            yield Refusal(at, str(error))
+            continue
+        for branch, path in enumerate(paths):
+            yield _tried(f"{at}, branch {branch}" if len(paths) > 1 else at, _branch, trace, path, shared)
+
+
+def _paths(nodes: list[Any]) -> list[list[dict[str, Any]]]:
+    """From the root to each leaf, in the leaves' order."""
+    if len(nodes) > _MOST_NODES:
+        raise Mistake(f"a trace has more than {_MOST_NODES:,} messages.")
+    parents: list[int | None] = []
+    for index, node in enumerate(nodes):
+        parent = node.get("parent") if isinstance(node, dict) else -1
+        if parent is not None and not (type(parent) is int and 0 <= parent < index):
+            raise Mistake("a message of the trace does not follow one that stands before it.")
+        parents.append(parent)
+    found = []
+    for leaf in sorted(set(range(len(nodes))) - set(parents)):
+        path: list[dict[str, Any]] = []
+        at: int | None = leaf
+        while at is not None:
+            path.append(nodes[at])
+            at = parents[at]
+        found.append(path[::-1])
+    return found
+
+
+def _branch(place: str, trace: dict[str, Any], path: list[dict[str, Any]], shared: dict[str, Any]) -> Row:
+    begins = next((i for i, node in enumerate(path) if node.get("sampled")), len(path))
+    rewards, reward = _rewards(trace.get("rewards"))
+    answer = _inside(trace, "task", "data", "answer")
+    metrics = trace.get("metrics")
+    extras = parts.extras(metrics, list(metrics)) if isinstance(metrics, dict) else {}
+    extras |= parts.extras(trace, ("stop_condition",))
+    last = _last_call(trace)
+    temperature = _inside(last, "sampling", "temperature")
+    if isinstance(temperature, int | float):
+        extras["temperature"] = temperature
+    tokens = _tokens(path)
+    finish = {"length": StopReason.LENGTH, "stop": StopReason.EOS if tokens else None}
+    return Row(
+        place=place,
+        step=rows.whole(shared["step"], "step"),
+        prompt=[_message(node) for node in path[:begins]],
+        completion=rows.said([_message(node) for node in path[begins:]], "completion") if path[begins:] else "",
+        reward=reward,
+        rewards=rewards,
+        advantage=parts.common(tokens["arrays"].get("advantages"), tokens["mask"]) if tokens else None,
+        gold=answer if isinstance(answer, str) else "",
+        group=None if shared["group"] is None else str(shared["group"]),
+        finish=finish.get(str(last.get("finish_reason"))),
+        extras=extras,
+        **tokens,
+    )
+
+
+def _tokens(path: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Token fields of a `Row`; {} where none were recorded, as of a model behind an API."""
+    ids: list[int] = []
+    mask: list[bool] = []
+    laid_out: dict[str, list[np.ndarray]] = {name: [] for name in _NODE_ARRAYS}
+    for node in path:
+        own = rows.token_ids(node.get("token_ids"), "token_ids") or ()
+        written = rows.token_mask(node.get("mask"), "mask") or (False,) * len(own)
+        if len(written) != len(own):
+            raise Mistake("token_ids and mask of a message have different lengths.")
+        ids += own
+        mask += written
+        for name, pieces in laid_out.items():
+            compact = rows.array(node.get(name), name)
+            is_there = compact is not None and len(compact)
+            pieces.append(parts.spread(written, compact, name) if is_there else np.full(len(own), np.nan, np.float32))
+    if not any(mask):
+        return {}
+    return parts.cut(ids, mask, {_NODE_ARRAYS[name]: np.concatenate(pieces) for name, pieces in laid_out.items()})
+
+
+def _rewards(named: Any) -> tuple[dict[str, float | None], float | None]:
+    """Each reward's score by name, and their weighted sum; None where none was given."""
+    if not isinstance(named, dict):
+        return {}, None
+    scores: dict[str, float | None] = {}
+    total = []
+    for name, one in named.items():
+        scores[name] = rows.number(one.get("score"), name) if isinstance(one, dict) else None
+        weight = rows.number(one.get("weight", 1.0), f"the weight of {name}") if isinstance(one, dict) else None
+        score = scores[name]
+        if score is not None and weight is not None:
+            total.append(score * weight)
+    return scores, sum(total) if total else None
+
+
+def _message(node: dict[str, Any]) -> dict[str, str]:
+    message = node.get("message")
+    message = message if isinstance(message, dict) else {}
+    content = message.get("content")
+    if isinstance(content, list):
+        content = "".join(part["text"] for part in content if isinstance(part, dict) and type(part.get("text")) is str)
+    role = message.get("role")
+    return {"role": role if isinstance(role, str) else "", "content": rows.text(content, "a message")}
+
+
+def _last_call(trace: dict[str, Any]) -> dict[str, Any]:
+    calls = trace.get("calls")
+    last = calls[-1] if isinstance(calls, list) and calls else None
+    return last if isinstance(last, dict) else {}
+
+
+def _inside(values: Any, *names: str) -> Any:
+    for name in names:
+        values = values.get(name) if isinstance(values, dict) else None
+    return values
