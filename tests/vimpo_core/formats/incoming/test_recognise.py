@@ -1,0 +1,52 @@
+"""Which format a file is of, and what it takes to add one."""
+
+import json
+from types import ModuleType
+
+import pytest
+
+from vimpo_core.formats.incoming import recognise, rows
+from vimpo_core.formats.incoming.assemble import import_run
+from vimpo_core.mistake import Mistake
+
+
+def test_a_format_is_added_by_a_reader_and_its_name_in_the_list(tmp_path, monkeypatch):
+    words = ModuleType("words")
+    words.NAME, words.TOOL = "Words of a diary", "diary"
+    words.matches = lambda sample: "said" in sample.columns
+    words.read = lambda file: rows.each(
+        file, lambda place, values: rows.Row(place, completion=values["said"], reward=values["stars"])
+    )
+    words.facts = lambda sample: {"algorithm": "vimpo", "name": "My diary", "beta": 0.25, "notes": ["Rain."]}
+    words.metrics = lambda file: [{"step": 0, "grad_norm": 0.5}, {"step": 9, "grad_norm": 0.7}]
+    monkeypatch.setattr(recognise, "FORMATS", [words, *recognise.FORMATS])
+    (tmp_path / "diary").write_text(json.dumps({"said": "two words", "stars": 3}) + "\n")
+    store = import_run(recognise.recognise([(tmp_path / "diary", "diary")]), tmp_path / "run")
+    assert [trace.text for trace in store.traces(0)] == [("two", " words")]
+    assert store.metrics() == [{"step": 0, "grad_norm": 0.5, "reward_mean": 3.0}]
+    assert (store.header()["name"], store.config().algorithm, store.config().beta) == ("My diary", "vimpo", 0.25)
+    assert store.imported()["notes"] == ["Rain."]
+
+
+def test_what_lies_beside_a_runs_files_is_left_alone_and_said(tmp_path):
+    (tmp_path / "2.jsonl").write_text('{"input": "a", "output": "b", "score": 1}\n')
+    (tmp_path / "10.jsonl").write_text('{"input": "a", "output": "c", "score": 1}\n')
+    (tmp_path / "again.jsonl").write_text('{"input": "a", "output": "b", "score": 1}\n')
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "weights.bin").write_bytes(b"\x80\x02 and so on")
+    found = recognise.recognise([(tmp_path, "run")])
+    assert [file.name for file in found.files] == ["2.jsonl", "10.jsonl"]
+    assert set(found.left_alone) == {"again.jsonl", "config.json", "weights.bin"}
+    assert "is the same file as 2.jsonl" in found.left_alone["again.jsonl"]
+
+
+def test_files_of_two_formats_are_not_one_run(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"input": "a", "output": "b", "score": 1}\n')
+    (tmp_path / "b.jsonl").write_text('{"step": 1, "prompt": "a", "response": "b", "reward": 1}\n')
+    assert recognise.recognise([(tmp_path, "x")]).reader.TOOL == "verl"  # a general table yields to a format
+    other = ModuleType("other")
+    other.NAME, other.TOOL, other.matches = "others", "other", lambda sample: "response" in sample.columns
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recognise, "FORMATS", [other, *recognise.FORMATS])
+        with pytest.raises(Mistake, match=r"of 2 formats: others \(b.jsonl\), verl rollouts \(a.jsonl\)"):
+            recognise.recognise([(tmp_path, "x")])
