@@ -16,7 +16,7 @@ from vimpo_core.measure.telescope import Telescope, reward_against_telescope
 from vimpo_core.mistake import Mistake
 from vimpo_core.paths import DEMOS, REAL, default_runs_dir
 from vimpo_core.runs import bases
-from vimpo_core.runs.folder import RunsDir, RunSummary
+from vimpo_core.runs.folder import RunsDir, RunSummary, version_of
 from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions import picks
 from vimpo_core.types import CreditTrace
@@ -89,64 +89,70 @@ def _published(folder: Path) -> list[RunSummary]:
 
 def origin(folder: Path, run: RunSummary) -> tuple:
     """What every answer of the scoring process about a run is kept by: the run, and where its numbers come from now.
-    What was recorded needs no more than `run.created`, as no file of the base model changes it."""
-    return str(folder), run.run_id, bases.Origin(run.created, bases.stamp(run.config.model))
+    What was recorded needs no more than `run.version`, as no file of the base model changes it."""
+    return str(folder), run.run_id, bases.Origin(run.version, bases.stamp(run.config.model))
 
 
 def steps(folder: Path, run_id: str, fresh: bool = False) -> tuple[list[int], list[int]]:
     """Steps with recorded solutions, and steps with a saved adapter, as they were a moment ago unless `fresh`. Raises
     Mistake when the run cannot be read."""
     with RunsDir(folder, read_only=is_bundled(folder)).open(run_id) as store:
-        created = store.header()["created"]
+        version = version_of(store.header())
     if fresh:
-        _steps.clear(folder, run_id, created)
-    return _steps(folder, run_id, created)
+        _steps.clear(folder, run_id, version)
+    return _steps(folder, run_id, version)
 
 
 @st.cache_data(ttl=FRESH_SECONDS, max_entries=64, show_spinner=False)
-def _steps(folder: Path, run_id: str, created: str) -> tuple[list[int], list[int]]:
-    with _opened(folder, run_id, created) as store:
+def _steps(folder: Path, run_id: str, version: str) -> tuple[list[int], list[int]]:
+    with _opened(folder, run_id, version) as store:
         return store.trace_steps(), store.snapshot_steps()
 
 
-def _opened(folder: Path, run_id: str, created: str) -> RunStore:
-    """The run that was asked for, never another one that has its name by now. Raises Mistake."""
+def _opened(folder: Path, run_id: str, version: str) -> RunStore:
+    """The run that was asked for, never another one that has its name by now. Raises Mistake; where the run was scored
+    again a moment ago the page begins anew."""
     store = RunsDir(folder, read_only=is_bundled(folder)).open(run_id)
-    if store.header()["created"] != created:
-        raise Mistake(f"run {run_id} was deleted and another one made under its name. Reload the page.")
-    return store
+    header = store.header()
+    if version_of(header) == version:
+        return store
+    if version.startswith(header["created"]):
+        summaries.clear(folder)
+        st.rerun()
+    raise Mistake(f"run {run_id} was deleted and another one made under its name. Reload the page.")
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
-def traces(folder: Path, run_id: str, created: str, step: int) -> list[CreditTrace]:
-    """The solutions of a step. A committed step never changes; `created` tells a new run of the same name apart."""
-    with _opened(folder, run_id, created) as store:
+def traces(folder: Path, run_id: str, version: str, step: int) -> list[CreditTrace]:
+    """The solutions of a step. A committed step never changes but by being scored again; `version` is that of the
+    run's summary."""
+    with _opened(folder, run_id, version) as store:
         return store.traces(step)
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
-def payload(folder: Path, run_id: str, created: str, step: int, index: int, beta: float, gae_lambda: float) -> dict:
+def payload(folder: Path, run_id: str, version: str, step: int, index: int, beta: float, gae_lambda: float) -> dict:
     """`credit_view.inspector_payload` of one solution of a run."""
-    return credit_view.inspector_payload(traces(folder, run_id, created, step), index, beta, gae_lambda)
+    return credit_view.inspector_payload(traces(folder, run_id, version, step), index, beta, gae_lambda)
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
-def telescope(folder: Path, run_id: str, created: str, step: int, beta: float) -> Telescope:
-    return reward_against_telescope(traces(folder, run_id, created, step), beta)
+def telescope(folder: Path, run_id: str, version: str, step: int, beta: float) -> Telescope:
+    return reward_against_telescope(traces(folder, run_id, version, step), beta)
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
 def failed_checks(
-    folder: Path, run_id: str, created: str, step: int, beta: float, gae_lambda: float
+    folder: Path, run_id: str, version: str, step: int, beta: float, gae_lambda: float
 ) -> dict[str, list[int]]:
     """`checks.step_checks` of a step."""
-    return checks.step_checks(traces(folder, run_id, created, step), beta, gae_lambda)
+    return checks.step_checks(traces(folder, run_id, version, step), beta, gae_lambda)
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
-def export_header(folder: Path, run_id: str, created: str, step: int) -> dict:
+def export_header(folder: Path, run_id: str, version: str, step: int) -> dict:
     """The run's header as exported files state it, with the fingerprint of the step's adapter."""
-    with _opened(folder, run_id, created) as store:
+    with _opened(folder, run_id, version) as store:
         return export.header_of(store, step)
 
 
@@ -154,14 +160,14 @@ def best_example(folder: Path) -> tuple[RunSummary, int, picks.Example] | None:
     """The clearest example of a folder: newest step of the VIMPO run with the largest beta that has one."""
     found = [run for run in summaries(folder) if run.algorithm == "vimpo"]
     for run in sorted(found, key=lambda run: -run.config.beta):
-        if best := _best_example_of(folder, run.run_id, run.created, run.config.beta):
+        if best := _best_example_of(folder, run.run_id, run.version, run.config.beta):
             return run, *best
     return None
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _best_example_of(folder: Path, run_id: str, created: str, beta: float) -> tuple[int, picks.Example] | None:
+def _best_example_of(folder: Path, run_id: str, version: str, beta: float) -> tuple[int, picks.Example] | None:
     for step in reversed(steps(folder, run_id)[0]):
-        if example := picks.clearest_example(traces(folder, run_id, created, step), beta):
+        if example := picks.clearest_example(traces(folder, run_id, version, step), beta):
             return step, example
     return None

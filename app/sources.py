@@ -56,12 +56,28 @@ class Source:
         return self.steps[1]
 
     @property
+    def tool(self) -> str:
+        """The tool that recorded it; "" for the lab's own."""
+        return self.run.tool
+
+    def no_policy(self, otherwise: str, purpose: str) -> str:
+        """Why there is no policy of the run to do something with. otherwise: the sentence for a run of the lab's own
+        that kept none; purpose: "to finish a solution"."""
+        if not self.tool:
+            return otherwise
+        return (
+            f"Not recorded: a run brought from {self.tool} holds no adapter, so there is no policy {purpose}. Choose a "
+            "run that was trained here."
+        )
+
+    @property
     def label(self) -> str:
         where = f"{place}: " if (place := place_of(self)) else ""
         if not self.run.algorithm:
             return f"{where}{self.run.name} (cannot be read)"
         # Nothing that changes while the run trains: Streamlit finds a selection by its label.
-        return f"{where}{self.run.name}" + ("" if where else f"  ({self.run.run_id})")
+        by = f"from {self.tool}, " if self.tool else ""
+        return f"{where}{self.run.name}" + ("" if where else f"  ({by}{self.run.run_id})")
 
 
 def sources() -> list[Source]:

@@ -29,7 +29,7 @@ def main():
 @st.fragment  # a browser takes longer over a whole page than over its figure and table
 def lay_over(chosen, notes):
     notes = list(notes)
-    axis, shown, window = choices(notes)
+    axis, shown, window = choices(chosen, notes)
     for note in notes:
         st.info(as_sentence(note))
     if shown:
@@ -63,11 +63,11 @@ def nothing_yet():
         st.switch_page(routes.TRAIN)
 
 
-def choices(notes):
+def choices(chosen, notes):
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         axis = choosing.pick_axis(notes)
         window = choosing.pick_window(notes)
-    shown = choosing.pick_figures(notes)
+    shown = choosing.pick_figures(chosen, notes)
     return axis, shown, window
 
 

@@ -6,7 +6,7 @@ from app import routes, state, waiting
 from app.components.credit_view import credit_view
 from app.course import tours
 from app.course.lesson import symbol
-from app.inspector import drop, inspection, sections, typed
+from app.inspector import brought, drop, inspection, sections, typed
 from app.sources import pick_source, pick_step, problem_of, sources, state_note
 from app.text import as_plain, as_sentence
 from vimpo_core.solutions import reading
@@ -65,17 +65,22 @@ def choose(found, notes):
             inspection.quick_picks(source, step)
         beta = inspection.pick_beta(source, step, notes)
         gae_lambda = inspection.pick_lambda(source, notes)
-    if mode == "typed":
+    if mode == "typed" and source.tool:
+        st.info(as_sentence(source.no_policy("", "to score a text with")))
+        scene = None
+    elif mode == "typed":
         scene = typed.typed_solution(source, step, inspection.example(source, step))
     return scene, beta, gae_lambda
 
 
 def look(scene, beta, gae_lambda):
+    if scene.source.tool:
+        brought.show(scene)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(inspection.verdict(scene.trace))
         tours.button()
     drop.offer(scene)
-    if scene.step == 0 and inspection.is_at_reference(scene.trace):
+    if scene.step == 0 and not scene.source.tool and inspection.is_at_reference(scene.trace):
         st.caption(
             "Step 0 is untrained: policy and reference are the same, so every credit is exactly 0. Move the step "
             "slider."
@@ -93,7 +98,7 @@ def view(scene, beta, gae_lambda):
     if inspection.just_selected() and (sections.is_open() or tours.is_running()):
         st.rerun()
     notes = []
-    token, lens = inspection.selected_token(scene.trace, notes), inspection.selected_lens(notes)
+    token, lens = inspection.selected_token(scene.trace, notes), inspection.selected_lens(scene.trace, notes)
     for note in notes:
         st.info(as_sentence(note))
     credit_view(

@@ -56,7 +56,8 @@ def choose(found, notes):
             return None
         snapshots = source.snapshots
         if not snapshots:
-            st.info("This run kept no adapter, so there is no policy to measure. Choose another run.")
+            none = "This run kept no adapter, so there is no policy to measure. Choose another run."
+            st.info(as_sentence(source.no_policy(none, "to measure")))
             return None
         step = pick_step(snapshots, "Adapter of step", "Steps whose adapter was saved.", notes)
         which = scorecards.pick_set(source, notes)

@@ -18,6 +18,8 @@ from vimpo_core.measure.metrics import METRICS
 from vimpo_core.runs.folder import ACTIVE
 
 FIRST_FIGURES = ["sampled_accuracy", "greedy_accuracy", "kl_mean", "sampled-kl"]
+_OF_BROUGHT = ["reward_mean", "length_mean", "kl_mean", "entropy_mean"]
+"""What runs of other tools are first compared by: nobody measured their accuracy here."""
 WINDOWS = {1: "off", 5: "5", 20: "20"}
 
 
@@ -155,9 +157,9 @@ def pick_window(notes: list[str]) -> int:
     return state.pick("Smoothing", "smooth", WINDOWS, 1, notes, parse=int, help=help)
 
 
-def pick_figures(notes: list[str]) -> list[str]:
+def pick_figures(chosen: Chosen, notes: list[str]) -> list[str]:
     text = st.query_params.get("show")
-    wanted = FIRST_FIGURES if text is None else [name for name in text.split(",") if name]
+    wanted = _first_figures(chosen) if text is None else [name for name in text.split(",") if name]
     shown = [name for name in wanted if name in FIGURES]
     if unknown := [name for name in wanted if name not in FIGURES]:
         notes.append(f"The link asks for {listed(unknown)}, which is no figure here; it is left out.")
@@ -172,6 +174,11 @@ def pick_figures(notes: list[str]) -> list[str]:
         help="A metric along the chosen axis, accuracy against KL as training goes on, or credit against accuracy.",
     )
     return shown
+
+
+def _first_figures(chosen: Chosen) -> list[str]:
+    there = {name for run in chosen.curves.values() for name in run.series}
+    return FIRST_FIGURES if there & set(FIRST_FIGURES[:2]) else [name for name in _OF_BROUGHT if name in there]
 
 
 def pick_metric(chosen: Chosen, axis: str, notes: list[str]) -> str | None:

@@ -61,6 +61,8 @@ def member(source: Source) -> Member:
 def _origin(source: Source) -> str:
     if is_of_experiment(source):
         return "tuning" if _TUNING in source.run.name else ""
+    if source.tool:  # its settings were not recorded, so that they never tell two such runs apart
+        return f"{source.tool}, {source.run.name} ({source.run.run_id})"
     return _fork(*stamp(source)[:3])
 
 

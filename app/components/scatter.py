@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from app.components.assets import as_data, register
 from vimpo_core.measure.telescope import Telescope
 from vimpo_core.numbers import signed
-from vimpo_core.solutions import reading
+from vimpo_core.solutions import picks, reading
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
 
@@ -58,8 +58,9 @@ def scatter(
 
 def _lines(point, trace) -> list[str]:
     answer = visible_text(trace.answer)[:20] if trace.answer else "no answer"
+    result = f"{answer} {'✓ right' if point.is_correct else '✕ wrong'}"
     return [
-        f"{visible_text(trace.prompt_text)} {answer} {'✓ right' if point.is_correct else '✕ wrong'}",
+        f"{visible_text(trace.prompt_text)} {result if picks.is_judged(trace) else f'reward {trace.reward:.4g}'}",
         f"solution {trace.sample_idx + 1} of prompt {trace.group_id}",
         f"credits add up to {signed(point.x, 3)}",
         f"reward − {reading.anchor_name(trace)} {signed(point.y, 3)}",

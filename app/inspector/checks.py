@@ -96,7 +96,7 @@ def _numbers(check: Check) -> str:
 
 def _whole_step(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
     run = scene.source.run
-    failed = cache.failed_checks(scene.source.folder, run.run_id, run.created, scene.step, beta, gae_lambda)
+    failed = cache.failed_checks(scene.source.folder, run.run_id, run.version, scene.step, beta, gae_lambda)
     wrong = {name: indices for name, indices in failed.items() if indices}
     total = len(scene.traces)
     if not wrong:

@@ -63,10 +63,10 @@ def link(scene: inspection.Scene, beta: float, gae_lambda: float, token: int, le
 
 def _taken(scene: inspection.Scene, beta: float, gae_lambda: float) -> Taken:
     source = scene.source
-    header = cache.export_header(source.folder, source.run.run_id, source.run.created, scene.step)
+    header = cache.export_header(source.folder, source.run.run_id, source.run.version, scene.step)
     is_kept = scene.step in source.snapshots
     place = Place(source.run.run_id, scene.step, not scene.is_typed, is_kept, _runs_dir(source))
-    token, lens = inspection.selected_token(scene.trace, []), inspection.selected_lens([])
+    token, lens = inspection.selected_token(scene.trace, []), inspection.selected_lens(scene.trace, [])
     return Taken(header, scene.traces, scene.index, place, beta, gae_lambda, token, lens)
 
 

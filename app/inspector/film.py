@@ -23,7 +23,8 @@ _KEPT_FILMS = 64
 def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
     source = scene.source
     if not source.snapshots:
-        st.info("This run kept no adapter, so there is nothing to score the solution with. Choose another run.")
+        none = "This run kept no adapter, so there is nothing to score the solution with. Choose another run."
+        st.info(as_sentence(source.no_policy(none, "of any step to score the solution with")))
         return
     question = _question(scene)
     film = waiting.answer(question)
@@ -40,7 +41,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
         key=KEY,
         step=step,
         token=inspection.selected_token(scene.trace, []),
-        lens=_lens(),
+        lens=_lens(scene),
         has_group=not scene.is_typed,
         on_change=_remember,
     )
@@ -78,9 +79,9 @@ def _step(scene: inspection.Scene, steps: list[int], notes: list[str]) -> int:
     return state.chosen("film", steps, default, notes, int)
 
 
-def _lens() -> str:
+def _lens(scene: inspection.Scene) -> str:
     """The lens of the address, or the nearest that a solution without a group has."""
-    lens = inspection.selected_lens([])
+    lens = inspection.selected_lens(scene.trace, [])
     if lens in credit_view.FILM_LENSES:
         return lens
     return "values_from_end" if lens in lenses.VALUE_LENSES else lenses.DEFAULT_LENS

@@ -13,17 +13,18 @@ from app.sources import Source
 from app.text import as_code, as_plain
 from vimpo_core.config import setting
 from vimpo_core.measure.scorecard import target_of
+from vimpo_core.numbers import signed
 from vimpo_core.rules import RULES
-from vimpo_core.solutions import lenses, picks, pieces
+from vimpo_core.solutions import lenses, picks, pieces, reading
 from vimpo_core.solutions.steps import drop_text, mistake_note, verifies_steps
 from vimpo_core.solutions.visible_text import visible_text
-from vimpo_core.types import CreditTrace, StopReason, VerdictStatus, known
+from vimpo_core.types import CreditTrace, StopReason, VerdictStatus
 from vimpo_core.views import credit_view
 from vimpo_core.views.payload import with_version
 
 BETAS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 VIEW_KEY = "credit"
-_JUST_SELECTED = "inspect.selected"
+_JUST_SELECTED, _FIRST_LENS = "inspect.selected", "inspect.first_lens"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Scene:
 
 
 def sampled(source: Source, step: int) -> list[CreditTrace]:
-    return cache.traces(source.folder, source.run.run_id, source.run.created, step)
+    return cache.traces(source.folder, source.run.run_id, source.run.version, step)
 
 
 def pick_solution(source: Source, step: int, notes: list[str]) -> Scene:
@@ -58,7 +59,7 @@ def pick_solution(source: Source, step: int, notes: list[str]) -> Scene:
     group_id = st.selectbox(
         "Prompt",
         list(groups),
-        format_func=lambda g: f"{visible_text(names[g])}   {groups[g].correct} of {len(groups[g].indices)} right",
+        format_func=lambda g: f"{visible_text(names[g])}   {_result_of(groups[g], traces)}",
         help="The prompts of this step. Each was answered several times: their mean reward is the baseline.",
         width=250,
         **state.bound("group", group_id, "sample", "token"),
@@ -72,7 +73,9 @@ def pick_solution(source: Source, step: int, notes: list[str]) -> Scene:
         "Solution",
         list(by_sample),
         format_func=lambda s: _solution_label(traces[by_sample[s]], len(by_sample)),
-        help="✓ right, ✕ wrong, – no answer that counts; then the answer that was read.",
+        help="✓ right, ✕ wrong, – no answer that counts; then the answer that was read."
+        if picks.is_judged(traces[default])
+        else f"With the reward that {source.tool or 'its tool'} recorded.",
         width=150,
         **state.bound("sample", sample, "token"),
     )
@@ -94,39 +97,50 @@ def example(source: Source, step: int) -> tuple[str, str]:
 def is_at_reference(trace: CreditTrace) -> bool:
     """Whether policy and reference are the same, as they are before a run's first update unless it began with an
     adapter."""
-    return trace.logprob is None or np.array_equal(trace.logprob, known(trace.ref_logprob))
+    if trace.logprob is None or trace.ref_logprob is None:
+        return False
+    return np.array_equal(trace.logprob, trace.ref_logprob)
 
 
 def quick_picks(source: Source, step: int) -> None:
-    """Three buttons that jump to a telling token of the step."""
-    knows_steps = any(map(verifies_steps, sampled(source, step)[:1]))
+    """Buttons that jump to a telling solution of the step, and its token."""
+    traces = sampled(source, step)
     beta = source.run.config.at(step).beta
-    choices: tuple[tuple[str, str, Callable[[list[CreditTrace]], picks.Pick | None]], ...] = (
-        (
-            "Most positive",
-            "The token with the highest credit of this step.",
-            lambda t: picks.most_positive(t, beta),
-        ),
-        (
-            "Most negative",
-            "The token with the lowest credit of this step.",
-            lambda t: picks.most_negative(t, beta),
-        ),
-        (
-            "First wrong one",
-            "The first wrong solution of this step, at its first wrong token.",
-            picks.first_wrong,
+    for label, help, find in _choices(traces, beta):
+        st.button(label, help=help, on_click=_jump, args=(source, step, label, find))
+
+
+Choice = tuple[str, str, Callable[[list[CreditTrace]], picks.Pick | None]]
+
+
+def _choices(traces: list[CreditTrace], beta: float) -> list[Choice]:
+    is_judged = picks.is_judged(traces[0])
+    if not is_judged:
+        wrong: Choice = (
+            "Lowest reward",
+            "The first solution of this step that earned least: nobody here judged it right or wrong.",
+            picks.lowest_reward,
         )
-        if knows_steps
-        else (
+    elif verifies_steps(traces[0]):
+        wrong = "First wrong one", "The first wrong solution of this step, at its first wrong token.", picks.first_wrong
+    else:
+        wrong = (
             "First failed one",
             "The first solution of this step that did not earn the whole reward, at its largest true drop once that "
             "is measured: no step verifier knows where it goes wrong.",
             picks.first_failed,
+        )
+    found: list[Choice] = [
+        ("Most positive", "The token with the highest credit of this step.", lambda t: picks.most_positive(t, beta)),
+        ("Most negative", "The token with the lowest credit of this step.", lambda t: picks.most_negative(t, beta)),
+        wrong,
+        (
+            "Least explained",
+            "The solution of this step whose token credits and reward disagree most: the largest terminal residual.",
+            lambda t: picks.least_explained(t, beta),
         ),
-    )
-    for label, help, find in choices:
-        st.button(label, help=help, on_click=_jump, args=(source, step, label, find))
+    ]
+    return found if any(not reading.missing(trace) for trace in traces) else [wrong]
 
 
 def take_note() -> str:
@@ -138,7 +152,7 @@ def _jump(source: Source, step: int, label: str, find) -> None:
     traces = sampled(source, step)
     pick = find(traces)
     if pick is None:
-        why = "every credit is 0 before learning" if step == 0 else "this step has none"
+        why = "every credit is 0 before learning" if step == 0 and not source.tool else "this step has none"
         st.session_state["inspect.note"] = f"{label}: {why}. Choose another step."
         return
     trace = traces[pick.index]
@@ -146,6 +160,8 @@ def _jump(source: Source, step: int, label: str, find) -> None:
 
 
 def _default_index(traces: list[CreditTrace], beta: float) -> int:
+    if not picks.is_judged(traces[0]):
+        return next((i for i, trace in enumerate(traces) if not reading.missing(trace)), 0)
     found = picks.clearest_example(traces, beta) or picks.first_wrong(traces)
     return found.index if found else 0
 
@@ -156,7 +172,16 @@ def _first_wrong_or_first(traces: list[CreditTrace], by_sample: dict[int, int]) 
     return next(known, next(failed, next(iter(by_sample))))
 
 
+def _result_of(group: picks.Group, traces: list[CreditTrace]) -> str:
+    if picks.is_judged(traces[group.indices[0]]):
+        return f"{group.correct} of {len(group.indices)} right"
+    rewards = [traces[i].reward for i in group.indices]
+    return f"mean reward {np.mean(rewards):.3g}" if np.isfinite(rewards).all() else "rewards not recorded"
+
+
 def _solution_label(trace: CreditTrace, count: int) -> str:
+    if not picks.is_judged(trace):
+        return f"{trace.sample_idx + 1} of {count}   {reward_text(trace)}"
     mark = "✓" if picks.is_correct(trace) else "–" if trace.status == VerdictStatus.REJECTED else "✕"
     return (
         f"{trace.sample_idx + 1} of {count}   {mark} {visible_text(trace.answer)[:12] if trace.answer else 'no answer'}"
@@ -209,8 +234,19 @@ def pick_lambda(source: Source, notes: list[str]) -> float:
 def payload(scene: Scene, beta: float, gae_lambda: float) -> dict:
     if scene.is_typed:
         return credit_view.inspector_payload(scene.traces, scene.index, beta, gae_lambda)
+    found = _payload(scene, beta, gae_lambda)
+    if not (tool := scene.source.tool):
+        return found
+    return with_version(found | {"tool_name": tool, "advice": ADVICE if reading.missing(scene.trace) else None})
+
+
+ADVICE = "Score it again above, with the model that wrote it."
+"""What to do where another tool did not record what token credit is made of."""
+
+
+def _payload(scene: Scene, beta: float, gae_lambda: float) -> dict:
     run = scene.source.run
-    found = cache.payload(scene.source.folder, run.run_id, run.created, scene.step, scene.index, beta, gae_lambda)
+    found = cache.payload(scene.source.folder, run.run_id, run.version, scene.step, scene.index, beta, gae_lambda)
     # What was measured since is no part of the record that the rest is kept by.
     return found if scene.trace.largest_drop is None else with_version(found | credit_view.marks(scene.trace))
 
@@ -222,7 +258,7 @@ def facts(scene: Scene, beta: float) -> dict:
         "step": scene.step,
         "solution": None if scene.is_typed else scene.index,
         "token": selected_token(scene.trace, []),
-        "lens": selected_lens([]),
+        "lens": selected_lens(scene.trace, []),
         "beta": beta,
         "section": st.query_params.get("more", ""),
     }
@@ -239,8 +275,11 @@ def selected_token(trace: CreditTrace, notes: list[str]) -> int:
     return state.chosen("token", range(last + 1), default, notes, int)
 
 
-def selected_lens(notes: list[str]) -> str:
-    return state.chosen("lens", list(lenses.LENSES), lenses.DEFAULT_LENS, notes)
+def selected_lens(trace: CreditTrace, notes: list[str]) -> str:
+    """The lens of the address; by default token credit, or what the solution has that comes nearest to it."""
+    first = lenses.first_lens(trace)
+    st.session_state[_FIRST_LENS] = first
+    return state.chosen("lens", list(lenses.LENSES), first, notes)
 
 
 def remember_selection() -> None:
@@ -248,7 +287,7 @@ def remember_selection() -> None:
     selection = st.session_state[VIEW_KEY].get("view") or {}
     lens, token = selection.get("lens"), selection.get("token")
     state.put(
-        lens=lens if lens in lenses.LENSES and lens != lenses.DEFAULT_LENS else None,
+        lens=lens if lens in lenses.LENSES and lens != st.session_state.get(_FIRST_LENS, lenses.DEFAULT_LENS) else None,
         token=token if isinstance(token, int) else None,
     )
     st.session_state[_JUST_SELECTED] = True
@@ -261,6 +300,8 @@ def just_selected() -> bool:
 
 def verdict(trace: CreditTrace) -> str:
     """Badge, parsed answer, gold answer and first wrong token or largest true drop, as one line of markdown."""
+    if not picks.is_judged(trace):
+        return _unjudged(trace)
     parts = [_badge(trace)]
     reason = as_plain(visible_text(trace.reward_reason or "none found"))
     if trace.status == VerdictStatus.REJECTED and trace.answer:
@@ -281,6 +322,29 @@ def verdict(trace: CreditTrace) -> str:
     if trace.finish_reason == StopReason.LENGTH:
         parts.append("cut off before an end token")
     return " · ".join(part for part in parts if part)
+
+
+_LISTED = 6
+
+
+def _unjudged(trace: CreditTrace) -> str:
+    """Rewards, advantage and end as its tool recorded them."""
+    parts = [f":gray-badge[{as_plain(reward_text(trace))}]"]
+    if len(trace.rewards) > 1:
+        named = list(trace.rewards.items())
+        more = f" and {len(named) - _LISTED} more" if len(named) > _LISTED else ""
+        parts.append("of " + ", ".join(f"{as_code(n)} {v:.4g}" for n, v in named[:_LISTED]) + more)
+    if trace.tool_advantage is not None:
+        parts.append(f"its tool's advantage {signed(trace.tool_advantage, 3)}, the same for the whole solution")
+    if trace.gold:
+        parts.append(f"gold {as_code(trace.gold)}")
+    if trace.finish_reason == StopReason.LENGTH:
+        parts.append("cut off before an end token")
+    return " · ".join([*parts, "nobody here judged it"])
+
+
+def reward_text(trace: CreditTrace) -> str:
+    return f"reward {trace.reward:.4g}" if np.isfinite(trace.reward) else "no reward"
 
 
 def _badge(trace: CreditTrace) -> str:

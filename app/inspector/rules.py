@@ -40,6 +40,7 @@ _KEPT_STEPS = 16
 _PAPER = re.compile(r"\d{4}\.\d{4,5}")
 _SHORT = {
     "recorded": "not recorded",
+    "reward": "no reward",
     "critic": "no critic in this run",
     "monte_carlo": "not measured yet",
     "collision": "not recorded",
@@ -62,7 +63,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
     with strips:
         _strips(scene, batch, judged, token, notes)
     st.markdown(_table(batch, judged, scene, token))
-    st.caption(_what_it_is(scene, batch, any(tries.values())))
+    st.caption(_what_it_is(scene, batch, judged, any(tries.values())))
     a, b = _two_rules(scene, notes)
     if not scene.is_typed:
         _disagreements(scene, batch, judged, (a, b), notes)
@@ -262,7 +263,7 @@ def _own_rule(scene: inspection.Scene) -> str:
     return scene.source.run.algorithm if scene.source.run.algorithm in RULES else "vimpo"
 
 
-def _what_it_is(scene, batch, is_measured: bool) -> str:
+def _what_it_is(scene, batch, judged, is_measured: bool) -> str:
     parts = [
         "Push is minus the gradient of the rule's loss in this token's log-probability, at the policy that sampled it "
         "(PPO's ratio is 1, nothing is clipped), over the rule's root mean square on all tokens of the step. Settings "
@@ -274,6 +275,11 @@ def _what_it_is(scene, batch, is_measured: bool) -> str:
         parts.append(
             "Rewards are as the trainer saw them, flips included; Monte Carlo values and V* that were measured here "
             "are without flips."
+        )
+    if partly := [RULES[key].name for key, one in judged.items() if one.push is not None and not one.pushed.all()]:
+        parts.append(
+            f"Not all {len(scene.traces)} solutions of this step have what a rule reads: {as_plain(', '.join(partly))} "
+            "are scaled over those that do."
         )
     return " ".join(parts)
 
@@ -403,7 +409,7 @@ def _disputed_solutions(scene, judged, pair) -> None:
             here = ", shown above" if one.index == scene.index else ""
             st.markdown(
                 f"**{one.distance:.2f}**  {as_code(trace.prompt_text + readable(trace.text))}  "
-                f"solution {trace.sample_idx + 1}, reward {trace.reward:g}{here}"
+                f"solution {trace.sample_idx + 1}, {inspection.reward_text(trace)}{here}"
             )
 
 

@@ -12,7 +12,7 @@ from app.inspector import inspection
 from app.text import as_plain
 from vimpo_core.measure.telescope import Telescope, trained_otherwise
 from vimpo_core.numbers import percent
-from vimpo_core.solutions import reading
+from vimpo_core.solutions import picks, reading
 
 KEY = "telescope"
 
@@ -22,9 +22,9 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
         st.info("A typed solution stands alone: there is no V₀ to compare its reward with. Choose a sampled one.")
         return
     run = scene.source.run
-    found = cache.telescope(scene.source.folder, run.run_id, run.created, scene.step, beta)
+    found = cache.telescope(scene.source.folder, run.run_id, run.version, scene.step, beta)
     if not found.points:
-        st.info("Not recorded at this step: the sum needs log-probabilities of both models and KL.")
+        st.info(_nothing(scene))
         return
     left, right = st.columns([5, 4], gap="large")
     with left:
@@ -33,11 +33,28 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
             scene.traces,
             scene.trace,
             key=KEY,
-            version=f"{scene.source.key} {run.created} {scene.step} {beta}",
+            version=f"{scene.source.key} {run.version} {scene.step} {beta}",
             on_open=_open,
         )
     with right:
         st.markdown(_reading(scene, found))
+        farthest = scene.traces[max(found.points, key=lambda point: abs(point.x - point.y)).index]
+        st.button(
+            "Open the one farthest from the line",
+            icon=":material/straighten:",
+            help="Where the credits and the reward disagree most.",
+            on_click=state.put,
+            kwargs={"group": farthest.group_id, "sample": farthest.sample_idx, "token": None},
+            disabled=farthest is scene.trace,
+        )
+
+
+def _nothing(scene: inspection.Scene) -> str:
+    if any(not reading.missing(trace) for trace in scene.traces):
+        return "Not recorded at this step: the sum is compared with rewards and their group's mean."
+    where = "" if scene.source.tool else " at this step"
+    todo = f" {inspection.ADVICE}" if scene.source.tool else ""
+    return f"Not recorded{where}: the sum needs log-probabilities of both models and KL.{todo}"
 
 
 def _open() -> None:
@@ -47,8 +64,13 @@ def _open() -> None:
 
 
 def _reading(scene: inspection.Scene, found: Telescope) -> str:
+    marks = (
+        ":blue[○] right, :red[✕] wrong"
+        if picks.is_judged(scene.trace)
+        else ":blue[○] reward 1 or more, :red[✕] less (nobody here judged them)"
+    )
     parts = [
-        f"**{len(found.points)} solutions of step {scene.step}.** :blue[○] right, :red[✕] wrong; large: this prompt's; "
+        f"**{len(found.points)} solutions of step {scene.step}.** {marks}; large: this prompt's; "
         "ringed: the one above. Click a point, or press Enter on it, to open that solution.",
         f"Every reward enters {as_plain(reading.read_by(scene.source.run.config, 1.0)[0].name)} only through this "
         "picture: the value loss pulls each point sideways onto the line, where the credits add up to the reward "

@@ -11,6 +11,7 @@ from app.live import Sight
 from app.settings import model_facts
 from app.sources import BUNDLED
 from app.text import as_plain
+from app.words.arrays import NAMES
 from vimpo_core.config import flips_text
 from vimpo_core.files import in_words
 from vimpo_core.measure.comparison import setting_text
@@ -21,6 +22,7 @@ from vimpo_core.runs import folder as runs_folder
 from vimpo_core.runs.folder import ACTIVE, RunsDir, RunSummary
 from vimpo_core.runs.run_bin import Deleted
 from vimpo_core.tasks.registry import said
+from vimpo_core.types import RunState
 
 OPEN_IN_TRAIN, LOOK_CLOSER, RESUME, RENAME, DELETE = (
     "Open in Train",
@@ -75,6 +77,8 @@ class Entry:
     def accuracies(self) -> str:
         """Newest sampled and greedy accuracy in words, and of which problems; "" before the first measurement."""
         rows = self.sight.rows if self.sight else []
+        if self.run.imported:
+            return _rewards(rows)
         values = [(word, last_value(rows, f"{word}_accuracy")) for word in ("sampled", "greedy")]
         lines = [f"{word} **{METRICS[f'{word}_accuracy'].text(v)}**" for word, v in values if v is not None]
         if lines:
@@ -83,8 +87,10 @@ class Entry:
 
     @property
     def settings(self) -> str:
-        """The settings that usually tell runs apart."""
+        """The settings that usually tell runs apart; of a run that another tool recorded what is in it."""
         config = self.run.config
+        if self.run.imported:
+            return _contents(self.run.imported)
         read = RULES[config.algorithm].settings
         facts = [
             *(setting_text(name, getattr(config, name)) for name in ("beta", "actor_coef") if name in read),
@@ -96,6 +102,30 @@ class Entry:
             *model_facts(config),
         ]
         return " · ".join(fact.replace(" ", "\u00a0") for fact in facts if fact)
+
+
+def _rewards(rows: list[dict]) -> str:
+    """First and last mean reward of a run that nobody here judged."""
+    means = [row["reward_mean"] for row in rows if row.get("reward_mean") is not None]
+    if not means:
+        return ":gray[no reward recorded]"
+    said = f"mean reward **{means[0]:.3g}**" + (f" to **{means[-1]:.3g}**" if len(means) > 1 else "")
+    return f"{said}  \n:gray[:small[as its tool paid it]]"
+
+
+def _contents(imported: dict) -> str:
+    """What a run of another tool holds, in a line."""
+    survey, arrays = imported["survey"], imported["sources"]
+    groups = survey.get("groups", {})
+    there = [NAMES[name] for name in NAMES if arrays.get(name, "missing") != "missing"]
+    tokens = "tokens" if arrays.get("ids", "missing") != "missing" else "text alone"
+    parts = [
+        imported["format"],
+        f"{survey['rows']:,} solutions",
+        f"{groups['count']:,} groups of {groups['size']}" if groups.get("count") else "",
+        ", ".join([tokens, *there]),
+    ]
+    return " · ".join(part for part in parts if part)
 
 
 def entries() -> list[Entry]:
@@ -149,6 +179,8 @@ def name_text(entry: Entry) -> str:
 
 def _place(entry: Entry) -> str:
     folder = entry.folder.path
+    if entry.run.tool and folder == cache.own_folder():
+        return f" (from {entry.run.tool})"
     if cache.is_bundled(folder):
         return " (bundled)"
     return "" if folder == cache.own_folder() else f" (experiment {folder.parent.name})"
@@ -157,7 +189,16 @@ def _place(entry: Entry) -> str:
 def state_text(entry: Entry) -> str:
     """State and what to do next; for a folder that cannot be read, what is wrong with it."""
     run = entry.run
+    if entry.is_readable and run.imported:
+        return _state_of_brought(run)
     return live.state_line(run.state, run.message) if entry.is_readable else f"**Unreadable.** {as_plain(run.message)}"
+
+
+def _state_of_brought(run: RunSummary) -> str:
+    if run.state == RunState.RUNNING:
+        return f"**Followed.** New steps appear as {as_plain(run.tool)} writes them."
+    said = as_plain(run.message) if run.message else "Read-only: look closer in Inspect."
+    return f"**Brought.** {said}"
 
 
 def left_alone() -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from vimpo_core import credit
 from vimpo_core.numbers import signed, term
 from vimpo_core.solutions import ledger, lenses, reading
+from vimpo_core.tasks.registry import RECORDED
 from vimpo_core.types import CreditTrace, StopReason, known
 
 CLAIMS: dict[str, str] = {
@@ -230,7 +231,7 @@ def expectation(
 @_QUIET
 def untrained(trace: CreditTrace, beta: float, gae_lambda: float) -> Check:
     """A_t = 0 at step 0, where the policy is the reference."""
-    if trace.config is not None and trace.config.task == "recorded":
+    if trace.config is not None and trace.config.task == RECORDED:
         return _open("untrained", "another tool's run: whether it began at its reference was not recorded")
     if trace.step != 0:
         return _open("untrained", f"this is step {trace.step}; only at step 0 is the policy the reference")

@@ -73,6 +73,18 @@ class RunSummary:
     read_only: bool
     imported: dict | None = None
     """Of a run that another tool recorded: `RunStore.imported`."""
+    rescored: str = ""
+    """Which re-scoring lies uppermost."""
+
+    @property
+    def version(self) -> str:
+        """Tells apart what its solutions are now from what they were, and from those of a run of the same name."""
+        return f"{self.created} {self.rescored}".strip()
+
+    @property
+    def tool(self) -> str:
+        """The tool that recorded it; "" for the lab's own."""
+        return self.imported["tool"] if self.imported else ""
 
 
 class RunsDir:
@@ -404,6 +416,7 @@ class RunsDir:
             job_id=job.job_id if job else seen.header["job_id"],
             read_only=self.read_only,
             imported=seen.header.get("imported"),
+            rescored=version_of(seen.header).removeprefix(seen.header["created"]).strip(),
         )
 
     def _resolved(self, job: JobSummary) -> JobSummary:
@@ -460,6 +473,12 @@ class RunsDir:
         for run_id in job.run_ids:
             with self.open_writable(run_id) as store:
                 store.set_state(RunState.STOPPED)
+
+
+def version_of(header: dict) -> str:
+    """`RunSummary.version` by a run's header."""
+    uppermost = [f"#{one['n']} {one.get('when', '')}" for one in header.get("rescored", [])[-1:]]
+    return " ".join([header["created"], *uppermost]).strip()
 
 
 def _refuse_imported(store: RunStore, what: str) -> None:

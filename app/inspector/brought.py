@@ -1,0 +1,31 @@
+"""What Inspect says of a solution that another tool recorded: where its numbers come from, and what is not there."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.inspector import inspection
+from app.text import as_plain
+from app.words.arrays import NAMES, listed
+from vimpo_core.formats.trace_files import provenance
+from vimpo_core.types import CreditTrace
+
+
+def show(scene: inspection.Scene) -> None:
+    """One line on the solution above everything else."""
+    st.caption(as_plain(line(scene.source.tool, scene.trace)))
+
+
+def line(tool: str, trace: CreditTrace) -> str:
+    said = provenance(trace)
+    by_source: dict[str, list[str]] = {}
+    for name, words in NAMES.items():
+        by_source.setdefault(said[name], []).append(words)
+    missing = by_source.pop("missing", [])
+    pieces = "" if trace.has_ids else f"Words, not tokens: {tool} did not record tokens. "
+    known = "; ".join(f"{listed(words)} {how}" for how, words in by_source.items())
+    return (
+        f"Brought from {tool}. {pieces}"
+        + (f"{known[:1].upper()}{known[1:]}. " if known else "")
+        + (f"Not recorded: {listed(missing)}." if missing else "")
+    ).strip()

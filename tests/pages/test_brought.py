@@ -1,0 +1,66 @@
+"""Runs that another tool recorded, on the pages: each section works with what is there and says what is not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.inspector.sections import SECTIONS
+from tests.pages.opening import one, open_inspect, open_page, payload_with, press, widget, words
+from vimpo_core.formats.incoming.assemble import import_run
+from vimpo_core.formats.incoming.recognise import recognise
+from vimpo_core.runs.store import RunStore
+from vimpo_core.types import CreditTrace
+
+DATA = Path(__file__).parents[1] / "data" / "incoming" / "trl"
+
+
+def scored(trace: CreditTrace, seed: int) -> CreditTrace:
+    """The same with what a re-scoring finds; made up."""
+    rng, length = np.random.default_rng(seed), len(trace.text)
+    found = {name: np.float32(-rng.exponential(0.5, length)) for name in ("logprob", "ref_logprob")}
+    found |= {name: np.float32(rng.exponential(0.1, length)) for name in ("kl", "entropy")}
+    said = dict.fromkeys(found, "recomputed (a model, temperature 1)")
+    return trace.with_(ids=np.arange(length, dtype=np.int32), provenance=trace.provenance | said, **found)
+
+
+@pytest.fixture
+def brought(runs):
+    """A folder of TRL's completions, text alone."""
+    return import_run(recognise([(DATA / "plain", "plain")]), runs.path / "trl-1", "yesterday's run")
+
+
+@pytest.mark.parametrize("section", [None, *SECTIONS])
+def test_every_section_works_with_text_and_rewards_and_says_what_is_not_there(brought, section):
+    at = open_inspect(run="trl-1", **({"more": section} if section else {}))
+    drawn = payload_with(at, "lenses")
+    assert drawn["of_words"] and drawn["arrays"]["logprob"] is None and "Score it again" in drawn["advice"]
+    assert {"tool_advantage", "grpo"} <= {name for name, values in drawn["arrays"].items() if values}
+    said = words(at)
+    assert "Words, not tokens: TRL did not record tokens." in said and "nobody here judged it" in said
+    assert "right" not in said.replace("right or wrong", "")
+    if section in ("truth", "branch", "film"):
+        assert "Not recorded: a run brought from TRL holds no adapter" in said
+    if section == "scatter":
+        assert "Not recorded: the sum needs log-probabilities of both models and KL." in said
+
+
+def test_after_a_re_scoring_the_least_explained_solution_opens_at_a_press(brought):
+    traces = brought.traces(2)
+    with RunStore.open(brought.run_dir, writable=True) as store:
+        store.put_rescored([scored(trace, i) for i, trace in enumerate(traces[:5])], {"when": "now"})
+    at = open_inspect(run="trl-1", step=2, more="scatter")
+    assert "recomputed (a model, temperature 1)" in words(at)
+    press(at, "Least explained")
+    from vimpo_core.solutions import picks
+
+    found = picks.least_explained(brought.traces(2), 0.1)
+    trace = brought.traces(2)[found.index]
+    assert [one(at.query_params[name]) for name in ("group", "sample")] == [str(trace.group_id), str(trace.sample_idx)]
+    assert widget(at.button, "Open the one farthest from the line").disabled
+
+
+@pytest.mark.parametrize("page", ["runs", "compare", "scorecard", "train", "start"])
+def test_the_other_pages_open_with_it(brought, page):
+    at = open_page(page, **({"runs": "trl-1"} if page == "compare" else {}))
+    print(words(at)[:3000])
