@@ -810,6 +810,7 @@ def _import_options(parser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="Files of one run, or the folder that has them.")
     parser.add_argument("--as", dest="name", default="", metavar="NAME", help="What to call the run.")
     parser.add_argument("--dry-run", action="store_true", help="Say what is in it, and make no run.")
+    parser.add_argument("--follow", action="store_true", help="Take in new steps of a folder until Ctrl-C.")
     _add_runs_dir(parser)
 
 
@@ -822,6 +823,8 @@ def _import(arguments) -> int:
     paths = [_path(typed).absolute() for typed in arguments.paths]
     if missing := next((path for path in paths if not path.exists()), None):
         raise Mistake(f"there is no file or folder {str(missing)!r}. Check the path.")
+    if arguments.follow:
+        return _follow_folder(paths, arguments)
     brought = [(str(path), path.name) for path in paths]
     folder = paths[0] if paths[0].is_dir() else paths[0].parent
     if arguments.dry_run:
@@ -838,6 +841,21 @@ def _import(arguments) -> int:
         print("\n".join(lines(found)))
         if not arguments.dry_run:
             print(f"{'run':<18} {told['run_id']}")
+    return 0
+
+
+def _follow_folder(paths: list[Path], arguments) -> int:
+    import signal
+
+    from vimpo_core.formats.incoming import limits
+    from vimpo_core.service.follow import follow
+
+    if len(paths) > 1 or arguments.dry_run:
+        raise Mistake("--follow takes one folder, and no --dry-run. Name the folder that the run writes into.")
+    limits.apply(has_no_end=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    told = functools.partial(print, file=sys.stderr)
+    _print({"run_id": follow(arguments.runs_dir, paths[0], arguments.name, told)}, arguments.json)
     return 0
 
 

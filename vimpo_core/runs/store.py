@@ -299,6 +299,8 @@ class RunStore:
 
     def _interrupted(self, connection: sqlite3.Connection) -> str:
         last_step = _last_step(connection)
+        if self._get(connection, "header").get("imported"):
+            return f"It is not followed any more: its steps up to {last_step} are here. Follow its folder to go on."
         return lost_log_sentence(last_step) if self.lost_its_log() else _interrupted_sentence(last_step)
 
     def lost_its_log(self) -> bool:
@@ -348,6 +350,15 @@ class RunStore:
                     "INSERT INTO snapshots VALUES (?, ?, ?)",
                     (record.step, _sha256(record.snapshot), record.snapshot),
                 )
+
+    def grow(self, steps: int, header: dict) -> None:
+        """Of a run that is followed while another tool trains it: it has so many steps by now, and this in its
+        header."""
+        with self._transaction("The settings") as connection:
+            settings = {**self._get(connection, "config"), "steps": steps}
+            self._config = TrainConfig.from_dict(settings)
+            self._put(connection, "config", settings)
+            self._put(connection, "header", {**self._get(connection, "header"), **header})
 
     def put_rescored(self, traces: Iterable[CreditTrace], note: dict) -> dict:
         """Lay solutions that were scored again over the recorded ones, all of them or none, with a note of how, which

@@ -12,7 +12,6 @@ future, take `timeout` and `progress` as `HelperProcess.ask` does, and raise Mis
 from __future__ import annotations
 
 import functools
-import re
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -106,8 +105,7 @@ def bring(brought: Brought, runs_dir: Path, hidden: Path, name: str, folder: Pat
             raise Mistake(
                 f"the same files were brought before: they are run {already}. Open it, or delete it to bring them anew."
             )
-        slug = re.sub(r"[^a-z0-9]+", "-", recognised.reader.TOOL.lower()).strip("-")
-        run_dir = RunsDir(runs_dir).place(slug)
+        run_dir = RunsDir(runs_dir).place(assemble.slug(recognised))
         return assemble.import_run(recognised, run_dir, name, progress.tell, folder, hidden).run_id
 
 

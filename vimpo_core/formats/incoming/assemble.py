@@ -118,6 +118,7 @@ class Builder:
     survey: Survey = field(default_factory=Survey)
     groups: dict[int, dict[Any, list[int]]] = field(default_factory=dict)
     """step -> key -> number of the group and how many it has."""
+    places: set[tuple[int, int, int]] = field(default_factory=set)
     prints: dict[int, Any] = field(default_factory=dict)
     texts: dict[int, set] = field(default_factory=dict)
 
@@ -130,9 +131,13 @@ class Builder:
             if step > MAX_STEP:
                 raise Mistake(f"its step is beyond {MAX_STEP}.")
             trace = to_trace(row, step, number, size)
+            place = trace.step, trace.group_id, trace.sample_idx
+            if place in self.places:
+                raise Mistake("another record has its step, group and number.")
         except Mistake as error:
             self.survey.refuse(Refusal(row.place, str(error)))
             return None
+        self.places.add(place)
         groups[key] = [number, size + 1]
         self.groups[step] = groups
         self.survey.take(row, trace)
@@ -165,8 +170,9 @@ class Builder:
         return found
 
     def forget(self, step: int) -> None:
-        del self.groups[step]
-        self.survey.forget(step)
+        """A step whose rows are those of the one before; it may be said again."""
+        if self.groups.pop(step, None) is not None:
+            self.survey.forget(step)
 
     def sizes(self) -> dict[int, list[int]]:
         """step -> the sizes of its groups."""
@@ -203,7 +209,7 @@ def survey(recognised: Recognised, told: Told | None = None) -> dict[str, Any]:
     builder = Builder()
     for _ in read_rows(recognised, builder, told):
         pass
-    return _described(recognised, builder)
+    return described(recognised, builder)
 
 
 def import_run(
@@ -225,7 +231,7 @@ def import_run(
             new.add(trace)
         for step in builder.repeats():
             new.drop_step(step)
-        found = _described(recognised, builder)
+        found = described(recognised, builder)
         config = config_of(recognised, builder)
         header = header_of(recognised, found, config, " ".join(name.split())[:LONGEST_NAME] or found["name"])
         header["imported"]["fingerprint"] = recognised.fingerprint
@@ -249,7 +255,13 @@ def metrics_of(recognised: Recognised, builder: Builder) -> dict[int, dict[str, 
     return found
 
 
-def _described(recognised: Recognised, builder: Builder) -> dict[str, Any]:
+def slug(recognised: Recognised) -> str:
+    """What the ids of its runs begin with."""
+    return re.sub(r"[^a-z0-9]+", "-", recognised.reader.TOOL.lower()).strip("-")
+
+
+def described(recognised: Recognised, builder: Builder) -> dict[str, Any]:
+    """The first table. Raises Mistake where nothing could be taken."""
     for step in builder.repeats():
         builder.forget(step)
     if not builder.survey.kept:

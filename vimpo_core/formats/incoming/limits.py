@@ -14,13 +14,14 @@ WALL_SECONDS = 1800.0
 _OPEN_FILES = 256
 
 
-def apply() -> None:
-    """Put the limits on this process, for good."""
+def apply(has_no_end: bool = False) -> None:
+    """Put the limits on this process, for good. has_no_end: it follows a run, for as long as that takes."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        if not has_no_end:
+            resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
         resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if hasattr(os, "nice"):

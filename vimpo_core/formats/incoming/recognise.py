@@ -49,6 +49,10 @@ FORMATS: list[ModuleType] = [
 """All readers, those that ask for most first: the first that matches reads a file."""
 MAX_FILES = 20_000
 MAX_DEPTH = 8
+STABLE = "STABLE"
+"""The empty file that says of a folder of one step that every rank has written it."""
+SKIPPED = (".", "replaced_")
+"""How folders begin that are no part of a run: hidden ones, and steps of an earlier run that were set aside."""
 _NAMED = 5
 
 
@@ -79,6 +83,8 @@ def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
     left: dict[str, str] = {}
     files = _files(brought)
     for file in files:
+        if file.path.name == STABLE:
+            continue
         try:
             sample = file.sample
         except (Mistake, OSError) as error:
@@ -107,10 +113,32 @@ def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
     for sample in samples:
         if hasattr(reader, "facts"):
             facts = {**reader.facts(sample), **facts}
+    if unfinished := steps_unfinished(files):
+        facts["notes"] = [*facts.get("notes", ()), *unfinished]
     if mixed := next((sample for sample in samples if _other(reader, sample)), None):
         said = f"{mixed.name} holds records of two formats: those of {_other(reader, mixed)} are left out."
         facts["notes"] = [*facts.get("notes", ()), said]
     return Recognised(reader, mine, facts, left)
+
+
+def steps_unfinished(files: list[File]) -> list[str]:
+    """Where ranks write a folder a step and mark it at the end: a sentence for each that lacks the mark or a rank."""
+    names: dict[str, set[str]] = {}
+    for file in files:
+        folder, _, name = file.name.rpartition("/")
+        names.setdefault(folder, set()).add(name)
+    if not any(STABLE in inside for inside in names.values()):
+        return []
+    ranks = set.union(*(inside for inside in names.values() if STABLE in inside)) - {STABLE}
+    said = []
+    for folder, inside in names.items():
+        if not re.search(r"step_\d+$", folder):
+            continue
+        if STABLE not in inside:
+            said.append(f"{folder} was not finished when it was read: what is whole of it is kept.")
+        if lacking := sorted(ranks - inside):
+            said.append(f"{folder} lacks {', '.join(lacking)[:200]}: what the other ranks wrote is kept.")
+    return said
 
 
 def _other(reader: ModuleType, sample: Sample) -> str:
@@ -181,7 +209,7 @@ def _files(brought: Sequence[tuple[Path, str]]) -> list[File]:
             raise Mistake(f"there is no file or folder {str(path)[:200]!r}. Check the path.")
         if len(found) > MAX_FILES:
             raise Mistake(f"there are more than {MAX_FILES:,} files in what you brought. Bring the folder of one run.")
-    return sorted(found, key=lambda file: _natural(file.name))
+    return sorted(found, key=lambda file: natural(file.name))
 
 
 def _inside(folder: Path) -> list[File]:
@@ -189,7 +217,7 @@ def _inside(folder: Path) -> list[File]:
     found = []
     for at, folders, names in os.walk(folder):
         depth = len(Path(at).relative_to(folder).parts)
-        folders[:] = sorted(f for f in folders if not f.startswith(".")) if depth < MAX_DEPTH else []
+        folders[:] = sorted(f for f in folders if not f.startswith(SKIPPED)) if depth < MAX_DEPTH else []
         for name in names:
             path = Path(at) / name
             if not name.startswith(".") and path.is_file() and not path.is_symlink():
@@ -199,6 +227,6 @@ def _inside(folder: Path) -> list[File]:
     return found
 
 
-def _natural(name: str) -> list[tuple[int, int, str]]:
+def natural(name: str) -> list[tuple[int, int, str]]:
     """step_2 before step_10."""
     return [(0, int(p[:18]), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", name) if p]

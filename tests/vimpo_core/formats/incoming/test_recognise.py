@@ -50,3 +50,25 @@ def test_files_of_two_formats_are_not_one_run(tmp_path):
         patch.setattr(recognise, "FORMATS", [other, *recognise.FORMATS])
         with pytest.raises(Mistake, match=r"of 2 formats: others \(b.jsonl\), verl rollouts \(a.jsonl\)"):
             recognise.recognise([(tmp_path, "x")])
+
+
+def test_a_folder_of_traces_says_which_steps_lack_a_rank_or_their_mark(tmp_path):
+    record = {"group_id": 0, "prompt_text": "a", "reward": 1.0, "ids": [5], "text": ["5"]}
+    there = {1: (0, 1), 2: (0,), 3: (0, 1)}
+    for step, ranks in there.items():
+        inside = tmp_path / f"step_{step:06d}"
+        inside.mkdir()
+        for rank in ranks:
+            line = json.dumps({**record, "step": step, "sample_idx": rank, "rank": rank})
+            (inside / f"rank_{rank}.jsonl{'.tmp' if step == 3 and rank else ''}").write_text(f"{line}\n")
+        if step < 3:
+            (inside / "STABLE").touch()
+    (tmp_path / "replaced_1_step_000003").mkdir()
+    (tmp_path / "replaced_1_step_000003" / "rank_0.jsonl").write_text(line + "\n")
+    store = import_run(recognise.recognise([(tmp_path, "traces")]), tmp_path / "run")
+    assert [len(store.traces(step)) for step in there] == [2, 1, 2]
+    assert store.imported()["notes"] == [
+        "step_000002 lacks rank_1.jsonl: what the other ranks wrote is kept.",
+        "step_000003 was not finished when it was read: what is whole of it is kept.",
+        "step_000003 lacks rank_1.jsonl: what the other ranks wrote is kept.",
+    ]
