@@ -38,7 +38,7 @@ def read(file: Incoming) -> Iterator[Row | Refusal]:
 def _row(place: str, values: dict[str, Any]) -> Row:
     gold = values.get("ground_truth")
     group = values.get("prompt_idx")
-    extras = {"tools": "called"} if _called_tools(values) else {}
+    extras: dict[str, str | float] = {"tools": "called"} if _called_tools(values) else {}
     if isinstance(gold, list):
         extras["ground_truth_ids"] = " ".join(map(str, gold[:200]))
     return Row(

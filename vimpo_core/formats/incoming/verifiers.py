@@ -97,8 +97,8 @@ def _trajectory(turns: Any) -> tuple[dict[str, Any], str]:
     """Token fields of a `Row` from the turns of a rollout, or why there are none."""
     if not isinstance(turns, list) or not turns:
         return {}, ""
-    kept = [turn.get("tokens") if isinstance(turn, dict) else None for turn in turns]
-    if not all(isinstance(one, dict) for one in kept):
+    kept = [turn["tokens"] for turn in turns if isinstance(turn, dict) and isinstance(turn.get("tokens"), dict)]
+    if len(kept) < len(turns):
         return {}, "some turn was saved without its tokens"
     ids: list[int] = []
     mask: list[bool] = []
@@ -219,8 +219,9 @@ def _tokens(path: Sequence[dict[str, Any]]) -> dict[str, Any]:
         mask += written
         for name, pieces in laid_out.items():
             compact = rows.array(node.get(name), name)
-            is_there = compact is not None and len(compact)
-            pieces.append(parts.spread(written, compact, name) if is_there else np.full(len(own), np.nan, np.float32))
+            if compact is None or not len(compact):
+                compact = np.full(sum(written), np.nan, np.float32)
+            pieces.append(parts.spread(written, compact, name))
     if not any(mask):
         return {}
     return parts.cut(ids, mask, {_NODE_ARRAYS[name]: np.concatenate(pieces) for name, pieces in laid_out.items()})

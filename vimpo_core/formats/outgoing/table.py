@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from vimpo_core.formats import trace_files
 from vimpo_core.measure.checks import TOKEN_ARRAYS
@@ -52,13 +52,13 @@ def write(store: RunStore, header: dict, read: Callable[[int], list[CreditTrace]
 
 def row(trace: CreditTrace) -> dict:
     """Column -> value of one solution."""
-    record = trace_files.record(trace)
-    topk = record.pop("topk")
-    columns = {name: record.pop(name) for name in (*_NUMBERS, *_TEXTS, "prompt_ids", "ids", "text", "mask")}
-    columns |= {name: getattr(trace, name) for name in TOKEN_ARRAYS}
-    more = {name: value for name, value in record.items() if name not in TOKEN_ARRAYS}
-    for name in _TOPK:
-        columns[f"topk_{name}"] = None if topk is None else topk["text"] if name == "text" else _rows(trace.topk, name)
+    topk = trace.topk
+    own = {name: getattr(trace, name) for name in TOKEN_ARRAYS}
+    own |= {f"topk_{name}": None if topk is None else list(getattr(topk, name)) for name in _TOPK}
+    bare = trace.with_(topk=None, **dict.fromkeys(TOKEN_ARRAYS))
+    record = trace_files.record(bare) | {"provenance": trace_files.provenance(trace)}
+    columns = {name: record.pop(name) for name in (*_NUMBERS, *_TEXTS, "prompt_ids", "ids", "text", "mask")} | own
+    more = {name: value for name, value in record.items() if name not in (*TOKEN_ARRAYS, "topk")}
     unwritten = {name: value for name, value in columns.items() if _is_text(name) and _escaped(value) != value}
     columns |= {name: _escaped(value) for name, value in unwritten.items()}
     return columns | {"more": json.dumps(more | unwritten, allow_nan=False)}
@@ -71,10 +71,6 @@ def record_of(columns: dict) -> dict:
     topk = {name: found.pop(f"topk_{name}") for name in _TOPK}
     width = len(topk["ids"][0]) if topk["ids"] else 0
     return found | {"topk": None if topk["ids"] is None else {"k": width, **topk}}
-
-
-def _rows(topk: Any, name: str) -> list:
-    return list(getattr(topk, name))
 
 
 def _is_text(name: str) -> bool:
