@@ -9,6 +9,7 @@ what it needs when it is carried out: `--help` is there at once.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import json
@@ -18,7 +19,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -195,11 +196,18 @@ def _train(arguments) -> int:
 _SHARE_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
 
 
-def _with_bar(get: Callable[[str, Callable[[int, int], None]], str], source: str) -> str:
+@contextlib.contextmanager
+def _bar(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that is told how much is done, of how much."""
     from tqdm import tqdm
 
-    with tqdm(desc=source, bar_format=_SHARE_BAR, file=sys.stderr, delay=0.5) as bar:
-        return get(source, functools.partial(_show_share, bar))
+    with tqdm(desc=doing, bar_format=_SHARE_BAR, file=sys.stderr, delay=0.5) as bar:
+        yield functools.partial(_show_share, bar)
+
+
+def _with_bar(get: Callable[[str, Callable[[int, int], None]], str], source: str) -> str:
+    with _bar(source) as told:
+        return get(source, told)
 
 
 def _got(source: str) -> str:
@@ -969,6 +977,90 @@ def _print(report: dict, as_json: bool) -> None:
         print(f"{name:<18} {value:.4g}" if isinstance(value, float) else f"{name:<18} {value}")
 
 
+def _rescore_options(parser) -> None:
+    from vimpo_core.service.rescore import SPREAD, TEMPERATURES
+
+    parser.add_argument("run_id", metavar="RUN", help="A run that was brought from another tool.")
+    parser.add_argument(
+        "--model",
+        default="",
+        metavar="SOURCE",
+        help="What wrote the solutions: a checkpoint of the training, a PEFT adapter's folder, or any other model. "
+        "Left out, the models beside the run's files are listed.",
+    )
+    parser.add_argument(
+        "--reference", default="", metavar="SOURCE", help="Of the same tokenizer. Default: an adapter's own base."
+    )
+    parser.add_argument("--step", type=_count, help="Step of the solutions. Default: the last one.")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--rows", default="", metavar="GROUP:SAMPLE,...", help="These solutions of the step alone.")
+    which.add_argument(
+        "--spread", action="store_true", help=f"The {SPREAD} of the step whose rewards lie furthest apart."
+    )
+    which.add_argument("--all", action="store_true", help="Those of every step, or of the step that is named.")
+    parser.add_argument(
+        "--temperature",
+        type=_temperature,
+        help="auto, or {:g} to {:g}. Default: auto, the one that fits what was recorded.".format(*TEMPERATURES),
+    )
+    parser.add_argument(
+        "--as-ended",
+        action="store_true",
+        help="Score an end token behind texts of which it was not recorded how they ended.",
+    )
+    parser.add_argument("--check", action="store_true", help="Say what was found, and score nothing.")
+    parser.add_argument("--undo", action="store_true", help="Take the last re-scoring back.")
+    _add_runs_dir(parser)
+
+
+def _temperature(typed: str) -> float | None:
+    try:
+        return None if typed == "auto" else float(typed)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be auto or a number, got {typed!r}") from error
+
+
+def _rescore(arguments) -> int:
+    from vimpo_core.runs.folder import RunsDir
+    from vimpo_core.service import models_beside, rescore
+
+    store = RunsDir(arguments.runs_dir).open(arguments.run_id)
+    if arguments.undo:
+        note = rescore.undo(store.run_dir)
+        _print({"run_id": store.run_id, "taken_back": note["rows"], "model": note["model"]}, arguments.json)
+        return 0
+    step = store.trace_steps()[-1] if arguments.step is None else arguments.step
+    if not arguments.model:
+        found = models_beside.find((store.header().get("imported") or {}).get("folder"), step)
+        if not found:
+            raise Mistake(f"no model lies beside the files of run {store.run_id}. Name one with --model.")
+        lines = {one.source: one.said(step) + (f". {one.problem}" if one.problem else "") for one in found}
+        print(models_beside.sentence(step), file=sys.stderr)
+        _print({"models": lines} if arguments.json else lines, arguments.json)
+        return 0
+    model, reference = (source and _got(source) for source in (arguments.model, arguments.reference))
+    if arguments.all and arguments.step is None:
+        places = rescore.all_places(store)
+    elif arguments.rows:
+        places = rescore.read_places(step, arguments.rows)
+    else:
+        of_step = store.traces(step, as_recorded=True)
+        places = rescore.places_of(rescore.spread(of_step) if arguments.spread else of_step)
+    asked = rescore.Asked(model, places, reference, arguments.temperature, arguments.as_ended)
+    look = rescore.look(store.run_dir, asked)
+    for sentence in look.sentences:
+        print(sentence, file=sys.stderr)
+    if arguments.check:
+        if arguments.json:
+            _print({"run_id": store.run_id, **dataclasses.asdict(look)}, True)
+        return 0
+    with _bar("scoring") as told:
+        note = rescore.rescore(store.run_dir, asked, told)
+    shown = ("rows", "model", "reference", "temperature", "command")
+    _print({"run_id": store.run_id} | (note if arguments.json else {k: note[k] for k in shown}), arguments.json)
+    return 0
+
+
 _COMMANDS = {
     "train": (_train, _train_options, "Train one run and measure it on the test problems."),
     "resume": (_resume, _resume_options, "Go on with a stopped or interrupted run, bit for bit."),
@@ -984,6 +1076,11 @@ _COMMANDS = {
         _experiment,
         _experiment_options,
         "Carry out the experiment that a file declares, and report it.",
+    ),
+    "rescore": (
+        _rescore,
+        _rescore_options,
+        "Score solutions that another tool recorded: log-probabilities, exact KL, alternatives.",
     ),
     "export": (_export, _export_options, "A recorded solution as a file: a page of its own, or its numbers."),
     "export-run": (

@@ -30,6 +30,7 @@ COMMANDS = (
     "export",
     "export-adapter",
     "export-run",
+    "rescore",
     "runs",
     "models",
     "tasks",

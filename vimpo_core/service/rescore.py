@@ -12,7 +12,7 @@ import functools
 import hashlib
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -149,8 +149,15 @@ def look(run_dir: Path, asked: Asked) -> Look:
     return _prepared(run_dir, asked)[0]
 
 
-def rescore(run_dir: Path, asked: Asked, progress: Progress | None = None) -> dict[str, Any]:
+def in_service(run_dir: Path, asked: Asked, progress: Progress) -> dict[str, Any]:
+    """`rescore` for who waits in another process."""
+    return rescore(run_dir, asked, progress.tell)
+
+
+def rescore(run_dir: Path, asked: Asked, tell: Callable[[int, int], None] = lambda done, total: None) -> dict[str, Any]:
     """Score and lay over the recorded; returns the note that the header keeps, with what `look` found. Imports torch.
+
+    tell: is told how many tokens are done, of how many.
 
     Raises Mistake as `look`; StoreError where it cannot be written. Nothing is written before all of it is there.
     """
@@ -158,7 +165,6 @@ def rescore(run_dir: Path, asked: Asked, progress: Progress | None = None) -> di
 
     found, policy, rows = _prepared(run_dir, asked)
     named = _names(asked, found)
-    tell = progress.tell if progress else (lambda done, total: None)
     traces = list(rescoring.rescored(policy, rows, found.temperature, TOP_K, named, tell))
     folder = sources.adapter_of(asked.model)
     note = {

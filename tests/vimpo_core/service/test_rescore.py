@@ -149,13 +149,12 @@ def test_a_scoring_that_is_ended_writes_nothing(trained, brought):
     traces, checkpoint = trained
     store = brought([t.with_(**BARE) for t in traces])
 
-    class Ended:
-        def tell(self, done, total):
-            if done:
-                raise KeyboardInterrupt
+    def ended(done, total):
+        if done:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rescore.rescore(store.run_dir, Asked(str(checkpoint), places_of(traces)), Ended())
+        rescore.rescore(store.run_dir, Asked(str(checkpoint), places_of(traces)), ended)
     assert (store.rescored(), store.rescored_rows(4)) == ([], set())
 
 
