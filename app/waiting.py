@@ -49,6 +49,7 @@ class Question:
     if_ended: str = ""
     again: str = "Try again"
     tells_progress: bool = False
+    process: str = "scoring process"
 
 
 @dataclass
@@ -167,7 +168,7 @@ def say_why_not(question: Question) -> None:
     except Mistake as error:
         _warn(as_sentence(error))
     except ProcessExpired:
-        _warn(f"The scoring process ended unexpectedly. {question.if_ended}")
+        _warn(f"The {question.process} ended unexpectedly. {question.if_ended}")
     except Exception as bug:
         st.error(BUG, icon=":material/bug_report:")
         st.exception(bug)

@@ -77,9 +77,10 @@ def look(scene, beta, gae_lambda):
     if scene.source.tool:
         brought.show(scene)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown(inspection.verdict(scene.trace))
+        st.markdown(inspection.verdict(scene.trace, scene.source.tool))
         tours.button()
-    drop.offer(scene)
+    if not scene.source.tool:
+        drop.offer(scene)
     if scene.step == 0 and not scene.source.tool and inspection.is_at_reference(scene.trace):
         st.caption(
             "Step 0 is untrained: policy and reference are the same, so every credit is exactly 0. Move the step "

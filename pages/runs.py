@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import cache, routes
-from app.runs import run_table
+from app.runs import bring, run_table
 from app.text import as_plain, as_sentence
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs.folder import LONGEST_NAME
@@ -15,6 +15,7 @@ A_PAGE = 12
 
 def main():
     st.markdown("### Runs")
+    bring.show()
     found = run_table.entries()
     if not any(not entry.run.read_only for entry in found):
         st.markdown(

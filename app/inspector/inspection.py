@@ -298,10 +298,11 @@ def just_selected() -> bool:
     return st.session_state.pop(_JUST_SELECTED, False)
 
 
-def verdict(trace: CreditTrace) -> str:
-    """Badge, parsed answer, gold answer and first wrong token or largest true drop, as one line of markdown."""
+def verdict(trace: CreditTrace, tool: str = "") -> str:
+    """Badge, parsed answer, gold answer and first wrong token or largest true drop, as one line of markdown. tool: that
+    recorded it."""
     if not picks.is_judged(trace):
-        return _unjudged(trace)
+        return _unjudged(trace, tool or "its tool")
     parts = [_badge(trace)]
     reason = as_plain(visible_text(trace.reward_reason or "none found"))
     if trace.status == VerdictStatus.REJECTED and trace.answer:
@@ -327,7 +328,7 @@ def verdict(trace: CreditTrace) -> str:
 _LISTED = 6
 
 
-def _unjudged(trace: CreditTrace) -> str:
+def _unjudged(trace: CreditTrace, tool: str) -> str:
     """Rewards, advantage and end as its tool recorded them."""
     parts = [f":gray-badge[{as_plain(reward_text(trace))}]"]
     if len(trace.rewards) > 1:
@@ -335,7 +336,7 @@ def _unjudged(trace: CreditTrace) -> str:
         more = f" and {len(named) - _LISTED} more" if len(named) > _LISTED else ""
         parts.append("of " + ", ".join(f"{as_code(n)} {v:.4g}" for n, v in named[:_LISTED]) + more)
     if trace.tool_advantage is not None:
-        parts.append(f"its tool's advantage {signed(trace.tool_advantage, 3)}, the same for the whole solution")
+        parts.append(f"advantage by {as_plain(tool)} {signed(trace.tool_advantage, 3)} on all of it")
     if trace.gold:
         parts.append(f"gold {as_code(trace.gold)}")
     if trace.finish_reason == StopReason.LENGTH:

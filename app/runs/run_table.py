@@ -96,7 +96,7 @@ class Entry:
             *(setting_text(name, getattr(config, name)) for name in ("beta", "actor_coef") if name in read),
             f"learning rate {config.learning_rate:g}",
             f"{config.prompts_per_step} × {config.group_size}",
-            as_plain(said(config)),
+            said(config),
             f"flips {flips_text(config.reward_noise, config.reward_noise_unit)}" if config.reward_noise else "",
             f"seed {config.seed}",
             *model_facts(config),

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from app.runs import run_table
-from tests.pages.opening import open_page, words
+from tests.pages.opening import open_page, press, words
 from tests.support.fakes import make_fake_run
 from vimpo_core.config import TrainConfig
 
@@ -61,10 +61,10 @@ def test_a_deleted_run_is_listed_below_and_one_press_brings_it_back(runs):
     assert "Recently deleted" not in str(open_runs().get("expander"))
     deleted = runs.delete("vimpo-1")
     at = open_runs()
-    assert [e.label for e in at.expander] == ["Recently deleted (1)"]
+    assert [e.label for e in at.expander] == ["Bring a run", "Recently deleted (1)"]
     assert "my best" in words(at)
     at.button(key=f"restore_{deleted.entry}").click().run()
-    assert [e.key for e in run_table.entries()] == ["vimpo-1"] and not at.expander
+    assert [e.key for e in run_table.entries()] == ["vimpo-1"] and [e.label for e in at.expander] == ["Bring a run"]
     assert "step 2/2" in words(at)
 
 
@@ -103,7 +103,7 @@ def test_a_link_may_show_some_runs_alone_those_of_an_experiment_too(runs, tmp_pa
     at = open_runs(show="grpo-2,quick/rloo-1,gone")
     shown = words(at)
     assert "GRPO, seed 0" in shown and "RLOO, seed 0" in shown and "VIMPO beta" not in shown
-    at.button[0].click().run()
+    press(at, "Show all 2 runs")
     assert "VIMPO beta 0.1, seed 0" in words(at) and "show" not in at.query_params
 
 

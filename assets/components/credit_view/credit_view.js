@@ -265,7 +265,9 @@ function legendText(view, lens, unit) {
   const grpoScale = !seriesOf(view.data, "grpo") ? "" : grpo
     ? `GRPO's advantage is normalised and has no unit: its strip runs from −${grpo} to +${grpo}.`
     : "GRPO's advantage is 0 on every token: the group got equal rewards.";
+  if (!seriesOf(view.data, lens.key)) return grpoScale;
   if (lens.scale === "reward") return `One scale for everything in reward units on this page. ${grpoScale}`;
+  if (lens.scale === "tool") return `As it stands in the tool's file. ${grpoScale}`;
   if (lens.scale === "grpo") return "No unit: reward minus group mean, over the group's spread.";
   if (lens.scale === "whitened") return `No unit: over the spread of all tokens of the step. ${grpoScale}`;
   return lens.scale === "probability" ? grpoScale : `In${unit}; one scale for all of this kind. ${grpoScale}`;
@@ -319,7 +321,9 @@ function hover(view, index, anchor) {
 }
 
 function fillHoverCard(view, card, t) {
-  const rows = quantities(view, t).filter(([, label, , , part]) => part !== "tool" && !NOT_IN_HOVER.has(label));
+  const isThere = (text) => !view.data.advice || text !== MISSING;
+  const rows = quantities(view, t)
+    .filter(([, label, , text, part]) => part !== "tool" && isThere(text) && !NOT_IN_HOVER.has(label));
   card.replaceChildren(
     tokenTitle(view.data, t),
     element("dl", "hover-list", ...rows.flatMap(([key, label, symbol, text]) => [
@@ -401,9 +405,10 @@ function v(letter, index) {
 }
 
 function alternatives(view, t) {
-  const { topk, decimals, arrays, text } = view.data;
+  const { data } = view;
+  const { topk, decimals, arrays, text } = data;
   const heading = element("h4", "", "Alternatives here");
-  if (!topk) return [heading, element("p", "missing", "Not recorded at this step.")];
+  if (!topk) return data.advice ? [] : [heading, element("p", "missing", "Not recorded at this step.")];
   const rows = topk.token[t].map((token, n) => ({
     text: topk.texts[token], policy: topk.logprob[t][n], reference: topk.ref_logprob[t][n], isChosen: n === topk.chosen[t],
   }));
@@ -423,8 +428,9 @@ function alternatives(view, t) {
   return [heading, element("table", "alternatives", element("thead", "", head), element("tbody", "", ...body))];
 }
 
+// Of another tool's run what it lacks is named once, above; elsewhere a missing number stands in its row.
 function quantityTable(view, t) {
-  const all = quantities(view, t);
+  const all = quantities(view, t).filter((row) => !view.data.advice || row[3] !== MISSING);
   const column = (part, caption) => {
     const rows = all.filter((row) => row[4] === part).map(([key, label, symbol, text]) => {
       const name = element("td", "", label, symbol ? element("i", "", ` ${symbol}`) : "");
@@ -435,10 +441,11 @@ function quantityTable(view, t) {
       }
       return row;
     });
-    return element("table", "quantities", element("caption", "", caption), element("tbody", "", ...rows));
+    return rows.length ? [element("table", "quantities", element("caption", "", caption), element("tbody", "", ...rows))] : [];
   };
-  const ofTool = view.data.tool.length ? [column("tool", `As ${view.data.tool_name ?? "its tool"} recorded it`)] : [];
-  return element("div", "quantity-columns", column("credit", "Credit, in reward"), column("policy", "Policy, logs in nats"), ...ofTool);
+  const ofTool = column("tool", `As ${view.data.tool_name ?? "its tool"} recorded it`);
+  const ours = [...column("credit", "Credit, in reward"), ...column("policy", "Policy, logs in nats")];
+  return element("div", "quantity-columns", ...ours, ...ofTool);
 }
 
 // --- value curve ----------------------------------------------------------------------------------------------------
@@ -450,7 +457,9 @@ function drawCurve(view) {
   const plot = view.at(".plot");
   view.width = plot.clientWidth;
   if (!view.width) return;
-  if (!data.arrays[hasGroup(data) ? "values" : "values_from_end"]) {
+  const isMissing = !data.arrays[hasGroup(data) ? "values" : "values_from_end"];
+  view.at('.save[data-figure="value-curve"]').hidden = isMissing;
+  if (isMissing) {
     view.at("figcaption").textContent = "Value of each prefix";
     const needed = data.missing.length ? data.missing.join(", ") : "the reward";
     plot.replaceChildren(element("p", "missing", `Not recorded: the value needs ${needed}.`));

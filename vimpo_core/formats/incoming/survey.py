@@ -116,6 +116,7 @@ class Survey:
             "arrays": {name: self._source(name, total) for name in ("ids", *TOKEN_ARRAYS, "topk")},
             "others": _named(total, "other"),
             "rewards": {name: total["reward", name] for name in _named(total, "reward")},
+            "unrewarded": total["unrewarded"],
             "doubts": self._doubts(total, sizes, usual),
             "cannot": _cannot(total),
             "notes": self.notes,

@@ -1,0 +1,231 @@
+"""Bring a run: what another tool wrote is dropped or named, a first table says what is in it, a press makes it a run.
+
+Nothing is read here: files that are handed over go to a folder of this session as they are, and a process of its own
+looks into them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import streamlit as st
+
+from app import cache, routes, waiting
+from app.text import as_code, as_plain, as_sentence
+from app.words.arrays import NAMES
+from vimpo_core.formats.incoming import limits
+from vimpo_core.runs.folder import LONGEST_NAME
+from vimpo_core.service import import_service
+
+MOST_MEGABYTES = 500
+_SURVEY, _IMPORT = "bring.survey", "bring.import"
+_KEPT, _DONE, _SEEN, _NAME, _TIMES = "bring.kept", "bring.done", "bring.seen", "bring.name", "bring.times"
+_SHOWN = 6
+_MEMORY = f"Reading it takes more than {limits.MEMORY / 2**30:g} GiB of memory. Bring fewer steps at a time."
+
+
+class Brought(NamedTuple):
+    """What was handed over or named: (path, name to show) each. key: tells it from what was brought before; folder: it
+    lies there on this machine, None where it was handed over.
+    """
+
+    key: str
+    files: tuple[tuple[str, str], ...]
+    folder: Path | None
+
+
+def show() -> None:
+    """The whole of it, closed at first."""
+    if done := st.session_state.get(_DONE):
+        _say_done(done)
+    with st.expander("Bring a run", icon=":material/upload_file:"):
+        st.caption(
+            "What TRL, verl, prime-rl, verifiers, open-instruct and others wrote, a run that was exported here, or any "
+            "table with a prompt, a completion and a reward. It is read on this machine and sent nowhere."
+        )
+        brought = _handed_over() or _named()
+        if brought is not None:
+            _look(brought)
+
+
+# --- what is brought -------------------------------------------------------------------------------------------------
+
+
+def _handed_over() -> Brought | None:
+    files = st.file_uploader(
+        "Drop files or a folder here",
+        accept_multiple_files=True,
+        max_upload_size=MOST_MEGABYTES,
+        key=f"bring.files.{st.session_state.get(_TIMES, 0)}",  # an empty field once they are brought
+    )
+    if not files:
+        st.session_state.pop(_KEPT, None)
+        return None
+    key = " ".join(file.file_id for file in files)
+    kept = st.session_state.get(_KEPT)
+    if kept is None or kept[0] != key:
+        folder = tempfile.TemporaryDirectory(prefix="vimpo-brought-")  # goes with the session
+        for number, file in enumerate(files):
+            (Path(folder.name) / str(number)).write_bytes(file.getbuffer())
+        kept = st.session_state[_KEPT] = key, folder
+    at = Path(kept[1].name)
+    return Brought(key, tuple((str(at / str(number)), file.name) for number, file in enumerate(files)), None)
+
+
+def _named() -> Brought | None:
+    with st.form("bring.path", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        typed = st.text_input(
+            "Or name a folder or file on this machine",
+            key="bring.typed",
+            placeholder="~/runs/yesterday",
+            max_chars=1000,
+            width=420,
+        )
+        if st.form_submit_button("Look into it", icon=":material/search:"):
+            st.session_state[_SEEN] = (typed.strip(), secrets.token_hex(8))
+    path, key = st.session_state.get(_SEEN, ("", ""))
+    if not path or path != typed.strip():
+        return None
+    whole = Path(path).expanduser()
+    if not whole.is_absolute() or not whole.exists():
+        what = "is not there" if whole.is_absolute() else "is no whole path"
+        st.warning(as_sentence(f"{path[:200]} {what}. Write it from the root on, or from ~."), icon=":material/error:")
+        return None
+    return Brought(key, ((str(whole), whole.name),), whole if whole.is_dir() else whole.parent)
+
+
+# --- looking and taking in -------------------------------------------------------------------------------------------
+
+
+def _look(brought: Brought) -> None:
+    runs_dir = cache.own_folder()
+    survey = waiting.answer(
+        waiting.Question(
+            _SURVEY,
+            (brought.key,),
+            partial(import_service.ask_survey, brought.files, runs_dir),
+            "Reading what is there",
+            limits.WALL_SECONDS,
+            cancelled="Cancelled: nothing was read.",
+            if_ended=_MEMORY,
+            again="Look again",
+            tells_progress=True,
+            process="reading process",
+        )
+    )
+    if survey is None:
+        return
+    st.markdown(heading(survey))
+    st.table(table(survey))
+    for title, said in remarks(survey).items():
+        st.markdown(f"**{title}**\n" + "\n".join(f"- {as_plain(sentence)}" for sentence in said))
+    if survey["already"]:
+        st.info(as_sentence(f"These very files are here already: they are run {survey['already']}."))
+        st.page_link(routes.INSPECT, label="Open it in Inspect", query_params={"run": survey["already"]})
+        return
+    _take_in(brought, survey)
+
+
+def _take_in(brought: Brought, survey: dict) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input(
+            "What to call it", value=survey["name"], max_chars=LONGEST_NAME, key=f"{_NAME}.{brought.key}", width=320
+        )
+        if st.button("Bring it in", type="primary", icon=":material/download:", disabled=not name.strip()):
+            waiting.send(_question(brought, name.strip()))
+    asked = waiting.pending(_IMPORT)
+    if asked is None or asked.key[0] != brought.key:
+        return
+    run_id = waiting.answer(asked)
+    if run_id is None:
+        return
+    waiting.forget(_IMPORT)
+    waiting.forget(_SURVEY)
+    st.session_state.pop(_SEEN, None)
+    st.session_state[_TIMES] = st.session_state.get(_TIMES, 0) + 1
+    st.session_state[_DONE] = run_id
+    cache.summaries.clear(cache.own_folder())
+    st.rerun()
+
+
+def _question(brought: Brought, name: str) -> waiting.Question:
+    ask = partial(import_service.ask_import, cache.own_folder(), brought.files, name, brought.folder)
+    return waiting.Question(
+        _IMPORT,
+        (brought.key, name, secrets.token_hex(8)),
+        ask,
+        "Making the run",
+        limits.WALL_SECONDS,
+        cancelled="Cancelled: nothing was written.",
+        if_ended=_MEMORY,
+        again="",
+        tells_progress=True,
+        process="reading process",
+    )
+
+
+def _say_done(run_id: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f":green[:material/check_circle:] Brought as **{as_plain(run_id)}**.", width="content")
+        st.page_link(routes.INSPECT, label="Open it in Inspect", icon=":material/search:", query_params={"run": run_id})
+
+
+# --- the first table -------------------------------------------------------------------------------------------------
+
+
+def heading(survey: dict) -> str:
+    """What it is and how much of it, as one line of markdown."""
+    steps, groups = survey["steps"], survey["groups"]
+    parts = [
+        f"**{as_plain(survey['format'])}**",
+        f"{survey['rows']:,} solutions",
+        f"{steps['count']} steps, {steps['first']} to {steps['last']}" if steps["count"] > 1 else "1 step",
+        f"{groups['count']:,} groups of {groups['size']}, by {as_plain(groups['by'])}" if groups["count"] else "",
+        f"{survey['tokens']:,} tokens" if survey["tokens"] else "text alone, no tokens",
+        _count(len(survey["files"]), "file"),
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def table(survey: dict) -> dict[str, list[str]]:
+    """What each token and each solution has, and where it comes from."""
+    arrays = survey["arrays"]
+    rows = [("token ids", arrays["ids"])]
+    rows += [(words, arrays[name]) for name, words in NAMES.items() if name in arrays]
+    rows += [(as_code(name), "recorded, for looking at alone") for name in survey["others"]]
+    rows += [
+        (f"reward {as_code(name)}", "recorded" if count == survey["rows"] else f"recorded for {count:,} solutions")
+        for name, count in survey["rewards"].items()
+    ]
+    if not survey["rewards"]:
+        rows.append(("reward", "missing" if survey["unrewarded"] == survey["rows"] else "recorded, one number"))
+    return {"What": [what for what, _ in rows], "Where it comes from": [as_plain(how) for _, how in rows]}
+
+
+def remarks(survey: dict) -> dict[str, list[str]]:
+    """Heading -> what has to be said of it, only where there is something."""
+    refused = [
+        f"{_count(one['rows'], 'row')} left out: {why} ({', '.join(one['places'])})"
+        for why, one in survey["refused"].items()
+    ]
+    left = list(survey["left_alone"].values())
+    found = {
+        "Doubtful": [*survey["doubts"], *survey["notes"]],
+        "Not taken": [*refused, *_some(left)],
+        "Not possible with it": survey["cannot"],
+    }
+    return {title: said for title, said in found.items() if said}
+
+
+def _some(said: Sequence[str]) -> list[str]:
+    more = len(said) - _SHOWN
+    return [*said[:_SHOWN], *([f"{more} more files are left alone."] if more > 0 else [])]
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
