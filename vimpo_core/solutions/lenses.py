@@ -292,11 +292,11 @@ _DERIVE: dict[str, Callable] = {
 
 
 def _whitened(traces, index, beta, gae_lambda):
-    deltas = [delta for trace in traces if (delta := credit_of(trace, beta)) is not None]
-    if len(traces) < 2 or len(deltas) < len(traces):
+    deltas = None if len(traces) < 2 else reading.td_terms_of_all(traces, beta)
+    if deltas is None:
         return None
     mask = padded([trace.mask for trace in traces], dtype=bool)
-    return credit.whiten(credit.gae(padded(deltas), mask, gae_lambda), mask)[index, : len(deltas[index])]
+    return credit.whiten(credit.gae(deltas, mask, gae_lambda), mask)[index, : len(traces[index].ids)]
 
 
 def _grpo(traces, index):

@@ -17,6 +17,7 @@ import numpy as np
 from vimpo_core import credit, rules
 from vimpo_core.config import TrainConfig
 from vimpo_core.rules import RULES, Rule, Sampled
+from vimpo_core.solutions.batch import padded
 from vimpo_core.types import CreditTrace
 
 NAMES = {
@@ -96,6 +97,19 @@ def td_terms(trace: CreditTrace, beta: float) -> np.ndarray | None:
     rule, config = read_by(trace.config, beta)
     used = {name: getattr(trace, name) for name in needs(trace)}
     return rules.value_terms(rule, _sampled(trace, used), config)[0]
+
+
+def td_terms_of_all(traces: Sequence[CreditTrace], beta: float) -> np.ndarray | None:
+    """`td_terms` of solutions of one run, [B, T], 0 behind the end of each; None where one of them has none."""
+    used = needs(traces[0])
+    if any(getattr(trace, name) is None for trace in traces for name in used):
+        return None
+    rule, config = read_by(traces[0].config, beta)
+    rows = {name: padded([getattr(trace, name) for trace in traces]) for name in used}
+    nothing = np.zeros_like(rows["logprob"])
+    mask = padded([trace.mask for trace in traces], dtype=bool)
+    sampled = _batch(rows, nothing, mask, np.array([t.reward for t in traces], np.float64), config)
+    return rules.value_terms(rule, sampled, config)
 
 
 def anchor(trace: CreditTrace, beta: float) -> float:
@@ -205,13 +219,17 @@ def _sampled(trace: CreditTrace, arrays) -> Sampled:
     _, config = read_by(trace.config, 1.0)
     rows = {name: np.asarray(values, np.float64)[None] for name, values in arrays.items()}
     nothing = np.zeros((1, len(trace.ids)))
+    return _batch(rows, nothing, mask_of(trace), np.array([trace.reward], np.float64), config)
+
+
+def _batch(rows: dict[str, np.ndarray], nothing: np.ndarray, mask: np.ndarray, rewards: np.ndarray, config) -> Sampled:
     logprobs, ref_logprobs, kl = (rows.get(name, nothing) for name in (*_PAIR, "kl"))
-    rewards, group_ids = np.array([trace.reward], np.float64), np.zeros(1, np.int64)
+    group_ids = np.zeros(len(rewards), np.int64)
     with np.errstate(
         over="ignore", invalid="ignore"
     ):  # an infinite log-ratio: what comes of it is not finite, and shown so
         used = rules.kappa_kl(config, logprobs, ref_logprobs, kl, rows.get("top_k_kl"))
-        return Sampled(logprobs, ref_logprobs, used, mask_of(trace), rewards, group_ids)
+        return Sampled(logprobs, ref_logprobs, used, mask, rewards, group_ids)
 
 
 def row_of(values) -> np.ndarray:
