@@ -30,6 +30,7 @@ COMMANDS = (
     "export",
     "export-adapter",
     "export-run",
+    "import",
     "rescore",
     "runs",
     "models",
