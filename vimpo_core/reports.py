@@ -4,12 +4,14 @@ late.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from vimpo_core import credit
 from vimpo_core.config import TrainConfig
+from vimpo_core.measure import metrics
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs.snapshots import newest_snapshot
 from vimpo_core.runs.store import RunStore
@@ -82,6 +84,9 @@ def training_report(
 ) -> dict:
     """Totals of a run and, once it has a snapshot, its accuracies on that many test problems (0: none; None: as
     `final_problems` has it). Imports torch.
+
+    measuring_share: of the CPU time, what went to held-out problems while it trained and at its end; None where it was
+    not recorded.
     """
     config, rows = store.config(), store.metrics()
     problems = final_problems(config) if problems is None else problems
@@ -98,11 +103,20 @@ def training_report(
         "sampled_accuracy": None,
         "greedy_accuracy": None,
         "cpu_seconds": sum(row["cpu_seconds"] for row in rows),
+        "measuring_share": metrics.measuring_share(rows),
     }
     if problems and store.snapshot_steps():
+        cpu = time.process_time()
         measured = evaluate_run(store, prompts=problems, told=told)
+        report["measuring_share"] = _with_final(report, time.process_time() - cpu)
         report |= {"evaluated_step": measured.pop("step")} | {k: v for k, v in measured.items() if k != "run_id"}
     return report
+
+
+def _with_final(report: dict, cpu_seconds: float) -> float | None:
+    """Share of measuring in training and at its end, which took so long, in the time of both together."""
+    share, trained = report["measuring_share"], report["cpu_seconds"]
+    return None if share is None else (share * trained + cpu_seconds) / (trained + cpu_seconds)
 
 
 def solution_report(trace: CreditTrace, beta: float, run_id: str) -> dict:

@@ -25,7 +25,7 @@ from vimpo_core.lm import llama, loading, model_trial, models, scores
 from vimpo_core.lm.attempts import attempt
 from vimpo_core.lm.seeds import derived_seed
 from vimpo_core.lm.traces import make_traces
-from vimpo_core.measure.evaluate import accuracies
+from vimpo_core.measure import evaluate
 from vimpo_core.rules import RULES, Extra
 from vimpo_core.tasks.registry import check_enough, task_of
 from vimpo_core.types import Diverged, Problem, Rollout, StepRecord, Verdict, known
@@ -34,6 +34,8 @@ TOP_K = 3
 """Alternatives of policy and of reference that are recorded with a snapshot step."""
 
 
+_MEASURING = "measuring_cpu_seconds"
+"""What a measurement took: the one thing that `_collect` tells which differs from run to run."""
 LAST = ("clip_fraction", "grad_norm")
 """Metrics that are also recorded of the last of several updates."""
 
@@ -142,6 +144,7 @@ class Trainer:
             self._refresh()
         snapshot = models.to_bytes(self._tensors()) if self._keeps_snapshot(step) else None
         metrics, experience = self._collect(step)
+        measuring = {name: metrics.pop(name) for name in (_MEASURING,) if name in metrics}
         learned = self._update(step, experience)
         metrics |= objective.describe(self.config.at(step), experience) | learned
 
@@ -175,6 +178,7 @@ class Trainer:
                 "cpu_seconds": time.process_time() - cpu,
                 "wall_seconds": elapsed,
                 "tokens_per_second": tokens / elapsed,
+                **measuring,
             },
             traces=traces,
             resume_state=resume_state,
@@ -182,14 +186,16 @@ class Trainer:
         )
 
     def _collect(self, step) -> tuple[dict[str, float], Experience]:
-        """Sample the step's rollouts, measure on held-out problems when it is time, verify, flip, and score."""
-        config, metrics, mc_values, of_reference = self.config, {}, None, None
+        """Sample the step's rollouts, measure on held-out problems when it is time (what was found, and what it took),
+        verify, flip, and score."""
+        config, mc_values, of_reference = self.config, None, None
+        metrics: dict[str, float] = {}
         with models.merged(self.policy) as model:
             first, groups, tokens = self._sample(model, step)
             if config.eval_prompts and (step % config.eval_every == 0 or step == config.steps):
-                sampling_seed = derived_seed(config.seed, step, "evaluation")
-                found = accuracies(self.policy, model, self.task, "validation", config.eval_prompts, sampling_seed)
-                metrics = {f"{how}_accuracy": a.mean for how, a in found.items()}
+                cpu, seed = time.process_time(), derived_seed(config.seed, step, "evaluation")
+                metrics = evaluate.while_training(self.policy, model, self.task, config.eval_prompts, seed)
+                metrics[_MEASURING] = time.process_time() - cpu
             if Extra.MONTE_CARLO in self.extras:
                 mc_values, tried = self._tries(model, step, groups)
                 tokens += tried

@@ -269,7 +269,7 @@ class StepRecord:
     """What one step leaves behind; record n describes the policy after n updates.
 
     metrics: deterministic floats, one a name; absent means not measured.
-    timings: cpu_seconds, wall_seconds, tokens_per_second: they differ from run to run.
+    timings: cpu_seconds, wall_seconds, tokens_per_second, measuring_cpu_seconds: they differ from run to run.
     traces: the solutions sampled at this step. resume_state: safetensors blob that step n+1 starts from; only the
     newest is kept, and b"" is none. snapshot: safetensors blob of the adapter, kept for ever, or None.
     """

@@ -185,7 +185,13 @@ def captions(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> st
         said.append(f"Smoothed: each point of a curve or path is the mean of the {window} measurements up to it.")
     curves = chosen.curves
     if set(shown) & {*PATHS, *PATHS.values(), *CREDITS}:
-        problems = sorted({validation_problems(member.config) for arm in chosen.arms for member in arm.members})
+        problems = sorted(
+            {
+                validation_problems(member.config, curves[member.key].newest("validation_problems"))
+                for arm in chosen.arms
+                for member in arm.members
+            }
+        )
         said.append(
             f"Accuracies: of the {listed([str(n) for n in problems])} validation problems that each run measures "
             "itself by while it trains. docs/results.md has those of test problems."

@@ -17,7 +17,7 @@ from vimpo_core.measure.comparison import AXES, Arm, Difference, Number
 from vimpo_core.measure.metrics import METRICS
 from vimpo_core.numbers import percent, points
 
-_ON_PROBLEMS = ("sampled_accuracy", "greedy_accuracy")
+_ON_PROBLEMS = ("sampled_accuracy", "greedy_accuracy", "sampled_reward", "greedy_reward")
 
 
 @dataclass(frozen=True)

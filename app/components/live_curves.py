@@ -35,10 +35,12 @@ class Chart:
     domain: tuple[float, float] | None = None
     from_zero: bool = True
     least_span: float = 0.0
+    is_rare: bool = False
 
 
 CHARTS = (
     Chart("Accuracy", ("sampled_accuracy", "greedy_accuracy"), short=("sampled", "greedy"), domain=(0, 1)),
+    Chart("Held-out reward", ("sampled_reward", "greedy_reward"), ("sampled", "greedy"), domain=(0, 1), is_rare=True),
     Chart("Mean reward", ("reward_mean",), ("sampled", "kept"), "reward_mean_kept", domain=(0, 1)),
     Chart("KL", ("kl_mean",), unit="nats", least_span=0.01),
     Chart("Value loss", ("value_loss",), least_span=0.01),
@@ -51,7 +53,7 @@ CHARTS = (
     Chart("Gradient", ("grad_norm",), ("mean", "last"), "grad_norm_last", least_span=0.1),
     Chart("Speed", ("tokens_per_second",), unit="tokens/s", least_span=100.0),
 )
-SPARSE = ("sampled_accuracy", "greedy_accuracy")
+SPARSE = ("sampled_accuracy", "greedy_accuracy", "sampled_reward", "greedy_reward")
 """Measured only now and then: every point is drawn."""
 
 _mount = register("live_curves", hues=".curves")
@@ -63,7 +65,7 @@ def run_payload(run_id: str, config: TrainConfig, rows: Sequence[Row]) -> dict[s
     Args:
         rows: the run's metrics, ascending (`RunStore.metrics`).
     """
-    names = [name for chart in CHARTS for name in _drawn(chart, rows)]
+    names = [name for chart in CHARTS if _is_shown(chart, rows) for name in _drawn(chart, rows)]
     return {
         "id": run_id,
         "name": ALGORITHM_NAMES[config.algorithm],
@@ -88,9 +90,18 @@ def live_curves(runs: Sequence[dict[str, Any]], x_max: int, key: str) -> None:
         "version": f"{newest} {x_max}",
         "x_max": x_max,
         "runs": list(runs),
-        "charts": [_chart(chart, runs) for chart in CHARTS],
+        "charts": [
+            _chart(chart, runs)
+            for chart in CHARTS
+            if any(name in run["series"] for run in runs for name in chart.metrics)
+        ],
     }
     _mount(key=key, data=as_data(data), height="content")
+
+
+def _is_shown(chart: Chart, rows: Sequence[Row]) -> bool:
+    """Whether a run has the tile: a rare one only where it measured it."""
+    return not chart.is_rare or any(name in row for row in rows for name in chart.metrics)
 
 
 def _drawn(chart: Chart, rows: Sequence[Row]) -> tuple[str, ...]:

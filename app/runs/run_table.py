@@ -82,7 +82,7 @@ class Entry:
         values = [(word, last_value(rows, f"{word}_accuracy")) for word in ("sampled", "greedy")]
         lines = [f"{word} **{METRICS[f'{word}_accuracy'].text(v)}**" for word, v in values if v is not None]
         if lines:
-            lines.append(f":gray[:small[of {validation_problems(self.run.config)} validation problems]]")
+            lines.append(f":gray[:small[of {validation_problems(self.run.config, rows)} validation problems]]")
         return "  \n".join(lines).replace(" %", "\u00a0%")
 
     @property

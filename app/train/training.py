@@ -323,7 +323,7 @@ def newest_solutions(job: Job) -> list[StepSolutions]:
 
 def whose_problems(sights: list[Sight]) -> str:
     """Which problems the accuracies of the curves are of."""
-    counts = " and ".join(str(n) for n in sorted({validation_problems(s.config) for s in sights}))
+    counts = " and ".join(str(n) for n in sorted({validation_problems(s.config, s.rows) for s in sights}))
     return f"Accuracy: of the {counts} validation problems that a run measures itself by; it never trains on them."
 
 

@@ -6,7 +6,15 @@ import math
 from collections.abc import Callable, Sequence
 
 from vimpo_core.config import TrainConfig
-from vimpo_core.measure.metrics import METRICS, Row, first_value, last_value, validation_problems, why_never
+from vimpo_core.measure.metrics import (
+    METRICS,
+    Row,
+    first_value,
+    last_value,
+    measuring_share,
+    validation_problems,
+    why_never,
+)
 from vimpo_core.numbers import percent, significant
 from vimpo_core.rules import RULES, Average, Extra, Reach, Scale, Signal, Surrogate, ValueLoss, average_of
 from vimpo_core.tasks.registry import said, task_of
@@ -16,6 +24,9 @@ Judge = Callable[[float, TrainConfig, Sequence[Row]], str]
 
 SEPARATOR_ENTROPY = 0.94
 """Nats a separator carries when its style (60/25/15 %) is free: entropy that says nothing about right or wrong."""
+
+MOST_MEASURING = 0.15
+"""Share of a run's time above which measuring is worth a word."""
 
 
 def remark(name: str, value: float | None, config: TrainConfig, history: Sequence[Row]) -> str:
@@ -72,7 +83,7 @@ def _noise(share: float, count: int) -> float:
 
 
 def _sampled_accuracy(value, config, history):
-    count = validation_problems(config)
+    count = validation_problems(config, history)
     fewer = f" ({config.eval_prompts} were asked for, there are no more)" if count < config.eval_prompts else ""
     noise = f"With {count} validation problems{fewer} it is known to about ±{100 * _noise(value, count):.0f} points."
     start = first_value(history, "sampled_accuracy")
@@ -94,7 +105,7 @@ def _greedy_accuracy(value, config, history):
     if sampled is not None and value < sampled - 0.03:
         return "Greedy below sampled is unusual: the most likely token is often the wrong one. Read some solutions."
     start = first_value(history, "greedy_accuracy")
-    if start is not None and value < start - _noise(start, validation_problems(config)):
+    if start is not None and value < start - _noise(start, validation_problems(config, history)):
         return (
             f"It fell from {percent(start)}: training has damaged what the reference could do. Lower the learning rate."
         )
@@ -102,6 +113,26 @@ def _greedy_accuracy(value, config, history):
         f" The gap to sampled accuracy ({percent(sampled)}) is what the dice still cost." if sampled is not None else ""
     )
     return f"What the model answers when it always takes its favourite token.{gap}"
+
+
+def _held_out_reward(value, config, history):
+    count = validation_problems(config, history)
+    # A reward within 0 and 1 spreads at most as far as a share with its mean.
+    return f"On {count} validation problems, known to about ±{_noise(value, count):.2f} or better. 1 is all right."
+
+
+def _validation_problems(value, config, history):
+    del history
+    return f"{config.eval_prompts} were asked for (eval_prompts); the validation split holds no more."
+
+
+def _measuring_cpu_seconds(value, config, history):
+    del value
+    share = measuring_share(history)
+    if share is None:
+        return "What measuring took was not recorded at every step, so nothing says its share."
+    lower = " Lower eval_prompts, or raise eval_every." if share > MOST_MEASURING else ""
+    return f"So far {percent(share)} of this run's CPU time went to measurements on validation problems.{lower}"
 
 
 def _reward_mean(value, config, history):
@@ -455,6 +486,10 @@ def _wall_seconds(value, config, history):
 JUDGES: dict[str, Judge] = {
     "sampled_accuracy": _sampled_accuracy,
     "greedy_accuracy": _greedy_accuracy,
+    "sampled_reward": _held_out_reward,
+    "greedy_reward": _held_out_reward,
+    "validation_problems": _validation_problems,
+    "measuring_cpu_seconds": _measuring_cpu_seconds,
     "reward_mean": _reward_mean,
     "reward_mean_kept": _reward_mean_kept,
     "kl_mean": _kl_mean,

@@ -46,3 +46,14 @@ def test_what_was_kept_stands_beside_what_was_sampled():
         ("reward_mean_kept", "kept", True),
     ]
     assert [name for name, *_ in drawn("Dead groups", run)] == ["dead_group_share", "dead_group_share_kept"]
+
+
+def test_the_tile_of_held_out_rewards_is_there_where_one_run_measured_them(monkeypatch):
+    sent = []
+    monkeypatch.setattr(live_curves, "_mount", lambda key, data, height: sent.append(data))
+    whole, parts = payload(sampled_accuracy=[0.5]), payload(sampled_reward=[0.6], greedy_reward=[0.7])
+    for runs in ([whole], [whole, parts]):
+        live_curves.live_curves(runs, 1, "k")
+    ids = [[chart["id"] for chart in data["charts"]] for (data,) in sent]
+    assert [*ids[0][:1], "sampled_reward", *ids[0][1:]] == ids[1]
+    assert "sampled_reward" not in whole["series"] and "±" in parts["notes"]["greedy_reward"]["remark"]

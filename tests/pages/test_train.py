@@ -231,7 +231,7 @@ def test_coloured_tokens_of_grpo_are_said_to_be_read_off():
 
 
 def test_the_curves_say_which_problems_their_accuracies_are_of():
-    sights = [SimpleNamespace(config=TrainConfig(eval_prompts=n)) for n in (128, 64, 64)]
+    sights = [SimpleNamespace(config=TrainConfig(eval_prompts=n), rows=[]) for n in (128, 64, 64)]
     assert "of the 64 and 128 validation problems" in training.whose_problems(sights)
 
 

@@ -13,7 +13,8 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.learning import vine
 from vimpo_core.lm import models
 from vimpo_core.lm.attempts import attempt
-from vimpo_core.measure import branches
+from vimpo_core.lm.seeds import derived_seed
+from vimpo_core.measure import branches, evaluate
 from vimpo_core.measure.truth import State, monte_carlo_values, soft_curve
 from vimpo_core.runs import trace_rows
 from vimpo_core.solutions import picks, reading
@@ -209,6 +210,20 @@ def test_monte_carlo_of_a_trained_rule_ends_in_the_solutions_own_reward(with_clo
         length = len(rollout.ids)
         assert values[row_, length] == pytest.approx(reward)
         np.testing.assert_allclose(against[row_, :length], 1 - values[row_, :length], atol=1e-6)
+
+
+def test_held_out_mean_rewards_are_measured_where_parts_are_earned(with_closeness):
+    trainer, same = (Trainer(small(eval_prompts=32)) for _ in range(2))
+    record = same.step()
+    with models.merged(trainer.policy) as model:
+        seed = derived_seed(trainer.config.seed, 0, "evaluation")
+        earned = evaluate.rewards(trainer.policy, model, Closeness(), "validation", 32, seed)
+    for how in ("sampled", "greedy"):
+        assert record.metrics[f"{how}_reward"] == pytest.approx(np.mean(earned[how]))
+        assert record.metrics[f"{how}_accuracy"] == np.mean([reward == 1 for reward in earned[how]])
+    assert record.metrics["sampled_reward"] > record.metrics["sampled_accuracy"]
+    whole = Trainer(small(task="chain")).step().metrics
+    assert "sampled_accuracy" in whole and not {"sampled_reward", "greedy_reward"} & set(whole)
 
 
 # ---- what counts as right

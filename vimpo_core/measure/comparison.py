@@ -249,6 +249,13 @@ class Curves:
         indices, values = self.series[metric]
         return self.spent[axis][indices], values
 
+    def newest(self, metric: str) -> list[Row]:
+        """The last measurement of a metric as a row; none where it was not recorded."""
+        if metric not in self.series:
+            return []
+        places, values = self.series[metric]
+        return [{"step": int(self.steps[places[-1]]), metric: float(values[-1])}]
+
 
 def curves(rows: Sequence[Row], config: TrainConfig) -> Curves:
     """Arrays of a run's metrics (`RunStore.metrics`, from step 0 on)."""

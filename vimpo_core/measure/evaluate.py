@@ -18,22 +18,19 @@ Told = Callable[[int, int], None]
 """Is told how many solutions are judged, and of how many."""
 
 
-def accuracies(
-    policy: LanguageModel,
-    model,
-    task: Task,
-    split: str,
-    prompts: int,
-    seed: int,
-    told: Told | None = None,
-) -> dict[str, Share]:
-    """Share of right answers, with 95% intervals over that many different problems: {"sampled": Share, "greedy":
-    Share}.
+def while_training(policy: LanguageModel, model, task: Task, prompts: int, seed: int) -> dict[str, float]:
+    """What a training step keeps of a measurement on validation problems; {} where the split holds none.
 
-    {} where no problem is asked for, or the split holds none. Arguments as in `rewards`.
+    sampled_accuracy and greedy_accuracy; sampled_reward and greedy_reward where the task gives parts of a reward;
+    validation_problems where there are fewer than were asked for. Arguments as in `rewards`.
     """
-    found = rewards(policy, model, task, split, prompts, seed, told)
-    return {how: share_right(earned) for how, earned in found.items() if earned}
+    found = {how: earned for how, earned in rewards(policy, model, task, "validation", prompts, seed).items() if earned}
+    metrics = {f"{how}_accuracy": share_right(earned).mean for how, earned in found.items()}
+    if task.gives_partial_rewards:
+        metrics |= {f"{how}_reward": mean_reward(earned).mean for how, earned in found.items()}
+    if found and (count := len(found["greedy"])) < prompts:
+        metrics["validation_problems"] = float(count)
+    return metrics
 
 
 def share_right(earned: Sequence[float]) -> Share:

@@ -55,6 +55,11 @@ def why_never(name: str, config: TrainConfig) -> str:
         return "One update a batch: the last is the only one."
     if name.endswith("_kept") and Extra.RESAMPLE not in rule.extras:
         return f"{rule.name} trains on all that it samples."
+    task = task_of(config)
+    if name.endswith("_reward") and not task.gives_partial_rewards:
+        return "Its task gives the whole reward or none: the accuracy is the mean reward."
+    if name == "validation_problems" and task.makes_its_problems:
+        return "Its problems are made: there are as many as are asked for, or all that differ."
     if name.startswith("critic_") and Extra.CRITIC not in rule.extras:
         return f"{rule.name} has no learned critic."
     return ""
@@ -68,6 +73,14 @@ def first_value(history: Sequence[Row], name: str) -> float | None:
 def last_value(history: Sequence[Row], name: str) -> float | None:
     """The newest recorded value of a metric, None when there is none."""
     return next((row[name] for row in reversed(history) if row.get(name) is not None), None)
+
+
+def measuring_share(history: Sequence[Row]) -> float | None:
+    """Share of the steps' CPU time that measurements on held-out problems took; None where nothing says, as of runs of
+    earlier versions."""
+    took = [row.get("measuring_cpu_seconds") for row in history if row.get("sampled_accuracy") is not None]
+    total = sum(row.get("cpu_seconds") or 0.0 for row in history)
+    return sum(map(known, took)) / total if total and None not in took else None
 
 
 def series(rows: Sequence[Row], name: str) -> tuple[list[int], list[float | None]]:
@@ -107,10 +120,12 @@ def _finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def validation_problems(config: TrainConfig) -> int:
-    """How many held-out problems a measurement has: those asked for, or all there are where that is known without
-    opening a file or a library.
+def validation_problems(config: TrainConfig, history: Sequence[Row]) -> int:
+    """How many held-out problems the measurements of a run have: what it recorded where there are fewer than were asked
+    for, else those asked for, or all there are where that is known without opening a file or a library.
     """
+    if (recorded := last_value(history, "validation_problems")) is not None:
+        return int(recorded)
     task = task_of(config)
     return len(held_out(task, "validation", config.eval_prompts)) if task.makes_its_problems else config.eval_prompts
 
@@ -135,6 +150,32 @@ METRICS: dict[str, Metric] = {
             "likely token is always taken. Reports use the test problems instead.",
             "About 80 % before training, slowly rising; never much below that.",
             "up",
+        ),
+        Metric(
+            "sampled_reward",
+            "Held-out reward, sampled",
+            "reward",
+            "Mean reward, parts of it included, of one solution sampled at temperature 1 to each of the run's "
+            "validation problems; no flips. Only where a task gives parts of a reward.",
+            "Above sampled accuracy; it rises before whole rewards do.",
+            "up",
+        ),
+        Metric(
+            "greedy_reward",
+            "Held-out reward, greedy",
+            "reward",
+            "Mean reward, parts of it included, of the most likely solution to each of the run's validation problems. "
+            "Only where a task gives parts of a reward.",
+            "Above greedy accuracy.",
+            "up",
+        ),
+        Metric(
+            "validation_problems",
+            "Validation problems there are",
+            "",
+            "How many problems a measurement has where the validation split holds fewer than eval_prompts.",
+            "Nothing is recorded where there are enough.",
+            "neither",
         ),
         Metric(
             "reward_mean",
@@ -301,6 +342,14 @@ METRICS: dict[str, Metric] = {
             "s",
             "Processor time of the step: sampling, scoring, update and measurements.",
             "About 0.2 s on one core with the defaults; more at the steps that measure accuracy.",
+            "down",
+        ),
+        Metric(
+            "measuring_cpu_seconds",
+            "CPU time of a measurement",
+            "s",
+            "Processor time that the step spent on its measurement on validation problems, part of its CPU time.",
+            "A tenth of what the steps between two measurements take, or less.",
             "down",
         ),
         Metric(

@@ -231,6 +231,17 @@ BY_NAME = {
         (0.2, {"step": 99}, "the remaining 1 steps cost about 0.200"),
         (0.2, {"step": 100}, "nothing remains to be trained"),
     ],
+    "measuring_cpu_seconds": [
+        (0.1, {"beside": {"cpu_seconds": 0.5, "sampled_accuracy": 0.5}}, "So far 20 % of this run's CPU time went"),
+        (0.1, {"beside": {"cpu_seconds": 0.5, "sampled_accuracy": 0.5}}, " Lower eval_prompts, or raise eval_every."),
+        (0.1, {"beside": {"cpu_seconds": 1.0, "sampled_accuracy": 0.5}}, "10 % of this run's CPU time went to"),
+        (0.1, {"start": 0.1, "beside": {"cpu_seconds": 0.0}}, "was not recorded at every step"),
+    ],
+    "sampled_reward": [(0.5, {}, "On 128 validation problems, known to about ±0.09 or better.")],
+    "greedy_reward": [
+        (0.5, {"beside": {"validation_problems": 8.0}}, "On 8 validation problems, known to about ±0.35")
+    ],
+    "validation_problems": [(8.0, {}, "128 were asked for (eval_prompts)")],
     "wall_seconds": [
         (0.401, {"beside": {"cpu_seconds": 0.2}}, "Much longer than its CPU time"),
         (0.400, {"beside": {"cpu_seconds": 0.2}}, "Close to its CPU time"),

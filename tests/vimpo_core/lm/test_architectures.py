@@ -319,7 +319,7 @@ def test_every_end_token_that_the_files_name_ends_a_solution(where, tmp_path):
     assert found.end_ids == (19, 18)
     assert models.encode_completion(found, "62.", ".") == models.encode_completion(bundled, "62.", ".")
     task = ChainTask(4)
-    of = [evaluate.accuracies(m, m.model, task, "validation", 64, 0)["greedy"].mean for m in (bundled, found)]
+    of = [evaluate.while_training(m, m.model, task, 64, 0)["greedy_accuracy"] for m in (bundled, found)]
     assert of[0] == of[1] > 0.7
 
 

@@ -36,6 +36,10 @@ STORED = {
     "grad_norm_last",
     "reward_mean_kept",
     "dead_group_share_kept",
+    "sampled_reward",
+    "greedy_reward",
+    "validation_problems",
+    "measuring_cpu_seconds",
 }
 
 

@@ -2,14 +2,17 @@
 
 import pytest
 
+from app.words import judges
 from vimpo_core import reports
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm.loading import check_run
+from vimpo_core.measure import metrics
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service.scoring import score_solution
+from vimpo_core.tasks.registry import held_out, task_of
 from vimpo_core.trainer import Trainer
 from vimpo_core.types import RunState
 
@@ -39,7 +42,11 @@ def test_a_file_of_problems_is_trained_on_measured_and_scored(tmp_path, sums):
     assert all(t.prompt_text in sums.read_text() for t in traces)
     assert list(store.header()["problems"]) == ["sums.csv"]
     assert 0 <= store.metrics()[-1]["greedy_accuracy"] <= 1
-    assert reports.training_report(store)["n_prompts"] == 1
+    report, rows = reports.training_report(store), store.metrics()
+    assert report["n_prompts"] == 1
+    while_training = metrics.measuring_share(rows)
+    assert while_training == sum(r["measuring_cpu_seconds"] for r in rows) / report["cpu_seconds"]
+    assert 0 < while_training < report["measuring_share"] < 1
     (scored,) = score_solution(store.run_dir, 1, "4+5=", "9")
     assert (scored.reward, scored.gold, scored.answer, scored.first_wrong) == (1.0, "9", "9", None)
     with pytest.raises(Mistake, match=r"none of the 81 problems of sums.csv"):
@@ -51,6 +58,19 @@ def test_a_file_of_problems_is_trained_on_measured_and_scored(tmp_path, sums):
         pytest.raises(Mistake, match=r"begun with other problems: sums.csv was sha256"),
     ):
         worker.trainer_of(writer, Trainer)
+
+
+def test_a_file_with_fewer_problems_than_are_asked_for_says_how_many_there_are(sums):
+    config = config_of(sums, eval_prompts=128)
+    record = Trainer(config).step()
+    there = len(held_out(task_of(config), "validation", 128))
+    assert 0 < there < 30 and record.metrics["validation_problems"] == there
+    rows = [{"step": 0, **record.metrics}]
+    assert metrics.validation_problems(config, rows) == there and metrics.validation_problems(config, []) == 128
+    assert f"With {there} validation problems (128 were asked for, there are no more)" in judges.remark(
+        "sampled_accuracy", 0.5, config, rows
+    )
+    assert "validation_problems" not in Trainer(config_of(sums)).step().metrics
 
 
 def test_nothing_is_measured_where_nobody_asks_for_it(sums):
