@@ -78,7 +78,7 @@ def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 
 def mutants(tree: ast.Module, lines: range) -> Iterator[tuple[int, str, ast.Module]]:
-    """Line, what is changed, and the module with that change alone. Annotations and docstrings stay."""
+    """Line, what is changed, and the module with that change alone. Annotations, decorators and docstrings stay."""
     fixed = {id(part) for node in ast.walk(tree) for part in _fixed(node)}
     for node in ast.walk(tree):
         for name, value in ast.iter_fields(node):
@@ -97,6 +97,8 @@ def _fixed(node: ast.AST) -> Iterator[ast.AST]:
     for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
         if annotation is not None:
             yield from ast.walk(annotation)
+    for decorator in getattr(node, "decorator_list", ()):
+        yield from ast.walk(decorator)
 
 
 def _with(node: ast.AST, name: str, place: int | None, other: ast.AST, tree: ast.Module) -> ast.Module:
@@ -118,9 +120,7 @@ def is_found(module: str, file: Path, tree: ast.Module, tests: list[str]) -> boo
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 _load(module, file, tree)
-                code = pytest.main(
-                    [*tests, "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
-                )
+                code = pytest.main([*tests, *["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--assert=plain"]])
         except BaseException:
             code = 1
         os._exit(1 if code else 0)
@@ -141,7 +141,7 @@ def import_others(tests: list[str]) -> None:
     look = f"import pytest, sys; pytest.main([*{tests!r}, '-q', '-n', '0', '--collect-only']); print('!', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     for name in done.stdout.rpartition("!")[2].split():
-        if name.split(".")[0] not in ("app", "pages", "tests", "vimpo_core", "conftest", "__main__", "__mp_main__"):
+        if name.split(".")[0] not in ("app", "pages", "tests", "vimpo_core", "__main__", "__mp_main__"):
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
 
