@@ -10,7 +10,6 @@ import ast
 import contextlib
 import copy
 import importlib.util
-import io
 import os
 import signal
 import subprocess
@@ -54,7 +53,7 @@ def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield str(not value), changed(value=not value)
         case ast.Constant(value=int(value) | float(value)):
             yield f"{value} + 1", changed(value=value + 1)
-            if isinstance(value, float):
+            if isinstance(value, float) and value:
                 yield f"{value} x 1.1", changed(value=value * 1.1)
         case ast.Constant(value=str(value)):
             yield "other words", changed(value=value + "XX")
@@ -62,7 +61,7 @@ def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield "the other branch", changed(test=ast.copy_location(ast.UnaryOp(ast.Not(), test), test))
         case ast.comprehension(ifs=[_, *_]):
             yield "without if", changed(ifs=[])
-        case ast.Return(value=ast.expr()):
+        case ast.Return(value=ast.expr() as value) if not (isinstance(value, ast.Constant) and value.value is None):
             yield "return None", changed(value=ast.copy_location(ast.Constant(None), node))
         case ast.Expr(value=ast.Call()):
             yield "not called", ast.copy_location(ast.Pass(), node)
@@ -114,13 +113,12 @@ def is_found(module: str, file: Path, tree: ast.Module, tests: list[str]) -> boo
     child = os.fork()
     if not child:
         signal.alarm(LIMIT_SECONDS)
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), 1)
-            os.dup2(nothing.fileno(), 2)
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
         try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                _load(module, file, tree)
-                code = pytest.main([*tests, *["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--assert=plain"]])
+            _load(module, file, tree)
+            code = pytest.main([*tests, "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--assert=plain"])
         except BaseException:
             code = 1
         os._exit(1 if code else 0)

@@ -82,6 +82,48 @@ def test_few_shot_prompts_are_told_apart_by_what_they_do_not_share():
     assert picks.told_apart(prompts) == ["…Backwards: kiwi, bread", "…Backwards: kiwi, egg"]
     assert picks.told_apart(prompts[:1]) == prompts[:1], "alone it is told whole"
     assert picks.told_apart(["9+2=", "9+3="]) == ["9+2=", "9+3="]
+    # 24 characters are left out, 23 are not; what lies between the first and the last by name is no matter.
+    long, short = (["\n".join(("x" * n, w)) for w in ("b", "c", "ab")] for n in (23, 22))
+    assert picks.told_apart(long) == ["…b", "…c", "…ab"] and picks.told_apart(short) == short
+    assert picks.told_apart([long[0], long[0]]) == ["…b", "…b"]
+    lines = ["\n".join(("x" * 23, first, "=")) for first in ("a", "b")]
+    assert picks.told_apart(lines) == ["…a\n=", "…b\n="], "only what all share is left out"
+
+
+@pytest.mark.parametrize(
+    ("reward", "rewards", "is_flipped"),
+    [
+        (1.0, {"verifier": 0.0}, True),
+        (0.0, {"verifier": 1.0}, True),
+        (1.0, {"verifier": 1.0}, False),
+        (float(np.float32(0.1)), {"verifier": 0.1}, False),  # as a trainer keeps it
+        (0.5 + 2e-6, {"verifier": 0.5}, True),
+        (1.0, {}, False),
+        (1.0, {"length": 0.0}, False),
+    ],
+)
+def test_a_reward_is_flipped_where_the_verifier_gave_another(reward, rewards, is_flipped):
+    assert picks.is_flipped(trace(0.0, reward=reward, rewards=rewards)) is is_flipped
+
+
+def test_the_first_solution_that_failed_and_the_one_with_the_lowest_reward():
+    step = [trace(0.0, reward=r) for r in (1.0, 0.5, NAN, 0.25, 0.25)]
+    assert picks.first_failed(step) == Pick(1, None)
+    assert picks.lowest_reward(step) == Pick(3, None)
+    assert picks.first_failed(step[:1]) is picks.lowest_reward(step[:1]) is None
+    assert picks.lowest_reward([trace(0.0, reward=r) for r in (NAN, 0.5, 0.5)]) is None, "all earned the same"
+    assert picks.lowest_reward([trace(0.0, reward=NAN)]) is None
+    assert picks.lowest_reward([trace(0.0, reward=r) for r in (None, 1.0, 0.5)]) == Pick(2, None)
+    assert picks.first_failed([]) is None
+
+
+def test_the_solution_that_its_credits_explain_least():
+    # |sum of the credit - (reward - group mean)|, the group mean being .5
+    step = [trace(0.25, 0.25, reward=1.0), trace(0.0, reward=1.0), trace(0.5, 0.25, reward=0.0)]
+    assert picks.least_explained(step, 1.0) == Pick(2, None)
+    assert picks.least_explained(step[:2], 1.0) == Pick(1, None)
+    assert picks.least_explained([trace(0.0, kl=None), step[0]], 1.0) == Pick(1, None), "0 is more than not known"
+    assert picks.least_explained([trace(0.0, kl=None)], 1.0) is None
 
 
 def test_groups_keep_the_order_of_the_step_and_may_lie_apart():
