@@ -10,8 +10,8 @@ import streamlit as st
 
 from app import cache
 from tests.pages.opening import StubService, one, open_inspect, payload_with, payloads, press, widget
-from tests.support import oracles
 from tests.support.fakes import make_fake_run
+from vimpo_core.formats import trace_files
 from vimpo_core.measure import checks
 from vimpo_core.measure.checks import ExpectedDeltas
 from vimpo_core.mistake import Mistake
@@ -195,7 +195,7 @@ def test_the_four_files_are_offered_and_written_when_asked_for(runs, monkeypatch
     names = [name for _, _, name, _ in offered]
     assert names == [f"vimpo-1-step5-prompt3-solution4.{kind}" for kind in ("html", "json", "csv", "parquet")]
     record = json.loads(offered[1][1])["records"][0]
-    trace: CreditTrace = oracles.trace_of(record)
+    trace: CreditTrace = trace_files.trace_of(record)
     assert trace.logprob.tobytes() == runs.open("vimpo-1").trace(5, 3, 4).logprob.tobytes()
 
 

@@ -304,7 +304,8 @@ function showToken(view, focusIn) {
   const lens = lensOf(view.data, view.lens);
   const series = seriesOf(view.data, view.lens);
   const number = series ? signed(series[view.token], decimalsOf(view.data, lens)) : absent(view.data, view.lens);
-  view.at(".live").textContent = `${view.data.of_words ? "Word" : "Token"} ${view.token}, ${view.data.text[view.token]}: ${lens.label} ${number} ${lens.unit}`;
+  const what = `${view.data.of_words ? "Word" : "Token"} ${view.token}, ${view.data.text[view.token]}`;
+  view.at(".live").textContent = `${what}: ${lens.label} ${number} ${lens.unit}`;
 }
 
 function hover(view, index, anchor) {
