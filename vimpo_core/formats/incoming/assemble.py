@@ -6,6 +6,7 @@ The run is written while it is read, so that its size does not matter, and appea
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -22,6 +23,7 @@ from vimpo_core.formats.incoming import rows
 from vimpo_core.formats.incoming.recognise import Recognised
 from vimpo_core.formats.incoming.rows import TOKEN_ARRAYS, Refusal, Row
 from vimpo_core.formats.incoming.survey import Survey
+from vimpo_core.formats.incoming.tokenizing import Tokenizing
 from vimpo_core.lm import sources
 from vimpo_core.lm.known import KNOWN
 from vimpo_core.mistake import Mistake
@@ -32,6 +34,10 @@ from vimpo_core.types import CreditTrace
 
 MAX_ROWS = 200_000
 LONGEST_NAME = 80
+MAX_EXTRAS = 60
+"""Named values of a row that are kept; a table of hundreds of columns is cut."""
+HOPELESS = 2000
+"""Rows of a file that are refused, none before them taken, after which it is not read on."""
 MAX_STEP = 10**9
 MISSING = "missing"
 _TOLD_EVERY = 100
@@ -52,6 +58,8 @@ def to_trace(row: Row, step: int, group_id: int, sample_idx: int) -> CreditTrace
     if row.trace is not None:
         return row.trace
     texts, length = _tokens(row)
+    if len(row.arrays) > MAX_EXTRAS or len(row.rewards) > MAX_EXTRAS:
+        raise Mistake(f"it has more than {MAX_EXTRAS} rewards or numbers a token.")
     for name, values in row.arrays.items():
         if len(values) != length:
             raise Mistake(f"it has {length} tokens and another number of entries in {name}.")
@@ -61,6 +69,7 @@ def to_trace(row: Row, step: int, group_id: int, sample_idx: int) -> CreditTrace
         raise Mistake("it has no reward.")
     ours: dict[str, Any] = {n: np.asarray(v, np.float32) for n, v in row.arrays.items() if n in TOKEN_ARRAYS}
     is_spelt = (row.texts is None and row.ids is None) or "".join(texts) == row.completion or not row.completion
+    extras = dict(itertools.islice(row.extras.items(), MAX_EXTRAS))
     return CreditTrace(
         step=step,
         group_id=group_id,
@@ -78,7 +87,7 @@ def to_trace(row: Row, step: int, group_id: int, sample_idx: int) -> CreditTrace
         prompt_messages=() if isinstance(row.prompt, str) else tuple((m["role"], m["content"]) for m in row.prompt),
         tool_advantage=row.advantage,
         tool_arrays={n: np.asarray(v, np.float32) for n, v in row.arrays.items() if n not in TOKEN_ARRAYS},
-        extras={**row.extras, **({} if is_spelt else {"completion": row.completion})},
+        extras=extras if is_spelt else {**extras, "completion": row.completion},
         provenance=_provenance(row),
         **ours,
     )
@@ -121,6 +130,7 @@ class Builder:
     places: set[tuple[int, int, int]] = field(default_factory=set)
     prints: dict[int, Any] = field(default_factory=dict)
     texts: dict[int, set] = field(default_factory=dict)
+    tokenizing: Tokenizing | None = None
 
     def trace(self, row: Row) -> CreditTrace | None:
         """The row as a trace; None where it is refused, which is counted."""
@@ -182,11 +192,15 @@ class Builder:
 def read_rows(recognised: Recognised, builder: Builder, told: Told | None = None) -> Iterator[CreditTrace]:
     """The traces of all files, in order; what is refused is counted in the builder's survey."""
     sizes = [file.size for file in recognised.files]
+    builder.tokenizing = builder.tokenizing or Tokenizing(str(recognised.facts.get("model") or ""))
     for index, file in enumerate(recognised.files):
+        taken = 0
         try:
             for number, found in enumerate(recognised.reader.read(file)):
                 if told and number % _TOLD_EVERY == 0:
                     told(sum(sizes[:index]) + int(file.share * sizes[index]), max(1, sum(sizes)))
+                if taken == 0 and number >= HOPELESS:
+                    file.refuse(f"holds nothing that can be taken in its first {HOPELESS} rows")
                 if isinstance(found, Refusal):
                     builder.survey.refuse(found)
                     continue
@@ -198,6 +212,8 @@ def read_rows(recognised: Recognised, builder: Builder, told: Told | None = None
                     return
                 trace = builder.trace(found)
                 if trace is not None:
+                    taken += 1
+                    builder.tokenizing.take(trace)
                     yield trace
         except (Mistake, OSError) as error:  # the rest of this file: what was read of it before stays
             builder.survey.refuse(Refusal(file.name, str(error)))
@@ -267,13 +283,16 @@ def described(recognised: Recognised, builder: Builder) -> dict[str, Any]:
     if not builder.survey.kept:
         raise Mistake(_nothing(recognised, builder.survey))
     tool = recognised.reader.TOOL
+    found = builder.survey.as_dict(builder.sizes())
+    if builder.tokenizing is not None:
+        found["doubts"] += builder.tokenizing.doubts()
     return {
         "tool": tool,
         "format": recognised.reader.NAME,
         "files": [file.name for file in recognised.files],
         "left_alone": recognised.left_alone,
         "name": str(recognised.facts.get("name") or f"{tool} run")[:LONGEST_NAME],
-        **builder.survey.as_dict(builder.sizes()),
+        **found,
     }
 
 

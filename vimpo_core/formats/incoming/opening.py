@@ -25,10 +25,10 @@ MAX_FILE = 4 * 2**30
 MAX_DOCUMENT = 256 * 2**20
 """Bytes of one JSON document, which is parsed at once."""
 MAX_LINE = 64 * 2**20
-MAX_BATCH = 256 * 2**20
-"""Bytes that a few hundred rows of a Parquet file may take once they are unpacked."""
+MAX_BATCH = 192 * 2**20
+"""Bytes that a few rows of a Parquet file may take once they are unpacked."""
 MAX_COLUMNS = 500
-BATCH = 256
+BATCH = 32
 """Rows of a Parquet file that are unpacked at once."""
 LOOKED_AT = 12
 """Records of a file from which its format is told."""
@@ -259,7 +259,7 @@ class File:
                 for batch in opened.iter_batches(batch_size=BATCH, use_threads=False):
                     if batch.get_total_buffer_size() > MAX_BATCH and batch.nbytes > MAX_BATCH:
                         self.refuse(
-                            f"unpacks to more than {MAX_BATCH // 2**20} MiB in {BATCH} rows, so it is not read on"
+                            f"unpacks to more than {MAX_BATCH / 2**20:g} MiB in {BATCH} rows, so it is not read on"
                         )
                     columns = {name: _values(batch.column(i)) for i, name in enumerate(names)}
                     for index in range(batch.num_rows):

@@ -86,11 +86,11 @@ def test_a_log_probability_above_zero_is_told(tmp_path):
 
 
 def test_a_parquet_file_that_unpacks_a_thousandfold_is_not_read_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(opening, "MAX_BATCH", 2**20)
+    monkeypatch.setattr(opening, "MAX_BATCH", 2**18)
     table = pa.table({"prompt": ["a"] * 2000, "completion": ["5" * 10_000] * 2000, "reward": [1.0] * 2000})
     pq.write_table(table, tmp_path / "bomb.parquet")
     assert (tmp_path / "bomb.parquet").stat().st_size < 50_000
-    with pytest.raises(Mistake, match=r"bomb.parquet unpacks to more than 1 MiB in 256 rows"):
+    with pytest.raises(Mistake, match=r"bomb.parquet unpacks to more than 0.25 MiB in 32 rows"):
         survey(recognise([(tmp_path / "bomb.parquet", "bomb.parquet")]))
 
 

@@ -6,9 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tokenizers import Tokenizer
 
-from vimpo_core.formats.incoming.assemble import import_run, pieces
+from vimpo_core.formats.incoming.assemble import import_run, pieces, survey
 from vimpo_core.formats.incoming.recognise import recognise
+from vimpo_core.paths import BUNDLED_MODEL
 from vimpo_core.types import StopReason
 
 VERL = {"input": "user\n3+4=\nassistant\n", "output": "7.", "gts": "7", "score": 1.0, "step": 4, "acc": True}
@@ -93,3 +95,23 @@ def test_the_documented_table_is_the_same_run_in_every_kind_of_file(bring, tmp_p
 @pytest.mark.parametrize("text", ["", " ", "a  b\n\n c ", "\n", "one", "é\u2028x\ty" + "z" * 300])
 def test_the_pieces_of_a_completion_spell_it(text):
     assert "".join(pieces(text)) == text and len(pieces(text)) >= 1
+
+
+def test_texts_that_are_not_the_sampled_tokens_are_counted_where_the_tokenizer_is_here(tmp_path):
+    tokenizer = Tokenizer.from_file(str(BUNDLED_MODEL / "tokenizer.json"))
+    ids = tokenizer.encode("42;62.", add_special_tokens=False).ids
+    rows = [ids, [*ids, 1], [*ids[:2], ids[0], *ids[3:]], [*ids[:-1], 9999]]
+    header = {"header": {"schema_version": 1, "model": {"id": "bundled"}}, "metrics": []}
+    shared = {"step": 1, "group_id": 0, "prompt_text": "7*6+20=", "reward": 1.0, "rank": 0}
+    texts = [["4", "2", ";", "6", "2", ".", ""][: len(one)] for one in rows]
+    records = [
+        {**shared, "sample_idx": i, "ids": one, "text": text}
+        for i, (one, text) in enumerate(zip(rows, texts, strict=True))
+    ]
+    (tmp_path / "a").write_bytes(_lines(header, *records))
+    doubts = survey(recognise([(tmp_path / "a", "a")]))["doubts"]
+    assert doubts == [
+        "1 of 4 solutions that were looked at are cut into other tokens by bundled's tokenizer than those that were "
+        "sampled.",
+        "1 of 4 solutions that were looked at hold token ids beyond the vocabulary of bundled.",
+    ]
