@@ -261,13 +261,10 @@ def metrics_of(recognised: Recognised, builder: Builder) -> dict[int, dict[str, 
     if hasattr(recognised.reader, "metrics"):
         for file in recognised.files:
             for said in recognised.reader.metrics(file):
-                step = rows.whole(said.get("step"), "a step of the metrics")
+                numbers = {str(n)[:60]: rows.number(v, n) for n, v in said.items() if isinstance(v, int | float)}
+                step = numbers.pop("step", None)
                 if step in found:
-                    found[step] |= {
-                        str(name)[:60]: value
-                        for name, value in said.items()
-                        if name != "step" and isinstance(value, int | float) and math.isfinite(value)
-                    }
+                    found[int(step)] |= {name: value for name, value in numbers.items() if value is not None}
     return found
 
 
@@ -283,9 +280,18 @@ def described(recognised: Recognised, builder: Builder) -> dict[str, Any]:
     if not builder.survey.kept:
         raise Mistake(_nothing(recognised, builder.survey))
     tool = recognised.reader.TOOL
+    config_of(recognised, builder)  # says what of the settings cannot be used
     found = builder.survey.as_dict(builder.sizes())
+    found["notes"] = [*map(str, recognised.facts.get("notes", ())), *found["notes"]]
     if builder.tokenizing is not None:
         found["doubts"] += builder.tokenizing.doubts()
+    if model := str(recognised.facts.get("model") or "")[:200]:
+        is_here = (model == sources.BUNDLED or model in KNOWN) and sources.is_here(model)
+        found["cannot"] += (
+            []
+            if is_here
+            else [f"It names its model, {model}: a name is not followed, so choose the model yourself to re-score it."]
+        )
     return {
         "tool": tool,
         "format": recognised.reader.NAME,
@@ -320,7 +326,7 @@ def config_of(recognised: Recognised, builder: Builder) -> TrainConfig:
         try:
             return TrainConfig.from_dict(own)
         except Mistake:
-            survey.notes.append("The settings that were recorded with it are none of this version, and are not used.")
+            survey.note("The settings that were recorded with it are none of this version, and are not used.")
     sizes = Counter(size for of_step in builder.sizes().values() for size in of_step)
     chosen: dict[str, Any] = {
         "algorithm": facts.get("algorithm") if facts.get("algorithm") in ALGORITHMS else "grpo",
@@ -336,7 +342,7 @@ def config_of(recognised: Recognised, builder: Builder) -> TrainConfig:
     try:
         return TrainConfig(**chosen)
     except Mistake as error:
-        survey.notes.append(f"A setting that was recorded is not used: {error}")
+        survey.note(f"A setting that was recorded is not used: {error}")
         return TrainConfig(**{name: value for name, value in chosen.items() if name not in ("beta", "gae_lambda")})
 
 
@@ -361,7 +367,7 @@ def header_of(recognised: Recognised, found: dict[str, Any], config: TrainConfig
             "files": found["files"],
             "survey": found,
             "sources": found["arrays"],
-            "notes": [*map(str, facts.get("notes", ())), *found["notes"]],
+            "notes": found["notes"],
             "folder": None,
             "follows": False,
         },

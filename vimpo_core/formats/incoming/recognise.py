@@ -53,6 +53,7 @@ STABLE = "STABLE"
 """The empty file that says of a folder of one step that every rank has written it."""
 SKIPPED = (".", "replaced_")
 """How folders begin that are no part of a run: hidden ones, and steps of an earlier run that were set aside."""
+MAX_NOTES = 20
 _NAMED = 5
 
 
@@ -81,6 +82,7 @@ def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
     found: dict[str, list[File]] = {}
     beside: list[tuple[File, Sample]] = []
     left: dict[str, str] = {}
+    unread: set[str] = set()
     files = _files(brought)
     for file in files:
         if file.path.name == STABLE:
@@ -89,6 +91,7 @@ def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
             sample = file.sample
         except (Mistake, OSError) as error:
             left[file.name] = str(error)
+            unread.add(file.name)
             continue
         reader = next((one for one in FORMATS if one.matches(sample)), None)
         if reader is None:
@@ -113,6 +116,10 @@ def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
     for sample in samples:
         if hasattr(reader, "facts"):
             facts = {**reader.facts(sample), **facts}
+    kinds = {file.path.suffix for file in mine}
+    broken = [left[file.name] for file in files if file.name in unread and file.path.suffix in kinds]
+    if broken:
+        facts["notes"] = [*facts.get("notes", ()), *broken[:MAX_NOTES]]
     if unfinished := steps_unfinished(files):
         facts["notes"] = [*facts.get("notes", ()), *unfinished]
     if mixed := next((sample for sample in samples if _other(reader, sample)), None):

@@ -16,7 +16,7 @@ from vimpo_core.types import CreditTrace
 LOGPROB_SLACK = 1e-4
 """How far above 0 rounding may lift a log-probability."""
 _PLACES = 3
-_SHOWN = 5
+_SHOWN = 2
 _WORDS = {
     "ids": "token ids",
     "logprob": "log-probabilities of the policy",
@@ -44,6 +44,11 @@ class Survey:
     def refuse(self, refusal: Refusal) -> None:
         count, places = self.refused.get(refusal.why, (0, []))
         self.refused[refusal.why] = count + 1, [*places, refusal.place][:_PLACES]
+
+    def note(self, said: str) -> None:
+        """Say it once."""
+        if said not in self.notes:
+            self.notes.append(said)
 
     def take(self, row: Row, trace: CreditTrace) -> None:
         """Count a row that is kept."""

@@ -72,3 +72,13 @@ def test_a_number_logged_beside_the_rewards_is_told_from_them_by_the_advantage()
         for r, n, a in zip(rewards, [3.0, 5.0, 4.0, 9.0], advantages, strict=True)
     ]
     assert rewards_among(records, ["paid", "length"]) == ["paid"]
+
+
+def test_a_file_that_is_cut_off_among_whole_ones_is_said(tmp_path):
+    for name in ("completions_00001.parquet", "completions_00002.parquet"):
+        (tmp_path / name).write_bytes((DATA / "plain" / name).read_bytes()[: -9 if "2" in name else None])
+    (tmp_path / "training_args.bin").write_bytes(b"PK\x03\x04")
+    store = import_run(recognise([(tmp_path, "out")]), tmp_path / "run")
+    (note,) = store.imported()["notes"]
+    assert note.startswith("completions_00002.parquet is no Parquet file that can be read, or is cut off")
+    assert (store.trace_steps(), len(store.imported()["survey"]["left_alone"])) == ([1], 2)
