@@ -633,7 +633,7 @@ def _export_run(arguments) -> int:
 
     store = reports.find_run(arguments.runs_dir, arguments.run_id)
     steps = None if arguments.steps is None else run_export.steps_in(arguments.steps)
-    out = arguments.out or Path(run_export.file_name(store, arguments.to))
+    out = arguments.out or Path(run_export.file_name(store.run_id, arguments.to))
     with tqdm(desc="steps", file=sys.stderr) as bar:
         found = run_export.write(store, arguments.to, out, steps, functools.partial(_show_share, bar))
     remarks = found.pop("remarks")

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from app import cache, state
-from app.inspector import inspection
+from app.inspector import inspection, whole_run
 from vimpo_core.formats import adapter_folder, export
 from vimpo_core.formats.export import FORMATS, Taken
 from vimpo_core.formats.reproduce import Place
@@ -34,6 +34,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
         st.markdown("**Files** of this solution")
         _files(taken)
         _adapter(scene)
+        whole_run.show(scene.source.run_dir, _runs_dir(scene.source))
         st.caption("Pictures: *Save this picture as SVG or PNG* stands below the strips and below the value curve.")
     with right:
         st.markdown("**The same numbers again**")

@@ -180,21 +180,24 @@ def test_the_link_pins_what_the_page_chose_by_itself(runs):
     assert {"run", "step", "group", "sample", "token", "lens"} <= set(query)
 
 
-def test_the_four_files_are_offered_and_written_when_asked_for(runs, monkeypatch):
+def test_the_four_files_and_the_whole_run_are_offered_and_written_when_asked_for(runs, monkeypatch):
     make_fake_run(runs.path, steps=6)
-    offered = []
+    offered = {}
     button = st.download_button
 
     def noted(label, data, file_name, mime, **options):
-        offered.append((label, data(), file_name, mime))
+        offered[file_name] = data
         return button(label, data, file_name, mime, **options)
 
     monkeypatch.setattr(st, "download_button", noted)
     at = open_inspect(more="take", step=5, group=3, sample=4)
     assert not at.exception
-    names = [name for _, _, name, _ in offered]
-    assert names == [f"vimpo-1-step5-prompt3-solution4.{kind}" for kind in ("html", "json", "csv", "parquet")]
-    record = json.loads(offered[1][1])["records"][0]
+    whole = ["vimpo-1.jsonl", "vimpo-1.parquet", "vimpo-1-unipo.json"]
+    one = [f"vimpo-1-step5-prompt3-solution4.{kind}" for kind in ("html", "json", "csv", "parquet")]
+    assert [name for name in offered if not name.endswith(".zip")] == one + whole
+    written = {name: offered[name]() for name in one + whole}
+    assert len(written["vimpo-1.jsonl"].splitlines()) == 1 + sum(len(runs.open("vimpo-1").traces(n)) for n in range(7))
+    record = json.loads(written[one[1]])["records"][0]
     trace: CreditTrace = trace_files.trace_of(record)
     assert trace.logprob.tobytes() == runs.open("vimpo-1").trace(5, 3, 4).logprob.tobytes()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -56,13 +57,29 @@ def write(
     """
     if to not in FORMATS:
         raise Mistake(f"--to must be one of {', '.join(FORMATS)}, got {to}.")
-    format = FORMATS[to]
-    if out.suffix.lower() not in format.suffixes:
+    suffix = out.suffix.lower()
+    if suffix not in FORMATS[to].suffixes:
         raise Mistake(
-            f"{format.label} is read from files that end in {' or '.join(format.suffixes)}, got {out.name}. Rename it."
+            f"{FORMATS[to].label} is read from files that end in {' or '.join(FORMATS[to].suffixes)}, got {out.name}. "
+            "Rename it."
         )
     chosen = _chosen(store, steps)
+    with writing_whole(out) as file:
+        solutions = _into(file, store, to, chosen, suffix, on_step)
+        size = file.tell() if file.seekable() else None
+    remarks = unipo.remarks(store, chosen) if to == "unipo" else []
+    return {"steps": len(chosen), "solutions": solutions, "bytes": size, "remarks": remarks}
 
+
+def content(store: RunStore, to: str) -> bytes:
+    """What `write` writes of the whole run. Raises Mistake where it kept no solutions."""
+    file = io.BytesIO()
+    _into(file, store, to, _chosen(store, None), FORMATS[to].suffixes[0], None)
+    return file.getvalue()
+
+
+def _into(file: BinaryIO, store: RunStore, to: str, chosen: Sequence[int], suffix: str, on_step: OnStep | None) -> int:
+    """Write the steps chosen; returns how many solutions they have."""
     counts: dict[int, int] = {}
 
     def read(step: int) -> list[CreditTrace]:
@@ -72,18 +89,15 @@ def write(
         counts[step] = len(traces)
         return traces
 
-    with writing_whole(out) as file:
-        format.write(store, header_of(store, chosen), read, file, out.suffix.lower())
-        size = file.tell() if file.seekable() else None
+    FORMATS[to].write(store, header_of(store, chosen), read, file, suffix)
     if on_step:
         on_step(len(chosen), len(chosen))
-    remarks = unipo.remarks(store, chosen) if to == "unipo" else []
-    return {"steps": len(chosen), "solutions": sum(counts.values()), "bytes": size, "remarks": remarks}
+    return sum(counts.values())
 
 
-def file_name(store: RunStore, to: str) -> str:
+def file_name(run_id: str, to: str) -> str:
     """A name that tells runs apart, in characters that every file system takes."""
-    run = re.sub(r"[^A-Za-z0-9._-]+", "-", store.run_id)
+    run = re.sub(r"[^A-Za-z0-9._-]+", "-", run_id)
     return f"{run}{'-unipo' if to == 'unipo' else ''}{FORMATS[to].suffixes[0]}"
 
 
