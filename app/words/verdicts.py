@@ -26,9 +26,10 @@ RESULTS = ROOT / "docs" / "results"
 SOURCES: dict[float, str] = {0.0: "family", 0.25: "noise", 0.4: "noise"}
 """Share of flipped training rewards -> the experiment that measures it."""
 _GROUPS = ("group_noise", "with the rewards of a whole group flipped together, as the paper's authors do")
+_REAL = "with a real language model of 135 million weights, 16 steps, at equal settings that nothing tuned"
 AGAIN: dict[float, tuple[tuple[str, str], ...]] = {
-    0.0: (("clean", "with other seeds and 2,048 test problems"),),
-    0.25: (_GROUPS,),
+    0.0: (("clean", "with other seeds and 2,048 test problems"), ("real", _REAL)),
+    0.25: (_GROUPS, ("real_flips", _REAL)),
     0.4: (("noise_again", "with more trials and other seeds"), _GROUPS),
 }
 """Share of flipped rewards -> experiments that asked again, each with what was different."""
