@@ -175,61 +175,67 @@ class LlamaDecoder(_LlamaSteps):
 
 
 class LargeLlamaDecoder(_LlamaSteps):
-    """The same of a large network: a prompt's keys and values are there once for its rows, rows that left are dropped a
-    few at a time, and what a layer read can be kept.
+    """The same of a large network: a prompt's keys and values are there once for its rows, rows that have said the same
+    so far go on as one (a branch), and what a layer read can be kept.
 
-    Rows sit on benches of one size, each bench with its prompt; a prompt with more rows than the mean has several.
+    Branches sit on benches of one size, each bench with its prompt; a prompt with more rows than the mean has several.
 
     states: of the last step what layer `states_at` read, [rows, H]; prompt_states: of each prompt, [S, H]; None where
         states_at is 0.
     """
 
     _COMPACT = 0.8
-    """Rows are copied together when fewer than this share of them goes on: each time costs a copy of the cache."""
+    """Branches are copied together when fewer than this share of them goes on: each time costs a copy of the cache."""
 
     def __init__(self, model, cache, attends, group_size, max_new_tokens, states_at, prompt_states):
         sizes = torch.as_tensor(group_size, device=attends.device).expand(len(attends))
-        owner = torch.arange(len(sizes), device=attends.device).repeat_interleave(sizes)
-        super().__init__(model, (attends.sum(1) - 1)[owner], max_new_tokens)
-        rows = len(owner)
-        self._bench = -(-rows // len(sizes))
+        super().__init__(model, attends.sum(1) - 1, max_new_tokens)
+        self._prompt = torch.arange(len(sizes), device=attends.device)  # of each branch
+        self._branch = self._prompt.repeat_interleave(sizes)  # of each row
+        self._bench = -(-len(self._branch) // len(sizes))
         benches = -(-sizes // self._bench)
-        prompt_of_bench = torch.arange(len(sizes), device=attends.device).repeat_interleave(benches)
-        nth_of_prompt = torch.arange(rows, device=attends.device) - (sizes.cumsum(0) - sizes)[owner]
-        self._seats = (benches.cumsum(0) - benches)[owner] * self._bench + nth_of_prompt
+        self._first_seat = (benches.cumsum(0) - benches) * self._bench
+        prompt_of_bench = self._prompt.repeat_interleave(benches)
         self._hidden = ~attends[prompt_of_bench]
-        shared = len(prompt_of_bench) > len(sizes)
-        self._prompts = [[x[prompt_of_bench] if shared else x for x in (c.keys, c.values)] for c in cache.layers]
-        room = (rows, self._kv_heads, max_new_tokens, self._head_dim)
-        self._own = [[x.new_empty(room) for x in (c.keys, c.values)] for c in cache.layers]
+        is_shared = len(prompt_of_bench) > len(sizes)
+        self._prompts = [[x[prompt_of_bench] if is_shared else x for x in (c.keys, c.values)] for c in cache.layers]
+        self._room = max_new_tokens
+        self._own = [[x[:, :, :0] for x in (c.keys, c.values)] for c in cache.layers]
         self._filled = 0
         self._states_at, self.prompt_states = states_at, prompt_states
         self.states: torch.Tensor | None = None
-        self._places = torch.arange(rows, device=attends.device)  # of the rows that go on
 
     def keep(self, alive) -> None:
         """Go on with these rows only. alive: bool, one a row."""
-        self._places = self._places[alive]
-        if len(self._places) >= self._COMPACT * len(self._position):
-            return
-        self._own = [[x[self._places] for x in layer] for layer in self._own]
-        self._position = self._position[self._places]
-        used, bench = torch.unique(self._seats[self._places] // self._bench, return_inverse=True)
-        self._seats = bench * self._bench + self._seats[self._places] % self._bench
-        if len(used) < len(self._hidden):
-            self._prompts = [[x[used] for x in layer] for layer in self._prompts]
-            self._hidden = self._hidden[used]
-        self._places = torch.arange(len(self._places), device=alive.device)
+        self._branch = self._branch[alive]
 
     def step(self, token):
+        pairs, new = torch.unique(torch.stack([self._branch, token], dim=1), dim=0, return_inverse=True)
+        parents, of_branch = pairs.unbind(1)
+        splits = bool((parents[1:] == parents[:-1]).any())
+        if self._filled == 0 or splits or len(pairs) < self._COMPACT * len(self._prompt):
+            self._grow_from(parents)
+            self._branch = new
+        else:
+            of_branch = of_branch.new_zeros(len(self._prompt)).index_put((parents,), of_branch)
         self._filled += 1
-        if len(self._places) == len(self._position):
-            return super().step(token)
-        filled = token.new_zeros(len(self._position))
-        filled[self._places] = token
-        logits = super().step(filled)[self._places]
-        self.states = None if self.states is None else self.states[self._places]
+        logits = super().step(of_branch)[self._branch]
+        self.states = None if self.states is None else self.states[self._branch]
         return logits
+
+    def _grow_from(self, parents) -> None:
+        """One branch for each of these, which are in order: its memory and place are its parent's."""
+        self._prompt, self._position = self._prompt[parents], self._position[parents]
+        counts = self._prompt.bincount(minlength=len(self._first_seat))
+        nth = torch.arange(len(parents), device=parents.device) - (counts.cumsum(0) - counts)[self._prompt]
+        self._seats = self._first_seat[self._prompt] + nth
+        for layer in self._own:
+            layer[:] = [self._copied(x, parents) for x in layer]
+
+    def _copied(self, own, parents):
+        room = own.new_empty(len(parents), self._kv_heads, self._room, self._head_dim)
+        room[:, :, : self._filled] = own[:, :, : self._filled][parents]
+        return room
 
     def _note(self, layer, x) -> None:
         if layer == self._states_at and layer:

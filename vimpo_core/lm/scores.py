@@ -40,17 +40,28 @@ class Batch:
 
     def rows(self, start: int, stop: int) -> Batch:
         """The rows start..stop with the prompts they need, same width."""
-        used, prompt_of_row = torch.unique(self.prompt_of_row[start:stop], return_inverse=True)
+        return self.at(torch.arange(start, min(stop, len(self)), device=self.prompt_of_row.device))
+
+    def at(self, rows: torch.Tensor) -> Batch:
+        """Those rows, int [R], with the prompts they need, same width."""
+        used, prompt_of_row = torch.unique(self.prompt_of_row[rows], return_inverse=True)
         attention = None if self.prompt_attention is None else self.prompt_attention[used]
-        states = self.states and ([self.states[0][i] for i in used.tolist()], self.states[1][start:stop])
-        return Batch(
-            self.prompts[used],
-            attention,
-            prompt_of_row,
-            self.completion_ids[start:stop],
-            self.completion_mask[start:stop],
-            states,
+        states = self.states and (
+            [self.states[0][i] for i in used.tolist()],
+            [self.states[1][i] for i in rows.tolist()],
         )
+        return Batch(
+            self.prompts[used], attention, prompt_of_row, self.completion_ids[rows], self.completion_mask[rows], states
+        )
+
+    def different(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """One row of each that there are, int [R], and which of these each row is like, int [B]."""
+        marks = [self.prompt_of_row[:, None], self.completion_ids * self.completion_mask, self.completion_mask.long()]
+        kinds, kind = torch.unique(torch.cat(marks, dim=1), dim=0, return_inverse=True)
+        rows = torch.arange(len(self), device=kind.device)
+        first = rows.new_full((len(kinds),), len(self)).scatter_reduce(0, kind, rows, "amin")
+        order = first.argsort()
+        return first[order], order.argsort()[kind]
 
     def __len__(self) -> int:
         return len(self.completion_ids)
@@ -239,6 +250,21 @@ def _scores_of_llama(policy, batch, with_grad, later, top_k, kl_top_k, temperatu
     )
 
 
+def _of_all(found: Scores, like: torch.Tensor) -> Scores:
+    """The scores of every row from those of different ones; like: which of these each row is like."""
+    values = {name: getattr(found, name) for name in _ARRAYS}
+    spread = Scores(**{name: None if value is None else value[like] for name, value in values.items()})
+    own_push = found.push
+
+    def push(gradient):
+        known(own_push)(gradient.new_zeros(values["logprobs"].shape).index_add_(0, like, gradient))
+
+    return dataclasses.replace(spread, push=own_push and push)
+
+
+_ARRAYS = [name for name in Scores.__dataclass_fields__ if name != "push"]
+
+
 def _layout(batch) -> llama.Layout:
     attends = torch.ones_like(batch.prompts) if batch.prompt_attention is None else batch.prompt_attention
     return llama.layout(batch.prompts, attends.bool(), batch.prompt_of_row, batch.completion_ids, batch.completion_mask)
@@ -310,6 +336,11 @@ def score_in_chunks(
 
     learns: give the result a `push`; it goes through the network again, chunk by chunk.
     """
+    if llama.serves(policy):
+        different, like = batch.different()
+        if len(different) < len(batch):
+            found = score_in_chunks(policy, batch.at(different), rows, top_k, kl_top_k, learns)
+            return _of_all(found, like)
     chunks = [batch.rows(i, i + rows) for i in range(0, len(batch), rows)]
     parts = [_chunk_scores(policy, chunk, learns, top_k, kl_top_k) for chunk in chunks]
 
@@ -317,8 +348,7 @@ def score_in_chunks(
         for part, rows_gradient in zip(parts, gradient.split(rows), strict=True):
             known(part.push)(rows_gradient)
 
-    names = [name for name in Scores.__dataclass_fields__ if name != "push"]
-    joined = {name: _joined([getattr(p, name) for p in parts]) for name in names}
+    joined = {name: _joined([getattr(p, name) for p in parts]) for name in _ARRAYS}
     return Scores(**joined, push=push if learns else None)
 
 
@@ -348,8 +378,13 @@ def rows_that_fit(policy: LanguageModel, batch: Batch) -> int:
     # held are there six times: of policy and reference, with their log-probabilities and what reduces them.
     inner = getattr(shape, "intermediate_size", None) or 4 * shape.hidden_size
     token = 4 * (layers * (10 * shape.hidden_size + 4 * inner) + (0 if has_own_way else 6 * shape.vocab_size))
+    whole = len(batch)
+    if has_own_way:
+        batch = batch.at(batch.different()[0])
     tokens = len(_layout(batch).ids) if has_own_way else batch.prompts.numel() + batch.completion_ids.numel()
-    rows, group = max(1, int(len(batch) * min(1.0, GRAPH_ROOM / (token * tokens)))), len(batch) // len(batch.prompts)
+    if token * tokens <= GRAPH_ROOM:
+        return whole
+    rows, group = max(1, int(len(batch) * GRAPH_ROOM / (token * tokens))), len(batch) // len(batch.prompts)
     return rows if rows < group else rows - rows % group  # a prompt goes through once for its group
 
 

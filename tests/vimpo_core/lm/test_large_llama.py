@@ -122,6 +122,19 @@ def test_what_all_prompts_begin_with_is_computed_once():
     assert (alone.stem, alone.ids.tolist()) == (0, [5, 6, 7, 8])
 
 
+def test_rows_that_say_the_same_go_through_as_one(large, monkeypatch):
+    policy, _ = large
+    widths = []
+    monkeypatch.setattr(decoding.LargeLlamaDecoder, "_note", lambda self, layer, x: widths.append(len(x)))
+    prompts = [models.encode_prompt(policy, p) for p in ALIKE]
+    with models.merged(policy) as model:
+        rollouts = sampler.sample(model, prompts, 4, 5, (), policy.pad_id, 3, greedy=True)
+    assert len({r.ids for r in rollouts}) > 1
+    assert set(widths) == {len(prompts)}
+    rows, like = batch_of(policy, rollouts).different()
+    assert (rows.tolist(), like.tolist()) == ([0, 4, 8], [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2])
+
+
 def test_packed_weights_are_views_of_the_same_numbers(large):
     policy, folder = large
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
