@@ -20,7 +20,8 @@ import numpy as np
 
 from vimpo_core.config import ALGORITHMS, TrainConfig
 from vimpo_core.formats.incoming import rows
-from vimpo_core.formats.incoming.recognise import Recognised
+from vimpo_core.formats.incoming.opening import File
+from vimpo_core.formats.incoming.recognise import NOT_FORESEEN, Recognised
 from vimpo_core.formats.incoming.rows import TOKEN_ARRAYS, Refusal, Row
 from vimpo_core.formats.incoming.survey import Survey
 from vimpo_core.formats.incoming.tokenizing import Tokenizing
@@ -217,6 +218,9 @@ def read_rows(recognised: Recognised, builder: Builder, told: Told | None = None
                     yield trace
         except (Mistake, OSError) as error:  # the rest of this file: what was read of it before stays
             builder.survey.refuse(Refusal(file.name, str(error)))
+        except NOT_FORESEEN as error:
+            why = f"its reader did not foresee what it holds ({type(error).__name__}), so it was not read on."
+            builder.survey.refuse(Refusal(file.name, why))
         file.forget()
 
 
@@ -260,12 +264,19 @@ def metrics_of(recognised: Recognised, builder: Builder) -> dict[int, dict[str, 
     found = builder.survey.metrics()
     if hasattr(recognised.reader, "metrics"):
         for file in recognised.files:
-            for said in recognised.reader.metrics(file):
+            for said in _metrics(recognised, file):
                 numbers = {str(n)[:60]: rows.number(v, n) for n, v in said.items() if isinstance(v, int | float)}
                 step = numbers.pop("step", None)
                 if step in found:
                     found[int(step)] |= {name: value for name, value in numbers.items() if value is not None}
     return found
+
+
+def _metrics(recognised: Recognised, file: File) -> list[dict]:
+    try:
+        return recognised.reader.metrics(file)
+    except (OSError, *NOT_FORESEEN):  # Mistake too: they are not worth the rows
+        return []
 
 
 def slug(recognised: Recognised) -> str:
@@ -355,11 +366,12 @@ def _is_made_here(task: Any) -> bool:
 def header_of(recognised: Recognised, found: dict[str, Any], config: TrainConfig, name: str) -> dict[str, Any]:
     facts = recognised.facts
     temperature = facts.get("temperature")
+    has_temperature = type(temperature) in (int, float) and math.isfinite(temperature)
     return {
         "name": name,
         "model": {"id": str(facts.get("model") or "")[:300], "revision": None},
         "ref": {"id": str(facts.get("reference") or "")[:300], "revision": None},
-        "temperature": temperature if isinstance(temperature, int | float) else None,
+        "temperature": temperature if has_temperature else None,
         "kl_estimator": "exact" if found["arrays"]["kl"].startswith("recorded") else None,
         "imported": {
             "tool": found["tool"],

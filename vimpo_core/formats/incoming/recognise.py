@@ -49,6 +49,8 @@ FORMATS: list[ModuleType] = [
 """All readers, those that ask for most first: the first that matches reads a file."""
 MAX_FILES = 20_000
 MAX_DEPTH = 8
+NOT_FORESEEN = (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError)
+"""What a reader may stumble over in a file of somebody else, which must not end the reading of the others."""
 STABLE = "STABLE"
 """The empty file that says of a folder of one step that every rank has written it."""
 SKIPPED = (".", "replaced_")
@@ -93,7 +95,7 @@ def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
             left[file.name] = str(error)
             unread.add(file.name)
             continue
-        reader = next((one for one in FORMATS if one.matches(sample)), None)
+        reader = next((one for one in FORMATS if _asked(one, "matches", sample)), None)
         if reader is None:
             beside.append((file, sample))
         else:
@@ -109,13 +111,12 @@ def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
     facts: dict[str, Any] = {}
     samples = [file.sample for file in mine]
     for file, sample in beside:
-        if hasattr(reader, "accompanies") and reader.accompanies(sample):
+        if _asked(reader, "accompanies", sample):
             samples.append(sample)
         else:
             left[file.name] = f"{file.name} holds nothing that is known here."
     for sample in samples:
-        if hasattr(reader, "facts"):
-            facts = {**reader.facts(sample), **facts}
+        facts = {**(_asked(reader, "facts", sample) or {}), **facts}
     kinds = {file.path.suffix for file in mine}
     broken = [left[file.name] for file in files if file.name in unread and file.path.suffix in kinds]
     if broken:
@@ -175,6 +176,14 @@ def _each_once(files: list[File], left: dict[str, str]) -> list[File]:
         if first.setdefault(file.fingerprint, file) is not file:
             left[file.name] = f"{file.name} is the same file as {first[file.fingerprint].name}."
     return list(first.values())
+
+
+def _asked(reader: ModuleType, question: str, sample: Sample) -> Any:
+    """What a reader says of a sample; None where it has nothing to say, or did not foresee such a file."""
+    try:
+        return getattr(reader, question)(sample) if hasattr(reader, question) else None
+    except NOT_FORESEEN:
+        return None
 
 
 def _only(found: dict[str, list[File]]) -> ModuleType:

@@ -34,8 +34,8 @@ def facts(sample: Sample) -> dict[str, Any]:
         return {}
     model, temperature = sample.first.get("base_model"), _sampling(sample.first).get("temperature")
     found: dict[str, Any] = {"model": model} if isinstance(model, str) else {}
-    temperatures = {_sampling(values).get("temperature") for values in sample.records}
-    if len(temperatures) == 1 and isinstance(temperature, int | float):
+    is_one = all(_sampling(values).get("temperature") == temperature for values in sample.records)
+    if is_one and isinstance(temperature, int | float):
         found["temperature"] = temperature
     note = "tinker-cookbook keeps rewards in another file that does not name the sample: these rows have none."
     return found | {"notes": [note]}

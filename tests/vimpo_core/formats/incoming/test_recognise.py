@@ -72,3 +72,21 @@ def test_a_folder_of_traces_says_which_steps_lack_a_rank_or_their_mark(tmp_path)
         "step_000003 was not finished when it was read: what is whole of it is kept.",
         "step_000003 lacks rank_1.jsonl: what the other ranks wrote is kept.",
     ]
+
+
+def test_a_reader_that_did_not_foresee_a_file_does_not_end_the_reading_of_the_others(tmp_path, monkeypatch):
+    careless = ModuleType("careless")
+    careless.NAME = careless.TOOL = "careless"
+    careless.matches = lambda sample: sample.first["kind"] == "careless"  # KeyError for other files
+    careless.facts = careless.metrics = lambda _: 1 / 0
+    careless.read = lambda file: rows.each(
+        file, lambda place, values: rows.Row(place, completion="".join(values["said"]), reward=1.0)
+    )
+    monkeypatch.setattr(recognise, "FORMATS", [careless, *recognise.FORMATS])
+    (tmp_path / "1.jsonl").write_text('{"kind": "careless", "said": ["a"]}\n{"kind": "careless", "said": [7]}\n')
+    (tmp_path / "2.jsonl").write_text('{"kind": "careless", "said": ["b"]}\n')
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    store = import_run(recognise.recognise([(tmp_path, "run")]), tmp_path / "run")
+    assert [trace.text for trace in store.traces(0)] == [("a",), ("b",)]
+    (why,) = store.imported()["survey"]["refused"]
+    assert why == "its reader did not foresee what it holds (TypeError), so it was not read on."
