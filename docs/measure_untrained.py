@@ -35,14 +35,13 @@ def measured(asked: plan.Plan) -> list[dict]:
     models.single_thread(config.threads)
     policy, task = loading.load_policy(config), task_of(config)
     with models.merged(policy) as model:
+
+        def solved(seed, hows) -> dict[str, list[bool]]:
+            return evaluate.outcomes(policy, model, task, "test", asked.test_prompts, seed, hows=hows)
+
+        greedy = solved(0, ("greedy",))
         return [
-            {
-                "seed": seed,
-                "outcomes": estimates.packed(
-                    **evaluate.outcomes(policy, model, task, "test", asked.test_prompts, seed)
-                ),
-            }
-            for seed in asked.seeds
+            {"seed": seed, "outcomes": estimates.packed(**solved(seed, ("sampled",)), **greedy)} for seed in asked.seeds
         ]
 
 

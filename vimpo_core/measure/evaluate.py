@@ -14,6 +14,7 @@ from vimpo_core.tasks.registry import held_out
 _ROWS = 128
 """Problems that are sampled together: bounds memory, changes no result."""
 
+HOWS = ("sampled", "greedy")
 Told = Callable[[int, int], None]
 """Is told how many solutions are judged, and of how many."""
 
@@ -52,9 +53,10 @@ def outcomes(
     prompts: int,
     seed: int,
     told: Told | None = None,
+    hows: Sequence[str] = HOWS,
 ) -> dict[str, list[bool]]:
     """Which problems are solved, and earn the whole reward. Arguments as in `rewards`."""
-    found = rewards(policy, model, task, split, prompts, seed, told)
+    found = rewards(policy, model, task, split, prompts, seed, told, hows)
     return {how: [reward == 1 for reward in earned] for how, earned in found.items()}
 
 
@@ -66,6 +68,7 @@ def rewards(
     prompts: int,
     seed: int,
     told: Told | None = None,
+    hows: Sequence[str] = HOWS,
 ) -> dict[str, list[float]]:
     """What a solution to each problem earns: one that is sampled ("sampled"), and the most probable tokens ("greedy").
 
@@ -73,12 +76,12 @@ def rewards(
         policy: for tokenizer and end token; model: what is sampled, the adapter folded in.
         prompts: fewer are measured where the split holds fewer. split: "validation" while training, "test" for reports;
             the problems are the same for every run.
-        told: how far it is.
+        told: how far it is. hows: which of `HOWS` to measure.
     """
     problems = held_out(task, split, prompts)
     uniforms = sampler.uniforms_of(seed, len(problems), task.max_new_tokens)
     found: dict = {}
-    for how in ("sampled", "greedy"):
+    for how in hows:
         found[how] = []
         for start in range(0, len(problems), _ROWS):
             some = problems[start : start + _ROWS]
@@ -94,5 +97,5 @@ def rewards(
             )
             found[how] += [verdict.reward for verdict in verdicts]
             if told is not None:
-                told(sum(map(len, found.values())), 2 * len(problems))
+                told(sum(map(len, found.values())), len(hows) * len(problems))
     return found
