@@ -1,5 +1,5 @@
-"""TRL's GRPO trainer as the benchmarks run it: on the CPU, without a reference, nothing logged or saved. Needs
-requirements-bench.txt.
+"""TRL's GRPO trainer, or one made of it, as the benchmarks run it: on the CPU, without a reference unless asked for,
+nothing logged or saved. Needs requirements-bench.txt.
 """
 
 from __future__ import annotations
@@ -8,8 +8,12 @@ import tempfile
 import time
 
 
-def step_seconds(model, tokenizer, reward, prompts: list[str], rank: int, **settings) -> list[float]:
-    """CPU seconds of each training step but the last. settings: of `GRPOConfig`. Raises ImportError without TRL."""
+def step_seconds(
+    model, tokenizer, reward, prompts: list[str], rank: int, trainer=None, config=None, **settings
+) -> list[float]:
+    """CPU seconds of each training step but the last. trainer, config: classes, TRL's own unless given; settings: of
+    the config. Raises ImportError without TRL.
+    """
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import TrainerCallback
@@ -28,13 +32,12 @@ def step_seconds(model, tokenizer, reward, prompts: list[str], rank: int, **sett
             self.last = now
 
     with tempfile.TemporaryDirectory() as folder:
-        GRPOTrainer(
+        (trainer or GRPOTrainer)(
             model=model,
             reward_funcs=reward,
-            args=GRPOConfig(
+            args=(config or GRPOConfig)(
                 output_dir=folder,
                 temperature=1.0,
-                beta=0.0,
                 bf16=False,
                 use_cpu=True,
                 gradient_checkpointing=False,
@@ -43,7 +46,7 @@ def step_seconds(model, tokenizer, reward, prompts: list[str], rank: int, **sett
                 report_to="none",
                 disable_tqdm=True,
                 dataloader_pin_memory=False,
-                **settings,
+                **{"beta": 0.0} | settings,
             ),
             train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in prompts]),
             processing_class=tokenizer,

@@ -34,10 +34,9 @@ def ours(algorithm: str, repeats: int) -> list[float]:
     return [trainer.step().timings["cpu_seconds"] for _ in range(WARM_UP + repeats)][WARM_UP:]
 
 
-def theirs(repeats: int) -> list[float]:
-    """CPU seconds of each measured step of TRL's GRPOTrainer."""
-    config, task = TrainConfig(), ChainTask(TrainConfig().operands)
-    problems = task.problems("bench", "train", config.prompts_per_step * (WARM_UP + repeats))
+def contest(task: ChainTask, count: int):
+    """The bundled model, a reward function for TRL, and the prompts."""
+    problems = task.problems("bench", "train", count)
     gold = {p.prompt: p for p in problems}
     language_model = loading.load()
 
@@ -52,11 +51,18 @@ def theirs(repeats: int) -> list[float]:
             for p, ids in zip(prompts, completion_ids, strict=True)
         ]
 
+    return language_model, reward, [p.prompt for p in problems]
+
+
+def theirs(repeats: int) -> list[float]:
+    """CPU seconds of each measured step of TRL's GRPOTrainer."""
+    config, task = TrainConfig(), ChainTask(TrainConfig().operands)
+    language_model, reward, prompts = contest(task, config.prompts_per_step * (WARM_UP + repeats))
     seconds = _trl.step_seconds(
         language_model.model,
         language_model.tokenizer,
         reward,
-        [p.prompt for p in problems],
+        prompts,
         config.lora_rank,
         per_device_train_batch_size=config.batch_size,
         num_generations=config.group_size,

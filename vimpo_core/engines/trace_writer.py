@@ -47,14 +47,14 @@ def mark_stable(folder: Path, step: int) -> None:
 
 
 def set_aside(folder: Path, from_step: int) -> list[Path]:
-    """Rename what an earlier run left of the steps from `from_step` on, so that nothing of it is read or lost. Returns
-    the new names.
+    """Hide what an earlier run left of the steps from `from_step` on, so that nothing of it is read or lost. Returns
+    the new names, which begin with a dot.
     """
     moved = []
     for old in sorted(folder.glob("step_??????")):
         if old.name[5:].isdigit() and int(old.name[5:]) >= from_step:
-            free = next(n for n in range(1, 10**6) if not old.with_name(f"replaced_{n}_{old.name}").exists())
-            moved.append(old.rename(old.with_name(f"replaced_{free}_{old.name}")))
+            free = next(n for n in range(1, 10**6) if not old.with_name(f".replaced_{n}_{old.name}").exists())
+            moved.append(old.rename(old.with_name(f".replaced_{free}_{old.name}")))
     return moved
 
 
@@ -63,17 +63,34 @@ def step_folder(folder: Path, step: int) -> Path:
 
 
 def line(record: Mapping[str, Any]) -> str:
-    """One record as one line of JSON, in ASCII so that half a surrogate pair survives."""
-    parts = (f"{json.dumps(name)}:{_text(value)}" for name, value in record.items())
-    return "{" + ",".join(parts) + "}"
+    """One record as one line of JSON, in ASCII so that half a surrogate pair survives. A number that is not finite is
+    null, in an array its name.
+    """
+    plain, arrays = {}, []
+    for name, value in record.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            arrays.append(f'"{name}":{numbers(value)}')
+        elif isinstance(value, dict) and any(isinstance(one, np.ndarray) for one in value.values()):
+            arrays.append(f'"{name}":{line(value)}')
+        else:
+            plain[name] = value.tolist() if isinstance(value, np.ndarray) else value
+    try:
+        text = _encode(plain)
+    except ValueError:
+        text = _encode(_finite(plain))
+    return "{" + ",".join([text[1:-1]] * bool(plain) + arrays) + "}"
 
 
-def _text(value) -> str:
-    if isinstance(value, np.ndarray):
-        if np.issubdtype(value.dtype, np.floating):
-            return numbers(value)
-        value = value.tolist()
-    return json.dumps(_finite(value), separators=(",", ":"), allow_nan=False)
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def _finite(value):
+    """The same with null for plain numbers that are not finite."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def numbers(values: np.ndarray) -> str:
@@ -82,10 +99,3 @@ def numbers(values: np.ndarray) -> str:
     if np.isfinite(values).all():
         return "[" + ",".join(["%.9g"] * len(values)) % tuple(values.tolist()) + "]"
     return json.dumps([float(f"{x:.9g}") if np.isfinite(x) else str(x) for x in values.tolist()])
-
-
-def _finite(value):
-    """A number that is not finite is null, in a plain value or in a dict of them."""
-    if isinstance(value, Mapping):
-        return {name: _finite(one) for name, one in value.items()}
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -26,6 +26,8 @@ def test_a_record_is_one_line_whatever_is_in_it():
         "reward": float("nan"),
         "rewards": {"length": float("nan"), "right": 1.0},
         "kl": None,
+        "entropy": np.float32([0.1]),
+        "tool_arrays": {"advantages": np.float32([0.5])},
     }
     line = trace_writer.line(record)
     assert line.isascii() and "\n" not in line
@@ -36,6 +38,8 @@ def test_a_record_is_one_line_whatever_is_in_it():
         "reward": None,
         "rewards": {"length": None, "right": 1.0},
         "kl": None,
+        "entropy": [pytest.approx(0.1)],
+        "tool_arrays": {"advantages": [0.5]},
     }
 
 
@@ -61,7 +65,7 @@ def test_steps_that_are_done_again_are_set_aside_not_lost(tmp_path):
     trace_writer.write_step(tmp_path, 2, 0, [])
     trace_writer.set_aside(tmp_path, 2)
     names = sorted(folder.name for folder in tmp_path.iterdir())
-    assert names == ["replaced_1_step_000001", "replaced_1_step_000002", "replaced_2_step_000002", "step_000000"]
+    assert names == [".replaced_1_step_000001", ".replaced_1_step_000002", ".replaced_2_step_000002", "step_000000"]
 
 
 def test_the_writer_needs_no_engine():

@@ -15,6 +15,8 @@ from trl import GRPOTrainer
 from tests.support import trl_runs
 from vimpo_core import credit, losses
 from vimpo_core.engines.trl import TraceMixin, hooks
+from vimpo_core.formats.incoming.assemble import import_run
+from vimpo_core.formats.incoming.recognise import recognise
 from vimpo_core.paths import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # TRL's and transformers' own, of which there are many
@@ -117,7 +119,7 @@ def test_what_an_environment_said_is_no_token_of_the_policy(tmp_path):
     trainer.train()
     for row in records(tmp_path):
         assert row["mask"] == [i != 1 for i in range(len(row["ids"]))]
-        assert row["kl"][1:2] in ([], [0]) and row["advantages"][1:2] in ([], [0])
+        assert row["kl"][1:2] in ([], [0]) and row["tool_arrays"]["advantages"][1:2] in ([], [0])
 
 
 def test_plain_grpo_leaves_what_it_knows_and_null_for_the_rest(tmp_path):
@@ -190,13 +192,20 @@ def test_two_ranks_give_the_traces_and_the_gradient_of_one_and_the_example_runs_
     for name, gradient in load_file(tmp_path / "two" / "gradient.safetensors").items():
         torch.testing.assert_close(gradient, update.gradients[0][name], **EXACT)
     for row, wanted in zip(records(tmp_path / "two"), records(tmp_path / "one"), strict=True):
-        for name in wanted.keys() - {"rank"}:
-            assert row[name] == (pytest.approx(wanted[name], abs=1e-6) if name in ARRAYS else wanted[name]), name
+        row, wanted = ({**r, **r["tool_arrays"], "tool_arrays": None, "rank": None} for r in (row, wanted))
+        for name in ARRAYS:
+            assert row.pop(name) == pytest.approx(wanted.pop(name), abs=1e-6)
+        assert row == wanted
     assert [row["rank"] for row in records(tmp_path / "two")] == [0] * 4 + [1] * 4
     for step in range(3):
         rows = records(tmp_path / "example", step)
         assert len(rows) == 16 and {row["step"] for row in rows} == {step}
         assert (tmp_path / "example" / "traces" / f"step_{step:06d}" / "STABLE").exists()
+    run = import_run(recognise([(tmp_path / "example", "example")]), tmp_path / "runs" / "example", "")
+    config = run.config()
+    assert config.algorithm == "vimpo" and (config.group_size, config.learning_rate) == (8, 1e-6)
+    assert [len(run.traces(step)) for step in range(3)] == [16] * 3
+    assert run.traces(1)[9].kl.tolist() == pytest.approx(records(tmp_path / "example", 1)[9]["kl"])
 
 
 ARRAYS = ("logprob", "ref_logprob", "kl", "entropy", "advantages")

@@ -20,8 +20,8 @@ from trl.trainer.utils import maybe_gather_lm_head_ctx
 from vimpo_core import credit
 from vimpo_core.engines.trl import hooks
 
-ROOM = 256 * 2**20
-"""Bytes for all that is as wide as the vocabulary."""
+ROOM, GPU_ROOM = 2**28, 2**31
+"""Bytes for all that is as wide as the vocabulary: on the CPU, and elsewhere, where few rows leave the device idle."""
 _COPIES = 8
 """Such arrays that live at once, float32: logits of both, their log-probabilities and what reduces them."""
 
@@ -65,7 +65,8 @@ class HeadStates:
         with contextlib.ExitStack() as stack:
             head, ref_head = (_Head(model, self.temperature, stack) for model in (self.policy, self.reference))
             rows, ref_rows = states[mask], ref_states[mask]
-            chunk = max(1, ROOM // (_COPIES * 4 * head.weight.shape[0]))
+            room = ROOM if states.device.type == "cpu" else GPU_ROOM
+            chunk = max(1, room // (_COPIES * 4 * head.weight.shape[0]))
             parts = [
                 credit.exact_kl(head.logits(rows[i : i + chunk]), ref_head.logits(ref_rows[i : i + chunk]))
                 for i in range(0, len(rows), chunk)

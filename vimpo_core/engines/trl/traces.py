@@ -29,6 +29,7 @@ else:
 
 GOLD_COLUMNS = ("gold", "answer", "solution", "ground_truth", "target")
 """Columns of a data set that may hold the gold answer, the first that is there."""
+MEASURED = ("logprob", "ref_logprob", "kl", "entropy", "sampler_logprob")
 FOLDER = "traces"
 """Below the trainer's output_dir."""
 
@@ -101,6 +102,7 @@ class Recorder(TrainerCallback):
         prompt_ids = [
             row[kept.bool()].tolist() for row, kept in zip(batch["prompt_ids"], batch["prompt_mask"], strict=True)
         ]
+        has_own = hasattr(trainer, "token_credit")  # then advantages are a matter of tokens
         start, self.taken = self.taken, self.taken + len(completions)
         for i, ids in enumerate(completions):
             ids, row = [int(token) for token in ids], first + i
@@ -119,7 +121,7 @@ class Recorder(TrainerCallback):
                 "reward_reason": "",
                 "group_mean_reward": sum(scored) / len(scored) if scored else None,
                 "group_rewards": scored if len(scored) == size else None,
-                "advantage": float(batch["advantages"][i]),
+                "tool_advantage": None if has_own else float(batch["advantages"][i]),
                 "finish_reason": str(StopReason.EOS if ids and ids[-1] in trainer.eos_token_ids else StopReason.LENGTH),
                 "ids": ids,
                 "text": list(token_texts(self.speller, ids)),
@@ -141,8 +143,12 @@ class Recorder(TrainerCallback):
             "kl": None,
         }
         columns = _on_cpu({"logprob": logps, "entropy": entropies, **known})
+        of_tool = {name: a for name, a in columns.items() if name not in MEASURED}
         for i, row in fresh:
-            found = {name: None if a is None else a[i, : len(row["ids"])] for name, a in columns.items()}
+            length = len(row["ids"])
+            found = {name: None if a is None else a[i, :length] for name, a in columns.items() if name in MEASURED}
+            if of_tool:
+                row["tool_arrays"] = {name: a[i, :length] for name, a in of_tool.items()}
             if row["logprob"] is not None:
                 del found["logprob"]
             row |= found | {"_seen": True}
@@ -151,8 +157,7 @@ class Recorder(TrainerCallback):
             how = f"approximate (policy {later} update{'s' * (later > 1)} later)" if later else "recorded"
             moved = {"entropy", "kl"} | ({"logprob"} & found.keys())
             row["provenance"] = {
-                name: "missing" if row.get(name) is None else how if name in moved else "recorded"
-                for name in ("logprob", "ref_logprob", "kl", "entropy", "sampler_logprob")
+                name: "missing" if row.get(name) is None else how if name in moved else "recorded" for name in MEASURED
             }
 
     # --- when to write -----------------------------------------------------------------------------------------------
@@ -185,24 +190,35 @@ class Recorder(TrainerCallback):
 def header_of(trainer) -> dict[str, Any]:
     """What holds for the whole run: which models, what the numbers are nats of, who wrote them."""
     config = trainer.args
+    name = config.run_name or Path(config.output_dir).name
     is_ours = hasattr(trainer, "token_credit")
     has_adapter = hasattr(trainer.model, "peft_config")
     source = getattr(trainer.model.config, "_name_or_path", "")
     if is_ours:
-        measured = {"beta": config.vimpo_beta, "actor_coef": config.actor_coef, "gae_lambda": config.gae_lambda}
+        own = {"actor_coef": config.actor_coef, "gae_lambda": config.gae_lambda}
     else:
-        measured = {"beta": trainer.beta}
+        own = {}
+    algorithm, beta = ("vimpo", config.vimpo_beta) if is_ours else ("grpo", trainer.beta)
     return {
-        "run_id": config.run_name or Path(config.output_dir).name,
-        "algorithm": "vimpo" if is_ours else "grpo",
+        "run_id": name,
+        "name": name,
+        "algorithm": algorithm,
         "model": {"id": source, "trains": "adapter" if has_adapter else "all weights"},
         "ref": {"id": source, "how": "adapter off" if has_adapter else "model as loaded"},
-        **measured,
+        "beta": beta,
+        **own,
         "kl_estimator": "exact" if is_ours else "k3" if trainer.beta else None,
         "temperature": trainer.temperature,
-        "group_size": trainer.num_generations,
-        "learning_rate": config.learning_rate,
-        "seed": config.seed,
+        "config": {
+            "algorithm": algorithm,
+            "steps": max(trainer.state.max_steps, 1),
+            "prompts_per_step": config.generation_batch_size // trainer.num_generations,
+            "group_size": trainer.num_generations,
+            "learning_rate": config.learning_rate,
+            "seed": config.seed,
+            **({"beta": beta} if beta else {}),
+            **own,
+        },
         "ranks": trainer.accelerator.num_processes,
         "writer": {"name": "vimpo-lab", "version": __version__},
         "engine": {"name": "trl", "version": importlib.metadata.version("trl"), "trainer": type(trainer).__name__},

@@ -188,9 +188,17 @@ def _partial(place: str, values: dict[str, Any]) -> Row:
         texts=rows.token_texts(values["text"], "text"),
         mask=rows.token_mask(values.get("mask"), "mask"),
         arrays=rows.arrays(values, {name: name for name in TOKEN_ARRAYS}) | _of_tool(values.get("tool_arrays")),
+        approximate=_approximate(values.get("provenance")),
         finish=StopReason(finish) if finish in (StopReason.EOS, StopReason.LENGTH) else None,
         extras=parts.extras(values, ("rank", "temperature")),
     )
+
+
+def _approximate(said: Any) -> dict[str, str]:
+    """Why an array is not exact, of those that say so: "approximate (policy 1 update later)"."""
+    pairs = said.items() if isinstance(said, dict) else ()
+    marked = {name: how[:100] for name, how in pairs if isinstance(how, str) and how.startswith("approximate (")}
+    return {name: how.removeprefix("approximate (").removesuffix(")") for name, how in marked.items()}
 
 
 def _of_tool(named: Any) -> dict[str, Any]:
