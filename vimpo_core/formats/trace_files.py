@@ -150,7 +150,8 @@ def _topk_of(topk: dict, length: int) -> TopK:
 
 def _numbers(values) -> np.ndarray:
     """float32 of numbers and of the texts "nan", "inf" and "-inf"."""
-    return np.array(values, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        return np.array(values, dtype=np.float32)
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

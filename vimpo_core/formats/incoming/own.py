@@ -22,7 +22,8 @@ TOOL = "VIMPO Lab"
 _RECORD = {"step", "group_id", "sample_idx", "prompt_text", "ids", "text"}
 _WHOLE = {"group_mean_reward", "gold", "status", "answer", "provenance", *TOKEN_ARRAYS, *_RECORD}
 """What a record has that the lab wrote in full."""
-_FACTS = ("algorithm", "temperature", "beta", "gae_lambda", "name", "config")
+_FACTS = ("algorithm", "name", "config")
+_NUMBERS = ("temperature", "beta", "gae_lambda")
 _ONE = "vimpo_lab"
 """Key of the metadata of a single solution's Parquet file."""
 
@@ -41,7 +42,7 @@ def accompanies(sample: Sample) -> bool:
 
 def facts(sample: Sample) -> dict[str, Any]:
     header = _header(sample)
-    found = {name: header.get(name) for name in _FACTS}
+    found = {name: header.get(name) for name in _FACTS} | {name: parts.finite(header.get(name)) for name in _NUMBERS}
     for ours, theirs in (("model", "model"), ("reference", "ref")):
         named = header.get(theirs)
         found[ours] = named.get("id") if isinstance(named, dict) else None
@@ -57,7 +58,7 @@ def metrics(file: Incoming) -> list[dict[str, float]]:
         found = first[1].get("metrics") if isinstance(first, tuple) else None
     steps = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
     return [
-        {name: value for name, value in one.items() if type(value) in (int, float)}
+        {name: value for name, value in one.items() if parts.finite(value) is not None}
         for one in steps
         if type(one.get("step")) is int and one["step"] >= 0
     ]

@@ -58,3 +58,11 @@ def common(values: np.ndarray | None, mask: Sequence[bool]) -> float | None:
 def extras(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, str | float]:
     """Those values that are there, to be looked at."""
     return {name: rows.shown(values[name]) for name in names if values.get(name) not in (None, "", [], {})}
+
+
+def finite(value: Any) -> float | None:
+    """A number of what a file says of the whole run, where it is one."""
+    try:
+        return None if isinstance(value, bool) else rows.number(value, "")
+    except Mistake:
+        return None

@@ -32,11 +32,11 @@ def accompanies(sample: Sample) -> bool:
 def facts(sample: Sample) -> dict[str, Any]:
     if accompanies(sample):
         return {}
-    model, temperature = sample.first.get("base_model"), _sampling(sample.first).get("temperature")
+    model = sample.first.get("base_model")
     found: dict[str, Any] = {"model": model} if isinstance(model, str) else {}
-    is_one = all(_sampling(values).get("temperature") == temperature for values in sample.records)
-    if is_one and isinstance(temperature, int | float):
-        found["temperature"] = temperature
+    temperatures = {parts.finite(_sampling(values).get("temperature")) for values in sample.records}
+    if len(temperatures) == 1:
+        found["temperature"] = temperatures.pop()
     note = "tinker-cookbook keeps rewards in another file that does not name the sample: these rows have none."
     return found | {"notes": [note]}
 

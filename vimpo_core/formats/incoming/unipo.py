@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from vimpo_core.formats.incoming import rows
+from vimpo_core.formats.incoming import parts, rows
 from vimpo_core.formats.incoming.rows import Incoming, Refusal, Row, Sample
 from vimpo_core.mistake import Mistake
 
@@ -35,7 +35,7 @@ def facts(sample: Sample) -> dict[str, Any]:
     found = {ours: header.get(theirs) for theirs, ours in _FACTS.items()}
     hparams = header.get("hparams")
     hparams = hparams if isinstance(hparams, dict) else {}
-    found |= {name: hparams.get(name) for name in _HPARAMS if isinstance(hparams.get(name), int | float)}
+    found |= {name: parts.finite(hparams.get(name)) for name in _HPARAMS}
     if not _is_exact(header):
         found["notes"] = ["UNIPO does not say how token_kl was estimated: it is shown, and credit needs exact KL."]
     return {name: value for name, value in found.items() if value not in (None, "")}
@@ -69,10 +69,14 @@ def _metrics(values: dict[str, Any]) -> list[dict[str, float]]:
     entries = values["entries"] if isinstance(values.get("entries"), list) else [values]
     whole = [one for one in entries if isinstance(one, dict) and isinstance(one.get("metrics"), dict)]
     return [
-        {"step": one["step"]} | {n: float(v) for n, v in one["metrics"].items() if type(v) in (int, float)}
+        {"step": one["step"]} | {n: v for n, v in map(_finite, one["metrics"].items()) if v is not None}
         for one in whole
         if type(one.get("step")) is int and one["step"] >= 0
     ]
+
+
+def _finite(named: tuple[str, Any]) -> tuple[str, float | None]:
+    return named[0], parts.finite(named[1])
 
 
 def _header(values: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +119,7 @@ def _row(place: str, entry: dict[str, Any], group: str, prompt: Any, response: A
     if isinstance(tokens.get("prob"), list) and "log_probs" not in tokens:
         tokens["log_probs"] = [math.log(p) if isinstance(p, int | float) and p > 0 else None for p in tokens["prob"]]
     ids = tokens.get("ids")
+    has_ids = not isinstance(ids, list) or (bool(ids) and None not in ids)
     return Row(
         place=place,
         step=rows.whole(entry.get("step"), "step"),
@@ -123,7 +128,7 @@ def _row(place: str, entry: dict[str, Any], group: str, prompt: Any, response: A
         reward=rows.number(response.get("reward"), "reward"),
         advantage=rows.number(response.get("advantage"), "advantage"),
         group=group,
-        ids=None if not ids or None in ids else rows.token_ids(ids, "ids"),
+        ids=rows.token_ids(ids, "ids") if has_ids else None,
         texts=rows.token_texts(tokens.get("strings"), "strings"),
         arrays=_arrays(tokens, is_exact),
         extras={"id": str(response["id"])[:200]} if response.get("id") is not None else {},

@@ -40,7 +40,7 @@ def facts(sample: Sample) -> dict[str, Any]:
     if "env_id" not in first:
         return {}
     sampling = first.get("sampling_args")
-    temperature = sampling.get("temperature") if isinstance(sampling, dict) else None
+    temperature = parts.finite(sampling.get("temperature")) if isinstance(sampling, dict) else None
     found = {"model": first.get("model"), "name": first.get("env_id"), "temperature": temperature}
     return {name: value for name, value in found.items() if value not in (None, "")}
 
@@ -184,8 +184,8 @@ def _branch(place: str, trace: dict[str, Any], path: list[dict[str, Any]], share
     extras = parts.extras(metrics, list(metrics)) if isinstance(metrics, dict) else {}
     extras |= parts.extras(trace, ("stop_condition",))
     last = _last_call(trace)
-    temperature = _inside(last, "sampling", "temperature")
-    if isinstance(temperature, int | float):
+    temperature = parts.finite(_inside(last, "sampling", "temperature"))
+    if temperature is not None:
         extras["temperature"] = temperature
     tokens = _tokens(path)
     finish = {"length": StopReason.LENGTH, "stop": StopReason.EOS if tokens else None}
