@@ -79,6 +79,7 @@ class NewRun:
         )
         self._do("INSERT INTO steps SELECT step, count(*) FROM traces GROUP BY step")
         for step, values in metrics.items():
+            self._do("INSERT OR IGNORE INTO steps VALUES (?, 0)", (step,))
             for name, value in values.items():
                 self._do("INSERT INTO metrics VALUES (?, ?, ?, NULL, 0)", (step, name, float(value)))
         assert self._connection is not None

@@ -41,7 +41,7 @@ def hostile_store(tmp_path):
     first = [hostile_trace(), hostile_trace(sample_idx=1, reward=0.0, **critic)]
     second = [words_only(step=5), words_only(step=5, sample_idx=1, answer="\ud800", gold="4")]
     with RunStore.create(tmp_path / "run", TrainConfig(steps=5), {"name": "mine"}) as made:
-        for step, traces in ((3, first), (5, second)):
+        for step, traces in ((3, first), (4, []), (5, second)):
             made.commit_step(StepRecord(step, {"reward_mean": 0.25, "actor_loss": math.inf}, {}, traces, b""))
     return RunStore.open(tmp_path / "run")
 
@@ -149,7 +149,7 @@ def test_unipos_rules_hold_for_what_is_hostile_and_what_is_missing(store, tmp_pa
     check(entries)
     assert any("policy_objective" in remark for remark in report["remarks"]) is False
     assert header["hparams"]["kl_estimator"] == "exact" and "policy_objective" not in entries[0]["metrics"]
-    whole, words = (entry["prompts"][0]["responses"][0] for entry in entries)
+    whole, words = (entry["prompts"][0]["responses"][0] for entry in entries if "prompts" in entry)
     assert whole["tokens"]["ref_log_probs"][3:5] == [None, None] and whole["tokens"]["strings"][5] == "\\ud800"
     assert words["reward"] is None and words["tokens"]["ids"] == [None, None] and "log_probs" not in words["tokens"]
     assert "values" not in words["tokens"]

@@ -260,15 +260,16 @@ def import_run(
 
 
 def metrics_of(recognised: Recognised, builder: Builder) -> dict[int, dict[str, float]]:
-    """What was found of each step, under what the files themselves say of it."""
+    """What was found of each step, under what the files themselves say of it and of steps without solutions."""
     found = builder.survey.metrics()
     if hasattr(recognised.reader, "metrics"):
         for file in recognised.files:
             for said in _metrics(recognised, file):
                 numbers = {str(n)[:60]: rows.number(v, n) for n, v in said.items() if isinstance(v, int | float)}
                 step = numbers.pop("step", None)
-                if step in found:
-                    found[int(step)] |= {name: value for name, value in numbers.items() if value is not None}
+                if step is not None and 0 <= step <= MAX_STEP and step == int(step):
+                    of_step = found.setdefault(int(step), {})
+                    of_step |= {name: value for name, value in numbers.items() if value is not None}
     return found
 
 

@@ -315,7 +315,7 @@ def test_a_run_comes_back_bit_for_bit(store, tmp_path, to):
     again = import_run(recognise([(tmp_path / f"out.{to}", "out")]), tmp_path / "again")
     assert all(alike(a, b) for a, b in zip(all_traces(again), all_traces(store), strict=True))
     assert again.header()["name"] == "mine" and again.config().steps == store.config().steps
-    assert [row["reward_mean"] for row in again.metrics()] == [0.25, 0.25]
+    assert [(row["step"], row["reward_mean"]) for row in again.metrics()] == [(3, 0.25), (4, 0.25), (5, 0.25)]
 
 
 @pytest.mark.parametrize("to", ["json", "parquet"])

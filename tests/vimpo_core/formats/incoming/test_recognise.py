@@ -23,7 +23,8 @@ def test_a_format_is_added_by_a_reader_and_its_name_in_the_list(tmp_path, monkey
     (tmp_path / "diary").write_text(json.dumps({"said": "two words", "stars": 3}) + "\n")
     store = import_run(recognise.recognise([(tmp_path / "diary", "diary")]), tmp_path / "run")
     assert [trace.text for trace in store.traces(0)] == [("two", " words")]
-    assert store.metrics() == [{"step": 0, "grad_norm": 0.5, "reward_mean": 3.0}]
+    first = {"step": 0, "grad_norm": 0.5, "reward_mean": 3.0}
+    assert store.metrics() == [first, {"step": 9, "grad_norm": 0.7}] and store.trace_steps() == [0]
     assert (store.header()["name"], store.config().algorithm, store.config().beta) == ("My diary", "vimpo", 0.25)
     assert store.imported()["notes"] == ["Rain."]
 
