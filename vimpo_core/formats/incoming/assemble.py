@@ -367,7 +367,7 @@ def _is_made_here(task: Any) -> bool:
 def header_of(recognised: Recognised, found: dict[str, Any], config: TrainConfig, name: str) -> dict[str, Any]:
     facts = recognised.facts
     temperature = facts.get("temperature")
-    has_temperature = type(temperature) in (int, float) and math.isfinite(temperature)
+    has_temperature = isinstance(temperature, int | float) and 0 < temperature < 100
     return {
         "name": name,
         "model": {"id": str(facts.get("model") or "")[:300], "revision": None},
