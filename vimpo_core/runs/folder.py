@@ -147,6 +147,10 @@ class RunsDir:
         self._run_dir(run_id)
         if job := self._active_job_of(run_id):
             raise Mistake(f"run {run_id} is {job.state} and cannot be deleted. Stop it first.")
+        if self._is_followed(run_id):
+            raise Mistake(
+                f"run {run_id} is followed while another tool trains it and cannot be deleted. Stop that first."
+            )
         deleted = self.bin.put(run_id)
         self._move_name(run_id, deleted.entry)
         self.tidy()
@@ -448,6 +452,13 @@ class RunsDir:
             return self.open(run_id).state() in ACTIVE
         except Mistake:
             return False
+
+    def _is_followed(self, run_id: str) -> bool:
+        try:
+            seen = self.open(run_id).overview()
+        except Mistake:
+            return False
+        return bool(seen.header.get("imported")) and seen.state == RunState.RUNNING
 
     def _refuse_resume(self, store: RunStore) -> None:
         state = store.state()

@@ -103,6 +103,8 @@ def test_a_folder_that_was_followed_goes_on_as_the_same_run_and_stops_when_asked
     eventually(lambda: store.last_step() == 2 and store.state() == RunState.RUNNING)
     with pytest.raises(Mistake, match="the folder traces is followed already: it is run vimpo-lab-1"):
         follow(tmp_path / "runs", tmp_path)
+    with pytest.raises(Mistake, match="while another tool trains it and cannot be deleted"):
+        again.runs.delete(store.run_id)
     with again.runs.open_writable(store.run_id) as writable:
         stop(writable)
     again.wait()
