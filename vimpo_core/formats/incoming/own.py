@@ -20,8 +20,14 @@ from vimpo_core.types import CreditTrace, StopReason
 NAME = "VIMPO Lab records"
 TOOL = "VIMPO Lab"
 _RECORD = {"step", "group_id", "sample_idx", "prompt_text", "ids", "text"}
-_WHOLE = {"group_mean_reward", "gold", "status", "answer", "provenance", *TOKEN_ARRAYS, *_RECORD}
-"""What a record has that the lab wrote in full."""
+_LEFT_OUT: dict[str, Any] = {
+    **dict.fromkeys(("gold", "status", "answer", "reward_reason"), ""),
+    **dict.fromkeys(("first_wrong", "finish_reason", "reward", "group_mean_reward", "topk", *TOKEN_ARRAYS)),
+    "prompt_ids": (),
+    "rewards": {},
+    "provenance": {},
+}
+"""What a trainer with the lab's writer may leave out -> what stands for it."""
 _FACTS = ("algorithm", "name", "config")
 _NUMBERS = ("temperature", "beta", "gae_lambda")
 _ONE = "vimpo_lab"
@@ -111,9 +117,11 @@ def _tried(place: str, values: dict[str, Any]) -> Row | Refusal:
     try:
         if "more" in values and "topk_ids" in values:
             values = table.record_of(values)
-        if "rank" not in values and set(values) >= _WHOLE:
-            return _row_of(place, checked(values))
-        return _partial(place, values)
+        if missing := _RECORD - set(values):
+            raise Mistake(f"it has no {', '.join(sorted(missing))}.")
+        if isinstance(values["group_id"], str):
+            return _marked(place, values)
+        return _row_of(place, checked(_LEFT_OUT | {"mask": [True] * len(values["text"])} | values))
     except Mistake as error:
         return Refusal(place, str(error))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
@@ -127,6 +135,7 @@ def _row_of(place: str, trace: CreditTrace) -> Row:
         prompt=trace.prompt_text,
         completion=trace.completion_text,
         reward=trace.reward,
+        approximate={name: how[13:-1] for name, how in trace.provenance.items() if how.startswith("approximate (")},
         trace=trace,
     )
 
@@ -143,8 +152,8 @@ def checked(record: dict[str, Any]) -> CreditTrace:
     rows.token_ids(record["prompt_ids"], "prompt_ids")
     rows.token_texts(record["text"], "text")
     rows.token_texts(record.get("prompt_pieces", ()), "prompt_pieces")
-    for name, value in record["rewards"].items():
-        rows.number(value, f"reward {name}")
+    paid = {name: rows.number(value, f"reward {name}") for name, value in record["rewards"].items()}
+    record = record | {"rewards": {name: value for name, value in paid.items() if value is not None}}
     for name, value in (record.get("extras") or {}).items():
         if not isinstance(value, str):
             rows.number(value, name)
@@ -167,11 +176,8 @@ def checked(record: dict[str, Any]) -> CreditTrace:
     return trace
 
 
-def _partial(place: str, values: dict[str, Any]) -> Row:
-    """A line of a trainer with the lab's writer: what is not there is not recorded."""
-    missing = _RECORD - set(values)
-    if missing:
-        raise Mistake(f"it has no {', '.join(sorted(missing))}.")
+def _marked(place: str, values: dict[str, Any]) -> Row:
+    """A line whose group is a mark and no number, as another trainer may write it."""
     named = values.get("rewards")
     finish = values.get("finish_reason")
     return Row(

@@ -368,15 +368,20 @@ def test_a_record_of_ours_that_somebody_changed_is_refused(store, bring, change)
 
 
 def test_a_line_of_a_trainer_with_our_writer_has_what_it_wrote_and_no_more(bring):
-    line = {
-        "step": 3,
-        "group_id": "p7",
-        "sample_idx": 0,
-        "rank": 1,
-        "prompt_text": "2+3=",
-        "prompt_ids": [9],
+    line = {"step": 3, "group_id": 4, "sample_idx": 2, "rank": 1, "prompt_text": "2+3=", "prompt_pieces": ["2+", "3="]}
+    line |= {
         "reward": 1.0,
+        "rewards": {"right": 1.0, "brief": None},
+        "ids": [20, 1],
+        "text": ["5", "<eos>"],
+        "kl": None,
     }
-    line |= {"ids": [20, 1], "text": ["5", "<eos>"], "mask": [True, True], "logprob": [-0.31, -0.02], "kl": None}
-    (row,) = bring(line | {"finish_reason": "eos"})
-    assert row.trace is None and (row.group, row.finish, set(row.arrays)) == ("p7", StopReason.EOS, {"logprob"})
+    line |= {"logprob": [-0.31, "nan"], "finish_reason": "eos", "tool_arrays": {"ratio": [1.0, 1.1]}}
+    line |= {"provenance": {"logprob": "approximate (policy 1 update later)", "kl": "missing"}}
+    row, marked = bring(line, line | {"group_id": "p7"})
+    trace = row.trace
+    assert (trace.step, trace.group_id, trace.sample_idx, trace.rewards) == (3, 4, 2, {"right": 1.0})
+    assert listed(trace.logprob) == listed(marked.arrays["logprob"]) == [-0.31, None]
+    assert trace.mask.all() and (trace.kl, trace.entropy, trace.prompt_pieces) == (None, None, ("2+", "3="))
+    assert row.approximate == {"logprob": "policy 1 update later"} and trace.finish_reason is StopReason.EOS
+    assert (marked.trace, marked.group, set(marked.arrays)) == (None, "p7", {"logprob", "ratio"})
