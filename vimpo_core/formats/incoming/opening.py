@@ -267,7 +267,7 @@ class File:
                         self.share = number / opened.metadata.num_rows
                         values = {name: column[index] for name, column in columns.items()}
                         yield f"{self.name}, row {number}", values
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             self.refuse(f"cannot be read beyond row {number} ({_first_words(error)})")
 
 

@@ -94,6 +94,13 @@ def test_a_parquet_file_that_unpacks_a_thousandfold_is_not_read_on(tmp_path, mon
         survey(recognise([(tmp_path / "bomb.parquet", "bomb.parquet")]))
 
 
+def test_a_parquet_file_whose_text_is_no_text_is_refused(tmp_path):
+    text = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"a\xd0")])
+    pq.write_table(pa.table({"prompt": text, "completion": text, "reward": [1.0]}), tmp_path / "a")
+    with pytest.raises(Mistake, match="a cannot be read beyond row 0"):
+        recognise([(tmp_path / "a", "a")])
+
+
 def test_of_more_rows_than_are_read_the_first_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr("vimpo_core.formats.incoming.assemble.MAX_ROWS", 3)
     (tmp_path / "a.jsonl").write_bytes(_lines(*[GOOD] * 5))
