@@ -130,6 +130,13 @@ def traces(folder: Path, run_id: str, version: str, step: int) -> list[CreditTra
         return store.traces(step)
 
 
+@st.cache_resource(max_entries=48, show_spinner=False)
+def rescored(folder: Path, run_id: str, version: str, step: int) -> tuple[list[dict], set[tuple[int, int]]]:
+    """How solutions of a brought run were scored again, the last time at the end, and which of a step."""
+    with _opened(folder, run_id, version) as store:
+        return store.rescored(), store.rescored_rows(step)
+
+
 @st.cache_resource(max_entries=256, show_spinner=False)
 def payload(folder: Path, run_id: str, version: str, step: int, index: int, beta: float, gae_lambda: float) -> dict:
     """`credit_view.inspector_payload` of one solution of a run."""

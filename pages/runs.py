@@ -110,6 +110,14 @@ def ways_on(entry):
             query_params=entry.inspect_view,
             help="Its solutions, token by token.",
         )
+    if entry.rescore_view:
+        st.page_link(
+            routes.INSPECT,
+            label="Re-score",
+            icon=":material/calculate:",
+            query_params=entry.rescore_view,
+            help="Log-probabilities, exact KL and alternatives of its solutions, with the model that wrote them.",
+        )
 
 
 def actions(entry):

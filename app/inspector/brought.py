@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app import cache
 from app.inspector import inspection
 from app.text import as_plain
 from app.words.arrays import NAMES, listed
@@ -13,7 +14,22 @@ from vimpo_core.types import CreditTrace
 
 def show(scene: inspection.Scene) -> None:
     """One line on the solution above everything else."""
-    st.caption(as_plain(line(scene.source.tool, scene.trace)))
+    st.caption(as_plain(f"{line(scene.source.tool, scene.trace)}{mixed(scene)}"))
+
+
+def mixed(scene: inspection.Scene) -> str:
+    """How many solutions of the step were scored again, so that no numbers of two kinds stand beside each other
+    unsaid."""
+    run = scene.source.run
+    if not run.rescored:
+        return ""
+    _, rows = cache.rescored(scene.source.folder, run.run_id, run.version, scene.step)
+    others = len(scene.traces) - len(rows)
+    if not rows or scene.is_typed:
+        return ""
+    if not others:
+        return f" All {len(rows)} solutions of this step were scored again."
+    return f" Of this step {len(rows)} solutions were scored again and {others} are as recorded."
 
 
 def line(tool: str, trace: CreditTrace) -> str:

@@ -16,13 +16,16 @@ SECTIONS: dict[str, str] = {
     "sums": "Does it add up?",
     "scatter": "Reward against telescope",
     "take": "Take it along",
+    "rescore": "Re-score",
 }
 """name in the address (its code is app/inspector/<name>.py, or as in _MODULES, function `show`) -> what the control
 calls it.
 """
 
 
-_MODULES = {"sums": "checks", "scatter": "telescope", "take": "export"}
+_OF_BROUGHT = "rescore"
+"""What is offered of a run alone that another tool recorded."""
+_MODULES = {"rescore": "rescoring", "sums": "checks", "scatter": "telescope", "take": "export"}
 """Names in addresses that people keep; their modules are called as in the core."""
 
 
@@ -33,10 +36,11 @@ def is_open() -> bool:
 
 def sections(scene, beta: float, gae_lambda: float) -> None:
     """The control, and below it the section that is open, if any."""
-    if not SECTIONS:
-        return
+    offered = {name: words for name, words in SECTIONS.items() if name != _OF_BROUGHT}
+    if scene.source.tool and not scene.is_typed:
+        offered = {_OF_BROUGHT: SECTIONS[_OF_BROUGHT]} | offered
     notes: list[str] = []
-    opened = state.pick("More about this solution", "more", SECTIONS, None, notes, required=False)
+    opened = state.pick("More about this solution", "more", offered, None, notes, required=False)
     for note in notes:
         st.info(note)
     if opened:

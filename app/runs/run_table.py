@@ -68,6 +68,11 @@ class Entry:
         return {"run": self.key} if self.is_readable and self.run.last_step is not None else None
 
     @property
+    def rescore_view(self) -> dict[str, str] | None:
+        """Query parameters of Inspect where solutions that another tool recorded are scored again."""
+        return self.inspect_view | {"more": "rescore"} if self.run.tool and self.inspect_view else None
+
+    @property
     def step(self) -> str:
         if not self.is_readable:
             return ""

@@ -1,15 +1,17 @@
 """Runs that another tool recorded, on the pages: each section works with what is there and says what is not."""
 
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from app.inspector.sections import SECTIONS
-from tests.pages.opening import one, open_inspect, open_page, payload_with, press, widget, words
+from tests.pages.opening import again, one, open_inspect, open_page, payload_with, press, widget, words
 from vimpo_core.formats.incoming.assemble import import_run
 from vimpo_core.formats.incoming.recognise import recognise
 from vimpo_core.runs.store import RunStore
+from vimpo_core.service import rescore
 from vimpo_core.types import CreditTrace
 
 DATA = Path(__file__).parents[1] / "data" / "incoming" / "trl"
@@ -58,6 +60,42 @@ def test_after_a_re_scoring_the_least_explained_solution_opens_at_a_press(brough
     trace = brought.traces(2)[found.index]
     assert [one(at.query_params[name]) for name in ("group", "sample")] == [str(trace.group_id), str(trace.sample_idx)]
     assert widget(at.button, "Open the one farthest from the line").disabled
+
+
+class Inline:
+    """A service process that answers here and now."""
+
+    def ask(self, function, *args, timeout, **options):
+        future = Future()
+        try:
+            future.set_result(function(*args, **options))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def test_from_text_alone_to_token_credit_and_back(brought, monkeypatch):
+    monkeypatch.setattr(rescore, "rescore_service", Inline)
+    at = open_inspect(run="trl-1", step=2, more="rescore")
+    assert "sampled before that step's update, so by the policy of 1 update. No model lies beside" in words(at)
+    widget(at.selectbox, "Model that wrote them").select("bundled")
+    again(at)
+    press(at, "Check it")
+    said = words(at)
+    assert "Of 8 solutions only the text was recorded" in said and "cannot be known in 8" in said
+    assert "No reference is named" in said and "python -m vimpo_core rescore trl-1 --model bundled" in at.code[-1].value
+    widget(at.selectbox, "Solutions").select("group")
+    widget(at.selectbox, "Reference").select("bundled")
+    again(at)
+    press(at, "Check it")
+    button = next(b for b in at.button if b.label.startswith("Score 4 solutions"))
+    button.click()
+    again(at)
+    assert "Scored 4 solutions under the bundled model against the bundled model" in at.success[0].value
+    assert "Of this step 4 solutions were scored again and 4 are as recorded." in words(at)
+    assert payload_with(at, "lenses")["arrays"]["logprob"] is not None
+    press(at, "Take it back")
+    assert payload_with(at, "lenses")["arrays"]["logprob"] is None
 
 
 @pytest.mark.parametrize("page", ["runs", "compare", "scorecard", "train", "start"])

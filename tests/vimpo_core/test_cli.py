@@ -27,6 +27,7 @@ COMMANDS = (
     "score",
     "truth",
     "experiment",
+    "import",
     "export",
     "export-adapter",
     "export-run",
