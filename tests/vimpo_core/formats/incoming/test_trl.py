@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from vimpo_core.formats.incoming.assemble import import_run
 from vimpo_core.formats.incoming.recognise import recognise
 from vimpo_core.formats.incoming.trl import rewards_among
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.types import RunState
 
@@ -82,3 +85,35 @@ def test_a_file_that_is_cut_off_among_whole_ones_is_said(tmp_path):
     (note,) = store.imported()["notes"]
     assert note.startswith("completions_00002.parquet is no Parquet file that can be read, or is cut off")
     assert (store.trace_steps(), len(store.imported()["survey"]["left_alone"])) == ([1], 2)
+
+
+def _written(path: Path, **columns) -> Path:
+    shared = {"step": [3, 3], "prompt": ["a", "a"], "completion": ["b", "c"], "advantage": [0.7, -0.7]}
+    pq.write_table(pa.table({**shared, **columns}), path)
+    return path
+
+
+def test_a_reward_function_named_step_takes_the_steps_place_and_the_file_says_the_step(tmp_path):
+    path = _written(tmp_path / "completions_00012.parquet", step=[1.0, 0.0])
+    store = import_run(recognise([(path, path.name)]), tmp_path / "run")
+    assert [(t.reward, t.rewards) for t in store.traces(12)] == [(1.0, {"step": 1.0}), (0.0, {"step": 0.0})]
+
+
+def test_a_reward_function_named_prompt_leaves_nothing_to_read(tmp_path):
+    path = _written(tmp_path / "a.parquet", prompt=[1.0, 0.0])
+    with pytest.raises(Mistake, match="its prompt is a number: a reward function of that name took the column's place"):
+        import_run(recognise([(path, "a.parquet")]), tmp_path / "run")
+
+
+def test_rewards_of_a_function_named_advantage_are_lost_and_its_rows_are_kept(tmp_path):
+    path = _written(tmp_path / "a.parquet")
+    store = import_run(recognise([(path, "a.parquet")]), tmp_path / "run")
+    assert [np.isnan(t.reward) and t.tool_advantage for t in store.traces(3)] == [0.7, -0.7]
+    assert store.imported()["survey"]["doubts"] == ["2 of 2 rows have no reward."]
+
+
+def test_token_ids_that_a_reward_function_logged_are_the_tokens(tmp_path):
+    path = _written(tmp_path / "a.parquet", spy=[None, None], correct=[1.0, 0.0], completion_ids=[[5, 6], [7]])
+    first, second = import_run(recognise([(path, "a.parquet")]), tmp_path / "run").traces(3)
+    assert (first.ids.tolist(), first.text, first.rewards) == ([5, 6], ("[5]", "[6]"), {"correct": 1.0})
+    assert (second.ids.tolist(), second.extras["completion"]) == ([7], "c")
