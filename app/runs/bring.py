@@ -187,7 +187,7 @@ def heading(survey: dict) -> str:
         f"{steps['count']} steps, {steps['first']} to {steps['last']}" if steps["count"] > 1 else "1 step",
         f"{groups['count']:,} groups of {groups['size']}, by {as_plain(groups['by'])}" if groups["count"] else "",
         f"{survey['tokens']:,} tokens" if survey["tokens"] else "text alone, no tokens",
-        _count(len(survey["files"]), "file"),
+        _count(survey["file_count"], "file"),
     ]
     return " · ".join(part for part in parts if part)
 

@@ -171,10 +171,10 @@ class Follower:
         """The first table, as it is by now, into the run's header."""
         store = known(self.store)
         recognised = known(self.first)
-        found = assemble.described(recognised, self.builder) | {"files": self.names}
+        found = assemble.described(recognised, self.builder) | assemble.names_of(self.names)
         imported = known(store.imported()) | {
             "survey": found,
-            "files": self.names,
+            "files": found["files"],
             "sources": found["arrays"],
             "follows": follows,
             "notes": found["notes"],

@@ -39,6 +39,8 @@ MAX_EXTRAS = 60
 """Named values of a row that are kept; a table of hundreds of columns is cut."""
 HOPELESS = 2000
 """Rows of a file that are refused, none before them taken, after which it is not read on."""
+MAX_NAMED = 100
+"""Files that are named in a run's header, which every list of runs reads."""
 MAX_STEP = 10**9
 MISSING = "missing"
 _TOLD_EVERY = 100
@@ -307,11 +309,23 @@ def described(recognised: Recognised, builder: Builder) -> dict[str, Any]:
     return {
         "tool": tool,
         "format": recognised.reader.NAME,
-        "files": [file.name for file in recognised.files],
-        "left_alone": recognised.left_alone,
+        **names_of([file.name for file in recognised.files]),
+        "left_alone": _some(recognised.left_alone),
         "name": str(recognised.facts.get("name") or f"{tool} run")[:LONGEST_NAME],
         **found,
     }
+
+
+def names_of(files: list[str]) -> dict[str, Any]:
+    """The names of a run's files, as far as a header should hold them, and how many they are."""
+    return {"files": files[:MAX_NAMED], "file_count": len(files)}
+
+
+def _some(left_alone: dict[str, str]) -> dict[str, str]:
+    if len(left_alone) <= MAX_NAMED:
+        return left_alone
+    more = f"{len(left_alone) - MAX_NAMED} more files are left alone."
+    return {**dict(itertools.islice(left_alone.items(), MAX_NAMED)), "": more}
 
 
 def _nothing(recognised: Recognised, survey: Survey) -> str:

@@ -190,7 +190,7 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     """The first table as text, a line a fact."""
     steps, groups = found["steps"], found["groups"]
     facts = {
-        "format": f"{found['format']}, {len(found['files'])} {'file' if len(found['files']) == 1 else 'files'}",
+        "format": f"{found['format']}, {found['file_count']} {'file' if found['file_count'] == 1 else 'files'}",
         "rows": f"{found['rows']}" + (f", and {found['repeated']} written again" if found["repeated"] else ""),
         "steps": f"{steps['count']}, from {steps['first']} to {steps['last']}",
         "groups": f"{groups['count']}, mostly of {groups['size']}, by {groups['by']}",

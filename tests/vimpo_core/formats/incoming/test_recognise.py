@@ -91,3 +91,10 @@ def test_a_reader_that_did_not_foresee_a_file_does_not_end_the_reading_of_the_ot
     assert [trace.text for trace in store.traces(0)] == [("a",), ("b",)]
     (why,) = store.imported()["survey"]["refused"]
     assert why == "its reader did not foresee what it holds (TypeError), so it was not read on."
+
+
+def test_a_header_names_a_hundred_files_and_counts_the_others(tmp_path):
+    for step in range(120):
+        (tmp_path / f"{step}.jsonl").write_text(f'{{"input": "a", "output": "b", "score": 1, "step": {step}}}\n')
+    found = import_run(recognise.recognise([(tmp_path, "run")]), tmp_path / "run").imported()
+    assert (len(found["files"]), found["survey"]["file_count"], found["survey"]["steps"]["count"]) == (100, 120, 120)
