@@ -37,8 +37,15 @@ _NAMES = {
         )
     },
 }
-_OF_SAMPLED = ("sampler_logprob", "advantages")
-"""Filled with 0 where the model did not write the token."""
+_OF_SAMPLED = (
+    "sampler_logprob",
+    "advantages",
+    "mismatch_kl",
+    "log_importance_ratio",
+    "importance_ratio",
+    "prob_delta",
+)
+"""Filled with 0, or compared with a 0 that was filled in, where the model did not write the token."""
 _EXTRAS = ("env_name", "training_mode", "run_id", "rank", "micro_step")
 
 

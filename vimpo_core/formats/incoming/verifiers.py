@@ -2,11 +2,13 @@
 (`traces.jsonl`, an episode a line, as prime-rl's file monitor writes them too).
 
 A trace is a graph of messages; each path from its root to a leaf is one solution. Numbers are kept for sampled tokens
-alone there, in order, and laid out over all tokens here.
+alone there, in order, and laid out over all tokens here. Since 0.4 they are written with four decimals, unless asked
+for otherwise: a row whose numbers are all of that kind says so.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,7 +21,16 @@ from vimpo_core.types import StopReason
 
 NAME = "verifiers results"
 TOOL = "verifiers"
-_NODE_ARRAYS = {"logprobs": "sampler_logprob", "reference_logprobs": "ref_logprob", "advantages": "advantages"}
+_NODE_ARRAYS = {
+    "logprobs": "sampler_logprob",
+    "trainer_logprobs": "logprob",
+    "reference_logprobs": "ref_logprob",
+    "entropies": "entropy",
+    "advantages": "advantages",
+}
+_ROUNDED = "written with 4 decimals"
+_ENOUGH = 4
+"""Numbers that all have four decimals by chance once in 10^16 or less."""
 _MOST_NODES = 10_000
 
 
@@ -36,7 +47,7 @@ def accompanies(sample: Sample) -> bool:
 def facts(sample: Sample) -> dict[str, Any]:
     first = sample.first
     if "trace_id" in first:
-        return {"notes": ["Annotations beside the traces (the trainer's own logprobs and entropies) are not read."]}
+        return {"notes": ["Annotations in files beside the traces are not read: those that stand in the traces are."]}
     if "env_id" not in first:
         return {}
     sampling = first.get("sampling_args")
@@ -187,7 +198,10 @@ def _branch(place: str, trace: dict[str, Any], path: list[dict[str, Any]], share
     temperature = parts.finite(_inside(last, "sampling", "temperature"))
     if temperature is not None:
         extras["temperature"] = temperature
-    tokens = _tokens(path)
+    tokens, approximate = _tokens(path)
+    reasoning = "".join(_text_of(node, "reasoning_content") for node in path if node.get("sampled"))
+    if reasoning:
+        extras["reasoning_content"] = rows.shown(reasoning)
     finish = {"length": StopReason.LENGTH, "stop": StopReason.EOS if tokens else None}
     return Row(
         place=place,
@@ -201,15 +215,17 @@ def _branch(place: str, trace: dict[str, Any], path: list[dict[str, Any]], share
         group=None if shared["group"] is None else str(shared["group"]),
         finish=finish.get(str(last.get("finish_reason"))),
         extras=extras,
+        approximate=approximate,
         **tokens,
     )
 
 
-def _tokens(path: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Token fields of a `Row`; {} where none were recorded, as of a model behind an API."""
+def _tokens(path: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Token fields of a `Row`, {} where none were recorded, as of a model behind an API; which arrays were rounded."""
     ids: list[int] = []
     mask: list[bool] = []
     laid_out: dict[str, list[np.ndarray]] = {name: [] for name in _NODE_ARRAYS}
+    numbers: list[float] = []
     for node in path:
         own = rows.token_ids(node.get("token_ids"), "token_ids") or ()
         written = rows.token_mask(node.get("mask"), "mask") or (False,) * len(own)
@@ -221,10 +237,20 @@ def _tokens(path: Sequence[dict[str, Any]]) -> dict[str, Any]:
             compact = rows.array(node.get(name), name)
             if compact is None or not len(compact):
                 compact = np.full(sum(written), np.nan, np.float32)
+            else:
+                numbers += [float(one) for one in node[name] if one is not None]
             pieces.append(parts.spread(written, compact, name))
     if not any(mask):
-        return {}
-    return parts.cut(ids, mask, {_NODE_ARRAYS[name]: np.concatenate(pieces) for name, pieces in laid_out.items()})
+        return {}, {}
+    found = {_NODE_ARRAYS[name]: np.concatenate(pieces) for name, pieces in laid_out.items()}
+    tokens = parts.cut(ids, mask, found)
+    return tokens, dict.fromkeys(tokens["arrays"], _ROUNDED) if _are_rounded(numbers) else {}
+
+
+def _are_rounded(numbers: Sequence[float]) -> bool:
+    """Whether numbers were written with four decimals: none has more, and there are some with as many."""
+    long = [one for one in numbers if math.isfinite(one) and one != round(one, 2)]
+    return len(long) >= _ENOUGH and all(one == round(one, 4) for one in long)
 
 
 def _rewards(named: Any) -> tuple[dict[str, float | None], float | None]:
@@ -243,13 +269,15 @@ def _rewards(named: Any) -> tuple[dict[str, float | None], float | None]:
 
 
 def _message(node: dict[str, Any]) -> dict[str, str]:
-    message = node.get("message")
-    message = message if isinstance(message, dict) else {}
-    content = message.get("content")
+    role = _inside(node, "message", "role")
+    return {"role": role if isinstance(role, str) else "", "content": _text_of(node, "content")}
+
+
+def _text_of(node: dict[str, Any], name: str) -> str:
+    content = _inside(node, "message", name)
     if isinstance(content, list):
         content = "".join(part["text"] for part in content if isinstance(part, dict) and type(part.get("text")) is str)
-    role = message.get("role")
-    return {"role": role if isinstance(role, str) else "", "content": rows.text(content, "a message")}
+    return rows.text(content, "a message")
 
 
 def _last_call(trace: dict[str, Any]) -> dict[str, Any]:

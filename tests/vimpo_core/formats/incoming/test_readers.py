@@ -31,7 +31,7 @@ PRIME = {
     "trainer_logprobs": [-6.9, -2.2, -0.3, -1.1, -0.02],
     "entropy": [6.9, 1.1, 0.8, 0.7, 0.1],
     "mismatch_kl": [None, None, 0.0001, None, 0.0],
-    "importance_ratio": [None] * 5,
+    "importance_ratio": [0.5, 0.1, 1.01, 0.3, 1.0],
     "is_masked": [None, None, True, None, False],
 }
 INSTRUCT = {
@@ -165,6 +165,7 @@ def test_prime_rl_drops_what_it_fills_in_and_calls_nothing_a_kl_to_the_reference
         "entropy": [0.8, 0.7, 0.1],
         "advantages": [0.5, None, 0.5],
         "mismatch_kl": [0.0001, None, 0.0],
+        "importance_ratio": [1.01, None, 1.0],
         "is_masked": [1.0, None, 0.0],
     }
     assert (row.advantage, row.reward, row.group, row.prompt, row.texts) == (0.5, None, None, "", None)
@@ -273,6 +274,16 @@ def test_what_unipo_says_of_the_run_is_kept(bring, tmp_path):
 def _survey(folder, tmp_path):
     store = import_run(recognise([(DATA / folder, folder)]), tmp_path / "run")
     return store, store.imported()["survey"]
+
+
+def test_prime_rls_files(tmp_path):
+    store, found = _survey("prime_rl", tmp_path)
+    assert (found["rows"], found["tokens"], found["left_alone"], store.trace_steps()) == (2, 4, {}, [3])
+    assert found["arrays"] | {"ids": "recorded", "entropy": "recorded"} == found["arrays"]
+    assert [found["arrays"][name] for name in ("kl", "ref_logprob", "topk")] == ["missing"] * 3
+    first, second = store.traces(3)
+    assert (first.ids.tolist(), second.prompt_ids, first.tool_advantage) == ([20, 1], (9, 12), 0.5)
+    assert np.allclose(first.tool_arrays["importance_ratio"], np.exp(first.logprob - first.sampler_logprob), rtol=1e-6)
 
 
 def test_areals_files(tmp_path):
