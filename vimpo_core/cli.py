@@ -1056,6 +1056,8 @@ def _rescore(arguments) -> int:
         return 0
     with _bar("scoring") as told:
         note = rescore.rescore(store.run_dir, asked, told)
+    if note["unmoved"]:
+        print(rescore.UNMOVED, file=sys.stderr)
     shown = ("rows", "model", "reference", "temperature", "command")
     _print({"run_id": store.run_id} | (note if arguments.json else {k: note[k] for k in shown}), arguments.json)
     return 0

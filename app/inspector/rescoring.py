@@ -59,10 +59,11 @@ def _what_is_scored(scene: inspection.Scene, notes: list[dict], rows: int) -> No
         )
         return
     last, of_step = notes[-1], len(scene.traces)
+    these = "All solutions of this step" if rows == of_step else f"{rows} of the {of_step} solutions of this step"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
-            f"**{rows} of the {of_step} solutions of this step** were scored again, the others are as recorded. The "
-            f"last time {last['rows']} solution{'s' if last['rows'] > 1 else ''} under "
+            f"**{these}** were scored again{'' if rows == of_step else ', the others are as recorded'}. The last time "
+            f"{last['rows']} solution{'s' if last['rows'] > 1 else ''} under "
             f"{as_plain(' against '.join(last['names']))}, temperature {last['temperature']:g}.",
             width="stretch",
         )
@@ -271,7 +272,12 @@ def _is_at_work(scene: inspection.Scene) -> bool:
     if note is not None:
         st.session_state[_DONE] = (
             f"Scored {note['rows']} solutions under {' against '.join(note['names'])} at temperature "
-            f"{note['temperature']:g}. Least explained, above, opens the one whose credit and reward disagree most."
+            f"{note['temperature']:g}. "
+            + (
+                rescore.UNMOVED
+                if note["unmoved"]
+                else "Least explained, above, opens the one whose credit and reward disagree most."
+            )
         )
         waiting.forget(_JOB)
         cache.summaries.clear(scene.source.folder)

@@ -26,7 +26,7 @@ from vimpo_core.runs import bases
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service.helper_process import HelperProcess
 from vimpo_core.service.progress import Progress
-from vimpo_core.types import CreditTrace
+from vimpo_core.types import CreditTrace, known
 
 TOP_K = 5
 SPREAD = 10
@@ -173,6 +173,7 @@ def rescore(run_dir: Path, asked: Asked, tell: Callable[[int, int], None] = lamb
         "reference": _reference(asked) if found.has_reference else None,
         "names": [name for name in named if name],
         "temperature": found.temperature,
+        "unmoved": found.has_reference and all(np.array_equal(t.logprob, known(t.ref_logprob)) for t in traces),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "steps": sorted({step for step, *_ in asked.places}),
         "command": command_line(Path(run_dir).name, asked),
@@ -180,6 +181,10 @@ def rescore(run_dir: Path, asked: Asked, tell: Callable[[int, int], None] = lamb
     }
     with RunStore.open(run_dir, writable=True) as store:
         return store.put_rescored(traces, note)
+
+
+UNMOVED = "Policy and reference are the same here, so every credit is 0: this model had not learned anything yet."
+"""Said of a re-scoring whose note says `unmoved`."""
 
 
 def undo(run_dir: Path) -> dict[str, Any]:
