@@ -7,6 +7,7 @@ import runpy
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from datasets import Dataset
@@ -58,7 +59,7 @@ def judged(completion_ids, trainer_state, **_):
     return [said[tokenizer.decode(ids)] for ids in completion_ids]
 
 
-def make(folder, adapter: bool = True, rollout=given, kind=Traced, **settings):
+def make(folder, adapter: bool = True, rollout=given, kind=Traced, lora=MappingProxyType({}), **settings):
     """(trainer, what its updates were), ready to train on one batch of SAID; the adapter has moved already."""
     model = AutoModelForCausalLM.from_pretrained(MODEL)
     defaults = {
@@ -81,7 +82,7 @@ def make(folder, adapter: bool = True, rollout=given, kind=Traced, **settings):
         config,
         train_dataset=Dataset.from_list([{"prompt": p, "gold": "6"} for p in PROMPTS]),
         processing_class=AutoTokenizer.from_pretrained(MODEL),
-        peft_config=LoraConfig(r=4, lora_alpha=8, target_modules="all-linear") if adapter else None,
+        peft_config=LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", **lora) if adapter else None,
         callbacks=[update],
         rollout_func=rollout,
     )

@@ -10,6 +10,7 @@ that they read back to the same bits; nan and inf are text, an array that was no
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -66,19 +67,37 @@ def line(record: Mapping[str, Any]) -> str:
     """One record as one line of JSON, in ASCII so that half a surrogate pair survives. A number that is not finite is
     null, in an array its name.
     """
-    plain, arrays = {}, []
+    plain: dict[str, Any] = {}
+    numbers: dict[str, np.ndarray] = {}
+    others = []
     for name, value in record.items():
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            arrays.append(f'"{name}":{numbers(value)}')
+            numbers[name] = value
         elif isinstance(value, dict) and any(isinstance(one, np.ndarray) for one in value.values()):
-            arrays.append(f'"{name}":{line(value)}')
+            others.append(f'"{name}":{line(value)}')
         else:
             plain[name] = value.tolist() if isinstance(value, np.ndarray) else value
     try:
         text = _encode(plain)
     except ValueError:
         text = _encode(_finite(plain))
-    return "{" + ",".join([text[1:-1]] * bool(plain) + arrays) + "}"
+    members = [text[1:-1]] if plain else []
+    return "{" + ",".join(members + ([_arrays(numbers)] if numbers else []) + others) + "}"
+
+
+def _arrays(numbers: dict[str, np.ndarray]) -> str:
+    """Float arrays as members of a JSON object, nine digits a number: they read back to the same float32 bits."""
+    values = np.concatenate(list(numbers.values()), dtype=np.float32)
+    sizes = tuple((name, len(one)) for name, one in numbers.items())
+    if np.isfinite(values).all():
+        return _pattern(sizes, "%.9g") % tuple(values.tolist())
+    return _pattern(sizes, "%s") % tuple(f"{x:.9g}" if np.isfinite(x) else f'"{x}"' for x in values.tolist())
+
+
+@functools.lru_cache(maxsize=4096)
+def _pattern(sizes: tuple[tuple[str, int], ...], number: str) -> str:
+    names = (json.dumps(name).replace("%", "%%") for name, _ in sizes)
+    return ",".join(f"{name}:[{','.join([number] * size)}]" for name, (_, size) in zip(names, sizes, strict=True))
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
@@ -91,11 +110,3 @@ def _finite(value):
     if isinstance(value, list | tuple):
         return [_finite(one) for one in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def numbers(values: np.ndarray) -> str:
-    """A JSON list of float32 numbers, nine digits each: they read back to the same bits."""
-    values = values.astype(np.float32)
-    if np.isfinite(values).all():
-        return "[" + ",".join(["%.9g"] * len(values)) % tuple(values.tolist()) + "]"
-    return json.dumps([float(f"{x:.9g}") if np.isfinite(x) else str(x) for x in values.tolist()])

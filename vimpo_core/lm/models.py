@@ -329,6 +329,9 @@ def token_texts(language_model: LanguageModel, ids) -> tuple[str, ...]:
 
 def _spell(texts) -> str:
     """What tokens decode to if each reads the same wherever it stands: bytes that are no characters are replaced."""
+    joined = "".join(texts)
+    if joined.isascii() and "<0x" not in joined:
+        return joined
     raw = (pieces.bytes_of(text) or text.encode("utf-8", "surrogatepass") for text in texts)
     return b"".join(raw).decode(errors="replace")
 

@@ -167,6 +167,11 @@ def test_a_hook_that_moved_is_named_before_a_run_begins(tmp_path, monkeypatch):
         trl_runs.make(tmp_path)
 
 
+def test_a_head_that_is_trained_beside_the_adapter_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="the reference needs it as it was"):
+        trl_runs.make(tmp_path, lora={"modules_to_save": ["lm_head"], "ensure_weight_tying": True})
+
+
 def test_another_version_is_refused_in_one_sentence(monkeypatch):
     monkeypatch.setattr(hooks.importlib.metadata, "version", lambda _: "1.17.0")
     with pytest.raises(ImportError, match=r"needs TRL >= 1.16, < 1.17, found 1.17.0."):

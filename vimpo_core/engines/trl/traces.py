@@ -143,7 +143,7 @@ class Recorder(TrainerCallback):
             "kl": None,
         }
         columns = _on_cpu({"logprob": logps, "entropy": entropies, **known})
-        of_tool = {name: a for name, a in columns.items() if name not in MEASURED}
+        of_tool = {name: a for name, a in columns.items() if a is not None and name not in MEASURED}
         for i, row in fresh:
             length = len(row["ids"])
             found = {name: None if a is None else a[i, :length] for name, a in columns.items() if name in MEASURED}

@@ -50,6 +50,11 @@ class VIMPOTrainer(GRPOTrainer):
         hooks.check_state(self, hooks.VIMPO_STATE)
         policy = self.model.get_base_model() if is_peft_model(self.model) else self.model
         reference = policy if self.ref_model is None else self.accelerator.unwrap_model(self.ref_model)
+        if reference is policy and any(p.requires_grad for p in policy.get_output_embeddings().parameters()):
+            raise ValueError(
+                "the head over the vocabulary is trained beside the adapter, and the reference needs it as it was. "
+                "Leave it out of modules_to_save, or train all weights (no peft_config)."
+            )
         self._head = HeadStates(policy, reference, self.temperature)
         self._scored: Any = None
         self._prepared: list[tuple[torch.Tensor, torch.Tensor]] = []
