@@ -28,7 +28,7 @@ def open_compare(page, link):
     expect(page.locator(".compare[data-drawn] .panel svg")).to_have_count(4)
 
 
-def test_pointing_and_arrow_keys_read_values_without_the_server(page, link):
+def test_pointing_and_arrow_keys_read_values_and_the_legend_brings_an_arm_forward_without_the_server(page, link):
     sent = count_sent(page)
     open_compare(page, link)
     settle(page)
@@ -46,15 +46,11 @@ def test_pointing_and_arrow_keys_read_values_without_the_server(page, link):
     expect(tip).to_contain_text("mean of 3 seeds, step 0")
     page.keyboard.press("Escape")
     expect(tip).to_be_hidden()
-    settle(page)
-    assert len(sent) == before
-
-
-def test_the_legend_brings_an_arm_forward(page, link):
-    open_compare(page, link)
     page.locator(".compare .legend").get_by_role("button", name="GRPO").click()
     expect(page.locator('.compare .arm.back[data-arm="0"]')).to_have_count(4)
     expect(page.locator('.compare .arm.back[data-arm="1"]')).to_have_count(0)
+    settle(page)
+    assert len(sent) == before
 
 
 def test_the_axis_redraws_and_stays_in_the_link_and_the_figure_is_saved(page, link):

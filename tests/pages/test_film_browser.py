@@ -31,7 +31,7 @@ def at_step(page):
     return page.locator(".film-strip .at-step")
 
 
-def test_every_step_and_token_is_a_cell_and_the_first_wrong_token_is_red(page, address):
+def test_every_step_and_token_is_a_cell_the_first_wrong_token_is_red_and_the_lens_changes_them_all(page, address):
     open_film(page, address)
     tokens = count_tokens(page)
     expect(page.locator(".film-strip .cell")).to_have_count(11 * tokens)
@@ -39,6 +39,9 @@ def test_every_step_and_token_is_a_cell_and_the_first_wrong_token_is_red(page, a
     signs = signs_of_cells(page)
     assert set(signs[:tokens]) == {"0"}, "no credit at step 0"
     assert "-" in signs[tokens:]
+    page.get_by_label("Lens of the film strip").select_option("entropy")
+    eventually(lambda: set(signs_of_cells(page)) == {"amount"})
+    expect(page).to_have_url(re.compile("lens=entropy"))
 
 
 def test_play_runs_to_the_last_step_without_a_server_round_trip(page, address):
@@ -75,13 +78,6 @@ def test_the_scrubber_moves_the_curve_and_a_click_on_a_cell_selects_it(page, add
     page.locator(".film-strip .cell").nth(5 * count + 2).click(force=True)
     expect(at_step(page)).to_have_text("step 50 of 100")
     expect(page.locator(".film-strip .map .readout")).to_contain_text("token #2")
-
-
-def test_the_lens_changes_all_cells_at_once_and_goes_to_the_address(page, address):
-    open_film(page, address)
-    page.get_by_label("Lens of the film strip").select_option("entropy")
-    eventually(lambda: set(signs_of_cells(page)) == {"amount"})
-    expect(page).to_have_url(re.compile("lens=entropy"))
 
 
 def test_it_fits_the_window(themed_page, address):

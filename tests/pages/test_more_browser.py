@@ -28,9 +28,13 @@ def test_all_checks_of_a_bundled_solution_hold_once_the_model_has_answered(page,
     expect(page.get_by_text("hold for all 128 solutions")).to_be_visible()
 
 
-def test_a_click_on_a_point_opens_that_solution(page, address):
+def test_the_scatter_is_saved_as_a_picture_and_a_click_on_a_point_opens_that_solution(page, address):
     open_section(page, address, "scatter", "&group=0&sample=0")
     expect(points(page)).to_have_count(128)
+    with page.expect_download() as got:
+        page.locator(".scatter").get_by_role("button", name="PNG").click()
+    assert got.value.suggested_filename == "reward-against-telescope.png"
+    assert got.value.path().read_bytes()[:4] == b"\x89PNG"
     page.locator(".scatter .point.wrong .mark").first.hover(force=True)
     # Points can lie on each other: the one on top is named, and opened.
     said = page.locator(".scatter .point.active").get_attribute("aria-label")
@@ -56,14 +60,6 @@ def test_the_keyboard_walks_along_the_sum_and_enter_opens(page, address):
     page.keyboard.press("Enter")
     expect(page.locator(".scatter .point.chosen")).to_have_attribute("aria-label", said)
     expect(page.locator(".scatter .point:focus")).to_have_count(1)
-
-
-def test_the_scatter_is_saved_as_a_picture(page, address):
-    open_section(page, address, "scatter")
-    with page.expect_download() as got:
-        page.locator(".scatter").get_by_role("button", name="PNG").click()
-    assert got.value.suggested_filename == "reward-against-telescope.png"
-    assert got.value.path().read_bytes()[:4] == b"\x89PNG"
 
 
 def test_the_link_follows_the_selected_token(page, address):

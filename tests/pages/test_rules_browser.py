@@ -32,19 +32,24 @@ def cell(page, rule, token):
     return page.locator(f'.rules-view .token[data-place="rules"][data-row="{rule}"][data-index="{token}"]')
 
 
-def test_a_token_stands_in_the_same_column_under_every_rule(page, address):
+def test_a_token_stands_in_one_column_hovering_asks_no_server_and_what_is_chosen_is_chosen_everywhere(page, address):
+    sent = count_sent(page)
     open_rules(page, address)
+    expect_columns(page)
+    expect_no_sideways_scrolling(page)
+    expect_hovering_needs_no_server(page, sent)
+    choose_and_go_on_by_key(page)
+
+
+def expect_columns(page):
     for token in (0, 9, 18):
         cells = page.locator(f'.rules-view .token[data-place="rules"][data-index="{token}"]')
         expect(cells).to_have_count(SHOWN)
         places = cells.evaluate_all("(cells) => cells.map((cell) => Math.round(cell.getBoundingClientRect().left))")
         assert len(places) == SHOWN == 10 and max(places) - min(places) <= 1
-    expect_no_sideways_scrolling(page)
 
 
-def test_hovering_shows_every_rules_number_without_the_server(page, address):
-    sent = count_sent(page)
-    open_rules(page, address)
+def expect_hovering_needs_no_server(page, sent):
     settle(page)
     before = len(sent)
     cell(page, ROW, 5).hover()
@@ -54,8 +59,7 @@ def test_hovering_shows_every_rules_number_without_the_server(page, address):
     assert len(sent) == before
 
 
-def test_a_token_chosen_here_is_chosen_everywhere_and_keys_go_on(page, address):
-    open_rules(page, address)
+def choose_and_go_on_by_key(page):
     cell(page, ROW, 5).click()
     expect(page).to_have_url(re.compile("token=5"))
     expect(page.locator(".credit-view .card .token-number")).to_have_text("token #5")

@@ -12,7 +12,6 @@ from app import cache
 from app.components.solutions import StepSolutions
 from app.train import training
 from tests.pages.opening import open_page, payloads, widget, words
-from tests.support.browser import serving, visiting
 from tests.support.fakes import FakeTrainer, make_fake_run
 from tests.support.waiting import PATIENCE, eventually
 from vimpo_core.config import TrainConfig
@@ -189,16 +188,12 @@ def test_job_of_a_half_written_run_is_treated_as_gone(runs):
 
 
 @pytest.mark.browser
-def test_zoom_hover_and_open_note_survive_new_steps(runs, browser):
+def test_zoom_hover_and_open_note_survive_new_steps(served, address, page):
     """In a real browser, against a real server: what AppTest cannot see."""
-    job_id = runs.submit([TrainConfig(steps=30)])
-    with (
-        working(runs, job_id, steps=12) as go_on,
-        serving(runs.path) as server,
-        visiting(browser, height=1250) as visitor,
-    ):
-        page = visitor.new_page()
-        page.goto(f"{server.address}/train?job={job_id}")
+    job_id = served.submit([TrainConfig(steps=30, prompts_per_step=4, group_size=4)])
+    page.set_viewport_size({"width": 1440, "height": 1250})
+    with working(served, job_id, steps=12) as go_on:
+        page.goto(f"{address}/train?job={job_id}")
         box = page.get_by_role("img", name="Mean reward").bounding_box()
         page.mouse.move(box["x"] + 60, box["y"] + 60)
         page.mouse.down()

@@ -177,7 +177,8 @@ def _frames(numbers: dict[str, np.ndarray], frames_of: str) -> str:
     implied = numbers["implied" if DESCENTS[frames_of] else "implied_rho"]
     kappa = np.zeros_like(implied)
     kappa[:, : numbers["kappa"].shape[1]] = numbers["kappa"]
-    frames = np.stack([numbers["probability"], numbers["plain"], implied, kappa], axis=1)
+    arrays = numbers | {"implied": implied, "kappa": kappa}
+    frames = np.stack([arrays[name] for name in FRAME_ARRAYS], axis=1)
     return base64.b64encode(np.clip(frames, -_INT16, _INT16).astype("<i2").tobytes()).decode("ascii")
 
 

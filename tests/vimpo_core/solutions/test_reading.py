@@ -56,6 +56,7 @@ def trained(request, tmp_path_factory):
         prompts_per_step=6,
         group_size=4,
         operands=3,
+        eval_prompts=0,
         **SETTINGS[request.param],
     )
     trainer, seen = Trainer(config), []
