@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -376,23 +377,24 @@ def test_a_log_that_was_lost_after_a_checkpoint_says_from_which_step_on(cut_off)
     )
 
 
-def test_a_cut_off_run_on_a_read_only_disk_is_not_advised_to_be_deleted(cut_off):
+def test_a_cut_off_run_on_a_read_only_disk_is_not_advised_to_be_deleted(cut_off, request):
     """As somebody without any right to write there: root is refused nothing but a read-only disk."""
     if os.name == "nt":
         pytest.skip("needs Unix permissions")
-    (cut_off / "run.db-shm").unlink(missing_ok=True)
-    for path in (*cut_off.iterdir(), cut_off, cut_off.parent):
+    # Away from pytest's own folders, which other sessions of it shut for everybody else when they begin.
+    place = Path(tempfile.mkdtemp())
+    request.addfinalizer(lambda: subprocess.run(["chmod", "-R", "u+w", place]) and shutil.rmtree(place))
+    runs_dir = shutil.copytree(cut_off.parent, place / "runs")
+    (runs_dir / cut_off.name / "run.db-shm").unlink(missing_ok=True)
+    for path in (*runs_dir.rglob("*"), runs_dir, place):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    for folder in cut_off.parents:
-        if folder.stat().st_uid == os.getuid() and str(folder).startswith("/tmp/"):
-            folder.chmod(0o755)
     script = (
         "import os, sys; sys.path.insert(0, sys.argv[2]); from pathlib import Path; from vimpo_core.runs.folder "
         "import RunsDir\nfrom vimpo_core.runs.store import RunStore\n"
         "if os.getuid() == 0: os.setuid(65534)\n"
         "print(RunsDir(Path(sys.argv[1])).list()[0].message)"
     )
-    done = subprocess.run([sys.executable, "-c", script, cut_off.parent, ROOT], capture_output=True, text=True, cwd="/")
+    done = subprocess.run([sys.executable, "-c", script, runs_dir, ROOT], capture_output=True, text=True, cwd="/")
     assert done.stdout.strip() == (
         "run vimpo-1 cannot be read here: it was cut off while it was being written, and its last steps are in "
         "run.db-wal, which can be read on a writable disk only. Copy its whole folder to one; nothing is lost."
