@@ -286,6 +286,19 @@ def test_prime_rls_files(tmp_path):
     assert np.allclose(first.tool_arrays["importance_ratio"], np.exp(first.logprob - first.sampler_logprob), rtol=1e-6)
 
 
+def test_verifiers_files(tmp_path):
+    store, found = _survey("verifiers", tmp_path)
+    (trace,) = store.traces(0)
+    for name in ("logprob", "sampler_logprob", "entropy"):
+        assert found["arrays"][name] == trace.provenance[name] == "approximate (written with 4 decimals)"
+    assert (trace.ids.tolist(), trace.prompt_ids, trace.reward) == ([20, 21, 22, 1], (9, 11, 7), 1.0)
+    assert (
+        listed(trace.logprob) == [-0.0, -0.3141, -1.2345, -0.02]
+        and trace.tool_arrays["advantages"].tolist() == [0.0] * 4
+    )
+    assert (trace.rewards, trace.extras["reasoning_content"], trace.ref_logprob) == ({"correct": 1.0}, "easy", None)
+
+
 def test_areals_files(tmp_path):
     store, found = _survey("areal", tmp_path)
     assert (found["rows"], found["steps"]["count"], store.trace_steps()) == (4, 2, [4, 5])
