@@ -161,9 +161,9 @@ class Builder:
     def _key(row: Row) -> Any:
         if row.trace is not None:
             return row.trace.group_id
-        if row.group is not None:
-            return row.group
-        return json.dumps(row.prompt) if row.prompt or row.prompt_ids is None else row.prompt_ids
+        said = row.prompt if row.prompt or row.prompt_ids is None else row.prompt_ids
+        marks = ["group", row.group] if row.group is not None else ["prompt", said]
+        return hashlib.blake2b(json.dumps(marks).encode(), digest_size=16).digest()  # of long prompts, kept for all
 
     def _print(self, row: Row, step: int) -> None:
         if row.trace is not None:
