@@ -13,14 +13,19 @@ from app.components.truth_curves import truth_curves
 from app.inspector import inspection
 from app.text import as_sentence
 from vimpo_core.config import flips_text
-from vimpo_core.measure.truth import STAGES
+from vimpo_core.lm.sources import BUNDLED
+from vimpo_core.measure.truth import STAGES, places_of
 from vimpo_core.service import scoring
 from vimpo_core.solutions import picks
 from vimpo_core.solutions.pieces import readable
+from vimpo_core.solutions.steps import step_starts
 from vimpo_core.views import truth_curves as truth_views
 
 KEY = "truth"
 LIMIT_SECONDS = 120
+LONG = 40
+"""Tokens of a solution above which not every prefix is tried by itself, of a model other than the bundled one."""
+SOME, EVERY = "some", "every"
 _REQUEST, _HELD, _CANCELLED, _SELECTED = "truth.trying", "truth.held", "truth.cancelled", "truth.selected"
 _TICK_SECONDS = 0.25
 _PATIENCE_SECONDS = 0.3
@@ -30,6 +35,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
     if scene.step not in scene.source.snapshots:
         _no_adapter(scene, scene.source.snapshots)
         return
+    _offer_places(scene)
     is_going_on = _is_going_on(scene)
     st.fragment(_curves, run_every=_TICK_SECONDS if is_going_on else None)(scene, beta, is_going_on)
 
@@ -46,13 +52,18 @@ def _curves(scene: inspection.Scene, beta: float, was_going_on: bool) -> None:
         truth = waiting.kept(_question(scene, done))
         algorithm = scene.source.run.algorithm
         truth_curves(
-            truth_views.truth_payload(scene.trace, *truth, beta, algorithm),
+            truth_views.truth_payload(scene.trace, *truth, beta, algorithm, _places(scene)),
             key=KEY,
             token=inspection.selected_token(scene.trace, []),
             on_change=_remember,
         )
         st.markdown(
-            "  \n".join(map(as_sentence, truth_views.reading(scene.trace, truth.policy, beta, truth.reference)))
+            "  \n".join(
+                map(
+                    as_sentence,
+                    truth_views.reading(scene.trace, truth.policy, beta, truth.reference, _places(scene)),
+                )
+            )
         )
     _status(scene, done, is_going_on)
 
@@ -60,19 +71,50 @@ def _curves(scene: inspection.Scene, beta: float, was_going_on: bool) -> None:
 # --- trying ----------------------------------------------------------------------------------------------------------
 
 
+def _offer_places(scene: inspection.Scene) -> None:
+    """Which prefixes to try, of a long solution of a model that takes its time."""
+    if not _is_long(scene):
+        return
+    some = len(places_of(len(scene.trace.text), step_starts(scene.trace)))
+    options = {SOME: f"At {some} places", EVERY: f"Every one of {len(scene.trace.text) + 1}"}
+    notes: list[str] = []
+    where = "where its lines or steps begin" if len(step_starts(scene.trace)) > 1 else "spread evenly"
+    st.segmented_control(
+        "Prefixes to try",
+        list(options),
+        format_func=options.get,
+        required=True,
+        help=f"Each try finishes the solution from there. The places are {where}; what is left out is not tried.",
+        **state.bound("prefixes", state.chosen("prefixes", list(options), SOME, notes)),
+    )
+
+
+def _is_long(scene: inspection.Scene) -> bool:
+    return len(scene.trace.text) > LONG and scene.source.run.config.model != BUNDLED
+
+
+def _places(scene: inspection.Scene) -> tuple[int, ...] | None:
+    """Lengths of the prefixes that are tried; None for all of them."""
+    if not _is_long(scene) or st.query_params.get("prefixes") == EVERY:
+        return None
+    return places_of(len(scene.trace.text), step_starts(scene.trace))
+
+
 def _key(scene: inspection.Scene) -> tuple:
     trace = scene.trace
     asked = (trace.prompt_text, trace.completion_text, tuple(trace.ids.tolist()))
-    return (*scene.source.origin, scene.step, *asked)
+    return (*scene.source.origin, scene.step, _places(scene), *asked)
 
 
 def _question(scene: inspection.Scene, tries: int) -> waiting.Question:
     *_, prompt, solution, ids = key = _key(scene)
     asked = (scene.source.run_dir, scene.step, prompt, solution, tries)
+    places = _places(scene)
+    options = {} if places is None else {"places": places}
     return waiting.Question(
         _REQUEST,
         (key, tries),
-        partial(scoring.scoring_service().ask, scoring.solution_truth, *asked, ids=ids),
+        partial(scoring.scoring_service().ask, scoring.solution_truth, *asked, ids=ids, **options),
         f"Trying {tries} times from every prefix",
         scene.source.seconds(LIMIT_SECONDS),
         cancelled="Cancelled: what was found so far is kept.",
@@ -130,7 +172,7 @@ def _status(scene: inspection.Scene, done: int, is_going_on: bool) -> None:
 
 
 def _tries(scene: inspection.Scene, done: int) -> str:
-    prefixes = len(scene.trace.text) + 1
+    prefixes = len(_places(scene) or range(len(scene.trace.text) + 1))
     return f"{done} tries from each of {prefixes} prefixes, by the policy and by the reference. " if done else ""
 
 

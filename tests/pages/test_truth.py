@@ -32,8 +32,9 @@ class FakeService(StubService):
     def __init__(self):
         self.asked, self.futures, self.answers = [], [], 0
 
-    def solution_truth(self, run_dir, step, prompt, solution, rollouts, ids):
+    def solution_truth(self, run_dir, step, prompt, solution, rollouts, ids, places=None):
         self.asked.append((run_dir.name, step, prompt, solution, ids, rollouts))
+        self.places = places
         self.futures.append(Future())
         if self.answers:
             self.answers -= 1
@@ -42,7 +43,8 @@ class FakeService(StubService):
 
     def answer(self):
         *_, ids, rollouts = self.asked[-1]
-        self.futures[-1].set_result(PrefixTruth(found(len(ids), rollouts), found(len(ids), rollouts)))
+        tokens = len(ids) if self.places is None else len(self.places) - 1
+        self.futures[-1].set_result(PrefixTruth(found(tokens, rollouts), found(tokens, rollouts)))
 
 
 def found(tokens, rollouts):
@@ -179,3 +181,19 @@ def test_a_selected_token_goes_to_the_address(monkeypatch, view, address):
     monkeypatch.setattr(st, "session_state", {truth.KEY: {"view": view}})
     truth._remember()
     assert query == address
+
+
+def test_of_a_long_solution_chosen_prefixes_are_tried_and_the_rest_is_missing(runs, trying, monkeypatch):
+    monkeypatch.setattr(truth, "_is_long", lambda scene: True)
+    make_fake_run(runs.path, steps=10)
+    trying.answers = 3
+    at = open_truth(step=10)
+    payload = drawn(at)
+    tried = [t for t, value in enumerate(payload["monte_carlo"]["value"]) if value is not None]
+    assert tuple(tried) == trying.places and len(tried) < len(payload["text"]) + 1
+    assert f"{len(tried)} of {len(payload['text']) + 1} prefixes were tried" in words(at)
+    assert payload["stretches"]
+    trying.answers = 3
+    widget(at.segmented_control, "Prefixes to try").select("every")
+    assert None not in drawn(again(at))["monte_carlo"]["value"]
+    assert trying.places is None

@@ -120,6 +120,20 @@ def prefixes_of(solution: State) -> list[State]:
     return [State(solution.prompt, solution.prefix[:t]) for t in range(len(solution.prefix) + 1)]
 
 
+MOST_PLACES = 16
+"""Prefixes that are tried inside a long solution where not all of them are."""
+
+
+def places_of(length: int, starts: Sequence[int] = (), most: int = MOST_PLACES) -> tuple[int, ...]:
+    """Which prefixes of a long solution to try, as lengths: none and all of its tokens, and at most `most` between
+    them: where a step begins (`starts`), or spread evenly where none does.
+    """
+    inside = sorted({t for t in starts if 0 < t < length}) or list(range(1, length))
+    if len(inside) > most:
+        inside = [inside[i] for i in np.linspace(0, len(inside) - 1, most).round().astype(int)]
+    return (0, *inside, length)
+
+
 def end_of(process: TokenProcess, ids: Sequence[int]) -> int | None:
     """Index of the first token that ends a solution; None where it has not ended."""
     return next((t for t, token in enumerate(ids) if token in process.end_ids), None)

@@ -15,7 +15,14 @@ _KEPT_PREFIXES = 5_000
 
 
 def tried_values(
-    policy, model, who, asked: Sequence[tuple], tries: int, seed: int = 0, progress: Progress | None = None
+    policy,
+    model,
+    who,
+    asked: Sequence[tuple],
+    tries: int,
+    seed: int = 0,
+    progress: Progress | None = None,
+    places: Sequence[int] | None = None,
 ) -> list[PrefixValues]:
     """Success rate of a model from every prefix of several solutions; outcomes that are kept are not tried again.
 
@@ -24,6 +31,7 @@ def tried_values(
             by.
         asked: (task, problem, prompt ids, solution ids) each, as `requests.read_request` gives them.
         tries: rollouts from every prefix. progress: is told how far it is, a task at a time.
+        places: lengths of the prefixes to try of every solution; None: all.
     """
     from vimpo_core.measure.policy_process import process_of
 
@@ -37,6 +45,7 @@ def tried_values(
             seed,
             outcomes=kept_outcomes(who, task, seed),
             on_progress=progress.tell if progress else None,
+            places=None if places is None else [places] * len(rows),
         )
         found |= dict(zip(rows, values, strict=True))
     return [found[i] for i in range(len(asked))]

@@ -173,7 +173,7 @@ def rescore(run_dir: Path, asked: Asked, tell: Callable[[int, int], None] = lamb
         "reference": _reference(asked) if found.has_reference else None,
         "names": [name for name in named if name],
         "temperature": found.temperature,
-        "unmoved": found.has_reference and all(np.array_equal(t.logprob, known(t.ref_logprob)) for t in traces),
+        "unmoved": found.has_reference and all(np.array_equal(known(t.logprob), known(t.ref_logprob)) for t in traces),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "steps": sorted({step for step, *_ in asked.places}),
         "command": command_line(Path(run_dir).name, asked),

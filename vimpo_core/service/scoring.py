@@ -205,21 +205,22 @@ def solution_truth(
     rollouts: int,
     seed: int = 0,
     ids: tuple[int, ...] | None = None,
+    places: tuple[int, ...] | None = None,
 ) -> PrefixTruth:
     """Success rate from every prefix of a solution, of the policy (V^pi) and of the reference (p_ref). Imports torch.
 
     Ask for 16, then 64, then 256 rollouts (`truth.STAGES`): this process keeps the outcomes of every (policy, prefix),
-    so each call adds only what is missing, and shared beginnings (branches, edits) are not tried again. Arguments and
-    errors as `score_solution`.
+    so each call adds only what is missing, and shared beginnings (branches, edits) are not tried again. places: lengths
+    of the prefixes to try, of a long solution (`truth.places_of`); None: all. Arguments and errors as `score_solution`.
     """
     from vimpo_core.lm import models
 
     policy = load_snapshot(run_dir, step)
     asked = [read_request(policy, prompt, solution, ids, config_of(run_dir))]
     with models.merged(policy) as model:
-        by_policy = tried_values(policy, model, identity(run_dir, step), asked, rollouts, seed)
+        by_policy = tried_values(policy, model, identity(run_dir, step), asked, rollouts, seed, places=places)
     reference = models.reference(policy)
-    by_reference = tried_values(policy, reference, reference_identity(policy), asked, rollouts, seed)
+    by_reference = tried_values(policy, reference, reference_identity(policy), asked, rollouts, seed, places=places)
     return PrefixTruth(by_policy[0], by_reference[0])
 
 

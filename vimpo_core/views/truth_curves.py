@@ -5,6 +5,8 @@ only.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,7 +27,12 @@ NEGLIGIBLE = 0.01
 
 
 def truth_payload(
-    trace: CreditTrace, policy: PrefixValues, reference: PrefixValues, beta: float, algorithm: str = "vimpo"
+    trace: CreditTrace,
+    policy: PrefixValues,
+    reference: PrefixValues,
+    beta: float,
+    algorithm: str = "vimpo",
+    places: Sequence[int] | None = None,
 ) -> dict:
     """Everything the curves need, ready for JSON.
 
@@ -35,12 +42,20 @@ def truth_payload(
     low, high, with Q - V the difference of the two shown values. `grpo`: R - group mean, None without a group.
     `critic`: V(s_t) before each token by the run's own learned critic, and `critic_steps`, V(next) - V of each token
     with R after the last one (PPO's one-step advantage); None where the run has none.
+
+    places: lengths of the prefixes that were tried, None for all. What was not tried is None; `stretches` are the
+    tokens between two tried prefixes that are not neighbours: from, to, and their Q - V together as value, low, high.
     """
+    length = len(trace.text)
+    at = list(range(length + 1)) if places is None else list(places)
     book = ledger.ledger(trace, beta, gae_lambda=0.0)
     has_anchor, has_group = math.isfinite(book.baseline), math.isfinite(trace.group_mean_reward)
     unit = 10.0**book.reward_decimals
     values = book.arrays["values" if has_anchor else "values_from_end"]
-    monte_carlo, soft = _band(policy.value, *policy.bounds()), _band(*soft_curve(reference, beta))
+    monte_carlo, soft = (
+        _placed(_band(*curve), at, length + 1)
+        for curve in ((policy.value, *policy.bounds()), soft_curve(reference, beta))
+    )
     shown = np.round(policy.value, TRUTH_DECIMALS)
     critic = None if trace.critic_values is None else np.round(trace.critic_values.astype(np.float64), TRUTH_DECIMALS)
     payload = {
@@ -56,7 +71,7 @@ def truth_payload(
         "advantages": _numbers(book.arrays["td_terms"], unit),
         "monte_carlo": monte_carlo,
         "soft": soft,
-        "difference": _band(np.diff(shown), *policy.advantage_bounds()),
+        **_differences(_band(np.diff(shown), *policy.advantage_bounds()), at, length),
         "critic": _numbers(critic),
         "critic_steps": None if critic is None else _numbers(np.diff(np.append(critic, trace.reward))),
         "grpo": round(trace.reward - trace.group_mean_reward, TRUTH_DECIMALS) if has_group else None,
@@ -64,15 +79,47 @@ def truth_payload(
     return with_version(payload)
 
 
-def reading(trace: CreditTrace, policy: PrefixValues, beta: float, reference: PrefixValues | None = None) -> list[str]:
+def _placed(band: dict, at: Sequence[int], length: int) -> dict:
+    """A band's numbers at their places, None elsewhere."""
+    found: dict[str, list[float | None]] = {name: [None] * length for name in band}
+    for name, values in band.items():
+        for t, value in zip(at, values, strict=True):
+            found[name][t] = value
+    return found
+
+
+def _differences(band: dict, at: Sequence[int], length: int) -> dict:
+    """Q - V of each token whose two prefixes were tried, and of the stretches between other tried prefixes."""
+    ends = list(pairwise(at))
+    single = [i for i, (a, b) in enumerate(ends) if b == a + 1]
+    alone = {name: [values[i] for i in single] for name, values in band.items()}
+    stretches = [
+        {"from": a, "to": b, **{name: values[i] for name, values in band.items()}}
+        for i, (a, b) in enumerate(ends)
+        if b > a + 1
+    ]
+    return {"difference": _placed(alone, [ends[i][0] for i in single], length), "stretches": stretches}
+
+
+def reading(
+    trace: CreditTrace,
+    policy: PrefixValues,
+    beta: float,
+    reference: PrefixValues | None = None,
+    places: Sequence[int] | None = None,
+) -> list[str]:
     """What the curves say, in plain sentences: where credit and Monte Carlo point, and whether V_t agrees with V^pi,
     or, of a rule whose values are soft ones, with the soft optimum's by the reference's tries.
 
-    In a wrong solution both are asked for the largest drop, in a right one for the largest rise.
+    In a wrong solution both are asked for the largest drop, in a right one for the largest rise. places: as
+    `truth_payload`.
     """
     delta = lenses.credit_of(trace, beta)
     if not len(trace.text):
         return ["This solution has no tokens to credit."]
+    if places is not None:
+        said = [_of_stretches(trace, policy, delta, places)]
+        return said if delta is None else [*said, _how_far_off(trace, policy, reference, beta, places)]
     if delta is None:
         return [
             "Implied credit was not recorded at this step, so only the truth is drawn.",
@@ -115,6 +162,22 @@ def _where_they_point(trace, policy, delta) -> str:
     return f"{pointed}, Monte Carlo at token {_name(trace, truth)}, {found}; {verdict}{_to_be_found(trace)}"
 
 
+def _of_stretches(trace, policy, delta, places) -> str:
+    """Between which two tried prefixes the value falls or rises most, and what implied credit adds up to there."""
+    change = policy.advantages()
+    low, high = policy.advantage_bounds()
+    most = int(np.argmax(_sign(trace) * change))
+    a, b = places[most], places[most + 1]
+    verb = "falls" if _sign(trace) < 0 else "rises"
+    where = f"at token {_name(trace, a)}" if b == a + 1 else f"over tokens {_number(a)} to {_number(b - 1)}"
+    left_out = len(trace.text) + 1 - len(places)
+    said = f"{len(places)} of {len(trace.text) + 1} prefixes were tried, {left_out} were left out. "
+    if low[most] <= 0 <= high[most]:
+        return f"{said}Between none of them the mean reward clearly {verb} in {policy.rollouts} tries."
+    said += f"It {verb} most {where}: {signed(change[most])} ({signed(low[most])} to {signed(high[most])})"
+    return f"{said}." if delta is None else f"{said}; implied credit adds up to {signed(delta[a:b].sum())} there."
+
+
 def _mc_alone(trace, policy) -> str:
     token = _pick(trace, policy.advantages())
     low, high = policy.advantage_bounds()
@@ -124,10 +187,11 @@ def _mc_alone(trace, policy) -> str:
     )
 
 
-def _how_far_off(trace, policy, reference, beta) -> str:
+def _how_far_off(trace, policy, reference, beta, places=None) -> str:
     book = ledger.ledger(trace, beta, gae_lambda=0.0)
     name, anchor = ("values", "start") if math.isfinite(book.baseline) else ("values_from_end", "end")
     values = book.of(name) / 10.0**book.reward_decimals
+    values = values if places is None else values[list(places)]
     found, whose = policy, "Monte Carlo's interval"
     truth, (low, high) = policy.value, policy.bounds()
     if not has_kappa(trace):

@@ -17,6 +17,7 @@ import { clamp, placeOfKey, scale } from "../shared/scales.js";
 
 const PLOT = { left: 48, right: 124, top: 24, values: 250, labels: 40, gap: 22, credits: 170, bottom: 14 };
 const MISSING = "not recorded";
+const NOT_TRIED = "not tried";
 
 export default function (component) {
   return mountView(component, ".truth", createView, update);
@@ -64,10 +65,11 @@ function draw(view) {
     label(x(0), chart.credits - 8, "advantage of the token, reward", "panel", "start"),
     shape("path", { class: "soft-band", d: area(x, y, data.soft) }),
     shape("path", { class: "tried-band", d: area(x, y, data.monte_carlo) }),
-    shape("path", { class: "soft", d: path(x, y, data.soft.value) }),
+    shape("path", { class: "soft", d: joined(x, y, data.soft.value) }),
     ...(data.values ? [shape("path", { class: "implied", d: path(x, y, data.values) })] : []),
     ...(data.critic ? [shape("path", { class: "critic", d: path(x, y, data.critic) })] : []),
-    shape("path", { class: "tried", d: path(x, y, data.monte_carlo.value) }),
+    shape("path", { class: "tried", d: joined(x, y, data.monte_carlo.value) }),
+    ...(data.stretches.length ? places(data.monte_carlo.value, x, y) : []),
     ...names(data, x, y, count),
     ...(data.advantages ? bars(data.advantages, x, c) : []),
     ...(data.grpo === null ? [] : [
@@ -76,6 +78,7 @@ function draw(view) {
     ]),
     ...(data.critic_steps ? ticks(data.critic_steps, x, c) : []),
     ...tries(data.difference, middle, c, x(1) - x(0)),
+    ...stretches(data.stretches, x, c),
     ...tokenNames(data, x, chart.labels),
   );
   view.chart = chart;
@@ -94,7 +97,8 @@ function keepScale({ data, scale: kept }) {
   kept.low = Math.min(kept.low, ...values) - (Math.min(...values) < kept.low ? 0.05 : 0);
   kept.high = Math.max(kept.high, ...values);
   const { value, low, high } = data.difference;
-  const credits = [data.advantages, data.critic_steps, value, low, high, [data.grpo ?? 0]].flatMap(known);
+  const together = data.stretches.flatMap((one) => [one.value, one.low, one.high]);
+  const credits = [data.advantages, data.critic_steps, value, low, high, together, [data.grpo ?? 0]].flatMap(known);
   const most = Math.max(...credits.map(Math.abs), 0.05);
   if (most > kept.most) kept.most = Math.ceil(most * 8) / 8;
 }
@@ -113,8 +117,31 @@ function axesOf(view) {
   return { svg, x, y, c, count, labels, credits, height };
 }
 
+// Through the prefixes that were tried, straight over those that were not.
+function joined(x, y, values) {
+  return `M${corners(x, y, values).join("L")}`;
+}
+
+// Where prefixes were tried, if not all of them were.
+function places(values, x, y) {
+  return values.flatMap((u, t) => (u === null ? [] : [shape("circle", { class: "dot", cx: x(t), cy: y(u), r: 3 })]));
+}
+
 function area(x, y, { low, high }) {
-  return `${path(x, y, high)}L${low.map((u, t) => `${x(t).toFixed(1)},${y(u).toFixed(1)}`).reverse().join("L")}Z`;
+  return `${joined(x, y, high)}L${corners(x, y, low).reverse().join("L")}Z`;
+}
+
+function corners(x, y, values) {
+  return values.map((u, t) => (u === null ? "" : `${x(t).toFixed(1)},${y(u).toFixed(1)}`)).filter(Boolean);
+}
+
+// What the tokens between two tried prefixes changed together: a line across them, its interval in the middle.
+function stretches(list, x, c) {
+  return list.map(({ from, to, value, low, high }) => {
+    const middle = (x(from) + x(to)) / 2;
+    const whisker = high - low < 1e-9 ? "" : `M${middle},${c(low)}V${c(high)}M${middle - 4},${c(low)}h8M${middle - 4},${c(high)}h8`;
+    return shape("path", { class: "whisker", d: `M${x(from) + 2},${c(value)}H${x(to) - 2}${whisker}` });
+  });
 }
 
 function bars(advantages, x, c) {
@@ -140,11 +167,11 @@ function tries({ value, low, high }, middle, c, width) {
   const cap = Math.min(4, width / 4);
   const capAt = (t, u) => `M${middle(t) - cap},${c(u)}h${2 * cap}`;
   const whisker = (t) => `M${middle(t)},${c(low[t])}V${c(high[t])}${capAt(t, low[t])}${capAt(t, high[t])}`;
-  const whiskers = value.map((_, t) => (high[t] - low[t] < 1e-9 ? "" : whisker(t))).join("");
+  const whiskers = value.map((u, t) => (u === null || high[t] - low[t] < 1e-9 ? "" : whisker(t))).join("");
   const radius = Math.min(4, Math.max(1.5, width / 4));
   return [
     shape("path", { class: "whisker", d: whiskers }),
-    ...value.map((u, t) => shape("circle", { class: "dot", cx: middle(t), cy: c(u), r: radius })),
+    ...value.flatMap((u, t) => (u === null ? [] : [shape("circle", { class: "dot", cx: middle(t), cy: c(u), r: radius })])),
   ];
 }
 
@@ -212,9 +239,14 @@ function readout(data, t) {
   const head = tokenTitle(data, t);
   head.append(element("span", "of", `of ${data.text.length}, counted from 0`));
   const bounds = ({ low, high }, at, format) => `${format(low[at], truth)} to ${format(high[at], truth)}`;
-  const within = (band, at, format) => [
+  const within = (band, at, format) => (band.value[at] === null ? [NOT_TRIED] : [
     format(band.value[at], truth), " ",
     element("small", "", band.high[at] - band.low[at] < 1e-9 ? "exact" : bounds(band, at, format)),
+  ]);
+  const stretch = data.stretches.find((one) => one.from <= t && t < one.to);
+  const together = stretch && [
+    signed(stretch.value, truth), " ",
+    element("small", "", `${signed(stretch.low, truth)} to ${signed(stretch.high, truth)}`),
   ];
   const number = (list, at, format) => (list ? format(list[at], implied) : MISSING);
   const values = [
@@ -225,7 +257,8 @@ function readout(data, t) {
   if (data.critic) values.splice(1, 0, ["learned critic", [fixed(data.critic[t], truth)], [criticAfter(data, t)]]);
   const credits = [
     ["implied δ", [number(data.advantages, t, signed)]],
-    ["Monte Carlo Q − V", within(data.difference, t, signed)],
+    stretch ? [`Monte Carlo Q − V of #${stretch.from} to #${stretch.to - 1}`, together]
+      : ["Monte Carlo Q − V", within(data.difference, t, signed)],
     ["R − group mean", [data.grpo === null ? "needs a group" : signed(data.grpo, truth)]],
   ];
   if (data.critic_steps) credits.splice(1, 0, ["learned critic, V(next) − V", [signed(data.critic_steps[t], truth)]]);
@@ -233,7 +266,7 @@ function readout(data, t) {
     head,
     table("Value of the prefix", ["", "before", "after"], values.map(([name, before, after]) => [[name], before, after])),
     table("Advantage of the token", null, credits.map(([name, ...cells]) => [[name], ...cells])),
-    element("p", "of", `${data.rollouts} tries from each prefix; intervals 95%.`),
+    element("p", "of", `${data.rollouts} tries from each ${data.stretches.length ? "tried " : ""}prefix; intervals 95%.`),
   ];
 }
 
@@ -254,7 +287,8 @@ function spoken(data, t) {
   const critic = data.critic_steps ? `learned critic ${signed(data.critic_steps[t], 2)}, ` : "";
   const mark = markOf(data);
   const wrong = t === mark.token ? `, ${mark.name}` : "";
-  const tried = `Monte Carlo ${signed(value[t], 2)}, ${signed(low[t], 2)} to ${signed(high[t], 2)}`;
+  const tried = value[t] === null ? NOT_TRIED
+    : `Monte Carlo ${signed(value[t], 2)}, ${signed(low[t], 2)} to ${signed(high[t], 2)}`;
   return `token ${t}, ${data.text[t]}${wrong}: implied ${implied}, ${critic}${tried}`;
 }
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vimpo_core.measure.truth import PrefixValues, soft_value
+from vimpo_core.measure.truth import PrefixValues, places_of, soft_value
 from vimpo_core.solutions import ledger
 from vimpo_core.types import CreditTrace, StopReason
 from vimpo_core.views.truth_curves import reading, truth_payload
@@ -131,3 +131,21 @@ def test_in_a_right_solution_the_largest_rise_is_asked_for():
 def test_a_flipped_reward_does_not_turn_the_direction():
     flipped = trace(reward=1.0, rewards={"verifier": 0.0})
     assert "both point at token #2" in reading(flipped, WRONG, BETA)[0]
+
+
+def test_what_was_not_tried_is_missing_and_stretches_stand_for_it():
+    """Prefixes 0, 1 and 4 of 0 to 4: token 0 by itself, tokens 1 to 3 together."""
+    tried = PrefixValues(WRONG.outcomes[[0, 1, 4]], WRONG.is_exact[[0, 1, 4]])
+    payload = truth_payload(trace(), tried, tried, BETA, places=(0, 1, 4))
+    assert payload["monte_carlo"]["value"] == [0.875, 0.875, None, None, 0.0]
+    assert payload["difference"]["value"] == [0.0, None, None, None]
+    (stretch,) = payload["stretches"]
+    assert (stretch["from"], stretch["to"], stretch["value"]) == (1, 4, -0.875)
+    first, second = reading(trace(), tried, BETA, tried, places=(0, 1, 4))
+    assert first.startswith("3 of 5 prefixes were tried, 2 were left out. It falls most over tokens #1 to #3: −0.88 (")
+    assert first.endswith("implied credit adds up to −0.50 there.") and "of 2 prefixes" in second
+
+
+def test_places_are_where_steps_begin_or_spread_evenly():
+    assert places_of(9, (0, 3, 7)) == (0, 3, 7, 9)
+    assert places_of(101, most=4) == (0, 1, 34, 67, 100, 101)
