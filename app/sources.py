@@ -16,6 +16,7 @@ from vimpo_core.runs.folder import RunSummary
 from vimpo_core.types import RUN_STATE_ADVICE, RunState
 
 BUNDLED = "bundled/"
+NOT_FOLLOWED = "Nobody follows its folder any more; its steps so far are safe. Follow the folder again to go on."
 _TIMES_OF_OTHERS = 20
 
 
@@ -163,6 +164,8 @@ def state_note(source: Source) -> str:
     """What to say about a run that did not end well; "" otherwise."""
     if source.run.state not in (RunState.DIVERGED, RunState.INTERRUPTED):
         return ""
+    if source.tool:
+        return NOT_FOLLOWED
     return source.run.message or RUN_STATE_ADVICE[source.run.state]
 
 

@@ -10,6 +10,7 @@ from app.inspector import brought, drop, inspection, sections, typed
 from app.sources import pick_source, pick_step, problem_of, sources, state_note
 from app.text import as_plain, as_sentence
 from vimpo_core.solutions import reading
+from vimpo_core.types import RunState
 
 SYMBOLS = ("rho", "kappa", "td_terms", "values", "advantages", "kl", "beta", "gae_lambda")
 MODES = {"sampled": typed.SAMPLED, "typed": "Type your own"}
@@ -52,6 +53,8 @@ def choose(found, notes):
     if note := state_note(source):
         st.warning(as_sentence(note), icon=":material/error:")
     recorded, snapshots = source.steps
+    if source.tool and source.run.state == RunState.RUNNING:
+        brought.watch(source, recorded[-1])
     with row:
         if mode == "typed":
             step = pick_step(snapshots or recorded, "Adapter of step", "Steps whose adapter was saved.", notes)

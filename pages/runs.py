@@ -21,14 +21,15 @@ def main():
         st.markdown(
             "You have no runs of your own yet: start one on the Train page. The bundled ones are here to compare with."
         )
-    is_live = run_table.has_active(found)
+    is_live = run_table.has_active(found) or bring.waits_for_a_step()
     st.fragment(listing, run_every=TICK_SECONDS if is_live else None)(is_live)
 
 
 def listing(was_live):
     found = run_table.entries()
-    if run_table.has_active(found) != was_live:
+    if (run_table.has_active(found) or bring.waits_for_a_step()) != was_live:
         st.rerun()
+    bring.say_what_is_followed()
     if was_live:
         cache.runs_dir().wake_worker()
     if problem := run_table.take_problem():
@@ -131,6 +132,9 @@ def actions(entry):
     match chosen:
         case run_table.RESUME:
             run_table.resume(entry)
+            st.rerun()
+        case run_table.UNFOLLOW:
+            run_table.unfollow(entry)
             st.rerun()
         case run_table.RENAME:
             rename(entry)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import cache
+from app import cache, state
 from app.inspector import inspection
+from app.sources import Source
 from app.text import as_plain
 from app.words.arrays import NAMES, listed
 from vimpo_core.formats.trace_files import provenance
 from vimpo_core.types import CreditTrace
+
+_LOOK_SECONDS = 1.5
 
 
 def show(scene: inspection.Scene) -> None:
@@ -30,6 +33,26 @@ def mixed(scene: inspection.Scene) -> str:
     if not others:
         return f" All {len(rows)} solutions of this step were scored again."
     return f" Of this step {len(rows)} solutions were scored again and {others} are as recorded."
+
+
+def watch(source: Source, newest: int) -> None:
+    """Of a run that is followed: a step that has come since, at once where the newest is looked at."""
+    st.fragment(_watch, run_every=_LOOK_SECONDS)(source, newest)
+
+
+def _watch(source: Source, newest: int) -> None:
+    steps, _ = cache.steps(source.folder, source.run.run_id, fresh=True)
+    if steps[-1] == newest:
+        st.caption(f"Followed while it trains: step {newest} is the newest.")
+        return
+    if not {"step", "group", "sample", "token"} & set(st.query_params):
+        st.rerun()  # the pickers stand at the newest step
+    st.button(
+        f"Step {steps[-1]} is there now: show it",
+        icon=":material/sync:",
+        on_click=state.put,
+        kwargs={"step": None, "group": None, "sample": None, "token": None},
+    )
 
 
 def line(tool: str, trace: CreditTrace) -> str:

@@ -7,6 +7,8 @@ looks into them.
 from __future__ import annotations
 
 import secrets
+import shlex
+import subprocess
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -20,11 +22,13 @@ from app.text import as_code, as_plain, as_sentence
 from app.words.arrays import NAMES
 from vimpo_core.formats.incoming import limits
 from vimpo_core.runs.folder import LONGEST_NAME
-from vimpo_core.service import import_service
+from vimpo_core.service import follow, import_service
+from vimpo_core.types import RunState
 
 MOST_MEGABYTES = 500
 _SURVEY, _IMPORT = "bring.survey", "bring.import"
 _KEPT, _DONE, _SEEN, _NAME, _TIMES = "bring.kept", "bring.done", "bring.seen", "bring.name", "bring.times"
+_FOLLOWED = "bring.followed"
 _SHOWN = 6
 _MEMORY = f"Reading it takes more than {limits.MEMORY / 2**30:g} GiB of memory. Bring fewer steps at a time."
 
@@ -88,15 +92,89 @@ def _named() -> Brought | None:
         )
         if st.form_submit_button("Look into it", icon=":material/search:"):
             st.session_state[_SEEN] = (typed.strip(), secrets.token_hex(8))
+        follows = st.form_submit_button(
+            "Follow it while it trains",
+            icon=":material/sync:",
+            help="For the folder that a training run is writing into: each step becomes part of the run within a "
+            "second or two of being whole, until you stop it or nothing new comes for half a day.",
+        )
+    if follows:
+        _follow(Path(typed.strip()).expanduser())
+        return None
     path, key = st.session_state.get(_SEEN, ("", ""))
     if not path or path != typed.strip():
         return None
     whole = Path(path).expanduser()
-    if not whole.is_absolute() or not whole.exists():
-        what = "is not there" if whole.is_absolute() else "is no whole path"
-        st.warning(as_sentence(f"{path[:200]} {what}. Write it from the root on, or from ~."), icon=":material/error:")
+    if _is_refused(whole):
         return None
     return Brought(key, ((str(whole), whole.name),), whole if whole.is_dir() else whole.parent)
+
+
+def _is_refused(path: Path, is_folder: bool = False) -> bool:
+    """Whether a path that was typed cannot be used, which is said."""
+    try:
+        is_there = path.is_dir() if is_folder else path.exists()
+    except OSError:
+        is_there = False
+    if path.is_absolute() and is_there:
+        return False
+    what = ("is no folder here" if is_folder else "is not there") if path.is_absolute() else "is no whole path"
+    said = f"{str(path)[:200]!r} {what}. Write it from the root on, or from ~."
+    st.warning(as_sentence(said), icon=":material/error:")
+    return True
+
+
+# --- following -------------------------------------------------------------------------------------------------------
+
+
+class Followed(NamedTuple):
+    """A folder that this session asked to follow, and who does."""
+
+    folder: str
+    process: subprocess.Popen
+
+
+def _follow(folder: Path) -> None:
+    if _is_refused(folder, is_folder=True):
+        return
+    try:
+        process = follow.start(cache.own_folder(), folder)
+    except OSError as error:
+        st.warning(as_sentence(error), icon=":material/error:")
+        return
+    st.session_state[_FOLLOWED] = Followed(str(follow.folder_of(folder)), process)
+    st.rerun()  # the list looks again by itself from now on
+
+
+def waits_for_a_step() -> bool:
+    """Whether a folder is followed that has no run yet."""
+    asked = st.session_state.get(_FOLLOWED)
+    return asked is not None and asked.process.poll() is None and not _has_run(asked)
+
+
+def say_what_is_followed() -> None:
+    """A line until the run of a followed folder is there."""
+    asked = st.session_state.get(_FOLLOWED)
+    if asked is None:
+        return
+    if _has_run(asked):
+        st.session_state.pop(_FOLLOWED)
+    elif asked.process.poll() is None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(
+                f":material/sync: Following {as_code(asked.folder)}: its run appears with the first whole step.",
+                width="content",
+            )
+            st.button("Stop", key="bring.unfollow", on_click=asked.process.terminate)
+    else:
+        st.session_state.pop(_FOLLOWED)
+        command = f"python -m vimpo_core import {shlex.quote(asked.folder)} --follow"
+        st.warning(f"Nothing came of {as_code(asked.folder)}. To see why: {as_code(command)}", icon=":material/error:")
+
+
+def _has_run(asked: Followed) -> bool:
+    runs = cache.runs_dir().list()
+    return any((run.imported or {}).get("folder") == asked.folder and run.state == RunState.RUNNING for run in runs)
 
 
 # --- looking and taking in -------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import streamlit as st
 from app import cache, live, state
 from app.live import Sight
 from app.settings import model_facts
-from app.sources import BUNDLED
+from app.sources import BUNDLED, NOT_FOLLOWED
 from app.text import as_plain
 from app.words.arrays import NAMES
 from vimpo_core.config import flips_text
@@ -21,16 +21,11 @@ from vimpo_core.rules import RULES
 from vimpo_core.runs import folder as runs_folder
 from vimpo_core.runs.folder import ACTIVE, RunsDir, RunSummary
 from vimpo_core.runs.run_bin import Deleted
+from vimpo_core.service import follow
 from vimpo_core.tasks.registry import said
 from vimpo_core.types import RunState
 
-OPEN_IN_TRAIN, LOOK_CLOSER, RESUME, RENAME, DELETE = (
-    "Open in Train",
-    "Look closer",
-    "Resume",
-    "Rename",
-    "Delete",
-)
+RESUME, UNFOLLOW, RENAME, DELETE = "Resume", "Stop following", "Rename", "Delete"
 _PROBLEM = "runs.problem"
 
 
@@ -54,6 +49,8 @@ class Entry:
         """What can be done to it; nothing to a bundled run."""
         if self.run.read_only:
             return []
+        if self.run.imported:
+            return [*([UNFOLLOW] if self.run.state == RunState.RUNNING else []), RENAME, DELETE]
         return [*([RESUME] if self.is_readable and self.run.state in live.RESUMABLE else []), RENAME, DELETE]
 
     @property
@@ -202,6 +199,8 @@ def state_text(entry: Entry) -> str:
 def _state_of_brought(run: RunSummary) -> str:
     if run.state == RunState.RUNNING:
         return f"**Followed.** New steps appear as {as_plain(run.tool)} writes them."
+    if run.state == RunState.INTERRUPTED:
+        return f"**No longer followed.** {as_plain(NOT_FOLLOWED)}"
     said = as_plain(run.message) if run.message else "Read-only: look closer in Inspect."
     return f"**Brought.** {said}"
 
@@ -234,6 +233,15 @@ def resume(entry: Entry) -> None:
     try:
         entry.folder.resume([entry.run.run_id])
         entry.folder.ensure_worker()
+    except (Mistake, OSError) as error:
+        st.session_state[_PROBLEM] = in_words(error)
+
+
+def unfollow(entry: Entry) -> None:
+    """Ask whoever follows a run to end; a refusal is kept for `take_problem`."""
+    try:
+        with entry.folder.open_writable(entry.run.run_id) as store:
+            follow.stop(store)
     except (Mistake, OSError) as error:
         st.session_state[_PROBLEM] = in_words(error)
 
