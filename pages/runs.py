@@ -8,7 +8,7 @@ from app.text import as_plain, as_sentence
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs.folder import LONGEST_NAME
 
-TICK_SECONDS = 2.0
+TICK_SECONDS, FOLLOWED_SECONDS = 2.0, 1.0
 COLUMNS = [0.03, 0.28, 0.22, 0.1, 0.15, 0.14, 0.08]
 A_PAGE = 12
 
@@ -22,7 +22,8 @@ def main():
             "You have no runs of your own yet: start one on the Train page. The bundled ones are here to compare with."
         )
     is_live = run_table.has_active(found) or bring.waits_for_a_step()
-    st.fragment(listing, run_every=TICK_SECONDS if is_live else None)(is_live)
+    tick = FOLLOWED_SECONDS if run_table.has_followed(found) else TICK_SECONDS
+    st.fragment(listing, run_every=tick if is_live else None)(is_live)
 
 
 def listing(was_live):

@@ -12,7 +12,7 @@ from app.words.arrays import NAMES, listed
 from vimpo_core.formats.trace_files import provenance
 from vimpo_core.types import CreditTrace
 
-_LOOK_SECONDS = 1.5
+_LOOK_SECONDS = 1.0
 
 
 def show(scene: inspection.Scene) -> None:

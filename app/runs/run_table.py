@@ -225,6 +225,10 @@ def has_active(found: list[Entry]) -> bool:
     return any(entry.is_readable and entry.run.state in ACTIVE for entry in found)
 
 
+def has_followed(found: list[Entry]) -> bool:
+    return any(entry.run.imported and entry.run.state == RunState.RUNNING for entry in found)
+
+
 # --- acting ----------------------------------------------------------------------------------------------------------
 
 

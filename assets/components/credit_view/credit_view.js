@@ -459,7 +459,7 @@ function drawCurve(view) {
   view.width = plot.clientWidth;
   if (!view.width) return;
   const isMissing = !data.arrays[hasGroup(data) ? "values" : "values_from_end"];
-  view.at('.save[data-figure="value-curve"]').hidden = isMissing;
+  view.at('.save[data-figure="value-curve"]').style.display = isMissing ? "none" : "";
   if (isMissing) {
     view.at("figcaption").textContent = "Value of each prefix";
     const needed = data.missing.length ? data.missing.join(", ") : "the reward";
