@@ -156,6 +156,9 @@ def _offer(scene: inspection.Scene, what: str, done: int) -> None:
     solutions = "this solution" if scene.is_typed else f"each of the {len(scene.traces)} solutions of this step"
     if scene.step not in snapshots:
         kept = ", ".join(map(str, snapshots)) or "none"
+        if scene.source.tool:
+            st.caption(f"For {_NAMES[what]} the run's own adapters are needed, which a brought run does not hold.")
+            return
         who, needs = ("Monte Carlo credit", "the policy") if what == MONTE_CARLO else ("V*", "the model as it was then")
         st.caption(f"{who} needs {needs}, but no adapter of step {scene.step} was kept (kept: {kept}).")
         return

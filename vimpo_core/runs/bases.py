@@ -44,7 +44,9 @@ def origin(store: RunStore) -> Origin:
 
 def stamp(source: str) -> tuple:
     """Names, times and sizes of a model's files, of an adapter's its base's too: cheap, and different once one of them
-    was written again."""
+    was written again. () where none was chosen: what was recorded is read without it."""
+    if source == sources.NOT_CHOSEN:
+        return ()
     folder = sources.model_folder(source)
     try:
         files = [(file.name, file.stat()) for file in sorted(folder.iterdir()) if file.is_file()]

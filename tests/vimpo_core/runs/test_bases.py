@@ -13,6 +13,7 @@ from tests.support.real import small
 from vimpo_core import cli, reports
 from vimpo_core.experiment import run as experiment_run
 from vimpo_core.experiment.results import Measurement
+from vimpo_core.lm import sources
 from vimpo_core.paths import BUNDLED_MODEL, DEMOS
 from vimpo_core.runs import bases, snapshots, worker
 from vimpo_core.runs.folder import RunsDir
@@ -288,3 +289,7 @@ def test_a_run_where_it_was_trained_has_no_remark(tmp_path):
     runs = RunsDir(tmp_path)
     worker.main(runs.path, FakeTrainer, only_job=runs.submit([small()]))
     assert runs.open(RUN).message() == ""
+
+
+def test_a_run_whose_model_was_not_chosen_is_kept_by_no_model_at_all():
+    assert bases.stamp(sources.NOT_CHOSEN) == ()
