@@ -437,6 +437,9 @@ def real_model():
     yield REAL_MODEL.format(problems=load(there[0][0])["test_prompts"], steps=load(there[0][0])["steps"])
     yield "\n".join(_real_answers(there)) + "\n"
     yield _real_table(there)
+    if reports := _credit_reports():
+        yield REAL_CREDIT.format(tries=reports[0]["drop_tries"])
+        yield _credit_of(reports)
     yield "\n".join(
         f"- [{load(name)['title']}](results/{name}/report.md)" for name in dict.fromkeys(n for n, *_ in there)
     )
@@ -496,6 +499,36 @@ def _real_table(there) -> str:
                 kl, cpu = number(arm["kl"], 3), number(arm["cpu_seconds"], 0)
                 rows.append([what, arm["name"], f"{len(runs)} of {of}", *accuracies, kl, cpu])
     return table(head, rows)
+
+
+def _credit_reports() -> list[dict]:
+    """`truth --json` of finished runs, as they are kept beside the results."""
+    return [
+        report
+        for file in sorted(RESULTS.glob("real*/credit.json"))
+        for report in json.loads(file.read_text(encoding="utf-8"))
+    ]
+
+
+def _credit_of(reports: list[dict]) -> str:
+    head = ["run", "wrong, of these with a clear drop", "AUC of minus delta_t", "AUC of surprisal"]
+    head += ["solutions compared", "Pearson of delta_t with Monte Carlo"]
+    rows = [
+        [
+            f"{report['algorithm']}, seed {report['seed']}",
+            f"{report['n_wrong']}, {report['n_solutions']}",
+            *(_measured(report["signals"][name], "auc") for name in ("implied_advantage", "surprisal_policy")),
+            f"{report['n_compared']}",
+            _measured(report, "pearson_advantage"),
+        ]
+        for report in reports
+    ]
+    return table(head, rows)
+
+
+def _measured(found: dict, name: str) -> str:
+    mean, low, high = (found[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return "not defined" if mean is None else number({"mean": mean, "low": low, "high": high})
 
 
 def made_table() -> str:
@@ -579,6 +612,10 @@ REAL_MODEL = """## A real language model
 SmolLM2-135M-Instruct (the float32 of its Q4_1 weights) writes two everyday words backwards after four solved problems; {steps} steps of 8 x 8 solutions, an adapter on the upper 10 of 30 layers, {problems} test
 problems. The untrained model is measured on the same problems with the same draws. The [protocol](../experiments/README.md) says why these runs are what they are: where nothing was tuned, both rules have the
 settings of one trial, so that a difference between them is one at these settings and decides nothing.
+"""
+REAL_CREDIT = """
+**Credit against truth by trying**, on the last snapshot's own solutions, {tries} fresh tries from both sides of a token: does minus delta_t point at the token after which the success rate falls most? So few wrong solutions
+are left, and so few runs are measured, that this shows the method and decides nothing; intervals are over the solutions of one run, drawn again and again, not over seeds.
 """
 MADE = """## What made these numbers
 
