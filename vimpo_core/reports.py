@@ -59,6 +59,7 @@ def evaluate_run(
         raise Mistake(f"prompts must be at least 1, got {prompts}. Default: {TEST_PROMPTS}.")
     step = newest_snapshot(store) if step is None else step
     policy, task = load_snapshot(store.run_dir, step), task_of(store.config())
+    cpu = time.process_time()
     with models.merged(policy) as model:
         found = evaluate.rewards(policy, model, task, "test", prompts, seed, told)
     if not found["sampled"]:
@@ -69,6 +70,7 @@ def evaluate_run(
         "split": "test",
         "n_prompts": len(found["greedy"]),
         "eval_seed": seed,
+        "measuring_cpu_seconds": time.process_time() - cpu,
     }
     for how, earned in found.items():
         share = evaluate.share_right(earned)
@@ -106,9 +108,8 @@ def training_report(
         "measuring_share": metrics.measuring_share(rows),
     }
     if problems and store.snapshot_steps():
-        cpu = time.process_time()
         measured = evaluate_run(store, prompts=problems, told=told)
-        report["measuring_share"] = _with_final(report, time.process_time() - cpu)
+        report["measuring_share"] = _with_final(report, measured["measuring_cpu_seconds"])
         report |= {"evaluated_step": measured.pop("step")} | {k: v for k, v in measured.items() if k != "run_id"}
     return report
 

@@ -212,8 +212,18 @@ def test_code_is_offered_for_python_and_the_command_line(runs):
     python, shell = code_in(at, "python"), at.code[-1].value
     assert "store.trace(step=5, group_id=3, sample_idx=4)" in python
     assert [line.split()[3] for line in shell.splitlines()] == ["score", "export"]
-    shell = open_inspect(more="take", step=7, group=3, sample=4).code[-1].value
+    assert adapters_offered(at) == (1, ["python -m vimpo_core export-adapter vimpo-1 --step 5"])
+    at = open_inspect(more="take", step=7, group=3, sample=4)
+    shell = at.code[-1].value
     assert [line.split()[3] for line in shell.splitlines()] == ["export"], "no adapter to score with"
+    assert adapters_offered(at) == (0, [])
+
+
+def adapters_offered(at):
+    """How many PEFT folders can be downloaded, and the commands that write one."""
+    buttons = [button.proto.label for button in at.get("download_button")]
+    commands = [block.value.partition(" --runs-dir")[0] for block in at.code if "export-adapter" in block.value]
+    return buttons.count("PEFT folder"), commands
 
 
 def test_a_bundled_run_that_shares_its_name_is_found_in_its_own_folder(runs):

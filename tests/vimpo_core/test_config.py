@@ -343,3 +343,20 @@ def test_pure_noise_and_updates_without_a_ratio_are_advised_against():
         assert levels(algorithm=algorithm, updates_per_batch=2)["updates_per_batch"] == "caution"
         assert "updates_per_batch" not in levels(algorithm=algorithm)
     assert "updates_per_batch" not in levels(algorithm="grpo", updates_per_batch=4)
+
+
+def test_measuring_that_takes_a_quarter_of_a_runs_solutions_is_remarked_upon():
+    def said(**settings):
+        return [a.text for a in advice(TrainConfig(**settings), 23.0) if a.setting == "eval_prompts"]
+
+    short = {"model": "smollm2", "steps": 20, "prompts_per_step": 8, "group_size": 8}
+    (remark,) = said(**short)  # at steps 0, 10 and 20: 3 x 256 solutions to 20 x 64
+    assert "take 0.6 solutions to held-out problems" in remark and "Use eval_prompts 21, 0 for none" in remark
+    assert (
+        said()
+        == said(**short | {"model": "bundled"})
+        == said(**short, eval_prompts=21)
+        == said(**short, eval_prompts=0)
+        == []
+    )
+    assert len(said(**short, eval_prompts=54)) == 1 and said(**short, eval_prompts=53) == []  # 318 of 1,280
