@@ -2,9 +2,6 @@
 named before a run begins."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +10,7 @@ from safetensors.torch import load_file
 from trl import GRPOTrainer
 
 from tests.support import trl_runs
+from tests.support.ranks import THREE_STEPS, launch
 from vimpo_core import credit, losses
 from vimpo_core.engines.trl import TraceMixin, hooks
 from vimpo_core.formats.incoming.assemble import import_run
@@ -182,17 +180,10 @@ def test_another_version_is_refused_in_one_sentence(monkeypatch):
 def test_two_ranks_give_the_traces_and_the_gradient_of_one_and_the_example_runs_on_both(tmp_path):
     one, update = trl_runs.make(tmp_path / "one")
     one.train()
-    settings = "--use_cpu --bf16 False --max_steps 3 --per_device_train_batch_size 8 --operands 3 --save_strategy no"
-    launch = "accelerate launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no"
-    subprocess.run(
-        [
-            *[sys.executable, "-m", *launch.replace("accelerate launch", "accelerate.commands.launch").split()],
-            *["--dynamo_backend", "no", "--main_process_port", "0", ROOT / "tests" / "support" / "trl_runs.py"],
-            *[tmp_path / "two", *settings.split(), "--output_dir", tmp_path / "example"],
-        ],
-        check=True,
+    launch(
+        ROOT / "tests" / "support" / "trl_runs.py",
+        *[tmp_path / "two", *THREE_STEPS.split(), "--output_dir", tmp_path / "example"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
     )
     for name, gradient in load_file(tmp_path / "two" / "gradient.safetensors").items():
         torch.testing.assert_close(gradient, update.gradients[0][name], **EXACT)
