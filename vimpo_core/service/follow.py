@@ -225,6 +225,8 @@ def _watch(follower: Follower, watch: Watch, is_over: Callable[[], bool], held: 
     changed, has_lock = time.monotonic(), False
     while True:
         ends = is_over()  # whatever was there by then is taken in
+        if not watch.seen:  # the folder of the steps may come after whoever waits for it
+            follower.folder = watch.folder = folder_of(watch.folder)
         for of_step in watch.new():
             follower.take(of_step)
             changed = time.monotonic()

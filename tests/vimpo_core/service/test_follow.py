@@ -92,6 +92,20 @@ def test_new_steps_appear_and_what_was_not_finished_is_kept_at_the_end(tmp_path)
     assert imported["survey"]["rows"] == 5
 
 
+def test_the_folder_of_the_steps_may_come_after_who_waits_for_it(tmp_path):
+    out, looks = tmp_path / "out", []
+    out.mkdir()
+
+    def is_over():
+        looks.append(len(looks))
+        if len(looks) == 2:
+            _step(out / "traces", 0)
+        return len(looks) == 4
+
+    store = RunsDir(tmp_path / "runs").open(follow(tmp_path / "runs", out, is_over=is_over))
+    assert store.trace_steps() == [0] and store.imported()["folder"] == str(out / "traces")
+
+
 def test_a_folder_that_was_followed_goes_on_as_the_same_run_and_stops_when_asked(tmp_path):
     _step(tmp_path / "traces", 1)
     first = Followed(tmp_path / "runs", tmp_path)
