@@ -1031,11 +1031,12 @@ def _rescore(arguments) -> int:
         return 0
     step = store.trace_steps()[-1] if arguments.step is None else arguments.step
     if not arguments.model:
-        found = models_beside.find((store.header().get("imported") or {}).get("folder"), step)
+        imported = store.header().get("imported") or {}
+        found, updates = models_beside.find(imported, step), models_beside.updates_of(imported, step)
         if not found:
             raise Mistake(f"no model lies beside the files of run {store.run_id}. Name one with --model.")
-        lines = {one.source: one.said(step) + (f". {one.problem}" if one.problem else "") for one in found}
-        print(models_beside.sentence(step), file=sys.stderr)
+        lines = {one.source: one.said(step, updates) + (f". {one.problem}" if one.problem else "") for one in found}
+        print(models_beside.sentence(imported, step), file=sys.stderr)
         _print({"models": lines} if arguments.json else lines, arguments.json)
         return 0
     model, reference = (source and _got(source) for source in (arguments.model, arguments.reference))

@@ -91,11 +91,14 @@ def _take_back(scene: inspection.Scene) -> None:
 
 
 def _form(scene: inspection.Scene) -> Asked | None:
-    found = _beside((scene.source.run.imported or {}).get("folder"), scene.step)
-    st.caption(as_plain(models_beside.sentence(scene.step)) + ("" if found else " No model lies beside its files."))
+    imported = _imported(scene)
+    found = _beside(imported.get("folder"), imported.get("updates_behind", 1), scene.step)
+    st.caption(
+        as_plain(models_beside.sentence(imported, scene.step)) + ("" if found else " No model lies beside its files.")
+    )
     with st.container(horizontal=True, gap="medium"):
         model = _model(scene, found)
-        reference = _reference(found)
+        reference = _reference(found, model)
         which = _rows(scene)
     with st.expander("Temperature and end token"), st.container(horizontal=True, gap="medium"):
         temperature = st.selectbox(
@@ -126,15 +129,19 @@ def _form(scene: inspection.Scene) -> Asked | None:
     return None
 
 
+def _imported(scene: inspection.Scene) -> dict:
+    """What the header says of where the run comes from."""
+    return scene.source.run.imported or {}
+
+
 @st.cache_data(ttl=_FRESH_SECONDS, max_entries=32, show_spinner=False)
-def _beside(folder: str | None, step: int) -> list[Found]:
-    return models_beside.find(folder, step)
+def _beside(folder: str | None, behind: int, step: int) -> list[Found]:
+    return models_beside.find({"folder": folder, "updates_behind": behind}, step)
 
 
 def _model(scene: inspection.Scene, found: list[Found]) -> str:
-    said = {one.source: one.said(scene.step) for one in found}
-    if scene.step == 1 and (base := models_beside.base_of(found)):
-        said = {base.source: f"{base.name}: the model that training began with, which wrote step 1"} | said
+    updates = models_beside.updates_of(_imported(scene), scene.step)
+    said = {one.source: one.said(scene.step, updates) for one in found}
     used = dict.fromkeys([*cache.runs_dir().models(), sources.BUNDLED, *KNOWN])
     options = [*said, *(model for model in used if model not in said)]
     if (typed := st.session_state.get(_MODEL)) and typed not in options:
@@ -157,7 +164,7 @@ def _model(scene: inspection.Scene, found: list[Found]) -> str:
     return (chosen or "").strip()
 
 
-def _reference(found: list[Found]) -> str:
+def _reference(found: list[Found], model: str) -> str:
     base = models_beside.base_of(found)
     options = [OWN_BASE, *dict.fromkeys([*([base.source] if base else []), sources.BUNDLED, *KNOWN])]
     if (typed := st.session_state.get(_REFERENCE)) and typed not in options:
@@ -171,7 +178,9 @@ def _reference(found: list[Found]) -> str:
         "whole model has no base: name the one that training began with.",
         width=240,
     )
-    return "" if chosen in (OWN_BASE, None) else chosen.strip()
+    if chosen in (OWN_BASE, None):
+        return model if base and model == base.source else ""  # before it learned anything it is its own reference
+    return chosen.strip()
 
 
 def _rows(scene: inspection.Scene) -> tuple[rescore.Place, ...]:

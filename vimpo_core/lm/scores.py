@@ -253,7 +253,8 @@ def _scores_of_llama(policy, batch, with_grad, later, top_k, kl_top_k, temperatu
 def _of_all(found: Scores, like: torch.Tensor) -> Scores:
     """The scores of every row from those of different ones; like: which of these each row is like."""
     values = {name: getattr(found, name) for name in _ARRAYS}
-    spread = Scores(**{name: None if value is None else value[like] for name, value in values.items()})
+    every: dict[str, Any] = {name: None if value is None else value[like] for name, value in values.items()}
+    spread = Scores(**every)
     own_push = found.push
 
     def push(gradient):
@@ -348,7 +349,7 @@ def score_in_chunks(
         for part, rows_gradient in zip(parts, gradient.split(rows), strict=True):
             known(part.push)(rows_gradient)
 
-    joined = {name: _joined([getattr(p, name) for p in parts]) for name in _ARRAYS}
+    joined: dict[str, Any] = {name: _joined([getattr(p, name) for p in parts]) for name in _ARRAYS}
     return Scores(**joined, push=push if learns else None)
 
 

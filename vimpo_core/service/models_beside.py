@@ -1,7 +1,8 @@
 """The models that lie beside an imported run's files: what its training saved, and which of them wrote a step.
 
 A trainer that counts updates logs the solutions of step N after update N, and sampled them before it: under the policy
-of N - 1 updates. Of its `checkpoint-M` folders that is the one with M = N - 1.
+of N - 1 updates. Of its `checkpoint-M` folders that is the one with M = N - 1. This lab's own step N is that of N
+updates (`header["imported"]["updates_behind"]`).
 """
 
 from __future__ import annotations
@@ -35,38 +36,45 @@ class Found:
     def name(self) -> str:
         return Path(self.source).name or self.source
 
-    def distance(self, step: int) -> tuple[int, int]:
-        """How many updates it is from the policy that wrote a step; a later one is further than an earlier."""
-        late = (10**9 if self.updates is None else self.updates) - (step - 1)
+    def distance(self, updates: int) -> tuple[int, int]:
+        """How many updates it is from a policy of so many; a later one is further than an earlier."""
+        late = (10**9 if self.updates is None else self.updates) - updates
         return abs(late), int(late > 0)
 
-    def said(self, step: int) -> str:
-        """Whose policy it is, for the solutions of a step."""
+    def said(self, step: int, updates: int) -> str:
+        """Whose policy it is, for the solutions of a step that a policy of so many updates wrote."""
         what = "adapter" if self.is_adapter else "whole model"
         if self.updates is None:
             return f"{self.name} ({what} saved at the end of training)"
-        late = self.updates - (step - 1)
+        late = self.updates - updates
         if not late:
-            return f"{self.name} ({what}): the policy that wrote step {step}, before its update"
+            return f"{self.name} ({what}): the policy that wrote step {step}"
         how = f"{abs(late)} update{'s' if abs(late) > 1 else ''} {'later' if late > 0 else 'earlier'}"
         return f"{self.name} ({what}): {how} than the policy that wrote step {step}"
 
 
-def find(folder: str | Path | None, step: int) -> list[Found]:
-    """The models beside a run's files, the nearest to the policy that wrote `step` first; [] where nothing is known.
+def updates_of(imported: dict, step: int) -> int:
+    """How many updates the policy had that wrote a step of a brought run (`header["imported"]`)."""
+    return max(0, step - imported.get("updates_behind", 1))
 
-    folder: where the files lay (`header["imported"]["folder"]`).
+
+def find(imported: dict, step: int) -> list[Found]:
+    """The models beside a brought run's files (`header["imported"]`), the nearest to the policy that wrote `step`
+    first; [] where nothing is known. Where it is the model that training began with, an adapter's base is the first.
     """
-    if not folder:
+    if not imported.get("folder"):
         return []
     found: dict[str, Found] = {}
-    at = Path(folder)
+    at = Path(imported["folder"])
     for place in (at, at.parent):
         for one in _in(place):
             found.setdefault(one.source, one)
         if any(one.updates is not None for one in found.values()):
             break
-    return sorted(found.values(), key=lambda one: one.distance(step))
+    updates = updates_of(imported, step)
+    nearest = sorted(found.values(), key=lambda one: one.distance(updates))
+    base = base_of(nearest)
+    return [base, *nearest] if base and not updates else nearest
 
 
 def _in(place: Path) -> list[Found]:
@@ -94,17 +102,19 @@ def _problem(folder: Path) -> str:
     return ""
 
 
-def sentence(step: int) -> str:
-    """Which checkpoint wrote a step, in general."""
+def sentence(imported: dict, step: int) -> str:
+    """Which policy wrote a step, in general."""
+    updates = updates_of(imported, step)
+    before = "before that step's update, so " if updates < step else ""
     return (
-        f"The solutions of step {step} were sampled before that step's update, so by the policy of {step - 1} "
-        f"update{'' if step == 2 else 's'}"
-        + ("." if step > 1 else ": the model that training began with, before it learned anything.")
+        f"The solutions of step {step} were sampled {before}by the policy of {updates} update"
+        f"{'' if updates == 1 else 's'}"
+        + ("." if updates else ": the model that training began with, before it learned anything.")
     )
 
 
 def base_of(found: list[Found]) -> Found | None:
-    """The model that training began with, where an adapter names one that is here: step 1 was written by it."""
+    """The model that training began with, where an adapter names one that is here: the first step was written by it."""
     for one in found:
         if one.is_adapter and not one.problem:
             return Found(sources.base_of(Path(one.source)), 0, False)

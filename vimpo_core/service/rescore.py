@@ -34,6 +34,8 @@ SPREAD = 10
 TEMPERATURES = 0.05, 10.0
 _GAP = 0.5
 """Nats a token between a text's log-probability and minus the entropy, above which the model hardly wrote it."""
+_ROUNDING = 1e-3
+"""Nats a token by which two programs differ at most in float32."""
 Place = tuple[int, int, int]
 """step, group_id, sample_idx"""
 
@@ -300,7 +302,8 @@ def _said_of_fit(fit, gap) -> str:
         at_one = fit.temperature == 1
         fits = "" if at_one else f", and fit temperature {fit.temperature:g} (at 1 they are {fit.mean_at_one:.2g} off)"
         if fit.is_close:
-            return f"Checked on {rows}: the recorded log-probabilities agree within {fit.worst:.2g} nats a token{fits}."
+            agree = f"Checked on {rows}: the recorded log-probabilities agree within {fit.worst:.2g} nats a token"
+            return f"{agree}{', as half precision leaves them' if fit.worst > _ROUNDING else ''}{fits}."
         if fit.is_near:
             return (
                 f"Checked on {rows}: the recorded log-probabilities are {fit.mean:.2g} nats a token off on average, "

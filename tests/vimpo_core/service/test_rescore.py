@@ -177,13 +177,20 @@ def test_the_checkpoint_before_a_steps_update_comes_first(trained):
     (folder / "completions").mkdir(exist_ok=True)
     shutil.copytree(trained[1], folder / "checkpoint-10", dirs_exist_ok=True)
     for place in (folder, folder / "completions"):
-        assert [one.name for one in models_beside.find(place, 4)] == ["checkpoint-3", "checkpoint-10"]
-    first, last = models_beside.find(folder, 4)
-    assert first.said(4) == "checkpoint-3 (adapter): the policy that wrote step 4, before its update"
-    assert last.said(4) == "checkpoint-10 (adapter): 7 updates later than the policy that wrote step 4"
-    assert [one.name for one in models_beside.find(folder, 12)] == ["checkpoint-10", "checkpoint-3"]
+        assert [one.name for one in models_beside.find({"folder": place}, 4)] == ["checkpoint-3", "checkpoint-10"]
+    first, last = models_beside.find({"folder": folder}, 4)
+    assert first.said(4, 3) == "checkpoint-3 (adapter): the policy that wrote step 4"
+    assert last.said(4, 3) == "checkpoint-10 (adapter): 7 updates later than the policy that wrote step 4"
+    assert "before that step's update, so by the policy of 3 updates" in models_beside.sentence({}, 4)
+    assert [one.name for one in models_beside.find({"folder": folder}, 12)] == ["checkpoint-10", "checkpoint-3"]
     assert models_beside.base_of([first]).source == "bundled"
-    assert models_beside.find(folder / "elsewhere" / "deep", 1) == []
+    assert models_beside.find({"folder": folder / "elsewhere" / "deep"}, 1) == []
+
+
+def test_a_step_of_the_labs_own_was_written_by_the_policy_of_that_many_updates():
+    ours = {"updates_behind": 0}
+    assert models_beside.updates_of(ours, 3) == 3
+    assert models_beside.sentence(ours, 3) == "The solutions of step 3 were sampled by the policy of 3 updates."
 
 
 def test_only_runs_that_were_brought_are_scored_again(real_run):

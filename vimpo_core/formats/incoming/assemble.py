@@ -397,5 +397,6 @@ def header_of(recognised: Recognised, found: dict[str, Any], config: TrainConfig
             "notes": found["notes"],
             "folder": None,
             "follows": False,
+            "updates_behind": getattr(recognised.reader, "UPDATES_BEHIND", 1),
         },
     }

@@ -19,6 +19,7 @@ from vimpo_core.types import CreditTrace, StopReason
 
 NAME = "VIMPO Lab records"
 TOOL = "VIMPO Lab"
+UPDATES_BEHIND = 0
 _RECORD = {"step", "group_id", "sample_idx", "prompt_text", "ids", "text"}
 _LEFT_OUT: dict[str, Any] = {
     **dict.fromkeys(("gold", "status", "answer", "reward_reason"), ""),

@@ -9,6 +9,8 @@ A reader is a module of this folder with
 
 and, where there is something to say,
 
+    UPDATES_BEHIND = 0              by how many updates the policy that wrote step N is behind N; 1 where it is not said
+
     accompanies(sample) -> bool     whether a file holds no rows but belongs to them, such as a metadata.json
     facts(sample) -> dict           what a file says of the whole run: any of `FACTS`
     IN_ONE_FOLDER = True            where all files of a run lie in one folder: several are several runs
