@@ -615,7 +615,8 @@ settings of one trial, so that a difference between them is one at these setting
 """
 REAL_CREDIT = """
 **Credit against truth by trying**, on the last snapshot's own solutions, {tries} fresh tries from both sides of a token: does minus delta_t point at the token after which the success rate falls most? So few wrong solutions
-are left, and so few runs are measured, that this shows the method and decides nothing; intervals are over the solutions of one run, drawn again and again, not over seeds.
+are left, and so few runs are measured, that this shows the method and decides nothing; intervals are over the solutions of one run, drawn again and again, not over seeds,
+and one without width says that all of these few agree, not that it is certain.
 """
 MADE = """## What made these numbers
 
