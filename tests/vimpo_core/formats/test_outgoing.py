@@ -147,7 +147,7 @@ def test_unipos_rules_hold_for_what_is_hostile_and_what_is_missing(store, tmp_pa
     report = run_export.write(store, "unipo", tmp_path / f"run.{suffix}")
     header, entries = built(tmp_path / f"run.{suffix}")
     check(entries)
-    assert any("policy_objective" in remark for remark in report["remarks"]) is False
+    assert "asks for policy_objective, which" in report["remarks"][0]
     assert header["hparams"]["kl_estimator"] == "exact" and "policy_objective" not in entries[0]["metrics"]
     whole, words = (entry["prompts"][0]["responses"][0] for entry in entries if "prompts" in entry)
     assert whole["tokens"]["ref_log_probs"][3:5] == [None, None] and whole["tokens"]["strings"][5] == "\\ud800"

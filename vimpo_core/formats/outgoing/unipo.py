@@ -33,6 +33,7 @@ OF_OURS = {
     "length_mean": "response_length",
 }
 """A metric of this lab -> what UNIPO calls it; the others keep their names."""
+REQUIRED = ("policy_objective", "reward")
 MEASURED = {"logprob": "log_probs", "ref_logprob": "ref_log_probs", "kl": "token_kl", "critic_values": "values"}
 """An array of a trace -> its name there."""
 TOOLS_OWN = ("advantages", "returns", "rewards", "token_kl", "token_objective", "values", "old_log_probs")
@@ -53,10 +54,12 @@ def write(store: RunStore, header: dict, read: Callable[[int], list[CreditTrace]
 
 def remarks(store: RunStore, steps: Sequence[int]) -> list[str]:
     """What UNIPO's schema requires and the run does not have, a sentence each."""
+    of_step = _metrics(store.metrics(timings=False)[-1], store.traces(steps[-1]))
+    lacks = [name for name in REQUIRED if name not in of_step]
     found = []
-    if not any("actor_loss" in row for row in store.metrics(timings=False)):
+    if lacks:
         found.append(
-            "UNIPO's schema asks for policy_objective, which this run did not record: it is left out, and the viewer "
+            f"UNIPO's schema asks for {' and '.join(lacks)}, which this run did not record: left out, and the viewer "
             "shows the other curves."
         )
     if not any(trace.has_ids for trace in store.traces(steps[0])):
