@@ -10,6 +10,7 @@ import ast
 import contextlib
 import copy
 import importlib.util
+import itertools
 import os
 import signal
 import subprocess
@@ -149,6 +150,7 @@ def main() -> None:
     parser.add_argument("module", type=Path)
     parser.add_argument("tests", nargs="+")
     parser.add_argument("--lines", default="1-100000", help="first-last line that is changed")
+    parser.add_argument("--every", type=int, default=1, help="one change in so many, for a first look")
     asked = parser.parse_args()
     text = asked.module.read_text("utf-8")
     first, last = map(int, asked.lines.split("-"))
@@ -157,7 +159,7 @@ def main() -> None:
     assert is_found(name, asked.module, ast.parse("raise ValueError"), asked.tests), "the tests do not read the module"
     assert not is_found(name, asked.module, ast.parse(text), asked.tests), "the tests fail without any change"
     count, left = 0, 0
-    for line, what, tree in mutants(ast.parse(text), range(first, last + 1)):
+    for line, what, tree in itertools.islice(mutants(ast.parse(text), range(first, last + 1)), 0, None, asked.every):
         count += 1
         if not is_found(name, asked.module, tree, asked.tests):
             left += 1
