@@ -34,6 +34,8 @@ SPREAD = 10
 TEMPERATURES = 0.05, 10.0
 _GAP = 0.5
 """Nats a token between a text's log-probability and minus the entropy, above which the model hardly wrote it."""
+_NAMED = 64
+"""Solutions that a command names one by one; of more it means the whole step."""
 _ROUNDING = 1e-3
 """Nats a token by which two programs differ at most in float32."""
 Place = tuple[int, int, int]
@@ -130,7 +132,7 @@ def command_line(run_id: str, asked: Asked) -> str:
     steps = sorted({step for step, *_ in asked.places})
     if len(steps) == 1:
         rows = ",".join(f"{group}:{sample}" for _, group, sample in asked.places)
-        parts += ["--step", str(steps[0]), "--rows", rows]
+        parts += ["--step", str(steps[0]), *(["--rows", rows] if len(asked.places) <= _NAMED else [])]
     else:
         parts.append("--all")
     if asked.temperature is not None:
