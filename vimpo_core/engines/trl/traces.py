@@ -99,9 +99,9 @@ class Recorder(TrainerCallback):
         # Old log-probabilities are there where the policy may have moved before the loss sees the row.
         arrays["logprob"] = batch.get("old_per_token_logps")
         columns, named = _on_cpu(arrays), table.tolist()
-        prompt_ids = [
-            row[kept.bool()].tolist() for row, kept in zip(batch["prompt_ids"], batch["prompt_mask"], strict=True)
-        ]
+        asked, kept = batch["prompt_ids"].cpu().numpy(), batch["prompt_mask"].bool().cpu().numpy()
+        prompt_ids = [row[is_kept].tolist() for row, is_kept in zip(asked, kept, strict=True)]
+        advantages = batch["advantages"].tolist()
         has_own = hasattr(trainer, "token_credit")  # then advantages are a matter of tokens
         start, self.taken = self.taken, self.taken + len(completions)
         for i, ids in enumerate(completions):
@@ -121,7 +121,7 @@ class Recorder(TrainerCallback):
                 "reward_reason": "",
                 "group_mean_reward": sum(scored) / len(scored) if scored else None,
                 "group_rewards": scored if len(scored) == size else None,
-                "tool_advantage": None if has_own else float(batch["advantages"][i]),
+                "tool_advantage": None if has_own else advantages[i],
                 "finish_reason": str(StopReason.EOS if ids and ids[-1] in trainer.eos_token_ids else StopReason.LENGTH),
                 "ids": ids,
                 "text": list(token_texts(self.speller, ids)),
