@@ -270,6 +270,19 @@ ON_THE_WAY = "up to 0.1 runs were stable, at 0.3 those with a small beta collaps
                 )
             ],
         ),
+        # 10 steps of 16 solutions, measured twice on 40 problems in two ways: as many as are trained; a tenth is 4
+        ({"steps": 10, "prompts_per_step": 4, "group_size": 4, "eval_every": 10, "eval_prompts": 40}, []),
+        (
+            {"steps": 10, "prompts_per_step": 4, "group_size": 4, "eval_every": 10, "eval_prompts": 80},
+            [
+                (
+                    "eval_prompts",
+                    "note",
+                    "Measurements take 2 solutions to held-out problems for each one that is trained on. Use "
+                    "eval_prompts 4, 0 for none, or measure less often.",
+                )
+            ],
+        ),
         ({"updates_per_batch": 1, "algorithm": "rloo"}, []),
         (
             {"updates_per_batch": 2, "algorithm": "rloo"},
