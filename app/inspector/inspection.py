@@ -265,7 +265,8 @@ def facts(scene: Scene, beta: float) -> dict:
 
 
 def strip_name(scene: Scene) -> str:
-    return credit_view.credit_name(scene.source.run.algorithm)
+    tool = scene.source.tool
+    return f"read off the policy that {tool} trained" if tool else credit_view.credit_name(scene.source.run.algorithm)
 
 
 def selected_token(trace: CreditTrace, notes: list[str]) -> int:

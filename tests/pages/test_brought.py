@@ -40,7 +40,8 @@ def test_every_section_works_with_text_and_rewards_and_says_what_is_not_there(br
     assert {"tool_advantage", "grpo"} <= {name for name, values in drawn["arrays"].items() if values}
     said = words(at)
     assert "Words, not tokens: TRL did not record tokens." in said and "nobody here judged it" in said
-    assert "right" not in said.replace("right or wrong", "")
+    picked = [option for label in ("Prompt", "Solution") for option in widget(at.selectbox, label).options]
+    assert picked and all("reward" in option and "right" not in option for option in picked)
     if section in ("truth", "branch", "film"):
         assert "Not recorded: a run brought from TRL holds no adapter" in said
     if section == "scatter":
@@ -100,5 +101,8 @@ def test_from_text_alone_to_token_credit_and_back(brought, monkeypatch):
 
 @pytest.mark.parametrize("page", ["runs", "compare", "scorecard", "train", "start"])
 def test_the_other_pages_open_with_it(brought, page):
-    at = open_page(page, **({"runs": "trl-1"} if page == "compare" else {}))
-    print(words(at)[:3000])
+    said = words(open_page(page, **({"runs": "trl-1"} if page == "compare" else {})))
+    if page == "runs":
+        assert "TRL completions · 16 solutions · 4 groups of 4 · text alone" in said.replace("\u00a0", " ")
+    if page == "scorecard":
+        assert "Not recorded: a run brought from TRL holds no adapter" in said
