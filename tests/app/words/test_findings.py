@@ -121,7 +121,10 @@ def test_the_share_of_the_anchor_in_the_gain_is_said():
         ({"n_solutions": 64, "solutions": 64}, "64 wrong solutions are few"),
         ({"n_solutions": 12}, "Only 12 wrong solutions were found, 256 were asked for"),
         ({"step": 0}, "Step 0 is untrained"),
-        ({"n_solutions": 0, "signals": {}, "lead_of_implied": {}}, "No wrong solution was found"),
+        (
+            {"n_solutions": 0, "signals": {}, "lead_of_implied": {}},
+            "No wrong solution was found, so there is no first wrong token to look for.",
+        ),
     ],
 )
 def test_what_weakens_the_numbers_is_a_warning(changes, words):
