@@ -137,7 +137,8 @@ def cell(
     import ray
 
     def tell(told: Told) -> bool:
-        return ray.get(board.tell.remote(task, told))
+        # Not by ray.get: a task that waits in it gives its CPU away, and another run would begin beside it.
+        return board.tell.remote(task, told).future().result()
 
     node = f"{platform.node()} {ray.get_runtime_context().get_node_id()[:8]}"
     with tempfile.TemporaryDirectory() as folder:

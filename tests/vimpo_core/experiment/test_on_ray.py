@@ -141,7 +141,9 @@ def test_ctrl_c_brings_back_the_step_that_was_being_made(cluster, tmp_path):
     places = partial(on_ray.Cluster, address=cluster.address, tell=tell, often=0.0)
     with pytest.raises(KeyboardInterrupt):
         runner.run_all(experiment, out, 1, interrupt, partial(Gated, folder=tmp_path), made_up, places)
-    (stopped,) = [RunStore.open(folder) for folder in (out / "runs").iterdir()]
+    folders = sorted((out / "runs").iterdir())
+    assert len(folders) == 1, [(f.name, RunStore.open(f).last_step(), sorted(os.listdir(f))) for f in folders]
+    stopped = RunStore.open(folders[0])
     assert (stopped.state(), stopped.last_step()) == (RunState.STOPPED, 2)
 
     # What is left: a process that dies, whatever the node, is not tried for ever and takes no other run along.
