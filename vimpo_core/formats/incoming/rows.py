@@ -14,6 +14,7 @@ and, where there is something to say,
     accompanies(sample) -> bool     whether a file holds no rows but belongs to them, such as a metadata.json
     facts(sample) -> dict           what a file says of the whole run: any of `FACTS`
     IN_ONE_FOLDER = True            where all files of a run lie in one folder: several are several runs
+    GIVES_WAY = True                where what our own writer wrote beside it is the same run, with more of it
     metrics(file) -> list[dict]     what a file says of its steps, {"step": n, name: value}
 
 It opens nothing, trusts nothing and never raises but `Mistake`: one sentence of what is wrong with the one row, which

@@ -20,6 +20,7 @@ from vimpo_core.mistake import Mistake
 NAME = "TRL completions"
 TOOL = "TRL"
 IN_ONE_FOLDER = True
+GIVES_WAY = True
 _OWN = ("step", "prompt", "completion", "advantage")
 _NUMBERS = ("double", "float", "halffloat")
 _SPIED = "completion_ids"

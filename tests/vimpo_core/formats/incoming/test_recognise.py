@@ -1,6 +1,8 @@
 """Which format a file is of, and what it takes to add one."""
 
 import json
+import shutil
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -8,6 +10,8 @@ import pytest
 from vimpo_core.formats.incoming import recognise, rows
 from vimpo_core.formats.incoming.assemble import import_run
 from vimpo_core.mistake import Mistake
+
+DATA = Path(__file__).parents[3] / "data"
 
 
 def test_a_format_is_added_by_a_reader_and_its_name_in_the_list(tmp_path, monkeypatch):
@@ -51,6 +55,16 @@ def test_files_of_two_formats_are_not_one_run(tmp_path):
         patch.setattr(recognise, "FORMATS", [other, *recognise.FORMATS])
         with pytest.raises(Mistake, match=r"of 2 formats: others \(b.jsonl\), verl rollouts \(a.jsonl\)"):
             recognise.recognise([(tmp_path, "x")])
+
+
+def test_what_trl_logs_beside_our_own_traces_is_the_same_run_and_gives_way(tmp_path):
+    shutil.copytree(DATA / "incoming" / "trl" / "plain", tmp_path / "completions")
+    record = {"step": 1, "group_id": 0, "sample_idx": 0, "prompt_text": "a", "reward": 1.0, "ids": [5], "text": ["5"]}
+    (tmp_path / "traces" / "step_000001").mkdir(parents=True)
+    (tmp_path / "traces" / "step_000001" / "rank_0.jsonl").write_text(json.dumps(record) + "\n")
+    found = recognise.recognise([(tmp_path, "out")])
+    assert [file.name for file in found.files] == ["traces/step_000001/rank_0.jsonl"]
+    assert len(found.left_alone) == 2 and all("completions/" in name for name in found.left_alone)
 
 
 def test_a_folder_of_traces_says_which_steps_lack_a_rank_or_their_mark(tmp_path):
