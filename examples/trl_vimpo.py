@@ -1,12 +1,12 @@
-"""VIMPO on TRL, with traces that this lab opens.
+r"""VIMPO on TRL, with traces that this lab opens.
 
-    accelerate launch --num_processes 2 --cpu examples/trl_vimpo.py --output_dir runs-trl/first --use_cpu --max_steps 20
+    accelerate launch --num_processes 2 --multi_gpu examples/trl_vimpo.py --output_dir runs-trl/first --use_cpu \
+        --bf16 False --per_device_train_batch_size 8 --num_generations 8 --max_steps 20
     accelerate launch --config_file fsdp.yaml examples/trl_vimpo.py --output_dir /data/run --model Qwen/Qwen3-4B --bf16
     python -m vimpo_core import runs-trl/first
 
-Every setting of TRL's GRPO is an option (--help), and VIMPO's own: --vimpo_beta, --actor_coef, --gae_lambda. The task
-is chain arithmetic: a model of your own that follows instructions is asked with --chat, and paid for its last number.
-docs/scaling.md says what was run, and what 7B on 8 GPUs needs.
+Options are the settings of TRL's GRPO and VIMPO's --vimpo_beta, --actor_coef, --gae_lambda. The task is chain
+arithmetic: a model that follows instructions is asked with --chat and paid for its last number. See docs/scaling.md.
 """
 
 import re
@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoTokenizer
@@ -49,9 +48,9 @@ def reward_of(task, end_id, chat):
             return [float(number == [answer]) for number, answer in zip(last, gold, strict=True)]
         rewards = []
         for prompt, text, ids, answer in zip(prompts, completions, completion_ids, gold, strict=True):
-            has_ended = ids[-1:] == [end_id]
-            finish = StopReason.EOS if has_ended else StopReason.LENGTH
-            rewards.append(task.verify(Problem(prompt, answer), text + END * has_ended, finish).reward)
+            finish = StopReason.EOS if ids[-1:] == [end_id] else StopReason.LENGTH
+            written = text + END * (finish == StopReason.EOS)
+            rewards.append(task.verify(Problem(prompt, answer), written, finish).reward)
         return rewards
 
     return correct
@@ -62,8 +61,8 @@ def main():
     task = ChainTask(script.operands)
     rows = []
     for problem in task.problems(f"trl/{config.seed}", "train", script.problems):
-        asked = [{"role": "user", "content": ASK.format(problem.prompt)}] if script.chat else problem.prompt
-        rows.append({"prompt": asked, "gold": problem.gold})
+        asked = [{"role": "user", "content": ASK.format(problem.prompt)}]
+        rows.append({"prompt": asked if script.chat else problem.prompt, "gold": problem.gold})
     adapter = LoraConfig(r=script.lora_rank, lora_alpha=2 * script.lora_rank, target_modules="all-linear")
     tokenizer = AutoTokenizer.from_pretrained(script.model)
     Traced(

@@ -203,7 +203,8 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         facts["rewards"] = ", ".join(f"{name} ({count})" for name, count in found["rewards"].items())
     said = [f"{name:<18} {value}" for name, value in facts.items()]
     for why, those in found["refused"].items():
-        said.append(f"left out           {those['rows']} rows: {why} ({'; '.join(those['places'])})")
+        rows = "1 row" if those["rows"] == 1 else f"{those['rows']} rows"
+        said.append(f"left out           {rows}: {why} ({'; '.join(those['places'])})")
     said += [f"left alone         {why}" for why in list(found["left_alone"].values())[:_SHOWN]]
     if (more := len(found["left_alone"]) - _SHOWN) > 0:
         said.append(f"left alone         {more} more files")
