@@ -36,7 +36,7 @@ def is_read(name: str, algorithms: Sequence[str]) -> bool:
 
 def model_facts(config: TrainConfig) -> list[str]:
     """What a line of facts says of a run's model: nothing of the bundled one."""
-    return [] if config.model == sources.BUNDLED else [f"model {sources.label(config.model)}"]
+    return [] if config.model in (sources.BUNDLED, sources.NOT_CHOSEN) else [f"model {sources.label(config.model)}"]
 
 
 def draw_field(field: Field, key: str, default, disabled: bool = False):

@@ -55,7 +55,7 @@ def catalogue() -> dict[str, Source]:
 
 
 def member(source: Source) -> Member:
-    return Member(source.key, source.run.name, source.run.config, place_of(source), _origin(source))
+    return Member(source.key, source.run.name, source.run.config, place_of(source), _origin(source), not source.tool)
 
 
 def _origin(source: Source) -> str:

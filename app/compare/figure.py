@@ -48,7 +48,11 @@ def figure(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> dict
     return {
         "version": str(hash((stamps, axis, tuple(shown), window, labels, points))),
         "arms": [
-            {**style, "label": arm.label, "seeds": [f"seed {seed}" for seed in arm.seeds]}
+            {
+                **style,
+                "label": arm.label,
+                "seeds": [f"seed {'not recorded' if seed is None else seed}" for seed in arm.seeds],
+            }
             for style, arm in zip(arm_styles([arm.config.algorithm for arm in chosen.arms]), chosen.arms, strict=True)
         ],
         "panels": panels,

@@ -63,8 +63,12 @@ def table(found: Numbers) -> tuple[list[str], list[list[list[Piece]]]]:
 def _seeds(arm: Arm) -> list[Piece]:
     # Said in the cell: a bare "0" below "Seeds" would read as none.
     what = Piece("seed " if len(arm.members) == 1 else "seeds ", is_aside=True)
-    links = [Piece(str(member.config.seed), f"inspect?{urlencode({'run': member.key})}") for member in arm.members]
+    links = [Piece(_said(member.seed), f"inspect?{urlencode({'run': member.key})}") for member in arm.members]
     return [what, *[piece for link in links for piece in (link, Piece(" "))][:-1]]
+
+
+def _said(seed: int | None) -> str:
+    return "not recorded" if seed is None else str(seed)
 
 
 def _mean(arm: Arm, number: Number, metric: str) -> list[Piece]:
@@ -149,7 +153,7 @@ def as_csv(found: Numbers) -> str:
             writer.writerow(
                 [
                     arm.label,
-                    member.config.seed,
+                    _said(member.seed),
                     member.key,
                     f"{found.at:g}",
                     number.values.get(member.key, ""),

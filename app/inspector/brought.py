@@ -7,17 +7,24 @@ import streamlit as st
 from app import cache, state
 from app.inspector import inspection
 from app.sources import Source
-from app.text import as_plain
+from app.text import as_code, as_plain
 from app.words.arrays import NAMES, listed
 from vimpo_core.formats.trace_files import provenance
+from vimpo_core.solutions.visible_text import visible_lines
 from vimpo_core.types import CreditTrace
 
 _LOOK_SECONDS = 1.0
+LONGEST_TEXT = 2000
+"""Characters of another column that are shown."""
 
 
 def show(scene: inspection.Scene) -> None:
     """One line on the solution above everything else."""
     st.caption(as_plain(f"{line(scene.source.tool, scene.trace)}{mixed(scene)}"))
+    if extras := scene.trace.extras:
+        with st.expander(f"{len(extras)} other column{'s' if len(extras) > 1 else ''} of its row"):
+            as_recorded = [as_plain(visible_lines(str(value), LONGEST_TEXT)) for value in extras.values()]
+            st.table({"Column": [as_code(name) for name in extras], "As it was recorded": as_recorded})
 
 
 def mixed(scene: inspection.Scene) -> str:

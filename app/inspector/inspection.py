@@ -76,7 +76,7 @@ def pick_solution(source: Source, step: int, notes: list[str]) -> Scene:
         help="✓ right, ✕ wrong, – no answer that counts; then the answer that was read."
         if picks.is_judged(traces[default])
         else f"With the reward that {source.tool or 'its tool'} recorded.",
-        width=150,
+        width=150 if picks.is_judged(traces[default]) else 210,
         **state.bound("sample", sample, "token"),
     )
     return Scene(source, step, traces, by_sample[sample])
@@ -136,7 +136,8 @@ def _choices(traces: list[CreditTrace], beta: float) -> list[Choice]:
         wrong,
         (
             "Least explained",
-            "The solution of this step whose token credits and reward disagree most: the largest terminal residual.",
+            "Of this step's solutions with token credit, the one where it and the reward disagree most: the largest "
+            "terminal residual.",
             lambda t: picks.least_explained(t, beta),
         ),
     ]

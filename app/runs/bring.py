@@ -261,9 +261,11 @@ def heading(survey: dict) -> str:
     steps, groups = survey["steps"], survey["groups"]
     parts = [
         f"**{as_plain(survey['format'])}**",
-        f"{survey['rows']:,} solutions",
+        _count(survey["rows"], "solution"),
         f"{steps['count']} steps, {steps['first']} to {steps['last']}" if steps["count"] > 1 else "1 step",
-        f"{groups['count']:,} groups of {groups['size']}, by {as_plain(groups['by'])}" if groups["count"] else "",
+        f"{_count(groups['count'], 'group')} of {groups['size']}, by {as_plain(groups['by'])}"
+        if groups["count"]
+        else "",
         f"{survey['tokens']:,} tokens" if survey["tokens"] else "text alone, no tokens",
         _count(survey["file_count"], "file"),
     ]

@@ -73,6 +73,8 @@ class Entry:
     def step(self) -> str:
         if not self.is_readable:
             return ""
+        if self.run.tool:  # how many it was to have was not recorded
+            return f"step {self.run.last_step}"
         return f"step {'–' if self.run.last_step is None else self.run.last_step}/{self.run.steps}"
 
     @property
@@ -123,8 +125,10 @@ def _contents(imported: dict) -> str:
     tokens = "tokens" if arrays.get("ids", "missing") != "missing" else "text alone"
     parts = [
         imported["format"],
-        f"{survey['rows']:,} solutions",
-        f"{groups['count']:,} groups of {groups['size']}" if groups.get("count") else "",
+        f"{survey['rows']:,} solution{'' if survey['rows'] == 1 else 's'}",
+        f"{groups['count']:,} group{'' if groups['count'] == 1 else 's'} of {groups['size']}"
+        if groups.get("count")
+        else "",
         ", ".join([tokens, *there]),
     ]
     return " · ".join(part for part in parts if part)

@@ -99,6 +99,17 @@ def test_from_text_alone_to_token_credit_and_back(brought, monkeypatch):
     assert payload_with(at, "lenses")["arrays"]["logprob"] is None
 
 
+def test_other_columns_of_its_row_are_shown_as_they_are(runs, tmp_path):
+    row = '{"prompt": "q", "completion": "a", "reward": 1, "tool <b>": "**x** \\u202e"}'
+    (tmp_path / "rows.jsonl").write_text(row)
+    import_run(recognise([(tmp_path / "rows.jsonl", "rows")]), runs.path / "table-1", "a table of mine")
+    at = open_inspect(run="table-1")
+    assert "Brought from a table." in words(at)
+    assert at.expander[0].label == "1 other column of its row"
+    shown = at.expander[0].table[0].value
+    assert [str(cell) for cell in shown.to_numpy().ravel()] == ["`tool <b>`", r"\*\*x\*\* ⟨RLO⟩"]
+
+
 @pytest.mark.parametrize("page", ["runs", "compare", "scorecard", "train", "start"])
 def test_the_other_pages_open_with_it(brought, page):
     said = words(open_page(page, **({"runs": "trl-1"} if page == "compare" else {})))

@@ -59,7 +59,8 @@ class Member:
     """A run in a comparison.
 
     key: its name in links; place: the folder it comes from, in words; origin: what it is besides its settings, such as
-    a fork or a tuning trial. Runs of another place or origin never share an arm.
+    a fork or a tuning trial. Runs of another place or origin never share an arm. is_seeded: whether its seed is known;
+    a run that another tool recorded has none to pair it by.
     """
 
     key: str
@@ -67,6 +68,11 @@ class Member:
     config: TrainConfig
     place: str = ""
     origin: str = ""
+    is_seeded: bool = True
+
+    @property
+    def seed(self) -> int | None:
+        return self.config.seed if self.is_seeded else None
 
 
 @dataclass(frozen=True)
@@ -92,8 +98,8 @@ class Arm:
         return tuple(member.key for member in self.members)
 
     @property
-    def seeds(self) -> tuple[int, ...]:
-        return tuple(member.config.seed for member in self.members)
+    def seeds(self) -> tuple[int | None, ...]:
+        return tuple(member.seed for member in self.members)
 
 
 def arms(members: Sequence[Member]) -> list[Arm]:
@@ -181,7 +187,9 @@ def setting_text(name: str, value) -> str:
     if name == "task":
         return registry.label(value)
     if name == "model":
-        return sources.label(value) if value == sources.BUNDLED else f"model {sources.label(value)}"
+        return (
+            sources.label(value) if value in (sources.BUNDLED, sources.NOT_CHOSEN) else f"model {sources.label(value)}"
+        )
     if name == "reward_noise":
         return f"{percent(value)} flips" if value else "no flips"
     if name == "reward_noise_unit":
@@ -465,7 +473,7 @@ def difference(arm: Arm, number_of_arm: Number, baseline: Arm, number_of_baselin
         better: "up", "down" or "neither" (`metrics.Metric.better`): which sign counts as ahead.
     """
     first, second = (
-        {m.config.seed: number.values[m.key] for m in of.members if m.key in number.values}
+        {m.seed: number.values[m.key] for m in of.members if m.is_seeded and m.key in number.values}
         for of, number in ((arm, number_of_arm), (baseline, number_of_baseline))
     )
     gaps = [first[seed] - second[seed] for seed in first if seed in second]

@@ -228,6 +228,15 @@ def test_differences_are_paired_by_seed():
     assert (gap.low, gap.high) == pytest.approx((1 - 4.302653, 1 + 4.302653))
 
 
+def test_a_run_whose_seed_was_not_recorded_is_paired_with_none():
+    brought = comparison.Arm((Member("a", "run a", TrainConfig(), is_seeded=False),))
+    runs = {"a": curves(rows([1.0]), TrainConfig())}
+    values = number(runs, "kl_mean", "step", 0)
+    assert brought.seeds == (None,) and values.mean == 1.0
+    assert comparison.difference(brought, values, brought, values, "up").n == 0
+    assert comparison.setting_text("model", "") == "a model not chosen yet"
+
+
 def test_lower_is_ahead_where_lower_is_better_and_ties_count_for_nobody():
     gap = compared({1: 1.0, 2: 1.0, 3: 4.0}, {1: 2.0, 2: 1.0, 3: 3.0}, better="down")
     assert (gap.n, gap.ahead, gap.behind) == (3, 1, 1)

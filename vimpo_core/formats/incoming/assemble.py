@@ -58,6 +58,9 @@ def to_trace(row: Row, step: int, group_id: int, sample_idx: int) -> CreditTrace
     """A row as the lab keeps it; its group's mean reward is nan until all are there. Raises Mistake, one sentence,
     where its parts do not fit together.
     """
+    paid = (row.reward, row.advantage, *row.rewards.values()) if row.trace is None else (row.trace.reward,)
+    if any(value is not None and abs(value) > rows.LARGEST for value in paid):
+        raise Mistake(f"a reward or advantage of it is beyond {rows.LARGEST:g}.")
     if row.trace is not None:
         return row.trace
     texts, length = _tokens(row)
@@ -284,7 +287,7 @@ def _metrics(recognised: Recognised, file: File) -> list[dict]:
 
 def slug(recognised: Recognised) -> str:
     """What the ids of its runs begin with."""
-    return re.sub(r"[^a-z0-9]+", "-", recognised.reader.TOOL.lower()).strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", recognised.reader.TOOL.lower().removeprefix("a ")).strip("-")
 
 
 def described(recognised: Recognised, builder: Builder) -> dict[str, Any]:

@@ -55,6 +55,13 @@ STABLE = "STABLE"
 """The empty file that says of a folder of one step that every rank has written it."""
 SKIPPED = (".", "replaced_")
 """How folders begin that are no part of a run: hidden ones, and steps of an earlier run that were set aside."""
+MARKS_OF_MODELS = {"adapter_config.json", "trainer_state.json"}
+"""A folder with one of these holds a model or a checkpoint."""
+ENDS_IN_MODELS = (
+    *(".safetensors", ".pt", ".pth", ".bin", ".md", ".jinja", "merges.txt", "safetensors.index.json", "config.json"),
+    *("trainer_state.json", "tokenizer.json", "vocab.json", "special_tokens_map.json", "added_tokens.json"),
+)
+"""How the names of its files end."""
 MAX_NOTES = 20
 _NAMED = 5
 
@@ -86,8 +93,11 @@ def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
     left: dict[str, str] = {}
     unread: set[str] = set()
     files = _files(brought)
+    models = _of_models(files)
+    if models:
+        left["models"] = _models_left(models)
     for file in files:
-        if file.path.name == STABLE:
+        if file.path.name == STABLE or file.name in models:
             continue
         try:
             sample = file.sample
@@ -127,6 +137,29 @@ def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
         said = f"{mixed.name} holds records of two formats: those of {_other(reader, mixed)} are left out."
         facts["notes"] = [*facts.get("notes", ()), said]
     return Recognised(reader, mine, facts, left)
+
+
+def _of_models(files: list[File]) -> set[str]:
+    """Names of the files that make a model or checkpoint, which lie beside a run's in the folder of a trainer."""
+    inside: dict[str, set[str]] = {}
+    for file in files:
+        folder, _, name = file.name.rpartition("/")
+        inside.setdefault(folder, set()).add(name)
+    return {
+        f"{folder}/{name}".lstrip("/")
+        for folder, names in inside.items()
+        if names & MARKS_OF_MODELS
+        for name in names
+        if name.endswith(ENDS_IN_MODELS)
+    }
+
+
+def _models_left(models: set[str]) -> str:
+    folders = sorted({name.rpartition("/")[0] or "the folder itself" for name in models}, key=natural)
+    shown = f"{', '.join(folders[:_NAMED])}{', ...' if len(folders) > _NAMED else ''}"
+    return (
+        f"{len(models)} files of models and checkpoints ({shown}) are not read here: they are for Re-score, on Inspect."
+    )
 
 
 def steps_unfinished(files: list[File]) -> list[str]:

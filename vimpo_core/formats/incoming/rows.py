@@ -42,6 +42,8 @@ _SHOWN = 2000
 """Characters of what is only shown."""
 MAX_TOKENS = 200_000
 """Tokens of a completion."""
+LARGEST = 1e15
+"""No tool means a larger reward or number a token; its square still fits 32 bits."""
 TOKEN_ARRAYS = ("logprob", "ref_logprob", "kl", "entropy", "sampler_logprob")
 """Names of arrays that mean here what they mean in `CreditTrace`."""
 Prompt = str | Sequence[Mapping[str, str]]
@@ -289,8 +291,9 @@ def array(value: Any, what: str) -> np.ndarray | None:
         raise Mistake(f"{what} is no plain list of numbers.")
     if not found.size or np.isnan(found).all():
         return None if found.size else found.astype(np.float32)
-    with np.errstate(over="ignore"):
-        return found.astype(np.float32)
+    if np.nanmax(np.abs(found)) > LARGEST:
+        raise Mistake(f"{what} holds a number that is not finite or is beyond {LARGEST:g}.")
+    return found.astype(np.float32)
 
 
 def arrays(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Numbers]:

@@ -14,7 +14,7 @@ from vimpo_core.mistake import Mistake
 from vimpo_core.types import StopReason
 
 NAME = "table"
-TOOL = "table"
+TOOL = "a table"
 IS_GENERAL = True
 """Any file may have these columns: it counts only where no other format is there."""
 

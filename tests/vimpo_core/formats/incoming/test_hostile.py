@@ -62,6 +62,18 @@ KEPT = {
     "two_formats": (_lines(GOOD, {"input": "a", "output": "b", "score": 1.0}), 1, {"it has no prompt.": 1}),
     "not_a_record": (_lines(GOOD) + b"[1]\n7\n", 1, {"it is no record.": 2}),
     "markup": (_lines({**GOOD, "completion": '<b onclick="x">5</b> =1+1 \u202e\x00'}), 1, {}),
+    "beyond_what_floats_hold": (
+        _lines(
+            {**GOOD, "reward": 1e300},
+            {**GOOD, "token_ids": [1], "logprobs": [-1e300]},
+            {**GOOD, "token_ids": [1], "logprobs": [-1e15]},
+        ),
+        1,
+        {
+            "a reward or advantage of it is beyond 1e+15.": 1,
+            "logprobs holds a number that is not finite or is beyond 1e+15.": 1,
+        },
+    ),
     "half_a_pair": (b'{"prompt":"a","completion":"\\ud83d","reward":1}', 1, {}),
 }
 

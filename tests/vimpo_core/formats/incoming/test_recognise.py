@@ -45,6 +45,18 @@ def test_what_lies_beside_a_runs_files_is_left_alone_and_said(tmp_path):
     assert "is the same file as 2.jsonl" in found.left_alone["again.jsonl"]
 
 
+def test_the_files_of_checkpoints_beside_a_run_are_one_remark(tmp_path):
+    (tmp_path / "2.jsonl").write_text('{"input": "a", "output": "b", "score": 1}\n')
+    for step in (2, 10):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        for name in ("adapter_config.json", "optimizer.pt", "adapter_model.safetensors"):
+            (tmp_path / f"checkpoint-{step}" / name).write_bytes(b"PK\x03\x04")
+    assert recognise.recognise([(tmp_path, "run")]).left_alone == {
+        "models": "6 files of models and checkpoints (checkpoint-2, checkpoint-10) are not read here: they are for "
+        "Re-score, on Inspect."
+    }
+
+
 def test_files_of_two_formats_are_not_one_run(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"input": "a", "output": "b", "score": 1}\n')
     (tmp_path / "b.jsonl").write_text('{"step": 1, "prompt": "a", "response": "b", "reward": 1}\n')
