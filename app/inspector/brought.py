@@ -38,8 +38,13 @@ def mixed(scene: inspection.Scene) -> str:
     if not rows or scene.is_typed:
         return ""
     if not others:
-        return f" All {len(rows)} solutions of this step were scored again."
-    return f" Of this step {len(rows)} solutions were scored again and {others} are as recorded."
+        return (
+            " Its one solution was scored again."
+            if len(rows) == 1
+            else f" All {len(rows)} solutions of this step were scored again."
+        )
+    these = "1 solution was" if len(rows) == 1 else f"{len(rows)} solutions were"
+    return f" Of this step {these} scored again and {others} {'is' if others == 1 else 'are'} as recorded."
 
 
 def watch(source: Source, newest: int) -> None:
