@@ -1032,7 +1032,8 @@ def _rescore(arguments) -> int:
     step = store.trace_steps()[-1] if arguments.step is None else arguments.step
     if not arguments.model:
         imported = store.header().get("imported") or {}
-        found, updates = models_beside.find(imported, step), models_beside.updates_of(imported, step)
+        found = models_beside.find(imported, step, store.run_dir)
+        updates = models_beside.updates_of(imported, step)
         if not found:
             raise Mistake(f"no model lies beside the files of run {store.run_id}. Name one with --model.")
         lines = {one.source: one.said(step, updates) + (f". {one.problem}" if one.problem else "") for one in found}

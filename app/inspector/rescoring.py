@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from pathlib import Path
 
 import streamlit as st
 
@@ -92,7 +93,8 @@ def _take_back(scene: inspection.Scene) -> None:
 
 def _form(scene: inspection.Scene) -> Asked | None:
     imported = _imported(scene)
-    found = _beside(imported.get("folder"), imported.get("updates_behind", 1), scene.step)
+    place = imported.get("folder"), scene.source.run_dir
+    found = _beside(*place, imported.get("updates_behind", 1), scene.step)
     st.caption(
         as_plain(models_beside.sentence(imported, scene.step)) + ("" if found else " No model lies beside its files.")
     )
@@ -135,8 +137,8 @@ def _imported(scene: inspection.Scene) -> dict:
 
 
 @st.cache_data(ttl=_FRESH_SECONDS, max_entries=32, show_spinner=False)
-def _beside(folder: str | None, behind: int, step: int) -> list[Found]:
-    return models_beside.find({"folder": folder, "updates_behind": behind}, step)
+def _beside(folder: str | None, run_dir: Path, behind: int, step: int) -> list[Found]:
+    return models_beside.find({"folder": folder, "updates_behind": behind}, step, run_dir)
 
 
 def _model(scene: inspection.Scene, found: list[Found]) -> str:

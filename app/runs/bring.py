@@ -18,9 +18,11 @@ from typing import NamedTuple
 import streamlit as st
 
 from app import cache, routes, waiting
+from app.components.dropped_names import name_dropped_files
 from app.text import as_code, as_plain, as_sentence
 from app.words.arrays import NAMES
 from vimpo_core.formats.incoming import limits
+from vimpo_core.formats.incoming.survey import adapters_kept
 from vimpo_core.runs.folder import LONGEST_NAME
 from vimpo_core.service import follow, import_service
 from vimpo_core.types import RunState
@@ -61,6 +63,7 @@ def show() -> None:
 
 
 def _handed_over() -> Brought | None:
+    name_dropped_files()
     files = st.file_uploader(
         "Drop files or a folder here",
         accept_multiple_files=True,
@@ -186,7 +189,7 @@ def _look(brought: Brought) -> None:
         waiting.Question(
             _SURVEY,
             (brought.key,),
-            partial(import_service.ask_survey, brought.files, runs_dir),
+            partial(import_service.ask_survey, brought.files, runs_dir, is_handed_over=brought.folder is None),
             "Reading what is there",
             limits.WALL_SECONDS,
             cancelled="Cancelled: nothing was read.",
@@ -232,7 +235,14 @@ def _take_in(brought: Brought, survey: dict) -> None:
 
 
 def _question(brought: Brought, name: str) -> waiting.Question:
-    ask = partial(import_service.ask_import, cache.own_folder(), brought.files, name, brought.folder)
+    ask = partial(
+        import_service.ask_import,
+        cache.own_folder(),
+        brought.files,
+        name,
+        brought.folder,
+        is_handed_over=brought.folder is None,
+    )
     return waiting.Question(
         _IMPORT,
         (brought.key, name, secrets.token_hex(8)),
@@ -284,6 +294,8 @@ def table(survey: dict) -> dict[str, list[str]]:
     ]
     if not survey["rewards"]:
         rows.append(("reward", "missing" if survey["unrewarded"] == survey["rows"] else "recorded, one number"))
+    if kept := adapters_kept(survey):
+        rows.append(("adapters", kept))
     return {"What": [what for what, _ in rows], "Where it comes from": [as_plain(how) for _, how in rows]}
 
 

@@ -25,12 +25,26 @@ def yesterday(tmp_path):
     return tmp_path
 
 
-def test_a_folder_is_brought_scored_again_and_the_least_explained_solution_opened(page, address, served, yesterday):
+def drop(page, folder):
+    """A folder of this machine on the field for files, as from a file manager."""
+    page.get_by_test_id("stFileUploaderDropzone").wait_for()
+    settle(page)
+    at = page.get_by_test_id("stFileUploaderDropzone").bounding_box()
+    data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+    hand = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        place = {"x": at["x"] + at["width"] / 2, "y": at["y"] + at["height"] / 2}
+        hand.send("Input.dispatchDragEvent", {"type": kind, "data": data, **place})
+
+
+def test_a_folder_is_dropped_scored_again_and_the_least_explained_solution_opened(page, address, served, yesterday):
     page.goto(f"{address}/runs")
     page.get_by_text("Bring a run").click()
     page.get_by_label("Or name a folder").fill(str(yesterday))
     page.get_by_role("button", name="Look into it").click()
     expect(page.get_by_text("16 solutions")).to_be_visible()
+    drop(page, yesterday)
+    expect(page.get_by_role("cell", name="1 adapter, kept with the run")).to_be_visible()
     page.get_by_label("What to call it").fill("Yesterday")
     page.get_by_label("What to call it").press("Enter")
     settle(page)

@@ -20,7 +20,7 @@ from typing import Any
 from vimpo_core.config import TrainConfig
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs import store, trace_rows
-from vimpo_core.runs.store import DB_NAME, HIDDEN, INSERT_TRACE, LOCK_NAME, RunStore
+from vimpo_core.runs.store import ADAPTERS_NAME, DB_NAME, HIDDEN, INSERT_TRACE, LOCK_NAME, RunStore
 from vimpo_core.types import CreditTrace, RunState
 
 _MANY = 256
@@ -63,6 +63,15 @@ class NewRun:
         """Forget the solutions of a step."""
         self._write()
         self._do("DELETE FROM traces WHERE step = ?", (step,))
+
+    def keep(self, name: str, files: Mapping[str, Path]) -> None:
+        """Keep a copy of an adapter's files (name -> where it lies) with the run."""
+        try:
+            (folder := self._hidden / ADAPTERS_NAME / name).mkdir(parents=True)
+            for called, path in files.items():
+                shutil.copyfile(path, folder / called)
+        except OSError as error:
+            raise self._error(error) from error
 
     def finish(
         self,

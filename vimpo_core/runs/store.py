@@ -77,6 +77,8 @@ _SQLITE_WORDS = {
 }
 """What SQLite's errors mean to a person, by what they say."""
 HIDDEN = ".new-"
+ADAPTERS_NAME = "adapters"
+"""Folder of a run that was handed over: the adapters that came with it, a folder each."""
 """Prefix of the folder in which a run is made."""
 _LEFT_AFTER_SECONDS = 3600
 _FIRST_PAGE = 4096
@@ -116,14 +118,14 @@ def is_run(folder: Path) -> bool:
 def remove_leftovers(runs_dir: Path) -> None:
     """Remove the hidden folders of runs whose making was killed: those that hold nothing else than making a run writes,
     and nothing younger than an hour, as somebody may be at it. What cannot be removed stays."""
-    written = {DB_NAME, *(DB_NAME + log for log in ("-journal", "-wal", "-shm")), LOCK_NAME}
+    written = {DB_NAME, *(DB_NAME + log for log in ("-journal", "-wal", "-shm")), LOCK_NAME, ADAPTERS_NAME}
     for folder in runs_dir.glob(f"{HIDDEN}*"):
         with suppress(OSError):
             inside = list(folder.iterdir())
             is_old = all(time.time() - at.stat().st_mtime > _LEFT_AFTER_SECONDS for at in (folder, *inside))
             if is_old and not folder.is_symlink() and {file.name for file in inside} <= written:
                 for file in inside:
-                    file.unlink()
+                    shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
                 folder.rmdir()
 
 

@@ -17,8 +17,9 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TooLong
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pebble import ProcessExpired
 
@@ -27,6 +28,10 @@ from vimpo_core.mistake import Mistake
 from vimpo_core.runs.store import HIDDEN
 from vimpo_core.service.helper_process import HelperProcess
 from vimpo_core.service.progress import Progress
+
+if TYPE_CHECKING:
+    from vimpo_core.formats.incoming.adapters import Adapter
+    from vimpo_core.formats.incoming.recognise import Recognised
 
 Brought = Sequence[tuple[str, str]]
 
@@ -38,12 +43,22 @@ def import_process() -> HelperProcess:
 
 
 def ask_survey(
-    brought: Brought, runs_dir: Path | None = None, timeout: float | None = None, progress: Progress | None = None
+    brought: Brought,
+    runs_dir: Path | None = None,
+    timeout: float | None = None,
+    progress: Progress | None = None,
+    is_handed_over: bool = False,
 ) -> Future:
     """The first table of what was brought (`formats.incoming.survey`), with "already": the run of `runs_dir` that was
-    made of the same files, or ""."""
+    made of the same files, or "". is_handed_over: nobody knows where it lay, so adapters in it are kept with the run.
+    """
     return import_process().ask(
-        survey, list(brought), runs_dir, timeout=timeout or limits.WALL_SECONDS, progress=progress or Progress()
+        survey,
+        list(brought),
+        runs_dir,
+        is_handed_over,
+        timeout=timeout or limits.WALL_SECONDS,
+        progress=progress or Progress(),
     )
 
 
@@ -54,9 +69,10 @@ def ask_import(
     folder: Path | None = None,
     timeout: float | None = None,
     progress: Progress | None = None,
+    is_handed_over: bool = False,
 ) -> Future:
     """The id of the run that was made of what was brought. name: what to call it, "" for a name by itself; folder:
-    where its files lie on this machine, where they were not handed over."""
+    where its files lie on this machine, where they were not handed over; is_handed_over: see `ask_survey`."""
     hidden = runs_dir / f"{HIDDEN}{secrets.token_hex(8)}"
     future = import_process().ask(
         bring,
@@ -65,6 +81,7 @@ def ask_import(
         hidden,
         name,
         folder,
+        is_handed_over,
         timeout=timeout or limits.WALL_SECONDS,
         progress=progress or Progress(),
     )
@@ -83,30 +100,36 @@ def outcome(future: Future) -> Any:
 # ---- in the process
 
 
-def survey(brought: Brought, runs_dir: Path | None, progress: Progress) -> dict[str, Any]:
+def survey(brought: Brought, runs_dir: Path | None, is_handed_over: bool, progress: Progress) -> dict[str, Any]:
     from vimpo_core.formats.incoming import assemble
-    from vimpo_core.formats.incoming.recognise import recognise
 
     with _within_memory():
-        recognised = recognise(_paths(brought))
-        found = assemble.survey(recognised, progress.tell)
+        recognised, adapters = _recognised(brought, is_handed_over)
+        found = assemble.survey(recognised, progress.tell, adapters)
         found["already"] = _already(runs_dir, recognised.fingerprint) if runs_dir else ""
         return found
 
 
-def bring(brought: Brought, runs_dir: Path, hidden: Path, name: str, folder: Path | None, progress: Progress) -> str:
+def bring(
+    brought: Brought,
+    runs_dir: Path,
+    hidden: Path,
+    name: str,
+    folder: Path | None,
+    is_handed_over: bool,
+    progress: Progress,
+) -> str:
     from vimpo_core.formats.incoming import assemble
-    from vimpo_core.formats.incoming.recognise import recognise
     from vimpo_core.runs.folder import RunsDir
 
     with _within_memory():
-        recognised = recognise(_paths(brought))
+        recognised, adapters = _recognised(brought, is_handed_over)
         if already := _already(runs_dir, recognised.fingerprint):
             raise Mistake(
                 f"the same files were brought before: they are run {already}. Open it, or delete it to bring them anew."
             )
         run_dir = RunsDir(runs_dir).place(assemble.slug(recognised))
-        return assemble.import_run(recognised, run_dir, name, progress.tell, folder, hidden).run_id
+        return assemble.import_run(recognised, run_dir, name, progress.tell, folder, hidden, adapters).run_id
 
 
 class _within_memory:
@@ -118,6 +141,17 @@ class _within_memory:
     def __exit__(self, kind, error, trace):
         if kind is not None and (issubclass(kind, MemoryError) or kind.__name__ == "ArrowMemoryError"):
             raise limits.too_much() from error
+
+
+def _recognised(brought: Brought, is_handed_over: bool) -> tuple[Recognised, list[Adapter]]:
+    from vimpo_core.formats.incoming import adapters
+    from vimpo_core.formats.incoming.recognise import recognise
+
+    if not is_handed_over:
+        return recognise(_paths(brought)), []
+    handed = adapters.apart(_paths(brought))
+    recognised = recognise(handed.others)
+    return replace(recognised, left_alone={**handed.refused, **recognised.left_alone}), handed.adapters
 
 
 def _paths(brought: Brought) -> list[tuple[Path, str]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from vimpo_core.lm import adapter_files, sources
 from vimpo_core.mistake import Mistake
+from vimpo_core.runs.store import ADAPTERS_NAME
 
 _CHECKPOINT = re.compile(r"checkpoint-([0-9]{1,9})")
 _MOST = 200
@@ -58,23 +59,30 @@ def updates_of(imported: dict, step: int) -> int:
     return max(0, step - imported.get("updates_behind", 1))
 
 
-def find(imported: dict, step: int) -> list[Found]:
-    """The models beside a brought run's files (`header["imported"]`), the nearest to the policy that wrote `step`
-    first; [] where nothing is known. Where it is the model that training began with, an adapter's base is the first.
+def find(imported: dict, step: int, run_dir: Path | None = None) -> list[Found]:
+    """The models beside a brought run's files (`header["imported"]`), or kept in its own folder, the nearest to the
+    policy that wrote `step` first; [] where nothing is known. Where it is the model that training began with, an
+    adapter's base is the first.
     """
-    if not imported.get("folder"):
-        return []
     found: dict[str, Found] = {}
-    at = Path(imported["folder"])
-    for place in (at, at.parent):
+    for place in _places(imported, run_dir):
         for one in _in(place):
             found.setdefault(one.source, one)
-        if any(one.updates is not None for one in found.values()):
+        if imported.get("folder") and any(one.updates is not None for one in found.values()):
             break
     updates = updates_of(imported, step)
     nearest = sorted(found.values(), key=lambda one: one.distance(updates))
     base = base_of(nearest)
     return [base, *nearest] if base and not updates else nearest
+
+
+def _places(imported: dict, run_dir: Path | None) -> list[Path]:
+    if folder := imported.get("folder"):
+        return [Path(folder), Path(folder).parent]
+    if run_dir is None:
+        return []
+    kept = run_dir.absolute() / ADAPTERS_NAME
+    return [kept, *sorted(kept.glob("adapter-*"))]
 
 
 def _in(place: Path) -> list[Found]:

@@ -3,13 +3,17 @@
 import json
 import os
 
+import numpy as np
 import pytest
+from safetensors import numpy
 
 from tests.support.waiting import eventually, never_returns
 from vimpo_core import cli
+from vimpo_core.formats.incoming.survey import adapters_kept
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs.folder import RunsDir
-from vimpo_core.service import import_service
+from vimpo_core.runs.store import remove_leftovers
+from vimpo_core.service import import_service, models_beside
 from vimpo_core.service.import_service import ask_import, ask_survey, outcome
 
 GOOD = {"prompt": "2+3=", "completion": "5.", "reward": 1.0}
@@ -36,6 +40,49 @@ def test_a_run_is_looked_at_then_brought_and_not_twice(tmp_path, table):
         RunsDir(runs).resume([run_id])
     with pytest.raises(Mistake, match="cannot be forked"):
         RunsDir(runs).fork(run_id, 0, summary.config)
+
+
+def test_adapters_of_a_dropped_folder_are_kept_with_the_run_and_go_with_it(tmp_path, table):
+    held = numpy.save({"lora_A": np.zeros((2, 3), np.float32)})
+    good = {"adapter_config.json": b'{"peft_type": "LORA", "r": 2}', "adapter_model.safetensors": held}
+    folders = {
+        "out/../checkpoint-007": good,
+        "out/checkpoint-9": {**good, "optimizer.pt": b"PK\x03\x04"},
+        "final": good,
+        "no-settings": {"adapter_model.safetensors": held},
+        "cut": {**good, "adapter_model.safetensors": held[:-1]},
+        "other": {**good, "adapter_config.json": b"[]"},
+    }
+    for number, (name, content) in enumerate((f"{f}/{n}", c) for f, files in folders.items() for n, c in files.items()):
+        (tmp_path / str(number)).write_bytes(content)
+        table.append((str(tmp_path / str(number)), name))
+    kept = ["adapter-0", "checkpoint-7", "checkpoint-9"]
+    found = outcome(ask_survey(table, is_handed_over=True))
+    assert sorted(found["adapters"]) == kept and adapters_kept(found) == "3 adapters, kept with the run"
+    assert {name.split("/")[-2] for name in found["left_alone"]} == {"checkpoint-9", "no-settings", "cut", "other"}
+    assert outcome(ask_survey(table))["adapters"] == []
+
+    runs = RunsDir(tmp_path / "runs")
+    run_id = outcome(ask_import(runs.path, table, is_handed_over=True))
+    folder = runs.path / run_id / "adapters"
+    inside = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    assert sorted(inside) == [f"{name}/{file}" for name in kept for file in sorted(good)]
+    (run,) = runs.list()
+    assert [one.name for one in models_beside.find(run.imported, 10, runs.path / run_id)] == [
+        "checkpoint-9",
+        "checkpoint-7",
+        "adapter-0",
+    ]
+    runs.delete(run_id)
+    assert not folder.exists()
+    runs.restore(run_id)
+    assert len(list(folder.iterdir())) == 3
+    (killed := runs.path / ".new-killed").mkdir()
+    (runs.path / run_id).rename(killed)
+    for path in (killed, *killed.rglob("*")):
+        os.utime(path, (0, 0))
+    remove_leftovers(runs.path)
+    assert not killed.exists()
 
 
 def test_what_meets_a_limit_is_one_sentence_and_the_next_is_read(tmp_path, table):
@@ -67,7 +114,7 @@ def test_the_command_line_says_what_is_in_it_and_brings_it(tmp_path, table, caps
     assert "there is no file or folder" in capsys.readouterr().err
 
 
-def _half_written(brought, runs_dir, hidden, name, folder, progress):
+def _half_written(brought, runs_dir, hidden, name, folder, is_handed_over, progress):
     hidden.mkdir()
     (hidden / "run.db").touch()
     never_returns()

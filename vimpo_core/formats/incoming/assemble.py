@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 
 from vimpo_core.config import ALGORITHMS, TrainConfig
 from vimpo_core.formats.incoming import rows
+from vimpo_core.formats.incoming.adapters import Adapter
 from vimpo_core.formats.incoming.opening import File
 from vimpo_core.formats.incoming.recognise import NOT_FORESEEN, Recognised
 from vimpo_core.formats.incoming.rows import TOKEN_ARRAYS, Refusal, Row
@@ -43,6 +44,8 @@ MAX_NAMED = 100
 """Files that are named in a run's header, which every list of runs reads."""
 MAX_STEP = 10**9
 MISSING = "missing"
+LACKING = "Adapters and the optimizer are", "The optimizer is"
+"""What is not there without adapters, and with them."""
 _TOLD_EVERY = 100
 """Rows after which it is told how far the reading is."""
 _PIECE = re.compile(r"\n|[^\S\n]*\S{1,100}|[^\S\n]+")
@@ -229,12 +232,12 @@ def read_rows(recognised: Recognised, builder: Builder, told: Told | None = None
         file.forget()
 
 
-def survey(recognised: Recognised, told: Told | None = None) -> dict[str, Any]:
+def survey(recognised: Recognised, told: Told | None = None, adapters: Sequence[Adapter] = ()) -> dict[str, Any]:
     """The first table of what was brought; nothing is written. Raises Mistake where nothing can be taken of it."""
     builder = Builder()
     for _ in read_rows(recognised, builder, told):
         pass
-    return described(recognised, builder)
+    return described(recognised, builder, adapters)
 
 
 def import_run(
@@ -244,9 +247,10 @@ def import_run(
     told: Told | None = None,
     folder: Path | None = None,
     hidden: Path | None = None,
+    adapters: Sequence[Adapter] = (),
 ) -> RunStore:
     """Make the run. folder: where its files lie on this machine, None where they were handed over; hidden: see
-    `NewRun`.
+    `NewRun`; adapters: to keep with it.
 
     Raises Mistake where nothing can be taken, StoreError where it cannot be written: nothing is left then.
     """
@@ -256,11 +260,13 @@ def import_run(
             new.add(trace)
         for step in builder.repeats():
             new.drop_step(step)
-        found = described(recognised, builder)
+        found = described(recognised, builder, adapters)
         config = config_of(recognised, builder)
         header = header_of(recognised, found, config, " ".join(name.split())[:LONGEST_NAME] or found["name"])
         header["imported"]["fingerprint"] = recognised.fingerprint
         header["imported"]["folder"] = folder and str(folder.absolute())
+        for adapter in adapters:
+            new.keep(adapter.name, adapter.files)
         return new.finish(config, header, metrics_of(recognised, builder))
 
 
@@ -290,7 +296,7 @@ def slug(recognised: Recognised) -> str:
     return re.sub(r"[^a-z0-9]+", "-", recognised.reader.TOOL.lower().removeprefix("a ")).strip("-")
 
 
-def described(recognised: Recognised, builder: Builder) -> dict[str, Any]:
+def described(recognised: Recognised, builder: Builder, adapters: Sequence[Adapter] = ()) -> dict[str, Any]:
     """The first table. Raises Mistake where nothing could be taken."""
     for step in builder.repeats():
         builder.forget(step)
@@ -302,6 +308,8 @@ def described(recognised: Recognised, builder: Builder) -> dict[str, Any]:
     found["notes"] = [*map(str, recognised.facts.get("notes", ())), *found["notes"]]
     if builder.tokenizing is not None:
         found["doubts"] += builder.tokenizing.doubts()
+    if adapters:
+        found["cannot"] = [said.replace(*LACKING) for said in found["cannot"]]
     if model := str(recognised.facts.get("model") or "")[:200]:
         is_here = (model == sources.BUNDLED or model in KNOWN) and sources.is_here(model)
         found["cannot"] += (
@@ -316,6 +324,7 @@ def described(recognised: Recognised, builder: Builder) -> dict[str, Any]:
         "left_alone": _some(recognised.left_alone),
         "name": str(recognised.facts.get("name") or f"{tool} run")[:LONGEST_NAME],
         **found,
+        "adapters": [adapter.name for adapter in adapters],
     }
 
 

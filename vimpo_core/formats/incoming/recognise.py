@@ -97,7 +97,7 @@ def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
     if models:
         left["models"] = _models_left(models)
     for file in files:
-        if file.path.name == STABLE or file.name in models:
+        if Path(file.name).name == STABLE or file.name in models:
             continue
         try:
             sample = file.sample
@@ -127,8 +127,8 @@ def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
             left[file.name] = f"{file.name} holds nothing that is known here."
     for sample in samples:
         facts = {**(_asked(reader, "facts", sample) or {}), **facts}
-    kinds = {file.path.suffix for file in mine}
-    broken = [left[file.name] for file in files if file.name in unread and file.path.suffix in kinds]
+    kinds = {Path(file.name).suffix for file in mine}
+    broken = [left[file.name] for file in files if file.name in unread and Path(file.name).suffix in kinds]
     if broken:
         facts["notes"] = [*facts.get("notes", ()), *broken[:MAX_NOTES]]
     if unfinished := steps_unfinished(files):

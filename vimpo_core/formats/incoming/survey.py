@@ -186,6 +186,12 @@ def _means(count: Counter) -> Iterator[tuple[str, float]]:
             yield f"{name}_mean", count[f"{name} sum"] / count["tokens"]
 
 
+def adapters_kept(found: Mapping[str, Any]) -> str:
+    """How many adapters came with it; "" where none did."""
+    count = len(found.get("adapters") or ())
+    return f"{count} adapter{'' if count == 1 else 's'}, kept with the run" if count else ""
+
+
 def lines(found: Mapping[str, Any]) -> list[str]:
     """The first table as text, a line a fact."""
     steps, groups = found["steps"], found["groups"]
@@ -201,6 +207,8 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         facts["also a token"] = ", ".join(found["others"])
     if found["rewards"]:
         facts["rewards"] = ", ".join(f"{name} ({count})" for name, count in found["rewards"].items())
+    if kept := adapters_kept(found):
+        facts["adapters"] = kept
     said = [f"{name:<18} {value}" for name, value in facts.items()]
     for why, those in found["refused"].items():
         rows = "1 row" if those["rows"] == 1 else f"{those['rows']} rows"
