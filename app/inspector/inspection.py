@@ -266,8 +266,7 @@ def facts(scene: Scene, beta: float) -> dict:
 
 
 def strip_name(scene: Scene) -> str:
-    tool = scene.source.tool
-    return f"read off the policy that {tool} trained" if tool else credit_view.credit_name(scene.source.run.algorithm)
+    return credit_view.credit_name(scene.source.run.algorithm, scene.source.tool)
 
 
 def selected_token(trace: CreditTrace, notes: list[str]) -> int:

@@ -55,7 +55,7 @@ def test_a_folder_is_dropped_scored_again_and_the_least_explained_solution_opene
 
     page.get_by_role("radio", name="Re-score").click()
     wrote = page.get_by_role("combobox", name="Model that wrote them")
-    expect(wrote).to_have_value("checkpoint-1 (adapter): the policy that wrote step 2, before its update")
+    expect(wrote).to_have_value("checkpoint-1 (adapter): the policy that wrote step 2")
     page.get_by_role("button", name="Check it").click()
     page.get_by_role("button", name="Score 8 solutions").click()
     expect(page.get_by_text("All 8 solutions of this step were scored again.")).to_be_visible()

@@ -101,7 +101,7 @@ def _html(taken: Taken) -> bytes:
     payload |= {
         "token": taken.token,
         "lens": taken.lens,
-        "name": credit_view.credit_name(taken.header["algorithm"]),
+        "name": credit_view.credit_name(taken.header["algorithm"], tool_of(taken.header)),
     }
     trace = taken.trace
     # `visible_text` cuts what is long: a title is one line.
@@ -167,7 +167,7 @@ def verdict(trace: CreditTrace) -> str:
     """Right or wrong, answer and gold, first wrong token or largest true drop, as one plain line."""
     judged = picks.judgement(trace)
     mark = "✓" if picks.is_correct(trace) else "–" if trace.status == VerdictStatus.REJECTED else "✕"
-    parts = [f"{mark} {judged}"]
+    parts = [f"{mark} {judged}" if picks.is_judged(trace) else f"reward {_reward(trace)}, not judged here"]
     parts.append(f"answer {visible_text(trace.answer)}" if trace.answer else "")
     parts.append(f"gold {visible_text(trace.gold)}" if trace.gold else "")
     if trace.first_wrong is not None:
@@ -177,6 +177,10 @@ def verdict(trace: CreditTrace) -> str:
         parts.append(drop_text(trace))
     parts.append("cut off before an end token" if trace.finish_reason == StopReason.LENGTH else "")
     return " · ".join(part for part in parts if part)
+
+
+def _reward(trace: CreditTrace) -> str:
+    return "not recorded" if math.isnan(trace.reward) else f"{trace.reward:g}"
 
 
 def facts(taken: Taken) -> list[list[str]]:
@@ -190,24 +194,55 @@ def facts(taken: Taken) -> list[list[str]]:
     said = trace_files.provenance(trace)
     how = "; ".join(f"{word}: {', '.join(n for n in said if said[n] == word)}" for word in dict.fromkeys(said.values()))
     return [
-        ["run", f"{header.get('name') or header['run_id']} ({header['run_id']}, {header['algorithm']})"],
-        ["policy", f"after {taken.place.step} updates, adapter {_short(header['model'].get('adapter_sha256'))}"],
-        [
-            "model",
-            f"{header['model'].get('id')}, {_short(header['model'].get('sha256'))}; reference: the same without the "
-            f"adapter",
-        ],
+        *(_brought(taken, said) if tool_of(header) else _trained_here(taken)),
         ["solution", where],
-        [f"reward, {reading.anchor_name(trace)}", f"{trace.reward:g}, {v0}"],
+        [f"reward, {reading.anchor_name(trace)}", f"{_reward(trace)}, {v0}"],
         ["beta, lambda", f"{taken.beta:g} reward per nat, {taken.gae_lambda:g}"],
+        ["arrays", how],
+        *([["how it is read", note]] if (note := reading.note(trace)) else []),
+    ]
+
+
+def tool_of(header: dict) -> str:
+    """The tool that a run was brought from; "" of one that was trained here."""
+    return (header.get("imported") or {}).get("tool", "")
+
+
+def _trained_here(taken: Taken) -> list[list[str]]:
+    header, model = taken.header, taken.header["model"]
+    return [
+        ["run", f"{header.get('name') or header['run_id']} ({header['run_id']}, {header['algorithm']})"],
+        ["policy", f"after {taken.place.step} updates, adapter {_short(model.get('adapter_sha256'))}"],
+        ["model", f"{model.get('id')}, {_short(model.get('sha256'))}; reference: the same without the adapter"],
         [
             "log-probabilities",
             f"natural logarithm, temperature {header.get('temperature', 1):g}, KL "
             f"{header.get('kl_estimator', 'exact')}",
         ],
-        ["arrays", how],
-        *([["how it is read", note]] if (note := reading.note(trace)) else []),
     ]
+
+
+def _brought(taken: Taken, said: dict[str, str]) -> list[list[str]]:
+    """The same of a run that another tool trained: what it said of itself, and what was scored again with which
+    model."""
+    header, tool = taken.header, tool_of(taken.header)
+    names = {"policy": header["model"].get("id"), "reference": header.get("ref", {}).get("id")}
+    scored = {
+        name: said[array]
+        for name, array in (("policy", "logprob"), ("reference", "ref_logprob"), ("KL", "kl"))
+        if said.get(array, "").startswith("recomputed")
+    }
+    temperature = header.get("temperature")
+    at = "not recorded" if temperature is None else f"{temperature:g}"
+    found = [
+        ["run", f"{header.get('name') or header['run_id']} ({header['run_id']}), brought from {tool}"],
+        ["policy", f"as {tool} trained it: its step {taken.place.step}"],
+        ["model", "; ".join(f"{name}: {value or f'not recorded by {tool}'}" for name, value in names.items())],
+        ["temperature", f"of sampling: {at}"],
+    ]
+    if scored:
+        found.append(["scored again", "; ".join(f"{name} {how}" for name, how in scored.items())])
+    return found
 
 
 def code(taken: Taken) -> dict[str, str]:

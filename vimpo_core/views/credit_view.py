@@ -72,8 +72,10 @@ def marks(trace: CreditTrace) -> dict:
     return {**marked(trace), "note": mark_note(trace)}
 
 
-def credit_name(algorithm: str) -> str:
-    """Whose credit it is: read off the policy, whatever trained it."""
+def credit_name(algorithm: str, tool: str = "") -> str:
+    """Whose credit it is: read off the policy, whatever trained it; tool: the other one that did."""
+    if tool:
+        return f"read off the policy that {tool} trained"
     return f"read off the {RULES[algorithm].name} policy"
 
 

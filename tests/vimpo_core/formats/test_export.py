@@ -4,6 +4,7 @@ import json
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from tests.support.hostile import HEADER, TEXTS, hostile_trace
 from vimpo_core import cli, reports
 from vimpo_core.formats import export, html_page, reproduce, trace_files
 from vimpo_core.formats.export import FORMATS, Taken
+from vimpo_core.formats.incoming.assemble import import_run
+from vimpo_core.formats.incoming.recognise import recognise
 from vimpo_core.formats.reproduce import Place
 from vimpo_core.paths import ROOT
 from vimpo_core.runs.store import RunStore
@@ -189,3 +192,25 @@ def test_the_page_says_where_the_numbers_come_from(real_run):
     facts = dict(export.facts(taken))
     assert "vimpo-1" in facts["run"] and "prompt 2, solution 1 of step 4" in facts["solution"]
     assert "sha256" in facts["policy"] and facts["arrays"].startswith("recorded: logprob")
+
+
+def test_the_page_of_a_brought_solution_names_its_tool_and_the_model_that_scored_it_again(tmp_path):
+    rows = "".join(json.dumps({"prompt": "2+3=", "completion": "5.", "reward": r}) + "\n" for r in (1.0, 0.0))
+    (tmp_path / "rows.jsonl").write_text(rows)
+    store = import_run(recognise([(tmp_path / "rows.jsonl", "rows.jsonl")]), tmp_path / "table-1", "mine")
+    taken = export.recorded(store, 0, 0, 0, 0.1, 1.0)
+    page, facts = page_of(taken), dict(export.facts(taken))
+    assert "read off the policy that table trained" in page and "reward 1, not judged here" in page
+    assert facts["run"] == "mine (table-1), brought from table" and facts["policy"] == "as table trained it: its step 0"
+    assert facts["model"] == "policy: not recorded by table; reference: not recorded by table"
+    assert "scored again" not in facts and "updates" not in page_text(facts) and "adapter" not in page_text(facts)
+    trace = store.trace(0, 0, 0)
+    how = "recomputed (a model, temperature 0.7)"
+    again = trace.with_(
+        logprob=np.full(len(trace.text), -0.5, np.float32), provenance={**trace.provenance, "logprob": how}
+    )
+    assert dict(export.facts(replace(taken, traces=[again])))["scored again"] == f"policy {how}"
+
+
+def page_text(facts: dict) -> str:
+    return " ".join(facts.values())
