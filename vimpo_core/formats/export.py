@@ -236,7 +236,7 @@ def _brought(taken: Taken, said: dict[str, str]) -> list[list[str]]:
     at = "not recorded" if temperature is None else f"{temperature:g}"
     found = [
         ["run", f"{header.get('name') or header['run_id']} ({header['run_id']}), brought from {tool}"],
-        ["policy", f"as {tool} trained it: its step {taken.place.step}"],
+        ["policy", f"of step {taken.place.step}, adapter not recorded"],
         ["model", "; ".join(f"{name}: {value or f'not recorded by {tool}'}" for name, value in names.items())],
         ["temperature", f"of sampling: {at}"],
     ]

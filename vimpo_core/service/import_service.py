@@ -151,7 +151,13 @@ def _recognised(brought: Brought, is_handed_over: bool) -> tuple[Recognised, lis
         return recognise(_paths(brought)), []
     handed = adapters.apart(_paths(brought))
     recognised = recognise(handed.others)
-    return replace(recognised, left_alone={**handed.refused, **recognised.left_alone}), handed.adapters
+    left = {**handed.refused, **recognised.left_alone}
+    if "models" in left:
+        left["models"] = (
+            "Other files of models and checkpoints are not kept: of a dropped folder adapters alone are. To re-score "
+            "with a whole model, type the path of its folder."
+        )
+    return replace(recognised, left_alone=left), handed.adapters
 
 
 def _paths(brought: Brought) -> list[tuple[Path, str]]:

@@ -75,7 +75,7 @@ def marks(trace: CreditTrace) -> dict:
 def credit_name(algorithm: str, tool: str = "") -> str:
     """Whose credit it is: read off the policy, whatever trained it; tool: the other one that did."""
     if tool:
-        return f"read off the policy that {tool} trained"
+        return f"read off the policy of the run from {tool}"
     return f"read off the {RULES[algorithm].name} policy"
 
 

@@ -49,6 +49,7 @@ def test_adapters_of_a_dropped_folder_are_kept_with_the_run_and_go_with_it(tmp_p
         "out/../checkpoint-007": good,
         "out/checkpoint-9": {**good, "optimizer.pt": b"PK\x03\x04"},
         "final": good,
+        "whole": {"trainer_state.json": b"{}", "model.safetensors": held},
         "no-settings": {"adapter_model.safetensors": held},
         "cut": {**good, "adapter_model.safetensors": held[:-1]},
         "other": {**good, "adapter_config.json": b"[]"},
@@ -59,7 +60,9 @@ def test_adapters_of_a_dropped_folder_are_kept_with_the_run_and_go_with_it(tmp_p
     kept = ["adapter-0", "checkpoint-7", "checkpoint-9"]
     found = outcome(ask_survey(table, is_handed_over=True))
     assert sorted(found["adapters"]) == kept and adapters_kept(found) == "3 adapters, kept with the run"
-    assert {name.split("/")[-2] for name in found["left_alone"]} == {"checkpoint-9", "no-settings", "cut", "other"}
+    left = {name.split("/")[-2] if "/" in name else name for name in found["left_alone"]}
+    assert left == {"checkpoint-9", "no-settings", "cut", "other", "models"}
+    assert "of a dropped folder adapters alone are" in found["left_alone"]["models"]
     assert outcome(ask_survey(table))["adapters"] == []
 
     runs = RunsDir(tmp_path / "runs")
