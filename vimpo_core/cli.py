@@ -180,14 +180,14 @@ def _train(arguments) -> int:
     from vimpo_core.tasks.registry import task_of
 
     config = TrainConfig(**{f.name: getattr(arguments, f.name) for f in dataclasses.fields(TrainConfig)})
-    for remark in advice(config, task_of(config).typical_length):
-        print(f"{remark.level}: {remark.text}", file=sys.stderr)
     from vimpo_core.service import model_service
 
     config = folder.settled(dataclasses.replace(config, model=_got(config.model)))
     if (config.model, config.device, config.task) != ("bundled", "cpu", TrainConfig.task):  # before anything is written
         for note in model_service.try_run(config):
             print(f"note: {note}", file=sys.stderr)
+    for remark in advice(config, task_of(config).typical_length):  # of a run that will be made, not of a refused one
+        print(f"{remark.level}: {remark.text}", file=sys.stderr)
     runs = folder.RunsDir(arguments.runs_dir)
     job_id = runs.submit([config], arguments.name)
     return _work_on(runs, job_id, arguments)
