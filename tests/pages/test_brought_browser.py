@@ -39,8 +39,10 @@ def drop(page, folder):
 
 def test_a_folder_is_dropped_scored_again_and_the_least_explained_solution_opened(page, address, served, yesterday):
     page.goto(f"{address}/runs")
+    settle(page)
     page.get_by_text("Bring a run").click()
     page.get_by_label("Or name a folder").fill(str(yesterday))
+    settle(page)
     page.get_by_role("button", name="Look into it").click()
     expect(page.get_by_text("16 solutions")).to_be_visible()
     drop(page, yesterday)

@@ -82,12 +82,14 @@ class FailingOnce(FakeTrainer):
 
 
 class Gated(FakeTrainer):
-    """Notes in `folder` that it begins, and at which step, and waits in step 2 until there is a file `go`."""
+    """Notes in `folder` that it begins, at which step and in which process, and waits in step 2 until there is a file
+    `go`.
+    """
 
     def __init__(self, config, resume_state=None, *, folder: Path):
         super().__init__(config, resume_state)
         self._folder = folder
-        begun = {"run": results.run_id(config), "step": self.next_step}
+        begun = {"run": results.run_id(config), "step": self.next_step, "process": os.getpid()}
         with open(folder / "begun", "a", encoding="utf-8") as log:
             log.write(json.dumps(begun) + "\n")
 

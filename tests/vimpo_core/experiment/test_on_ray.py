@@ -9,11 +9,13 @@ import os
 import sys
 from functools import partial
 
+import psutil
 import pytest
 
 from tests.support.experiments import UNTUNED, Gated, carried_out, deadly, made_up, result_files, written
 from tests.support.fakes import FakeTrainer, make_fake_run
 from tests.support.kills import assert_same_run
+from tests.support.waiting import eventually
 from vimpo_core.experiment import command, on_ray, report, run, runner, tables
 from vimpo_core.experiment.on_ray import Board, Kept, Told
 from vimpo_core.mistake import Mistake
@@ -101,16 +103,20 @@ def test_a_run_goes_on_elsewhere_when_its_node_is_lost_and_none_is_made_twice(cl
     def kill_one(progress):
         if nodes and progress.steps_done == 2:  # both have brought back steps 0 and 1, and wait in step 2
             cluster.remove_node(nodes.pop(), allow_graceful=False)
+            # The run's own process outlives its node for a moment, in which it could go on and bring back more.
+            eventually(lambda: not all(psutil.pid_exists(each["process"]) for each in begun()))
             (tmp_path / "go").touch()
+
+    def begun():
+        return [json.loads(line) for line in (tmp_path / "begun").read_text().splitlines()]
 
     places = partial(on_ray.Cluster, address=cluster.address, tell=told.append, often=0.0)
     assert runner.run_all(experiment, out, 1, kill_one, partial(Gated, folder=tmp_path), made_up, places) == {}
 
-    begun = [json.loads(line) for line in (tmp_path / "begun").read_text().splitlines()]
-    (lost,) = [each["run"] for each in begun if each["step"]]
+    (lost,) = [each["run"] for each in begun() if each["step"]]
     assert told == [f"{lost} was lost with its node or process and is begun again."]
-    assert [each["step"] for each in begun if each["run"] == lost] == [0, 2]
-    others = [each for each in begun if each["run"] != lost]
+    assert [each["step"] for each in begun() if each["run"] == lost] == [0, 2]
+    others = [each for each in begun() if each["run"] != lost]
     assert len(others) == len({each["run"] for each in others}) == 3 == len(result_files(out)) - 1
     carried_out(experiment, tmp_path / "here")
     for name in result_files(out):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.service import follow as following
@@ -56,7 +56,7 @@ class Followed:
         self.wait()
 
     def wait(self):
-        self._thread.join(180)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors import numpy
 
-from tests.support.waiting import eventually, never_returns
+from tests.support.waiting import PATIENCE, eventually, never_returns
 from vimpo_core import cli
 from vimpo_core.formats.incoming.survey import adapters_kept
 from vimpo_core.mistake import Mistake
@@ -89,11 +89,11 @@ def test_adapters_of_a_dropped_folder_are_kept_with_the_run_and_go_with_it(tmp_p
 
 
 def test_what_meets_a_limit_is_one_sentence_and_the_next_is_read(tmp_path, table):
-    hungry = import_service.import_process().ask(_hungry, timeout=60)
+    hungry = import_service.import_process().ask(_hungry, timeout=PATIENCE)
     with pytest.raises(Mistake, match="takes more than 3 GiB of memory"):
         outcome(hungry)
     with pytest.raises(Mistake, match="was stopped and nothing was written"):
-        outcome(import_service.import_process().ask(os._exit, 9, timeout=60))
+        outcome(import_service.import_process().ask(os._exit, 9, timeout=PATIENCE))
     assert outcome(ask_survey(table))["rows"] == 2
 
 
