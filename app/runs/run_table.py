@@ -202,7 +202,7 @@ def state_text(entry: Entry) -> str:
 
 def _state_of_brought(run: RunSummary) -> str:
     if run.state == RunState.RUNNING:
-        return f"**Followed.** New steps appear as {as_plain(run.tool)} writes them."
+        return "**Followed.** New steps appear as they are written."
     if run.state == RunState.INTERRUPTED:
         return f"**No longer followed.** {as_plain(NOT_FOLLOWED)}"
     said = as_plain(run.message) if run.message else "Read-only: look closer in Inspect."

@@ -27,7 +27,7 @@ from vimpo_core.measure import scorecard
 from vimpo_core.measure.metrics import METRICS, Row
 from vimpo_core.numbers import percent
 from vimpo_core.rules import RULES, Sampled
-from vimpo_core.solutions.batch import padded, within
+from vimpo_core.solutions.batch import counted, padded
 from vimpo_core.tasks import registry
 from vimpo_core.types import CreditTrace, known
 
@@ -514,7 +514,7 @@ def own_mistakes_auc(traces: Sequence[CreditTrace], config: TrainConfig, rule: s
 
 def _sampled(traces, needs, config, kl) -> Sampled:
     """The solutions as one padded batch, float64, with kappa's KL; `kl` names the measured one."""
-    mask = within(traces)
+    mask = counted(traces)
     prompts = {trace.group_id: place for place, trace in enumerate(traces)}
     logprobs, ref_logprobs, measured = (
         padded([getattr(t, name) for t in traces], mask.shape[1]) for name in ("logprob", "ref_logprob", kl)

@@ -146,7 +146,7 @@ class Follower:
             self.builder.forget(step)
         elif self.store is None:
             self._begin(traces)
-        elif step <= (self.store.last_step() or -1):
+        elif step <= known(self.store.last_step()):
             if step not in self.store.trace_steps():
                 self.builder.survey.refuse(Refusal(f"step {step}", "its step came after a later one."))
         else:

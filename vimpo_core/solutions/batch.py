@@ -19,7 +19,6 @@ def padded(rows: Sequence, width: int | None = None, dtype=np.float64) -> np.nda
     return out
 
 
-def within(traces: Sequence[CreditTrace]) -> np.ndarray:
-    """Where each solution has a token: bool [B, T]."""
-    lengths = np.array([len(trace.ids) for trace in traces], dtype=int)
-    return np.arange(max(lengths, default=0)) < lengths[:, None]
+def counted(traces: Sequence[CreditTrace]) -> np.ndarray:
+    """Where each solution has a token that counts in the loss: bool [B, T]."""
+    return padded([trace.mask for trace in traces], dtype=bool)

@@ -17,7 +17,7 @@ import numpy as np
 from vimpo_core import credit, rules
 from vimpo_core.config import TrainConfig
 from vimpo_core.rules import RULES, Rule, Sampled
-from vimpo_core.solutions.batch import padded
+from vimpo_core.solutions.batch import counted, padded
 from vimpo_core.types import CreditTrace
 
 NAMES = {
@@ -107,8 +107,7 @@ def td_terms_of_all(traces: Sequence[CreditTrace], beta: float) -> np.ndarray | 
     rule, config = read_by(traces[0].config, beta)
     rows = {name: padded([getattr(trace, name) for trace in traces]) for name in used}
     nothing = np.zeros_like(rows["logprob"])
-    mask = padded([trace.mask for trace in traces], dtype=bool)
-    sampled = _batch(rows, nothing, mask, np.array([t.reward for t in traces], np.float64), config)
+    sampled = _batch(rows, nothing, counted(traces), np.array([t.reward for t in traces], np.float64), config)
     return rules.value_terms(rule, sampled, config)
 
 

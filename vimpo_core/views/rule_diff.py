@@ -70,6 +70,8 @@ def working(batch: Batch, judged: dict[str, Judgement], key: str, index: int, to
     verdict = judged[key]
     if why_not := verdict.why_no_credit(index):
         return Working([], None, why_not)
+    if not batch.sampled.completion_mask[index, token]:
+        return Working([], None, "masked")
     shown, exact = (_Work(batch, judged, key, index, token, is_exact) for is_exact in (False, True))
     shown.credit()
     if why_not := verdict.why_no_push(index):
@@ -291,7 +293,8 @@ class _Work:
         return self.number(book.of("kappa_kl")[self.token] / 10**ledger.NATS_DECIMALS, ledger.NATS_DECIMALS)
 
     def _to_the_end(self, delta: float, advantages: np.ndarray, decimals: int | None) -> float:
-        following = float(advantages[self.token + 1]) if self.token + 1 < self.length else 0.0
+        counted = self.token + 1 + np.flatnonzero(self._mask()[self.token + 1 :])  # one left out is passed over
+        following = float(advantages[counted[0]]) if len(counted) else 0.0
         return self.line(
             "reach",
             "A",
@@ -303,8 +306,12 @@ class _Work:
             says="plus λ times A of the next token",
         )
 
+    def _mask(self) -> np.ndarray:
+        """Which tokens of this solution count, bool [T]."""
+        return self.sampled.completion_mask[self.index, : self.length]
+
     def _advantages(self, terms: np.ndarray) -> np.ndarray:
-        mask = np.ones(len(terms), dtype=bool)
+        mask = self._mask()
         if self.is_exact:
             return credit.gae(terms[None], mask[None], self.config.gae_lambda)[0]
         unit = 10.0**DECIMALS

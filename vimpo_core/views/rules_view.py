@@ -21,7 +21,7 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.measure.scorecard import target_of, verifier_reward
 from vimpo_core.rules import RULES, Extra, Rule, Sampled, ValueLoss
 from vimpo_core.solutions import ledger, reading
-from vimpo_core.solutions.batch import padded, within
+from vimpo_core.solutions.batch import counted, padded
 from vimpo_core.solutions.picks import is_judged
 from vimpo_core.types import CreditTrace, known
 from vimpo_core.views.payload import round_up, tokens_of, whole, with_version
@@ -37,6 +37,7 @@ WHY_NOT = {
     "monte_carlo": "Monte Carlo values were not measured yet.",
     "collision": "Σ π² of each token's distribution was not recorded at this step.",
     "reference": "The reference's success rate on the prompt was not measured yet.",
+    "masked": "This token does not count in the loss: its tool left it out, as what it did not sample.",
     "group": "Needs the other solutions of the prompt, and a typed one stands alone.",
     "step": "The push is scaled over the solutions of a step, and a typed one stands alone.",
 }
@@ -156,14 +157,14 @@ def batch_of(
         reference_rewards: of the reference's own solutions to each solution's prompt; None: the rates that the run
             recorded.
     """
-    mask = within(traces)
+    mask = counted(traces)
     recorded = {name: [getattr(t, name) for t in traces] for name in _BY_TOKEN}
     if mc_values is not None:
         recorded["mc_values"] = list(mc_values)
     rates = [reading.reference_rate(t, config.beta) for t in traces]
     if reference_rewards is not None:
         rates = [reading.rate_at(rewards, config.beta) for rewards in reference_rewards]
-    arrays = {name: _rows(rows, mask.shape[1] + (name == "mc_values")) for name, rows in recorded.items()}
+    arrays = {name: _rows(rows, mask) for name, rows in recorded.items()}
     logprobs, ref_logprobs, kl, top_k_kl = (
         np.full(mask.shape, np.nan) if arrays[name] is None else arrays[name] for name in (*_SCORES, "top_k_kl")
     )
@@ -180,7 +181,9 @@ def batch_of(
         arrays["collision"],
         None if all(rate is None for rate in rates) else np.array(rates, dtype=np.float64),
     )
-    has = {name: np.array([row is not None for row in rows], bool) for name, rows in recorded.items()}
+    has = {
+        name: np.array([_is_whole(*pair) for pair in zip(rows, mask, strict=True)]) for name, rows in recorded.items()
+    }
     has["reference_rate"] = np.array([rate is not None for rate in rates], bool)
     has["reward"] = np.isfinite(sampled.rewards)
     unpaid = np.unique(sampled.group_ids[~has["reward"]])
@@ -188,13 +191,25 @@ def batch_of(
     return Batch(traces, sampled, config, token_budget, is_typed, has)
 
 
-def _rows(rows: Sequence, width: int) -> np.ndarray | None:
-    """As `padded`, nan in the rows that are missing; None where all are."""
+def _rows(rows: Sequence, mask: np.ndarray) -> np.ndarray | None:
+    """As `padded`, nan in the rows that are missing and 0 for what is no number where no token counts; None where all
+    are missing."""
     if all(row is None for row in rows):
         return None
-    out = padded([() if row is None else row for row in rows], width)
+    ends = max(len(row) for row in rows if row is not None) > mask.shape[1]  # one more than tokens: what follows each
+    counts = np.pad(mask, ((0, 0), (0, 1)), constant_values=True) if ends else mask
+    out = padded([() if row is None else row for row in rows], counts.shape[1])
+    out[~counts & ~np.isfinite(out)] = 0.0
     out[[row is None for row in rows]] = np.nan
     return out
+
+
+def _is_whole(row: np.ndarray | None, counts: np.ndarray) -> bool:
+    """Whether a solution has an array with a number for every token that counts."""
+    if row is None:
+        return False
+    counted = np.asarray(row)[: len(counts)][counts[: len(row)]]
+    return bool(np.isfinite(counted).all())
 
 
 def judge(batch: Batch, keys: Iterable[str] = RULES) -> dict[str, Judgement]:

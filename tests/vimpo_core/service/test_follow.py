@@ -106,8 +106,9 @@ def test_the_folder_of_the_steps_may_come_after_who_waits_for_it(tmp_path):
     assert store.trace_steps() == [0] and store.imported()["folder"] == str(out / "traces")
 
 
-def test_a_folder_that_was_followed_goes_on_as_the_same_run_and_stops_when_asked(tmp_path):
-    _step(tmp_path / "traces", 1)
+@pytest.mark.parametrize("begin", [0, 1])
+def test_a_folder_that_was_followed_goes_on_as_the_same_run_and_stops_when_asked(tmp_path, begin):
+    _step(tmp_path / "traces", begin)
     first = Followed(tmp_path / "runs", tmp_path)
     first.store()
     first.end()

@@ -138,3 +138,38 @@ def test_the_pick_of_the_largest_residual_is_the_one_that_the_picture_shows_fart
     points = reward_against_telescope(traces, 0.1).points
     farthest = max(points, key=lambda point: abs(point.x - point.y))
     assert picks.least_explained(traces, 0.1) == picks.Pick(farthest.index, None)
+
+
+def holed(name, value, is_counted):
+    """A pair whose first solution has no number for its second word in one array; that word counts, or does not."""
+    first, second = pair(ARRAYS)
+    values = getattr(first, name).copy()
+    values[1] = value
+    mask = np.array([True, is_counted, True, True, True])
+    return [first.with_(**{name: values}, mask=mask), second]
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_hole_where_no_token_counts_changes_no_rule(name, value):
+    whole, holes = (rules_view.batch_of(holed(name, v, False), CONFIG, 40) for v in (-0.5, value))
+    expected, found = rules_view.judge(whole), rules_view.judge(holes)
+    json.dumps(rules_view.rules_payload(holes, found, 0, "grpo"), allow_nan=False)
+    for key in RULES:
+        assert found[key].why_no_push(0) == expected[key].why_no_push(0)
+        for array in ("credit", "weights"):
+            np.testing.assert_equal(getattr(found[key], array), getattr(expected[key], array))
+        if not expected[key].no_push:
+            assert found[key].weights[0, 1] == 0.0 and rule_diff.working(holes, found, key, 0, 1).why_not == "masked"
+            worked = rule_diff.working(holes, found, key, 0, 0)  # before it: passed over, not an end
+            assert worked.weight == pytest.approx(found[key].weights[0, 0])
+    assert found["vimpo"].weights[0, 0] != 0.0
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_a_solution_with_a_hole_where_a_token_counts_lacks_the_array_and_the_others_do_not(value):
+    batch = rules_view.batch_of(holed("logprob", value, True), CONFIG, 40)
+    judged = rules_view.judge(batch)
+    json.dumps(rules_view.rules_payload(batch, judged, 0, "vimpo"), allow_nan=False)
+    assert [judged["vimpo"].why_no_credit(i) for i in (0, 1)] == ["recorded", ""]
+    assert np.isfinite(judged["vimpo"].credit[1]).all() and judged["grpo"].why_no_push(0) == ""

@@ -77,6 +77,7 @@ def to_trace(row: Row, step: int, group_id: int, sample_idx: int) -> CreditTrace
     if row.reward is None and row.advantage is None and not row.arrays:
         raise Mistake("it has no reward.")
     ours: dict[str, Any] = {n: np.asarray(v, np.float32) for n, v in row.arrays.items() if n in TOKEN_ARRAYS}
+    says_something = bool(row.completion or row.texts is not None or row.ids is not None)
     is_spelt = (row.texts is None and row.ids is None) or "".join(texts) == row.completion or not row.completion
     extras = dict(itertools.islice(row.extras.items(), MAX_EXTRAS))
     return CreditTrace(
@@ -91,7 +92,7 @@ def to_trace(row: Row, step: int, group_id: int, sample_idx: int) -> CreditTrace
         finish_reason=row.finish,
         ids=np.asarray(row.ids, np.int32) if row.ids is not None else np.full(length, -1, np.int32),
         text=texts,
-        mask=np.ones(length, bool) if row.mask is None else np.asarray(row.mask, bool),
+        mask=np.full(length, says_something) if row.mask is None else np.asarray(row.mask, bool),
         rewards={name: value for name, value in row.rewards.items() if value is not None},
         prompt_messages=() if isinstance(row.prompt, str) else tuple((m["role"], m["content"]) for m in row.prompt),
         tool_advantage=row.advantage,

@@ -209,12 +209,12 @@ def label(value: Any) -> str:
 
 
 def whole(value: Any, what: str) -> int | None:
-    """A whole number from 0 on that fits 63 bits; None is None. 3.0 is 3."""
+    """A whole number from 0 on that a float holds exactly; None is None. 3.0 is 3."""
     found = number(value, what)
     if found is None:
         return None
     if found != int(found) or not 0 <= found < 2**53:
-        raise Mistake(f"{what} is no whole number from 0 on.")
+        raise Mistake(f"{what} is no whole number from 0 to 2^53.")
     return int(found)
 
 

@@ -1,6 +1,7 @@
 """verl's rollouts, and the documented table in its three kinds of files."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -8,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
 
-from vimpo_core.formats.incoming.assemble import import_run, pieces, survey
+from vimpo_core.formats.incoming.assemble import import_run, pieces, survey, to_trace
 from vimpo_core.formats.incoming.recognise import recognise
+from vimpo_core.formats.incoming.rows import Row
 from vimpo_core.paths import BUNDLED_MODEL
 from vimpo_core.types import StopReason
 
@@ -115,3 +117,10 @@ def test_texts_that_are_not_the_sampled_tokens_are_counted_where_the_tokenizer_i
         "sampled.",
         "1 of 4 solutions that were looked at hold token ids beyond the vocabulary of bundled.",
     ]
+
+
+def test_of_a_completion_without_a_word_nothing_counts():
+    row = Row("x, row 1", prompt="2+3=", reward=1.0)
+    assert not to_trace(row, 0, 0, 0).mask.any()
+    assert to_trace(replace(row, completion="5."), 0, 0, 0).mask.all()
+    assert to_trace(replace(row, ids=(7,), texts=("",)), 0, 0, 0).mask.all()  # an end token says nothing
