@@ -74,8 +74,8 @@ def _picker_arms(sources: Mapping[str, Source]) -> list[Arm]:
 
 def _option(arm: Arm, chosen: Sequence[str]) -> str:
     count = len(set(arm.keys) & set(chosen))
-    seeds = f"{len(arm.keys)} {'seed' if len(arm.keys) == 1 else 'seeds'}" if arm.members[0].is_seeded else ""
-    some = f"{count} of {seeds}" if seeds and 0 < count < len(arm.keys) else seeds
+    seeds = arm.count if arm.members[0].is_seeded else ""
+    some = f"{count} of {seeds}" if 0 < count < len(arm.keys) else seeds
     return " · ".join(part for part in (arm.label, some, arm.place) if part)
 
 

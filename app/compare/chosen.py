@@ -12,6 +12,7 @@ from app.sources import Source, experiment_sources, is_of_experiment, place_of, 
 from app.text import as_plain
 from vimpo_core.measure import comparison
 from vimpo_core.measure.comparison import Arm, Curves, Member
+from vimpo_core.rules import RULES
 from vimpo_core.runs.store import RunStore
 
 MOST_IN_A_SENTENCE = 5
@@ -62,7 +63,8 @@ def _origin(source: Source) -> str:
     if is_of_experiment(source):
         return "tuning" if _TUNING in source.run.name else ""
     if source.tool:  # its settings were not recorded, so that they never tell two such runs apart
-        return f"{source.tool}, {source.run.name} ({source.run.run_id})"
+        rule = RULES[source.run.algorithm].name if (source.run.imported or {}).get("rule") else ""
+        return ", ".join(filter(None, [rule, source.tool, f"{source.run.name} ({source.run.run_id})"]))
     return _fork(*stamp(source)[:3])
 
 

@@ -51,6 +51,7 @@ def figure(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> dict
             {
                 **style,
                 "label": arm.label,
+                "count": arm.count,
                 "seeds": [f"seed {'not recorded' if seed is None else seed}" for seed in arm.seeds],
             }
             for style, arm in zip(arm_styles([arm.config.algorithm for arm in chosen.arms]), chosen.arms, strict=True)
@@ -217,7 +218,7 @@ def captions(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> st
 
 def _said_few(arms: Sequence[Arm]) -> str:
     """One sentence for the arms that get no interval, and why."""
-    labels = [f"{arm.label} ({len(arm.keys)} {'seed' if len(arm.keys) == 1 else 'seeds'})" for arm in arms]
+    labels = [f"{arm.label} ({arm.count})" for arm in arms]
     return (
         f"Fewer than {MIN_SEEDS} seeds say too little of how far others would fall, so no interval: {listed(labels)}."
     )

@@ -78,7 +78,7 @@ def _mean(arm: Arm, number: Number, metric: str) -> list[Piece]:
     interval = (
         f" ({_value(metric, number.low)} to {_value(metric, number.high)}{few})"
         if math.isfinite(number.low)
-        else f" ({_few(number.n)})"
+        else f" ({_few(number.n) if arm.members[0].is_seeded else arm.count})"
     )
     return [Piece(_value(metric, number.mean), _runs(arm.keys)), Piece(interval, is_aside=True)]
 

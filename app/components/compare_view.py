@@ -35,7 +35,7 @@ def compare_view(figure: dict[str, Any], key: str) -> None:
     """Draw a figure.
 
     Args:
-        figure: "version" (changes with anything else), "arms" (`arm_styles` with label and seeds), "panels" (of
+        figure: "version" (changes with anything else), "arms" (`arm_styles` with label, count and seeds), "panels" (of
             `panel`).
     """
     _mount(key=key, data=as_data(figure), height="content")

@@ -59,8 +59,9 @@ class Member:
     """A run in a comparison.
 
     key: its name in links; place: the folder it comes from, in words; origin: what it is besides its settings, such as
-    a fork or a tuning trial. Runs of another place or origin never share an arm. is_seeded: whether its seed is known;
-    a run that another tool recorded has none to pair it by.
+    a fork or a tuning trial. Runs of another place or origin never share an arm. is_seeded: whether its seed and
+    settings are known; of a run that another tool recorded they are not, so it is paired with none and called by its
+    origin.
     """
 
     key: str
@@ -101,6 +102,13 @@ class Arm:
     def seeds(self) -> tuple[int | None, ...]:
         return tuple(member.seed for member in self.members)
 
+    @property
+    def count(self) -> str:
+        """How many runs it has, in words."""
+        if not self.members[0].is_seeded:
+            return "1 run"
+        return "1 seed" if len(self.members) == 1 else f"{len(self.members)} seeds"
+
 
 def arms(members: Sequence[Member]) -> list[Arm]:
     """The runs as arms, in the order in which each arm's first run comes; of two runs with one seed the first
@@ -132,7 +140,7 @@ def _arm(found: list[Member]) -> Arm:
 def labelled(found: Sequence[Arm]) -> list[Arm]:
     """The arms with labels that tell them apart: the rule, the settings it reads that differ, and where the places do,
     the place. Flipped rewards are named in every label as soon as one arm has any."""
-    differing = set(differing_settings(found))
+    differing = set(differing_settings([arm for arm in found if arm.members[0].is_seeded]))
     if any(arm.config.reward_noise for arm in found):
         differing |= {"reward_noise", "reward_noise_unit"}
     named = [{name for name in differing if reads(arm, name)} for arm in found]
@@ -162,6 +170,8 @@ def reads(arm: Arm, name: str) -> bool:
 
 
 def _label(arm: Arm, names: set[str], is_placed: bool) -> str:
+    if not arm.members[0].is_seeded:
+        return arm.members[0].origin
     own = RULES[arm.config.algorithm].settings
     fields = [f.name for f in dataclasses.fields(arm.config) if f.name in names]
     ordered = sorted(

@@ -56,7 +56,7 @@ function fillLegend(view) {
 }
 
 function count(arm) {
-  return element("span", "count", arm.seeds.length === 1 ? "one seed" : `${arm.seeds.length} seeds`);
+  return element("span", "count", arm.count);
 }
 
 function fillPressed(view) {

@@ -237,6 +237,13 @@ def test_a_run_whose_seed_was_not_recorded_is_paired_with_none():
     assert comparison.setting_text("model", "") == "a model not chosen yet"
 
 
+def test_settings_that_nobody_recorded_are_named_nowhere():
+    ours = [Member(str(seed), f"run {seed}", TrainConfig(beta=0.2, seed=seed)) for seed in (1, 2)]
+    brought = Member("a", "a", TrainConfig(steps=6, learning_rate=1e-6), origin="TRL, a (trl-1)", is_seeded=False)
+    found = comparison.arms([*ours, brought])
+    assert [(arm.label, arm.count) for arm in found] == [("VIMPO", "2 seeds"), ("TRL, a (trl-1)", "1 run")]
+
+
 def test_lower_is_ahead_where_lower_is_better_and_ties_count_for_nobody():
     gap = compared({1: 1.0, 2: 1.0, 3: 4.0}, {1: 2.0, 2: 1.0, 3: 3.0}, better="down")
     assert (gap.n, gap.ahead, gap.behind) == (3, 1, 1)

@@ -404,6 +404,7 @@ def header_of(recognised: Recognised, found: dict[str, Any], config: TrainConfig
         "imported": {
             "tool": found["tool"],
             "format": found["format"],
+            "rule": facts.get("algorithm") if facts.get("algorithm") in ALGORITHMS else "",
             "files": found["files"],
             "survey": found,
             "sources": found["arrays"],

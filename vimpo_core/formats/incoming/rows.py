@@ -129,17 +129,6 @@ class Incoming(Protocol):
         ...
 
 
-class Reader(Protocol):
-    """A module of this folder, see its head."""
-
-    NAME: str
-    TOOL: str
-
-    def matches(self, sample: Sample) -> bool: ...
-
-    def read(self, file: Incoming) -> Iterator[Row | Refusal]: ...
-
-
 def each(file: Incoming, make: Callable[[str, dict[str, Any]], Row]) -> Iterator[Row | Refusal]:
     """`make(place, values)` of every record; a Mistake that it raises is the refusal of that one."""
     for found in file.records():
