@@ -78,6 +78,7 @@ function fakePage() {
   });
   page.parent = () => ({
     children: [],
+    isConnected: true,
     prepend(child) {
       child.parent = this;
       this.children.unshift(child);
@@ -115,8 +116,35 @@ test("a script that fails says so in its place, once, and the page hears of it; 
   own.stack = `Error: in a frame\n    at ${new URL("../../assets/components/shared/guard.js", import.meta.url).href}:9:9`;
   page.listeners.error({ error: own });
   assert.equal(parent.children.length, 1);
+  parent.isConnected = false;
   leave();
   parent.children.length = 0;
   page.listeners.error({ error: own });
   assert.deepEqual(parent.children, []);
+});
+
+test("data that comes late, after newer data was drawn, does not stay; the view lives on until its element is gone", async () => {
+  const page = fakePage();
+  const { guarded } = await import("../../assets/components/shared/guard.js");
+  const parent = page.parent();
+  const [drawn, left] = [[], []];
+  const draw = guarded(({ data }) => {
+    drawn.push(data);
+    return () => left.push(data);
+  });
+  const call = (data) => draw({ parentElement: parent, data });
+  call("16 tries");
+  call("256 tries");
+  const overtaken = call("64 tries"); // asked for before, answered after
+  overtaken();
+  assert.deepEqual(drawn, ["16 tries", "256 tries", "64 tries", "256 tries"]);
+  const early = call("1,024 tries");
+  const newest = call("4,096 tries");
+  early(); // overtaken in the order that it was asked: nothing to mend
+  assert.equal(drawn.at(-1), "4,096 tries");
+  assert.equal(drawn.length, 6);
+  assert.deepEqual(left, []);
+  parent.isConnected = false;
+  newest();
+  assert.deepEqual(left, ["4,096 tries"]);
 });
