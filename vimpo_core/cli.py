@@ -1,5 +1,5 @@
 """python -m vimpo_core train | resume | fork | eval | score | truth | experiment | export | export-run |
-export-adapter | import | runs | models | tasks | bench | make-reference | make-demos
+export-adapter | import | runs | backup | restore | models | tasks | bench | make-reference | make-demos
 
 Progress goes to stderr, results to stdout; with --json stdout ends with one JSON object. A mistake is one sentence on
 stderr and exit code 2, a bug a traceback and exit code 1; a run that did not finish is exit code 3. A command imports
@@ -761,6 +761,54 @@ _ON_RUNS = {
 """What `runs` does -> how, and in words."""
 
 
+def _backup_options(parser) -> None:
+    parser.add_argument("out", nargs="?", type=_path, metavar="FILE", help="Default: vimpo-lab-DATE-TIME.zip here.")
+    _add_runs_dir(parser)
+
+
+def _backup(arguments) -> int:
+    from datetime import datetime
+
+    from vimpo_core.runs import backup
+    from vimpo_core.runs.folder import RunsDir
+
+    out = arguments.out or Path(backup.default_name(datetime.now()))
+    with _bar("backup") as told:
+        made = backup.backup(RunsDir(arguments.runs_dir), out, told)
+    for run_id, why in made.left_out.items():
+        print(f"left out {run_id}: {why}", file=sys.stderr)
+    report = {"out": str(out), "bytes": made.size, "runs": made.runs, "left_out": made.left_out}
+    _print(
+        report | ({} if arguments.json else {"runs": len(made.runs), "left_out": len(made.left_out)}), arguments.json
+    )
+    return UNFINISHED if made.left_out else 0
+
+
+def _restore_options(parser) -> None:
+    parser.add_argument("file", type=_path, metavar="FILE", help="What `backup` wrote.")
+    parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="Runs that are there already go to the bin and are replaced; without it they are left as they are.",
+    )
+    _add_runs_dir(parser)
+
+
+def _restore_backup(arguments) -> int:
+    from vimpo_core.runs import backup
+    from vimpo_core.runs.folder import RunsDir
+
+    with _bar("restore") as told:
+        found = backup.restore(RunsDir(arguments.runs_dir), arguments.file, arguments.replace, told)
+    if found.kept:
+        print(
+            f"left as they are: {', '.join(found.kept)}. Replace them with --replace; they go to the bin then.",
+            file=sys.stderr,
+        )
+    _print({"restored": found.runs, "kept": found.kept, "waiting": found.waiting}, arguments.json)
+    return 0
+
+
 def _tasks_options(parser) -> None:
     from vimpo_core.config import TrainConfig
     from vimpo_core.tasks.look import FIRST
@@ -1108,6 +1156,8 @@ _COMMANDS = {
         "Look at a task before training on it: splits, first problems, what its judge says of the gold answers.",
     ),
     "runs": (_runs, _runs_options, "List the runs of a folder; delete some, undo that for a week."),
+    "backup": (_backup, _backup_options, "All runs of a folder as one file, also while they train."),
+    "restore": (_restore_backup, _restore_options, "The runs of a backup, back in a folder."),
     "models": (_models, _models_options, "Models of your own: look at one before it is loaded, fetch or convert one."),
     "bench": (
         _bench,

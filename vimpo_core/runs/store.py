@@ -77,9 +77,11 @@ _SQLITE_WORDS = {
 }
 """What SQLite's errors mean to a person, by what they say."""
 HIDDEN = ".new-"
+"""Prefix of the folder in which a run is made."""
+REPORTS_NAME = "truth.json"
+"""File of a run that never changes: scorecards kept with it."""
 ADAPTERS_NAME = "adapters"
 """Folder of a run that was handed over: the adapters that came with it, a folder each."""
-"""Prefix of the folder in which a run is made."""
 _LEFT_AFTER_SECONDS = 3600
 _FIRST_PAGE = 4096
 _OWN_TABLE = b"CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
@@ -118,7 +120,8 @@ def is_run(folder: Path) -> bool:
 def remove_leftovers(runs_dir: Path) -> None:
     """Remove the hidden folders of runs whose making was killed: those that hold nothing else than making a run writes,
     and nothing younger than an hour, as somebody may be at it. What cannot be removed stays."""
-    written = {DB_NAME, *(DB_NAME + log for log in ("-journal", "-wal", "-shm")), LOCK_NAME, ADAPTERS_NAME}
+    logs = (DB_NAME + log for log in ("-journal", "-wal", "-shm"))
+    written = {DB_NAME, *logs, LOCK_NAME, ADAPTERS_NAME, REPORTS_NAME}
     for folder in runs_dir.glob(f"{HIDDEN}*"):
         with suppress(OSError):
             inside = list(folder.iterdir())
@@ -566,6 +569,31 @@ class RunStore:
             copy = bytearray(connection.serialize())
         copy[18:20] = b"\1\1"  # SQLite's header: no write-ahead log belongs to it
         return bytes(copy)
+
+    def copy_to(self, path: Path) -> None:
+        """Its database with all that is committed, as the file `path`, which needs no log beside it; also while it is
+        being written. Raises Mistake where it cannot be read, StoreError where the copy cannot be written."""
+        with self._reading() as connection:
+            try:
+                copy = sqlite3.connect(_uri(path, "rwc"), uri=True, isolation_level=None)
+            except sqlite3.Error as error:
+                raise write_error(f"A copy of run {self.run_id}", error) from error
+            try:
+                connection.backup(copy)  # in one go: the writer is not kept waiting, and no step comes in between
+                copy.execute("PRAGMA journal_mode = DELETE")
+            except sqlite3.Error as error:
+                if is_disk_full(error):
+                    raise write_error(f"A copy of run {self.run_id}", error) from error
+                raise
+            finally:
+                copy.close()
+
+    def check(self) -> None:
+        """Raises Mistake where SQLite finds a page of the database damaged."""
+        with self._reading() as connection:
+            said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if said != "ok":
+            raise Mistake(f"run {self.run_id} cannot be read ({said}). Restore it from a copy.")
 
     def _intact(self, what: str, sha256: str, blob: bytes) -> bytes:
         if _sha256(blob) != sha256:

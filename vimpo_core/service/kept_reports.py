@@ -16,9 +16,7 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.files import write_whole
 from vimpo_core.mistake import Mistake
 from vimpo_core.paths import BUNDLED_MODEL
-from vimpo_core.runs.store import RunStore
-
-FILE = "truth.json"
+from vimpo_core.runs.store import REPORTS_NAME, RunStore
 
 METHOD = 2
 """Raise it whenever `truth_report.truth_report` measures something else, or the same in another way, and make the files
@@ -31,7 +29,7 @@ def kept(run_dir: Path, step: int, which: str, solutions: int, rollouts: int, se
     """The report that `truth_report.truth_report` would give, if it was kept and nothing it rests on has changed; else
     None.
     """
-    report = _read(run_dir / FILE).get(_name(step, which, solutions, rollouts, seed))
+    report = _read(run_dir / REPORTS_NAME).get(_name(step, which, solutions, rollouts, seed))
     if report is None:
         return None
     made_with = report.pop("fingerprint", None)
@@ -51,7 +49,7 @@ def keep(run_dir: Path, reports: Iterable[dict]) -> None:
             | {"fingerprint": fingerprint(store, report["step"])}
             for report in reports
         }
-    write_whole(run_dir / FILE, json.dumps({"reports": named}, allow_nan=False, separators=(",", ":")) + "\n")
+    write_whole(run_dir / REPORTS_NAME, json.dumps({"reports": named}, allow_nan=False, separators=(",", ":")) + "\n")
 
 
 def fingerprint(store: RunStore, step: int) -> str | None:

@@ -14,7 +14,7 @@ from vimpo_core.measure.scorecard import SETS
 from vimpo_core.paths import BUNDLED_MODEL
 from vimpo_core.paths import DEMOS as BUNDLED
 from vimpo_core.runs.snapshots import newest_snapshot
-from vimpo_core.runs.store import RunStore
+from vimpo_core.runs.store import REPORTS_NAME, RunStore
 from vimpo_core.service import kept_reports
 from vimpo_core.service.truth_report import truth_report
 
@@ -88,7 +88,7 @@ def test_a_report_of_another_run_is_not_used(run_dir):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"reports": []}', '{"reports": {"a": 1}}'])
 def test_a_damaged_file_is_as_good_as_none(run_dir, text):
-    (run_dir / kept_reports.FILE).write_text(text, encoding="utf-8")
+    (run_dir / REPORTS_NAME).write_text(text, encoding="utf-8")
     assert kept_reports.kept(run_dir, *ASKED) is None
 
 
@@ -102,7 +102,7 @@ def test_every_bundled_run_keeps_what_scorecard_opens_with(run_id):
     for which in SETS:
         report = kept_reports.kept(BUNDLED / run_id, step, which, *REPORT_SIZES[0])
         assert (report["run_id"], report["set"], report["n_solutions"]) == (run_id, which, 256)
-    assert (BUNDLED / run_id / kept_reports.FILE).stat().st_size < 500_000
+    assert (BUNDLED / run_id / REPORTS_NAME).stat().st_size < 500_000
 
 
 @pytest.mark.parametrize("which", SETS)
