@@ -34,6 +34,8 @@ COMMANDS = (
     "import",
     "rescore",
     "runs",
+    "backup",
+    "restore",
     "models",
     "tasks",
     "bench",
