@@ -18,6 +18,7 @@ from vimpo_core.paths import DEMOS, REAL, default_runs_dir
 from vimpo_core.runs import bases
 from vimpo_core.runs.folder import RunsDir, RunSummary, version_of
 from vimpo_core.runs.store import RunStore
+from vimpo_core.service import second_reading
 from vimpo_core.solutions import picks
 from vimpo_core.types import CreditTrace
 from vimpo_core.views import credit_view
@@ -161,6 +162,22 @@ def export_header(folder: Path, run_id: str, version: str, step: int) -> dict:
     """The run's header as exported files state it, with the fingerprint of the step's adapter."""
     with _opened(folder, run_id, version) as store:
         return export.header_of(store, step)
+
+
+def second_reading_of(folder: Path, run: RunSummary, step: int) -> second_reading.SecondReading | None:
+    """The step's wrong solutions under the policy of another bundled run, where that was kept."""
+    file = folder / run.run_id / second_reading.FILE
+    if not file.is_file():
+        return None
+    others = tuple((other.run_id, other.version) for other in summaries(folder))
+    written = file.stat().st_mtime_ns, file.stat().st_size
+    return _second_reading((*origin(folder, run), others, written), folder, run, step)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _second_reading(key: tuple, _folder: Path, _run: RunSummary, step: int) -> second_reading.SecondReading | None:
+    """Kept by the run, the base model's files, the folder's other runs and the file that was kept."""
+    return second_reading.read(_folder / _run.run_id, traces(_folder, _run.run_id, _run.version, step))
 
 
 def best_example(folder: Path) -> tuple[RunSummary, int, picks.Example] | None:

@@ -29,6 +29,12 @@ def with_drop(scene: Scene) -> Scene:
     return replace(scene, traces=traces)
 
 
+def every_drop(scene: Scene) -> dict[int, Drop]:
+    """The largest true drops of the step's solutions that anybody has measured, by their place."""
+    found = ((index, _kept(scene, trace)) for index, trace in enumerate(scene.traces))
+    return {index: drop for index, drop in found if drop is not None}
+
+
 def offer(scene: Scene) -> None:
     """The way to the drop, or progress while it is measured; nothing where the first wrong token can be known."""
     if verifies_steps(scene.trace) or not scene.trace.text:

@@ -9,6 +9,7 @@ import streamlit as st
 from app import state
 
 SECTIONS: dict[str, str] = {
+    "table": "All solutions",
     "truth": "Is it right?",
     "rules": "Every rule",
     "branch": "What if?",
@@ -25,7 +26,13 @@ calls it.
 
 _OF_BROUGHT = "rescore"
 """What is offered of a run alone that another tool recorded."""
-_MODULES = {"rescore": "rescoring", "sums": "checks", "scatter": "telescope", "take": "export"}
+_MODULES = {
+    "table": "solution_table",
+    "rescore": "rescoring",
+    "sums": "checks",
+    "scatter": "telescope",
+    "take": "export",
+}
 """Names in addresses that people keep; their modules are called as in the core."""
 
 

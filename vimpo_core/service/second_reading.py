@@ -18,6 +18,7 @@ from vimpo_core.files import write_whole
 from vimpo_core.measure.scorecard import is_localisable
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service.kept_reports import fingerprint
+from vimpo_core.service.progress import Progress
 from vimpo_core.types import CreditTrace
 
 FILE = "second_reading.json"
@@ -75,6 +76,26 @@ def measure(run_dir: Path, other_dir: Path) -> dict:
         arrays = {name: [float(str(value)) for value in getattr(scored, name)] for name in _ARRAYS}
         kept["solutions"].append({"ids": [*trace.prompt_ids, *ids], **arrays})
     return kept
+
+
+def read_now(
+    run_dir: Path,
+    step: int,
+    solutions: Sequence[tuple[str, str, tuple[int, ...]]],
+    progress: Progress | None = None,
+) -> list[CreditTrace]:
+    """Solutions (prompt, text, tokens) of any run under a run's policy at a step whose adapter was kept, in order.
+
+    Imports torch. Raises Mistake as `scoring.score_solution`.
+    """
+    from vimpo_core.service.scoring import score_solution
+
+    found = []
+    for prompt, text, ids in solutions:
+        found += score_solution(run_dir, step, prompt, text, top_k=0, ids=ids)
+        if progress is not None:
+            progress.tell(len(found), len(solutions))
+    return found
 
 
 def keep(run_dir: Path, measured: dict) -> None:
