@@ -6,7 +6,7 @@ from app import cache, routes
 from app.runs import bring, run_table
 from app.text import as_plain, as_sentence
 from vimpo_core.mistake import Mistake
-from vimpo_core.runs.folder import LONGEST_NAME
+from vimpo_core.runs.names import LONGEST_NAME
 
 TICK_SECONDS, FOLLOWED_SECONDS = 2.0, 1.0
 COLUMNS = [0.03, 0.28, 0.22, 0.1, 0.15, 0.14, 0.08]

@@ -673,7 +673,10 @@ def _runs_options(parser) -> None:
         default="list",
         help=" ".join(f"{name}: {what}." for name, (_, what) in _ON_RUNS.items()) + " Default: list.",
     )
-    parser.add_argument("run_ids", nargs="*", metavar="RUN_ID", help="Runs to delete or restore.")
+    parser.add_argument("run_ids", nargs="*", metavar="RUN_ID", help="Runs to tag, delete or restore.")
+    parser.add_argument("--add", metavar="TAGS", default="", help="tag: tags to give them, separated by commas.")
+    parser.add_argument("--remove", metavar="TAGS", default="", help="tag: tags to take away.")
+    parser.add_argument("--note", metavar="TEXT", help='tag: their note; "" for none.')
     _add_runs_dir(parser)
 
 
@@ -681,7 +684,7 @@ def _runs(arguments) -> int:
     from vimpo_core.runs.folder import RunsDir
 
     act, _ = _ON_RUNS[arguments.what]
-    if bool(arguments.run_ids) != (act in (_delete, _restore)):
+    if bool(arguments.run_ids) != (act in (_tag, _delete, _restore)):
         needs = "takes no run" if arguments.run_ids else "needs at least one run, got none"
         raise Mistake(f"runs {arguments.what} {needs}. List them: python -m vimpo_core runs")
     return act(RunsDir(arguments.runs_dir), arguments)
@@ -698,8 +701,11 @@ def _list(runs: RunsDir, arguments) -> int:
     for line in lines:
         done = "-" if line["last_step"] is None else line["last_step"]
         print(
-            f"{line['run_id']:<12} {line['state']:<12} {done:>5}/{line['steps']:<5} {line['name']}  {line['message']}"
+            f"{line['run_id']:<12} {line['state']:<12} {done:>5}/{line['steps']:<5} {line['name']}"
+            f"{''.join(f' [{tag}]' for tag in line['tags'])}  {line['message']}".rstrip()
         )
+        for note in line["note"].splitlines():
+            print(f"{'':<13}{note}")
     if not lines:
         print("no runs yet. Start one: python -m vimpo_core train")
     for remark in (left_alone(runs.others()), _in_bin(runs)):
@@ -711,6 +717,17 @@ def _list(runs: RunsDir, arguments) -> int:
 def _in_bin(runs: RunsDir) -> str:
     count = len(runs.bin.entries())
     return f"{count} deleted in the last week: python -m vimpo_core runs bin" if count else ""
+
+
+def _tag(runs: RunsDir, arguments) -> int:
+    from vimpo_core.runs import labels
+
+    add, remove = labels.tags_in(arguments.add), labels.tags_in(arguments.remove)
+    if not (add or remove or arguments.note is not None):
+        raise Mistake("runs tag needs --add, --remove or --note. Say what the runs are to have.")
+    tagged = {run_id: runs.label(run_id, add, remove, arguments.note) for run_id in arguments.run_ids}
+    _print({"tagged": tagged}, arguments.json)
+    return 0
 
 
 def _delete(runs: RunsDir, arguments) -> int:
@@ -753,6 +770,7 @@ def _print_deleted(found: list[Deleted], what: str, as_json: bool) -> None:
 
 _ON_RUNS = {
     "list": (_list, "the runs with their states"),
+    "tag": (_tag, "give them tags and a note, see --add, --remove and --note"),
     "delete": (_delete, "move runs to the bin"),
     "restore": (_restore, "bring deleted runs back, by id or by entry of the bin"),
     "bin": (_bin, "what was deleted in the last week"),
@@ -1155,7 +1173,7 @@ _COMMANDS = {
         _tasks_options,
         "Look at a task before training on it: splits, first problems, what its judge says of the gold answers.",
     ),
-    "runs": (_runs, _runs_options, "List the runs of a folder; delete some, undo that for a week."),
+    "runs": (_runs, _runs_options, "List the runs of a folder; tag some; delete some, undo that for a week."),
     "backup": (_backup, _backup_options, "All runs of a folder as one file, also while they train."),
     "restore": (_restore_backup, _restore_options, "The runs of a backup, back in a folder."),
     "models": (_models, _models_options, "Models of your own: look at one before it is loaded, fetch or convert one."),

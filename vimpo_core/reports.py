@@ -173,6 +173,8 @@ def run_line(run) -> dict:
         "steps": run.steps,
         "last_step": run.last_step,
         "created": run.created,
+        "tags": list(run.tags),
+        "note": run.note,
     }
 
 

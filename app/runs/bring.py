@@ -23,7 +23,7 @@ from app.text import as_code, as_plain, as_sentence
 from app.words.arrays import NAMES
 from vimpo_core.formats.incoming import limits
 from vimpo_core.formats.incoming.survey import adapters_kept
-from vimpo_core.runs.folder import LONGEST_NAME
+from vimpo_core.runs.names import LONGEST_NAME
 from vimpo_core.service import follow, import_service
 from vimpo_core.types import RunState
 

@@ -14,6 +14,7 @@ from vimpo_core.files import write_whole
 from vimpo_core.formats import html_page, reproduce, trace_files
 from vimpo_core.formats.reproduce import Place
 from vimpo_core.mistake import Mistake
+from vimpo_core.runs import labels
 from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions import lenses, picks, reading
 from vimpo_core.solutions.steps import drop_text, mistake_note
@@ -56,9 +57,9 @@ class Format:
 
 def header_of(store: RunStore, step: int) -> dict:
     """The run's header with its settings and the fingerprint of the step's adapter, None where it was not kept or is
-    damaged.
+    damaged; without tags and note, which are about the run.
     """
-    header = store.header()
+    header = labels.without(store.header())
     try:
         adapter = hashlib.sha256(store.snapshot(step)).hexdigest()
     except Mistake:

@@ -69,7 +69,7 @@ def make_demos(folder: Path, steps: int | None = None, on_step: Callable[[int, i
 
 
 def _make_demo(run_dir: Path, config: TrainConfig, on_record) -> dict:
-    from vimpo_core.runs.folder import default_name
+    from vimpo_core.runs.names import default_name
     from vimpo_core.runs.worker import drive, make_trainer
 
     header = {"name": default_name(config), "command": "python -m vimpo_core make-demos"}

@@ -75,7 +75,7 @@ def make_real(folder: Path, on_step: Callable[[int, int], None] | None = None) -
 
 
 def _make(run_dir: Path, config: TrainConfig, on_record) -> dict:
-    from vimpo_core.runs.folder import default_name
+    from vimpo_core.runs.names import default_name
     from vimpo_core.runs.worker import drive, make_trainer
 
     header = {"name": default_name(config), "command": COMMAND}

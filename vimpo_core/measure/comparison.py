@@ -47,6 +47,8 @@ AXES: dict[str, tuple[str, str]] = {
 TASK = ("task", "operands", "prompt_style", "model")
 """Settings that make another task: curves of different ones do not belong in one figure."""
 
+_PARTICULAR = {setting for rule in RULES.values() for setting in rule.settings}
+"""Settings that only some rules read."""
 _SAME_RESULT = ("seed", "micro_batch_size", "snapshot_every", "threads")
 """Settings in which the runs of one arm may differ: the seed, and what changes no number but the time."""
 
@@ -162,11 +164,14 @@ def differing_settings(found: Sequence[Arm]) -> list[str]:
 
 
 def reads(arm: Arm, name: str) -> bool:
-    """Whether the arm's rule reads the setting: one that no rule names is read by all."""
-    particular = {setting for rule in RULES.values() for setting in rule.settings}
+    return is_read(arm.config, name)
+
+
+def is_read(config: TrainConfig, name: str) -> bool:
+    """Whether the rule reads the setting: one that no rule names is read by all."""
     if name == "reward_noise_unit":
-        return arm.config.reward_noise > 0
-    return name not in particular or name in RULES[arm.config.algorithm].settings
+        return config.reward_noise > 0
+    return name not in _PARTICULAR or name in RULES[config.algorithm].settings
 
 
 def _label(arm: Arm, names: set[str], is_placed: bool) -> str:

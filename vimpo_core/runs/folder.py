@@ -23,18 +23,20 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from vimpo_core import files, paths
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm import adapter_files, sources
 from vimpo_core.mistake import Mistake
 from vimpo_core.paths import ROOT
-from vimpo_core.rules import RULES
-from vimpo_core.runs import forks
+from vimpo_core.runs import forks, labels, listing
 from vimpo_core.runs.locks import is_held
+from vimpo_core.runs.names import LONGEST_NAME, Named, default_name, new_name, told_apart
 from vimpo_core.runs.queue import COMMANDS, Command, JobQueue, JobSummary
 from vimpo_core.runs.run_bin import KEPT, Deleted, RunBin
 from vimpo_core.runs.store import DB_NAME, RunStore, StoreError, is_run, lost_log_sentence, remove_leftovers
@@ -46,7 +48,6 @@ WORKER_LOCK_NAME = "worker.lock"
 WORKER_LOG_NAME = "worker.log"
 
 ACTIVE = (RunState.QUEUED, RunState.RUNNING, RunState.PAUSED)
-LONGEST_NAME = 80
 WAKE_SECONDS = 5.0
 """How long somebody who waits lets a worker that was started come to its lock before starting another."""
 _started: dict[Path, tuple[subprocess.Popen | Exception, float]] = {}
@@ -75,6 +76,12 @@ class RunSummary:
     """Of a run that another tool recorded: `RunStore.imported`."""
     rescored: str = ""
     """Which re-scoring lies uppermost."""
+    given_name: str = ""
+    """The name as it was given; `name` says more where an earlier run of the folder has the same."""
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """First and last value of the metrics that a list shows (`listing.SHOWN`), those that were recorded."""
 
     @property
     def version(self) -> str:
@@ -106,7 +113,9 @@ class RunsDir:
             names, jobs = {}, []
         newest_job = {run_id: job for job in jobs for run_id in job.run_ids}
         found = [self._summary(run_id, names, newest_job.get(run_id)) for run_id in self._run_ids()]
-        return sorted(found, key=lambda run: (run.created, run.run_id), reverse=True)
+        found.sort(key=lambda run: (run.created, run.run_id))
+        apart = told_apart([_named(run) for run in found])
+        return [dataclasses.replace(run, name=name) for run, name in zip(found, apart, strict=True)][::-1]
 
     def others(self) -> builtins.list[str]:
         """Folders in here that are no runs of the lab, by name: they are never listed as runs, changed or deleted."""
@@ -137,6 +146,19 @@ class RunsDir:
         self._refuse_read_only("rename")
         self._run_dir(run_id)
         self.queue.set_name(run_id, _checked_name(name))
+
+    def label(
+        self, run_id: str, add: Iterable[str] = (), remove: Iterable[str] = (), note: str | None = None
+    ) -> dict[str, Any]:
+        """Give a run some tags, take some away, and write its note anew (None: leave it), also while it trains. The
+        tags that are not named stay as they are. Returns the tags and the note that it has now.
+
+        Raises Mistake for a tag or a note that cannot be kept, or a run that cannot be read; StoreError.
+        """
+        self._refuse_read_only("tag or note")
+        with self.open_writable(run_id) as store:
+            header = store.change_header(lambda header: labels.changed(header, add, remove, note))
+        return {"tags": list(labels.tags_of(header)), "note": labels.note_of(header)}
 
     def delete(self, run_id: str) -> Deleted:
         """Move a run to the bin, from where `restore` brings it back for a week.
@@ -219,14 +241,13 @@ class RunsDir:
         try:
             _make_folder(self.path)
             number = self._free_number(configs)
+            others = [] if name else [_named(run) for run in self.list()[::-1]]
             for run_id, config in zip(_ids(configs, number), configs, strict=True):
-                label = (
-                    default_name(config)
-                    if not name
-                    else name
-                    if len(configs) == 1
-                    else f"{name}: {default_name(config)}"
-                )
+                if name:
+                    label = name if len(configs) == 1 else f"{name}: {default_name(config)}"
+                else:
+                    label = new_name(config, others)
+                    others.append((default_name(config), config))
                 header = {"job_id": f"job-{number}", "name": label, "command": command_line(config)}
                 made.append(RunStore.create(self.path / run_id, config, header))
             self.queue.add(f"job-{number}", [store.run_id for store in made])
@@ -397,11 +418,11 @@ class RunsDir:
 
     def _summary(self, run_id: str, names: dict[str, str], job: JobSummary | None) -> RunSummary:
         try:
-            store = RunStore.open(self.path / run_id)
-            config, seen = store.config(), store.overview()
+            store, seen, ends = listing.look(self.path / run_id)
+            config = store.config()
         except (Mistake, OSError) as error:
             return _unreadable(run_id, names.get(run_id, run_id), files.in_words(error), self.read_only)
-        state, message = seen.state, seen.message
+        state, message, name = seen.state, seen.message, names.get(run_id, seen.header["name"])
         if state == RunState.QUEUED and (job is None or job.state not in ACTIVE):
             state = RunState.INTERRUPTED
             message = "The process died before this run's turn came. Resume puts it back in the queue."
@@ -409,7 +430,7 @@ class RunsDir:
                 message = lost_log_sentence(seen.last_step)
         return RunSummary(
             run_id=run_id,
-            name=names.get(run_id, seen.header["name"]),
+            name=name,
             algorithm=config.algorithm,
             state=state,
             message=message,
@@ -421,6 +442,10 @@ class RunsDir:
             read_only=self.read_only,
             imported=seen.header.get("imported"),
             rescored=version_of(seen.header).removeprefix(seen.header["created"]).strip(),
+            given_name=name,
+            tags=labels.tags_of(seen.header),
+            note=labels.note_of(seen.header),
+            ends=ends,
         )
 
     def _resolved(self, job: JobSummary) -> JobSummary:
@@ -527,15 +552,6 @@ def settled(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, model=model, lora_rank=rank, task=registry.whole(config.task))
 
 
-def default_name(config: TrainConfig) -> str:
-    """What a run is called until somebody names it: "VIMPO beta 0.1, seed 0", with its model unless it is the bundled
-    one."""
-    rule = RULES[config.algorithm]
-    scale = f" beta {config.beta:g}" if rule.value else ""
-    model = "" if config.model == sources.BUNDLED else f", {sources.label(config.model)}"
-    return f"{rule.name}{scale}, seed {config.seed}{model}"
-
-
 def command_line(config: TrainConfig) -> str:
     """The command that makes the same run: the settings that differ from the defaults, and always the main ones."""
     options = []
@@ -573,7 +589,12 @@ def _unreadable(run_id: str, name: str, message: str, read_only: bool) -> RunSum
         config=TrainConfig(),
         job_id=None,
         read_only=read_only,
+        given_name=name,
     )
+
+
+def _named(run: RunSummary) -> Named:
+    return run.given_name, run.config if run.algorithm and not run.imported else None
 
 
 def _ids(configs: list[TrainConfig], number: int) -> list[str]:

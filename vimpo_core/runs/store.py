@@ -19,7 +19,7 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -259,8 +259,17 @@ class RunStore:
 
     def update_header(self, fields: dict) -> None:
         """Replace some header fields, such as the hashes of the model once it is loaded."""
+        self.change_header(lambda header: fields)
+
+    def change_header(self, change: Callable[[dict], dict]) -> dict:
+        """Replace the header fields that `change` returns, given the header as it is: nobody writes it in between.
+        Returns the whole of it.
+        """
         with self._transaction("The header") as connection:
-            self._put(connection, "header", {**self._get(connection, "header"), **fields})
+            header = self._get(connection, "header")
+            header |= change(header)
+            self._put(connection, "header", header)
+        return header
 
     def overview(self) -> Overview:
         """Header, state, message and last step in one short connection."""
@@ -485,6 +494,18 @@ class RunStore:
                 if step in found:
                     found[step][name] = value
         return list(found.values())
+
+    def ends(self, names: Iterable[str]) -> dict[str, tuple[float, float]]:
+        """First and last value of some metrics, those that were recorded at all."""
+        query = "SELECT value FROM metrics WHERE name = ? AND value IS NOT NULL ORDER BY step {} LIMIT 1"
+        found = {}
+        with self._reading() as connection:
+            for name in names:
+                first = connection.execute(query.format("ASC"), (name,)).fetchone()
+                last = connection.execute(query.format("DESC"), (name,)).fetchone() if first else None
+                if first and last:
+                    found[name] = (first[0], last[0])
+        return found
 
     def trace_steps(self) -> list[int]:
         """The steps whose solutions are stored, ascending."""

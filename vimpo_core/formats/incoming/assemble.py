@@ -29,6 +29,7 @@ from vimpo_core.formats.incoming.tokenizing import Tokenizing
 from vimpo_core.lm import sources
 from vimpo_core.lm.known import KNOWN
 from vimpo_core.mistake import Mistake
+from vimpo_core.runs import labels
 from vimpo_core.runs.new_run import NewRun
 from vimpo_core.runs.store import RunStore
 from vimpo_core.tasks import registry
@@ -397,6 +398,7 @@ def header_of(recognised: Recognised, found: dict[str, Any], config: TrainConfig
     has_temperature = isinstance(temperature, int | float) and 0 < temperature < 100
     return {
         "name": name,
+        **labels.of_header(facts),
         "model": {"id": str(facts.get("model") or "")[:300], "revision": None},
         "ref": {"id": str(facts.get("reference") or "")[:300], "revision": None},
         "temperature": temperature if has_temperature else None,

@@ -15,6 +15,7 @@ from vimpo_core.formats.incoming import parts, rows
 from vimpo_core.formats.incoming.rows import TOKEN_ARRAYS, Incoming, Refusal, Row, Sample
 from vimpo_core.formats.outgoing import table
 from vimpo_core.mistake import Mistake
+from vimpo_core.runs import labels
 from vimpo_core.types import CreditTrace, StopReason
 
 NAME = "VIMPO Lab records"
@@ -53,6 +54,7 @@ def facts(sample: Sample) -> dict[str, Any]:
     for ours, theirs in (("model", "model"), ("reference", "ref")):
         named = header.get(theirs)
         found[ours] = named.get("id") if isinstance(named, dict) else None
+    found |= labels.of_header(header)
     return {name: value for name, value in found.items() if value not in (None, "")}
 
 
