@@ -25,7 +25,7 @@ from vimpo_core.lm import llama, loading, model_trial, models, scores
 from vimpo_core.lm.attempts import attempt
 from vimpo_core.lm.seeds import derived_seed
 from vimpo_core.lm.traces import make_traces
-from vimpo_core.measure import evaluate
+from vimpo_core.measure import evaluate, readout
 from vimpo_core.rules import RULES, Extra
 from vimpo_core.tasks.registry import check_enough, task_of
 from vimpo_core.types import Diverged, Problem, Rollout, StepRecord, Verdict, known
@@ -168,6 +168,7 @@ class Trainer:
             },
             self.config,
         )
+        metrics |= readout.of_step(traces, self.config.at(step).beta)
         resume_state = self._resume_state()
         tokens = int(experience.batch.completion_mask.sum())
         elapsed = time.monotonic() - wall

@@ -45,6 +45,8 @@ CHARTS = (
     Chart("KL", ("kl_mean",), unit="nats", least_span=0.01),
     Chart("Value loss", ("value_loss",), least_span=0.01),
     Chart("Residual", ("residual_ratio",), unit="/ target", least_span=1.0),
+    Chart("V moves by", ("value_range",), unit="of a reward", least_span=0.1, is_rare=True),
+    Chart("Finds the mistake", ("mistake_auc",), domain=(0, 1), is_rare=True),
     Chart("Entropy", ("entropy_mean",), unit="nats", least_span=0.1),
     Chart("Dead groups", ("dead_group_share",), ("sampled", "kept"), "dead_group_share_kept", domain=(0, 1)),
     Chart("Length", ("length_mean",), unit="tokens", from_zero=False, least_span=4.0),

@@ -304,6 +304,25 @@ def _rises_steeply(history, name, window=10):
     return len(recent) > 4 * window and recent[-1] > 2 * recent[-1 - window] > 0
 
 
+def _value_range(value, config, history):
+    if _is_untrained(history):
+        return "Policy and reference are the same model, so V stays where it began."
+    if value < 0.01:
+        return (
+            "Too small to be seen: values are flat. It says nothing about learning; a larger beta makes them readable."
+        )
+    return f"Within a solution V moves by {percent(value)} of the reward, on average."
+
+
+def _mistake_auc(value, config, history):
+    if _is_untrained(history):
+        return "Every δ is 0, so no token stands out."
+    noise = "Some dozens of wrong solutions a step: it jumps by about 0.05."
+    if value > 0.6:
+        return f"Credit is lower at the mistake than at most other tokens. {noise}"
+    return f"{'About as good as guessing' if value > 0.4 else 'It points elsewhere'}. {noise}"
+
+
 def _entropy_mean(value, config, history):
     start = first_value(history, "entropy_mean")
     if _is_untrained(history) or start is None:
@@ -495,6 +514,8 @@ JUDGES: dict[str, Judge] = {
     "kl_mean": _kl_mean,
     "value_loss": _value_loss,
     "residual_ratio": _residual_ratio,
+    "value_range": _value_range,
+    "mistake_auc": _mistake_auc,
     "entropy_mean": _entropy_mean,
     "dead_group_share": _dead_group_share,
     "dead_group_share_kept": _dead_group_share_kept,

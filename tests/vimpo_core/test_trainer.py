@@ -139,6 +139,8 @@ def test_both_algorithms_report_every_metric(algorithm):
         "reward_mean",
         "value_loss",
         "residual_ratio",
+        "value_range",
+        "mistake_auc",
         "actor_loss",
         "kl_mean",
         "entropy_mean",

@@ -222,6 +222,25 @@ METRICS: dict[str, Metric] = {
             "down",
         ),
         Metric(
+            "value_range",
+            "How far V moves",
+            "of a reward",
+            "Largest minus smallest V within a solution, V_0 included, mean over the step's solutions; a whole reward "
+            "is 1.",
+            "0 before the first update, then about half of beta with the defaults: some 0.05 at beta 0.1, invisible at "
+            "0.0005.",
+            "neither",
+        ),
+        Metric(
+            "mistake_auc",
+            "Credit finds the mistake",
+            "",
+            "Chance that δ is lower at the first wrong token of a wrong solution than at another of its tokens, mean "
+            "over the step's wrong solutions in which it is known.",
+            "0.5 before the first update, which is guessing; some 0.6 to 0.8 with VIMPO at beta 0.3.",
+            "up",
+        ),
+        Metric(
             "entropy_mean",
             "Entropy",
             "nats a token",

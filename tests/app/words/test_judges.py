@@ -222,6 +222,17 @@ BY_NAME = {
         (0.0, {}, "The critic knows no more than a constant"),
         (0.01, {}, "V(s) explains 1 % of who was right"),
     ],
+    "value_range": [
+        (0.0099, {}, "Too small to be seen"),
+        (0.12, {}, "V moves by 12 % of the reward"),
+        (0.0, {"step": 0}, "V stays where it began"),
+    ],
+    "mistake_auc": [
+        (0.61, {}, "lower at the mistake than at most"),
+        (0.6, {}, "About as good as guessing"),
+        (0.4, {}, "It points elsewhere"),
+        (0.5, {"step": 0}, "no token stands out"),
+    ],
     "tokens_per_second": [
         (9e3, {"threads": 1}, "Speed of this machine with one thread;"),
         (9e3, {"threads": 2}, "Speed of this machine with 2 threads;"),

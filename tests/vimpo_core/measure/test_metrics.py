@@ -18,6 +18,8 @@ STORED = {
     "reward_mean",
     "value_loss",
     "residual_ratio",
+    "value_range",
+    "mistake_auc",
     "actor_loss",
     "kl_mean",
     "entropy_mean",
