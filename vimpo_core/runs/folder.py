@@ -46,12 +46,17 @@ from vimpo_core.types import RunState
 QUEUE_NAME = "app.db"
 WORKER_LOCK_NAME = "worker.lock"
 WORKER_LOG_NAME = "worker.log"
+WAIT_OPTION, BEGIN = "--wait", b"begin\n"
+"""What has a worker wait when it has loaded what it needs, and what it is then told on its standard input."""
 
 ACTIVE = (RunState.QUEUED, RunState.RUNNING, RunState.PAUSED)
 WAKE_SECONDS = 5.0
 """How long somebody who waits lets a worker that was started come to its lock before starting another."""
 _started: dict[Path, tuple[subprocess.Popen | Exception, float]] = {}
 """Runs folder -> the worker that this process started there last, or why it could not, and when (monotonic)."""
+_ready: dict[Path, subprocess.Popen] = {}
+"""Runs folder -> the worker that was started ahead of time and waits to be told; see `ready_worker`."""
+_ready_lock = threading.Lock()
 _NAMED = 5
 """How many folders that are no runs are named."""
 
@@ -344,20 +349,37 @@ class RunsDir:
         self._refuse_read_only("train")
         if self.has_worker() or not self.queue.has_waiting():
             return
-        with open(self.path / WORKER_LOG_NAME, "ab") as log:
-            worker = subprocess.Popen(
-                _worker_command(self.path.absolute()),
-                env=paths.child_environment(),
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                close_fds=True,
-                start_new_session=True,
-            )
-        # Somebody has to collect its exit status, or it stays in the process table as long as the web server lives.
-        threading.Thread(target=worker.wait, name="worker-wait", daemon=True).start()
+        worker = self._told_to_begin()
+        if worker is None:
+            with open(self.path / WORKER_LOG_NAME, "ab") as log:
+                worker = _spawned(_worker_command(self.path.absolute()), stdin=subprocess.DEVNULL, output=log)
         _started[self.path.absolute()] = worker, time.monotonic()
+
+    def ready_worker(self) -> None:
+        """Start a worker ahead of time, unless one is at work or ready: it loads what every run needs, so that the
+        next run begins at once. It touches nothing before `ensure_worker` tells it to begin, and ends with this process
+        or after a while if that never comes. Where none can be started, the next run starts one."""
+        path = self.path.absolute()
+        with _ready_lock:
+            waits = _ready.get(path)
+            if self.read_only or self.has_worker() or (waits is not None and waits.poll() is None):
+                return
+            with contextlib.suppress(OSError):
+                command = [*_worker_command(path), WAIT_OPTION]
+                _ready[path] = _spawned(command, stdin=subprocess.PIPE, output=subprocess.DEVNULL)
+
+    def _told_to_begin(self) -> subprocess.Popen | None:
+        """The worker that was ready, which has been told; None where none is."""
+        with _ready_lock:
+            worker = _ready.pop(self.path.absolute(), None)
+        if worker is None or worker.poll() is not None or worker.stdin is None:
+            return None
+        try:
+            worker.stdin.write(BEGIN)
+            worker.stdin.close()
+        except OSError:
+            return None
+        return worker
 
     def wake_worker(self) -> None:
         """`ensure_worker` for those who wait and ask again and again: one that died is replaced, and one that is on its
@@ -523,6 +545,23 @@ def _refuse_imported(store: RunStore, what: str) -> None:
             f"run {store.run_id} was recorded by another tool and cannot be {what}: its adapters and optimizer are not "
             "here. Train a run of your own, or re-score its solutions with the model that wrote them."
         )
+
+
+def _spawned(command: list[str], stdin, output) -> subprocess.Popen:
+    """A process that outlives this one and its terminal."""
+    process = subprocess.Popen(
+        command,
+        env=paths.child_environment(),
+        cwd=ROOT,
+        stdin=stdin,
+        stdout=output,
+        stderr=output,
+        close_fds=True,
+        start_new_session=True,
+    )
+    # Somebody has to collect its exit status, or it stays in the process table as long as the web server lives.
+    threading.Thread(target=process.wait, name="worker-wait", daemon=True).start()
+    return process
 
 
 def _worker_command(runs_dir: Path) -> list[str]:

@@ -1,29 +1,32 @@
 """The process that trains: takes jobs from the queue, steps their runs in turn, commits every record.
 
-    python -m vimpo_core.runs.worker RUNS_DIR
+    python -m vimpo_core.runs.worker RUNS_DIR [--wait]
 
 One worker a runs folder; a second one finds the lock taken and leaves. It outlives the web server that started it,
 reads play, pause, step and stop between steps, and ends when the queue is empty. It may die at any moment: what was
-committed stays, and its runs then show as interrupted. torch is imported when a run starts, not with this module.
+committed stays, and its runs then show as interrupted. torch is imported when a run starts, not with this module; with
+--wait before that, so that a run begins at once when the worker is told to.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.files import in_words
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs import bases
-from vimpo_core.runs.folder import WORKER_LOCK_NAME, WORKER_LOG_NAME, RunsDir
+from vimpo_core.runs.folder import BEGIN, WAIT_OPTION, WORKER_LOCK_NAME, WORKER_LOG_NAME, RunsDir
 from vimpo_core.runs.forks import Deviates, ForkTrainer
 from vimpo_core.runs.locks import LockedError, exclusive
 from vimpo_core.runs.queue import JobSummary
@@ -32,6 +35,8 @@ from vimpo_core.types import Diverged, RunState, StepRecord, known
 
 PAUSE_POLL_SECONDS = 0.05
 """How often a paused job looks for its next command."""
+WAIT_SECONDS = 900.0
+"""How long a worker that is ready waits: as long as somebody may read on before pressing Play."""
 
 _WORST_FIRST = (RunState.INTERRUPTED, RunState.STOPPED, RunState.DIVERGED, RunState.FINISHED)
 
@@ -277,10 +282,42 @@ def _log_traceback(runs_dir: Path) -> None:
         log.write(f"{datetime.now().isoformat(timespec='seconds')}\n{traceback.format_exc()}\n")
 
 
+def begins(told: IO[bytes], prepare: Callable[[], None] | None = None) -> bool:
+    """Load what every run needs, then wait until somebody says to begin. False where nobody will: who started this
+    process is gone, or has not said so for long."""
+    (prepare or _load_what_runs_need)()
+    given_up = threading.Timer(WAIT_SECONDS, os._exit, (0,))
+    given_up.daemon = True
+    given_up.start()
+    try:
+        return told.readline() == BEGIN
+    finally:
+        given_up.cancel()
+
+
+def _load_what_runs_need() -> None:
+    """torch, the bundled model and all that a step imports; what comes of it is thrown away."""
+    with suppress(Exception):  # whatever is wrong is said when a run begins
+        trainer = make_trainer(TrainConfig(prompts_per_step=1, group_size=2, eval_prompts=1), None)
+        trainer.step()
+
+
+def _write_to_the_log(runs_dir: Path) -> None:
+    """What this process has to say from now on, even where Python itself says it, stands in the folder's log."""
+    with suppress(OSError), open(runs_dir / WORKER_LOG_NAME, "ab") as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m vimpo_core.runs.worker", description=__doc__.split("\n\n")[0])
     parser.add_argument("runs_dir", type=Path, help="folder with the runs and their queue")
+    parser.add_argument(WAIT_OPTION, action="store_true", help="load everything, and begin when told to on stdin")
     arguments = parser.parse_args()
     if hasattr(os, "nice"):
         os.nice(10)
-    main(arguments.runs_dir)
+    if not arguments.wait:
+        main(arguments.runs_dir)
+    elif begins(sys.stdin.buffer):
+        _write_to_the_log(arguments.runs_dir)
+        main(arguments.runs_dir)

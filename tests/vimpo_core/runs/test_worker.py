@@ -1,6 +1,8 @@
 """The worker steps runs in turn, obeys between steps, and one run's trouble is not another's."""
 
+import io
 import shutil
+import sys
 import threading
 from contextlib import ExitStack, suppress
 
@@ -12,8 +14,8 @@ from tests.support.waiting import eventually
 from vimpo_core.config import TrainConfig
 from vimpo_core.mistake import Mistake
 from vimpo_core.paths import BUNDLED_MODEL
-from vimpo_core.runs import worker
-from vimpo_core.runs.folder import RunsDir
+from vimpo_core.runs import folder, worker
+from vimpo_core.runs.folder import BEGIN, RunsDir
 from vimpo_core.runs.queue import JobQueue
 from vimpo_core.types import RunState
 
@@ -240,3 +242,34 @@ def test_ensure_worker_starts_a_process_of_its_own_that_a_job_without_a_model_ca
     assert "Traceback" not in runs.open("vimpo-1").message()
     assert len(children) == 1
     eventually(lambda: not psutil.pid_exists(children[0].pid))  # collected, no zombie
+
+
+# ---- ready before there is anything to do
+
+
+@pytest.mark.parametrize(("told", "begun"), [(BEGIN, True), (b"", False)], ids=["told", "left alone"])
+def test_a_worker_that_is_ready_begins_when_it_is_told_and_not_when_who_started_it_is_gone(told, begun):
+    loaded = []
+    assert worker.begins(io.BytesIO(told), prepare=lambda: loaded.append(True)) is begun
+    assert loaded
+
+
+def test_the_ready_worker_is_the_one_that_trains_and_it_touches_nothing_before(tmp_path, monkeypatch):
+    """A stand-in for the process: what it is told goes on to a worker in this one."""
+    runs = RunsDir(tmp_path / "runs")
+    started = []
+    echo = [sys.executable, "-c", "import sys; sys.exit(7 if sys.stdin.readline().strip() == 'begin' else 0)"]
+    monkeypatch.setattr(folder, "_worker_command", lambda path: started.append(path) or echo)
+    runs.ready_worker()
+    runs.ready_worker()
+    assert len(started) == 1 and not runs.path.exists(), "one waits already"
+    runs.submit([small()])
+    waits = folder._ready[runs.path.absolute()]
+    runs.ensure_worker()
+    assert len(started) == 1 and waits.wait() == 7
+    runs.ready_worker()
+    gone = folder._ready[runs.path.absolute()]
+    gone.kill()
+    gone.wait()
+    runs.ensure_worker()
+    assert len(started) == 3, "one that died is replaced"
