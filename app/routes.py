@@ -10,7 +10,7 @@ PAGES = ROOT / "pages"
 START, TRAIN, INSPECT, SCORECARD, COMPARE, RUNS = (
     PAGES / f"{name}.py" for name in ("start", "train", "inspector", "scorecard", "compare", "runs")
 )
-LEARN, NOTATION, TEACH = (PAGES / f"{name}.py" for name in ("learn", "notation", "teach"))
+LEARN, NOTATION, TEACH, RESULTS = (PAGES / f"{name}.py" for name in ("learn", "notation", "teach", "results"))
 TREE = PAGES / "tree.py"
 
 
@@ -31,6 +31,7 @@ def navigation():
                 st.Page(LEARN, title="The course", url_path="learn"),
                 st.Page(TREE, title="Tree lab", url_path="tree"),
                 st.Page(NOTATION, title="Notation", url_path="notation"),
+                st.Page(RESULTS, title="Results", url_path="results"),
                 st.Page(TEACH, title="For teachers", url_path="teach"),
             ],
         },

@@ -18,6 +18,7 @@ DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
 from app.words.citation import PAPER_CLEAN, PAPER_NOISY, PAPER_PARAMETERS  # noqa: E402
+from app.words.verdicts import CONTESTS  # noqa: E402
 from vimpo_core import intervals  # noqa: E402
 from vimpo_core.experiment import estimates, report  # noqa: E402
 from vimpo_core.files import write_whole  # noqa: E402
@@ -27,20 +28,6 @@ from vimpo_core.numbers import with_bounds  # noqa: E402
 RESULTS = DOCS / "results"
 README = DOCS.parent / "README.md"
 BEGIN, END = "<!-- contests: written by docs/make_results.py -->", "<!-- end of contests -->"
-
-CONTESTS = (
-    ("family", 0, "clean rewards, 100 steps"),
-    ("clean", 0, "clean again: other seeds, 2,048 problems, 8 trials"),
-    ("noise", 0, "25 % of the rewards flipped, 100 steps"),
-    ("noise", 1, "40 % of the rewards flipped, 100 steps"),
-    ("noise_again", 0, "40 % flipped again: other seeds, 8 trials"),
-    ("group_noise", 0, "25 % of the groups flipped, all rewards of a group together"),
-    ("group_noise", 1, "40 % of the groups flipped, all rewards of a group together"),
-    ("rare", 0, "7 numbers, 48 tokens, reference right once in eight, 100 steps"),
-    ("epochs", 0, "25 % flipped, each batch used four times, 60 steps"),
-)
-"""Where VIMPO and GRPO were both tuned: experiment, block, what is different there."""
-
 
 EXPERIMENTS = (
     "family",
@@ -170,10 +157,21 @@ def introduction() -> str:
 # ---- question 1
 
 
+def block_of(name: str, noise: float) -> int:
+    """Which block of an experiment has this share of flipped rewards; the first where it is not measured."""
+    found = load(name)
+    shares = (
+        [block["settings"].get("reward_noise", found["base"].get("reward_noise", 0.0)) for block in found["blocks"]]
+        if found
+        else []
+    )
+    return shares.index(noise) if noise in shares else 0
+
+
 def contests():
     """Experiment, what is different there, GRPO's arm and VIMPO's."""
-    for name, block, what in CONTESTS:
-        arms = arms_of(name, block)
+    for name, noise, what in CONTESTS:
+        arms = arms_of(name, block_of(name, noise))
         if "VIMPO" in arms and arms["VIMPO"]["difference"]["sampled"]:
             yield name, what, arms["GRPO"], arms["VIMPO"]
 

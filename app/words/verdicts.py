@@ -33,6 +33,18 @@ AGAIN: dict[float, tuple[tuple[str, str], ...]] = {
     0.4: (("noise_again", "with more trials and other seeds"), _GROUPS),
 }
 """Share of flipped rewards -> experiments that asked again, each with what was different."""
+CONTESTS: tuple[tuple[str, float, str], ...] = (
+    ("family", 0.0, "clean rewards, 100 steps"),
+    ("clean", 0.0, "clean again: other seeds, 2,048 problems, 8 trials"),
+    ("noise", 0.25, "25 % of the rewards flipped, 100 steps"),
+    ("noise", 0.4, "40 % of the rewards flipped, 100 steps"),
+    ("noise_again", 0.4, "40 % flipped again: other seeds, 8 trials"),
+    ("group_noise", 0.25, "25 % of the groups flipped, all rewards of a group together"),
+    ("group_noise", 0.4, "40 % of the groups flipped, all rewards of a group together"),
+    ("rare", 0.0, "7 numbers, 48 tokens, reference right once in eight, 100 steps"),
+    ("epochs", 0.25, "25 % flipped, each batch used four times, 60 steps"),
+)
+"""Where VIMPO and GRPO were both tuned: experiment, share of flipped rewards, what is different there."""
 PAIR = ("VIMPO", "GRPO")
 """The arms that are compared, by their names in the experiments' files."""
 HOW = "sampled"

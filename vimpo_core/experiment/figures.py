@@ -57,6 +57,14 @@ def inline(svg: str) -> str:
     return re.sub("|".join(colours), lambda found: colours[found[0]], element)
 
 
+def in_theme(svg: str, theme: str, ink: str) -> str:
+    """A picture for a page that is "light" or "dark", on the page's own ground; ink: of its words."""
+    colours = {_INK: ink, _LINE: f"{ink}55", _BACK: "none"}
+    if theme == "dark":
+        colours |= {light: dark for rule in LIGHT for light, dark in zip(LIGHT[rule], DARK[rule], strict=True)}
+    return re.sub("|".join(colours), lambda found: colours[found[0]], svg)
+
+
 def _styled(arms: list[dict]) -> list[dict]:
     """The arms with a shade of their rule, and a dash and a marker of their own."""
     counts: dict[str, int] = {}
