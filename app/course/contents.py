@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import routes, state
 from app.course import hand_in, progress
-from app.course.chapters import Chapter
+from app.course.chapters import PARTS, Chapter, Part
 from app.course.lesson import TEXT_WIDTH
 from app.course.link import CHAPTER
 
@@ -22,15 +22,14 @@ def asked_for(there: tuple[Chapter, ...]) -> Chapter | None:
 
 def contents(there: tuple[Chapter, ...]) -> None:
     st.title("The course", anchor=False)
-    minutes = sum(chapter.minutes for chapter in there)
     st.markdown(
-        f"For somebody who knows softmax and gradient descent, but no reinforcement learning: {minutes} minutes in "
-        "all, and every chapter stands alone. In each you commit to a prediction before you see what happens. What you "
-        "answered stays in this browser.",
+        "For somebody who knows softmax and gradient descent, but no reinforcement learning. In each chapter you "
+        "commit to a prediction before you see what happens. What you answered stays in this browser.",
         width=TEXT_WIDTH,
     )
-    for chapter in there:
-        _line(chapter)
+    for part in PARTS:
+        if chapters := [chapter for chapter in there if chapter.part == part]:
+            _part(part, chapters)
     st.divider()
     with st.container(horizontal=True):
         st.page_link(routes.NOTATION, label="Every symbol, explained", icon=":material/functions:")
@@ -43,6 +42,13 @@ def contents(there: tuple[Chapter, ...]) -> None:
                 on_click=progress.reset_all,
                 help="For the next person at this computer.",
             )
+
+
+def _part(part: Part, chapters: list[Chapter]) -> None:
+    minutes = sum(chapter.minutes for chapter in chapters)
+    st.markdown(f"#### {part.title}\n{part.teaser} Alone: about {minutes} minutes.", width=TEXT_WIDTH)
+    for chapter in chapters:
+        _line(chapter)
 
 
 def _line(chapter: Chapter) -> None:

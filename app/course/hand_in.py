@@ -80,7 +80,8 @@ def written(answers: dict[str, dict[str, Answer]], there) -> bytes:
 
 def fingerprint(there) -> str:
     """Names the course's questions and options, so that files of another version of it are told apart."""
-    words = [[c.key, q.key, [o.key for o in q.options]] for c in there for q in c.questions]
+    by_number = sorted(there, key=lambda chapter: chapter.number)  # however they are read
+    words = [[c.key, q.key, [o.key for o in q.options]] for c in by_number for q in c.questions]
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:8]
 
 

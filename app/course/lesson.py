@@ -16,7 +16,7 @@ from typing import Any
 import streamlit as st
 
 from app import routes, state
-from app.course import progress
+from app.course import ending, progress
 from app.course.link import CHAPTER, ONWARD, Link, is_lock, is_teacher_of, lock_of, unlock
 from app.state import text_of
 
@@ -117,6 +117,25 @@ def unfilled(words: str) -> str:
     return "".join(part if i % 2 else _BRACES.sub("…", part) for i, part in enumerate(parts))
 
 
+def judged(question: Question, choice: str, is_revealed: bool, **numbers: str | int) -> str:
+    """The options as a list once one was chosen: the right one is marked when it may be seen, the choice always."""
+    lines = []
+    for option in question.options:
+        is_shown_right = is_revealed and option.is_right
+        is_chosen = option.key == choice
+        notes = ", ".join(["right"] * is_shown_right + ["your answer"] * is_chosen)
+        said = filled(option.text, **numbers)
+        said = f"**{said}** ({notes})" if notes else said
+        if is_shown_right:
+            icon = ":green[:material/check_circle:]"
+        elif is_chosen:
+            icon = ":red[:material/cancel:]" if is_revealed else ":material/radio_button_checked:"
+        else:
+            icon = ":material/radio_button_unchecked:"
+        lines.append(f"{icon} {said}")
+    return "  \n".join(lines)
+
+
 def symbol(code_name: str, words: str = "") -> str:
     """A markdown link to a symbol's row on the Notation page: `symbol("rho")` is [ρ](...); `words` stand in its
     place.
@@ -130,12 +149,13 @@ def symbol(code_name: str, words: str = "") -> str:
 @dataclass
 class Lesson:
     """A chapter being read: what `show(lesson)` builds its page with. chapter, following: of `chapters`; None after the
-    last.
+    last. is_last_of_part: a lesson ends with it.
     """
 
     chapter: Any
     following: Any | None
     link: Link
+    is_last_of_part: bool = False
     notes: list[str] = field(default_factory=list)
 
     def text(self, words: str, **numbers: str | int) -> None:
@@ -168,25 +188,29 @@ class Lesson:
         with st.container(border=True, width=TEXT_WIDTH):
             st.markdown(f"**Predict.** {filled(question.ask, **numbers)}")
             given = self.answer(question)
-            choice = st.radio(
-                "Your prediction",
-                [option.key for option in question.options],
-                index=None if given is None else [o.key for o in question.options].index(given.choice),
-                format_func=lambda key: filled(question.option(key).text, **numbers),
-                disabled=given is not None,
-                label_visibility="collapsed",
-                key=f"course.{self.chapter.key}.{question.key}.{'given' if given else 'open'}",
-            )
             if given is None:
-                st.button(
-                    "Commit and see",
-                    type="primary",
-                    disabled=choice is None,
-                    on_click=self.commit,
-                    args=(question, choice),
-                    key=f"course.{self.chapter.key}.{question.key}.commit",
-                )
+                self._ask(question, numbers)
+            else:
+                st.markdown(judged(question, given.choice, self.link.is_unlocked, **numbers))
         return given is not None and self.replied(question, given.choice, **numbers)
+
+    def _ask(self, question: Question, numbers: dict[str, str | int]) -> None:
+        choice = st.radio(
+            "Your prediction",
+            [option.key for option in question.options],
+            index=None,
+            format_func=lambda key: filled(question.option(key).text, **numbers),
+            label_visibility="collapsed",
+            key=f"course.{self.chapter.key}.{question.key}.open",
+        )
+        st.button(
+            "Commit and see",
+            type="primary",
+            disabled=choice is None,
+            on_click=self.commit,
+            args=(question, choice),
+            key=f"course.{self.chapter.key}.{question.key}.commit",
+        )
 
     def commit(self, question: Question, choice: str, details: tuple[int, ...] = ()) -> None:
         """Keep an answer that a widget of the chapter's own asked for; use it as a callback."""
@@ -208,6 +232,8 @@ class Lesson:
 
         see: (label, page of `app.routes`, query parameters).
         """
+        if self.is_last_of_part and ONWARD not in self.link.hidden:
+            ending.ways_on()
         st.divider()
         following = self.following
         with st.container(horizontal=True, key="onward"):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.course.chapters import Chapter
+from app import state
+from app.course.chapters import LESSON, Chapter
 
 LESSON_MINUTES = 50
-ARRIVING_MINUTES = 1
+ARRIVING_MINUTES = 2
+CHAPTERS = "chapters"
+"""The chosen chapters' numbers in the address."""
 _PRINT = """<style>
 @media print {
   header, [data-testid="stToolbar"], .st-key-teach-bar, .st-key-plan-choice { display: none !important; }
@@ -28,9 +31,11 @@ def plan(there: tuple[Chapter, ...]) -> None:
         numbers = st.multiselect(
             "Chapters",
             [chapter.number for chapter in there],
-            default=[chapter.number for chapter in there],
             format_func={chapter.number: f"{chapter.number} {chapter.title}" for chapter in there}.get,
-            help="Every chapter stands alone: leave out what your class has seen.",
+            help="Three of them make a lesson of fifty minutes. Every chapter stands alone.",
+            key="plan.chapters",
+            on_change=_keep,
+            **_asked_for(there),
         )
         st.caption("Print this page with your browser: Ctrl P, or Cmd P on a Mac. The controls are left out.")
     chosen = [chapter for chapter in there if chapter.number in numbers]
@@ -40,9 +45,23 @@ def plan(there: tuple[Chapter, ...]) -> None:
     st.markdown(written(chosen), width=820)
 
 
+def _asked_for(there: tuple[Chapter, ...]) -> dict[str, list[int]]:
+    """The `default` of the choice: the chapters of the address, those of the lesson where it names none that is
+    there."""
+    if "plan.chapters" in st.session_state:
+        return {}
+    named = st.query_params.get(CHAPTERS, "").split(",")
+    numbers = [chapter.number for chapter in there if str(chapter.number) in named]
+    return {"default": numbers or [chapter.number for chapter in there if chapter.part == LESSON]}
+
+
+def _keep() -> None:
+    state.put(**{CHAPTERS: ",".join(map(str, sorted(st.session_state["plan.chapters"]))) or None})
+
+
 def written(chosen: list[Chapter]) -> str:
     """The plan as markdown."""
-    minutes = sum(chapter.minutes for chapter in chosen)
+    minutes = sum(chapter.class_minutes for chapter in chosen)
     left = LESSON_MINUTES - minutes
     fits = (
         f"{minutes} minutes of chapters in a lesson of {LESSON_MINUTES}: {left} are left for arriving and for handing "
@@ -59,14 +78,16 @@ def written(chosen: list[Chapter]) -> str:
     start = min(max(0, left), ARRIVING_MINUTES)
     for chapter in chosen:
         parts.append(_of_chapter(chapter, start))
-        start += chapter.minutes
+        start += chapter.class_minutes
     return "\n\n".join(parts)
 
 
 def _of_chapter(chapter: Chapter, start: int) -> str:
     plan, say = chapter.plan, chapter.say
     lines = [
-        f"### {start}–{start + chapter.minutes} min: {chapter.number} {chapter.title}",
+        f"### {start}–{start + chapter.class_minutes} min: {chapter.number} {chapter.title}",
+        f"Read alone it takes about {chapter.minutes} minutes; the rest is for talking.",
+        "",
         "**Aims.** Afterwards a student can:",
         *(f"- {say(aim)}" for aim in plan.aims),
         "",

@@ -17,11 +17,11 @@ _LARGE = "<style>.stApp { zoom: 1.35; }</style>"
 def read(chapter: Chapter, link: Link) -> None:
     if link.is_large:
         st.html(_LARGE)
-    lesson = Lesson(chapter, chapters.after(chapter), link)
+    lesson = Lesson(chapter, chapters.after(chapter), link, chapters.is_last_of_part(chapter))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if ONWARD not in link.hidden and st.button("All chapters", type="tertiary", icon=":material/arrow_back:"):
             st.switch_page(routes.LEARN, query_params=link.reader_query())
-        st.caption(f"Chapter {chapter.number} of {len(chapters.ALL)}, about {chapter.minutes} minutes")
+        st.caption(f"Chapter {chapter.number} · {chapter.part.title} · about {chapter.minutes} minutes")
     st.title(chapter.title, anchor=False)
     place = st.container()
     chapter.module.show(lesson)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
 
@@ -71,6 +72,14 @@ def _offer(query: dict[str, str], link: Link) -> None:
     address = (st.context.url or "").split("?")[0].removesuffix("teach") + "learn"
     st.markdown("**The link**")
     st.code(f"{address}?{urlencode(query, safe=':,')}", language=None, wrap_lines=True)
+    if is_of_this_computer(address):
+        st.warning(
+            "Only this computer can open this address. To let a class in, end the app, start it with "
+            "`streamlit run app --server.address 0.0.0.0 --server.allowedHosts NAME`, where NAME is what the others "
+            "type for this computer, open it here under that name too, and make the link again.",
+            icon=":material/lan:",
+            width=TEXT_WIDTH,
+        )
     with st.container(horizontal=True):
         if st.button("Open it as the teacher", type="primary", help="There the reveal is a button of yours."):
             as_teacher(link.lock)
@@ -82,6 +91,15 @@ def _offer(query: dict[str, str], link: Link) -> None:
         "lock.",
         width=TEXT_WIDTH,
     )
+
+
+def is_of_this_computer(address: str) -> bool:
+    """Whether an address leads every computer to itself."""
+    host = urlsplit(address).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def read_hand_ins(there: tuple[Chapter, ...]) -> None:

@@ -3,6 +3,7 @@ service.
 """
 
 import json
+import re
 from concurrent.futures import Future
 from unittest import mock
 
@@ -83,6 +84,24 @@ def payload_with(at, name):
 
 def words(at):
     return "\n".join(m.value for m in [*at.markdown, *at.caption, *at.info, *at.warning]).replace("\\", "")
+
+
+_MARKUP = re.compile(r"\$\$.+?\$\$|:[a-z_]+/[a-z_]+:|\]\([^)]*\)|[*`_#|\\]", re.DOTALL)
+_STRIP_WORDS = ("title", "says", "hint", "label", "heading", "note")
+
+
+def read_words(at):
+    """The words that a reader meets on the page: text, labels, options, and what stands beside tokens; no formula set
+    off from the text, no token, nothing folded.
+    """
+    said = [element.value for kind in ("title", "markdown", "caption", "info", "warning") for element in at.get(kind)]
+    said += [found.label for kind in ("button", "select_slider", "selectbox") for found in at.get(kind)]
+    said += [option for radio in at.radio for option in radio.options]
+    for shown in payloads(at):
+        for of in (shown, *shown.get("rows", ())) if "rows" in shown else ():
+            said += [of[name] for name in _STRIP_WORDS if isinstance(of.get(name), str)]
+    plain = _MARKUP.sub(" ", "\n".join(said))
+    return [word for word in plain.split() if any(map(str.isalnum, word))]
 
 
 def widget(kind, label):

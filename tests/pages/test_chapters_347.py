@@ -13,7 +13,7 @@ from app.course.chapters import anchored, identity, worth
 from app.words import verdicts
 from tests.pages.opening import again, one, open_page, payload_with, payloads, press, widget, words
 from vimpo_core.runs.folder import RunsDir
-from vimpo_core.tree import tree_lab
+from vimpo_core.tree import derivation, tree_lab
 from vimpo_core.tree.two_optima import example, two_optima
 from vimpo_core.views import lessons
 
@@ -44,14 +44,32 @@ def test_chapter_3_says_where_each_loss_goes_on_the_tree_of_the_link():
     tree, reference = example(2, 4, 7)
     ends, optima = lessons.descents(tree, reference, 0.5), two_optima(tree, reference, 0.5)
     said = words(at)
-    assert f"with κ, as VIMPO has it | **{ends.with_kappa['local']:.3f}** | {ends.with_kappa['soft']:.3f}" in said
+    assert f"with κ (VIMPO) | **{ends.with_kappa['local']:.3f}** | {ends.with_kappa['soft']:.3f}" in said
     assert f"ρ only | {ends.rho_only['local']:.3f} | **{ends.rho_only['soft']:.3f}**" in said
-    assert f"comes to {ends.kappa:.3f} on average" in said and f"are {optima.apart:.3f} apart" in said
+    assert f"comes to {ends.kappa:.3f} on average" in said and f", {optima.apart:.3f} apart" in said
+
+
+def test_chapter_3_folds_its_proofs_and_computes_nothing_of_them_before_they_are_opened(monkeypatch):
+    asked = {"d_beta": 0.5, "d_vocab": 2, "d_depth": 4, "d_seed": 7}
+    with monkeypatch.context() as refusing:
+        for module, name in ((derivation, "symbolic_check"), (derivation, "numeric_check"), (lessons, "group_end")):
+            refusing.setattr(module, name, None)
+        said = words(commit(learn(3, **asked), "same"))
+    assert "sympy" not in said and "Reward less cost" not in said and "G | ends where" not in said
+    said = words(commit(learn(3, more="proof,fork", proof="all", **asked), "same"))
+    found = two_optima(*example(2, 4, 7), 0.5)
     assert "All 15 steps hold" in said
+    assert f"V^{{pi}}(s_0) = {found.local.value:.3f}" in said and f"(s_0) = {found.soft.value:.3f}" in said
+    assert f"Total variation between the two: {found.apart:.3f}" in said
+
+
+def test_a_link_of_before_to_a_broken_step_opens_the_proof_at_it():
+    said = words(commit(learn(3, d_identity="kl"), "same"))
+    assert "**Drop the KL term**: left minus right is then $" in said
 
 
 def test_chapter_3_computes_what_groups_do_to_the_credit_on_its_own_tree():
-    said = words(commit(learn(3, d_beta=0.5, d_vocab=2, d_depth=4, d_seed=7), "same"))
+    said = words(commit(learn(3, more="groups", d_beta=0.5, d_vocab=2, d_depth=4, d_seed=7), "same"))
     for size in identity.GROUP_SIZES:
         end = lessons.group_end(*example(2, 4, 7), 0.5, size)
         assert f"| {size} | {end.beta:.3f} | **{end.slope:.3f}** | {end.floor:.3f} |" in said

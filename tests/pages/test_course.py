@@ -8,8 +8,9 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
+import streamlit as st
 
-from app.course import bundled, chapters, progress
+from app.course import bundled, chapters, progress, teacher
 from app.course.chapters import pair
 from app.course.lesson import Option, Question, filled, text_of
 from app.course.link import lock_of
@@ -106,8 +107,7 @@ def test_an_unknown_chapter_gets_the_contents_with_a_sentence():
 
 
 @pytest.mark.parametrize("chapter", THERE, ids=lambda chapter: chapter.key)
-def test_timings_add_up_and_every_option_has_a_reply_of_its_own(chapter):
-    assert sum(minutes for minutes, _ in chapter.plan.timings) == chapter.minutes
+def test_a_chapter_has_a_plan_and_every_option_a_reply_of_its_own(chapter):
     assert chapter.plan.aims and chapter.plan.asks and chapter.plan.misconceptions
     for question in chapter.questions:
         replies = [option.reply for option in question.options]
@@ -254,7 +254,13 @@ def test_chapter_2_runs_through_whatever_was_answered(choice, reply):
     assert set(strips(at)["rows"][0]["values"]) == {0.0}
     policy, reference = strips(at)["bars"][3]
     assert policy["share"] == reference["share"]
-    assert widget(at.radio, "Your prediction").disabled
+    assert not at.radio
+    asked = at.markdown[[m.value.startswith("**Predict.**") for m in at.markdown].index(True) + 1].value
+    lines = dict.fromkeys(asked.split("  \n"))
+    (right,) = [line for line in lines if "**0, for every token** (right" in line]
+    (own,) = [line for line in lines if "your answer)" in line]
+    assert right.startswith(":green[") and (own == right) == (choice == "zero")
+    assert own == right or own.startswith(":red[")
 
 
 def test_chapter_2_slider_shows_the_credit_of_its_step():
@@ -326,6 +332,38 @@ def test_a_locked_reveal_waits_for_the_word():
     widget(at.text_input, "Word").set_value(" wom bat ")
     at = again(at)
     assert "GRPO's advantage" in words(at) and at.select_slider
+
+
+def test_a_locked_chapter_keeps_the_solution_and_the_mark_and_hides_what_the_reveal_would_show():
+    right = _trace().first_wrong
+    at = blame(learn(chapter=1, lock=lock_of("Wombat")), right)
+    (row,) = strips(at)["rows"]
+    assert strips(at)["text"] == strips(learn(chapter=1))["text"]
+    assert row["label"] == "You" and row["picks"] == [right]
+    assert strips(at)["first_wrong"] is None and "mistake" not in row["says"] and "Right." not in words(at)
+    at = commit(learn(chapter=2, lock=lock_of("Wombat")), "flat")
+    assert "(your answer)" in words(at) and "(right)" not in words(at) and ":red[" not in words(at)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_warned"),
+    [
+        ("http://127.0.0.1:8501/teach", True),
+        ("http://localhost:8501/teach", True),
+        ("http://[::1]:8501/teach", True),
+        ("http://teacher-laptop.local:8501/teach", False),
+        ("http://192.168.1.7:8501/teach", False),
+    ],
+)
+def test_a_link_that_only_this_computer_can_open_says_so_and_how_to_let_a_class_in(url, is_warned):
+    assert teacher.is_of_this_computer(url) == is_warned
+
+
+def test_the_teachers_page_warns_of_its_own_address(monkeypatch):
+    monkeypatch.setattr(type(st.context), "url", property(lambda context: "http://127.0.0.1:8501/teach?part=link"))
+    at = open_page("teach")
+    assert at.code[0].value.startswith("http://127.0.0.1:8501/learn?chapter=1")
+    assert "Only this computer can open this address" in at.warning[0].value
 
 
 def test_a_damaged_lock_gets_one_sentence():

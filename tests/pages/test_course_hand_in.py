@@ -53,6 +53,11 @@ def test_a_hand_in_of_before_which_does_not_say_its_lab_is_counted():
     assert count(json.dumps(of_before).encode()).files == 1
 
 
+def test_a_hand_in_of_before_the_course_was_cut_into_lessons_is_counted():
+    of_before = json.loads(hand_in.written(ANSWERS, THERE)) | {"course": "5212339f"}
+    assert count(json.dumps(of_before).encode()).files == 1
+
+
 def test_two_students_with_the_same_answers_count_twice_and_one_file_twice_counts_once():
     first, second = (hand_in.written(ANSWERS, THERE) for _ in range(2))
     assert count(first, second).files == 2

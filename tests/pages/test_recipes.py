@@ -14,10 +14,12 @@ CHAPTER = '''"""Chapter 8, Goodbye: one sentence."""
 
 import streamlit as st
 
+from app.course.effort import Effort
 from app.course.lesson import Lesson, Plan
 
 QUESTIONS = ()
 CONTROLS = ()
+EFFORT = Effort(words=20, predictions=0)
 PLAN = Plan(aims=(), timings=(), asks=(), misconceptions=())
 
 
@@ -34,7 +36,7 @@ def show(lesson: Lesson) -> None:
 def further_chapter(monkeypatch, tmp_path):
     (tmp_path / "goodbye.py").write_text(CHAPTER, encoding="utf-8")
     monkeypatch.setattr(chapters, "__path__", [*chapters.__path__, str(tmp_path)])
-    line = Chapter(8, "goodbye", "Goodbye", 1, "The end.")
+    line = Chapter(8, "goodbye", "Goodbye", "The end.")
     monkeypatch.setattr(chapters, "ALL", (*chapters.ALL, line))
     return line
 
@@ -44,7 +46,7 @@ def test_a_further_chapter_is_listed_and_read(further_chapter):
     at = open_page("learn", chapter=8)
     assert not at.exception
     assert "This chapter was added by one file and one line." in words(at)
-    assert chapters.after(chapters.ALL[-2]) == further_chapter
+    assert chapters.after(chapters.ALL[-3]) == further_chapter  # homework too, after chapter 6
 
 
 @pytest.fixture

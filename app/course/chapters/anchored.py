@@ -12,6 +12,7 @@ from app import cache, routes
 from app.components.anchors_view import anchors_view
 from app.components.scatter import scatter
 from app.course import bundled
+from app.course.effort import Effort
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.text import as_code
 from vimpo_core.measure.telescope import Telescope
@@ -55,6 +56,7 @@ BEFORE = Question(
     ),
 )
 QUESTIONS = (BEFORE,)
+EFFORT = Effort(words=440, looks=4, presses=3, formulas=2)
 
 RUN = bundled.run_control("Whose solutions: one of the bundled runs.")
 ANCHOR = Control(
@@ -87,12 +89,12 @@ PLAN = Plan(
     timings=(
         (2, "Read the recurrence on the solution; let one student add up three credits."),
         (1, "Switch the anchor. What is the same between the curves? The gap, {residual}, at every token."),
-        (1, "Predict the picture before training."),
+        (2, "Predict the picture before training."),
         (
             2,
             "Reveal; move the step slider from 0 ({loss}) to the last ({last_loss}). Why can the loss rise in between?",
         ),
-        (1, "Open a point far from the line and say what its solution did."),
+        (2, "Open a point far from the line and say what its solution did."),
     ),
     asks=(
         (

@@ -12,6 +12,7 @@ import streamlit as st
 from app import routes, waiting
 from app.components.aligned_strips import Row, aligned_strips, chosen_token
 from app.course import bundled
+from app.course.effort import Effort
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.start import example, push_and_reading, real
 from app.text import as_code, as_plain
@@ -57,6 +58,7 @@ BLAME = Question(
     ),
 )
 QUESTIONS = (BLAME,)
+EFFORT = Effort(words=880, looks=12)
 
 RUN = bundled.run_control("Whose solution it is: one of the bundled runs.")
 EXAMPLE = Control(
@@ -78,10 +80,11 @@ PLAN = Plan(
         "Name a simple rival, surprisal, and the measurement that decides between them.",
     ),
     timings=(
-        (1, "Show the wrong solution. Everybody marks a token in silence."),
-        (2, "Collect a few marks with reasons, then reveal."),
-        (2, "Read the rows, first the pushes, then the readings: what does each know, what can it not know?"),
-        (1, "Take the counts over the whole step: credit δ {delta}, surprisal {surprisal} of {wrong}. Who was ahead?"),
+        (2, "Show the wrong solution. Everybody marks a token in silence."),
+        (3, "Collect a few marks with reasons, then reveal."),
+        (3, "Read the pushes, and move λ from 1 to 0: which tokens does VIMPO push now?"),
+        (3, "Read the readings: what does each row know, what can it not know? Then the real model's words."),
+        (2, "Take the counts over the whole step: credit δ {delta}, surprisal {surprisal} of {wrong}. Who was ahead?"),
     ),
     asks=(
         (
@@ -174,6 +177,8 @@ def _mark_and_see(lesson: Lesson, case: Case, which: tuple[int, int]) -> None:
     if mark is None:
         _ask(lesson, case, which)
         return
+    if not lesson.link.is_unlocked:
+        _discuss(case, mark)
     if not lesson.replied(BLAME, _kind(case, mark), **_words(case, mark)):
         return
     _see(lesson, case, mark, truth)
@@ -196,6 +201,18 @@ def _ask(lesson: Lesson, case: Case, which: tuple[int, int]) -> None:
         on_click=_commit,
         args=(lesson, case, which, token),
     )
+
+
+def _discuss(case: Case, mark: int) -> None:
+    """What a class talks about until the teacher says the word: the solution and the reader's own mark."""
+    st.markdown(f"**{BLAME.ask}**")
+    _strips(
+        case, f"{_STRIP}.locked", None, says="wrong answer", rows=(_own_row(case.trace.with_(first_wrong=None), mark),)
+    )
+
+
+def _own_row(trace: CreditTrace, mark: int) -> Row:
+    return Row("You", f"point {push_and_reading.points(trace, mark)}", picks=(mark,))
 
 
 def _commit(lesson: Lesson, case: Case, which: tuple[int, int], token: int) -> None:
@@ -334,7 +351,7 @@ def _rows(case: Case, mark: int, truth: scoring.PrefixTruth | None) -> list[Row]
     nats = {"max": round_up(surprisal.max()), "signed": False, "unit": "nats", "decimals": 2}
     points, numbers = push_and_reading.points, push_and_reading.numbers
     return [
-        Row("You", f"point {points(trace, mark)}", picks=(mark,)),
+        _own_row(trace, mark),
         *push_and_reading.push_rows(*where),
         *push_and_reading.reading_rows(*where),
         Row("Surprisal", f"points {points(trace, strangest)}", numbers(surprisal), nats, (strangest,)).under(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import routes
+from app.course.effort import Effort
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.course.widgets import failures
 from vimpo_core.config import STABLE_BALANCE, safe_text
@@ -53,6 +54,7 @@ FLAT = Question(
     ),
 )
 QUESTIONS = (FLAT,)
+EFFORT = Effort(words=260, words_on_press=150, looks=4, presses=2, wait_seconds=40)
 
 FAILURE = Control(
     "failure",

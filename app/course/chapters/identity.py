@@ -7,23 +7,25 @@ from __future__ import annotations
 import streamlit as st
 
 from app import routes
+from app.course.effort import Effort
+from app.course.folding import fold
 from app.course.lesson import Lesson, Option, Plan, Question, symbol
 from app.course.widgets import derivation
 from vimpo_core.tree import tree_lab
+from vimpo_core.tree.outline import OUTLINE
 from vimpo_core.tree.two_optima import example, two_optima
 from vimpo_core.views.lessons import descents, group_end
 
 DROPPED = Question(
     "dropped",
-    "Added up over a solution, the identity says what training asks for: the sum of ρ − κ shall match the reward, up "
-    "to one number that is the same for all solutions. Now cross out κ, so that the sum of ρ alone shall match it. "
-    "Where does training then go?",
+    "Training asks that the sum of ρ − κ over a solution match its reward, up to one number that all solutions share. "
+    "Cross out κ, so that the sum of ρ alone shall match it. Where does training go?",
     (
         Option(
             "other",
             "To another policy, which weighs the KL to come as well",
-            "Without the KL term the same descent ends at the **soft optimum**, at a distance of {rho_soft} from it "
-            "and {rho_local} from VIMPO's policy (total variation: 0 is the same, 1 is no overlap). There the cost of "
+            "Without the KL term the same descent ends at the **soft optimum**, {rho_soft} away from it and "
+            "{rho_local} from VIMPO's policy (total variation: 0 is the same, 1 is no overlap). There the cost of "
             "moving sits inside V itself, so no term is left for it.",
             is_right=True,
         ),
@@ -51,6 +53,7 @@ DROPPED = Question(
     ),
 )
 QUESTIONS = (DROPPED,)
+EFFORT = Effort(words=370, words_on_press=100, looks=2, presses=3, formulas=2, wait_seconds=5)
 GROUP_SIZES = (2, 4, 8, 16)
 SHARE = 50
 """Percent of leaves that `two_optima.example` rewards: with it the Tree lab grows the very tree of this chapter."""
@@ -64,7 +67,7 @@ PLAN = Plan(
     ),
     timings=(
         (2, "Read the sentence and the formula; let somebody say each term in words."),
-        (1, "Predict what happens without the KL term."),
+        (2, "Predict what happens without the KL term."),
         (
             3,
             "Walk through the steps. Let the class choose a term to break, and read which check fails and by how much.",
@@ -107,88 +110,83 @@ def numbers() -> dict[str, str]:
 
 
 def show(lesson: Lesson) -> None:
-    _tell(lesson)
-    asked, below = st.container(), st.container()
+    story, asked = st.columns(2, gap="large")
+    with story:
+        _tell(lesson)
+    table, more = st.columns(2, gap="large")
     values = tuple(control.first() for control in CONTROLS)
     if lesson.answer(DROPPED) is not None and lesson.link.is_unlocked:
-        with below:
-            lesson.text(
-                "#### The derivation\nSmall steps from a choice of one token to the identity and the loss. Each is "
-                "checked by sympy and in numbers on a small tree of tokens; break one and see what fails."
-            )
-            with st.container(horizontal=True, gap="medium"):
-                values = tuple(lesson.control(control) for control in CONTROLS)
+        with more, st.popover("Another tree, another β", icon=":material/account_tree:"):
+            values = tuple(lesson.control(control) for control in CONTROLS)
     found = _numbers(*values)
     with asked:
         is_shown = lesson.predict(DROPPED, **found)
     if not is_shown:
         return
-    with asked:
+    with table, st.container(key="small-table-identity"):
         _reveal(lesson, values, found)
-    with below:
-        derivation.show(*values)
-        beta, vocab, depth, seed = values
-        lesson.onward(
-            see=(
-                "Watch both descents in the Tree lab",
-                routes.TREE,
-                {
-                    "vocab": vocab,
-                    "depth": depth,
-                    "seed": seed,
-                    "share": SHARE,
-                    "beta": beta,
-                    "policy": "descent",
-                },
-            )
-        )
+    with more:
+        _more(lesson, values)
+    beta, vocab, depth, seed = values
+    shown = {"vocab": vocab, "depth": depth, "seed": seed, "share": SHARE, "beta": beta, "policy": "descent"}
+    lesson.onward(see=("Watch both descents in the Tree lab", routes.TREE, shown))
 
 
 def _tell(lesson: Lesson) -> None:
     lesson.text(
-        "Chapter 2 read a credit off two networks. Why should that number be worth anything? Think of a **policy** as "
-        "a softmax over next tokens. It earns a reward at the end of a solution and pays {beta} for every nat by "
-        "which it leaves the {reference}. What is the best it can do at one position, if it knows {q} of every token, "
-        "the reward to expect after it? The reference, tilted: a token's probability is multiplied by "
-        "$\\exp(Q/\\beta)$ and everything is divided by one number, so that it sums to 1. Take the log, and get rid "
-        "of that one number by averaging over the policy:",
+        "A policy earns a reward at the end of a solution and pays {beta} for every nat by which it leaves the "
+        "{reference} (a nat is the unit of log-probability). The best it can do at one position, if it knows {q}, the "
+        "reward to expect after each token: multiply a token's probability by $\\exp(Q/\\beta)$, and divide all by "
+        "one number, so that they sum to 1. Take the log, and average that number away:",
         beta=symbol("beta"),
         reference=symbol("reference", "reference"),
         q=symbol("q_values"),
     )
     st.latex(
-        r"\underbrace{\beta\,\log\frac{\pi(y_t\mid s_t)}{\pi_{\mathrm{ref}}(y_t\mid s_t)}}_{\rho_t}"
-        r" = \underbrace{Q(s_t, y_t) - V(s_t)}_{\text{advantage}}"
-        r" + \underbrace{\beta\,\mathrm{KL}(s_t)}_{\kappa_t}",
+        r"\begin{aligned} & \underbrace{\beta\,\log\frac{\pi(y_t\mid s_t)}{\pi_{\mathrm{ref}}(y_t\mid s_t)}}_{\rho_t}"
+        r" \\ & \; = \underbrace{Q(s_t, y_t) - V(s_t)}_{\text{advantage}}"
+        r" + \underbrace{\beta\,\mathrm{KL}(s_t)}_{\kappa_t} \end{aligned}",
         width=780,
     )
     lesson.text(
-        "In words: **how far a token was moved, in reward units, is how much it changed the reward to expect, plus "
-        "what its position has moved on average.** {v} is that expectation before the token was chosen, Q after it. "
-        "So ρ − κ, the credit δ of chapter 2, *is* the token's advantage at that policy, and no critic had to be "
-        "trained for it. (Of training in groups it is all but a share; the reveal counts it.) The last term is the "
-        "one that people forget.",
+        "**How far a token was moved, in reward units, is how much it changed the reward to expect, plus what its "
+        "position has moved on average.** ({v} is that expectation before the token.) So ρ − κ, the credit δ of "
+        "chapter 2, is the token's advantage, and no critic had to be trained for it.",
         v=symbol("values"),
     )
 
 
 def _reveal(lesson: Lesson, values: tuple, found: dict[str, str]) -> None:
     lesson.text(
-        "**Which policy VIMPO goes to.** Descent on its value loss, {steps} steps on the tree below at β = {beta}:\n\n"
-        "| | distance from the local fixed point | distance from the soft optimum |\n|---|---|---|\n"
-        "| with κ, as VIMPO has it | **{kappa_local}** | {kappa_soft} |\n"
-        "| ρ only | {rho_local} | **{rho_soft}** |\n\n"
-        "The two goals themselves are {apart} apart. At the **local fixed point** V is the plain reward that the "
-        "policy itself will get, {local_reward} from the start, and κ has to be written down. At the **soft optimum** "
-        "V is reward less the cost of all KL to come, {soft_value} from the start, so κ is in it already. Adding κ "
-        "there, or leaving it out here, is an error, and the steps below show its size.",
+        "Descent on the value loss, {steps} steps on a small tree of tokens, β = {beta}, and how far it then is from "
+        "two policies, the **local fixed point** and the **soft optimum**, {apart} apart:\n\n"
+        "| distance from | local | soft |\n|---|---|---|\n"
+        "| with κ (VIMPO) | **{kappa_local}** | {kappa_soft} |\n"
+        "| ρ only | {rho_local} | **{rho_soft}** |",
         **found,
         beta=f"{values[0]:g}",
     )
+
+
+def _more(lesson: Lesson, values: tuple) -> None:
+    """What stays folded until somebody wants to know."""
+    if box := fold("Two policies: why the term belongs to one of them", "fork"):
+        with box:
+            beta, *shape = values
+            derivation.fork(two_optima(*example(*shape), beta))
+    if box := fold("In groups credit is only a share of the advantage", "groups"):
+        with box:
+            _in_groups(lesson, values)
+    if box := fold(f"The proof in {len(OUTLINE)} steps, each checked twice", "proof", derivation.is_asked_for()):
+        with box:
+            derivation.show(*values)
+
+
+def _in_groups(lesson: Lesson, values: tuple) -> None:
     lesson.text(
-        "**And in groups.** The table takes the reward to expect as its baseline. Training has {group} solutions to a "
-        "prompt, and their mean holds the solution itself. On average that takes 1/G of its reward off, so descent "
-        "ends where a larger β would, and δ is only a share of Q − V. Computed on this tree:\n\n{groups}\n\n"
+        "The table above takes the reward to expect as its baseline. Training has {group} solutions to a prompt, and "
+        "their mean holds the solution itself. On average that takes 1/G of its reward off, so descent ends where a "
+        "larger β would, and δ is only a share of Q − V. Computed on this tree:\n\n{groups}\n\n"
         "With the mean of the **other** solutions as baseline (setting `baseline`) descent ends at β itself and δ is "
         "Q − V whole. The last column stays in both: no credit can foresee how the other solutions of a group come "
         "out, so even a perfect V leaves a residual.",

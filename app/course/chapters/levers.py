@@ -7,6 +7,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import routes
+from app.course.effort import Effort
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.course.widgets import levers
 from vimpo_core.labs.levers import ACTOR_COEFS, BETAS, LEARNING_RATES, PROMPTS, SAMPLES
@@ -45,6 +46,7 @@ FIRST = Question(
     ),
 )
 QUESTIONS = (FIRST,)
+EFFORT = Effort(words=420, words_on_press=180, looks=6, presses=7, formulas=2, wait_seconds=5)
 
 RATE = Control("rate", "Learning rate", LEARNING_RATES, 1e-3, "Step size of Adam in every press.")
 BETA = Control("beta", "beta", BETAS, 0.1, "Reward per nat: how much reward a log-ratio stands for.")
@@ -58,11 +60,11 @@ PLAN = Plan(
         "Explain why the actor is silent at first, and what it does later.",
     ),
     timings=(
-        (1, "Read the two losses. Which of them has R in it?"),
-        (1, "Predict what the actor alone does first."),
-        (2, "Press the actor, then the value loss three times, then the actor again. What changed for it?"),
-        (2, "Slow motion: walk through the six stages of the last press with one wrong solution."),
-        (1, "Raise the learning rate or c_A, and let the class predict before each press."),
+        (2, "Read the two losses. Which of them has R in it?"),
+        (3, "Predict what the actor alone does first; collect reasons."),
+        (4, "Press the actor, then the value loss three times, then the actor again. What changed for it?"),
+        (4, "λ 1 against λ 0: which tokens does the actor push? Which of them would you want pushed?"),
+        (3, "Raise the learning rate or c_A, and let the class predict before each press."),
     ),
     asks=(
         (

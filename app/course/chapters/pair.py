@@ -12,6 +12,7 @@ import streamlit as st
 from app import routes, waiting
 from app.components.aligned_strips import Bar, Row, aligned_strips, chosen_token
 from app.course import bundled
+from app.course.effort import Effort
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.text import as_code
 from vimpo_core.measure import scorecard
@@ -61,6 +62,7 @@ ZERO = Question(
     ),
 )
 QUESTIONS = (ZERO,)
+EFFORT = Effort(words=310, looks=3, presses=4, formulas=1)
 
 RUN = bundled.run_control("Whose training is replayed: one of the bundled runs.")
 
@@ -82,9 +84,9 @@ PLAN = Plan(
     ),
     timings=(
         (1, "Read the definition together: policy, reference, log-ratio."),
-        (1, "Predict the credit at step 0, each on their own."),
+        (2, "Predict the credit at step 0, each on their own."),
         (2, "Reveal, then move the step slider: which tokens gain, which lose? By step {last} the lowest is {lowest}."),
-        (1, "Let one student work out one credit from the two bars on the board."),
+        (2, "Let one student work out one credit from the two bars on the board."),
     ),
     asks=(
         (

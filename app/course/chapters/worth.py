@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import cache, routes
+from app.course.effort import Effort
 from app.course.interval_plot import Interval, interval_plot
 from app.course.lesson import TEXT_WIDTH, Control, Lesson, Option, Plan, Question, symbol
 from app.text import as_plain, as_sentence
@@ -49,6 +50,7 @@ AHEAD = Question(
     ),
 )
 QUESTIONS = (AHEAD,)
+EFFORT = Effort(words=790, looks=2, presses=2)
 
 NOISE = Control(
     "flips",
@@ -67,14 +69,10 @@ PLAN = Plan(
         "Weigh accuracy against what a readable credit is good for.",
     ),
     timings=(
-        (1, "Collect opinions: is credit for every token worth it?"),
-        (1, "Predict who is ahead with a quarter of the rewards flipped."),
-        (
-            3,
-            "Reveal. Move the slider; for each share read both differences, sampled and greedy, with their intervals "
-            "aloud.",
-        ),
-        (2, "Close: where would you use VIMPO all the same? What would you measure next?"),
+        (2, "Collect opinions: is credit for every token worth it?"),
+        (3, "Predict who is ahead with a quarter of the rewards flipped; collect reasons, then reveal."),
+        (5, "Move the slider; for each share read both differences, sampled and greedy, with their intervals aloud."),
+        (5, "Close: where would you use VIMPO all the same? What would you measure next? Hand in."),
     ),
     asks=(
         (

@@ -1,14 +1,13 @@
-"""The derivation as a column of checked steps: each with its formula, the rule, two marks and what breaks it.
+"""The derivation: a list of steps, of which one is opened at a time, with its formula, the rule, two marks and what
+breaks it.
 
-A chapter draws CONTROLS with its lesson and hands their values to `show`. What is broken in a step stands in the
-address as d_STEP. sympy takes a second at first: the tree's numbers are on the page before it is imported, the steps
-before it proves.
+A chapter draws CONTROLS with its lesson and hands their values to `show`. The opened step stands in the address as
+`proof`, what is broken in a step as d_STEP. sympy is imported, and a step proved, when it is opened and not before.
 """
 
 from __future__ import annotations
 
 import time
-from itertools import groupby
 
 import streamlit as st
 
@@ -16,7 +15,8 @@ from app import state
 from app.course.lesson import TEXT_WIDTH, Control
 from app.text import as_sentence
 from vimpo_core.numbers import short
-from vimpo_core.tree.two_optima import TwoOptima, example, two_optima
+from vimpo_core.tree.outline import OUTLINE
+from vimpo_core.tree.two_optima import TwoOptima, example
 
 CONTROLS = (
     Control(
@@ -37,15 +37,27 @@ CONTROLS = (
     ),
 )
 """In the order of `show`'s arguments."""
+PROOF, ALL = "proof", "all"
+"""The opened step in the address; ALL: the marks of every step."""
 PASSED = ":green[:material/check_circle:]"
 FAILED = ":red[:material/cancel:]"
 _SHORT = 80
 """Characters of LaTeX that fit on a line of half the page."""
-_WAITING = ":gray[:material/hourglass_empty:]"
+_BRANCHES = {
+    "shared": "Steps to both",
+    "local": "Local: Q is the plain reward that π itself will get. VIMPO takes this branch",
+    "soft": "Soft: Q is reward less the cost of all KL to come, so no KL term is left in the end",
+}
+
+
+def is_asked_for() -> bool:
+    """Whether the address opens a step or breaks one."""
+    return PROOF in st.query_params or bool(_broken_in_address())
 
 
 def show(beta: float, vocab: int, depth: int, seed: int) -> None:
-    """The derivation with its checks on one tree. Breaking a step reruns only this part of the page.
+    """The list of steps and the opened one, checked on one tree. Opening or breaking a step reruns only this part of
+    the page.
 
     Args:
         beta: reward per nat; vocab, depth, seed: of `two_optima.example`. Values of CONTROLS.
@@ -54,36 +66,71 @@ def show(beta: float, vocab: int, depth: int, seed: int) -> None:
 
 
 def _view(beta: float, vocab: int, depth: int, seed: int) -> None:
-    tree, reference = example(vocab, depth, seed)
-    above, shared = st.container(), st.container()
-    _fork(two_optima(tree, reference, beta))
-    local, soft = st.columns(2, gap="medium", border=True)
-    local.markdown("#### Local\nQ is the plain reward that π itself will get. VIMPO takes this branch.")
-    soft.markdown("#### Soft\nQ is reward less the cost of all KL to come. There is no KL term in the end.")
-    onward = st.container()
-    onward.markdown("#### On from the local branch", width=TEXT_WIDTH)
-    with above, st.spinner("Writing the steps down"):
-        from vimpo_core.tree import derivation
     notes: list[str] = []
-    places = iter((shared, local, soft, onward))
-    drawn = []
-    for _, group in groupby(enumerate(derivation.steps(), start=1), key=lambda pair: pair[1].branch):
-        with next(places):
-            for position, step in group:
+    broken = _broken_in_address()
+    default = ALL if len(broken) > 1 else next(iter(broken), None)
+    opened = state.chosen(PROOF, [*OUTLINE, ALL], default, notes)
+    names = {key: f"{position} {title}" for position, (key, (_, title)) in enumerate(OUTLINE.items(), start=1)}
+    for branch, words in _BRANCHES.items():
+        keys = [key for key, (of, _) in OUTLINE.items() if of == branch]
+        _pills(words, branch, keys, names, opened)
+    _pills("All of them", ALL, [ALL], {ALL: f"Check all {len(OUTLINE)} steps"}, opened)
+    if opened is not None:
+        with st.spinner("sympy is proving it for 2 and 3 tokens"):
+            from vimpo_core.tree import derivation, formulas  # noqa: F401 - a second at first, under the spinner
+
+            tree, reference = example(vocab, depth, seed)
+            if opened == ALL:
+                _all(derivation, tree, reference, beta, notes)
+            else:
+                step = derivation.step_named(opened)
                 broken = _broken(step, notes)
-                drawn.append((step, broken, _step(position, step, broken)))
-    gaps = {step.key: derivation.numeric_check(step, tree, reference, beta, broken) for step, broken, _ in drawn}
-    for step, broken, slot in drawn:
-        slot.markdown(_marks(step, broken, None, gaps[step.key]))
-    with above, st.spinner("sympy is proving every step for 2 and 3 tokens"):
-        proofs, seconds = _proofs()
-    for step, broken, slot in drawn:
-        proved = proofs[step.key] if broken is None else _is_proved(step.key, broken)
-        slot.markdown(_marks(step, broken, proved, gaps[step.key]))
-    with above:
-        for note in notes:
-            st.info(as_sentence(note))
-        st.markdown(_summary(drawn, gaps, seconds), width=TEXT_WIDTH)
+                gap = derivation.numeric_check(step, tree, reference, beta, broken)
+                _step(list(OUTLINE).index(opened) + 1, step, broken, _marks(step, broken, gap))
+    for note in notes:
+        st.info(as_sentence(note))
+
+
+def _pills(words: str, branch: str, keys: list[str], names: dict[str, str], opened: str | None) -> None:
+    """The steps of a branch as buttons, the opened one pressed; pressed again it is closed."""
+    widget = f"derivation.{branch}"
+    st.session_state[widget] = opened if opened in keys else None
+    st.pills(words, keys, format_func=names.get, key=widget, on_change=_open, args=(widget,))
+
+
+def _open(widget: str) -> None:
+    forget = {f"d_{key}": None for key in _broken_in_address()}
+    state.put(**{PROOF: st.session_state[widget], **forget})
+
+
+def _broken_in_address() -> list[str]:
+    return [key for key in OUTLINE if f"d_{key}" in st.query_params]
+
+
+def _all(derivation, tree, reference, beta: float, notes: list[str]) -> None:
+    """A line a step with both marks."""
+    start = time.perf_counter()
+    rows, names, worst = [], [], 0.0
+    for position, step in enumerate(derivation.steps(), start=1):
+        broken = _broken(step, notes)
+        check = derivation.numeric_check(step, tree, reference, beta, broken)
+        proved = _is_proved(step.key, broken)
+        worst = max(worst, check.gap)
+        names += [step.title] if broken else []
+        rows.append(f"| {position} {step.title} | {_sign(proved)} | {_sign(check.passed)} {short(check.gap)} |")
+    seconds = time.perf_counter() - start
+    said = (
+        f"{FAILED} **{len(names)} of {len(rows)} steps are broken**: {', '.join(names)}."
+        if names
+        else f"{PASSED} **All {len(rows)} steps hold.** Proved for 2 and 3 tokens in {seconds:.1f} s; on this tree no "
+        f"two sides differ by more than {short(worst)}."
+    )
+    table = "\n".join(["| step | sympy | sides on this tree differ by |", "|---|---|---|", *rows])
+    st.markdown(f"{said}\n\n{table}", width=TEXT_WIDTH)
+
+
+def _sign(passed: bool) -> str:
+    return PASSED if passed else FAILED
 
 
 # --- a step ----------------------------------------------------------------------------------------------------------
@@ -93,8 +140,7 @@ def _broken(step, notes: list[str]) -> str | None:
     return state.chosen(f"d_{step.key}", [one.key for one in step.breaks], None, notes)
 
 
-def _step(position: int, step, broken: str | None):
-    """Draw a step; returns the place of its marks."""
+def _step(position: int, step, broken: str | None, marks: str) -> None:
     from vimpo_core.tree import formulas
 
     with st.container(width=TEXT_WIDTH, gap="small"):
@@ -107,14 +153,13 @@ def _step(position: int, step, broken: str | None):
             ]
             st.markdown(f"with {', '.join(given)}")
         st.markdown(f"**Rule.** {step.rule}")
-        marks = st.empty()
+        st.markdown(marks)
         st.pills(
-            f"Break step {position}:",
+            "Break it:",
             [one.key for one in step.breaks],
             format_func=lambda key: step.break_named(key).term,
             **state.bound(f"d_{step.key}", broken),
         )
-    return marks
 
 
 def _equation(before: str, after: str, sign: str) -> str:
@@ -124,8 +169,8 @@ def _equation(before: str, after: str, sign: str) -> str:
     return rf"\begin{{aligned}} & {before} \\ & \quad {sign} {after} \end{{aligned}}"
 
 
-def _marks(step, broken: str | None, proved: bool | None, numeric) -> str:
-    lines = [_symbolic_mark(proved), _numeric_mark(numeric)]
+def _marks(step, broken: str | None, numeric) -> str:
+    lines = [_symbolic_mark(_is_proved(step.key, broken)), _numeric_mark(numeric)]
     if broken is not None:
         from vimpo_core.tree import formulas
 
@@ -134,9 +179,7 @@ def _marks(step, broken: str | None, proved: bool | None, numeric) -> str:
     return "  \n".join(lines)
 
 
-def _symbolic_mark(proved: bool | None) -> str:
-    if proved is None:
-        return f"{_WAITING} sympy: being proved"
+def _symbolic_mark(proved: bool) -> str:
     if proved:
         return f"{PASSED} sympy: the difference is exactly 0, for 2 and for 3 tokens"
     return f"{FAILED} **sympy: the difference is not 0**"
@@ -150,27 +193,6 @@ def _numeric_mark(numeric) -> str:
     return f"{FAILED} **this tree: the sides differ by up to {short(numeric.gap)}**"
 
 
-def _summary(drawn, gaps, seconds: float) -> str:
-    broken = [step.title for step, key, _ in drawn if key is not None]
-    if broken:
-        return f"{FAILED} **{len(broken)} of {len(drawn)} steps are broken**: {', '.join(broken)}."
-    worst = max(check.gap for check in gaps.values())
-    return (
-        f"{PASSED} **All {len(drawn)} steps hold.** sympy proved them for 2 and 3 tokens in {seconds:.1f} s; on this "
-        f"tree no two sides differ by more than {short(worst)}."
-    )
-
-
-@st.cache_data(show_spinner=False, max_entries=1)
-def _proofs() -> tuple[dict[str, bool], float]:
-    """step -> whether sympy proves it for every vocabulary, and the seconds it took."""
-    from vimpo_core.tree import derivation
-
-    start = time.perf_counter()
-    proofs = {step.key: _is_proved(step.key, None) for step in derivation.steps()}
-    return proofs, time.perf_counter() - start
-
-
 def _is_proved(key: str, broken: str | None) -> bool:
     from vimpo_core.tree import derivation
 
@@ -181,9 +203,9 @@ def _is_proved(key: str, broken: str | None) -> bool:
 # --- the fork --------------------------------------------------------------------------------------------------------
 
 
-def _fork(found: TwoOptima) -> None:
+def fork(found: TwoOptima) -> None:
+    """The two policies that the derivation may go to, in numbers of one tree."""
     local, soft = found.local, found.soft
-    st.markdown("#### :material/call_split: The fork: whose Q?", width=TEXT_WIDTH)
     st.markdown(
         "The tilted policy needs a Q, and there are two honest answers. They lead to two different policies. At the "
         "start of this tree:",
