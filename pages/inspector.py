@@ -6,7 +6,7 @@ from app import routes, state, waiting
 from app.components.credit_view import credit_view
 from app.course import tours
 from app.course.lesson import symbol
-from app.inspector import brought, drop, inspection, sections, typed
+from app.inspector import about, brought, drop, inspection, sections, typed
 from app.sources import pick_source, pick_step, problem_of, sources, state_note
 from app.text import as_plain, as_sentence
 from vimpo_core.solutions import reading
@@ -111,6 +111,7 @@ def view(scene, beta, gae_lambda):
         token=token,
         lens=lens,
         name=inspection.strip_name(scene),
+        about=about.of_solution(scene, beta, gae_lambda),
         on_change=inspection.remember_selection,
     )
     st.caption(f"What the symbols mean: {', '.join(map(symbol, SYMBOLS))}")

@@ -57,6 +57,7 @@ def figure(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> dict
             for style, arm in zip(arm_styles([arm.config.algorithm for arm in chosen.arms]), chosen.arms, strict=True)
         ],
         "panels": panels,
+        "about": {"title": "Runs laid over each other", "facts": _facts(chosen, axis, shown, window)},
     }
 
 
@@ -177,8 +178,17 @@ def _measured_credit(file) -> tuple[float, int] | None:
     return None
 
 
+def _facts(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> list[str]:
+    """What a saved picture says above the curves: the runs, and what has to be said below the figure."""
+    return [*(f"{arm.label}: {listed(arm.keys)}" for arm in chosen.arms), *_said(chosen, axis, shown, window)]
+
+
 def captions(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> str:
     """What has to be said below the figure."""
+    return as_lines(_said(chosen, axis, shown, window))
+
+
+def _said(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> list[str]:
     said = []
     if any(len(arm.keys) > 1 for arm in chosen.arms):
         said.append("Thick: mean over the seeds, as far as all of them reach. Thin: each seed.")
@@ -213,7 +223,7 @@ def captions(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> st
             "recorded step (or as its experiment measured it), one-step credit; 0.5 is guessing, and what the same "
             "credit on every token gets. Accuracy: the last measured one."
         )
-    return as_lines(said)
+    return said
 
 
 def _said_few(arms: Sequence[Arm]) -> str:

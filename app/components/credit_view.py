@@ -20,6 +20,7 @@ def credit_view(
     token: int,
     lens: str,
     name: str,
+    about: dict,
     on_change: Callable[[], None] | None = None,
 ) -> None:
     """Draw a solution.
@@ -29,6 +30,7 @@ def credit_view(
         key: the session-state key; after a selection `st.session_state[key]["view"]` is {"token": int, "lens": str}.
         token, lens: what is selected at first; a later value that differs from what the browser reported is followed.
         name: which policy the first strip is read off.
+        about: what a saved picture says above it, from `formats.about`.
         on_change: called after a selection changed.
     """
     data = {
@@ -36,5 +38,6 @@ def credit_view(
         "token": token,
         "lens": lens,
         "name": name,
+        "about": about,
     }
     _mount(key=key, data=as_data(data), on_view_change=on_change or (lambda: None))

@@ -17,6 +17,7 @@ def film_strip(
     token: int,
     lens: str,
     has_group: bool,
+    about: dict,
     on_change: Callable[[], None],
 ) -> None:
     """Draw a film.
@@ -27,7 +28,8 @@ def film_strip(
             {"step": int, "token": int, "lens": str}.
         step, token, lens: what is selected; a later value that differs from what the browser reported is followed.
         has_group: whether the solution was sampled in a group, for the words beside the value curve.
+        about: what a saved picture says above it, from `formats.about`.
         on_change: called after a selection changed.
     """
-    data = {**payload, "step": step, "token": token, "lens": lens, "has_group": has_group}
+    data = {**payload, "step": step, "token": token, "lens": lens, "has_group": has_group, "about": about}
     _mount(key=key, data=as_data(data), on_view_change=on_change)

@@ -11,13 +11,14 @@ from app.components.assets import as_data, register
 _mount = register("pair_view", "views", "tokens", "solution")
 
 
-def pair_view(payload: dict, *, key: str, on_select: Callable[[], None] | None = None) -> None:
+def pair_view(payload: dict, *, key: str, about: dict, on_select: Callable[[], None] | None = None) -> None:
     """Draw a pair.
 
     Args:
         payload: from `pair_view.pair_payload`.
         key: the session-state key; after a click on a token `st.session_state[key]["token"]` is
             {"side": 0 | 1, "token": int}.
+        about: what a saved picture says above it, from `formats.about`.
         on_select: called after that click.
     """
-    _mount(key=key, data=as_data(payload), on_token_change=on_select or (lambda: None))
+    _mount(key=key, data=as_data({**payload, "about": about}), on_token_change=on_select or (lambda: None))

@@ -27,7 +27,7 @@ LENSES = (
 """The two readings. Their keys are those of `rules_view.rules_payload`."""
 
 
-def rules_view(payload: dict, *, key: str, token: int, lens: str, on_change: Callable[[], None]) -> None:
+def rules_view(payload: dict, *, key: str, token: int, lens: str, about: dict, on_change: Callable[[], None]) -> None:
     """Draw one solution under every rule.
 
     Args:
@@ -35,7 +35,8 @@ def rules_view(payload: dict, *, key: str, token: int, lens: str, on_change: Cal
         key: the session-state key; `st.session_state[key]["view"]` is {"token": int, "lens": str} after a selection,
             with "sample": int after a click on another solution of the group.
         token, lens: what is selected; a later value that differs from what the browser reported is followed.
+        about: what a saved picture says above it, from `formats.about`.
         on_change: called after a selection.
     """
-    data = {**payload, "lenses": LENSES, "token": token, "lens": lens}
+    data = {**payload, "lenses": LENSES, "token": token, "lens": lens, "about": about}
     _mount(key=key, data=as_data(data), on_view_change=on_change)

@@ -21,6 +21,7 @@ def scatter(
     *,
     key: str,
     version: str,
+    about: dict,
     on_open: Callable[[], None],
     with_residuals: bool = False,
 ) -> None:
@@ -29,6 +30,7 @@ def scatter(
     Args:
         found: of `traces`.
         version: changes with the numbers, not with `chosen`.
+        about: what a saved picture says above it, from `formats.about`.
         on_open: called after a point was opened: `st.session_state[key]["open"]` is then {"group": int, "sample": int}.
         with_residuals: also draw each point's way to the line.
     """
@@ -49,6 +51,7 @@ def scatter(
         "group": chosen.group_id,
         "sample": chosen.sample_idx,
         "version": version,
+        "about": about,
         "residuals": with_residuals,
         "anchor": reading.anchor_name(chosen),
         "symbol": "δ = ρ − κ" if reading.has_kappa(chosen) else "δ = ρ",

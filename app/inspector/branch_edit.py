@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import waiting
 from app.components.pair_view import pair_view
-from app.inspector import branch_tree
+from app.inspector import about, branch_tree
 from app.text import as_code, as_plain
 from vimpo_core.service import scoring
 from vimpo_core.solutions import picks
@@ -81,7 +81,7 @@ def _draw(place, root: CreditTrace, edited: CreditTrace, beta: float, gae_lambda
         gae_lambda,
         place.baseline(beta),
     )
-    pair_view(payload, key=VIEW)
+    pair_view(payload, key=VIEW, about=about.of_solution(place.scene, beta, gae_lambda))
     st.button(
         "Look closer",
         icon=":material/search:",

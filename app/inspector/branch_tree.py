@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import cache, state
 from app.components.pair_view import pair_view
+from app.inspector import about
 from app.text import as_code, as_plain
 from vimpo_core.measure import branches
 from vimpo_core.measure.branches import Branch, Tree
@@ -224,7 +225,12 @@ def _draw(place, grove: Grove, token: int, beta: float, gae_lambda: float) -> No
         place.baseline(beta),
         (pairs.Tried(first_tries, first_at), pairs.Tried(branch.after, branch.position)),
     )
-    pair_view(payload, key=VIEW, on_select=lambda: _fork_at(grove, owners, token))
+    pair_view(
+        payload,
+        key=VIEW,
+        about=about.of_solution(place.scene, beta, gae_lambda),
+        on_select=lambda: _fork_at(grove, owners, token),
+    )
 
 
 def _fork_at(grove: Grove, owners: tuple[str, str], selected: int) -> None:

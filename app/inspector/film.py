@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import state, waiting
 from app.components.film_strip import film_strip
-from app.inspector import fork_form, inspection
+from app.inspector import about, fork_form, inspection
 from app.text import as_sentence
 from vimpo_core.service import scoring
 from vimpo_core.service.film import Film, film_solution
@@ -43,6 +43,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
         token=inspection.selected_token(scene.trace, []),
         lens=_lens(scene),
         has_group=not scene.is_typed,
+        about=about.of_film(scene, beta, gae_lambda),
         on_change=_remember,
     )
     fork_form.fork_form(source, step)

@@ -12,7 +12,7 @@ import streamlit as st
 from app import state, waiting
 from app.components.rule_diff import Slot, rule_diff
 from app.components.rules_view import LENSES, rules_view
-from app.inspector import inspection
+from app.inspector import about, inspection
 from app.text import as_code, as_plain
 from vimpo_core import rules
 from vimpo_core.measure.scorecard import target_of
@@ -227,6 +227,7 @@ def _strips(scene, batch, judged, token, notes) -> None:
         rule_views.rules_payload(batch, judged, scene.index, group_rule),
         key=KEY,
         token=token,
+        about=about.of_solution(scene, batch.config.beta, batch.config.gae_lambda),
         lens=state.chosen("reading", [lens["key"] for lens in LENSES], _default_lens(), notes),
         on_change=_remember,
     )

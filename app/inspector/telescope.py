@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import cache, state
 from app.components.scatter import scatter
-from app.inspector import inspection
+from app.inspector import about, inspection
 from app.text import as_plain
 from vimpo_core.measure.telescope import Telescope, trained_otherwise
 from vimpo_core.numbers import percent
@@ -34,6 +34,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
             scene.trace,
             key=KEY,
             version=f"{scene.source.key} {run.version} {scene.step} {beta}",
+            about=about.of_step(scene, beta),
             on_open=_open,
         )
     with right:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import state, waiting
 from app.components.truth_curves import truth_curves
-from app.inspector import inspection
+from app.inspector import about, inspection
 from app.text import as_sentence
 from vimpo_core.config import flips_text
 from vimpo_core.lm.sources import BUNDLED
@@ -55,6 +55,7 @@ def _curves(scene: inspection.Scene, beta: float, was_going_on: bool) -> None:
             truth_views.truth_payload(scene.trace, *truth, beta, algorithm, _places(scene)),
             key=KEY,
             token=inspection.selected_token(scene.trace, []),
+            about=about.of_solution(scene, beta),
             on_change=_remember,
         )
         st.markdown(

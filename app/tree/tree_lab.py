@@ -84,6 +84,7 @@ def _payload(lab: Lab, asked: dict, locked: frozenset[str]) -> dict:
         "n": asked.get("n", 0),
         "state": tree_link.plain_parts(lab) | {"path": numbers["likeliest"] if lab.path is None else lab.path},
         "locked": sorted(locked),
+        "about": _about(lab),
         "options": {
             "vocab": tree_link.VOCABS,
             "depth": tree_link.DEPTHS,
@@ -93,6 +94,15 @@ def _payload(lab: Lab, asked: dict, locked: frozenset[str]) -> dict:
             "steps": tree_views.STEPS,
             "learning_rate": tree_views.LEARNING_RATE,
         },
+    }
+
+
+def _about(lab: Lab) -> dict:
+    """What a saved picture says above the tree."""
+    tree = lab.settings
+    return {
+        "title": f"All sequences of {tree.depth} tokens out of {tree.vocab}, enumerated",
+        "facts": [f"tree {tree.seed}, {tree.share} % of the sequences rewarded at first, β {tree.beta:g}"],
     }
 
 

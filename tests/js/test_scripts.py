@@ -115,7 +115,7 @@ def test_what_the_truth_is_compared_with_is_drawn_like_the_rules_own():
 def test_implied_values_are_drawn_like_the_rule_that_the_run_trained_with(rule, monkeypatch):
     sent = {}
     monkeypatch.setattr(truth_curves, "_mount", lambda **given: sent.update(given))
-    truth_curves.truth_curves({"algorithm": rule}, key="truth", token=0, on_change=lambda: None)
+    truth_curves.truth_curves({"algorithm": rule}, key="truth", token=0, about={}, on_change=lambda: None)
     implied = sent["data"][0]["styles"]["implied"]
     assert implied["hues"] == {"light": rule_styles.LIGHT[rule][0], "dark": rule_styles.DARK[rule][0]}
     assert implied["dash"] == list(rule_styles.DASHES[rule])

@@ -62,7 +62,12 @@ def test_the_axis_redraws_and_stays_in_the_link_and_the_figure_is_saved(page, li
         page.locator(".compare").get_by_role("button", name="SVG").click()
     saved = got.value.path().read_text(encoding="utf-8")
     assert got.value.suggested_filename == "comparison.svg"
-    assert "Sampled accuracy" in saved and "GRPO, 3 seeds" in saved and "oklab" not in saved
+    assert (
+        "Sampled accuracy" in saved
+        and ">3 seeds<" in saved
+        and "GRPO: grpo-4, grpo-5 and grpo-6" in saved
+        and "oklab" not in saved
+    )
 
 
 def test_a_number_leads_to_its_runs(page, link):

@@ -3,6 +3,7 @@
 import re
 import struct
 import xml.etree.ElementTree as ElementTree
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import expect
@@ -118,7 +119,10 @@ def test_it_never_scrolls_sideways(page):
 
 @in_both_themes
 @pytest.mark.parametrize("figure", ["strips", "value-curve"])
-def test_pictures_are_files_that_need_no_style_sheet(page, figure):
+def test_pictures_are_files_that_stand_alone(page, figure):
+    """Who, what and the scale are in them, nothing lies on anything else, wide and from a phone; no style sheet."""
+    is_dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    page.set_viewport_size({"width": 390 if is_dark else 1440, "height": 900})
     place = page.locator(f'.save[data-figure="{figure}"]')
     with page.expect_download() as got:
         place.get_by_role("button", name="SVG").click()
@@ -128,6 +132,9 @@ def test_pictures_are_files_that_need_no_style_sheet(page, figure):
     text = "".join(svg.itertext())
     named = TEXTS[0] if figure == "strips" else TEXTS[5]  # a curve too narrow for its tokens names the first wrong one
     assert visible_text(named) in text and not list(svg.iter(f"{SVG}style"))
+    for said in ("<b>1+1=", "run-1", "step 3", "read with β 0.1", "λ 0.9"):
+        assert said.lower() in text.lower(), said
+    assert re.search("[+]\\d", text) if figure == "strips" else "value, in reward" in text and "tokens of the" in text
     painted = [n for n in svg.iter() if n.get("fill") or n.get("stroke")]
     assert painted and not [n for n in svg.iter() if n.get("class") or "oklab" in str(n.attrib)]
     with page.expect_download() as got:
@@ -135,3 +142,20 @@ def test_pictures_are_files_that_need_no_style_sheet(page, figure):
     png = got.value.path().read_bytes()
     width, height = struct.unpack(">II", png[16:24])
     assert png[:4] == b"\x89PNG" and width == 2 * int(svg.get("width")) and height == 2 * int(svg.get("height"))
+    page.goto(f"data:image/svg+xml,{quote(ElementTree.tostring(svg, encoding='unicode'))}")
+    assert page.evaluate(COLLIDING) == []
+
+
+COLLIDING = """() => {
+    const all = [...document.querySelectorAll("text")].filter((node) => node.textContent.trim());
+    const paper = document.documentElement.getBoundingClientRect();
+    const boxes = all.map((node) => [node.textContent, node.getBoundingClientRect()]);
+    const isOut = (box) => box.left < -1 || box.right > paper.width + 1 || box.bottom > paper.height + 1;
+    const out = boxes.filter(([, box]) => isOut(box));
+    const within = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2
+        && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 0.4 * Math.min(a.height, b.height);
+    const pairs = boxes.flatMap(([text, box], i) => boxes.slice(i + 1).filter(([, other]) => within(box, other))
+        .map(([other]) => [text, other]));
+    return [...out.map(([text]) => text), ...pairs];
+}"""
+"""Texts of a picture that reach out of it, and pairs of which one lies on the other."""

@@ -12,14 +12,14 @@ from pathlib import Path
 from vimpo_core import __version__
 from vimpo_core.files import write_whole
 from vimpo_core.formats import html_page, reproduce, trace_files
+from vimpo_core.formats.about import about_solution, reward_text, run_words, verdict
 from vimpo_core.formats.reproduce import Place
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs import labels
 from vimpo_core.runs.store import RunStore
-from vimpo_core.solutions import lenses, picks, reading
-from vimpo_core.solutions.steps import drop_text, mistake_note
+from vimpo_core.solutions import lenses, reading
 from vimpo_core.solutions.visible_text import visible_text
-from vimpo_core.types import CreditTrace, StopReason, VerdictStatus
+from vimpo_core.types import CreditTrace
 from vimpo_core.views import credit_view
 
 
@@ -103,6 +103,7 @@ def _html(taken: Taken) -> bytes:
         "token": taken.token,
         "lens": taken.lens,
         "name": credit_view.credit_name(taken.header["algorithm"], tool_of(taken.header)),
+        "about": about(taken),
     }
     trace = taken.trace
     # `visible_text` cuts what is long: a title is one line.
@@ -164,26 +165,6 @@ FORMATS: dict[str, Format] = {
 # --- the words -------------------------------------------------------------------------------------------------------
 
 
-def verdict(trace: CreditTrace) -> str:
-    """Right or wrong, answer and gold, first wrong token or largest true drop, as one plain line."""
-    judged = picks.judgement(trace)
-    mark = "✓" if picks.is_correct(trace) else "–" if trace.status == VerdictStatus.REJECTED else "✕"
-    parts = [f"{mark} {judged}" if picks.is_judged(trace) else f"reward {_reward(trace)}, not judged here"]
-    parts.append(f"answer {visible_text(trace.answer)}" if trace.answer else "")
-    parts.append(f"gold {visible_text(trace.gold)}" if trace.gold else "")
-    if trace.first_wrong is not None:
-        note = mistake_note(trace)
-        parts.append(f"first wrong token #{trace.first_wrong}" + (f": {note}" if note != "first wrong token" else ""))
-    if trace.largest_drop is not None:
-        parts.append(drop_text(trace))
-    parts.append("cut off before an end token" if trace.finish_reason == StopReason.LENGTH else "")
-    return " · ".join(part for part in parts if part)
-
-
-def _reward(trace: CreditTrace) -> str:
-    return "not recorded" if math.isnan(trace.reward) else f"{trace.reward:g}"
-
-
 def facts(taken: Taken) -> list[list[str]]:
     """[name, text] of where a solution comes from, for a page that stands on its own."""
     trace, header = taken.trace, taken.header
@@ -197,11 +178,18 @@ def facts(taken: Taken) -> list[list[str]]:
     return [
         *(_brought(taken, said) if tool_of(header) else _trained_here(taken)),
         ["solution", where],
-        [f"reward, {reading.anchor_name(trace)}", f"{_reward(trace)}, {v0}"],
+        [f"reward, {reading.anchor_name(trace)}", f"{reward_text(trace)}, {v0}"],
         ["beta, lambda", f"{taken.beta:g} reward per nat, {taken.gae_lambda:g}"],
         ["arrays", how],
         *([["how it is read", note]] if (note := reading.note(trace)) else []),
     ]
+
+
+def about(taken: Taken) -> dict:
+    """What a picture or a film of the solution says above it."""
+    header = taken.header
+    run = run_words(header.get("name") or "", header["run_id"], header["algorithm"], tool_of(header))
+    return about_solution(taken.trace, run, taken.beta, taken.gae_lambda, is_typed=not taken.place.is_recorded)
 
 
 def tool_of(header: dict) -> str:

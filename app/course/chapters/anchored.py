@@ -15,6 +15,7 @@ from app.course import bundled
 from app.course.effort import Effort
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.text import as_code
+from vimpo_core.formats.about import about_step, run_words
 from vimpo_core.measure.telescope import Telescope
 from vimpo_core.numbers import fixed, percent, signed
 from vimpo_core.runs.folder import RunSummary
@@ -217,6 +218,7 @@ def _fit(lesson: Lesson, run: RunSummary, anchor: str) -> None:
             chosen,
             key=_SCATTER,
             version=f"{run.run_id} {run.created} {step}",
+            about=about_step(run_words(run.name, run.run_id, run.algorithm), step, run.config.at(step).beta),
             with_residuals=True,
             on_open=lambda: _open(run.run_id, step),
         )

@@ -2,17 +2,16 @@
 // that all curve panels share (one crosshair in all of them), a "path" of one metric against another as training goes on, or
 // "points". Hover, arrow keys and the legend work on what was sent; nothing goes to the server.
 
-import { faint, markTheme, plainColour } from "../shared/colours.js";
+import { faint, markTheme } from "../shared/colours.js";
 import { path } from "../shared/drawing.js";
-import { SVG, element, label, level, setAll, shape, upright } from "../shared/elements.js";
+import { element, label, level, setAll, shape, upright } from "../shared/elements.js";
 import { mountView, watchWidth } from "../shared/mounting.js";
 import { readable, tickText, whole } from "../shared/numbers.js";
-import { offerToSave, picture } from "../shared/save_figure.js";
+import { offerToSave } from "../shared/save_figure.js";
 import { extent, indexAt, nearestIn, placeOfKey, scale, ticksWithin } from "../shared/scales.js";
 
 const PLOT = { left: 64, right: 18, top: 10, bottom: 48, height: 300 };
 const DENSE = 60; // more points than these and a curve gets a marker only here and there
-const TITLE = 30;
 
 export default function (component) {
   return mountView(component, ".compare", createView, update);
@@ -20,7 +19,11 @@ export default function (component) {
 
 function createView(view) {
   Object.assign(view, { panels: [], pinned: null, theme: "" });
-  offerToSave(view.at(".save"), view.root, () => view.panels.some((p) => p.svg) && [wholeFigure(view), "comparison"]);
+  offerToSave(view.at(".save"), view.root, () => {
+    if (!view.panels.some((p) => p.svg)) return null;
+    hideTip(view);
+    return { name: "comparison", about: view.data.about, heading: "", parts: [view.at(".legend"), view.at(".panels")] };
+  });
   watchWidth(view, view.at(".panels"), () => draw(view));
 }
 
@@ -384,39 +387,4 @@ function hideMarks(view) {
   for (const { cross, halo } of view.panels) {
     for (const node of [cross, halo]) if (node) node.style.visibility = "hidden";
   }
-}
-
-// --- the figure as a file --------------------------------------------------------------------------------------------
-
-// Legend, titles and panels in one picture, as they lie on the page.
-function wholeFigure(view) {
-  const drawn = view.panels.filter((p) => p.svg);
-  const origin = view.at(".panels").getBoundingClientRect();
-  const legend = 26 * view.data.arms.length + 14;
-  const height = legend + Math.max(...drawn.map((p) => p.svg.getBoundingClientRect().bottom)) - origin.top + 8;
-  hideTip(view);
-  const figure = shape("svg", { xmlns: SVG, width: view.width, height, role: "none" });
-  const style = getComputedStyle(view.root);
-  const words = { fill: plainColour(style.color)[0], "font-family": style.fontFamily };
-  view.data.arms.forEach((arm, number) => {
-    const row = shape("g", { transform: `translate(0 ${6 + 26 * number})` });
-    for (const node of swatchShapes(view, arm, 10)) {
-      node.setAttribute("stroke-width", node.classList.contains("mean") ? 2.75 : 2);
-      if (node.classList.contains("mean")) node.setAttribute("fill", "none");
-      row.append(node);
-    }
-    const text = label(58, 15, `${arm.label}, ${count(arm).textContent}`, "", "start");
-    setAll(text, { ...words, "font-size": 16 });
-    row.append(text);
-    figure.append(row);
-  });
-  for (const { svg, panel } of drawn) {
-    const box = svg.getBoundingClientRect();
-    const copy = picture(svg);
-    setAll(copy, { x: box.left - origin.left, y: legend + box.top - origin.top });
-    const title = label(box.left - origin.left, legend + box.top - origin.top - TITLE / 3, panel.title, "", "start");
-    setAll(title, { ...words, "font-size": 17, "font-weight": 600 });
-    figure.append(title, copy);
-  }
-  return figure;
 }

@@ -5,17 +5,17 @@
 // and changing the lens happen here and update everything at once. Python only hears, 150 ms later, which token and
 // lens are selected, to put them in the address bar (mounting.js). No credit is computed here; reading a lens is in lenses.js.
 
-import { decimalsOf, fillPicker, lensOf, seriesOf } from "../shared/lenses.js";
+import { axisOfTokens, decimalsOf, fillPicker, lensOf, seriesOf } from "../shared/lenses.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
 import { signed } from "../shared/numbers.js";
-import { offerToSave, picture, pictureOfStrips } from "../shared/save_figure.js";
+import { offerToSave } from "../shared/save_figure.js";
 import { clamp } from "../shared/scales.js";
 import { foldUnder, keepNoteInside, selectToken, targetOfKey, tokenOf, unfold } from "../shared/token_strip.js";
 import { drawCard } from "./card.js";
 import { fillHoverCard, placeHoverCard } from "./hover_card.js";
 import { drawPrompt, listenToPrompt } from "./prompt.js";
 import { absent } from "./quantities.js";
-import { captionOfStrips, showLens } from "./strips.js";
+import { showLens } from "./strips.js";
 import { drawCurve, listenToCurve, moveGhost } from "./value_curve.js";
 
 export default function (component) {
@@ -136,7 +136,10 @@ function hover(view, index, anchor) {
 // --- figures as files ------------------------------------------------------------------------------------------------
 
 function figureOf(view, which) {
-  const name = `${which}-${view.lens}`;
-  if (which === "strips") return [pictureOfStrips(view.at(".strips"), view.at(".legend"), captionOfStrips(view)), name];
-  return view.curve && [picture(view.curve.svg), name];
+  const { data } = view;
+  const found = { name: `${which}-${view.lens}`, about: data.about };
+  if (which === "strips") return { ...found, heading: "", parts: [view.at(".strips"), view.at(".legend")] };
+  const plot = { node: view.curve?.svg, over: "value, in reward", under: axisOfTokens(data) };
+  const of = data.name ? `, ${data.name}` : "";
+  return view.curve && { ...found, heading: `Value of each prefix${of}`, parts: [view.at("figcaption"), plot] };
 }

@@ -87,21 +87,9 @@ function legendText(view, lens, unit) {
     ? `GRPO's advantage is normalised and has no unit: its strip runs from −${grpo} to +${grpo}.`
     : "GRPO's advantage is 0 on every token: the group got equal rewards.";
   if (!seriesOf(view.data, lens.key)) return grpoScale;
-  if (lens.scale === "reward") return `One scale for everything in reward units on this page. ${grpoScale}`;
+  if (lens.scale === "reward") return `One scale for everything in reward units here. ${grpoScale}`;
   if (lens.scale === "tool") return `As it stands in the tool's file. ${grpoScale}`;
   if (lens.scale === "grpo") return "No unit: reward minus group mean, over the group's spread.";
   if (lens.scale === "whitened") return `No unit: over the spread of all tokens of the step. ${grpoScale}`;
   return lens.scale === "probability" ? grpoScale : `In${unit}; one scale for all of this kind. ${grpoScale}`;
-}
-
-export function captionOfStrips(view) {
-  const { data } = view;
-  const scaleOf = (key) => {
-    const lens = lensOf(data, key);
-    const max = data.scales[lens.scale];
-    if (!max) return `${lens.label} 0 everywhere`;
-    return `${lens.label} ${lens.signed ? `−${max} to +${max}` : `0 to ${max}`}${lens.unit ? ` ${lens.unit}` : ""}`;
-  };
-  const shown = [view.lens, "grpo"].filter((key, at, keys) => seriesOf(data, key) && keys.indexOf(key) === at);
-  return shown.length ? `Scale: ${shown.map(scaleOf).join("; ")}` : "";
 }

@@ -7,11 +7,11 @@ import { paintSign } from "../shared/colours.js";
 import { path, valueScale, yAxis } from "../shared/drawing.js";
 import { element, label, level, shape } from "../shared/elements.js";
 import {
-  decimalsOf, fillPicker, legendOf, legendSigns, lensOf, minus, seriesOf, stepMarks, tokenNames, tokenText,
+  axisOfTokens, decimalsOf, fillPicker, legendOf, legendSigns, lensOf, minus, seriesOf, stepMarks, tokenNames, tokenText,
 } from "../shared/lenses.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
 import { fromWhole, short, signed } from "../shared/numbers.js";
-import { offerToSave, picture } from "../shared/save_figure.js";
+import { offerToSave } from "../shared/save_figure.js";
 import { clamp, scale } from "../shared/scales.js";
 import { renderStrip } from "../shared/token_strip.js";
 
@@ -42,8 +42,7 @@ function createFilm(view) {
   });
   listenToMap(view, at(".map .plot"));
   for (const place of root.querySelectorAll(".save")) {
-    const { figure } = place.dataset;
-    offerToSave(place, root, () => [picture(view[figure].svg), `film-${figure}-${view.lens}`]);
+    offerToSave(place, root, () => figureOf(view, place.dataset.figure));
   }
   watchWidth(view, at(".map .plot"), () => drawFilm(view));
   view.leave = () => clearInterval(view.playing);
@@ -298,6 +297,26 @@ function drawFilmLegend(view, lens) {
   if (data.first_wrong !== null) parts.push(element("span", "sample sample-wrong", "first wrong token"));
   parts.push(element("span", "legend-unit", `${lens.unit ? `In ${lens.unit}; one` : "One"} scale for all steps.`));
   view.at(".legend").replaceChildren(...parts);
+}
+
+// --- figures as files ------------------------------------------------------------------------------------------------
+
+function figureOf(view, which) {
+  const { data } = view;
+  if (!view[which]) return null;
+  const found = { name: `film-${which}-${view.lens}`, about: data.about };
+  const under = axisOfTokens(data);
+  const caption = view.at(`.${which} figcaption`);
+  if (which === "curve") {
+    const plot = { node: view.curve.svg, over: "value, in reward", under };
+    return { ...found, heading: `Value of each prefix under the policy of step ${view.step}`, parts: [caption, plot] };
+  }
+  const map = { node: view.map.svg, over: "training step, a row each", under };
+  return {
+    ...found,
+    heading: `${lensOf(data, view.lens).label} under every saved policy; the tokens as at step ${view.step}`,
+    parts: [view.at(".strip-host"), map, view.at(".legend")],
+  };
 }
 
 // --- pointer and keys ----------------------------------------------------------------------------------------------

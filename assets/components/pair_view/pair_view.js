@@ -3,10 +3,10 @@
 
 import { apart, path, valueScale, yAxis } from "../shared/drawing.js";
 import { element, label, level, setAll, shape, upright } from "../shared/elements.js";
-import { legendOf, shortAnchor, tokenText } from "../shared/lenses.js";
+import { legendOf, shortAnchor, tokenText, axisOfTokens } from "../shared/lenses.js";
 import { mountView, watchWidth } from "../shared/mounting.js";
 import { fixed, fromWhole, short, signed } from "../shared/numbers.js";
-import { offerToSave, picture } from "../shared/save_figure.js";
+import { offerToSave } from "../shared/save_figure.js";
 import { clamp, scale } from "../shared/scales.js";
 import { foldUnder, keepNoteInside, renderStrip, selectToken, targetOfKey, tokenOf, unfold } from "../shared/token_strip.js";
 
@@ -31,7 +31,14 @@ function createPair(view) {
   view.titles = [...root.querySelectorAll(".strip-title")];
   view.hosts.forEach((host, side) => listenToPair(view, host, side));
   at("select").addEventListener("change", () => drawDifference(view));
-  offerToSave(at(".save"), root, () => view.curve && [picture(view.curve.svg), view.data.is_edit ? "edit" : "branch"]);
+  offerToSave(at(".save"), root, () => view.curve && {
+    name: view.data.is_edit ? "edit" : "branch",
+    about: view.data.about,
+    heading: `${view.data.sides.map((side) => side.name).join(" and ")}, token by token`,
+    parts: [
+      at(".pair-strips"), at("figcaption"), { node: view.curve.svg, over: "value, in reward", under: axisOfTokens(view.data) },
+    ],
+  });
   watchWidth(view, at(".plot"), () => {
     drawPairCurve(view);
     view.hosts.forEach(keepNoteInside);

@@ -11,7 +11,7 @@ import { legendOf, legendSigns } from "../shared/lenses.js";
 import { markOf } from "../shared/marks.js";
 import { followPython, mountView, reportSoon } from "../shared/mounting.js";
 import { fromWhole, signed } from "../shared/numbers.js";
-import { offerToSave, pictureOfStrips } from "../shared/save_figure.js";
+import { offerToSave } from "../shared/save_figure.js";
 import { clamp } from "../shared/scales.js";
 import { beginsWithSpace, columnWidths, isOfWords, pageOf, partOf } from "../shared/words.js";
 
@@ -30,9 +30,12 @@ function createRules(view) {
     drawRules(view);
     reportRules(view);
   });
-  offerToSave(at(".save"), root, () => view.data && [
-    pictureOfStrips(at(".strips-box"), at(".legend"), legendWords(view)), `every-rule-${view.lens}`,
-  ]);
+  offerToSave(at(".save"), root, () => view.data && {
+    name: `every-rule-${view.lens}`,
+    about: view.data.about,
+    heading: `Every rule on the same tokens: ${view.data.lenses.find((lens) => lens.key === view.lens).label}`,
+    parts: [at(".strips-box"), at(".legend")],
+  });
 }
 
 function updateRules(view, data) {

@@ -4,10 +4,11 @@
 import { element, label, level, shape, upright } from "../shared/elements.js";
 import { mountView } from "../shared/mounting.js";
 import { decimalsFor, fixed } from "../shared/numbers.js";
-import { offerToSave, picture } from "../shared/save_figure.js";
+import { offerToSave } from "../shared/save_figure.js";
 import { extent, placeOfKey, scale, ticksWithin } from "../shared/scales.js";
 
 const MARGIN = { left: 62, right: 16, top: 12, bottom: 50 };
+const HEADING = "Reward against the sum of the token credits; a circle is a right solution, a cross a wrong one";
 const LARGEST = 520; // px; both axes have one scale, so the line is at 45 degrees and the plot is square
 
 export default function (component) {
@@ -37,7 +38,9 @@ function createChart(chart) {
   plot.addEventListener("focusin", (event) => tell(chart, indexOf(event)));
   plot.addEventListener("focusout", () => tell(chart, null));
   plot.addEventListener("keydown", (event) => onKey(chart, event, indexOf(event)));
-  offerToSave(chart.at(".save"), chart.root, () => [picture(chart.svg), "reward-against-telescope"]);
+  offerToSave(chart.at(".save"), chart.root, () => chart.svg && {
+    name: "reward-against-telescope", about: chart.data.about, heading: HEADING, parts: [chart.svg],
+  });
   chart.resize = new ResizeObserver(() => {
     if (chart.data && sizeOf(chart) !== chart.size) {
       draw(chart);

@@ -90,6 +90,11 @@ export function pieceName(data) {
   return data.of_words ? "word" : "token";
 }
 
+// The title of an axis along the solution.
+export function axisOfTokens(data) {
+  return `${pieceName(data)}s of the solution, from the first to the last`;
+}
+
 export function tokenTitle(data, t) {
   const parts = [element("span", "token-number", `${pieceName(data)} #${t}`), tokenText(data.text[t])];
   const part = partOf(data.units, t);

@@ -1,19 +1,24 @@
-// Figures as files, made in the browser from what it shows: SVG for slides, PNG for everything else. Colours and fonts are
-// written out, so that a figure looks the same outside the page.
+// Figures as files that stand alone, made in the browser from what it shows: SVG for slides, PNG for everything else. Above the
+// picture stand the problem, the run and what is drawn, below it the scale; colours and fonts are written out.
 //
-//   offerToSave(place, around, figureOf)       the two buttons; figureOf(): [svg, name], or null when nothing is drawn
-//   saveFigure(svg, name, kind, around)       download name.svg or name.png; `around`: an element whose background it gets
-//   picture(svg)                              a copy of an SVG on the page that needs none of its style sheets
-//   pictureOfStrips(box, legend, caption)     the strips in a box as an SVG, their titles above, the caption in legend's type
+//   offerToSave(place, around, figureOf)     the two buttons
+//     around: an element whose type, colour and background the picture gets
+//     figureOf(): null where nothing is drawn, else {
+//       name: of the file, heading: what is drawn,
+//       about: {title, facts: [...]}, from vimpo_core/formats/about.py,
+//       parts: elements of the page, or {node, over, under} with the titles of its axes,
+//     }
 
 import { plainColour } from "./colours.js";
-import { SVG, element, shape } from "./elements.js";
+import { SVG, element, setAll, shape } from "./elements.js";
+import { lineOfText, measured, paint, pictureOfPart } from "./page_picture.js";
+import { wrapped } from "./wrapping.js";
 
-const WRITTEN_OUT = [
-  "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "font-family", "font-size", "font-weight",
-  "text-anchor", "text-decoration-line", "visibility",
-];
 const PNG_SCALE = 2; // sharp on a projector
+const LARGEST = 16_000; // px of a side, which every browser can draw
+const MARGIN = 22;
+const NARROWEST = 520; // px: from a phone, too, the words above have room
+const MAKER = "VIMPO Lab";
 
 export function offerToSave(place, around, figureOf) {
   const button = (kind) => {
@@ -21,22 +26,22 @@ export function offerToSave(place, around, figureOf) {
     save.type = "button";
     save.addEventListener("click", () => {
       const found = figureOf();
-      if (found) saveFigure(found[0], found[1], kind, around);
+      if (found) saveFigure(sheetOf(found, around), found.name, kind);
     });
     return save;
   };
   place.append(element("span", "", "Save this picture as"), button("svg"), button("png"));
 }
 
-function saveFigure(figure, name, kind, around) {
-  putPaper(figure, around);
+function saveFigure(figure, name, kind) {
   const text = new XMLSerializer().serializeToString(figure);
   if (kind === "svg") return offer(new Blob([text], { type: "image/svg+xml" }), `${name}.svg`);
   const image = new Image();
   image.onload = () => {
     const canvas = document.createElement("canvas");
-    canvas.width = PNG_SCALE * Number(figure.getAttribute("width"));
-    canvas.height = PNG_SCALE * Number(figure.getAttribute("height"));
+    const [width, height] = ["width", "height"].map((side) => Number(figure.getAttribute(side)));
+    const scale = Math.min(PNG_SCALE, LARGEST / Math.max(width, height));
+    [canvas.width, canvas.height] = [Math.floor(scale * width), Math.floor(scale * height)];
     canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
     canvas.toBlob((blob) => offer(blob, `${name}.png`), "image/png");
   };
@@ -51,88 +56,63 @@ function offer(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-export function picture(svg) {
-  const copy = svg.cloneNode(true);
-  const originals = [svg, ...svg.querySelectorAll("*")];
-  [copy, ...copy.querySelectorAll("*")].forEach((node, index) => writeOut(node, getComputedStyle(originals[index])));
-  return copy;
-}
+// --- the sheet ---------------------------------------------------------------------------------------------------------
 
-function writeOut(node, style) {
-  for (const name of WRITTEN_OUT) {
-    const value = style.getPropertyValue(name);
-    if (value && value !== "none" && value !== "normal") node.setAttribute(name.replace("-line", ""), value);
+function sheetOf({ about = { title: "", facts: [] }, heading, parts }, around) {
+  const drawn = parts.map((part) => ({ over: "", under: "", ...(part.node ? part : { node: part }) }))
+    .map((part) => ({ ...part, ...pictureOfPart(part.node) }))
+    .filter(({ width, height }) => width && height);
+  const width = Math.max(NARROWEST, ...drawn.map((part) => part.width));
+  const figure = shape("svg", { xmlns: SVG, role: "img" }, shape("title", {}, about.title));
+  const type = typeOf(around);
+  let y = MARGIN;
+  const write = (text, style, most) => {
+    const size = parseFloat(style.fontSize);
+    for (const line of wrapped(text, width, (said) => widest(said, style), most)) {
+      figure.append(lineOfText(line, { x: MARGIN, y: y + size, width: 0 }, style));
+      y += 1.35 * size;
+    }
+  };
+  write(about.title, type(20, 600), 12);
+  y += 2;
+  for (const fact of about.facts) write(fact, type(14, 400, 0.72), 6);
+  y += 8;
+  write(heading, type(16, 600), 4);
+  for (const part of drawn) {
+    y += 10;
+    write(part.over, type(14, 400, 0.72), 2);
+    figure.append(setAll(part.shape, { transform: `translate(${MARGIN} ${y})` }));
+    y += part.height;
+    if (part.under) {
+      const style = type(14, 400, 0.72);
+      const x = MARGIN + Math.max(0, (part.width - widest(part.under, style)) / 2);
+      figure.append(lineOfText(part.under, { x, y: y + 16, width: 0 }, style));
+      y += 20;
+    }
   }
-  for (const name of ["fill", "stroke"]) paint(node, name, style.getPropertyValue(name));
-  node.removeAttribute("class");
+  y += 8;
+  write(MAKER, type(12, 400, 0.72), 1);
+  const size = { width: Math.ceil(width + 2 * MARGIN), height: Math.ceil(y + MARGIN / 2) };
+  figure.insertBefore(paint(shape("rect", size), "fill", paperOf(around)), figure.firstChild.nextSibling);
+  return setAll(figure, size);
 }
 
-function paint(node, name, colour) {
-  if (!colour || colour === "none") return node.setAttribute(name, "none");
-  const [hex, opacity] = plainColour(colour);
-  node.setAttribute(name, hex);
-  if (opacity < 1) node.setAttribute(`${name}-opacity`, opacity.toFixed(3));
+// A file has not the fonts of the page: room for the usual one, too.
+function widest(text, style) {
+  return Math.max(measured(text, style).width, measured(text, { ...style, fontFamily: "sans-serif" }).width);
 }
 
-function putPaper(figure, around) {
+function typeOf(around) {
+  const { fontFamily, color } = getComputedStyle(around);
+  const [hex, opacity] = plainColour(color);
+  return (size, fontWeight, share = 1) => ({
+    fontFamily, fontWeight, fontSize: `${size}px`, color: hex + Math.round(255 * opacity * share).toString(16).padStart(2, "0"),
+  });
+}
+
+function paperOf(around) {
   let holder = around;
   const isClear = (node) => plainColour(getComputedStyle(node).backgroundColor)[1] === 0;
   while (holder && isClear(holder)) holder = holder.parentElement ?? holder.getRootNode().host;
-  const paper = shape("rect", { width: "100%", height: "100%" });
-  paint(paper, "fill", holder ? getComputedStyle(holder).backgroundColor : "#ffffff");
-  figure.setAttribute("xmlns", SVG);
-  figure.prepend(paper);
-}
-
-export function pictureOfStrips(box, legend, caption) {
-  const [top, left] = [box.scrollTop, box.scrollLeft];
-  box.scrollTo(0, 0); // titles stick to the top while it is scrolled
-  const frame = box.getBoundingClientRect();
-  const place = (node) => {
-    const at = node.getBoundingClientRect();
-    return { x: at.left - frame.left, y: at.top - frame.top, width: at.width, height: at.height };
-  };
-  const height = Math.ceil(box.scrollHeight);
-  const figure = shape("svg", { width: Math.ceil(box.scrollWidth), height: height + 34 });
-  for (const title of box.querySelectorAll(".strip-title")) figure.append(...pictureOfTitle(title, place));
-  for (const token of box.querySelectorAll(".token")) figure.append(...pictureOfToken(token, place(token)));
-  for (const wrong of box.querySelectorAll(".wrong")) {
-    const { x, y, width, height } = place(wrong);
-    const mark = shape("rect", { x, y: y + height + 2, width: width - 1, height: 3 });
-    paint(mark, "fill", getComputedStyle(wrong, "::after").backgroundColor);
-    figure.append(mark);
-  }
-  for (const note of box.querySelectorAll(".wrong-note, .in-picture")) figure.append(words(note, place(note), note.textContent));
-  figure.append(words(legend, { x: 3, y: height + 6, height: 20 }, caption));
-  box.scrollTo(left, top);
-  return figure;
-}
-
-// What follows the name is left out where it does not fit on its line: SVG text does not wrap.
-function pictureOfTitle(title, place) {
-  const detail = title.querySelector(".detail");
-  const name = words(title, place(title), title.firstChild.textContent);
-  return detail?.getClientRects().length === 1 ? [name, words(detail, place(detail), detail.textContent)] : [name];
-}
-
-function pictureOfToken(token, { x, y, width, height }) {
-  const style = getComputedStyle(token);
-  const paper = shape("rect", { x, y, width, height: height - 3, rx: 2 });
-  paint(paper, "fill", style.backgroundColor);
-  const line = shape("line", { x1: x, x2: x + width, y1: y + height - 1.5, y2: y + height - 1.5, "stroke-width": 3 });
-  paint(line, "stroke", style.borderBottomColor);
-  if (style.borderBottomStyle === "dashed") line.setAttribute("stroke-dasharray", "4 3");
-  return [paper, line, words(token, { x: x + 2, y: y + 1, height: height - 4 }, token.textContent)];
-}
-
-export function words(node, { x, y, height }, text) {
-  const style = getComputedStyle(node);
-  const size = parseFloat(style.fontSize);
-  const written = shape("text", {
-    x, y: y + Math.min(height, size * 1.3) / 2 + size * 0.35,
-    "font-family": style.fontFamily, "font-size": size, "font-weight": style.fontWeight, "xml:space": "preserve",
-  });
-  paint(written, "fill", style.color);
-  written.textContent = text;
-  return written;
+  return holder ? getComputedStyle(holder).backgroundColor : "#ffffff";
 }

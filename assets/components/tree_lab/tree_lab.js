@@ -7,7 +7,7 @@ import { markTheme } from "../shared/colours.js";
 import { element, setAll } from "../shared/elements.js";
 import { REPORT_AFTER_MS, mountView, watchWidth } from "../shared/mounting.js";
 import { fixed } from "../shared/numbers.js";
-import { offerToSave, picture } from "../shared/save_figure.js";
+import { offerToSave } from "../shared/save_figure.js";
 import { clamp } from "../shared/scales.js";
 import { drawCharts } from "./descent_charts.js";
 import { buildControls } from "./tree_controls.js";
@@ -19,6 +19,7 @@ import {
 
 const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
 const FRAME_MS = { moving: 100, calm: 500 };
+const HEADING = "Every token sequence, with the value of each prefix";
 const PATIENCE_MS = 3000; // an answer that has not come by then is not waited for
 const OWN_TREE = ["vocab", "depth", "seed"];
 
@@ -41,7 +42,9 @@ function createLab(view) {
   root.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && view.playing) pause(view);
   });
-  offerToSave(at(".save"), root, () => (view.trees.length ? [picture(view.trees[view.lookedAt].svg), "tree"] : null));
+  offerToSave(at(".save"), root, () => view.trees.length && {
+    name: "tree", about: view.data.about, heading: HEADING, parts: [view.trees[view.lookedAt].svg, at(".legend")],
+  });
   watchWidth(view, at(".trees"), () => {
     measure(view);
     drawAll(view);

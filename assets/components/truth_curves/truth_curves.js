@@ -8,11 +8,11 @@
 import { markTheme } from "../shared/colours.js";
 import { apart, path, yAxis } from "../shared/drawing.js";
 import { element, label, level, setAll, shape } from "../shared/elements.js";
-import { stepMarks, tokenAt, tokenNames, tokenTitle } from "../shared/lenses.js";
+import { stepMarks, tokenAt, tokenNames, tokenTitle, axisOfTokens } from "../shared/lenses.js";
 import { markOf } from "../shared/marks.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
 import { fixed, signed } from "../shared/numbers.js";
-import { offerToSave, picture } from "../shared/save_figure.js";
+import { offerToSave } from "../shared/save_figure.js";
 import { clamp, placeOfKey, scale } from "../shared/scales.js";
 
 const PLOT = { left: 48, right: 124, top: 24, values: 250, labels: 40, gap: 22, credits: 170, bottom: 14 };
@@ -26,7 +26,12 @@ export default function (component) {
 function createView(view) {
   view.scale = { key: "", low: 0, high: 1, most: 0 };
   listen(view, view.at(".plot"));
-  offerToSave(view.at(".save"), view.root, () => view.svg && [picture(view.svg), "is-it-right"]);
+  offerToSave(view.at(".save"), view.root, () => view.svg && {
+    name: "is-it-right",
+    about: view.data.about,
+    heading: `Is it right? Implied credit beside ${view.data.rollouts} tries from each prefix`,
+    parts: [view.at(".keys"), { node: view.svg, under: axisOfTokens(view.data) }],
+  });
   watchWidth(view, view.at(".plot"), () => draw(view));
 }
 
