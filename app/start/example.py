@@ -1,23 +1,19 @@
-"""The picture of the Start page: which solution, what pushes its tokens, what can be read off them, and the
-sentences.
-"""
+"""The picture of the Start page: which solution, its rows, and the sentences."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from app import cache
 from app.components.aligned_strips import Row
-from app.start import push_and_reading
+from app.start import push_and_reading as pushes
 from app.text import as_code, as_plain
 from vimpo_core.numbers import signed
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.solutions import lenses, picks
-from vimpo_core.solutions.steps import mistake_note
 from vimpo_core.types import CreditTrace
+from vimpo_core.views import credit_rows
 
 
 @dataclass(frozen=True)
@@ -64,76 +60,46 @@ def question(p: Picture) -> str:
     )
 
 
-def rows(p: Picture) -> list[Row]:
-    where = (p.folder, p.run, p.step, p.found.index)
-    return [*push_and_reading.push_rows(*where), *push_and_reading.reading_rows(*where)]
+def rows(p: Picture) -> dict:
+    """Payload of `credit_rows`."""
+    other = pushes.second(p.folder, p.run, p.step)
+    others = {}
+    if other is not None and p.found.index in other.traces:
+        algorithm = next(run.algorithm for run in cache.summaries(p.folder) if run.run_id == other.run_id)
+        others = {algorithm: other.traces[p.found.index]}
+    return credit_rows.credit_rows(p.trace, p.run.config.at(p.step), others)
 
 
-def strips(p: Picture) -> dict:
-    """The solution itself, for `aligned_strips`."""
-    return push_and_reading.solution(p.trace) | {"says": f"red: {mistake_note(p.trace)}"}
+def more(p: Picture) -> list[Row]:
+    return []
 
 
-def paragraphs(p: Picture) -> list[str]:
-    """What is seen, in numbers of this very solution, and how it was chosen."""
-    return [_pushed(p), _read_off(p)]
+def told(p: Picture) -> str:
+    """What the rows do not show: how hard each rule pushes in the end, and how often the picture is so clear."""
+    return (
+        f"{pushes.how_hard(p.folder, p.run, p.step, p.found.index)} The clearest of {p.found.wrong} wrong solutions: δ "
+        f"is lowest on the mistake in {p.found.hits}."
+    )
 
 
-def _pushed(p: Picture) -> str:
-    """Why both rows are flat; and why VIMPO's is faint where its value loss has nothing left to ask for."""
+def about(p: Picture) -> list[str]:
+    """How the numbers were made, for whoever asks."""
     config = p.run.config.at(p.step)
     delta = lenses.credit_of(p.trace, config.beta)
     asked = p.trace.reward - p.trace.group_mean_reward
-    said = (
-        "**Training blames nearly every token alike.** The reward says only that the whole solution is wrong. GRPO "
-        f"hands that to all {len(p.trace.text)} tokens. VIMPO gives each token a credit, but λ says how far back a "
-        f"credit reaches, and at λ {config.gae_lambda:g}, with which it trains here, a token is pushed by its own "
-        "credit and all that follow, so the mistake falls on every token before it too."
-    )
-    if abs(delta.sum() - asked) < _SETTLED * abs(asked):
-        said += (
-            f" Its push is faint because the credits below already add up to {signed(delta.sum())}, nearly the reward "
-            f"minus the group's mean, {signed(asked)}: that sum is all that its value loss asks for."
-        )
-    return said
+    return [
+        f"A solution of step {p.step} of the bundled run “{as_plain(p.run.name)}”. The mean reward of its group is "
+        f"{p.trace.group_mean_reward:.3g}, so VIMPO's value loss asks the δ of all its tokens to add up to "
+        f"{signed(asked)}; they add up to {signed(delta.sum())}.",
+        WHAT_ROWS_ARE,
+    ]
 
 
-def _read_off(p: Picture) -> str:
-    delta = lenses.credit_of(p.trace, p.run.config.beta)
-    said = (
-        f"**The trained policy knows more.** Its credit δ is lowest, {signed(delta.min())}, on the very token that "
-        f"went wrong; the next lowest is {signed(delta.min() + p.found.margin)}."
-    )
-    if other := _other_reading(p, delta):
-        said += f" {other}"
-    return (
-        f"{said} It is not always this clear: in {p.found.hits} of the {p.found.wrong} wrong solutions of this step "
-        "the lowest δ is on the first wrong token; this one was picked because it shows it by the widest margin."
-    )
-
-
-def _other_reading(p: Picture, delta: np.ndarray) -> str:
-    """How alike the other run's policy reads these tokens."""
-    other = push_and_reading.second(p.folder, p.run, p.step)
-    if other is None or p.found.index not in other.traces:
-        return ""
-    read = lenses.credit_of(other.traces[p.found.index], p.run.config.beta)
-    alike = float(np.corrcoef(delta, read)[0, 1])
-    if alike > _NEARLY_THE_SAME:
-        return (
-            f"That is not VIMPO's alone: the bundled GRPO run gives nearly the same map of this solution "
-            f"(correlation {alike:.2f})."
-        )
-    return f"The bundled GRPO run gives another map of this solution (correlation {alike:.2f})."
-
-
-def caption(p: Picture) -> str:
-    return (
-        f"VIMPO: Value-Implicit Policy Optimization. GRPO: Group Relative Policy Optimization. Step {p.step} of the "
-        f"bundled run “{as_plain(p.run.name)}”. The same rules on any solution: Inspect, Every rule."
-    )
-
-
-_SETTLED = 0.1
-"""Of R - group mean: a residual below this leaves the value loss next to nothing to push."""
-_NEARLY_THE_SAME = 0.9
+WHAT_ROWS_ARE = (
+    "The rows are credit in reward units, as Inspect shows it under Every rule. GRPO: the reward minus the mean of the "
+    "solution's group. δ = β (log π − log π\\_ref − KL): how far the trained policy π has moved from π\\_ref, where it "
+    "began. VIMPO: δ of the token and, times λ a step, of all that follow. A push is what training makes of it, minus "
+    "the gradient of the rule's loss in the token's log-probability: GRPO divides by the spread of the group's "
+    "rewards; VIMPO whitens over the step, weighs that with c\\_A, and adds its value loss, which moves all tokens of "
+    "a solution alike. A rule's usual push is its root mean square over all tokens of the step."
+)

@@ -11,7 +11,7 @@ import streamlit as st
 
 from app import cache
 from app.components.aligned_strips import Row
-from vimpo_core.numbers import signed
+from vimpo_core.numbers import fixed, signed
 from vimpo_core.rules import RULES
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.service import second_reading
@@ -20,7 +20,7 @@ from vimpo_core.solutions import lenses
 from vimpo_core.solutions.steps import step_starts
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.tasks.registry import task_of
-from vimpo_core.types import CreditTrace
+from vimpo_core.types import CreditTrace, known
 from vimpo_core.views import rules_view
 from vimpo_core.views.payload import round_up
 
@@ -36,6 +36,10 @@ READ_NOTE = (
 )
 _PUSHED = ("grpo", "vimpo")
 _KEPT = 64
+_FAINT = 0.5
+"""Of a rule's usual push in the step."""
+_SETTLED = 0.1
+"""Of R - group mean: a residual below this leaves the value loss next to nothing to push."""
 
 
 @st.cache_resource(max_entries=_KEPT, show_spinner=False)
@@ -62,6 +66,23 @@ def _second(origin: tuple, _folder: Path, _run: RunSummary, step: int) -> Second
     """Kept by the run, the base model's files, the folder's other runs and the file that was kept."""
     traces = cache.traces(_folder, _run.run_id, _run.created, step)
     return second_reading.read(_folder / _run.run_id, traces)
+
+
+def how_hard(folder: Path, run: RunSummary, step: int, index: int) -> str:
+    """What the credit of both rules becomes as a push, by the numbers of Every rule; and why VIMPO's is faint where its
+    value loss has nothing left to ask for.
+    """
+    found = pushes(folder, run.run_id, run.created, step, index, run.config)
+    trace, config = cache.traces(folder, run.run_id, run.created, step)[index], run.config.at(step)
+    hardest = {key: float(np.abs(push).max(initial=0)) for key, push in found.items()}
+    asked = trace.reward - trace.group_mean_reward
+    added = float(known(lenses.credit_of(trace, config.beta)).sum())
+    is_faint = hardest["vimpo"] < _FAINT and abs(added - asked) < _SETTLED * abs(asked)
+    why = ": faint, as its δ already add up to what its value loss asks" if is_faint else ""
+    return (
+        f"Once scaled, GRPO’s push is {fixed(hardest['grpo'])} times its usual one, VIMPO’s {fixed(hardest['vimpo'])} "
+        f"times{why}."
+    )
 
 
 def push_rows(folder: Path, run: RunSummary, step: int, index: int) -> list[Row]:

@@ -11,7 +11,8 @@ import streamlit as st
 
 from app import cache
 from app.components.aligned_strips import Row
-from app.start import push_and_reading
+from app.start import example
+from app.start import push_and_reading as pushes
 from app.text import as_code, as_plain, as_sentence
 from vimpo_core.lm import known, sources
 from vimpo_core.numbers import signed
@@ -22,12 +23,7 @@ from vimpo_core.service.examples import Example
 from vimpo_core.solutions import lenses
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
-
-TRUTH_HEADING = "The truth: Q − V, by trying"
-TRUTH_NOTE = (
-    "How much the success rate changes with this token: measured when the run was made, {tries} tries from before and "
-    "after it. One scale: −{scale:g} (orange) to +{scale:g} (blue)."
-)
+from vimpo_core.views import credit_rows
 
 
 @dataclass(frozen=True)
@@ -104,33 +100,34 @@ def question(p: Picture) -> str:
     )
 
 
-def strips(p: Picture) -> dict:
-    return push_and_reading.solution(p.trace) | {"says": "wrong answer"}
-
-
-def rows(p: Picture) -> list[Row]:
-    pushed = push_and_reading.push_rows(p.folder, p.run, p.step, p.index)
-    return [*pushed, *_readings(p), _truth(p)]
-
-
-def _readings(p: Picture) -> list[Row]:
+def rows(p: Picture) -> dict:
+    """Payload of `credit_rows`."""
     others = {run.run_id: run.algorithm for run in cache.summaries(p.folder)}
-    read = {p.run.algorithm: p.trace, others[p.found.run_id]: p.found.other}
-    return push_and_reading.rows_of_readings(read, p.trace, p.run.config.beta)
+    return credit_rows.credit_rows(p.trace, p.run.config.at(p.step), {others[p.found.run_id]: p.found.other})
 
 
-def _truth(p: Picture) -> Row:
-    advantages = p.found.truth.advantages()
+def more(p: Picture) -> list[Row]:
+    """The truth, which was measured when the run was made: in reward units as the three above it."""
+    advantages, tries = p.found.truth.advantages(), p.found.truth.rollouts
     drop = int(advantages.argmin())
-    scale = push_and_reading.scale_of([advantages], "reward")
-    said = f"falls most {push_and_reading.points(p.trace, drop)}, {signed(advantages[drop])}"
-    return Row("Q − V", said, push_and_reading.numbers(advantages), scale, (drop,)).under(
-        TRUTH_HEADING, TRUTH_NOTE.format(tries=p.found.truth.rollouts, scale=scale["max"])
-    )
+    token = visible_text(p.trace.text[drop])
+    return [
+        Row(
+            "The truth, by trying",
+            f"{signed(advantages[drop])} on #{drop} “{token}”",
+            [float(value) for value in advantages],
+            picks=(drop,),
+            note=f"How much the success rate changes with each token, by {tries} tries from before and after it.",
+        )
+    ]
 
 
-def paragraphs(p: Picture) -> list[str]:
-    return [_who(p), _read_off(p), _weights(p)]
+def told(p: Picture) -> str:
+    return " ".join(filter(None, (_where(p), pushes.how_hard(p.folder, p.run, p.step, p.index), _weights(p))))
+
+
+def about(p: Picture) -> list[str]:
+    return [_who(p), _how_often(p), example.WHAT_ROWS_ARE]
 
 
 def _who(p: Picture) -> str:
@@ -139,22 +136,18 @@ def _who(p: Picture) -> str:
         f"**These are the words of {sources.label(config.model)}**, a language model with 135 million weights, after "
         f"{p.step} steps of {RULES[config.algorithm].name}, seed {config.seed}. It read {before} solved problems "
         "before this one. Nobody tells where such a solution first goes wrong: there is no red underline, only what "
-        "trying shows."
+        "trying shows. The weights, Apache-2.0, are no part of the project."
     )
 
 
-def _read_off(p: Picture) -> str:
-    delta, advantages = p.delta, p.found.truth.advantages()
+def _where(p: Picture) -> str:
+    """Whether credit points where the truth does, here and in all examples that were tried."""
+    advantages, bounds = p.found.truth.advantages(), p.found.truth.advantage_bounds()
     low, drop = p.token, int(advantages.argmin())
-    bounds = p.found.truth.advantage_bounds()
-    token = f"“{as_plain(visible_text(p.trace.text[low]))}”"
-    said = f"**Read off.** VIMPO's credit δ is lowest, {signed(delta[low])}, on {token}. "
-    measured = f"{signed(advantages[drop])} (95% {signed(bounds[0][drop])} to {signed(bounds[1][drop])})"
+    measured = f"{signed(advantages[drop])}, 95% {signed(bounds[0][drop])} to {signed(bounds[1][drop])}"
     if low == drop:
-        said += f"There the success rate does fall most: {measured}."
-    else:
-        said += f"The success rate falls most elsewhere, on “{as_plain(visible_text(p.trace.text[drop]))}”: {measured}."
-    return f"{said} {_how_often(p)} One run a rule and one seed: no comparison of the rules."
+        return f"δ is lowest where the success rate falls most ({measured})."
+    return f"The success rate falls most elsewhere than δ, on #{drop} ({measured})."
 
 
 def _how_often(p: Picture) -> str:
@@ -171,9 +164,10 @@ def _how_often(p: Picture) -> str:
     surprisal = hits(lambda i: int(np.asarray(traces[i].logprob).argmin()))
     algorithm = next(run.algorithm for run in cache.summaries(p.folder) if run.run_id == p.found.run_id)
     return (
-        f"The two meet in {own} of the {len(found)} wrong solutions that were tried, those whose lowest δ stands out "
-        f"most; this is number {p.number} of them. Read off the {RULES[algorithm].name} run it is {other}, and the "
-        f"highest surprisal, which needs no training, points there in {surprisal}."
+        f"Lowest δ and largest fall of the success rate meet in {own} of the {len(found)} wrong solutions that were "
+        f"tried, those whose lowest δ stands out most; this is number {p.number} of them. Read off the "
+        f"{RULES[algorithm].name} run it is {other}, and the highest surprisal, which needs no training, points there "
+        f"in {surprisal}. One run a rule and one seed: no comparison of the rules."
     )
 
 
@@ -185,7 +179,3 @@ def _weights(p: Picture) -> str:
         return as_sentence(f"What was recorded is shown; the weights of {as_plain(model)} are not on this machine")
     text, _, command = known.how_to_get(model).rpartition(": ")
     return f"What was recorded is shown; {text}: `{command}`"
-
-
-def caption(p: Picture) -> str:
-    return f"Step {p.step} of the bundled run “{as_plain(p.run.name)}”. Weights: Apache-2.0, not part of the project."

@@ -3,9 +3,12 @@
 import dataclasses
 import re
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from app import cache
+from app.start import example
 from tests.pages.in_browser import BUNDLED, expect_as_wide_as_its_window, expect_no_sideways_scrolling, focused
 from tests.support.browser import count_sent, settle
 from tests.support.fakes import FakeTrainer
@@ -15,7 +18,9 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.paths import DEMOS
 from vimpo_core.runs import worker
 from vimpo_core.runs.folder import RunsDir
+from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.types import RunState
+from vimpo_core.views import rules_view
 
 pytestmark = pytest.mark.browser
 
@@ -82,44 +87,66 @@ def test_page_opens_without_an_error_and_never_scrolls_sideways(page, address, p
 # --- Start -----------------------------------------------------------------------------------------------------------
 
 
-def test_start_shows_what_pushes_apart_from_what_is_read_off_over_the_same_tokens(page, address):
+def numbers_of(page: Page, count: int) -> np.ndarray:
+    """What the three rows say of each token, walked by the keys: [rows, tokens]."""
+    page.locator(".credit-rows .host").first.get_by_role("option").first.focus()
+    said = []
+    for token in range(count):
+        page.keyboard.press("Enter" if token == 0 else "ArrowRight")
+        said.append(page.locator(".readout").inner_text())
+        assert said[-1].startswith(f"#{token} ")
+    found = [re.findall(r"(?:GRPO|VIMPO|δ) ([-+]?[0-9.]+)", one.replace("−", "-")) for one in said]
+    return np.array(found, float).T
+
+
+def test_start_shows_the_numbers_of_every_rule_at_any_lambda_and_beta_and_asks_nobody(page, address):
+    sent = count_sent(page)
     open_start(page, address)
-    rows = page.locator(".aligned .row")
-    expect(rows).to_have_count(5)
-    expect(page.locator(".aligned .token.is-wrong")).to_have_count(5)
-    texts = [rows.nth(n).locator(".cells .token").all_inner_texts() for n in range(5)]
-    assert len(set(map(tuple, texts))) == 1
-    pushes, read_off = (page.get_by_role("heading", name=re.compile(name)) for name in ("pushes", "read off"))
-    in_order = [pushes, rows.nth(1), rows.nth(2), read_off, rows.nth(3), rows.nth(4)]
-
-    def is_in_order():
-        places = [one.bounding_box()["y"] for one in in_order]
-        return places == sorted(set(places))
-
-    eventually(is_in_order)
+    settle(page)
+    asked = len(sent)
+    found = example.picture()
+    traces, index = cache.traces(found.folder, found.run.run_id, found.run.created, found.step), found.found.index
+    count, config = len(found.trace.text), found.run.config.at(found.step)
+    places = {"λ": page.get_by_role("slider").nth(0), "β": page.get_by_role("slider").nth(1)}
+    moves = ((1.0, 0.3, []), (0.0, 0.3, [("λ", "Home")]), (0.01, 0.6, [("λ", "ArrowRight"), ("β", "End")]))
+    for gae_lambda, beta, keys in moves:
+        for name, key in keys:
+            places[name].press(key)
+        read = dataclasses.replace(config, gae_lambda=gae_lambda, beta=beta)
+        batch = rules_view.batch_of(traces, read, ChainTask(config.operands).max_new_tokens)
+        judged = rules_view.judge(batch, ("grpo", "vimpo", "vimpo_value"))
+        expected = [rules_view.shown_credit(batch, one, rule, index) for rule, one in judged.items()]
+        expected = np.array([values / 10**decimals for values, decimals in expected])
+        # The last of the two digits on Start; Every rule rounds log-probabilities before it adds them up.
+        np.testing.assert_allclose(numbers_of(page, count), expected, atol=0.0051 + 2e-3)
+    page.get_by_role("switch").check()
+    expect(page.get_by_text("Nearly the same map")).to_be_visible()
+    settle(page)
+    assert len(sent) == asked
 
 
 @pytest.mark.parametrize("width", sweep([800, 390], [390]))
 def test_start_shows_the_whole_solution_on_a_narrow_window(page, address, width):
     page.set_viewport_size({"width": width, "height": 844})
     open_start(page, address)
-    wrong = page.locator(".aligned .row").first.locator(".is-wrong")
     settle(page)
-    eventually(lambda: wrong.evaluate("(token) => token.getBoundingClientRect().right") <= width)
-    eventually(lambda: page.locator(".scroller").evaluate("(box) => box.scrollWidth <= box.clientWidth"))
+    for wrong in page.locator(".credit-rows .host .wrong").all():
+        assert wrong.evaluate("(token) => token.getBoundingClientRect().right") <= width
     expect_as_wide_as_its_window(page)
 
 
-def test_start_leads_on_to_training_and_to_the_same_solution_on_inspect(page, address):
+def test_start_leads_on_to_the_same_solution_on_inspect_and_by_one_press_to_training(page, address):
     open_start(page, address)
     settle(page)
-    shown = page.get_by_role("option").all_inner_texts()
+    shown = page.locator(".credit-rows .host").first.get_by_role("option").all_inner_texts()
     page.get_by_role("link", name="Look closer").click()
     expect(page.get_by_text("Alternatives here")).to_be_visible()
     expect(tokens(page)).to_have_text(shown, use_inner_text=True)
     page.go_back()
-    page.get_by_role("button", name="Train it yourself").click()
-    expect(page.get_by_role("button", name="Start training")).to_be_visible()
+    expect(page).to_have_url(f"{address}/")
+    expect(page.get_by_role("link", name="Train it yourself")).to_have_attribute(
+        "href", re.compile("preset=first&play=1")
+    )
 
 
 # --- Train -----------------------------------------------------------------------------------------------------------

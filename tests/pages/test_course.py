@@ -163,9 +163,10 @@ def test_chapter_1_shows_the_same_on_a_real_models_words_once_a_token_was_blamed
 
     at = learn(chapter=1)
     assert labels(at) == [[]]
-    small, of_real = labels(blame(at, 0))
+    at = blame(at, 0)
+    (small,), of_real = labels(at), payload_with(at, "readings")
     assert small[0] == "You"
-    assert of_real == ["GRPO would push", "VIMPO pushes", "δ, VIMPO-trained", "δ, GRPO-trained", "Q − V"]
+    assert [one["rule"] for one in of_real["readings"]] == ["vimpo", "grpo"] and len(of_real["more"]) == 1
 
 
 def test_chapter_1_says_that_vimpo_pushes_nearly_all_tokens_of_every_offered_solution_alike():

@@ -2,6 +2,7 @@
 says with which command the weights come.
 """
 
+import numpy as np
 import pytest
 
 from app import cache
@@ -37,17 +38,18 @@ def scoring_process(monkeypatch):
 
 def test_one_press_on_start_shows_a_real_models_words_and_the_truth_that_was_tried():
     at = open_app()
-    assert payload_with(at, "rows")["first_wrong"] is not None  # the small model's, as ever
+    assert payload_with(at, "readings")["first_wrong"] is not None  # the small model's, as ever
     at.button_group[0].set_value("real").run()
     assert not at.exception
-    shown, said = payload_with(at, "rows"), words(at)
+    shown, said = payload_with(at, "readings"), words(at)
     kept = cache.traces(REAL, RUN, _created(RUN), examples.step_of(REAL / RUN))
     index, example = next(iter(examples.read(REAL / RUN, kept).items()))
-    rows = {row["label"]: row["values"] for row in shown["rows"]}
+    (truth,) = shown["more"]
     assert shown["first_wrong"] is None and "red underline" in said
-    assert rows["Q − V"] == pytest.approx(example.truth.advantages(), abs=1e-4)
-    assert rows["δ, VIMPO-trained"] == pytest.approx(lenses.credit_of(kept[index], 0.1), abs=1e-4)
-    assert "δ, GRPO-trained" in rows
+    assert truth["values"] == pytest.approx(example.truth.advantages()) and truth["scale"] is None  # that of the three
+    own, other = (np.array(one["per_beta"]) for one in shown["readings"])
+    assert 0.1 * own == pytest.approx(lenses.credit_of(kept[index], 0.1))
+    assert 0.1 * other == pytest.approx(lenses.credit_of(example.other, 0.1))
     drops = [int(one.truth.advantages().argmin()) for one in examples.read(REAL / RUN, kept).values()]
     found = [kept[i] for i in examples.read(REAL / RUN, kept)]
     hits = sum(int(lenses.credit_of(t, 0.1).argmin()) == drop for t, drop in zip(found, drops, strict=True))

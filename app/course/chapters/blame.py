@@ -11,6 +11,7 @@ import streamlit as st
 
 from app import routes, waiting
 from app.components.aligned_strips import Row, aligned_strips, chosen_token
+from app.components.credit_rows import credit_rows
 from app.course import bundled
 from app.course.effort import Effort
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
@@ -313,15 +314,8 @@ def _see_a_real_one() -> None:
         return
     st.markdown("#### The same on a real model's words")
     st.markdown(real.question(picture))
-    aligned_strips(
-        key=f"{_STRIP}.real",
-        title="The solution",
-        token=picture.token,
-        rows=real.rows(picture),
-        **real.strips(picture),
-    )
-    for paragraph in filter(None, real.paragraphs(picture)):
-        st.markdown(paragraph, width=820)
+    credit_rows(real.rows(picture), key=f"{_STRIP}.real", more=real.more(picture))
+    st.markdown(real.told(picture), width=820)
 
 
 def _verdict(run: RunSummary) -> str:
