@@ -136,7 +136,7 @@ def _sections(document: Path, changed: int) -> tuple[Section, ...]:
 
 def _read(part: str) -> Section:
     title, _, text = part.partition("\n")
-    key = re.sub(r"[^a-z]+", "-", title.lower()).strip("-")[:40].strip("-")
+    key = "-".join(re.findall(r"[a-z]+", title.lower())[:5])
     reports = tuple((found["words"], found["file"]) for found in _REPORTS.finditer(text))
     drawn = tuple((found["words"], found["file"]) for found in _IMAGE.finditer(text))
     text = _LINK.sub(_in_the_app, _IMAGE.sub("", _REPORTS.sub("", text)))

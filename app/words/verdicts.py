@@ -165,6 +165,19 @@ def difference(found: Match, how: str = HOW) -> str:
     )
 
 
+def switch(name: str, folder: Path = RESULTS) -> str:
+    """What one changed setting did to sampled accuracy in the experiment "switches", against the defaults; says so
+    where it is not measured.
+    """
+    path = folder / "switches" / "results.json"
+    arms = _read(path, path.stat().st_mtime_ns)["blocks"][0]["arms"] if path.is_file() else []
+    gap = next((_gap((arm["difference"] or {}).get(HOW)) for arm in arms if arm["name"] == name), None)
+    if gap is None or gap.low is None or gap.high is None:
+        return f"{name}: not measured yet."
+    better = {"first": "better", "second": "worse"}.get(gap.leader, f"no difference that {gap.seeds} seeds can show")
+    return f"{points(gap.mean)} points, 95 % {points(gap.low)} to {points(gap.high)}: {better}"
+
+
 def price(found: Match) -> str:
     """What tuning tried and chose for both arms, and what a run of each cost; "" where an arm was not tuned."""
     sides = (found.second, found.first)

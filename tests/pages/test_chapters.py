@@ -2,6 +2,7 @@
 measured.
 """
 
+import json
 from concurrent.futures import Future
 
 import numpy as np
@@ -14,6 +15,7 @@ from app.course.widgets import levers as levers_view
 from app.words import verdicts
 from tests.pages.opening import again, open_page, payload_with, press, widget, words
 from tests.support.fakes import make_fake_run
+from vimpo_core import numbers
 from vimpo_core.labs import failures
 from vimpo_core.labs.levers import Levers, Moment, Pressed
 from vimpo_core.mistake import Mistake
@@ -68,6 +70,8 @@ class StubLab:
             values=filled(0.5, 1),
             advantages=filled(0),
             whitened=filled(0),
+            whitened_at_0=filled(0),
+            whitened_at_1=filled(0),
             residual=np.full(len(self.solutions), 0.25, dtype=np.float32),
             value_loss=0.1,
             actor_loss=0.0,
@@ -138,6 +142,8 @@ def test_a_link_brings_the_presses_and_a_wrong_one_is_said(lab):
 
 def test_slow_motion_walks_through_six_stages(lab):
     at = commit(learn("levers", press="v"), "none")
+    assert "Next" not in labels(at.button)
+    at = commit(learn("levers", press="v", more="slow"), "none")
     seen = []
     for _ in range(6):
         seen.append(words(at))
@@ -150,6 +156,26 @@ def test_slow_motion_walks_through_six_stages(lab):
 def test_a_lever_that_a_link_hides_keeps_its_value(lab):
     at = commit(learn("levers", hide="beta:0.3", beta="0.02"), "none")
     assert "beta" not in {s.label for s in at.select_slider} and lab.asked[-1].beta == 0.3
+
+
+def test_chapter_5_sets_lambda_and_shows_the_push_at_both_ends(lab):
+    def shown(at):
+        return [row["label"] for row in payload_with(at, "rows")["rows"]]
+
+    at = commit(learn("levers", batch=3, press="v"), "none")
+    assert lab.asked[-1].gae_lambda == 1.0
+    assert shown(at)[2:] == ["the actor pushes, λ 1", "it would, λ 0"]
+    at = commit(learn("levers", batch=3, press="v", **{"lambda": "0.9"}), "none")
+    assert lab.asked[-1].gae_lambda == 0.9
+    assert shown(at)[2:] == ["it would, λ 1", "the actor pushes, λ 0.9", "it would, λ 0"]
+
+
+def test_chapter_5_says_what_another_lambda_did_to_learning_as_it_was_measured(lab):
+    assert verdicts.switch("lambda 0.9") in words(commit(learn("levers"), "none"))
+    found = json.loads((verdicts.RESULTS / "switches" / "results.json").read_text())
+    (arm,) = [arm for arm in found["blocks"][0]["arms"] if arm["name"] == "lambda 0.9"]
+    assert verdicts.switch("lambda 0.9").startswith(numbers.points(arm["difference"]["sampled"]["mean"]))
+    assert "not measured" in verdicts.switch("lambda 2")
 
 
 # ---- chapter 6

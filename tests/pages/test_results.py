@@ -8,6 +8,7 @@ from app.course import results
 from app.words import verdicts
 from tests.pages.opening import open_page, words
 from vimpo_core.experiment import figures
+from vimpo_core.paths import ROOT
 from vimpo_core.views.rule_styles import DARK
 
 
@@ -59,3 +60,11 @@ def test_a_figure_takes_the_colours_of_the_theme():
     dark = figures.in_theme(svg, "dark", "#a9b2bd")
     assert DARK["vimpo"][0] in dark and "#fffffe" not in dark and "#26303b" not in dark
     assert "#6a43c9" in figures.in_theme(svg, "light", "#5b6470")
+
+
+def test_every_link_to_a_section_leads_to_one():
+    keys = {section.key for section in results.sections()}
+    linked = set()
+    for file in (ROOT / "app").rglob("*.py"):
+        linked |= set(re.findall(r"results\?open=([a-z-]+)", file.read_text(encoding="utf-8")))
+    assert linked and linked <= keys

@@ -18,7 +18,7 @@ import torch
 
 from vimpo_core import credit, losses
 from vimpo_core.config import TrainConfig
-from vimpo_core.labs.levers import GAE_LAMBDA, OPERANDS, PROMPTS, SAMPLES, Levers, Moment, Pressed
+from vimpo_core.labs.levers import OPERANDS, PROMPTS, SAMPLES, Levers, Moment, Pressed
 from vimpo_core.lm import loading, models, scores
 from vimpo_core.lm.attempts import attempt
 from vimpo_core.lm.scores import Batch, Scores
@@ -193,7 +193,7 @@ def _loss(lever: str, asked: Levers, sampled: _Sampled, measured: Scores) -> tor
     if lever == "v":
         return losses.value_loss(measured.logprobs, *place[2:], asked.beta)
     if lever == "b":
-        return losses.vimpo_loss(*place, asked.beta, asked.actor_coef, GAE_LAMBDA)[0]
+        return losses.vimpo_loss(*place, asked.beta, asked.actor_coef, asked.gae_lambda)[0]
     return losses.ppo_clip_loss(measured.logprobs, sampled.old_logprobs, _credit(asked, sampled, measured)[2], mask)
 
 
@@ -201,7 +201,7 @@ def _credit(asked: Levers, sampled: _Sampled, measured: Scores):
     """delta, A and whitened A of the policy at hand, [B, T], held constant."""
     mask = sampled.batch.completion_mask
     delta = credit.td_terms(measured.logprobs.detach(), sampled.ref_logprobs, measured.kl, mask, asked.beta)
-    advantages = credit.gae(delta, mask, GAE_LAMBDA)
+    advantages = credit.gae(delta, mask, asked.gae_lambda)
     return delta, advantages, credit.whiten(advantages, mask)
 
 
@@ -219,6 +219,8 @@ def _moment(asked: Levers, sampled: _Sampled, measured: Scores) -> Moment:
                 "td_terms": delta,
                 "advantages": advantages,
                 "whitened": whitened,
+                "whitened_at_0": credit.whiten(credit.gae(delta, mask, 0.0), mask),
+                "whitened_at_1": credit.whiten(credit.gae(delta, mask, 1.0), mask),
                 "values": credit.implied_values(delta, mask, baseline),
                 "residual": credit.terminal_residual(delta, mask, sampled.rewards, baseline),
             }.items()

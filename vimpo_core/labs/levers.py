@@ -19,7 +19,6 @@ LEVERS = {"v": "value", "a": "actor", "b": "both"}
 
 MOST_PRESSES = 40
 MOST_BATCH = 999
-GAE_LAMBDA = 1.0
 PROMPTS, SAMPLES, OPERANDS = 2, 4, 4
 """The batch: solutions of each prompt, sampled from the reference; prompts whose solutions all agree are passed
 over.
@@ -28,6 +27,15 @@ over.
 LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 BETAS = (0.02, 0.05, 0.1, 0.2, 0.3)
 ACTOR_COEFS = (0.0, 0.01, 0.05, 0.2, 1.0)
+LAMBDAS = (0.0, 0.5, 0.9, 1.0)
+
+
+_RANGES = (
+    ("learning_rate", 1e-6, 0.1),
+    ("beta", 1e-6, 10.0),
+    ("actor_coef", 0.0, 10.0),
+    ("gae_lambda", 0.0, 1.0),
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,7 @@ class Levers:
     learning_rate: float = 1e-3
     beta: float = 0.1
     actor_coef: float = 0.05
+    gae_lambda: float = 1.0
 
     def __post_init__(self):
         if not 0 <= self.batch <= MOST_BATCH:
@@ -50,7 +59,7 @@ class Levers:
             raise Mistake(f"presses are letters of {', '.join(LEVERS)}, got {unknown[0]!r}. Press reset.")
         if len(self.presses) > MOST_PRESSES:
             raise Mistake(f"at most {MOST_PRESSES} presses, got {len(self.presses)}. Press undo or reset.")
-        for name, low, high in (("learning_rate", 1e-6, 0.1), ("beta", 1e-6, 10.0), ("actor_coef", 0.0, 10.0)):
+        for name, low, high in _RANGES:
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
                 raise Mistake(f"{name} must be between {low:g} and {high:g}, got {value:g}. Move its slider.")
@@ -60,8 +69,9 @@ class Levers:
 class Moment:
     """The policy on the batch after some presses. B solutions, T tokens, 0 where masked.
 
-    logprobs, kl: nats, float32 [B, T]; td_terms (delta), advantages (raw, lambda 1): reward units, [B, T]; whitened: no
-    unit, [B, T]; values: start-anchored V_t, reward units, [B, T+1]; residual: terminal residual, reward units, [B].
+    logprobs, kl: nats, float32 [B, T]; td_terms (delta), advantages (raw): reward units, [B, T]; whitened: what the
+    actor pushes by, no unit, [B, T]; whitened_at_0, whitened_at_1: the same at lambda 0 and 1;
+    values: start-anchored V_t, reward units, [B, T+1]; residual: terminal residual, reward units, [B].
     value_loss: squared reward units; actor_loss: no unit; clip_fraction: share of tokens that the PPO clip holds.
     """
 
@@ -71,6 +81,8 @@ class Moment:
     values: np.ndarray
     advantages: np.ndarray
     whitened: np.ndarray
+    whitened_at_0: np.ndarray
+    whitened_at_1: np.ndarray
     residual: np.ndarray
     value_loss: float
     actor_loss: float

@@ -137,7 +137,7 @@ def show(lesson: Lesson) -> None:
         key, seed = lesson.control(FAILURE), lesson.control(SEED)
     failures.show(key, seed)
     st.caption(
-        "These trainings are short, one seed at a time: they show the mechanism. Where the edges lie stands in "
-        "docs/results.md."
+        "These trainings are short, one seed at a time: they show the mechanism. Where the edges lie stands under "
+        "[Results](results?open=what-do-the-two-levers)."
     )
     lesson.onward(see=("Try it on the Train page", routes.TRAIN, {}))

@@ -10,7 +10,8 @@ from app import routes
 from app.course.effort import Effort
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.course.widgets import levers
-from vimpo_core.labs.levers import ACTOR_COEFS, BETAS, LEARNING_RATES, PROMPTS, SAMPLES
+from app.words import verdicts
+from vimpo_core.labs.levers import ACTOR_COEFS, BETAS, LAMBDAS, LEARNING_RATES, PROMPTS, SAMPLES
 
 FIRST = Question(
     "first",
@@ -46,12 +47,21 @@ FIRST = Question(
     ),
 )
 QUESTIONS = (FIRST,)
-EFFORT = Effort(words=420, words_on_press=180, looks=6, presses=7, formulas=2, wait_seconds=5)
+EFFORT = Effort(words=470, words_on_press=180, looks=6, presses=7, formulas=2, wait_seconds=10)
 
 RATE = Control("rate", "Learning rate", LEARNING_RATES, 1e-3, "Step size of Adam in every press.")
-BETA = Control("beta", "beta", BETAS, 0.1, "Reward per nat: how much reward a log-ratio stands for.")
-COEF = Control("c_A", "c_A", ACTOR_COEFS, 0.05, "Weight of the actor where both are stepped together.")
-CONTROLS = (RATE, BETA, COEF)
+BETA = Control("beta", "β", BETAS, 0.1, "Reward per nat: how much reward a log-ratio stands for.")
+COEF = Control("c_A", "c_A, weight of the actor", ACTOR_COEFS, 0.05, "Counts where both are stepped together.")
+REACH = Control(
+    "lambda",
+    "λ, how far back a credit reaches",
+    LAMBDAS,
+    1.0,
+    "A token is pushed by its own credit and those that follow, each times λ once more. 1: all of them; 0: its own "
+    "alone.",
+    kind="buttons",
+)
+CONTROLS = (RATE, BETA, COEF, REACH)
 
 PLAN = Plan(
     aims=(
@@ -93,30 +103,33 @@ PLAN = Plan(
 
 
 def numbers() -> dict[str, str]:
-    """The size of the batch."""
-    return {"count": str(PROMPTS * SAMPLES), "prompts": str(PROMPTS), "samples": str(SAMPLES)}
+    """The size of the batch, and what another λ did to learning where that was measured."""
+    found = verdicts.switch("lambda 0.9")
+    return {"count": str(PROMPTS * SAMPLES), "prompts": str(PROMPTS), "samples": str(SAMPLES), "other_lambda": found}
 
 
 def show(lesson: Lesson) -> None:
     levers.warm_up()
     lesson.text(
-        "VIMPO learns with two losses at once. The {value} squares, for each solution, what the credits leave "
-        "unexplained, the {residual}; **the reward comes in here and nowhere else**. The {actor} multiplies each "
-        "token by its advantage, which is read off the policy:",
+        "VIMPO trains one network with two losses. Both see the credit δ of chapter 1: how far a token's probability "
+        "has moved from the frozen {reference}, in reward units. The {value} wants the credits of a solution to add up "
+        "to its reward less its group's mean, and squares what is left: **the reward comes in here and nowhere else**. "
+        "The {actor} pushes each token by its advantage A, its own credit and those that follow; **λ** says how far "
+        "that reaches.",
+        reference=symbol("reference", "reference"),
         value=symbol("value_loss", "value loss"),
-        residual=symbol("terminal_residual", "terminal residual"),
         actor=symbol("actor_loss", "actor's loss"),
     )
     st.latex(
         r"\begin{aligned} L &= L_V + c_A L_A \\"
         r" L_V &= \tfrac12\,\mathrm{mean}\bigl(\textstyle\sum_t \delta_t - (R - \bar R)\bigr)^2 \\"
-        r" L_A &= \mathrm{mean}_t\Bigl(-\tilde A_t \, \tfrac{\pi(y_t)}{\pi_{\text{old}}(y_t)}\Bigr)\text{, clipped} "
-        r"\end{aligned}",
+        r" L_A &= \mathrm{mean}_t\Bigl(-\tilde A_t \, \tfrac{\pi(y_t)}{\pi_{\text{old}}(y_t)}\Bigr)\text{, clipped} \\"
+        r" A_t &= \delta_t + \lambda\,\delta_{t+1} + \lambda^2 \delta_{t+2} + \dots \end{aligned}",
         width=780,
     )
     lesson.text(
-        "Below is a batch you can train by hand: {prompts} problems, {samples} solutions each, written by the "
-        "untrained model. Every press is one real update of its network.",
+        "(Ã is A less its mean over the batch, over its spread.) Below you train by hand: {prompts} problems, "
+        "{samples} solutions each, written by the untrained model. Every press is one real update of its network.",
         **numbers(),
     )
     if not lesson.predict(FIRST, **numbers()):
@@ -126,10 +139,18 @@ def show(lesson: Lesson) -> None:
 
 def _press(lesson: Lesson) -> None:
     lesson.text(
-        "**Try it in this order**: the actor; then the value loss three times; then the actor again. After that go "
-        "where you like."
+        "**Try it in this order**: the actor; the value loss three times; the actor again. Then set **λ** to 0 and "
+        "compare the last two rows."
     )
-    with st.container(horizontal=True, gap="medium"):
-        rate, beta, coef = (lesson.control(control) for control in CONTROLS)
-    levers.show(rate, beta, coef)
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        reach = lesson.control(REACH)
+        with st.popover("Other settings", icon=":material/tune:"):
+            rate, beta, coef = (lesson.control(control) for control in (RATE, BETA, COEF))
+    levers.show(rate, beta, coef, reach)
+    lesson.text(
+        "The lab trains with λ 1, so VIMPO pushes much as GRPO does; the single token is what one *reads off*. Does a "
+        "shorter reach learn better? λ 0.9 was tried once, sampled accuracy against λ 1: {other_lambda} ([all "
+        "results](results?open=one-switch-at-a-time)).",
+        **numbers(),
+    )
     lesson.onward(see=("Train a whole run", routes.TRAIN, {}))

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import cache, routes
 from app.course.effort import Effort
+from app.course.folding import fold
 from app.course.interval_plot import Interval, interval_plot
 from app.course.lesson import TEXT_WIDTH, Control, Lesson, Option, Plan, Question, symbol
 from app.text import as_plain, as_sentence
@@ -38,7 +39,7 @@ AHEAD = Question(
         Option(
             "grpo",
             "GRPO: it spends nothing on staying near the reference",
-            "{noisy} Staying near the reference has its price: compare the KL of both in docs/results.md.",
+            "{noisy} Staying near the reference has its price: the Results page has the KL of both.",
             is_right=verdicts.who_leads(0.25) == "second",
         ),
         Option(
@@ -50,7 +51,7 @@ AHEAD = Question(
     ),
 )
 QUESTIONS = (AHEAD,)
-EFFORT = Effort(words=790, looks=2, presses=2)
+EFFORT = Effort(words=490, words_on_press=120, looks=3, presses=3)
 
 NOISE = Control(
     "flips",
@@ -116,10 +117,10 @@ def numbers() -> dict[str, str]:
 
 def show(lesson: Lesson) -> None:
     lesson.text(
-        "Six chapters of readable credit; does it also **learn better** than {grpo}, which gives all tokens the same "
-        "number? Such questions are easily answered wrongly: tune your favourite longer, choose a good seed, look at "
-        "the test problems while tuning. So the rules were written down before any result: equally many tuning trials "
-        "on validation problems, at least five fresh seeds, test problems that neither training nor this tuning saw, "
+        "VIMPO's credit can be read token by token. Does VIMPO also **learn better** than {grpo}, which pushes all "
+        "tokens of a solution alike? Such questions are easily answered wrongly: tune your favourite longer, choose a "
+        "good seed, look at the test problems while tuning. So the rules were written down before any result: equally "
+        "many tuning trials, at least five fresh seeds, test problems that neither training nor tuning saw, "
         "differences paired by seed and problem.",
         grpo=symbol("grpo_advantages", "GRPO"),
     )
@@ -146,21 +147,28 @@ def _scoreboard(lesson: Lesson, found: Match) -> None:
     )
     lesson.text(f"**{verdicts.difference(found)}**")
     lesson.text(
-        f"**{verdicts.difference(found, verdicts.GREEDY)}** Greedy takes the likeliest token every time. Both measures "
-        "were declared, tuning chose by the sampled one, and they need not agree: sampled accuracy pays for every "
-        "token that is still left to chance, greedy accuracy does not."
+        f"**{verdicts.difference(found, verdicts.GREEDY)}** Greedy takes the likeliest token every time. The two need "
+        "not agree: sampled accuracy pays for every token that is still left to chance, greedy accuracy does not. Both "
+        "were declared before; tuning chose by the sampled one."
     )
-    for remark in filter(None, (verdicts.price(found), *verdicts.warnings(found))):
-        st.caption(as_plain(remark), width=TEXT_WIDTH)
-    again = verdicts.matches_again(found.noise)
-    for place, (words, other) in enumerate(again):
-        asked = "**Does it hold?** It was asked again" if place == 0 else "And once more"
-        lesson.text(f"{asked}, {words}. {verdicts.difference(other)} {verdicts.difference(other, verdicts.GREEDY)}")
-    if again:
-        lesson.text(
-            "One contest among several comes out large by luck, or because the rival was tuned less well, which no "
-            "interval holds; so one asks twice."
-        )
+    for warning in verdicts.warnings(found):
+        st.caption(as_plain(warning), width=TEXT_WIDTH)
+    if again := verdicts.matches_again(found.noise):
+        _again(lesson, again)
+    if (price := verdicts.price(found)) and (box := fold("What tuning tried, and what it cost", "price")):
+        box.markdown(as_plain(price), width=TEXT_WIDTH)
+
+
+def _again(lesson: Lesson, again: list[tuple[str, Match]]) -> None:
+    if box := fold(f"Does it hold? It was asked {'again' if len(again) == 1 else f'{len(again)} times more'}", "again"):
+        with box:
+            for words, other in again:
+                said = f"{verdicts.difference(other)} {verdicts.difference(other, verdicts.GREEDY)}"
+                lesson.text(f"**{words[0].upper()}{words[1:]}.** {said}")
+            lesson.text(
+                "One contest among several comes out large by luck, or because the rival was tuned less well, which no "
+                "interval holds; so one asks twice."
+            )
 
 
 def _interval(side: verdicts.Side) -> Interval:
@@ -170,24 +178,24 @@ def _interval(side: verdicts.Side) -> Interval:
 
 
 def _close(lesson: Lesson) -> None:
-    clean, noisy = verdicts.match(0.0), verdicts.match(0.25)
-    if clean is not None and noisy is not None:
-        lesson.text(f"**Whose sampled accuracy suffers more from flips?** {verdicts.loss_by_noise(clean, noisy)[1]}")
     lesson.text(
-        "So what is VIMPO good for here? It gives credit that can be **read**, for every token, from one forward pass "
-        "of the policy and one of its reference, without training a critic; the Scorecard says how often it is right, "
-        "and where plain surprisal beats it. Longer solutions, rare success and several updates a batch were tried as "
-        "well; docs/results.md has them all, also those where VIMPO lost. Rewards, actor and model are not in all "
-        "things the paper's: [what differs](notation#differences)."
+        "#### So what is it good for?\nVIMPO's credit can be **read**, for every token, from one forward pass of the "
+        "policy and one of its reference, without training a critic. (So can a GRPO-trained policy's: chapter 1.) The "
+        "[Scorecard](scorecard) says how often it is right, and where plain surprisal beats it. The [Results](results) "
+        "have every contest, also those where VIMPO lost; rewards, actor and model are not in all things the paper's: "
+        "[what differs](notation#differences)."
     )
+    clean, noisy = verdicts.match(0.0), verdicts.match(0.25)
+    if clean is not None and noisy is not None and (box := fold("Whose accuracy suffers more from flips?", "loss")):
+        box.markdown(verdicts.loss_by_noise(clean, noisy)[1], width=TEXT_WIDTH)
     _live(lesson)
     lesson.onward()
 
 
 def _live(lesson: Lesson) -> None:
     lesson.text(
-        "**See such a training.** Both algorithms, {steps} steps, the same seed and problems, {flips} of the rewards "
-        "flipped. One pair of runs shows what it looks like; it cannot show who is better.",
+        "**See such a training.** Both, {steps} steps, the same seed, {flips} of the rewards flipped. One pair shows "
+        "what it looks like; it cannot show who is better.",
         steps=LIVE_STEPS,
         flips=percent(LIVE_FLIPS),
     )

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import state, waiting
 from app.components.aligned_strips import Row, aligned_strips
+from app.course.folding import fold
 from app.text import as_code
 from vimpo_core.labs.levers import LEVERS, MOST_BATCH, MOST_PRESSES, SAMPLES, Levers, Moment, Pressed
 from vimpo_core.mistake import Mistake
@@ -44,30 +45,31 @@ def warm_up() -> None:
     lab_service().warm_up_levers()
 
 
-def show(learning_rate: float, beta: float, actor_coef: float) -> None:
+def show(learning_rate: float, beta: float, actor_coef: float, gae_lambda: float) -> None:
     """Buttons, and below them the batch before and after the last press. Everything pressed stands in the address."""
     notes: list[str] = []
-    asked = _asked(learning_rate, beta, actor_coef, notes)
+    asked = _asked((learning_rate, beta, actor_coef, gae_lambda), notes)
     for note in notes:
         st.info(note)
     _buttons(asked)
     ask, key = partial(lab_service().press, asked), (asked, bases.stamp("bundled"))
-    question = waiting.Question(_REQUEST, key, ask, "Pressing", LIMIT_SECONDS)
+    doing = "Pressing" if asked.presses else "Writing the solutions"
+    question = waiting.Question(_REQUEST, key, ask, doing, LIMIT_SECONDS)
     pressed = waiting.answer(question, _PATIENCE_SECONDS)
     if pressed is not None:
         _look(pressed)
 
 
-def _asked(learning_rate: float, beta: float, actor_coef: float, notes: list[str]) -> Levers:
+def _asked(settings: tuple[float, ...], notes: list[str]) -> Levers:
     """What the address asks for; what it asks wrongly is dropped with a sentence."""
     batch = int(state.number(BATCH, 0, MOST_BATCH, 0, notes))
     presses = st.query_params.get(PRESSES, "")
     try:
-        return Levers(batch, presses, learning_rate, beta, actor_coef)
+        return Levers(batch, presses, *settings)
     except Mistake as error:
         state.put(**{PRESSES: None})
         notes.append(f"The link's presses were dropped: {error}")
-        return Levers(batch, "", learning_rate, beta, actor_coef)
+        return Levers(batch, "", *settings)
 
 
 def _buttons(asked: Levers) -> None:
@@ -135,17 +137,23 @@ def _other_batch(batch: int) -> None:
 
 def _look(pressed: Pressed) -> None:
     st.markdown(said_of(pressed))
-    _totals(pressed)
     notes: list[str] = []
     labels = {i: _solution_label(solution) for i, solution in enumerate(pressed.solutions)}
-    row = state.pick("Solution", SOLUTION, labels, 0, notes, parse=int, help="The whole batch, two problems.")
+    first = latest_mistake(pressed.solutions)
+    row = state.pick("Solution", SOLUTION, labels, first, notes, parse=int, help="The whole batch, two problems.")
     trace = pressed.solutions[row]
     st.caption(
         f"{as_code(trace.prompt_text)} answer {as_code(trace.answer or 'none')}, right: {as_code(trace.gold)}. Reward "
         f"{trace.reward:g}, group mean {trace.group_mean_reward:g}."
     )
     _strips(trace, "what", moved_rows(pressed, row))
-    _slow_motion(pressed, row)
+    st.markdown(said_of_reach(pressed, row))
+    if box := fold("The same press in slow motion, in six stages", "slow", STAGE in st.query_params):
+        with box:
+            _slow_motion(pressed, row)
+    if box := fold("Losses and sizes before and after", "sizes"):
+        with box:
+            _totals(pressed)
 
 
 def said_of(pressed: Pressed) -> str:
@@ -173,11 +181,34 @@ def said_of(pressed: Pressed) -> str:
         )
     if pressed.lever == "a":
         return (
-            said
-            + " It looked at no reward: its gradient pushes each token by its whitened advantage. Where a token then "
-            "went is also the network's doing, as tokens share weights; many go another way."
+            said + f" It looked at no reward: its gradient pushes each token by its advantage, at λ "
+            f"{pressed.asked.gae_lambda:g}. Where a token then went is also the network's doing, as tokens share "
+            f"weights; many go another way."
         )
     return said + " The reward came in through the value loss alone; c_A weighs the actor beside it."
+
+
+def latest_mistake(solutions: Sequence[CreditTrace]) -> int:
+    """The wrong solution whose first wrong token comes last: there one sees how far back a credit reaches."""
+    mistakes = [-1 if trace.first_wrong is None else trace.first_wrong for trace in solutions]
+    return mistakes.index(max(mistakes))
+
+
+def said_of_reach(pressed: Pressed, row: int) -> str:
+    """Which tokens of a solution the actor pushes down at λ 1 and at λ 0, counted."""
+    trace, after = pressed.solutions[row], pressed.after
+    count = len(trace.ids)
+    at_1, at_0 = after.whitened_at_1[row, :count], after.whitened_at_0[row, :count]
+    if not (np.abs(at_0).max() or np.abs(at_1).max()):
+        return "**Which tokens would the actor push now?** None, at any λ: there is no credit yet."
+    down_1, down_0 = (int((pushes < 0).sum()) for pushes in (at_1, at_0))
+    lowest = int(at_0.argmin())
+    where = f"\\#{lowest} {as_code(visible_text(trace.text[lowest]))}"
+    mistake = ", the first wrong one" if lowest == trace.first_wrong else ""
+    return (
+        f"**Which tokens would the actor push down now?** With λ 1: {down_1} of {count}, as each is pushed by every "
+        f"credit that follows. With λ 0: {down_0}, each by its own, hardest {where}{mistake}."
+    )
 
 
 def _mean(values: np.ndarray, pressed: Pressed) -> float:
@@ -215,19 +246,20 @@ def _solution_label(trace: CreditTrace) -> str:
 
 
 def moved_rows(pressed: Pressed, row: int) -> list[Row]:
-    """Four judgements of one solution: what this press moved, what all have, the credit and the value that follow."""
+    """What this press moved in a solution, its credit since, and what the actor pushes next: at the λ that is set, and
+    at both ends."""
     trace, after = pressed.solutions[row], pressed.after
-    count = len(trace.ids)
+    count, reach = len(trace.ids), pressed.asked.gae_lambda
     step = after.logprobs[row, :count] - pressed.before.logprobs[row, :count]
-    since = after.logprobs[row, :count] - np.asarray(trace.ref_logprob)
-    above = after.values[row, 1 : count + 1] - trace.group_mean_reward
-    nats = _scale("nats", step, since)
-    reward = _scale("reward", after.td_terms[row, :count], above)
+    delta = after.td_terms[row, :count]
+    pushes = {1.0: after.whitened_at_1, 0.0: after.whitened_at_0, reach: after.whitened}
+    shown = {each: pushes[each][row, :count] for each in sorted(pushes, reverse=True)}
+    scale = _scale("", *shown.values())
+    names = {each: f"the actor pushes, λ {each:g}" if each == reach else f"it would, λ {each:g}" for each in shown}
     return [
-        _row("log π, this press", step, nats),
-        _row("log π − log π_ref", since, nats),
-        _row("δ", after.td_terms[row, :count], reward),
-        _row("V − group mean", above, reward),
+        _row("log π, this press", step, _scale("nats", step)),
+        _row("credit δ, so far", delta, _scale("reward", delta)),
+        *(_row(names[each], pushed, scale) for each, pushed in shown.items()),
     ]
 
 
@@ -260,7 +292,6 @@ def _strips(trace: CreditTrace, name: str, rows: Sequence[Row]) -> None:
 
 def _slow_motion(pressed: Pressed, row: int) -> None:
     """The last press in six stages, with this solution's numbers at each."""
-    st.markdown("#### The same press in slow motion")
     notes: list[str] = []
     stage = state.chosen(STAGE, list(STAGES), "sample", notes)
     names = list(STAGES)
@@ -340,8 +371,9 @@ def _lost(pressed, trace, row, count, before):
 def _advanced(pressed, trace, row, count, before):
     delta, whole, white = (getattr(before, n)[row, :count] for n in ("td_terms", "advantages", "whitened"))
     said = (
-        "δ = ρ − κ is read off the policy before the press. A sums δ from a token to the end, and is whitened over "
-        "the batch: minus its mean, over its spread. That is what the actor's loss multiplies."
+        "δ = ρ − κ is read off the policy before the press. A sums δ from a token to the end, each later one times λ "
+        f"once more, here λ {pressed.asked.gae_lambda:g}, and is whitened over the batch: minus its mean, over its "
+        "spread. That is what the actor's loss multiplies."
         + (" Here all are 0, so the actor is silent." if not np.abs(white).max() else "")
         + (" This press left the actor out." if pressed.lever == "v" else "")
     )

@@ -83,6 +83,23 @@ def test_a_moment_is_what_credit_makes_of_its_log_probabilities(press):
     assert after.value_loss == pytest.approx(0.5 * float((after.residual**2).mean()), rel=1e-4)
 
 
+def test_lambda_decides_which_tokens_the_actor_pushes(press):
+    pressed = press("vvv")
+    mask, after = mask_of(pressed), pressed.after
+    for reach, pushes in ((0.0, after.whitened_at_0), (1.0, after.whitened_at_1)):
+        expected = credit.whiten(credit.gae(after.td_terms, mask, reach), mask)
+        np.testing.assert_allclose(pushes, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(after.whitened, after.whitened_at_1)
+    row = max(range(len(mask)), key=lambda i: pressed.solutions[i].first_wrong or -1)
+    mistake = pressed.solutions[row].first_wrong
+    assert (after.whitened_at_1[row, : mistake + 1] < 0).all()
+    assert after.whitened_at_0[row].argmin() == mistake and (after.whitened_at_0[row, :mistake] > 0).all()
+    alone, far = press("vvva", gae_lambda=0.0), press("vvva")
+    np.testing.assert_array_equal(alone.before.whitened, after.whitened_at_0)
+    assert_same_moment(far.before, after)
+    assert np.abs(alone.after.logprobs - far.after.logprobs).max() > 1e-3
+
+
 def test_a_replayed_list_of_presses_gives_what_pressing_one_by_one_gave(press):
     from vimpo_core.labs import lever_updates
 
