@@ -4,6 +4,9 @@ theirs.
 
 from __future__ import annotations
 
+import streamlit as st
+
+from app import state
 from app.inspector.inspection import Scene
 from app.sources import Source, sources
 from vimpo_core.rules import RULES
@@ -33,6 +36,22 @@ def first_other(scene: Scene, among: dict[str, Source]) -> str | None:
     found = [source for source in among.values() if source.key != scene.source.key]
     found.sort(key=lambda source: (source.run.algorithm != wanted, source.folder != scene.source.folder))
     return next((source.key for source in found), None)
+
+
+def pick_run(
+    label: str, name: str, among: dict[str, Source], first: str, notes: list[str], help: str, *forget: str
+) -> Source:
+    """The picker of another run. name: of it in the address; forget: what a change drops from there."""
+    key = state.chosen(name, list(among), first, notes)
+    key = st.selectbox(
+        label,
+        list(among),
+        format_func=lambda key: among[key].label,
+        help=help,
+        width=340,
+        **state.bound(name, key, *forget),
+    )
+    return among[key]
 
 
 def name_of(source: Source, beside: Source) -> str:

@@ -12,6 +12,7 @@ SECTIONS: dict[str, str] = {
     "table": "All solutions",
     "truth": "Is it right?",
     "rules": "Every rule",
+    "beside": "Side by side",
     "branch": "What if?",
     "film": "Film strip",
     "sums": "Does it add up?",

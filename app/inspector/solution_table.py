@@ -162,17 +162,16 @@ def _pick_other(scene: Scene, notes: list[str]) -> Other | None:
     kept = _kept(scene.source)
     keys = {source.run.run_id: key for key, source in among.items() if source.folder == scene.source.folder}
     first = keys.get(kept.run_id) if kept else None
-    key = state.chosen("other", list(among), first or others.first_other(scene, among), notes)
-    key = st.selectbox(
+    picked = others.pick_run(
         "Read a second time off",
-        list(among),
-        format_func=lambda key: among[key].label,
-        help="Token credit δ can be read off any policy and its reference, whatever trained it: here off that of "
-        "another run, on these very tokens.",
-        width=340,
-        **state.bound("other", key),
+        "other",
+        among,
+        first or others.first_other(scene, among) or next(iter(among)),
+        notes,
+        "Token credit δ can be read off any policy and its reference, whatever trained it: here off that of another "
+        "run, on these very tokens.",
     )
-    return Other(among[key], among[key].snapshots, others.name_of(among[key], scene.source))
+    return Other(picked, picked.snapshots, others.name_of(picked, scene.source))
 
 
 def _kept(source: Source) -> second_reading.SecondReading | None:

@@ -278,7 +278,7 @@ def test_an_edit_is_scored_and_compared_with_the_original(runs, scoring):
     edit(at, lambda text: text[:3] + "5" + text[3:])
     assert scoring.scored[-1][3] == trace.completion_text[:3] + "5" + trace.completion_text[3:]
     payload = drawn(at)
-    assert payload["is_edit"] and payload["tries"] is None
+    assert payload["kind"] == "edit" and payload["tries"] is None
     assert payload["counterpart"].count(-1) == 1
     text = " ".join(said(at.markdown))
     assert "from the end after it, since the edit is 1 token longer" in text and "first wrong token #0" in text

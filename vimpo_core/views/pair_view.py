@@ -1,5 +1,5 @@
 """Two solutions of one prompt beside each other, token by token: a branch and what it grew from, an edit and its
-original.
+original; or one solution as two policies read it.
 
 Numbers are whole ones of the last shown digit, as in `credit_view.inspector_payload`, so shown differences are the
 differences of what is shown. NumPy only.
@@ -15,13 +15,16 @@ from typing import NamedTuple
 import numpy as np
 
 from vimpo_core.measure.branches import Tries
-from vimpo_core.measure.scorecard import verifier_reward
+from vimpo_core.measure.scorecard import target_of, verifier_reward
+from vimpo_core.numbers import signed
 from vimpo_core.solutions import ledger
+from vimpo_core.solutions.lenses import credit_of
 from vimpo_core.solutions.reading import anchor_name
 from vimpo_core.solutions.steps import mistake_note
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.types import CreditTrace
 from vimpo_core.views.payload import round_up, shown_texts, shown_units, tokens_of, whole, with_version
+from vimpo_core.views.solution_table import POINTS_NOWHERE, blamed
 
 SHOWN_ENDINGS = 24
 """Different endings of a set of tries that travel to the page; the rarest are counted only."""
@@ -113,9 +116,48 @@ def pair_payload(
             "decimals": digits,
             "scale": round_up(largest / 10**digits),
             "tries": None if tries is None else [_tried(t) for t in tries],
-            "is_edit": tries is None,
+            "kind": "edit" if tries is None else "branch",
+            "short": ["before", "new"],
         }
     )
+
+
+def policies_payload(
+    first: CreditTrace,
+    second: CreditTrace,
+    names: tuple[str, str],
+    short: tuple[str, str],
+    beta: float,
+    gae_lambda: float,
+    baseline: float,
+) -> dict:
+    """The same for one solution under two policies: token t of one is token t of the other, and both are read at one
+    beta. short: names of a word or two. ValueError where the tokens differ.
+    """
+    if not np.array_equal(first.ids, second.ids):
+        raise ValueError(
+            f"two policies are compared on the same tokens, got {len(first.ids)} and {len(second.ids)} that differ. "
+            "Score the solution by its tokens."
+        )
+    same = np.arange(len(first.ids))
+    payload = pair_payload(first, second, names, same, beta, gae_lambda, baseline)
+    one, two = payload["sides"]  # what went wrong is said once
+    changed = {"sides": [one, two | {"note": ""}], "kind": "policies", "short": list(short), "fork": None}
+    return with_version(payload | changed | {"details": [_lowest(trace, beta) for trace in (first, second)]})
+
+
+def _lowest(trace: CreditTrace, beta: float) -> str:
+    """Where the lowest credit is, and whether that is the token to be found."""
+    delta = credit_of(trace, beta)
+    token = blamed(trace, delta)
+    if delta is None or token is None:
+        return "no credit"
+    if token == POINTS_NOWHERE:
+        return "blames no token alone"
+    said = f"lowest {signed(float(delta[token]), 3)} at #{token} “{visible_text(trace.text[token])}”"
+    if token != target_of(trace):
+        return said
+    return f"{said}, the {'first wrong token' if trace.first_wrong is not None else 'largest true drop'}"
 
 
 def _against(first, second, counterpart):

@@ -95,17 +95,21 @@ def _lowest(trace: CreditTrace, values: np.ndarray) -> int | None:
     return int(counted.argmin()) if len(counted) and np.isfinite(counted.min()) else None
 
 
-def _points(trace: CreditTrace, values: np.ndarray | None) -> list | int | None:
-    """The token with the lowest number, where it is alone with it."""
+def blamed(trace: CreditTrace, values: np.ndarray | None) -> int | None:
+    """The counted token with the lowest number, POINTS_NOWHERE where others tie with it; None where none is known."""
     if values is None:
         return None
     values = np.asarray(values, dtype=np.float64)
     lowest = _lowest(trace, values)
     if lowest is None:
         return None
-    if (values[np.asarray(trace.mask, dtype=bool)] == values[lowest]).sum() > 1:
-        return POINTS_NOWHERE
-    return _token(trace, lowest)
+    is_alone = (values[np.asarray(trace.mask, dtype=bool)] == values[lowest]).sum() == 1
+    return lowest if is_alone else POINTS_NOWHERE
+
+
+def _points(trace: CreditTrace, values: np.ndarray | None) -> list | int | None:
+    token = blamed(trace, values)
+    return token if token == POINTS_NOWHERE else _token(trace, token)
 
 
 def _token(trace: CreditTrace, token: int | None) -> list | None:

@@ -1,10 +1,11 @@
 // Two solutions of one prompt: a branch and what it grew from, or an edit and its original. Python sends all numbers once
-// (pairs.pair_payload: whole numbers of the last shown digit) and hears {side, token} when a token was clicked.
+// (pairs.pair_payload: whole numbers of the last shown digit) and hears {side, token} when a token was clicked. Of one solution
+// under two policies (kind "policies") the same token is chosen everywhere, and followed when Python names another.
 
 import { apart, path, valueScale, yAxis } from "../shared/drawing.js";
 import { element, label, level, setAll, shape, upright } from "../shared/elements.js";
 import { legendOf, shortAnchor, tokenText, axisOfTokens } from "../shared/lenses.js";
-import { mountView, watchWidth } from "../shared/mounting.js";
+import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
 import { fixed, fromWhole, short, signed } from "../shared/numbers.js";
 import { offerToSave } from "../shared/save_figure.js";
 import { clamp, scale } from "../shared/scales.js";
@@ -17,12 +18,19 @@ export default function (component) {
 }
 
 function updatePair(view, data) {
-  if (view.version === data.version) return;
+  const isNew = view.version !== data.version;
+  const token = ofPolicies(data) ? followPython(view, "token", data.token, isNew) : data.fork;
+  if (!isNew && (!ofPolicies(data) || token === view.token)) return;
   view.version = data.version;
   view.data = data;
-  view.chosen = { side: 1, token: clamp(data.fork, 0, data.sides[1].text.length - 1) };
-  drawPair(view);
+  view.token = token;
+  view.chosen = { side: 1, token: clamp(token, 0, data.sides[1].text.length - 1) };
+  if (isNew) drawPair(view);
+  else showPair(view);
 }
+
+const ofPolicies = (data) => data.kind === "policies";
+const fileName = { edit: "edit", branch: "branch", policies: "two-policies" };
 
 function createPair(view) {
   const { root, at } = view;
@@ -32,7 +40,7 @@ function createPair(view) {
   view.hosts.forEach((host, side) => listenToPair(view, host, side));
   at("select").addEventListener("change", () => drawDifference(view));
   offerToSave(at(".save"), root, () => view.curve && {
-    name: view.data.is_edit ? "edit" : "branch",
+    name: fileName[view.data.kind],
     about: view.data.about,
     heading: `${view.data.sides.map((side) => side.name).join(" and ")}, token by token`,
     parts: [
@@ -49,12 +57,12 @@ function drawPair(view) {
   const { data } = view;
   drawRates(view);
   data.sides.forEach((side, index) => {
-    view.titles[index].replaceChildren(side.name, " ", element("span", "detail", verdictOf(side)));
+    view.titles[index].replaceChildren(side.name, " ", element("span", "detail", data.details?.[index] ?? verdictOf(side)));
     const strip = stripOf(side, scaledBy(data, side.td_terms), side.name, side.note);
     renderStrip(view.hosts[index], { ...strip, fork: data.fork }, scaleOf(data));
   });
-  view.at(".differences").hidden = !data.is_edit;
-  if (data.is_edit) drawDifference(view);
+  view.at(".differences").hidden = !comparesAll(data);
+  if (comparesAll(data)) drawDifference(view);
   drawPairLegend(view);
   drawPairCurve(view);
   drawEndings(view);
@@ -81,7 +89,8 @@ function exactly(tried) {
   return tried.rate ? "always right" : "never right";
 }
 
-const forkName = (data) => (data.is_edit ? "first difference" : "fork");
+const comparesAll = (data) => data.kind !== "branch";
+const forkName = (data) => (comparesAll(data) ? "first difference" : "fork");
 const percent = (share) => fixed(100 * share, 0);
 
 // --- rates ---------------------------------------------------------------------------------------------------------
@@ -121,7 +130,7 @@ function drawDifference(view) {
   const { data } = view;
   const which = view.at("select").value;
   const side = data.sides[1];
-  const [before, after] = data.sides.map((each) => each.name.toLowerCase());
+  const [before, after] = data.sides.map((each) => (ofPolicies(data) ? each.name : each.name.toLowerCase()));
   view.titles[2].replaceChildren("Difference ", element("span", "detail", `${after} minus ${before}`));
   const strip = { ...stripOf(side, scaledBy(data, data.differences[which]), "Difference", ""), firstWrong: null };
   renderStrip(view.hosts[2], { ...strip, fork: data.fork }, scaleOf(data));
@@ -135,7 +144,7 @@ function drawPairLegend(view) {
     : [element("span", "", "No credit: policy and reference agree.")];
   parts.push(element("span", "",
     element("span", "sample sample-plus", "positive"), " ", element("span", "sample sample-minus", "negative"), " ",
-    element("span", "sample sample-fork", forkName(data)),
+    data.fork === null ? "" : element("span", "sample sample-fork", forkName(data)),
     data.sides.some((side) => side.first_wrong !== null) ? element("span", "sample sample-wrong", "first wrong token") : ""));
   parts.push(element("span", "legend-unit", "Token credit δ in reward; one scale for both."));
   view.at(".legend").replaceChildren(...parts);
@@ -160,8 +169,7 @@ function drawPairCurve(view) {
   svg.append(
     ...yAxis(x, y, y.low, y.high, count), view.band,
     ...(baseline === null ? [] : [level("baseline", x(0), x(count), y(baseline))]),
-    upright("fork-line", x(data.fork), top, height - bottom),
-    label(x(data.fork), height - bottom + 20, `${forkName(data)} #${data.fork}`, "tick", x(data.fork) < 110 ? "start" : "middle"),
+    ...forkLine(data, x, top, height - bottom),
     shape("path", { class: "first-line", d: path(x, y, sides[0].values) }),
     shape("path", { class: "second-line", d: path(x, y, sides[1].values) }),
     ...(data.tries ?? []).flatMap((tried, side) => tryMarks(tried, side, x, y)),
@@ -177,6 +185,15 @@ function drawPairCurve(view) {
     element("span", "key key-reward", "reward R"),
   );
   showBand(view);
+}
+
+function forkLine(data, x, top, foot) {
+  if (data.fork === null) return [];
+  const at = x(data.fork);
+  return [
+    upright("fork-line", at, top, foot),
+    label(at, foot + 20, `${forkName(data)} #${data.fork}`, "tick", at < 110 ? "start" : "middle"),
+  ];
 }
 
 function triedName(tries) {
@@ -202,8 +219,8 @@ function tryMarks(tried, side, x, y) {
 function lineEnds(view, sides, baseline, x, y, count) {
   const labels = sides.flatMap((s, side) => {
     const last = s.values.at(-1);
-    const [name, kind] = side ? ["new", "strong"] : ["before", "faint"];
-    return last === null ? [] : [{ y: y(last), text: `${name} ${signed(last, 2)}`, kind }];
+    const kind = side ? "strong" : "faint";
+    return last === null ? [] : [{ y: y(last), text: `${view.data.short[side]} ${signed(last, 2)}`, kind }];
   });
   if (baseline !== null) labels.push({ y: y(baseline), text: `${shortAnchor(view.data)} ${short(baseline, 2)}`, kind: "faint" });
   const marks = sides.flatMap((s, side) => (s.values.at(-1) === null ? [] : [
@@ -258,7 +275,10 @@ function drawNumbers(view) {
   const { data } = view;
   const digits = Math.min(4, data.decimals);
   const number = (value) => (value === null || value === undefined ? "–" : signed(fromWhole(value, data.decimals), digits));
-  const head = ["#", data.sides[0].name, data.sides[1].name, "δ before", "δ new", "difference", "V before", "V new", "difference"];
+  const [one, two] = data.short;
+  const head = [
+    "#", data.sides[0].name, data.sides[1].name, `δ ${one}`, `δ ${two}`, "difference", `V ${one}`, `V ${two}`, "difference",
+  ];
   const rows = data.sides[1].text.map((text, t) => {
     const c = data.counterpart[t];
     const [a, b] = data.sides;
@@ -281,7 +301,9 @@ function listenToPair(view, host, index) {
   const choose = (token, focus) => {
     view.chosen = { side, token };
     showPair(view, focus ? host : null);
-    view.report({ ...view.chosen });
+    view.token = token;
+    if (ofPolicies(view.data)) reportSoon(view, () => ({ ...view.chosen }));
+    else view.report({ ...view.chosen });
   };
   host.addEventListener("click", (event) => {
     if (tokenOf(event) !== null) choose(tokenOf(event), true);
@@ -309,7 +331,8 @@ function showPair(view, focus) {
   const { data, chosen } = view;
   if (!chosen) return;
   view.hosts.forEach((host, index) => {
-    if (index < 2 || data.is_edit) selectToken(host, Math.min(index, 1) === chosen.side ? chosen.token : -1, host === focus);
+    const isChosen = ofPolicies(data) || Math.min(index, 1) === chosen.side;
+    if (index < 2 || comparesAll(data)) selectToken(host, isChosen ? chosen.token : -1, host === focus);
     const tokens = host.querySelectorAll(".token");
     // A strip without the selected token stays reachable with the keyboard.
     if (tokens.length && !host.querySelector('.token[tabindex="0"]')) tokens[0].tabIndex = 0;
@@ -335,7 +358,7 @@ function showReadoutOfPair(view) {
     const [delta, value] = ["td_terms", "values"].map((name) => element("b", "", amount(data, data.differences[name][t])));
     said.push(element("span", "", " · difference δ ", delta, ", V ", value));
   } else {
-    said.push(element("span", "", data.is_edit ? " · no counterpart" : " · after the fork the two stand in different states"));
+    said.push(element("span", "", comparesAll(data) ? " · no counterpart" : " · after the fork the two stand in different states"));
   }
   view.at(".readout").replaceChildren(...said);
 }

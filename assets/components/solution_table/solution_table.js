@@ -146,7 +146,7 @@ function tokenNodes([at, text]) {
 }
 
 function unknown() {
-  const node = element("span", "faint", "–");
+  const node = element("span", "faint unknown", "–");
   return setAll(node, { title: "not recorded", role: "img", "aria-label": "not recorded" });
 }
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from tests.support.hostile import hostile_trace
+from vimpo_core.paths import DEMOS
+from vimpo_core.runs.store import RunStore
 from vimpo_core.service.scoring import branch_solution, score_solution
 from vimpo_core.views import pair_view
 
@@ -48,7 +50,7 @@ def test_shown_differences_are_those_of_shown_numbers(real_run):
             continue
         assert payload["differences"]["td_terms"][t] == b["td_terms"][t] - a["td_terms"][c]
         assert payload["differences"]["values"][t] == b["values"][t + 1] - a["values"][c + 1]
-    assert payload["fork"] == 18 and payload["is_edit"] and payload["tries"] is None
+    assert payload["fork"] == 18 and payload["kind"] == "edit" and payload["tries"] is None
     assert a["values"][:19] == b["values"][:19]  # one prompt, one start: the curves part at the edit
     json.dumps(payload, allow_nan=False)
 
@@ -77,3 +79,17 @@ def test_hostile_text_and_numbers_that_are_not_finite_travel_harmlessly():
     payload = pair_view.pair_payload(trace, trace, ("a", "b"), np.arange(len(trace.text)), 0.1, 1.0, 0.5)
     said = json.dumps(payload, allow_nan=False)
     assert "\\u202e" not in said and payload["sides"][0]["td_terms"][3] is None
+
+
+def test_two_policies_are_compared_token_by_token_and_each_says_whom_it_blames():
+    with RunStore.open(DEMOS / "vimpo-beta-0.1") as store:
+        first = store.trace(100, 8, 2)
+    second = first.with_(logprob=first.ref_logprob, kl=np.zeros_like(first.kl))
+    payload = pair_view.policies_payload(first, second, ("A", "B"), ("a", "b"), 0.1, 1.0, 0.5)
+    ours, theirs = (side["td_terms"] for side in payload["sides"])
+    assert payload["differences"]["td_terms"] == [b - a for a, b in zip(ours, theirs, strict=True)]
+    assert payload["kind"] == "policies" and payload["fork"] is None
+    lowest, nobody = payload["details"]
+    assert lowest.endswith("at #19 “1”, the first wrong token") and nobody == "blames no token alone"
+    with pytest.raises(ValueError, match="same tokens"):
+        pair_view.policies_payload(first, second.with_(ids=second.ids + 1), ("A", "B"), ("a", "b"), 0.1, 1.0, 0.5)
