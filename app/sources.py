@@ -11,6 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import cache, state
+from app.components import look
 from vimpo_core.lm.sources import BUNDLED as BUNDLED_MODEL
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.types import RUN_STATE_ADVICE, RunState
@@ -146,6 +147,7 @@ def pick_source(found: list[Source], notes: list[str]) -> Source:
         width=340,
         **state.bound("run", key, "step", "group", "sample", "token", "beta", "lambda", "film"),
     )
+    look.name_tab(by_key[picked].run.name)
     return by_key[picked]
 
 

@@ -13,12 +13,13 @@ def main():
     # that are started here; nobody else touches sys.path.
     sys.path[:] = [str(ROOT), *(place for place in sys.path if place not in (str(ROOT), str(ROOT / "app")))]
     from app import state
+    from app.components import look
     from app.routes import navigation
     from app.text import BUG, as_plain, as_sentence
     from vimpo_core.mistake import Mistake
     from vimpo_core.paths import default_runs_dir
 
-    st.set_page_config(page_title="VIMPO Lab", layout="wide")
+    st.set_page_config(page_title=look.LAB, layout="wide")
     st.html(ROOT / "assets" / "app.css")
     page = navigation()
     try:
@@ -27,6 +28,7 @@ def main():
         st.error(as_plain(f"VIMPO_RUNS_DIR: {error}."), icon=":material/error:")
         return
     state.arrive(page.url_path)
+    look.begin(page.title)
     try:
         page.run()
     except (Mistake, FileNotFoundError) as error:
@@ -34,6 +36,7 @@ def main():
     except Exception:
         st.error(BUG, icon=":material/bug_report:")
         raise  # Streamlit shows it below, and logs it
+    look.end()
 
 
 # Worker processes re-import the main module under another name: they must not run the page.

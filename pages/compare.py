@@ -5,6 +5,7 @@ import streamlit as st
 from app import routes
 from app.compare import choosing, figure, number_table
 from app.compare.chosen import catalogue
+from app.components import look
 from app.components.compare_view import compare_view
 from app.components.link_table import link_table
 from app.text import as_plain, as_sentence
@@ -21,6 +22,7 @@ def main():
     chosen = choosing.pick_arms(sources, notes)
     if chosen is None:
         return
+    look.name_tab(", ".join(arm.members[0].name for arm in chosen.arms))
     choosing.say_what_is_unfinished(chosen)
     lay_over(chosen, notes)
     experiments()

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app import routes
+from app.components import look
 from app.components.live_curves import live_curves
 from app.components.solutions import solutions
 from app.course import tours
@@ -50,6 +51,7 @@ def drawer(lengths):
 
 
 def show_job(job):
+    look.name_tab(training.names(job).replace("\\", ""))
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(training.headline(job))
         with st.container(horizontal=True, width="content", vertical_alignment="center"):

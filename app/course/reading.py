@@ -1,22 +1,20 @@
-"""One chapter on its page: heading, the chapter's own part, large type where the link asks for it."""
+"""One chapter on its page: heading and the chapter's own part."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from app import routes
+from app.components import look
 from app.course import chapters, hand_in
 from app.course.chapters import Chapter
 from app.course.lesson import Lesson
 from app.course.link import ONWARD, Link
 from app.text import as_sentence
 
-_LARGE = "<style>.stApp { zoom: 1.35; }</style>"
-
 
 def read(chapter: Chapter, link: Link) -> None:
-    if link.is_large:
-        st.html(_LARGE)
+    look.name_tab(f"{chapter.number} {chapter.title}")
     lesson = Lesson(chapter, chapters.after(chapter), link, chapters.is_last_of_part(chapter))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if ONWARD not in link.hidden and st.button("All chapters", type="tertiary", icon=":material/arrow_back:"):

@@ -8,6 +8,7 @@ from functools import partial
 import streamlit as st
 
 from app import cache, state, waiting
+from app.components.cards import cards
 from app.inspector import inspection
 from app.text import as_plain, as_sentence
 from vimpo_core.measure import checks
@@ -29,7 +30,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
     found = checks.solution_checks(scene.traces, scene.index, beta, gae_lambda, expected, why_not)
     with above:
         st.markdown(_summary(found))
-        st.markdown(_table(found))
+        _table(found)
     if not scene.is_typed:
         _whole_step(scene, beta, gae_lambda)
 
@@ -70,19 +71,14 @@ def _summary(found: Sequence[Check]) -> str:
     return f":green[:material/check_circle:] **All {len(known)} checks hold for this solution**{left}."
 
 
-def _table(found: Sequence[Check]) -> str:
-    """A markdown table; what does not hold comes first, what cannot be checked last."""
+def _table(found: Sequence[Check]) -> None:
+    """What does not hold comes first, what cannot be checked last."""
     order = sorted(found, key=lambda check: (False, True, None).index(check.passed))
-    lines = ["| | What must hold | Off by (allowed) | In words |", "|---|---|---|---|"]
-    for check in order:
-        cells = [
-            _RESULTS[check.passed],
-            as_plain(check.claim),
-            _numbers(check),
-            as_sentence(check.explanation),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    rows = [
+        (_RESULTS[check.passed], as_plain(check.claim), _numbers(check), as_sentence(check.explanation))
+        for check in order
+    ]
+    cards("sums", ("", "What must hold", "Off by (allowed)", "In words"), rows)
 
 
 def _numbers(check: Check) -> str:

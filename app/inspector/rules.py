@@ -10,6 +10,7 @@ from functools import partial
 import streamlit as st
 
 from app import state, waiting
+from app.components.cards import cards
 from app.components.rule_diff import Slot, rule_diff
 from app.components.rules_view import LENSES, rules_view
 from app.inspector import about, inspection
@@ -50,6 +51,8 @@ _SHORT = {
 }
 _WHOLE = {"solution": "This solution", "group": "Its whole prompt"}
 _BETWEEN = {"pair": "the two rules", "all": "all rules"}
+_OF_TWO = ("a", "b", "between")
+"""What a link says that is about two rules."""
 
 
 def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
@@ -62,12 +65,14 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
     token = inspection.selected_token(scene.trace, [])
     with strips:
         _strips(scene, batch, judged, token, notes)
-    st.markdown(_table(batch, judged, scene, token))
+    _table(batch, judged, scene, token)
     st.caption(_what_it_is(scene, batch, judged, any(tries.values())))
-    a, b = _two_rules(scene, notes)
-    if not scene.is_typed:
-        _disagreements(scene, batch, judged, (a, b), notes)
-    _formulas(scene, batch, judged, (a, b), token)
+    is_asked = any(name in st.query_params for name in _OF_TWO)
+    with st.expander("Two rules side by side: their formulas, and where they disagree", expanded=is_asked):
+        pair = _two_rules(scene, notes)
+        if not scene.is_typed:
+            _disagreements(scene, batch, judged, pair, notes)
+        _formulas(scene, batch, judged, pair, token)
     for note in notes:
         st.info(note)
 
@@ -291,21 +296,21 @@ def _what_it_is(scene, batch, judged, is_measured: bool) -> str:
 # --- the table -------------------------------------------------------------------------------------------------------
 
 
-def _table(batch: Batch, judged, scene, token: int) -> str:
+def _table(batch: Batch, judged, scene, token: int) -> None:
     has_wrong = target_of(scene.trace) is not None
     found = "First wrong token" if scene.trace.first_wrong is not None else "Largest true drop"
     heads = ["Rule", f"Credit on #{token}", f"Push on #{token}"]
     heads += [f"{found} ranks", "Lowest credit is on it"] if has_wrong else []
     heads += ["How it differs", "Paper"]
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     count = len(scene.trace.text)
+    rows = []
     for row in rule_views.rule_rows(batch, judged, scene.index, token):
         rule = RULES[row.key]
         cells = [f"**{as_plain(rule.name)}**", _credit(row), _push(row)]
         cells += list(_rank(row, count)) if has_wrong else []
-        cells += [as_plain(rule.differs), _paper(rule.paper)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([*cells, as_plain(rule.differs), _paper(rule.paper)])
+    with st.expander("What each rule credits, and how it differs"):
+        cards("rules", heads, rows)
 
 
 def _credit(row: RuleRow) -> str:
@@ -338,7 +343,6 @@ def _paper(paper: str) -> str:
 
 
 def _two_rules(scene: inspection.Scene, notes: list[str]) -> tuple[str, str]:
-    st.markdown("#### Two rules side by side")
     own = _own_rule(scene)
     chosen = []
     with st.container(horizontal=True, gap="medium"):

@@ -1,10 +1,24 @@
 """What the browser tests look at, and how they watch it."""
 
+from unittest import mock
+
+import streamlit as st
 from playwright.sync_api import Locator, Page
 
+from app import routes
 from tests.support.browser import settle
 
 BUNDLED = "vimpo-beta-0.3"
+
+
+def page_addresses() -> list[str]:
+    """The address of every page that the app registers, "" for the first."""
+
+    def address_of(path, default=False, url_path="", **_):
+        return "" if default else url_path or path.stem
+
+    with mock.patch.multiple(st, navigation=lambda pages, **_: pages, Page=address_of):
+        return [page for group in routes.navigation().values() for page in group]
 
 
 def expect_no_sideways_scrolling(page: Page, height: int = 1000) -> None:
@@ -43,23 +57,3 @@ def every_text(page: Page, node: Locator, sent: list) -> dict[str, int]:
             .observe(node, { childList: true, characterData: true, subtree: true })"""
     )
     return shown
-
-
-def cut_words(page):
-    """Words of plots that reach out of their picture, which cuts them; pictures in shadow roots too."""
-    return page.evaluate(
-        """() => {
-            const cut = [];
-            const look = (root) => {
-                for (const text of root.querySelectorAll("svg text")) {
-                    const word = text.getBoundingClientRect(), picture = text.ownerSVGElement.getBoundingClientRect();
-                    const fits = word.left >= picture.left - 1 && word.right <= picture.right + 1
-                        && word.top >= picture.top - 1 && word.bottom <= picture.bottom + 1;
-                    if (word.width > 0 && !fits) cut.push(text.textContent);
-                }
-                for (const one of root.querySelectorAll("*")) if (one.shadowRoot) look(one.shadowRoot);
-            };
-            look(document);
-            return cut;
-        }"""
-    )

@@ -92,10 +92,11 @@ _STRIP_WORDS = ("title", "says", "hint", "label", "heading", "note")
 
 def read_words(at):
     """The words that a reader meets on the page: text, labels, options, and what stands beside tokens; no formula set
-    off from the text, no token, nothing folded.
+    off from the text, no token, nothing folded, and not what stands at the foot of every page.
     """
     said = [element.value for kind in ("title", "markdown", "caption", "info", "warning") for element in at.get(kind)]
-    said += [found.label for kind in ("button", "select_slider", "selectbox") for found in at.get(kind)]
+    controls = [found for kind in ("button", "select_slider", "selectbox") for found in at.get(kind)]
+    said += [found.label for found in controls if found.key != "look.switch"]
     said += [option for radio in at.radio for option in radio.options]
     for shown in payloads(at):
         for of in (shown, *shown.get("rows", ())) if "rows" in shown else ():

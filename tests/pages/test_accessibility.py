@@ -1,59 +1,22 @@
-"""Everybody can use it: no grave axe-core violation on any page in either theme, focus always seen, no mouse and no
-colour needed, nothing that moves for those who asked for calm. Pages are taken from app.routes: a new one is tested by
-itself.
+"""Everybody can use it: focus always seen, no mouse and no colour needed, nothing that moves for those who asked for
+calm. What axe-core says of every page is in test_every_page_browser.py.
 """
 
 import re
 import tomllib
-from unittest import mock
 
 import pytest
-import streamlit as st
 from playwright.sync_api import expect
 
-from app import routes
-from app.course.chapters import chapters
 from app.inspector.sections import SECTIONS
-from tests.pages.in_browser import BUNDLED
+from tests.pages.in_browser import BUNDLED, page_addresses
 from tests.support.accessibility import grave_violations
 from tests.support.browser import settle, visiting
 from tests.support.waiting import eventually
 from vimpo_core.paths import ASSETS, ROOT
 
 THEMES = ("light", "dark")
-ALLOWED: dict[tuple[str, str], str] = {}
-"""(rule, part of the selector) -> why it cannot be helped from outside Streamlit. Nothing needs it so far."""
-
-
-def page_addresses() -> list[str]:
-    """The address of every page that the app registers, "" for the first."""
-
-    def address_of(path, default=False, url_path="", **_):
-        return "" if default else url_path or path.stem
-
-    with mock.patch.multiple(st, navigation=lambda pages, **_: pages, Page=address_of):
-        return [page for group in routes.navigation().values() for page in group]
-
-
 PAGES = page_addresses()
-DRAWN = {
-    "inspect": ".card .formulas",
-    f"inspect?run={BUNDLED}&more=truth": ".truth .plot svg",
-    f"inspect?run={BUNDLED}&more=film": ".film-strip .map svg",
-    "train": ".curves[data-drawn]",
-}
-"""address -> what must be there before a page counts as open, where waiting for Streamlit is not enough."""
-
-VIEWS = [
-    *PAGES,
-    *(f"inspect?run={BUNDLED}&more={section}" for section in SECTIONS),
-    "inspect?mode=typed",
-    "inspect?tour=1",
-    f"compare?runs={BUNDLED},grpo",
-    *(f"learn?chapter={chapter.number}" for chapter in chapters()),
-    "teach?part=plan",
-    "teach?part=hand-ins",
-]
 
 
 @pytest.fixture(scope="module")
@@ -77,33 +40,15 @@ def each(views):
 def show(page, address, view):
     page.emulate_media(color_scheme="light")
     page.goto(f"{address}/{view}")
-    if view in DRAWN:
-        page.locator(DRAWN[view]).first.wait_for()
+    if view == "inspect":
+        page.locator(".card .formulas").first.wait_for()
+    if view == "train":
+        page.locator(".curves[data-drawn]").first.wait_for()
     settle(page)
 
 
-@pytest.mark.slow
-@pytest.mark.browser
-@each(VIEWS)
-def test_no_grave_violation_in_either_theme(opened):
-    # A section stands below the credit view, which is looked at once; the dark theme changes nothing but colours.
-    without = ".st-key-credit" if "more=" in opened.url else ""
-    expect_none_grave(opened, "light", without)
-    opened.emulate_media(color_scheme="dark")
-    settle(opened, 150)
-    expect_none_grave(opened, "dark", without, ["color-contrast"])
-
-
-def expect_none_grave(page, where, without="", rules=()):
-    assert not (found := grave(page, without, rules)), f"{where}:\n" + "\n".join(map(str, found))
-
-
-def grave(page, without="", rules=()):
-    return [
-        violation
-        for violation in grave_violations(page, without, rules)
-        if not any(violation.rule == rule and part in violation.target for rule, part in ALLOWED)
-    ]
+def expect_none_grave(page, where):
+    assert not (found := grave_violations(page)), f"{where}:\n" + "\n".join(map(str, found))
 
 
 @pytest.mark.browser
@@ -261,7 +206,7 @@ def test_train_by_keyboard_alone(page, address):
         if (
             said != "Running."
         ):  # a paused run's page is drawn again twice a second, what is old of it paler for a moment
-            eventually(lambda: not grave(page), lambda: "\n".join(map(str, grave(page))))
+            eventually(lambda: not grave_violations(page), lambda: "\n".join(map(str, grave_violations(page))))
     tab_to(page, page.get_by_role("button", name="New run"))
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog", name="Settings of the next run")).to_be_visible()
@@ -318,19 +263,3 @@ def test_the_scripts_that_move_something_are_found():
 @pytest.mark.parametrize("path", MOVING, ids=lambda path: path.name)
 def test_a_script_that_moves_something_asks_for_calm_first(path):
     assert "prefers-reduced-motion: reduce" in path.read_text("utf-8")
-
-
-@pytest.mark.slow
-@pytest.mark.browser
-@each(VIEWS)
-def test_nothing_of_ours_moves_where_calm_was_asked_for(opened):
-    opened.emulate_media(reduced_motion="reduce")
-    moving = opened.evaluate(
-        """() => [...document.querySelectorAll('*')].filter((host) => host.shadowRoot).flatMap((host) =>
-            [...host.shadowRoot.querySelectorAll('*')].filter((node) => {
-                const style = getComputedStyle(node);
-                return parseFloat(style.transitionDuration) > 0 || style.animationName !== 'none';
-            }).map((node) => node.outerHTML.slice(0, 120)))"""
-    )
-    opened.emulate_media(reduced_motion="no-preference")
-    assert not moving, "\n".join(moving)

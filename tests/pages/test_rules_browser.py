@@ -23,7 +23,7 @@ ROW = list(RULES).index("grpo")
 
 
 def open_rules(page, address, query=""):
-    page.goto(f"{address}/inspect?run={BUNDLED}&step=100&more=rules{query}")
+    page.goto(f"{address}/inspect?run={BUNDLED}&step=100&more=rules&a=vimpo{query}")
     expect(page.locator(".rules-view .token").first).to_be_visible()
     expect(page.locator(".rule-diff tbody tr")).to_have_count(8)
 

@@ -13,8 +13,8 @@ from importlib.resources import files
 from playwright.sync_api import Page
 
 GRAVE = ("serious", "critical")
-_RUN = """([without, rules]) => axe.run(
-    without ? {exclude: [without]} : document,
+_RUN = """(rules) => axe.run(
+    document,
     {resultTypes: ['violations'], ...(rules.length ? {runOnly: rules} : {})},
 ).then((result) => result.violations)"""
 
@@ -33,11 +33,10 @@ class Violation:
         return f"{self.rule} ({self.impact}) at {self.target}\n    {self.html}\n    {self.why}"
 
 
-def grave_violations(page: Page, without: str = "", rules: Sequence[str] = ()) -> list[Violation]:
+def grave_violations(page: Page, rules: Sequence[str] = ()) -> list[Violation]:
     """What axe-core finds serious or critical on the page as it is now, one entry an element.
 
     Args:
-        without: selector of what is left out, because it was looked at elsewhere.
         rules: names of the only rules to apply; none for all.
     """
     if not page.evaluate("() => 'axe' in window"):
@@ -50,7 +49,7 @@ def grave_violations(page: Page, without: str = "", rules: Sequence[str] = ()) -
             html=node["html"][:300],
             why=" ".join(node["failureSummary"].split()),
         )
-        for found in page.evaluate(_RUN, [without, list(rules)])
+        for found in page.evaluate(_RUN, list(rules))
         if found["impact"] in GRAVE
         for node in found["nodes"]
     ]

@@ -8,6 +8,8 @@ import { fixed, fromWhole, short } from "../shared/numbers.js";
 import { clamp, placeOfKey, scale } from "../shared/scales.js";
 
 const ROOM = { left: 64, right: 118, top: 14, bottom: 44, height: 290 };
+const NARROW = { ...ROOM, left: 42, right: 100 };
+const LETTER = { most: 15, least: 9, wide: 0.62 }; // pixels, and a letter's width over its height
 
 export default function (component) {
   return mountView(component, ".anchors", createAnchors, updateAnchors);
@@ -45,7 +47,7 @@ function go(view, position) {
 
 function positionOf(view, event) {
   const left = event.clientX - view.plot.getBoundingClientRect().left;
-  return Math.round(((left - ROOM.left) / (view.width - ROOM.left - ROOM.right)) * (view.data.start.length - 1));
+  return Math.round(((left - view.room.left) / (view.width - view.room.left - view.room.right)) * (view.data.start.length - 1));
 }
 
 // --- drawing ---------------------------------------------------------------------------------------------------------
@@ -53,11 +55,12 @@ function positionOf(view, event) {
 function drawAnchors(view) {
   const { data, plot } = view;
   view.width = plot.clientWidth;
+  view.room = view.width < 480 ? NARROW : ROOM;
   const count = data.start.length - 1;
   const real = (v) => fromWhole(v, data.decimals);
   const curves = { start: data.start.map(real), end: data.end.map(real) };
   const shown = data.anchor === "both" ? ["start", "end"] : [data.anchor];
-  const { left, right, top, height } = ROOM;
+  const { left, right, top, height } = view.room;
   const x = scale(0, Math.max(1, count), left, view.width - right);
   const y = valueScale([...curves.start, ...curves.end, 0, 1, real(data.baseline)], top + height, top);
   Object.assign(view, { x, y, curves, shown });
@@ -89,10 +92,12 @@ function levels(view, real) {
 function tokens(view, count) {
   const { data, x } = view;
   const below = ROOM.top + ROOM.height + 24;
+  const size = clamp((x(1) - x(0)) / LETTER.wide, LETTER.least, LETTER.most);
   return data.text.flatMap((text, t) => {
     const isWrong = t === data.first_wrong;
     const middle = x(t + 0.5);
     const nodes = [label(middle, below, text, `token${isWrong ? " wrong" : ""}`, "middle")];
+    nodes[0].style.fontSize = `${size}px`;
     if (isWrong) nodes.push(level("wrong-mark", x(t) + 1, x(t + 1) - 1, below + 6));
     return count > 70 && t % 2 && !isWrong ? [] : nodes;
   });

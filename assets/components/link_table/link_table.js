@@ -11,12 +11,19 @@ export default function ({ data, parentElement }) {
   table.dataset.text = text;
   const head = element("thead", "", element("tr", "", ...content.head.map((words) => heading("col", words))));
   const body = element("tbody", "", ...content.rows.map(([first, ...others]) =>
-    element("tr", "", heading("row", ...first.map(piece)), ...others.map((cell) => element("td", "", ...cell.map(piece))))));
+    element("tr", "", heading("row", ...first.map(piece)), ...others.map((cell, i) => named(content.head[i + 1], cell)))));
   table.replaceChildren(element("caption", "", content.caption), head, body);
 }
 
 function heading(scope, ...children) {
   return setAll(element("th", "", ...children), { scope });
+}
+
+// On a phone a row is a card, where each cell has its column's name beside it.
+function named(column, cell) {
+  const made = element("td", "", ...cell.map(piece));
+  made.dataset.column = column;
+  return made;
 }
 
 function piece({ text, href, is_aside }) {
