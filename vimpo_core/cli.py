@@ -585,6 +585,14 @@ def _export_options(parser) -> None:
         help=" ".join(f"{name}: {f.help}" for name, f in FORMATS.items()),
     )
     parser.add_argument("--out", type=_path, help="File to write (default: named after the solution, here).")
+    parser.add_argument(
+        "--film",
+        type=_path,
+        metavar="OUT.gif",
+        help="Instead of --format: the solution under every saved policy as an animated GIF, 800 pixels wide.",
+    )
+    parser.add_argument("--lens", help="What a film is coloured by (default: td_terms, each token's credit).")
+    parser.add_argument("--theme", choices=("light", "dark"), help="Of a film (default: light).")
     parser.add_argument("--beta", type=float, help="Reward per nat (default: the run's).")
     parser.add_argument("--gae-lambda", type=float, help="Reach of a token's credit (default: the run's).")
     _add_runs_dir(parser)
@@ -602,11 +610,40 @@ def _export(arguments) -> int:
     step = recorded[-1] if arguments.step is None else arguments.step
     config = dataclasses.replace(store.config().at(step), **{k: v for k, v in asked.items() if v is not None})
     taken = exporting.recorded(store, step, arguments.group, arguments.sample, config.beta, config.gae_lambda)
+    if arguments.film:
+        return _export_film(arguments, store.run_dir, taken)
+    if arguments.lens or arguments.theme:
+        raise Mistake("--lens and --theme are of a film. Add --film OUT.gif, or leave them out.")
     out = arguments.out or Path(exporting.file_name(taken, arguments.format))
     size = exporting.write(taken, arguments.format, out)
     report = {"run_id": store.run_id, "step": step, "group": arguments.group, "sample": arguments.sample}
     report |= {"beta": config.beta, "gae_lambda": config.gae_lambda, "format": arguments.format}
     _print(report | {"out": str(out), "bytes": size}, arguments.json)
+    return 0
+
+
+def _export_film(arguments, run_dir: Path, taken) -> int:
+    from tqdm import tqdm
+
+    from vimpo_core.files import write_whole
+    from vimpo_core.formats import export as exporting
+    from vimpo_core.formats.film_gif import film_gif
+    from vimpo_core.service.film import film_solution
+
+    if arguments.out:
+        raise Mistake("--out is of the other formats. A film is written where --film says.")
+    trace, lens = taken.trace, arguments.lens or "td_terms"
+    film = film_solution(run_dir, trace.prompt_text, trace.completion_text, tuple(map(int, trace.ids)))
+    for problem in film.problems.values():
+        print(problem, file=sys.stderr)
+    with tqdm(desc="frames", file=sys.stderr) as bar:
+        about, theme = exporting.about(taken, is_film=True), arguments.theme or "light"
+        tell = functools.partial(_show_share, bar)
+        content = film_gif(film.frames, lens, taken.beta, taken.gae_lambda, about, theme, tell=tell)
+    write_whole(arguments.film, content)
+    report = {"run_id": taken.place.run_id, "group": arguments.group, "sample": arguments.sample, "lens": lens}
+    report |= {"beta": taken.beta, "gae_lambda": taken.gae_lambda, "frames": len(film.frames)}
+    _print(report | {"out": str(arguments.film), "bytes": len(content)}, arguments.json)
     return 0
 
 

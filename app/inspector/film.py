@@ -11,13 +11,14 @@ from app.components.film_strip import film_strip
 from app.inspector import about, fork_form, inspection
 from app.text import as_sentence
 from vimpo_core.service import scoring
-from vimpo_core.service.film import Film, film_solution
+from vimpo_core.service.film import Film, draw_gif, drawing_service, film_solution
 from vimpo_core.solutions import lenses
 from vimpo_core.views import credit_view
 
-KEY = "film"
+KEY, GIF = "film", "film.gif"
 LIMIT_SECONDS = 60
 _KEPT_FILMS = 64
+_PATIENCE_SECONDS = 0.5
 
 
 def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
@@ -46,6 +47,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
         about=about.of_film(scene, beta, gae_lambda),
         on_change=_remember,
     )
+    _offer_gif(scene, beta, gae_lambda, film, question.key)
     fork_form.fork_form(source, step)
 
 
@@ -69,6 +71,37 @@ def _question(scene: inspection.Scene) -> waiting.Question:
 @st.cache_resource(max_entries=_KEPT_FILMS, show_spinner=False)
 def _payload(key: tuple, beta: float, gae_lambda: float, _film: Film) -> dict:
     return credit_view.film_payload(_film.frames, beta, gae_lambda)
+
+
+# --- the film as a file ----------------------------------------------------------------------------------------------
+
+
+def _offer_gif(scene: inspection.Scene, beta: float, gae_lambda: float, film: Film, key: tuple) -> None:
+    """The film in the lens that is shown, as an animated picture: drawn at a press, then to be downloaded."""
+    lens, theme = _lens(scene), "dark" if st.context.theme.type == "dark" else "light"
+    said = about.of_film(scene, beta, gae_lambda)
+    question = waiting.Question(
+        GIF,
+        (*key, beta, gae_lambda, lens, theme),
+        partial(drawing_service().ask, draw_gif, film, lens, beta, gae_lambda, said, theme),
+        "Drawing the film",
+        LIMIT_SECONDS,
+        cancelled="Cancelled: no film was written.",
+        if_long="Try a shorter solution.",
+        tells_progress=True,
+        process="drawing process",
+    )
+    asked = waiting.pending(GIF)
+    if waiting.kept(question) is None and (asked is None or asked.key != question.key):
+        help = "An animated picture for slides and chats: these tokens step by step, with problem, run and scale."
+        send = partial(waiting.send, question, _PATIENCE_SECONDS)
+        st.button("Film as GIF", icon=":material/animated_images:", help=help, on_click=send)
+    elif file := waiting.answer(question):
+        name = f"film-{scene.source.run.run_id}-{lens}.gif"
+        label = f"Download the film ({len(file) / 1000:.0f} kB)"
+        st.download_button(
+            label, file, name, "image/gif", icon=":material/download:", on_click="ignore", key="film.take"
+        )
 
 
 # --- what is selected ------------------------------------------------------------------------------------------------

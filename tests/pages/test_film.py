@@ -15,6 +15,9 @@ class FakeService(StubService):
     def film_solution(self, run_dir, prompt, solution, ids):
         return self.asked_for(run_dir.name, prompt, solution, ids)
 
+    def draw_gif(self, *settings, progress):
+        return self.asked_for(*settings)
+
 
 @pytest.fixture
 def scoring(monkeypatch):
@@ -68,6 +71,24 @@ def test_the_link_names_step_token_and_lens(runs, scoring):
     payload = drawn(at)
     assert (payload["step"], payload["token"], payload["lens"]) == (5, 2, "kl")
     assert not at.info
+
+
+def test_the_film_is_drawn_as_a_gif_at_a_press_and_can_be_cancelled(runs, scoring, monkeypatch):
+    drawing = FakeService()
+    monkeypatch.setattr(film, "drawing_service", lambda: drawing)
+    run_id = make_fake_run(runs.path, steps=10)
+    at = finish(open_film(step=10, lens="kl"), runs, scoring, run_id)
+    assert not drawing.asked
+    press(at, "Film as GIF")
+    (asked,) = drawing.asked
+    assert asked[1] == "kl" and run_id in asked[4]["facts"][0] and asked[5] == "light"
+    press(at, "Cancel")
+    assert drawing.future.cancelled() and any("no film was written" in note.value for note in at.info)
+    press(at, "Try again")
+    press(at, "Film as GIF")
+    drawing.future.set_result(b"GIF89a" * 1000)
+    again(at)
+    assert [button.label for button in at.get("download_button")] == ["Download the film (6 kB)"]
 
 
 def test_a_step_without_a_frame_falls_back_with_a_note(runs, scoring):

@@ -14,8 +14,8 @@ from vimpo_core.solutions.steps import drop_text, mistake_note
 from vimpo_core.solutions.visible_text import visible_lines, visible_text
 from vimpo_core.types import CreditTrace, StopReason, VerdictStatus
 
-LONGEST_PROBLEM = 1500
-"""Characters of a prompt that stand above a picture."""
+LONGEST_PROBLEM, MOST_LINES = 500, 6
+"""Characters and lines of a prompt that stand above a picture: the last ones, since what is asked stands at the end."""
 
 
 def about_solution(
@@ -27,7 +27,7 @@ def about_solution(
     """
     where = "Typed by hand" if is_typed else f"Solution {trace.sample_idx + 1} of prompt {trace.group_id}"
     return {
-        "title": visible_lines(trace.prompt_text, LONGEST_PROBLEM),
+        "title": problem_words(trace.prompt_text),
         "facts": [
             f"{run}, after step {trace.step} of training",
             f"{where}: {verdict(trace)}",
@@ -45,6 +45,14 @@ def about_film(trace: CreditTrace, run: str, beta: float, gae_lambda: float, *, 
 def about_step(run: str, step: int, beta: float) -> dict:
     """The same of all solutions of a step."""
     return {"title": run, "facts": [f"All solutions of step {step}, read with β {beta:g} (reward per nat)"]}
+
+
+def problem_words(prompt: str) -> str:
+    """The prompt, of a long one its end."""
+    text = prompt.strip()
+    lines = visible_lines(text[-LONGEST_PROBLEM:], LONGEST_PROBLEM).split("\n")[-MOST_LINES:]
+    shown = "\n".join(lines)
+    return shown if len(text) <= LONGEST_PROBLEM and text.count("\n") < MOST_LINES else f"… {shown}"
 
 
 def run_words(name: str, run_id: str, algorithm: str, tool: str = "") -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from vimpo_core import __version__
 from vimpo_core.files import write_whole
 from vimpo_core.formats import html_page, reproduce, trace_files
-from vimpo_core.formats.about import about_solution, reward_text, run_words, verdict
+from vimpo_core.formats.about import about_film, about_solution, reward_text, run_words, verdict
 from vimpo_core.formats.reproduce import Place
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs import labels
@@ -185,11 +185,12 @@ def facts(taken: Taken) -> list[list[str]]:
     ]
 
 
-def about(taken: Taken) -> dict:
+def about(taken: Taken, is_film: bool = False) -> dict:
     """What a picture or a film of the solution says above it."""
     header = taken.header
     run = run_words(header.get("name") or "", header["run_id"], header["algorithm"], tool_of(header))
-    return about_solution(taken.trace, run, taken.beta, taken.gae_lambda, is_typed=not taken.place.is_recorded)
+    say = about_film if is_film else about_solution
+    return say(taken.trace, run, taken.beta, taken.gae_lambda, is_typed=not taken.place.is_recorded)
 
 
 def tool_of(header: dict) -> str:

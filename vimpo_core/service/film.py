@@ -13,6 +13,8 @@ from typing import NamedTuple
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs import bases
 from vimpo_core.runs.store import RunStore
+from vimpo_core.service.helper_process import HelperProcess
+from vimpo_core.service.progress import Progress
 from vimpo_core.types import CreditTrace
 
 
@@ -60,6 +62,29 @@ def film_solution(run_dir: Path, prompt: str, solution: str, ids: tuple[int, ...
     if not film.frames:
         raise Mistake(next(iter(film.problems.values())))
     return film
+
+
+def draw_gif(
+    film: Film,
+    lens: str,
+    beta: float,
+    gae_lambda: float,
+    about: dict,
+    theme: str = "light",
+    progress: Progress | None = None,
+) -> bytes:
+    """`film_gif.film_gif` of a film, for `drawing_service`."""
+    from vimpo_core.formats.film_gif import film_gif
+
+    tell = progress.tell if progress else None
+    return film_gif(film.frames, lens, beta, gae_lambda, about, theme, tell)
+
+
+@functools.lru_cache(maxsize=1)
+def drawing_service() -> HelperProcess:
+    """One process for drawing films to files (`draw_gif`): it holds no model, and nothing waits behind it that
+    scores."""
+    return HelperProcess()
 
 
 @functools.lru_cache(maxsize=2)

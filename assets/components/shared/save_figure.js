@@ -18,6 +18,7 @@ const PNG_SCALE = 2; // sharp on a projector
 const LARGEST = 16_000; // px of a side, which every browser can draw
 const MARGIN = 22;
 const NARROWEST = 520; // px: from a phone, too, the words above have room
+const LONG_TITLE = 160; // letters
 const MAKER = "VIMPO Lab";
 
 export function offerToSave(place, around, figureOf) {
@@ -73,7 +74,7 @@ function sheetOf({ about = { title: "", facts: [] }, heading, parts }, around) {
       y += 1.35 * size;
     }
   };
-  write(about.title, type(20, 600), 12);
+  write(about.title, type(about.title.length > LONG_TITLE ? 16 : 20, 600), 16);
   y += 2;
   for (const fact of about.facts) write(fact, type(14, 400, 0.72), 6);
   y += 8;

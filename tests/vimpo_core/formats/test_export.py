@@ -33,6 +33,17 @@ def command(runs_dir, *rest) -> list[str]:
     return ["export", "vimpo-1", "--runs-dir", str(runs_dir), "--json", *map(str, rest)]
 
 
+def test_the_command_writes_a_film_and_refuses_what_a_film_has_not(real_run, tmp_path, capsys):
+    out = tmp_path / "film.gif"
+    asked = ("--step", 2, "--group", 1, "--sample", 3, "--film", out)
+    assert cli.main(command(real_run.parent, *asked, "--lens", "entropy")) == 0
+    assert out.read_bytes()[:6] == b"GIF89a" and "entropy" in capsys.readouterr().out
+    assert cli.main(command(real_run.parent, *asked, "--lens", "grpo")) == 2
+    assert "Choose from td_terms" in capsys.readouterr().err
+    assert cli.main(command(real_run.parent, "--lens", "kl")) == 2
+    assert "Add --film" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_format_is_written_from_the_command_line(real_run, tmp_path, capsys, format):
     out = tmp_path / f"solution.{format}"

@@ -3,14 +3,18 @@
 import shutil
 import sqlite3
 from contextlib import closing
+from io import BytesIO
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support.waiting import PATIENCE
+from vimpo_core.formats import film_gif
+from vimpo_core.formats.about import about_film, problem_words, run_words
 from vimpo_core.runs.snapshots import load_snapshot
 from vimpo_core.runs.store import RunStore
-from vimpo_core.service.film import film_solution
+from vimpo_core.service.film import draw_gif, film_solution
 from vimpo_core.service.scoring import score_solution
 from vimpo_core.views import credit_view
 
@@ -40,6 +44,49 @@ def test_each_frame_is_what_scoring_at_its_step_gives(real_run):
         for name in ARRAYS:
             np.testing.assert_array_equal(getattr(frame, name), getattr(alone, name), err_msg=name)
         assert np.isnan(frame.group_mean_reward) and frame.first_wrong == alone.first_wrong == 17
+
+
+def test_the_film_as_a_gif_is_a_frame_a_step_in_the_scales_colours_and_always_the_same_bytes(real_run, tmp_path):
+    film = film_solution(real_run, PROMPT, SLIP)
+    about = about_film(film.frames[0], run_words("mine", "vimpo-1", "vimpo"), 0.1, 1.0)
+    told: list[tuple[int, int]] = []
+    drawn = film_gif.film_gif(film.frames, "td_terms", 0.1, 1.0, about, tell=lambda *share: told.append(share))
+    assert drawn == film_gif.film_gif(film.frames, "td_terms", 0.1, 1.0, about) and told == [(1, 3), (2, 3), (3, 3)]
+    assert drawn != draw_gif(film, "td_terms", 0.1, 1.0, about, "dark")
+    payload = credit_view.film_payload(film.frames, 0.1, 1.0)
+    cells, left_out = film_gif.laid_out(payload)
+    assert [cell.index for cell in cells] == list(range(len(payload["text"]))) and left_out == (0, 0)
+    assert all(cell.x + cell.width <= film_gif.WIDTH - 2 * film_gif.MARGIN for cell in cells)
+    with Image.open(BytesIO(drawn)) as picture:
+        assert picture.width == film_gif.WIDTH and picture.n_frames == 3 and picture.info["loop"] == 0
+        first, last = (_colours_at_the_end(picture, at) for at in (0, 2))
+    assert len(first) == 1, "no token has credit before training"
+    assert len(last) > 1
+
+
+def _colours_at_the_end(picture, frame: int) -> set:
+    """Colours of a line of pixels below the letters of the tokens, in the one row that they take."""
+    picture.seek(frame)
+    page = np.asarray(picture.convert("RGB"))
+    red = (page == (198, 32, 58)).all(axis=2)  # below the first wrong token
+    row = int(np.argmax(red.any(axis=1))) - 8
+    return {tuple(colour) for colour in page[row, film_gif.MARGIN : -film_gif.MARGIN].tolist()}
+
+
+def test_a_long_film_is_bounded_and_says_what_it_leaves_out():
+    assert film_gif.chosen(3) == [0, 1, 2] and len(film_gif.chosen(5000)) == film_gif.MOST_FRAMES
+    assert film_gif.chosen(5000)[0] == 0 and film_gif.chosen(5000)[-1] == 4999
+    text = ["word"] * 900
+    cells, (before, behind) = film_gif.laid_out(
+        {"text": text, "line_starts": [0], "units": [], "first_wrong": 600, "note": ""}
+    )
+    assert 600 in [cell.index for cell in cells] and max(cell.row for cell in cells) == film_gif.MOST_ROWS - 1
+    assert before + len(cells) + behind == 900 and before and behind
+    title = problem_words("Example\n" * 300 + "What is asked?")
+    assert title.startswith("… ") and title.endswith("What is asked?") and len(title.split("\n")) == 6
+    font = film_gif._font(film_gif.WORDS, 14)
+    assert "".join(film_gif.wrapped("x" * 500, font, 200, 99)) == "x" * 500
+    assert all(font.getlength(line) <= 200 for line in film_gif.wrapped("ab " * 90 + "y" * 90, font, 200, 3))
 
 
 def test_a_film_leaves_the_policies_that_others_hold_alone(real_run):
