@@ -133,7 +133,7 @@ def is_of_experiment(source: Source) -> bool:
     return source.folder != cache.own_folder() and not cache.is_bundled(source.folder)
 
 
-def pick_source(found: list[Source], notes: list[str]) -> Source:
+def pick_source(found: list[Source], notes: list[str], width: int | str = 340) -> Source:
     """The run picker. The default is the newest VIMPO run that has solutions."""
     by_key = {source.key: source for source in found}
     usable = [s for s in found if s.run.algorithm and s.run.last_step is not None]
@@ -144,7 +144,7 @@ def pick_source(found: list[Source], notes: list[str]) -> Source:
         list(by_key),
         format_func=lambda key: by_key[key].label,
         help="Your own runs, newest first, then the bundled ones.",
-        width=340,
+        width=width,
         **state.bound("run", key, "step", "group", "sample", "token", "beta", "lambda", "film"),
     )
     look.name_tab(by_key[picked].run.name)
@@ -171,10 +171,10 @@ def state_note(source: Source) -> str:
     return source.run.message or RUN_STATE_ADVICE[source.run.state]
 
 
-def pick_step(steps: list[int], label: str, help: str, notes: list[str]) -> int:
+def pick_step(steps: list[int], label: str, help: str, notes: list[str], width: int = 220) -> int:
     """The step slider; the default is the newest."""
     step = state.chosen("step", steps, steps[-1], notes, int)
     if len(steps) == 1:
         st.markdown(f"{label}  \n**{steps[0]}**")
         return steps[0]
-    return st.select_slider(label, steps, help=help, width=220, **state.bound("step", step, "token", "film"))
+    return st.select_slider(label, steps, help=help, width=width, **state.bound("step", step, "token", "film"))

@@ -110,18 +110,26 @@ def _shown() -> dict[str | None, dict[str, str]]:
     return st.session_state.setdefault(_SHOWN, {})
 
 
-def bound(name: str, value: Any, *forget: str) -> dict[str, Any]:
-    """Arguments that tie a widget to the address: it shows `value`, a change writes `name` and forgets `forget`.
+def bound(name: str, value: Any, *forget: str, unsaid: Any = None) -> dict[str, Any]:
+    """Arguments that tie a widget to the address: it shows `value`, a change writes `name` and forgets `forget`; the
+    value `unsaid` leaves the address without `name`.
 
     Returns the `key`, `on_change` and `args` to pass to the widget.
     """
     key = f"url.{name}"
     st.session_state[key] = value
-    return {"key": key, "on_change": _write, "args": (name, key, *forget)}
+    return {"key": key, "on_change": _write, "args": (name, key, unsaid, *forget)}
 
 
 def segments(
-    label: str, name: str, options: Mapping[Value, str], value: Value | None, *forget: str, required=True, **look: Any
+    label: str,
+    name: str,
+    options: Mapping[Value, str],
+    value: Value | None,
+    *forget: str,
+    required: bool = True,
+    unsaid: Value | None = None,
+    **look: Any,
 ) -> None:
     """Buttons side by side, one of them pressed, tied to the address like `bound`.
 
@@ -130,7 +138,12 @@ def segments(
         look: further arguments of `st.segmented_control`.
     """
     st.segmented_control(
-        label, list(options), format_func=options.get, required=required, **look, **bound(name, value, *forget)
+        label,
+        list(options),
+        format_func=options.get,
+        required=required,
+        **look,
+        **bound(name, value, *forget, unsaid=unsaid),
     )
 
 
@@ -150,8 +163,9 @@ def pick(
     return value
 
 
-def _write(name: str, key: str, *forget: str) -> None:
-    put(**{name: st.session_state[key]}, **dict.fromkeys(forget))
+def _write(name: str, key: str, unsaid: Any, *forget: str) -> None:
+    value = st.session_state[key]
+    put(**{name: None if value == unsaid else value}, **dict.fromkeys(forget))
 
 
 def _drop(name: str, text: str, default: Any, notes: list[str]) -> None:

@@ -44,9 +44,10 @@ def nothing_yet():
 def choose(found, notes):
     """The pickers, from run to lambda. Returns the scene (None when there is none to show), beta and lambda."""
     mode = state.chosen("mode", list(MODES), "sampled", notes)
-    row = st.container(horizontal=True, gap="medium")
+    bar = st.container(key="pickers", gap="small")
+    row = bar.container(horizontal=True)
     with row:
-        source = pick_source(found, notes)
+        source = pick_source(found, notes, "stretch")
     if problem := problem_of(source):
         st.warning(as_sentence(problem), icon=":material/error:")
         return None, None, None
@@ -57,17 +58,19 @@ def choose(found, notes):
         brought.watch(source, recorded[-1])
     with row:
         if mode == "typed":
-            step = pick_step(snapshots or recorded, "Adapter of step", "Steps whose adapter was saved.", notes)
+            step = pick_step(snapshots or recorded, "Adapter of step", "Steps whose adapter was saved.", notes, 170)
         else:
-            step = pick_step(recorded, "Training step", "Steps whose solutions were recorded.", notes)
+            step = pick_step(recorded, "Training step", "Steps whose solutions were recorded.", notes, 170)
             scene = inspection.pick_solution(source, step, notes)
-    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        look = {"label_visibility": "collapsed", "width": "content"}
-        state.segments("Solution to look at", "mode", MODES, mode, "token", **look)
-        if mode == "sampled":
-            inspection.quick_picks(source, step)
-        beta = inspection.pick_beta(source, step, notes)
-        gae_lambda = inspection.pick_lambda(source, notes)
+    with bar.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        with st.container(horizontal=True, gap="xsmall", width="content", vertical_alignment="center"):
+            look = {"label_visibility": "collapsed", "width": "content"}
+            state.segments("Solution to look at", "mode", MODES, mode, "token", **look)
+            if mode == "sampled":
+                inspection.quick_picks(source, step)
+        with st.container(horizontal=True, width="content"):
+            beta = inspection.pick_beta(source, step, notes)
+            gae_lambda = inspection.pick_lambda(source, notes)
     if mode == "typed" and source.tool:
         st.info(as_sentence(source.no_policy("", "to score a text with")))
         scene = None
@@ -79,8 +82,8 @@ def choose(found, notes):
 def look(scene, beta, gae_lambda):
     if scene.source.tool:
         brought.show(scene)
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown(inspection.verdict(scene.trace, scene.source.tool))
+    with st.container(key="headline", horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown(inspection.headline(scene))
         tours.button()
     if not scene.source.tool:
         drop.offer(scene)
@@ -91,16 +94,24 @@ def look(scene, beta, gae_lambda):
         )
     if note := reading.note(scene.trace):
         st.caption(as_plain(note))
-    st.fragment(view)(scene, beta, gae_lambda)
-    sections.sections(scene, beta, gae_lambda)
+    st.fragment(views)(scene, beta, gae_lambda, inspection.looked_at(tours.is_running()))
 
 
-def view(scene, beta, gae_lambda):
-    """The linked views; selecting a token reruns only this part, to write it to the address; all, where a section or a
-    tour follows.
+def views(scene, beta, gae_lambda, looked_at):
+    """Tabs, credit view and the section that is open. A press in here reruns this part alone; the whole page where it
+    chose another solution, or a tour looks on.
     """
-    if inspection.just_selected() and (sections.is_open() or tours.is_running()):
+    if inspection.looked_at(tours.is_running()) != looked_at:
         st.rerun()
+    section = sections.pick(scene)
+    view(scene, beta, gae_lambda, is_folded=bool(section))
+    if section:
+        sections.show(section, scene, beta, gae_lambda)
+    else:
+        st.caption(f"What the symbols mean: {', '.join(map(symbol, SYMBOLS))}")
+
+
+def view(scene, beta, gae_lambda, is_folded):
     notes = []
     token, lens = inspection.selected_token(scene.trace, notes), inspection.selected_lens(scene.trace, notes)
     for note in notes:
@@ -112,9 +123,9 @@ def view(scene, beta, gae_lambda):
         lens=lens,
         name=inspection.strip_name(scene),
         about=about.of_solution(scene, beta, gae_lambda),
+        is_folded=is_folded,
         on_change=inspection.remember_selection,
     )
-    st.caption(f"What the symbols mean: {', '.join(map(symbol, SYMBOLS))}")
 
 
 main()

@@ -21,6 +21,7 @@ def credit_view(
     lens: str,
     name: str,
     about: dict,
+    is_folded: bool = False,
     on_change: Callable[[], None] | None = None,
 ) -> None:
     """Draw a solution.
@@ -31,6 +32,7 @@ def credit_view(
         token, lens: what is selected at first; a later value that differs from what the browser reported is followed.
         name: which policy the first strip is read off.
         about: what a saved picture says above it, from `formats.about`.
+        is_folded: only the strip is shown, and a press that brings back the rest: something else is drawn below.
         on_change: called after a selection changed.
     """
     data = {
@@ -39,5 +41,6 @@ def credit_view(
         "lens": lens,
         "name": name,
         "about": about,
+        "folded": is_folded,
     }
     _mount(key=key, data=as_data(data), on_view_change=on_change or (lambda: None))

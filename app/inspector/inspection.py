@@ -24,7 +24,9 @@ from vimpo_core.views.payload import with_version
 
 BETAS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 VIEW_KEY = "credit"
-_JUST_SELECTED, _FIRST_LENS = "inspect.selected", "inspect.first_lens"
+_FIRST_LENS = "inspect.first_lens"
+_SHORT_PROBLEM = 40
+"""Characters of a problem that stands beside its verdict; a longer one has a box of its own."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,17 @@ class Scene:
     @property
     def trace(self) -> CreditTrace:
         return self.traces[self.index]
+
+
+_CHOSEN_ABOVE = ("mode", "run", "step", "group", "sample", "beta", "lambda", "problem", "solution", "tour")
+_SELECTED_BELOW = ("token", "lens", "more")
+
+
+def looked_at(is_watched: bool) -> tuple[str | None, ...]:
+    """What the address says of the solution, for the part of the page below the pickers: when it changes, they have to
+    follow. is_watched: what is selected below them counts too, since a tour wants to see it."""
+    names = _CHOSEN_ABOVE + (_SELECTED_BELOW if is_watched else ())
+    return tuple(st.query_params.get(name) for name in names)
 
 
 # --- run, step, prompt, solution -------------------------------------------------------------------------------------
@@ -61,7 +74,7 @@ def pick_solution(source: Source, step: int, notes: list[str]) -> Scene:
         list(groups),
         format_func=lambda g: f"{visible_text(names[g])}   {_result_of(groups[g], traces)}",
         help="The prompts of this step. Each was answered several times: their mean reward is the baseline.",
-        width=250,
+        width="stretch",
         **state.bound("group", group_id, "sample", "token"),
     )
     by_sample = {traces[i].sample_idx: i for i in groups[group_id].indices}
@@ -76,7 +89,7 @@ def pick_solution(source: Source, step: int, notes: list[str]) -> Scene:
         help="✓ right, ✕ wrong, – no answer that counts; then the answer that was read."
         if picks.is_judged(traces[default])
         else f"With the reward that {source.tool or 'its tool'} recorded.",
-        width=150 if picks.is_judged(traces[default]) else 210,
+        width=200,
         **state.bound("sample", sample, "token"),
     )
     return Scene(source, step, traces, by_sample[sample])
@@ -200,7 +213,7 @@ def pick_beta(source: Source, step: int, notes: list[str]) -> float:
         sorted({*BETAS, trained, beta}),
         format_func=lambda b: f"{b:g}" + (f" ({_what_beta_is(source.run.algorithm)})" if b == trained else ""),
         help=f"{limits['help']} Here it only changes how the same log-probabilities are read.",
-        width=190,
+        width=170,
         **state.bound("beta", beta),
     )
 
@@ -224,7 +237,7 @@ def pick_lambda(source: Source, notes: list[str]) -> float:
         options,
         format_func=lambda x: f"{x:g}",
         help=limits["help"],
-        width=150,
+        width=130,
         **state.bound("lambda", gae_lambda),
     )
 
@@ -291,12 +304,14 @@ def remember_selection() -> None:
         lens=lens if lens in lenses.LENSES and lens != st.session_state.get(_FIRST_LENS, lenses.DEFAULT_LENS) else None,
         token=token if isinstance(token, int) else None,
     )
-    st.session_state[_JUST_SELECTED] = True
 
 
-def just_selected() -> bool:
-    """Whether this run of the page follows a selection in the browser; True once."""
-    return st.session_state.pop(_JUST_SELECTED, False)
+def headline(scene: Scene) -> str:
+    """The problem, where it is a line, and the verdict."""
+    problem = scene.trace.prompt_text
+    is_short = len(problem) <= _SHORT_PROBLEM and "\n" not in problem
+    said = verdict(scene.trace, scene.source.tool)
+    return f"**{as_code(problem)}** {said}" if is_short and problem else said
 
 
 def verdict(trace: CreditTrace, tool: str = "") -> str:

@@ -1,4 +1,4 @@
-"""The sections below the credit view in a real browser: what a click and the keyboard do."""
+"""The views of a solution in a real browser: they open in sight, below the strip; what a click and the keyboard do."""
 
 import re
 
@@ -7,13 +7,14 @@ from playwright.sync_api import expect
 
 from tests.pages.in_browser import BUNDLED, expect_no_sideways_scrolling
 from tests.support.sweeps import sweep
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.browser
 
 
 def open_section(page, address, more, query=""):
     page.goto(f"{address}/inspect?run={BUNDLED}&more={more}{query}")
-    expect(page.get_by_text("Alternatives here")).to_be_visible()
+    expect(page.get_by_role("button", name="Curve and numbers")).to_be_visible()
 
 
 def points(page):
@@ -77,3 +78,32 @@ def test_the_link_follows_the_selected_token(page, address):
 def test_no_section_scrolls_sideways(page, address, more):
     open_section(page, address, more)
     expect_no_sideways_scrolling(page, height=900)
+
+
+def test_a_tab_opens_in_sight_below_the_strip_and_one_press_brings_back_curve_and_card(page, address):
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(f"{address}/inspect?run={BUNDLED}&token=3")
+    expect(page.locator(".card .formulas")).to_be_visible()
+    tabs = page.get_by_role("radiogroup", name="Views of this solution")
+    at = tabs.bounding_box()["y"]
+    tabs.get_by_role("radio", name="Film strip").click()
+    expect(page).to_have_url(re.compile("token=3&more=film"))
+    map_ = page.locator(".film-strip .map svg")
+    expect(map_).to_be_visible()
+    assert tabs.bounding_box()["y"] == at, "the tabs stay where they are"
+    assert map_.bounding_box()["y"] < 600
+    page.locator(".film-strip .play").click()
+    eventually(lambda: map_.bounding_box()["y"] + map_.bounding_box()["height"] < 901)  # a page scrolls by whole pixels
+    expect(page.locator(".film-strip .play")).to_be_in_viewport()
+    expect(page.locator(".card .formulas")).to_be_hidden()
+    expect(page.locator('.strip-host[data-strip="lens"]').get_by_role("option", selected=True)).to_have_text("+")
+    page.get_by_role("button", name="Curve and numbers").click()
+    expect(page.locator(".card .formulas")).to_be_visible()
+    expect(page.locator(".credit-view .left .curve svg")).to_be_visible()
+    expect(map_).to_be_visible()
+
+
+def test_on_a_phone_a_link_to_a_tab_begins_at_the_strip_not_at_the_pickers(page, address):
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_section(page, address, "scatter")
+    page.wait_for_function("() => document.querySelector('.st-key-telescope').getBoundingClientRect().top < 400")

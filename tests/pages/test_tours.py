@@ -60,7 +60,7 @@ def choose_solution(at):
 
 
 def open_section(at):
-    widget(at.button_group, "More about this solution").set_value("take")
+    widget(at.button_group, "Views of this solution").set_value("take")
     return again(at)
 
 

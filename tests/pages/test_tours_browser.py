@@ -163,7 +163,7 @@ def test_a_tour_has_no_grave_violation_and_scrolls_at_once_with_reduced_motion(t
         "Element.prototype.scrollIntoView = function (how) { window.scrolled = how.behavior; };"
     )
     themed_page.set_viewport_size({"width": 800, "height": 700})
-    start(themed_page, address, 7)
+    start(themed_page, address, 2)
     settle(themed_page)
     themed_page.wait_for_function("window.scrolled === 'auto'")
     assert not (found := grave_violations(themed_page)), "\n".join(map(str, found))

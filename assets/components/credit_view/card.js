@@ -1,7 +1,7 @@
 // The selected token: its credit worked out from the digits on the page, what else could have stood there, and all its numbers.
 
 import { element } from "../shared/elements.js";
-import { hasGroup, tokenTitle } from "../shared/lenses.js";
+import { hasGroup, pieceName, tokenTitle } from "../shared/lenses.js";
 import { alternatives } from "./alternatives.js";
 import { MISSING, bracketed, quantities, units } from "./quantities.js";
 import { v } from "./symbols.js";
@@ -57,9 +57,9 @@ function line(left, right, extra = "") {
 
 // Of another tool's run what it lacks is named once, above; elsewhere a missing number stands in its row.
 function quantityTable(view, t) {
-  const all = quantities(view, t).filter((row) => !view.data.advice || row[3] !== MISSING);
+  const known = quantities(view, t).filter((row) => !view.data.advice || row[3] !== MISSING);
   const column = (part, caption) => {
-    const rows = all.filter((row) => row[4] === part).map(([key, label, symbol, text]) => {
+    const rows = known.filter((row) => row[4] === part).map(([key, label, symbol, text]) => {
       const name = element("td", "", label, symbol ? element("i", "", ` ${symbol}`) : "");
       const row = element("tr", key === view.lens ? "active" : "", name, element("td", "number", text));
       if (key) {
@@ -72,5 +72,9 @@ function quantityTable(view, t) {
   };
   const ofTool = column("tool", `As ${view.data.tool_name ?? "its tool"} recorded it`);
   const ours = [...column("credit", "Credit, in reward"), ...column("policy", "Policy, logs in nats")];
-  return element("div", "quantity-columns", ...ours, ...ofTool);
+  const all = element("details", "all-numbers", element("summary", "", `All numbers of this ${pieceName(view.data)}`),
+    element("div", "quantity-columns", ...ours, ...ofTool));
+  all.open = Boolean(view.isAllOpen);
+  all.addEventListener("toggle", () => { view.isAllOpen = all.open; });
+  return all;
 }

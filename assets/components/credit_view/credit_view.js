@@ -5,13 +5,15 @@
 // and changing the lens happen here and update everything at once. Python only hears, 150 ms later, which token and
 // lens are selected, to put them in the address bar (mounting.js). No credit is computed here; reading a lens is in lenses.js.
 
-import { axisOfTokens, decimalsOf, fillPicker, lensOf, seriesOf } from "../shared/lenses.js";
+import { element } from "../shared/elements.js";
+import { axisOfTokens, decimalsOf, fillPicker, lensOf, seriesOf, tokenTitle } from "../shared/lenses.js";
 import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
 import { signed } from "../shared/numbers.js";
 import { offerToSave } from "../shared/save_figure.js";
 import { clamp } from "../shared/scales.js";
 import { foldUnder, keepNoteInside, selectToken, targetOfKey, tokenOf, unfold } from "../shared/token_strip.js";
 import { drawCard } from "./card.js";
+import { isFolded, listenToFold, showFold } from "./folding.js";
 import { fillHoverCard, placeHoverCard } from "./hover_card.js";
 import { drawPrompt, listenToPrompt } from "./prompt.js";
 import { absent } from "./quantities.js";
@@ -30,6 +32,7 @@ function createView(view) {
   view.hosts = [...root.querySelectorAll(".strip-host")];
   for (const host of view.hosts) listenToStrip(view, host);
   listenToPrompt(view);
+  listenToFold(view, () => drawAll(view));
   listenToCurve(view, at(".plot"), {
     hover: (index, anchor) => hover(view, index, anchor), choose: (index) => chooseToken(view, index, null),
   });
@@ -51,7 +54,7 @@ function update(view, data) {
   view.data = data;
   const token = followPython(view, "token", data.token, isNew);
   const lens = followPython(view, "lens", data.lens, isNew);
-  if (!isNew && token === view.token && lens === view.lens) return;
+  if (!isNew && token === view.token && lens === view.lens && isFolded(view) === view.wasFolded) return;
   view.version = data.version;
   view.token = clamp(token, 0, data.text.length - 1);
   view.lens = lens;
@@ -59,6 +62,11 @@ function update(view, data) {
     fillPicker(view.at("select"), view.data);
     drawPrompt(view);
   }
+  drawAll(view);
+}
+
+function drawAll(view) {
+  showFold(view);
   showLens(view);
   showToken(view, false);
 }
@@ -118,6 +126,7 @@ function showToken(view, focusIn) {
   const number = series ? signed(series[view.token], decimalsOf(view.data, lens)) : absent(view.data, view.lens);
   const what = `${view.data.of_words ? "Word" : "Token"} ${view.token}, ${view.data.text[view.token]}`;
   view.at(".live").textContent = `${what}: ${lens.label} ${number} ${lens.unit}`;
+  view.at(".now").replaceChildren(tokenTitle(view.data, view.token), element("b", "", number));
 }
 
 function hover(view, index, anchor) {

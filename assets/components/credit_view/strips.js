@@ -5,6 +5,7 @@ import { decimalsOf, hasGroup, legendOf, legendSigns, lensOf, minus, pieceName, 
 import { markOf } from "../shared/marks.js";
 import { fromWhole } from "../shared/numbers.js";
 import { renderStrip } from "../shared/token_strip.js";
+import { isFolded } from "./folding.js";
 import { MISSING, absent, notRecorded } from "./quantities.js";
 
 // Lenses that train; every other is read off the policy.
@@ -19,13 +20,13 @@ export function showLens(view) {
   view.at("select").value = lens.key;
   const isMissing = seriesOf(view.data, lens.key) === null;
   view.at(".lens-help").textContent = isMissing && lens.absent === MISSING ? `${notRecorded(data)} ${lens.help}` : lens.help;
-  const grpo = seriesOf(view.data, "grpo")
-    ? `what GRPO pushes: the same for every ${pieceName(data)}` : "not recorded: needs a group and its rewards";
+  const hasGrpo = seriesOf(view.data, "grpo") !== null;
+  view.at(".of-grpo").hidden = !hasGrpo;
   const pushed = lens.key === "tool_advantage" ? `as ${data.tool_name ?? "its tool"} recorded it` : PUSHES[lens.key];
   title(view, "lens", `${lens.label} ${lens.symbol}`, pushed ?? (isMissing ? absent(data, lens.key) : data.name));
-  title(view, "grpo", "GRPO advantage", grpo);
-  drawStrip(view, "lens", lens, data.note);
-  drawStrip(view, "grpo", lensOf(view.data, "grpo"), "");
+  title(view, "grpo", "GRPO advantage", `pushed on every ${pieceName(data)} alike`);
+  drawStrip(view, "lens", lens, isFolded(view) ? "" : data.note);
+  if (hasGrpo) drawStrip(view, "grpo", lensOf(view.data, "grpo"), "");
   drawLegend(view, lens);
 }
 
@@ -48,7 +49,7 @@ function drawStrip(view, which, lens, note) {
     firstWrong: markOf(data).token,
     mark: markOf(data).kind,
     note,
-    layout: "lines",
+    layout: isFolded(view) ? "flow" : "lines",
     interactive: true,
     small: false,
   };
@@ -84,12 +85,12 @@ function drawLegend(view, lens) {
 function legendText(view, lens, unit) {
   const { grpo } = view.data.scales;
   const grpoScale = !seriesOf(view.data, "grpo") ? "" : grpo
-    ? `GRPO's advantage is normalised and has no unit: its strip runs from −${grpo} to +${grpo}.`
-    : "GRPO's advantage is 0 on every token: the group got equal rewards.";
+    ? `GRPO has no unit: −${grpo} to +${grpo}.`
+    : "GRPO: 0 on every token, since the group got equal rewards.";
   if (!seriesOf(view.data, lens.key)) return grpoScale;
-  if (lens.scale === "reward") return `One scale for everything in reward units here. ${grpoScale}`;
+  if (lens.scale === "reward") return `In reward. ${grpoScale}`;
   if (lens.scale === "tool") return `As it stands in the tool's file. ${grpoScale}`;
   if (lens.scale === "grpo") return "No unit: reward minus group mean, over the group's spread.";
   if (lens.scale === "whitened") return `No unit: over the spread of all tokens of the step. ${grpoScale}`;
-  return lens.scale === "probability" ? grpoScale : `In${unit}; one scale for all of this kind. ${grpoScale}`;
+  return lens.scale === "probability" ? grpoScale : `In${unit}. ${grpoScale}`;
 }

@@ -93,6 +93,7 @@ function play(view) {
     if (next >= frames.length - 1) pause(view);
   }, pause_ms);
   showPlay(view);
+  view.at(".map .plot").scrollIntoView({ block: "nearest" }); // what plays is seen
 }
 
 function pause(view) {
