@@ -19,6 +19,7 @@ from vimpo_core.runs import bases
 from vimpo_core.runs.folder import RunsDir, RunSummary, version_of
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service import second_reading
+from vimpo_core.service.classroom import Classroom, ClassRuns
 from vimpo_core.solutions import picks
 from vimpo_core.types import CreditTrace
 from vimpo_core.views import credit_view
@@ -36,9 +37,16 @@ def own_folder() -> Path:
     return default_runs_dir()
 
 
+MEMBER = "class.member"
+"""Where a session keeps who looks, of a class alone (`gate`)."""
+
+
 def runs_dir() -> RunsDir:
-    """One's own runs, to be changed too."""
-    return RunsDir(own_folder())
+    """One's own runs, to be changed too: in a class by whom they belong to, and by the teacher."""
+    member = st.session_state.get(MEMBER)
+    if member is None:
+        return RunsDir(own_folder())
+    return ClassRuns(own_folder(), Classroom(own_folder()), member)
 
 
 def bundled_folder() -> Path:

@@ -12,7 +12,7 @@ def main():
     # Streamlit puts this folder on the path, where its modules could hide others of the same name from the processes
     # that are started here; nobody else touches sys.path.
     sys.path[:] = [str(ROOT), *(place for place in sys.path if place not in (str(ROOT), str(ROOT / "app")))]
-    from app import state
+    from app import gate, state
     from app.components import look
     from app.routes import navigation
     from app.text import BUG, as_plain, as_sentence
@@ -27,9 +27,11 @@ def main():
     except Mistake as error:
         st.error(as_plain(f"VIMPO_RUNS_DIR: {error}."), icon=":material/error:")
         return
-    state.arrive(page.url_path)
-    look.begin(page.title)
     try:
+        if not gate.come_in():
+            return
+        state.arrive(page.url_path)
+        look.begin(page.title)
         page.run()
     except (Mistake, FileNotFoundError) as error:
         st.error(as_sentence(error), icon=":material/error:")

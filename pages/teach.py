@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from app import state
-from app.course import chapters, plan, teacher
+from app import gate, state
+from app.course import chapters, class_board, plan, teacher
 from app.text import as_sentence
 
+CLASS = {"class": "Your class"}
 PARTS = {"link": "Make a link", "plan": "Print the plan", "hand-ins": "Read hand-ins"}
 
 
@@ -13,11 +14,15 @@ def main():
     notes = []
     with st.container(key="teach-bar"):
         st.title("For teachers", anchor=False)
-        part = state.pick("What to do", "part", PARTS, "link", notes, label_visibility="collapsed")
+        is_class = gate.is_class() and not gate.is_student()
+        parts = (CLASS if is_class else {}) | PARTS
+        part = state.pick("What to do", "part", parts, next(iter(parts)), notes, label_visibility="collapsed")
     for note in notes:
         st.info(as_sentence(note))
     there = chapters.chapters()
-    if part == "link":
+    if part == "class":
+        class_board.board(there)
+    elif part == "link":
         teacher.build_link(there)
     elif part == "plan":
         plan.plan(there)

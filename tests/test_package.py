@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import pytest
 
-from app import command
+from app import __main__ as command
 from vimpo_core import __version__
 from vimpo_core.paths import ROOT
 
@@ -122,6 +122,6 @@ def test_an_install_without_the_labs_files_says_how_to_install_it(tmp_path, monk
 
 
 def test_the_command_loads_neither_streamlit_nor_torch_before_it_knows_what_is_wanted():
-    program = "import app.command, sys; print(sorted({'streamlit', 'torch', 'numpy'} & set(sys.modules)))"
+    program = "import app.__main__, sys; print(sorted({'streamlit', 'torch', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -1,5 +1,5 @@
 """python -m vimpo_core train | resume | fork | eval | score | truth | experiment | export | export-run |
-export-adapter | import | runs | backup | restore | models | tasks | bench | make-reference | make-demos
+export-adapter | import | runs | backup | restore | class | models | tasks | bench | make-reference | make-demos
 
 Progress goes to stderr, results to stdout; with --json stdout ends with one JSON object. A mistake is one sentence on
 stderr and exit code 2, a bug a traceback and exit code 1; a run that did not finish is exit code 3. A command imports
@@ -864,6 +864,36 @@ def _restore_backup(arguments) -> int:
     return 0
 
 
+def _class_options(parser) -> None:
+    from vimpo_core.service.class_server import PORT
+
+    parser.add_argument("--name", required=True, metavar="HOST", help="The name or address that students type.")
+    parser.add_argument("--students", type=_count, default=50, help="How many there are (default: 50).")
+    parser.add_argument("--code", help="The word that lets a browser in (default: a new one).")
+    parser.add_argument("--port", type=_count, default=PORT, help=f"Default: {PORT}.")
+    parser.add_argument("--even-public", action="store_true", help="Also where the whole internet may reach HOST.")
+    _add_runs_dir(parser)
+
+
+def _class(arguments) -> int:
+    import segno
+
+    from vimpo_core.service import class_server
+
+    place = class_server.find_place(arguments.name, arguments.port, arguments.even_public)
+    code = class_server.new_code() if arguments.code is None else arguments.code
+
+    def told(key: str) -> None:
+        if not arguments.json:
+            segno.make(place.url, error="l").terminal(compact=True)
+        said = {"students": place.url, "join_code": code, "teacher": place.teacher_url(key)}
+        _print(said | {"runs": str(arguments.runs_dir)}, arguments.json)
+        print("Stop with Ctrl-C. What was trained and handed in stays.", file=sys.stderr)
+        sys.stdout.flush()
+
+    return class_server.serve(place, arguments.runs_dir, code, arguments.students, told)
+
+
 def _tasks_options(parser) -> None:
     from vimpo_core.config import TrainConfig
     from vimpo_core.tasks.look import FIRST
@@ -1213,6 +1243,7 @@ _COMMANDS = {
     "runs": (_runs, _runs_options, "List the runs of a folder; tag some; delete some, undo that for a week."),
     "backup": (_backup, _backup_options, "All runs of a folder as one file, also while they train."),
     "restore": (_restore_backup, _restore_options, "The runs of a backup, back in a folder."),
+    "class": (_class, _class_options, "Serve the app to a class: a join code, a teacher's link, one job a student."),
     "models": (_models, _models_options, "Models of your own: look at one before it is loaded, fetch or convert one."),
     "bench": (
         _bench,

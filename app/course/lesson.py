@@ -15,11 +15,16 @@ from typing import Any
 
 import streamlit as st
 
-from app import routes, state
+from app import gate, routes, state
 from app.course import ending, progress
 from app.course.link import CHAPTER, ONWARD, Link, is_lock, is_teacher_of, lock_of, unlock
 from app.state import text_of
+from vimpo_core.files import in_words
+from vimpo_core.mistake import Mistake
 
+PROBLEM = "course.problem"
+"""Where a session keeps why an answer was not taken."""
+_LOOK_SECONDS = 2.0
 TEXT_WIDTH = 780
 """Of the column of text, in pixels."""
 _FORMULA = re.compile(r"(\$\$.+?\$\$|\$.+?\$)", re.DOTALL)
@@ -213,7 +218,13 @@ class Lesson:
         )
 
     def commit(self, question: Question, choice: str, details: tuple[int, ...] = ()) -> None:
-        """Keep an answer that a widget of the chapter's own asked for; use it as a callback."""
+        """Keep an answer that a widget of the chapter's own asked for, and hand it in to the class; use it as a
+        callback."""
+        try:
+            gate.hand_in(self.chapter.key, question.key, choice)
+        except (Mistake, OSError) as error:
+            st.session_state[PROBLEM] = in_words(error)
+            return
         progress.keep(self.chapter.key, question.key, choice, details)
 
     def replied(self, question: Question, choice: str, **numbers: str | int) -> bool:
@@ -253,6 +264,9 @@ class Lesson:
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _ask_for_word(self) -> None:
+        if self.link.is_held:
+            st.fragment(_wait_for_class, run_every=_LOOK_SECONDS)(self.chapter.key)
+            return
         with st.container(border=True, width=TEXT_WIDTH):
             if is_teacher_of(self.link.lock):
                 st.markdown("Your class goes on once you say the word. On this screen:")
@@ -290,3 +304,11 @@ class Lesson:
         if control.kind == "list":
             return st.selectbox(**asked, **choices, width=340)
         return st.select_slider(**asked, **choices, width=360)
+
+
+def _wait_for_class(chapter: str) -> None:
+    """Until the teacher goes on: this part looks again by itself."""
+    if not gate.holds(chapter):
+        st.rerun()
+    with st.container(border=True, width=TEXT_WIDTH):
+        st.markdown("Your answer is handed in. What comes out is shown here once your teacher goes on.")

@@ -27,6 +27,8 @@ class Link:
     hidden: dict[str, str] = field(default_factory=dict)
     is_large: bool = False
     lock: str = ""
+    is_held: bool = False
+    """A class's teacher holds the reveals back (`gate.holds`); no part of an address."""
 
     def query(self) -> dict[str, str]:
         """Its query parameters, without the chapter and the controls that stay visible."""
@@ -42,8 +44,9 @@ class Link:
 
     @property
     def is_unlocked(self) -> bool:
-        """Whether what follows a prediction may be seen: there is no lock, or this session has the word."""
-        return not self.lock or self.lock in st.session_state.get(_UNLOCKED, ())
+        """Whether what follows a prediction may be seen: the class goes on, and there is no lock, or this session has
+        the word."""
+        return not self.is_held and (not self.lock or self.lock in st.session_state.get(_UNLOCKED, ()))
 
 
 def current() -> Link:

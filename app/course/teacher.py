@@ -11,6 +11,7 @@ import streamlit as st
 from app import routes
 from app.course import hand_in
 from app.course.chapters import Chapter
+from app.course.histogram import histogram
 from app.course.lesson import TEXT_WIDTH, Control, text_of
 from app.course.link import CHAPTER, ONWARD, Link, as_teacher, lock_of
 from app.text import as_plain
@@ -121,13 +122,4 @@ def read_hand_ins(there: tuple[Chapter, ...]) -> None:
     for chapter in there:
         for question in chapter.questions:
             if counts := found.answers.get((chapter.key, question.key)):
-                _histogram(chapter, question, counts)
-
-
-def _histogram(chapter: Chapter, question, counts) -> None:
-    total = sum(counts.values())
-    st.markdown(f"**{chapter.number} {chapter.title}.** {chapter.say(question.ask)}", width=TEXT_WIDTH)
-    for option in question.options:
-        mark = ":material/check: " if option.is_right else ""
-        count = counts[option.key]
-        st.progress(count / total, f"{mark}{chapter.say(option.text)}: **{count} of {total}**", width=TEXT_WIDTH)
+                histogram(chapter, question, counts)

@@ -89,7 +89,7 @@ def _optimizer_words(optimizer: str, source: Source, step: int) -> str:
 
 
 def _start(source: Source, step: int, config, optimizer: str) -> None:
-    runs = RunsDir(cache.own_folder())
+    runs = cache.runs_dir()
     try:
         job_id = runs.fork(source.run.run_id, step, config, optimizer, source=_folder(source.folder))
         runs.ensure_worker()

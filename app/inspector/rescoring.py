@@ -10,7 +10,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import cache, waiting
+from app import cache, gate, waiting
 from app.inspector import inspection
 from app.text import as_plain, as_sentence
 from vimpo_core.lm import sources
@@ -33,6 +33,9 @@ _PROBLEM, _DONE = "rescore.problem", "rescore.done"
 def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
     if not scene.source.tool or scene.is_typed:
         st.info("Only solutions that another tool recorded are scored again: of those trained here all was recorded.")
+        return
+    if gate.is_student():
+        st.info("In a class the teacher scores a brought run again, with models of this computer.")
         return
     if problem := st.session_state.pop(_PROBLEM, ""):
         st.warning(as_sentence(problem), icon=":material/error:")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from app import cache, routes, waiting
+from app import cache, gate, routes, waiting
 from app.components.dropped_names import name_dropped_files
 from app.text import as_code, as_plain, as_sentence
 from app.words.arrays import NAMES
@@ -46,7 +46,9 @@ class Brought(NamedTuple):
 
 
 def show() -> None:
-    """The whole of it, closed at first."""
+    """The whole of it, closed at first; not for students of a class, who would read the teacher's files with it."""
+    if gate.is_student():
+        return
     if done := st.session_state.get(_DONE):
         _say_done(done)
     with st.expander("Bring a run", icon=":material/upload_file:"):

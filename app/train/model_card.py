@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 from pebble import ProcessExpired
 
-from app import cache, waiting
+from app import cache, gate, waiting
 from app.text import as_plain, as_sentence
 from vimpo_core.config import TrainConfig, setting
 from vimpo_core.lm import gguf_files, model_check, sources
@@ -41,12 +41,16 @@ def field(key: str) -> str:
     gguf_files.tidy()
     used = [*cache.runs_dir().models(), *map(str, gguf_files.all_converted())]
     options = list(dict.fromkeys([sources.BUNDLED, *KNOWN, *used, st.session_state[key] or sources.BUNDLED]))
+    if gate.is_student():  # names no file of the teacher's computer, and fetches nothing onto it
+        options = list(dict.fromkeys([sources.BUNDLED, *cache.runs_dir().models()]))
+        if st.session_state[key] not in options:
+            st.session_state[key] = sources.BUNDLED
     typed = st.selectbox(
         "Model",
         options,
         key=key,
         persist_state="session",
-        accept_new_options=True,
+        accept_new_options=not gate.is_student(),
         help=f"{setting('model')['help']} Choose one, or type where it is. Nothing is fetched before you press Fetch.",
         width=560,
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import waiting
+from app import gate, waiting
 from app.settings import Field, draw_field
 from app.text import as_plain, as_sentence
 from vimpo_core import files
@@ -45,7 +45,12 @@ _SEEN = ("task", "operands", "model", *(field.name for field in WORDED))
 def kind() -> str:
     """The kind that is chosen."""
     chosen = st.session_state.get(_KEY.format("kind"), _default().kind)
-    return chosen if chosen in TASKS else _default().kind
+    return chosen if chosen in kinds() else _default().kind
+
+
+def kinds() -> list[str]:
+    """What may be chosen: a student of a class names no file of the teacher's computer."""
+    return [name for name, kind in TASKS.items() if not (kind.opens and gate.is_student())]
 
 
 def reads_operands() -> bool:
@@ -65,7 +70,7 @@ def fields(key: str, place) -> str:
     st.session_state.setdefault(_KEY.format("kind"), _default().kind)
     place.selectbox(
         "Problems",
-        list(TASKS),
+        kinds(),
         format_func=lambda name: f"{name}: {TASKS[name].words}",
         key=_KEY.format("kind"),
         persist_state="session",

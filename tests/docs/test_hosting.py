@@ -20,7 +20,7 @@ def test_every_file_that_the_image_copies_exists_and_all_that_the_app_reads_is_c
 
 def test_every_server_option_is_one_that_streamlit_knows():
     known = config.get_config_options()
-    for text in (DOCKERFILE, SERVICE, (ROOT / "README.md").read_text("utf-8")):
+    for text in (DOCKERFILE, SERVICE):
         options = re.findall(r"--((?:server|browser)\.\w+)", text)
         assert options and set(options) <= set(known)
 

@@ -36,6 +36,7 @@ COMMANDS = (
     "runs",
     "backup",
     "restore",
+    "class",
     "models",
     "tasks",
     "bench",

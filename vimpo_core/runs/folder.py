@@ -344,6 +344,13 @@ class RunsDir:
         else:
             self.queue.set_command(job_id, command)
 
+    def pause_queue(self, is_paused: bool) -> None:
+        """Let no further job begin, or let them. Raises Mistake, StoreError."""
+        self._refuse_read_only("train")
+        self.queue.pause(is_paused)
+        if not is_paused:
+            self.ensure_worker()
+
     def ensure_worker(self) -> None:
         """Start a worker unless one is at work or nothing waits. It outlives this process and its terminal."""
         self._refuse_read_only("train")
@@ -394,6 +401,8 @@ class RunsDir:
 
     def waking_words(self) -> str:
         """What becomes of a job that is next while no worker is at work yet: a worker starts, or why it does not."""
+        if self.queue.is_paused():
+            return "the queue waits until the teacher lets it go on."
         worker, _ = _started.get(self.path.absolute(), (None, 0.0))
         again = f"It is tried again every {WAKE_SECONDS:g} seconds."
         if isinstance(worker, Exception):

@@ -20,6 +20,8 @@ from vimpo_core.types import RunState
 Command = Literal["play", "pause", "step", "stop"]
 COMMANDS: tuple[str, ...] = ("play", "pause", "step", "stop")
 
+PAUSE_NAME = "queue.paused"
+"""File beside the queue: while it lies there, no further job begins."""
 _BUSY_SECONDS = 5.0
 _QUEUE_VERSION = 1
 _QUEUE_SCHEMA = """
@@ -48,6 +50,7 @@ class JobQueue:
 
     def __init__(self, path: Path):
         self._path = path
+        self._pause = path.with_name(PAUSE_NAME)
 
     def jobs(self) -> list[JobSummary]:
         """All jobs as they are written down, oldest first."""
@@ -63,7 +66,22 @@ class JobQueue:
             return dict(connection.execute("SELECT run_id, name FROM names").fetchall())
 
     def has_waiting(self) -> bool:
-        return any(job.state == RunState.QUEUED for job in self.jobs())
+        """Whether a job may begin now."""
+        return not self.is_paused() and any(job.state == RunState.QUEUED for job in self.jobs())
+
+    def is_paused(self) -> bool:
+        """Whether no job begins after the one at work; one that is asked for by name does."""
+        return self._pause.exists()
+
+    def pause(self, is_paused: bool) -> None:
+        """Let no further job begin, or let them; it stays so at the next start. Raises StoreError."""
+        try:
+            if is_paused:
+                self._pause.touch()
+            else:
+                self._pause.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"The queue in {self._path.parent.name} could not be changed: {reason(error)}") from error
 
     def next_number(self) -> int:
         """A number never given out before, so that an old link cannot lead to a new run."""
@@ -80,6 +98,8 @@ class JobQueue:
 
     def take(self, only_job: str | None = None) -> JobSummary | None:
         """The first waiting job, or `only_job` if it waits, now marked as running; None if there is none."""
+        if only_job is None and self.is_paused():
+            return None
         for job in self.jobs():
             wanted = job.state == RunState.QUEUED and only_job in (None, job.job_id)
             if wanted and self.move(job.job_id, RunState.QUEUED, RunState.RUNNING):

@@ -309,13 +309,21 @@ def _write_to_the_log(runs_dir: Path) -> None:
             os.dup2(log.fileno(), stream)
 
 
+def _step_back() -> None:
+    """The lowest priority: who looks at a page comes first. On Linux a process that leads a session of its own, as a
+    worker does, competes as a group, whose priority is another number."""
+    if hasattr(os, "nice"):
+        os.nice(19)
+    with suppress(OSError), open("/proc/self/autogroup", "w", encoding="ascii") as group:
+        group.write("19")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m vimpo_core.runs.worker", description=__doc__.split("\n\n")[0])
     parser.add_argument("runs_dir", type=Path, help="folder with the runs and their queue")
     parser.add_argument(WAIT_OPTION, action="store_true", help="load everything, and begin when told to on stdin")
     arguments = parser.parse_args()
-    if hasattr(os, "nice"):
-        os.nice(10)
+    _step_back()
     if not arguments.wait:
         main(arguments.runs_dir)
     elif begins(sys.stdin.buffer):

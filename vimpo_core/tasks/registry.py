@@ -241,6 +241,11 @@ def check_file(text: str, beside: Path) -> None:
     raise Mistake(f"task {text!r} names no file: {both}. Put it there, or give its whole path.")
 
 
+def opens_file(text: str) -> bool:
+    """Whether the setting `task` names a file."""
+    return _opens(parse(text))
+
+
 def _opens(spec: Spec) -> bool:
     """Whether it names a file."""
     return spec.kind in TASKS and TASKS[spec.kind].opens and bool(spec.argument.strip())

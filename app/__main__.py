@@ -44,3 +44,7 @@ def _run_app(arguments: list[str]) -> int:
     from streamlit.web import cli as streamlit
 
     return streamlit.main(arguments, prog_name="streamlit") or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""The teacher's board of a class: how to come in, who waits, what was answered, how far a chapter is."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import segno
+import streamlit as st
+
+from app import cache, gate
+from app.course.chapters import Chapter
+from app.course.histogram import histogram
+from app.text import as_plain
+from vimpo_core.files import in_words
+from vimpo_core.mistake import Mistake
+from vimpo_core.runs.folder import ACTIVE
+from vimpo_core.types import RunState
+
+_LOOK_SECONDS = 2.0
+_PROBLEM = "class.board.problem"
+_WORDS = {
+    "free": "At their own pace",
+    "held": "Hold the reveals",
+    "closed": "Close the questions",
+}
+
+
+def board(there: tuple[Chapter, ...]) -> None:
+    """All of it; the counts look again by themselves."""
+    if problem := st.session_state.pop(_PROBLEM, ""):
+        st.warning(as_plain(problem), icon=":material/error:")
+    _how_to_come_in()
+    chapter = st.selectbox(
+        "Chapter", there, format_func=lambda one: f"{one.number} {one.title}", key="class.chapter", width=400
+    )
+    _phase(chapter)
+    st.fragment(_answers, run_every=_LOOK_SECONDS)(chapter)
+    st.markdown("#### Training")
+    st.fragment(_queue, run_every=_LOOK_SECONDS)()
+    _take_away()
+
+
+def _how_to_come_in() -> None:
+    joined, seats = gate.room().seats()
+    with st.container(horizontal=True, gap="large", vertical_alignment="center"):
+        st.image(segno.make(gate.url(), error="m").svg_data_uri(scale=5, border=2, light="white"), width=180)
+        with st.container():
+            st.markdown(f"# {as_plain(gate.url())}")
+            st.markdown(f"## Join code: `{gate.code()}`")
+            st.caption(f"Browsers that have joined: {joined} of {seats}.")
+
+
+def _phase(chapter: Chapter) -> None:
+    key = f"class.phase.{chapter.key}"
+    st.session_state.setdefault(key, gate.room().phases().get(chapter.key, "free"))
+    st.segmented_control(
+        "Its questions",
+        list(_WORDS),
+        format_func=_WORDS.get,
+        key=key,
+        required=True,
+        on_change=_set_phase,
+        args=(chapter.key,),
+        help="Hold: students answer, and what comes out waits for you. Close: no more answers are taken. Back to their "
+        "own pace: it is revealed to all who answered.",
+    )
+
+
+def _set_phase(chapter: str) -> None:
+    _try(lambda: gate.room().set_phase(chapter, st.session_state[f"class.phase.{chapter}"]))
+
+
+def _answers(chapter: Chapter) -> None:
+    found, is_revealed = gate.room().hand_ins(), gate.room().phases().get(chapter.key, "free") == "free"
+    for question in chapter.questions:
+        counts = found.get((chapter.key, question.key))
+        if counts:
+            histogram(chapter, question, counts, is_revealed)
+    if not any((chapter.key, question.key) in found for question in chapter.questions):
+        st.caption("Nobody has answered yet.")
+
+
+def _queue() -> None:
+    runs, owners = cache.runs_dir(), gate.room().owners()
+    waiting = [job for job in runs.jobs() if job.state in ACTIVE]
+    is_paused = runs.queue.is_paused()
+    st.toggle(
+        "The queue waits",
+        value=is_paused,
+        key=f"class.paused.{is_paused}",
+        on_change=_pause,
+        args=(not is_paused,),
+        help="What is being trained goes on; nothing after it begins until you let it.",
+    )
+    if not waiting:
+        st.caption("Nothing is being trained.")
+    for job in waiting:
+        owner = owners.get(job.run_ids[0])
+        who = "the teacher or the command line" if owner is None else f"browser {owner}"
+        with st.container(horizontal=True, vertical_alignment="center"):
+            state = "waits" if job.state == RunState.QUEUED else str(job.state)
+            st.markdown(f"**{as_plain(', '.join(job.run_ids))}** {state}, of {who}")
+            st.button("Cancel", key=f"class.cancel.{job.job_id}", on_click=_cancel, args=(job.job_id,))
+
+
+def _pause(is_paused: bool) -> None:
+    _try(lambda: cache.runs_dir().pause_queue(is_paused))
+
+
+def _cancel(job_id: str) -> None:
+    _try(lambda: cache.runs_dir().command(job_id, "stop"))
+
+
+def _take_away() -> None:
+    with st.container(horizontal=True):
+        st.download_button(
+            "The hand-ins (CSV)",
+            _as_csv,
+            "hand-ins.csv",
+            "text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+            help="A row an answer, with the browser's number. There are no names.",
+        )
+        with st.popover("Delete the hand-ins", icon=":material/delete:"):
+            st.markdown("All of them, for good. Runs stay.")
+            st.button("Delete them", type="primary", on_click=_forget)
+
+
+def _as_csv() -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["chapter", "question", "browser", "choice", "when"])
+    writer.writerows(gate.room().hand_in_rows())
+    return text.getvalue().encode()
+
+
+def _forget() -> None:
+    _try(lambda: gate.room().forget_hand_ins())
+
+
+def _try(change) -> None:
+    try:
+        change()
+    except (Mistake, OSError) as error:
+        st.session_state[_PROBLEM] = in_words(error)

@@ -1,0 +1,104 @@
+"""The door of a class: who has given the join code comes in, and who looks is known by a cookie.
+
+Outside of a class (`python -m vimpo_core class`) there is no door, and nothing here costs anything.
+"""
+
+from __future__ import annotations
+
+import os
+
+import streamlit as st
+
+from app import cache
+from app.components.class_cookie import class_cookie
+from app.text import as_sentence
+from vimpo_core.mistake import Mistake
+from vimpo_core.service.classroom import ENVIRONMENT, LONGEST_CODE, Classroom, Member
+
+COOKIE = "vimpo-lab-class"
+_TOKEN, _PROBLEM, _CODE = "class.token", "class.problem", "class.code"
+
+
+def is_class() -> bool:
+    return bool(os.environ.get(ENVIRONMENT))
+
+
+def room() -> Classroom:
+    return Classroom(cache.own_folder())
+
+
+def url() -> str:
+    """The address that students type."""
+    return os.environ.get(ENVIRONMENT, "")
+
+
+def code() -> str:
+    """The join code, for the projector; the file of the class does not hold it."""
+    return os.environ.get(f"{ENVIRONMENT}_CODE", "")
+
+
+def come_in() -> bool:
+    """Whether this browser may see the page; otherwise the door is drawn."""
+    if not is_class():
+        return True
+    _take_teachers_key()
+    if (member := _member()) is not None:
+        st.session_state[cache.MEMBER] = member
+        if token := st.session_state.get(_TOKEN):  # the cookie is there from the next visit on
+            class_cookie(COOKIE, token)
+        return True
+    st.session_state.pop(cache.MEMBER, None)
+    _door()
+    return False
+
+
+def member() -> Member | None:
+    """Who looks; None outside of a class."""
+    return st.session_state.get(cache.MEMBER)
+
+
+def is_student() -> bool:
+    """Whether a student of a class looks, who may not name files of this computer."""
+    return (found := member()) is not None and not found.is_teacher
+
+
+def hand_in(chapter: str, question: str, choice: str) -> None:
+    """An answer of the course, for the class. Raises Mistake where the question is closed, StoreError."""
+    if (found := member()) is not None and not found.is_teacher:
+        room().hand_in(chapter, question, choice, found)
+
+
+def holds(chapter: str) -> bool:
+    """Whether the teacher of the class holds back the reveals of a chapter, for its students."""
+    return is_student() and room().phases().get(chapter, "free") != "free"
+
+
+def _member() -> Member | None:
+    token = st.session_state.get(_TOKEN) or st.context.cookies.get(COOKIE)
+    return room().member(token if isinstance(token, str) else None)
+
+
+def _take_teachers_key() -> None:
+    """The key of the teacher's link, which leaves the address at once."""
+    if key := st.query_params.pop("key", None):
+        try:
+            st.session_state[_TOKEN] = room().join_as_teacher(key)
+        except Mistake as error:
+            st.session_state[_PROBLEM] = str(error)
+
+
+def _door() -> None:
+    st.title("VIMPO Lab", anchor=False)
+    st.markdown("Your class is in here. Type the code that is on the board.")
+    with st.form("class.door", border=False, width=400):
+        st.text_input("Join code", key=_CODE, max_chars=LONGEST_CODE)
+        st.form_submit_button("Come in", type="primary", on_click=_join)
+    if problem := st.session_state.pop(_PROBLEM, None):
+        st.error(as_sentence(problem), icon=":material/error:")
+
+
+def _join() -> None:
+    try:
+        st.session_state[_TOKEN] = room().join(st.session_state[_CODE], str(st.context.ip_address or ""))
+    except (Mistake, OSError) as error:
+        st.session_state[_PROBLEM] = str(error)

@@ -1,0 +1,103 @@
+"""The door of a class, what a student may do on the pages, and the teacher's board."""
+
+import pytest
+
+from app import gate
+from tests.pages.opening import again, open_page
+from tests.support.fakes import make_fake_run
+from vimpo_core.service.classroom import ENVIRONMENT, Classroom
+
+CODE = "lantern"
+
+
+@pytest.fixture
+def room(runs, monkeypatch):
+    """A class on the tests' runs folder, which the pages know of as those of its web server do."""
+    monkeypatch.setenv(ENVIRONMENT, "http://lab.local:8501")
+    monkeypatch.setenv(f"{ENVIRONMENT}_CODE", CODE)
+    make_fake_run(runs.path, steps=1, prompts_per_step=1, group_size=2)
+    return Classroom(runs.path)
+
+
+@pytest.fixture
+def key(room):
+    return room.open_up(CODE, 2)
+
+
+def is_door(page):
+    return [field.label for field in page.text_input] == ["Join code"]
+
+
+def give(page, code):
+    page.text_input[0].set_value(code)
+    page.button[0].click()
+    return again(page)
+
+
+def student(path, **query):
+    page = give(open_page(path, **query), CODE)
+    assert not is_door(page)
+    return page
+
+
+def labels(page):
+    return [widget.label for widget in [*page.button, *page.selectbox, *page.text_input, *page.expander]]
+
+
+def test_nothing_is_shown_before_the_code_and_the_page_of_the_link_after_it(room, key):
+    page = open_page("runs")
+    assert is_door(page) and len(page.button) == 1
+    page = give(page, "guess")
+    assert is_door(page) and "not the join code" in page.error[0].value
+    page = give(page, "  LANTERN")
+    assert "Runs" in " ".join(one.value for one in [*page.title, *page.markdown]) and not page.error
+    assert room.seats() == (1, 4)
+
+
+def test_without_a_class_there_is_no_door(runs):
+    assert not is_door(open_page("runs"))
+    assert gate.member() is None
+
+
+def test_a_student_brings_no_file_and_names_none(room, key):
+    assert "Bring a run" not in labels(student("runs"))
+    page = student("train")
+    model = next(box for box in page.selectbox if box.label == "Model")
+    problems = next(box for box in page.selectbox if box.label == "Problems")
+    assert model.options == ["bundled"]
+    assert not any(option.startswith(("file:", "math:")) for option in problems.options)
+
+
+def test_the_teachers_link_opens_the_board_and_leaves_the_address(room, key):
+    page = open_page("teach", key=key)
+    assert "key" not in page.query_params and not is_door(page)
+    said = " ".join(one.value for one in page.markdown).replace("\\", "")
+    assert "http://lab.local:8501" in said and CODE in said
+    assert is_door(open_page("teach", key="guess"))
+    assert "Your class" not in str(student("teach").segmented_control or "")
+
+
+def test_a_held_reveal_waits_for_the_teacher_and_the_answer_is_handed_in(room, key):
+    room.set_phase("identity", "held")
+    page = student("learn", chapter="3")
+    page.radio[0].set_value("same")
+    again(page)
+    next(button for button in page.button if button.label == "Commit and see").click()
+    again(page)
+    assert room.hand_ins() == {("identity", "dropped"): {"same": 1}}
+    said = " ".join(one.value for one in page.markdown)
+    assert "once your teacher goes on" in said and "Not quite." not in said
+    room.set_phase("identity", "free")
+    said = " ".join(one.value for one in again(page).markdown)
+    assert "Not quite." in said
+
+
+def test_a_closed_question_takes_no_answer_and_says_so(room, key):
+    room.set_phase("identity", "closed")
+    page = student("learn", chapter="3")
+    page.radio[0].set_value("same")
+    again(page)
+    next(button for button in page.button if button.label == "Commit and see").click()
+    again(page)
+    assert any("has closed this question" in one.value for one in page.warning)
+    assert room.hand_ins() == {}

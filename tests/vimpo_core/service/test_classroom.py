@@ -1,0 +1,169 @@
+"""A class: who may come in, whose runs are whose, one job a student, and hand-ins that survive the server."""
+
+import sqlite3
+
+import pytest
+
+from tests.support.fakes import make_fake_run
+from vimpo_core.config import TrainConfig
+from vimpo_core.mistake import Mistake
+from vimpo_core.runs.store import StoreError
+from vimpo_core.service.classroom import Classroom, ClassRuns, Member
+
+CODE = "red lantern"
+CONFIG = TrainConfig(steps=1, prompts_per_step=1, group_size=2)
+
+
+@pytest.fixture
+def room(tmp_path):
+    room = Classroom(tmp_path / "runs")
+    room.open_up(CODE, 20)
+    return room
+
+
+def joined(room, address="10.0.0.2"):
+    return room.member(room.join(CODE, address))
+
+
+def test_the_code_lets_a_browser_in_however_it_is_written_and_the_token_is_its_place_from_then_on(room):
+    token = room.join("Red-LANTERN ", "10.0.0.2")
+    assert room.member(token) == Member(1, False)
+    assert Classroom(room.path.parent).member(token) == Member(1, False)  # at the next start too
+    assert [room.member(wrong) for wrong in ("", None, "x", token * 9)] == [None] * 4
+    assert token not in room.path.read_bytes().decode("latin1") and CODE not in room.path.read_bytes().decode("latin1")
+
+
+def test_after_five_wrong_codes_an_address_waits_longer_each_time_and_others_do_not(room):
+    for n in range(5):
+        with pytest.raises(Mistake, match="not the join code"):
+            room.join("guess", "10.0.0.9", now=100.0 + n)
+    waits = []
+    for now in (104.5, 106.5, 107.0, 110.6):
+        with pytest.raises(Mistake) as told:
+            room.join("guess", "10.0.0.9", now=now)
+        waits.append(str(told.value))
+    assert waits[0] == "too many wrong codes from here. Wait 2 seconds, then try again"
+    assert waits[1].startswith("that is not") and "Wait 4 seconds" in waits[2] and waits[3].startswith("that is not")
+    with pytest.raises(Mistake, match="Wait 8 seconds"):
+        room.join(CODE, "10.0.0.9", now=110.6)
+    assert room.member(room.join(CODE, "10.0.0.3", now=110.6))
+    assert room.member(room.join(CODE, "10.0.0.9", now=2000.0))
+
+
+def test_the_seats_are_counted_and_the_teachers_link_works_once_the_terminal_showed_it(room):
+    room.open_up(CODE, 2)
+    for _ in range(4):  # two browsers a student
+        joined(room)
+    with pytest.raises(Mistake, match="all 4 seats"):
+        joined(room)
+    key = room.open_up(CODE, 3)
+    assert room.member(room.join_as_teacher(key)).is_teacher
+    assert room.seats() == (4, 6)
+    with pytest.raises(Mistake, match="not the link"):
+        room.join_as_teacher("guess")
+    joined(room)
+
+
+def test_a_new_code_is_a_new_class_and_the_old_one_goes_on_under_its_own(room):
+    token = room.join(CODE, "10.0.0.2")
+    room.open_up("RED lantern", 20)
+    assert room.member(token)
+    room.open_up("another word", 2)
+    assert room.member(token) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "seats", "words"), [("abc", 2, "4 to 40"), ("x" * 41, 2, "got 41"), ("good", 0, "1 to")]
+)
+def test_a_code_that_is_soon_guessed_and_a_class_of_nobody_are_refused(tmp_path, code, seats, words):
+    with pytest.raises(Mistake, match=words):
+        Classroom(tmp_path).open_up(code, seats)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_student_changes_their_own_runs_alone_and_a_teacher_all(room):
+    runs_dir = room.path.parent
+    foreign = make_fake_run(runs_dir, steps=1, prompts_per_step=1, group_size=2)
+    student, other, teacher = joined(room), joined(room), Member(9, True)
+    runs = ClassRuns(runs_dir, room, student)
+    runs.submit([CONFIG])
+    (mine,) = runs.jobs()[-1].run_ids
+    for change in (
+        lambda: runs.delete(foreign),
+        lambda: runs.rename(foreign, "mine now"),
+        lambda: runs.resume([foreign]),
+        lambda: ClassRuns(runs_dir, room, other).rename(mine, "stolen"),
+        lambda: ClassRuns(runs_dir, room, other).command(runs.jobs()[-1].job_id, "stop"),
+        runs.empty_bin,
+    ):
+        with pytest.raises(Mistake, match=r"not yours|another student's|only the teacher"):
+            change()
+    runs.rename(mine, "Monday")
+    assert {run.run_id: run.name for run in runs.list()}[mine] == "Monday"
+    ClassRuns(runs_dir, room, teacher).delete(foreign)
+    with pytest.raises(Mistake, match="not yours"):
+        runs.restore(foreign)
+
+
+def test_a_student_has_one_job_at_a_time_and_the_next_after_it(room):
+    runs = ClassRuns(room.path.parent, room, joined(room))
+    job = runs.submit([CONFIG])
+    for again in (lambda: runs.submit([CONFIG]), lambda: runs.fork("vimpo-1", 0, CONFIG)):
+        with pytest.raises(Mistake, match="you have a job already: vimpo-1 is queued"):
+            again()
+    runs.command(job, "stop")
+    runs.submit([CONFIG])
+    teacher = ClassRuns(room.path.parent, room, Member(9, True))
+    teacher.submit([CONFIG])
+    teacher.submit([CONFIG])
+
+
+def test_a_second_hand_in_replaces_the_first_and_all_are_there_at_the_next_start_until_deleted(room):
+    student, other = joined(room), joined(room)
+    room.hand_in("blame", "first", "19", student)
+    room.hand_in("blame", "first", "18", student)
+    room.hand_in("blame", "first", "18", other)
+    again = Classroom(room.path.parent)
+    assert again.hand_ins() == {("blame", "first"): {"18": 2}}
+    assert [row[:4] for row in again.hand_in_rows()] == [("blame", "first", n, "18") for n in (1, 2)]
+    with pytest.raises(Mistake, match="at most 200"):
+        room.hand_in("blame", "first", "1" * 10_000_000, student)
+    assert (room.forget_hand_ins(), room.hand_ins()) == (2, {})
+
+
+def test_a_closed_question_takes_no_answer_and_keeps_those_it_has(room):
+    student = joined(room)
+    room.set_phase("blame", "held")
+    room.hand_in("blame", "first", "18", student)
+    room.set_phase("blame", "closed")
+    with pytest.raises(Mistake, match="closed this question"):
+        room.hand_in("blame", "first", "1", student)
+    room.hand_in("levers", "first", "none", student)
+    assert Classroom(room.path.parent).phases() == {"blame": "closed"}
+    assert room.hand_ins()["blame", "first"] == {"18": 1}
+
+
+def test_a_student_names_no_file_of_the_teachers_computer(room, tmp_path):
+    (tmp_path / "grades.csv").write_text("prompt,answer\n1,2\n")
+    named = [{"model": str(tmp_path)}, {"model": "org/name"}, {"task": f"file:{tmp_path}/grades.csv"}]
+    for setting in named:
+        with pytest.raises(Mistake, match="only the teacher can bring"):
+            ClassRuns(room.path.parent, room, joined(room)).submit([TrainConfig(**setting)])
+    assert ClassRuns(room.path.parent, room, Member(9, True)).list() == []
+
+
+def test_what_the_teacher_pinned_is_kept(room):
+    assert room.pinned() == ""
+    room.pin("vimpo-beta-0.3")
+    assert Classroom(room.path.parent).pinned() == "vimpo-beta-0.3"
+
+
+def test_a_damaged_file_and_a_newer_one_are_said_and_left(room):
+    connection = sqlite3.connect(room.path)
+    connection.execute("PRAGMA user_version = 9")
+    connection.close()
+    with pytest.raises(Mistake, match="newer version"):
+        room.hand_ins()
+    room.path.write_bytes(b"not a database" * 1000)
+    with pytest.raises((Mistake, StoreError), match=r"class\.db is damaged"):
+        room.seats()
