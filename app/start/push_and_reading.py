@@ -80,8 +80,8 @@ def how_hard(folder: Path, run: RunSummary, step: int, index: int) -> str:
     is_faint = hardest["vimpo"] < _FAINT and abs(added - asked) < _SETTLED * abs(asked)
     why = ": faint, as its δ already add up to what its value loss asks" if is_faint else ""
     return (
-        f"Once scaled, GRPO’s push is {fixed(hardest['grpo'])} times its usual one, VIMPO’s {fixed(hardest['vimpo'])} "
-        f"times{why}."
+        f"Once scaled, GRPO’s push is {fixed(hardest['grpo'])} times its usual one, VIMPO’s, at λ "
+        f"{config.gae_lambda:g}, {fixed(hardest['vimpo'])} times{why}."
     )
 
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { carried, carriers, correlation, deltaAt, lowestOf } from "../../assets/components/credit_rows/reach.js";
-import { ofReading, ofVimpo, setting, spread } from "../../assets/components/credit_rows/sayings.js";
+import { ofReading, ofVimpo, pushes, setting, spread } from "../../assets/components/credit_rows/sayings.js";
 
 const DELTA = [0.1, 0, -0.8, 0.2];
 const ALL = [true, true, true, true];
@@ -42,8 +42,16 @@ test("another policy's reading is called nearly the same only where it is", () =
   assert.ok(Math.abs(correlation([1, 2, 3], [2, 4, 6]) - 1) < 1e-12);
   assert.equal(correlation([1, 1], [2, 3]), null);
   const same = { rule: "grpo", per_beta: [0.2, 0, -1.9, 0.3] };
-  assert.match(ofReading(DATA, same), /^Nearly the same map \(correlation 1\.00\), though GRPO knows no δ\.$/);
+  assert.match(ofReading(DATA, same), /^Nearly the same map \(correlation 1\.00\), though GRPO never used δ\.$/);
   assert.match(ofReading(DATA, { rule: "grpo", per_beta: [-1.9, 0.2, 0, 0.3] }), /^Another map/);
+});
+
+test("a rule pushes where it trained the run with these very numbers, else it would", () => {
+  const run = { ...DATA, rule: "vimpo" };
+  assert.deepEqual(
+    [pushes(run, "vimpo", true), pushes(run, "vimpo", false), pushes(run, "grpo", true)],
+    ["VIMPO pushes", "VIMPO would push", "GRPO would push"],
+  );
 });
 
 test("what a slider was moved from is said where the run trained with it", () => {

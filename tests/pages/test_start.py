@@ -62,7 +62,7 @@ def test_how_hard_a_rule_pushes_in_the_end_is_the_gradient_that_trains_at_the_ru
         weights = rules.weights(key, batch.sampled, config, batch.token_budget)
         hardest.append(abs(weights[index]).max() / np.sqrt((weights**2).sum() / batch.sampled.completion_mask.sum()))
     said = words(open_app())
-    assert f"GRPO’s push is {hardest[0]:.2f} times its usual one, VIMPO’s {hardest[1]:.2f} times" in said
+    assert f"GRPO’s push is {hardest[0]:.2f} times its usual one, VIMPO’s, at λ 1, {hardest[1]:.2f} times" in said
 
 
 def test_the_bundled_picture_has_the_credit_of_every_rule_and_hides_neither_what_is_flat_nor_what_is_faint(
@@ -87,7 +87,7 @@ def test_the_bundled_picture_has_the_credit_of_every_rule_and_hides_neither_what
     assert payload["gae_lambda"] == 1 and np.ptp(carried[: wrong + 1]) < 0.1 and carried.argmin() != wrong
     assert delta.argmin() == other.argmin() == wrong and np.corrcoef(delta, other)[0, 1] > 0.99
     pushed = max(abs(v) for v in rules_of["vimpo"]["push"]["values"]) / 100
-    assert pushed < 0.5 and f"VIMPO’s {pushed:.2f} times: faint" in words(at)
+    assert pushed < 0.5 and f"VIMPO’s, at λ 1, {pushed:.2f} times: faint" in words(at)
 
 
 def test_one_press_trains_a_first_run(bundled):

@@ -92,14 +92,15 @@ function rowsOf(data, lambda, beta, reading) {
   const grpo = alike(data.above_group, data.counts);
   const vimpo = carried(deltaAt(data.readings[0].per_beta, beta), data.counts, lambda);
   const read = deltaAt(reading.per_beta, beta);
+  const isAsTrained = lambda === data.gae_lambda && beta === data.beta;
   const { told } = data;
   return [
     {
-      name: data.names.grpo, label: pushes(data, "grpo"), says: everyToken(data), values: grpo,
+      name: data.names.grpo, label: pushes(data, "grpo", true), says: everyToken(data), values: grpo,
       follows: told ? ofGrpo() : "",
     },
     {
-      name: data.names.vimpo, label: pushes(data, "vimpo"), says: spread(vimpo), values: vimpo,
+      name: data.names.vimpo, label: pushes(data, "vimpo", isAsTrained), says: spread(vimpo), values: vimpo,
       follows: told ? ofVimpo(data, vimpo, lambda) : "",
     },
     {

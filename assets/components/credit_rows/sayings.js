@@ -6,9 +6,9 @@ import { carriers, correlation, lowestOf } from "./reach.js";
 const FULL_NAMES = { grpo: "Group Relative Policy Optimization", vimpo: "Value-Implicit Policy Optimization" };
 const NEARLY_THE_SAME = 0.9;
 
-// "GRPO pushes" of the rule that trained the run; the other would, on the same solution.
-export function pushes(data, rule) {
-  return `${data.names[rule]} ${rule === data.rule ? "pushes" : "would push"}`;
+// "VIMPO pushes" of the rule that trained the run, at what it trained with; everything else would, on the same solution.
+export function pushes(data, rule, isAsTrained) {
+  return `${data.names[rule]} ${rule === data.rule && isAsTrained ? "pushes" : "would push"}`;
 }
 
 export function readOff(data, reading) {
@@ -70,7 +70,7 @@ export function ofReading(data, reading) {
 }
 
 function howTrained(reading) {
-  return reading.rule === "grpo" ? "knows no δ" : "trained by another rule";
+  return reading.rule === "grpo" ? "never used δ" : "trained by another rule";
 }
 
 // What a slider says: its value, and what the run trained with once it was moved from there.
