@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import streamlit as st
 
 from vimpo_core.config import Advice, TrainConfig, advice, safe_text, setting
 from vimpo_core.lm import sources
-from vimpo_core.rules import RULES
+from vimpo_core.rules import readers
 from vimpo_core.tasks import Task
 from vimpo_core.tasks.registry import task_of
 
 _ICONS = {"note": ":material/info:", "caution": ":material/warning:", "danger": ":material/dangerous:"}
-_RULE_SETTINGS = {name for rule in RULES.values() for name in rule.settings} - {"beta"}
-"""Settings that only some algorithms read; at beta the value loss is measured for all of them."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +25,6 @@ class Field:
     label: str
     step: float | None = None
     format: str | None = None
-
-
-def is_read(name: str, algorithms: Sequence[str]) -> bool:
-    """Whether one of these algorithms reads a setting."""
-    return name not in _RULE_SETTINGS or any(name in RULES[key].settings for key in algorithms)
 
 
 def model_facts(config: TrainConfig) -> list[str]:
@@ -57,9 +50,9 @@ def _help(field: Field, known: Mapping) -> str:
         parts.append(f"Safe: {safe_text(field.name)}.")
     if known["low"] is not None:
         parts.append(f"Allowed: {known['low']:g} to {known['high']:g}.")
-    if field.name in _RULE_SETTINGS:
-        readers = [rule.name.replace("*", r"\*") for rule in RULES.values() if field.name in rule.settings]
-        parts.append(f"Read by {', '.join(readers)}.")
+    if named := [name.replace("*", r"\*") for name in readers(field.name)]:
+        parts.append(f"Read by {', '.join(named)}.")
+    parts.append(f"Its name in code and on the command line: `{field.name}`.")
     return " ".join(parts)
 
 

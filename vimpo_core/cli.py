@@ -37,10 +37,12 @@ from vimpo_core.paths import (
 )
 
 if TYPE_CHECKING:
+    from vimpo_core.config import TrainConfig
     from vimpo_core.runs.folder import RunsDir
     from vimpo_core.runs.run_bin import Deleted
 
 _LOOK_SECONDS = 0.5
+_AS_SAID = object()
 UNFINISHED = 3
 BROKEN_PIPE = 141
 INTERRUPTED = 130
@@ -148,8 +150,9 @@ def _folder(typed: str) -> Path:
     return _path(typed).absolute()
 
 
-def _add_setting(parser, f, **changes) -> None:
-    """The option of a setting; with default=None it says the run's own value is kept."""
+def _add_setting(parser, f, absent=_AS_SAID, **changes) -> None:
+    """The option of a setting; with default=None it says the run's own value is kept. absent: what is parsed where the
+    option is not given, in the place of the default that its help names."""
     from vimpo_core.config import setting
 
     known = setting(f.name) | changes
@@ -158,7 +161,7 @@ def _add_setting(parser, f, **changes) -> None:
     parser.add_argument(
         f"--{f.name.replace('_', '-')}",
         type=known["type"],
-        default=known["default"],
+        default=known["default"] if absent is _AS_SAID else absent,
         choices=known["choices"],
         help=f"{known['help']}{limits} Default: {default}.".replace("%", "%%"),
     )
@@ -166,12 +169,36 @@ def _add_setting(parser, f, **changes) -> None:
 
 def _train_options(parser) -> None:
     from vimpo_core.config import TrainConfig
+    from vimpo_core.labs.presets import PRESETS
 
+    parser.add_argument(
+        "--preset",
+        choices=tuple(PRESETS),
+        help="Begin with the settings of one of the Train page's presets: "
+        + "; ".join(
+            f"{key}, {preset.shows[0].lower()}{preset.shows[1:].rstrip('.')}" for key, preset in PRESETS.items()
+        )
+        + ". What else is typed counts before it.",
+    )
     for f in dataclasses.fields(TrainConfig):
-        _add_setting(parser, f)
+        _add_setting(parser, f, absent=argparse.SUPPRESS)
     parser.add_argument("--name", default="", help="What to call the run.")
     _add_final_problems(parser)
     _add_runs_dir(parser)
+
+
+def parsed(arguments: list[str]) -> argparse.Namespace:
+    """What a command line says, as the commands get it."""
+    return _parser("python -m vimpo_core").parse_args(arguments)
+
+
+def config_of(arguments: argparse.Namespace) -> TrainConfig:
+    """The settings that the arguments of `train` ask for: those typed, the preset's, the defaults."""
+    from vimpo_core.config import TrainConfig
+    from vimpo_core.labs.presets import PRESETS
+
+    typed = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(TrainConfig) if hasattr(arguments, f.name)}
+    return PRESETS[arguments.preset].config(**typed) if arguments.preset else TrainConfig(**typed)
 
 
 def _train(arguments) -> int:
@@ -179,7 +206,7 @@ def _train(arguments) -> int:
     from vimpo_core.runs import folder
     from vimpo_core.tasks.registry import task_of
 
-    config = TrainConfig(**{f.name: getattr(arguments, f.name) for f in dataclasses.fields(TrainConfig)})
+    config = config_of(arguments)
     from vimpo_core.service import model_service
 
     config = folder.settled(dataclasses.replace(config, model=_got(config.model)))

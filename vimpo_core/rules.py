@@ -13,7 +13,7 @@ each token's log-probability is at the policy that sampled it. Symbols as in REA
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -511,6 +511,20 @@ RULES: dict[str, Rule] = {
 """Key -> rule; the keys are the choices of `TrainConfig.algorithm`, in this order. How one looks:
 `views.rule_styles`.
 """
+
+
+_RULE_SETTINGS = {name for rule in RULES.values() for name in rule.settings} - {"beta"}
+"""Settings that only some rules read; at beta the value loss is measured for all of them."""
+
+
+def is_read(name: str, algorithms: Collection[str]) -> bool:
+    """Whether one of these rules reads a setting."""
+    return name not in _RULE_SETTINGS or any(name in RULES[key].settings for key in algorithms)
+
+
+def readers(name: str) -> list[str]:
+    """The names of the rules that read a setting that only some read; none where all do."""
+    return [rule.name for rule in RULES.values() if name in rule.settings] if name in _RULE_SETTINGS else []
 
 
 def average_of(rule: Rule, config: TrainConfig) -> Average:

@@ -8,11 +8,12 @@ from pathlib import Path
 import streamlit as st
 
 from app import cache, routes
-from app.settings import Field, draw_field, is_read, remarks, show_remark
+from app.settings import Field, draw_field, remarks, show_remark
 from app.sources import Source
 from app.text import as_plain, as_sentence
 from vimpo_core.config import setting
 from vimpo_core.mistake import Mistake
+from vimpo_core.rules import is_read
 from vimpo_core.runs import forks
 from vimpo_core.runs.folder import RunsDir
 

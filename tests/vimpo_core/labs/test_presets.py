@@ -1,0 +1,41 @@
+"""Presets: each shows what it says in the numbers that are drawn of it, and those are of its settings."""
+
+import dataclasses
+
+import pytest
+
+from vimpo_core import cli
+from vimpo_core.config import TrainConfig
+from vimpo_core.labs.presets import FIRST, PRESETS, recorded, recorded_settings
+
+EACH = pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+
+
+@EACH
+def test_what_is_drawn_of_a_preset_was_recorded_with_its_settings_and_shows_what_it_says(preset):
+    assert recorded_settings()[preset.key] == {config.algorithm: config for config in preset.configs}
+    rows = recorded()[preset.key]
+    assert all(rows[config.algorithm][-1]["step"] == config.steps for config in preset.configs)
+    assert preset.holds(rows) and preset.figure(rows).endswith(".")
+
+
+@EACH
+def test_a_preset_that_showed_something_else_is_noticed(preset):
+    """The recorded run of another preset in its place, or one that stood still."""
+    still = {
+        a: [{"step": 0} | {n: rows[0].get(n, 0.5) for n in preset.curves}] * 2
+        for a, rows in recorded()[preset.key].items()
+    }
+    assert not preset.holds(still)
+
+
+def test_a_preset_on_the_command_line_has_its_settings_and_what_is_typed_counts_before_them():
+    def config(*typed):
+        return cli.config_of(cli.parsed(["train", *typed]))
+
+    assert config() == config("--preset", FIRST) == TrainConfig()
+    for key, preset in PRESETS.items():
+        assert [config("--preset", key, "--algorithm", a) for a in preset.algorithms] == preset.configs
+    assert config("--preset", "noisy", "--reward-noise", "0.1", "--seed", "3") == TrainConfig(reward_noise=0.1, seed=3)
+    flat = PRESETS["flat"].config("grpo")
+    assert flat == dataclasses.replace(TrainConfig(algorithm="grpo"), beta=5e-4, steps=60), "it reads no c_A"
