@@ -12,6 +12,7 @@ from typing import Any
 
 import streamlit as st
 
+from app import cache
 from app.components.live_curves import run_payload
 from app.text import as_plain
 from vimpo_core.config import TrainConfig
@@ -146,3 +147,10 @@ def seconds_left(sights: list[Sight]) -> float | None:
 def state_line(state: RunState, message: str) -> str:
     """State, what happened, and what to do next, as markdown."""
     return " ".join(part for part in (f"**{state.capitalize()}.**", as_plain(message), RUN_STATE_ADVICE[state]) if part)
+
+
+def get_ready() -> None:
+    """Have a training process load what a run needs, for somebody who may press Play next."""
+    runs = cache.runs_dir()
+    if not any(job.state in ACTIVE for job in runs.queue.jobs()):
+        runs.ready_worker()

@@ -12,6 +12,7 @@ START, TRAIN, INSPECT, SCORECARD, COMPARE, RUNS = (
 )
 LEARN, NOTATION, TEACH, RESULTS = (PAGES / f"{name}.py" for name in ("learn", "notation", "teach", "results"))
 TREE = PAGES / "tree.py"
+_PLAY = "routes.play"
 
 
 def navigation():
@@ -37,3 +38,14 @@ def navigation():
         },
         position="top",
     )
+
+
+def play(preset: str) -> None:
+    """Open Train and have it start a preset: once, for whatever opens that page later no longer asks for it."""
+    st.session_state[_PLAY] = preset
+    st.switch_page(TRAIN)
+
+
+def asked_to_play() -> str:
+    """The preset that `play` asked for, the first time; "" from then on."""
+    return st.session_state.pop(_PLAY, "")

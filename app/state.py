@@ -78,6 +78,11 @@ def put(**values: Any) -> None:
     _remember(changed)
 
 
+def page() -> str:
+    """The path of the page that is shown; "" at Start."""
+    return st.session_state.get(_PAGE, "")
+
+
 def text_of(value: Any) -> str:
     """A value as an address holds it; a float comes back as the very same number."""
     if isinstance(value, float):

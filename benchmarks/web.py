@@ -186,7 +186,7 @@ def memory_of_the_server(browser: Browser, runs: RunsDir, server: Server) -> dic
     job = runs.jobs()[-1]
     pages = {
         "": "Look closer",
-        "train": "What to expect",
+        "train": "Credit that stays readable",
         f"train?job={job.job_id}": "Solutions of step",
         "inspect": "Alternatives here",
         "inspect?mode=typed": "Press Score",

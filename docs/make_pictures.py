@@ -51,7 +51,7 @@ def main() -> None:
         with visiting(browser, 1280, 960) as context:
             page = context.new_page()
             page.goto(f"{server.address}/train")
-            page.get_by_role("button", name="Start training").click()
+            page.get_by_role("button", name="Play").click()
             page.get_by_text("step 60/100").wait_for(timeout=180_000)
             shoot(page, "train-light")
             page.get_by_role("button", name="Stop").click()

@@ -4,13 +4,11 @@ next.
 
 import streamlit as st
 
-from app import routes, state
+from app import live, routes, state
 from app.components.credit_rows import credit_rows
 from app.start import example, real
 
 EXAMPLES = {"small": "Small model", "real": "Real words"}
-FIRST_RUN = {"preset": "first", "play": "1"}
-"""Query parameters of Train that start the preset of a first run."""
 
 
 def main():
@@ -45,13 +43,14 @@ def show(picture, of):
 
 
 def go_on(picture):
-    # Links: switch_page would leave this page's path with the other one's query in the history.
     with st.container(horizontal=True, key="onward"):
-        with st.container(key="play", width="content"):
-            st.page_link(routes.TRAIN, label="Train it yourself", query_params=FIRST_RUN)
+        if st.button("Train it yourself", type="primary", icon=":material/play_arrow:"):
+            routes.play("first")
+        # Links: switch_page would leave this page's path with the other one's query in the history.
         if picture:
             st.page_link(routes.INSPECT, label="Look closer", query_params=picture.address)
         st.page_link(routes.LEARN, label="Start the course", query_params={"chapter": "1"})
+    live.get_ready()
 
 
 main()

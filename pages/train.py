@@ -2,16 +2,18 @@
 
 import streamlit as st
 
-from app import routes
+from app import live, routes
 from app.components import look
 from app.components.live_curves import live_curves
 from app.components.solutions import solutions
 from app.course import tours
-from app.text import as_sentence
-from app.train import settings_form, training
+from app.text import as_plain, as_sentence
+from app.train import presets, settings_form, training
+from vimpo_core.labs.presets import FIRST, PRESETS
 from vimpo_core.types import RunState
 
-TICK_SECONDS = 0.5
+TICK_SECONDS, FIRST_TICK_SECONDS = 0.5, 0.2
+"""How often a run is looked at; before its first point somebody waits for that."""
 
 
 def main():
@@ -23,31 +25,72 @@ def main():
 
 
 def first_view():
-    demos = training.demo_sights()
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown("### Train a run")
+    live.get_ready()
+    notes = []
+    preset = presets.chosen(notes)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("### Train", width="content")
+        play = st.container(width="content")
+        st.caption(training.WHO, width="stretch")
+        last_run()
         tours.button()
-    st.caption(training.WHO, width=820)
-    if note := training.take_note():
-        st.info(note)
+    show_notes([*notes, training.take_note()])
+    presets.cards(preset)
+    expected(preset)
+    with st.expander("Settings", icon=":material/tune:", expanded=tours.is_running()):
+        typed = form(preset, training.measured_lengths(training.demo_sights()))
+    with play:
+        settings_form.start_button(typed, "Play", training.start)
+    tours.show("train", {"beta": settings_form.typed("beta"), "job": None})
+
+
+def last_run():
     if last := training.last_job():
         st.page_link(
             routes.TRAIN,
-            label=f"Show the last run: {training.names(last)}, {last.state}, {training.step_text(last)}",
+            label="Last run",
             icon=":material/history:",
             query_params={"job": last.job_id},
+            help=f"{training.names(last)}, {last.state}, {training.step_text(last)}.",
         )
-    settings_form.settings_form(training.start, training.measured_lengths(demos))
-    if demos:
-        st.markdown("#### What to expect: the bundled runs")
-        live_curves([s.curves for s in demos], max(s.config.steps for s in demos), key="demo_curves")
-        st.caption(training.whose_problems(demos))
-    tours.show("train", {"beta": settings_form.typed("beta"), "job": None})
+
+
+def show_notes(notes):
+    if notes := [as_plain(note) for note in notes if note]:
+        st.info("  \n".join(notes))
+
+
+def expected(preset):
+    """What the chosen preset shows, and the curves of its recorded run."""
+    st.markdown(presets.said(preset))
+    if curves := presets.curves(preset):
+        live_curves(curves, preset.config().steps, key="expected", only=preset.curves)
+
+
+def form(preset, lengths, in_dialog=False):
+    top = st.container(horizontal=True, vertical_alignment="center")
+    typed = settings_form.settings_form(lengths, in_dialog)
+    with top:
+        st.button(
+            "Reset",
+            icon=":material/restart_alt:",
+            help=f"All settings as in “{preset.title}”.",
+            on_click=settings_form.fill,
+            args=(preset,),
+        )
+        if typed.configs and (changed := presets.differing(preset, typed)):
+            st.caption(f"{changed} other than in “{preset.title}”", width="content")
+    if typed.configs:
+        st.caption("The same on the command line:")
+        st.code(settings_form.command_lines(typed), language="bash", wrap_lines=True)
+    return typed
 
 
 @st.dialog("Settings of the next run", position="right", width="medium")
 def drawer(lengths):
-    settings_form.settings_form(training.start, lengths, in_dialog=True)
+    live.get_ready()
+    typed = form(PRESETS[FIRST], lengths, in_dialog=True)
+    settings_form.start_button(typed, "Start training", training.start)
 
 
 def show_job(job):
@@ -61,13 +104,15 @@ def show_job(job):
     if wants_new:
         settings_form.fill_untouched(job.sights[0].config, job.algorithms)
         drawer(training.measured_lengths(job.sights))
-    st.fragment(watch, run_every=TICK_SECONDS if job.is_active else None)(job.job_id, job.is_active)
+    show_notes([training.take_note()])
+    pace = TICK_SECONDS if job.has_begun else FIRST_TICK_SECONDS
+    st.fragment(watch, run_every=pace if job.is_active else None)(job.job_id, (job.is_active, job.has_begun))
 
 
-def watch(job_id, was_active):
-    """The part that follows the run; once the run ends, one last rerun of the page stops the ticking."""
+def watch(job_id, was):
+    """The part that follows the run; when it begins or ends, the page is run once more, which changes the ticking."""
     job = training.find_job(job_id)
-    if job is None or job.job_id != job_id or job.is_active != was_active:
+    if job is None or job.job_id != job_id or (job.is_active, job.has_begun) != was:
         st.rerun()
     transport(job)
     views(job)
@@ -75,7 +120,7 @@ def watch(job_id, was_active):
 
 
 def views(job):
-    if job.step is None:
+    if not job.has_begun:
         st.caption("The curves begin with the first step.")
         return
     page = st.grid(3, min_column_width=380, gap="medium")

@@ -55,6 +55,7 @@ CHARTS = (
     Chart("Gradient", ("grad_norm",), ("mean", "last"), "grad_norm_last", least_span=0.1),
     Chart("Speed", ("tokens_per_second",), unit="tokens/s", least_span=100.0),
 )
+_BY_METRIC = {chart.metrics[0]: chart for chart in CHARTS}
 SPARSE = ("sampled_accuracy", "greedy_accuracy", "sampled_reward", "greedy_reward")
 """Measured only now and then: every point is drawn."""
 
@@ -79,11 +80,12 @@ def run_payload(run_id: str, config: TrainConfig, rows: Sequence[Row]) -> dict[s
     }
 
 
-def live_curves(runs: Sequence[dict[str, Any]], x_max: int, key: str) -> None:
+def live_curves(runs: Sequence[dict[str, Any]], x_max: int, key: str, only: Sequence[str] = ()) -> None:
     """Draw the curves of one run, or of several over each other.
 
     Args:
         runs: results of `run_payload`.
+        only: the first metrics of the tiles to draw, in this order; all where none is named.
         x_max: last step of the x axis: all steps to come, so that nothing shifts while training goes on.
     """
     # Another run of the same name may be at the same step: its newest values are others.
@@ -94,7 +96,7 @@ def live_curves(runs: Sequence[dict[str, Any]], x_max: int, key: str) -> None:
         "runs": list(runs),
         "charts": [
             _chart(chart, runs)
-            for chart in CHARTS
+            for chart in (_BY_METRIC[name] for name in only or _BY_METRIC)
             if any(name in run["series"] for run in runs for name in chart.metrics)
         ],
     }

@@ -96,7 +96,7 @@ TOURS: dict[str, tuple[Step, ...]] = {
         ),
         Step(
             "Start",
-            "VIMPO and GRPO train in turn, on the same seed and the same prompts. Press Start training.",
+            "VIMPO and GRPO train in turn, on the same seed and the same prompts. Press Play.",
             "The run goes on by itself, even when this tab is closed.",
             ".st-key-train-start",
             _started,

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
-from app.settings import Field, draw_field, is_read, remarks, show_remark
+from app.settings import Field, draw_field, remarks, show_remark
 from app.text import as_plain, as_sentence
 from app.train import model_card, task_card
 from vimpo_core.config import TrainConfig, setting
+from vimpo_core.labs.presets import Preset
 from vimpo_core.mistake import Mistake
-from vimpo_core.rules import RULES
+from vimpo_core.rules import RULES, is_read
+from vimpo_core.runs import folder
 from vimpo_core.tasks import Task
 
 FIRST_CHOICE = ["vimpo", "grpo"]
@@ -85,15 +92,28 @@ EXPERT: dict[str, tuple[Field, ...]] = {
     ),
 }
 """Fields that no chosen algorithm reads are not drawn."""
+LABELS: dict[str, str] = {
+    field.name: field.label for fields in (*GROUPS.values(), *EXPERT.values(), task_card.WORDED) for field in fields
+}
+"""Setting -> what its field is called."""
+_CODE_NAMES = re.compile(rf"\b({'|'.join(name for name in LABELS if '_' in name)})\b")
+"""Names that only code has: a word such as beta or steps means the same on the page."""
 
 
-def settings_form(
-    start: Callable[[list[TrainConfig], str], None], measured_lengths: Mapping[Task, float], in_dialog: bool = False
-) -> None:
-    """Draw the form; the start button calls `start` with one config an algorithm and the name typed.
+@dataclass(frozen=True)
+class Typed:
+    """What the form holds. configs: one an algorithm, none where something is impossible; problems: setting -> what is
+    wrong with it, in the words of the page."""
+
+    configs: list[TrainConfig]
+    name: str
+    problems: dict[str, str]
+
+
+def settings_form(measured_lengths: Mapping[Task, float], in_dialog: bool = False) -> Typed:
+    """Draw the form, with advice and what is wrong beside the setting that it concerns; returns what it holds.
 
     Args:
-        start: raises Mistake or OSError with one sentence, which is then shown; typed values stay.
         measured_lengths: task -> mean solution length in tokens, where a run has measured it.
     """
     st.session_state.setdefault(_KEY.format("algorithms"), FIRST_CHOICE)
@@ -106,16 +126,16 @@ def settings_form(
         persist_state="session",
         help="Several: one job that steps them in turn, on the same seed and the same prompts.",
     )
+    slots = {"algorithms": st.container(gap=None)}
     for key in chosen:
         rule = RULES[key]
-        st.caption(f"**{as_plain(rule.name)}** {as_plain(rule.formula)}. {as_plain(rule.differs)}")
+        st.caption(f"**{as_plain(rule.name)}** {as_plain(in_words(rule.differs))}")
     side_by_side, about_model = st.container(horizontal=True, gap="medium"), st.container()
     with side_by_side:
         model = model_card.field(_KEY.format(_MODEL))
     task, about_task = task_card.fields(_KEY, side_by_side), st.container()
-    slots = _fields(chosen)
-    row = st.container(horizontal=True, vertical_alignment="bottom")
-    name = row.text_input(
+    slots |= _fields(chosen)
+    name = st.text_input(
         "Name",
         key=_KEY.format("name"),
         persist_state="session",
@@ -124,7 +144,7 @@ def settings_form(
         width=320,
         help="What the run is called in lists. Left empty, it is named after its settings.",
     )
-    configs, problem = _configs(chosen, model, task)
+    configs, problems = _configs(chosen, model, task)
     if configs:
         with about_model:
             model_card.card(configs[0], in_dialog)
@@ -132,24 +152,52 @@ def settings_form(
             with about_task:
                 task_card.card(configs[0], in_dialog)
     for remark in remarks(configs, measured_lengths):
-        with slots[remark.setting]:
-            show_remark(remark)
-    if problem:
-        is_of_task = problem.split()[0] in ("task", *(field.name for field in task_card.WORDED))
-        with about_task if is_of_task else slots.get(problem.split()[0], st.container()):
-            st.warning(problem, icon=":material/error:")
-    if row.button(
-        "Start training",
+        if remark.setting not in problems:
+            with slots[remark.setting]:
+                show_remark(dataclasses.replace(remark, text=in_words(remark.text)))
+    for setting_name, problem in problems.items():
+        with slots.get(setting_name, about_task):
+            st.warning(as_sentence(problem), icon=":material/error:")
+    return Typed([] if problems else configs, name, problems)
+
+
+def start_button(typed: Typed, label: str, start: Callable[[list[TrainConfig], str], None]) -> None:
+    """The button that starts what was typed. start: gets a config an algorithm and the name; raises Mistake or OSError
+    with one sentence, which is then shown, and typed values stay."""
+    if st.button(
+        label,
         key=_KEY.format("start"),
         type="primary",
         icon=":material/play_arrow:",
-        disabled=bool(problem),
-        help=problem or None,
+        disabled=bool(typed.problems),
+        help=f"Not possible yet. {_place(next(iter(typed.problems)))} Open Settings." if typed.problems else None,
     ):
         try:
-            start(configs, name)
+            start(typed.configs, typed.name)
         except (Mistake, OSError) as error:
             st.warning(as_sentence(error), icon=":material/error:")
+
+
+def command_lines(typed: Typed) -> str:
+    """The commands that make the same runs, one a line."""
+    lines = []
+    for config in typed.configs:
+        own = typed.name.strip() and (
+            typed.name if len(typed.configs) == 1 else f"{typed.name}: {folder.default_name(config)}"
+        )
+        lines.append(folder.command_line(config) + (f" --name {shlex.quote(own)}" if own else ""))
+    return "\n".join(lines)
+
+
+def in_words(text: str) -> str:
+    """A sentence of the library in the words of the page: a setting is called what its field is called."""
+    return _CODE_NAMES.sub(lambda found: f"“{LABELS[found[0]]}”", text)
+
+
+def _place(name: str) -> str:
+    return (
+        f"See “{LABELS[name]}”." if name in LABELS else "See the problems." if name == "task" else "See the algorithms."
+    )
 
 
 def typed(name: str):
@@ -166,6 +214,16 @@ def fill_untouched(config: TrainConfig, algorithms: list[str]) -> None:
     st.session_state.setdefault(_KEY.format("algorithms"), algorithms)
     for field in _all_fields():
         st.session_state.setdefault(_KEY.format(field.name), getattr(config, field.name))
+
+
+def fill(preset: Preset) -> None:
+    """Fill the form with a preset, whatever was typed. Call before the form is drawn."""
+    st.session_state[_KEY.format("algorithms")] = list(preset.algorithms)
+    st.session_state[_KEY.format("name")] = ""
+    st.session_state[_KEY.format(_MODEL)] = setting(_MODEL)["default"]
+    task_card.put(TrainConfig(), _KEY)
+    for field in _all_fields():
+        st.session_state[_KEY.format(field.name)] = preset.settings.get(field.name, setting(field.name)["default"])
 
 
 def _all_fields() -> tuple[Field, ...]:
@@ -204,13 +262,13 @@ def _field(field: Field, disabled: bool = False):
     return draw_field(field, _KEY.format(field.name), setting(field.name)["default"], disabled)
 
 
-def _configs(chosen: Sequence[str], model: str, task: str) -> tuple[list[TrainConfig], str]:
-    """The configs typed in, or none and the sentence that says what is impossible.
+def _configs(chosen: Sequence[str], model: str, task: str) -> tuple[list[TrainConfig], dict[str, str]]:
+    """The configs typed in, and setting -> what is impossible about it, all at once; what is impossible stands in the
+    configs at its default, so that advice on the others is not hidden.
 
     A setting that an algorithm does not read stays at its default: the run's settings say what made it.
     """
-    if not chosen:
-        return [], "algorithms: none is chosen. Choose at least one to train."
+    problems = {} if chosen else {"algorithms": "Choose at least one algorithm to train."}
     worded = () if task_card.reads_operands() else task_card.WORDED
     values = {
         field.name: value
@@ -219,12 +277,29 @@ def _configs(chosen: Sequence[str], model: str, task: str) -> tuple[list[TrainCo
         and (value := st.session_state.get(_KEY.format(field.name), _MISSING)) is not _MISSING
         and is_read(field.name, chosen)
     }
-    if empty := next((name for name, value in values.items() if value is None), None):
-        return [], f"{empty} is empty. Type a number, such as {setting(empty)['default']:g}."
+    problems |= {name: problem for name, value in values.items() if (problem := _impossible(name, value))}
+    possible = {name: value for name, value in values.items() if name not in problems}
+
+    def made(settings: Mapping[str, Any]) -> list[TrainConfig]:
+        return [TrainConfig(algorithm=key, model=model, **_read_by(key, settings)) for key in chosen]
+
     try:
-        return [
-            TrainConfig(algorithm=key, model=model, task=task, **{n: v for n, v in values.items() if is_read(n, [key])})
-            for key in chosen
-        ], ""
-    except Mistake as error:
-        return [], str(error)
+        return made(possible | {"task": task}), problems
+    except Mistake as error:  # of the problems, or of their wording
+        about_task = {"task", *(field.name for field in worded)}
+        rest = {name: value for name, value in possible.items() if name not in about_task}
+        return made(rest), problems | {"task": in_words(str(error))}
+
+
+def _read_by(key: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if is_read(name, [key])}
+
+
+def _impossible(name: str, value: Any) -> str:
+    """What is wrong with the value of a field, "" where nothing is."""
+    known = setting(name)
+    if value is None:
+        return f"Empty. Type a number, such as {known['default']:g}."
+    if known["low"] is not None and not known["low"] <= value <= known["high"]:
+        return f"{value:g} is not possible. Type a number from {known['low']:g} to {known['high']:g}."
+    return ""

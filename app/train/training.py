@@ -7,30 +7,28 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app import cache, live, state
+from app import cache, live, routes, state
+from app.components.address_bar import follow
 from app.components.live_curves import ALGORITHM_NAMES
 from app.components.solutions import StepSolutions
 from app.live import Sight
-from app.settings import is_read, model_facts
-from app.text import as_plain
+from app.settings import model_facts
+from app.text import as_plain, as_sentence
 from app.train import model_card
 from vimpo_core.config import TrainConfig, flips_text
 from vimpo_core.files import in_words
+from vimpo_core.labs.presets import PRESETS, Preset
 from vimpo_core.measure.metrics import validation_problems
 from vimpo_core.mistake import Mistake
-from vimpo_core.rules import RULES
+from vimpo_core.rules import RULES, is_read
 from vimpo_core.runs.folder import ACTIVE, JobSummary, settled
 from vimpo_core.tasks import Task
 from vimpo_core.tasks.registry import said, task_of
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
 
-WHO = (
-    "VIMPO, Value-Implicit Policy Optimization, reads a credit for every token off the policy and its frozen "
-    "reference. GRPO, Group Relative Policy Optimization, gives all tokens of a solution one number: its reward, "
-    "compared with those of the other solutions to the same prompt."
-)
+WHO = "VIMPO is Value-Implicit, GRPO Group Relative Policy Optimization."
 """The two algorithms that the form begins with, spelled out where they are first met."""
-_PROBLEM, _NOTE = "train.problem", "train.note"
+_PROBLEM, _NOTE, _PLAYED = "train.problem", "train.note", "train.played"
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,11 @@ class Job:
     @property
     def is_active(self) -> bool:
         return self.state in ACTIVE
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything to draw: a first step of one of its runs."""
+        return any(sight.rows for sight in self.sights)
 
     @property
     def going_on(self) -> list[Sight]:
@@ -96,21 +99,43 @@ class Control:
 
 
 def selected_job() -> Job | None:
-    """The job of the link, else the newest active one (which then gets into the link), else None."""
-    wanted = st.query_params.get("job")
-    if wanted is None:
-        active = [job for job in cache.runs_dir().jobs() if job.state in ACTIVE]
-        job = find_job(active[-1].job_id) if active else None
+    """The job that Start asked for, that of the link, else the newest active one, else None. Its id then gets into the
+    link."""
+    if preset := PRESETS.get(routes.asked_to_play()):
+        _play(preset)
+    left = st.session_state.pop(_PLAYED, None)
+    asked = st.query_params.get("job", left)
+    if asked is None:
+        job = newest_active()
     else:
-        job = find_job(wanted)
+        job = find_job(asked)
         if job is None:
             st.session_state[_NOTE] = (
-                f"There is no job {wanted!r} any more. Its runs may have been deleted; start a new one."
+                f"There is no job {asked!r} any more. Its runs may have been deleted; start a new one."
             )
             state.put(job=None)
     if job is not None:
-        state.put(job=job.job_id)
+        if "job" not in st.query_params:
+            st.session_state[_PLAYED] = job.job_id  # until the address has it
+        follow(job=job.job_id, preset=None, play=None)
     return job
+
+
+def newest_active() -> Job | None:
+    active = [job for job in cache.runs_dir().jobs() if job.state in ACTIVE]
+    return find_job(active[-1].job_id) if active else None
+
+
+def _play(preset: Preset) -> None:
+    """Start a preset for somebody who pressed a button elsewhere; while something trains, show that instead."""
+    if job := newest_active():
+        st.session_state[_PLAYED] = job.job_id
+        st.session_state[_NOTE] = "This run was under way already, so no other was started."
+        return
+    try:
+        st.session_state[_PLAYED] = _submit(preset.configs)
+    except (Mistake, OSError) as error:
+        st.session_state[_NOTE] = as_sentence(in_words(error))
 
 
 def last_job() -> Job | None:
@@ -172,12 +197,16 @@ def start(configs: list[TrainConfig], name: str) -> None:
 
     Raises ValueError or OSError with one sentence.
     """
+    state.put(job=_submit(configs, name), preset=None, play=None)
+    st.rerun()
+
+
+def _submit(configs: list[TrainConfig], name: str = "") -> str:
     runs, configs = cache.runs_dir(), [settled(config) for config in configs]
     model_card.require(configs)
     job_id = runs.submit(configs, name)
     runs.ensure_worker()
-    state.put(job=job_id)
-    st.rerun()
+    return job_id
 
 
 def act(job: Job, command: str) -> None:

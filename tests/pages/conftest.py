@@ -38,8 +38,9 @@ def _main_module_as_it_was(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _no_process_ahead_of_time(monkeypatch):
-    """Opening Inspect starts the scoring process early; an AppTest that scores nothing needs none."""
+    """Opening Inspect starts the scoring process early, Train the one that trains; an AppTest needs neither."""
     monkeypatch.setattr(waiting, "warm_up", lambda: None)
+    monkeypatch.setattr(RunsDir, "ready_worker", lambda self: None)
 
 
 @pytest.fixture

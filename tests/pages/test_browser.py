@@ -26,7 +26,7 @@ pytestmark = pytest.mark.browser
 
 PAGES = {
     "": "Who gets the blame?",
-    "train": "What to expect: the bundled runs",
+    "train": "Credit that stays readable",
     "inspect": "Alternatives here",
     "runs": "Compare",
 }
@@ -135,18 +135,32 @@ def test_start_shows_the_whole_solution_on_a_narrow_window(page, address, width)
     expect_as_wide_as_its_window(page)
 
 
-def test_start_leads_on_to_the_same_solution_on_inspect_and_by_one_press_to_training(page, address):
+def test_start_leads_on_to_the_same_solution_on_inspect(page, address):
     open_start(page, address)
     settle(page)
     shown = page.locator(".credit-rows .host").first.get_by_role("option").all_inner_texts()
     page.get_by_role("link", name="Look closer").click()
     expect(page.get_by_text("Alternatives here")).to_be_visible()
     expect(tokens(page)).to_have_text(shown, use_inner_text=True)
+
+
+def test_one_press_on_start_trains_a_run_and_back_forward_and_reload_start_no_other(page, address, served):
+    open_start(page, address)
+    known = {job.job_id for job in served.jobs()}
+    page.get_by_role("button", name="Train it yourself").click()
+    expect(page).to_have_url(re.compile(r"/train\?job=job-\d+$"))
+    page.locator(".curves[data-drawn]").wait_for()
     page.go_back()
     expect(page).to_have_url(f"{address}/")
-    expect(page.get_by_role("link", name="Train it yourself")).to_have_attribute(
-        "href", re.compile("preset=first&play=1")
-    )
+    expect(page.get_by_role("button", name="Train it yourself")).to_be_visible()
+    page.go_forward()
+    expect(page).to_have_url(re.compile(r"/train\?job=job-\d+$"))
+    page.reload()
+    page.locator(".curves[data-drawn]").wait_for()
+    (job,) = {job.job_id for job in served.jobs()} - known
+    page.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("Stopped.")).to_be_visible()
+    assert page.url == f"{address}/train?job={job}"
 
 
 # --- Train -----------------------------------------------------------------------------------------------------------
@@ -155,11 +169,12 @@ def test_start_leads_on_to_the_same_solution_on_inspect_and_by_one_press_to_trai
 def test_three_steps_from_the_form_finish_with_the_tab_closed_and_two_tabs_show_the_same_run(visitor, address, served):
     page = visitor.new_page()
     page.goto(f"{address}/train")
+    page.get_by_text("Settings").click()
     for label, value in (("Steps", 3), ("Prompts a step", 2), ("Group size", 4)):
         field = page.get_by_label(label, exact=True)
         field.fill(str(value))
         field.press("Enter")
-    page.get_by_role("button", name="Start training").click()
+    page.get_by_role("button", name="Play").click()
     expect(page).to_have_url(re.compile("job=job-"))
     link, job_id = page.url, re.search(r"job=(job-\d+)", page.url)[1]
     page.close()

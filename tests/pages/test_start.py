@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from app import cache
-from tests.pages.opening import open_app, open_inspect, payload_with, words
+from tests.pages.opening import open_app, open_inspect, payload_with, press, words
 from tests.support.fakes import make_fake_run
 from vimpo_core import rules
+from vimpo_core.labs.presets import PRESETS
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.solutions import lenses, picks
 from vimpo_core.tasks.chain import ChainTask
@@ -33,7 +34,7 @@ def test_without_bundled_runs_it_says_how_to_make_them(bundled):
     at = open_app()
     assert at.title[0].value == "Who gets the blame?"
     assert "`python -m vimpo_core make-demos`" in at.info[0].value
-    assert list(links(at)) == ["Train it yourself", "Start the course"]
+    assert list(links(at)) == ["Start the course"] and at.button[0].label == "Train it yourself"
 
 
 def test_it_shows_the_clearest_wrong_solution_of_the_newest_step_with_honest_counts(bundled):
@@ -92,7 +93,9 @@ def test_the_bundled_picture_has_the_credit_of_every_rule_and_hides_neither_what
 
 def test_one_press_trains_a_first_run(bundled):
     make_fake_run(bundled, steps=4)
-    assert links(open_app())["Train it yourself"] == {"preset": "first", "play": "1"}
+    press(open_app(), "Train it yourself")
+    (job,) = cache.runs_dir().jobs()
+    assert [cache.runs_dir().open(run_id).config() for run_id in job.run_ids] == PRESETS["first"].configs
 
 
 def test_look_closer_leads_to_the_same_token(bundled):

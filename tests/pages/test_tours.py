@@ -171,7 +171,7 @@ def test_start_counts_when_the_run_is_queued(runs):
     at = open_page("train", tour=number_of("train", "Start"))
     type_number(at, "Beta", 0.2)
     assert not note(at)["done"]
-    press(at, "Start training")
+    press(at, "Play")
     assert runs.jobs() and note(at)["done"]
 
 

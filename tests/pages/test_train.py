@@ -1,6 +1,7 @@
 """The Train page without a browser: what it shows in each state of the store, and what its buttons do."""
 
 import re
+import shlex
 import threading
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -8,13 +9,14 @@ from types import SimpleNamespace
 import pytest
 from playwright.sync_api import expect
 
-from app import cache
 from app.components.solutions import StepSolutions
 from app.train import training
-from tests.pages.opening import open_page, payloads, widget, words
+from tests.pages.opening import again, one, open_page, payload_with, payloads, widget, words
 from tests.support.fakes import FakeTrainer, make_fake_run
 from tests.support.waiting import PATIENCE, eventually
+from vimpo_core import cli
 from vimpo_core.config import TrainConfig
+from vimpo_core.labs.presets import PRESETS
 from vimpo_core.runs import worker
 from vimpo_core.types import RunState
 
@@ -49,29 +51,30 @@ def open_train(**query):
 
 def test_empty_store_shows_the_form_with_the_defaults(runs):
     at = open_train()
-    assert "Train a run" in words(at)
+    assert "### Train" in words(at)
     assert {n.label: n.value for n in at.number_input}["Learning rate"] == TrainConfig().learning_rate
-    assert not widget(at.button, "Start training").disabled
+    assert not widget(at.button, "Play").disabled
 
 
-def test_first_view_shows_the_bundled_runs(runs, tmp_path):
-    make_fake_run(tmp_path / "bundled", steps=3)
-    make_fake_run(tmp_path / "bundled", algorithm="grpo", steps=3)
-    cache.summaries.clear()
-    (curves,) = payloads(open_train())
-    assert [run["name"] for run in curves["runs"]] == ["VIMPO", "GRPO"]
+def test_first_view_shows_what_the_chosen_preset_recorded(runs):
+    cards, curves = payloads(open_train(preset="runaway"))
+    assert cards["chosen"] == "runaway" and [card["key"] for card in cards["cards"]] == list(PRESETS)
+    assert [run["name"] for run in curves["runs"]] == ["VIMPO", "VIMPO, value loss alone"]
+    assert curves["x_max"] == 40 and curves["charts"][0]["id"] == "reward_mean"
+    assert [len(card["curves"]) for card in cards["cards"]] == [2, 3, 3, 2, 2], "some beside the first run's"
 
 
 def test_last_run_is_offered_when_nothing_is_at_work(runs):
     make_fake_run(runs.path, steps=3)
-    assert any("Show the last run: VIMPO, finished" in link.proto.label for link in open_train().get("page_link"))
+    (link,) = [link.proto for link in open_train().get("page_link") if link.proto.label == "Last run"]
+    assert link.help == "VIMPO, finished, step 3."
 
 
 def test_a_last_run_without_a_step_is_offered_without_naming_none(runs):
     job_id = runs.submit([TrainConfig(steps=3)])
     runs.command(job_id, "stop")
-    (label,) = [link.proto.label for link in open_train().get("page_link") if "last run" in link.proto.label]
-    assert label == "Show the last run: VIMPO, stopped, step –"
+    (link,) = [link.proto for link in open_train().get("page_link") if link.proto.label == "Last run"]
+    assert link.help == "VIMPO, stopped, step –."
 
 
 def test_every_setting_says_what_it_does_and_what_is_safe(runs):
@@ -84,7 +87,7 @@ def test_every_setting_says_what_it_does_and_what_is_safe(runs):
 def test_start_queues_both_algorithms_with_the_typed_settings_and_puts_the_job_in_the_link(runs):
     at = open_train()
     widget(at.number_input, "Beta").set_value(0.3).run()
-    widget(at.button, "Start training").click().run()
+    widget(at.button, "Play").click().run()
     assert not at.exception
     (job,) = runs.jobs()
     assert at.query_params["job"] == job.job_id
@@ -97,7 +100,7 @@ def test_one_algorithm_makes_one_run(runs):
     at = open_train()
     at.session_state["train.algorithms"] = ["grpo"]
     at.run()
-    widget(at.button, "Start training").click().run()
+    widget(at.button, "Play").click().run()
     assert [run.algorithm for run in runs.list()] == ["grpo"]
 
 
@@ -110,13 +113,95 @@ def test_advice_stands_where_a_choice_is_known_to_fail(runs):
     assert "1e-2 destroyed VIMPO and GRPO" in words(at)
 
 
-def test_impossible_setting_gets_one_sentence_and_keeps_what_was_typed(runs):
+def test_all_that_is_impossible_stands_at_its_field_in_the_words_of_the_page_and_hides_no_advice(runs):
     at = open_train()
-    widget(at.number_input, "Steps").set_value(70).run()
-    widget(at.number_input, "Group size").set_value(1).run()
-    assert "group_size must be between 2 and 64, got 1" in words(at)
-    assert widget(at.button, "Start training").disabled
+    for label, value in {"Steps": 70, "Group size": 1, "Flipped rewards": 0.6, "Learning rate": 0.01}.items():
+        widget(at.number_input, label).set_value(value).run()
+    said = words(at)
+    assert "1 is not possible. Type a number from 2 to 64." in said
+    assert "0.6 is not possible. Type a number from 0 to 0.5." in said
+    assert "1e-2 destroyed VIMPO and GRPO" in said
+    assert not re.search("group_size|reward_noise", said)
+    assert widget(at.button, "Play").disabled
     assert {n.label: n.value for n in at.number_input}["Steps"] == 70
+
+
+def test_a_code_name_in_a_remark_is_the_name_of_its_field(runs):
+    at = open_train()
+    widget(at.number_input, "Steps").set_value(1).run()
+    assert "Use “Validation problems” 3, 0 for none" in words(at)
+
+
+def test_rewards_of_which_half_are_flipped_get_a_remark(runs):
+    at = open_train()
+    widget(at.number_input, "Flipped rewards").set_value(0.5).run()
+    assert "Half of the rewards flipped" in words(at) and not widget(at.button, "Play").disabled
+
+
+# ---- presets
+
+
+@pytest.mark.parametrize("key", PRESETS)
+def test_play_starts_the_preset_that_the_address_names(runs, key):
+    at = open_train(preset=key)
+    widget(at.button, "Play").click().run()
+    (job,) = runs.jobs()
+    assert [runs.open(run_id).config() for run_id in job.run_ids] == PRESETS[key].configs
+    assert one(at.query_params["job"]) == job.job_id and "preset" not in at.query_params
+
+
+def test_a_preset_that_there_is_not_is_said_and_starts_nothing(runs):
+    at = open_train(preset="gone", play="1")
+    assert "The link asks for preset 'gone'" in words(at) and runs.jobs() == []
+
+
+def test_reset_undoes_what_was_typed(runs):
+    at = open_train(preset="noisy")
+    widget(at.number_input, "Beta").set_value(0.2).run()
+    assert "1 other than in “Noisy rewards”" in words(at)
+    widget(at.button, "Reset").click().run()
+    assert {n.label: n.value for n in at.number_input}["Beta"] == 0.1
+    assert {n.label: n.value for n in at.number_input}["Flipped rewards"] == 0.25 and "other than" not in words(at)
+
+
+def test_the_command_line_beside_the_form_makes_the_same_runs(runs):
+    at = open_train(preset="readable")
+    widget(at.number_input, "Learning rate").set_value(1 / 300).run()
+    widget(at.text_input, "Name").set_value("Ann's; rm -rf *").run()
+    typed = [shlex.split(line) for line in at.code[0].value.splitlines()]
+    widget(at.button, "Play").click().run()
+    made = [runs.open(run_id) for run_id in runs.jobs()[0].run_ids]
+    for words_of_it, store in zip(typed, made, strict=True):
+        assert words_of_it[:4] == ["python", "-m", "vimpo_core", "train"]
+        parsed = cli.parsed(words_of_it[3:])
+        assert cli.config_of(parsed) == store.config()
+        assert parsed.name == store.header()["name"]
+
+
+# ---- one press on another page
+
+
+def test_a_press_elsewhere_starts_its_preset_once_and_the_address_follows(runs):
+    at = open_train()
+    at.session_state["routes.play"] = "first"
+    again(at)
+    (job,) = runs.jobs()
+    assert payload_with(at, "query") == {"page": "train", "query": f"job={job.job_id}"}
+    assert "VIMPO + GRPO" in words(again(at)) and len(runs.jobs()) == 1
+    open_train()
+    assert len(runs.jobs()) == 1, "a reload starts nothing"
+
+
+def test_a_press_elsewhere_while_something_trains_shows_that_and_says_so(runs):
+    job_id = runs.submit([TrainConfig(algorithm="rloo", steps=30)])
+    at = open_train()
+    at.session_state["routes.play"] = "first"
+    again(at)
+    assert [job.job_id for job in runs.jobs()] == [job_id]
+    assert "RLOO" in words(at) and "no other was started" in words(at)
+
+
+# ---- a job
 
 
 def test_finished_run_shows_its_curves_and_solutions_and_ways_on(runs):
@@ -142,7 +227,7 @@ def test_running_job_is_found_without_a_link_and_its_new_steps_arrive(runs):
     job_id = runs.submit([TrainConfig(steps=30)])
     with working(runs, job_id, steps=5):
         at = open_train()
-        assert at.query_params["job"] == job_id
+        assert payload_with(at, "query")["query"] == f"job={job_id}"
         assert "Running" in words(at) and "step 4/30" in words(at) and "left" in words(at)
         assert not widget(at.button, "Pause").disabled and widget(at.button, "Play").disabled
     at.run()
@@ -166,7 +251,7 @@ def test_resume_makes_a_new_job_that_the_old_link_follows(runs):
     at = open_train(job=job_id)
     widget(at.button, "Resume").click().run()
     assert runs.jobs()[-1].state == RunState.QUEUED
-    assert open_train(job=job_id).query_params["job"] == runs.jobs()[-1].job_id != job_id
+    assert payload_with(open_train(job=job_id), "query")["query"] == f"job={runs.jobs()[-1].job_id}" != f"job={job_id}"
 
 
 def test_job_that_waits_says_how_many_are_before_it(runs):
@@ -178,13 +263,13 @@ def test_job_that_waits_says_how_many_are_before_it(runs):
 def test_link_to_a_job_that_is_gone_says_so_and_shows_the_form(runs):
     at = open_train(job="job-99")
     assert "no job 'job-99' any more" in words(at) and "job" not in at.query_params
-    assert not widget(at.button, "Start training").disabled
+    assert not widget(at.button, "Play").disabled
 
 
 def test_job_of_a_half_written_run_is_treated_as_gone(runs):
     job_id = runs.submit([TrainConfig(steps=3)])
     (runs.path / "vimpo-1" / "run.db").write_bytes(b"")
-    assert "Train a run" in words(open_train(job=job_id))
+    assert "### Train" in words(open_train(job=job_id))
 
 
 @pytest.mark.browser
@@ -212,8 +297,7 @@ def test_zoom_hover_and_open_note_survive_new_steps(served, address, page):
 
 
 def test_the_two_algorithms_are_spelled_out_before_anything_is_chosen(runs):
-    said = words(open_page("train"))
-    assert "Value-Implicit Policy Optimization" in said and "Group Relative Policy Optimization" in said
+    assert "VIMPO is Value-Implicit, GRPO Group Relative Policy Optimization." in words(open_page("train"))
 
 
 def test_coloured_tokens_of_grpo_are_said_to_be_read_off():
@@ -246,10 +330,10 @@ def test_a_task_in_words_has_its_own_fields_and_no_operands(runs):
     assert not at.exception
     assert "Numbers in a problem" not in {n.label for n in at.number_input}
     assert {"Data set", "Further options"} <= {t.label for t in at.text_input}
-    assert "task gym needs the name of a data set" in words(at)
-    assert widget(at.button, "Start training").disabled
+    assert "Task gym needs the name of a data set" in words(at)
+    assert widget(at.button, "Play").disabled
     widget(at.text_input, "Data set").set_value("chain_sum").run()
-    assert not widget(at.button, "Start training").disabled
+    assert not widget(at.button, "Play").disabled
 
 
 def test_a_look_at_a_file_shows_rows_and_refused_gold_answers(runs, tmp_path):

@@ -77,7 +77,7 @@ def test_what_is_known_of_the_model_stands_below_its_name(runs, service, mine):
 
 def test_start_tries_the_model_and_keeps_it_in_the_run(runs, service, mine):
     at = choosing(mine)
-    widget(at.button, "Start training").click().run()
+    widget(at.button, "Play").click().run()
     assert not at.exception
     assert {run.config.model for run in runs.list()} == {mine}
     assert all(run.name.endswith("seed 0, mine") for run in runs.list())
@@ -87,7 +87,7 @@ def test_start_tries_the_model_and_keeps_it_in_the_run(runs, service, mine):
 def test_a_model_that_cannot_be_trained_makes_no_run(runs, service, mine):
     service.refused = "the model in mine gives other numbers for padded prompts. Use another."
     at = choosing(mine)
-    widget(at.button, "Start training").click().run()
+    widget(at.button, "Play").click().run()
     assert "gives other numbers for padded prompts" in words(at)
     assert runs.list() == []
 
@@ -103,7 +103,7 @@ def test_a_model_that_cannot_be_trained_makes_no_run(runs, service, mine):
 )
 def test_a_model_that_is_not_here_is_a_sentence_and_no_run(runs, service, model, said):
     at = choosing(model)
-    widget(at.button, "Start training").click().run()
+    widget(at.button, "Play").click().run()
     assert said in words(at)
     assert runs.list() == []
 
