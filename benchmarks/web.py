@@ -8,6 +8,8 @@
     click_to_updated_ms      click on one of 60 tokens to the frame in which both strips, curve and card have followed
     click_to_address_ms      the same until the address names the token (it waits 150 ms for more clicks)
     hover_frames             websocket frames sent while pointing at twenty tokens
+    table_sorted_ms          press on a heading of the table of 128 solutions to just after the frame with them in order
+    table_frames             websocket frames sent while sorting it by each of its columns
     long_drawn_s             Inspect opened at a solution of 2,000 pieces of words to the frame with both strips, warm caches
     long_drawn_cpu_s         what the browser's page works for it; long_server_cpu_s: what the server does
     long_drawn_ratio         long_drawn_s over the same for a solution of 60 tokens, in turns
@@ -135,6 +137,17 @@ PRESS_ARROWS = """async (count) => {
   return milliseconds;
 }"""
 
+PRESS_HEADINGS = """async (table) => {
+    const times = [];
+    for (const button of table.querySelectorAll("thead button")) {
+        await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+        const from = performance.now();
+        button.click();
+        await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+        times.push(performance.now() - from);
+    }
+    return times;
+}"""
 LOADS_TORCH = f"""
 import sys
 from streamlit.testing.v1 import AppTest
@@ -255,6 +268,24 @@ def click_numbers(browser: Browser, run_id: str, server: Server, clicks: int) ->
     }
 
 
+def table_numbers(browser: Browser, server: Server) -> dict:
+    """Every heading of the table of a bundled run's 128 solutions pressed once."""
+    with visiting(browser) as context:
+        page = context.new_page()
+        sent = count_sent(page)
+        page.goto(f"{server.address}/inspect?run=vimpo-beta-0.1&more=table")
+        table = page.locator(".solution-table")
+        table.locator("tbody tr").nth(127).wait_for()
+        page.wait_for_timeout(SETTLED_MS)
+        before = len(sent)
+        sorted_ms = table.evaluate(PRESS_HEADINGS)
+        return {
+            "table_sorted_ms": statistics.median(sorted_ms),
+            "table_sorted_ms_max": max(sorted_ms),
+            "table_frames": len(sent) - before,
+        }
+
+
 class LongWords(WordTrainer):
     """Prose of 2,000 tokens, as long as reasoning gets."""
 
@@ -338,6 +369,7 @@ def measure(browser: Browser, folder: Path, repeats: int) -> dict:
         seconds = step_seconds(browser, runs, server)
         report |= {"step_to_point_s": statistics.median(seconds), "step_to_point_s_max": max(seconds)}
         report |= click_numbers(browser, runs.jobs()[0].run_ids[0], server, CLICKS_A_REPEAT * repeats)
+        report |= table_numbers(browser, server)
         report |= memory_of_the_server(browser, runs, server)
         short_run = runs.jobs()[0].run_ids[0]
         report |= long_numbers(browser, make_word_run(runs.path, LongWords, 1), short_run, server, repeats)

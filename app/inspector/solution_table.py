@@ -176,6 +176,8 @@ def _pick_other(scene: Scene, notes: list[str]) -> Other | None:
 
 def _kept(source: Source) -> second_reading.SecondReading | None:
     """What is kept beside a bundled run for the wrong solutions of its last step."""
+    if not cache.is_bundled(source.folder):
+        return None
     return cache.second_reading_of(source.folder, source.run, source.steps[0][-1])
 
 
@@ -187,7 +189,7 @@ def _read_by(source: Source, step: int, other: Other) -> Mapping[int, CreditTrac
         return {}
     if (scored := waiting.kept(_question(source, step, other))) is not None:
         return dict(enumerate(scored))
-    kept = _kept(source) if step == source.steps[0][-1] else None
+    kept = _kept(source) if step == source.run.last_step else None
     is_this = kept and source.folder == other.source.folder and kept.run_id == other.source.run.run_id
     return kept.traces if kept and is_this and kept.step == others.nearest(other.steps, step) else {}
 

@@ -47,9 +47,9 @@ class Ledger:
         return known(self.arrays[name])
 
 
-def ledger(trace: CreditTrace, beta: float, gae_lambda: float, anchor: float | None = None) -> Ledger:
-    """The shown numbers of one solution; see `Ledger`. anchor: V_0 to start from, where it is not the solution's
-    own.
+def ledger(trace: CreditTrace, beta: float, gae_lambda: float | None, anchor: float | None = None) -> Ledger:
+    """The shown numbers of one solution; see `Ledger`. anchor: V_0 to start from, where it is not the solution's own.
+    gae_lambda: None where no advantages are wanted, which take longest.
     """
     digits = reward_decimals(beta)
     mask = mask_of(trace)
@@ -71,7 +71,7 @@ def ledger(trace: CreditTrace, beta: float, gae_lambda: float, anchor: float | N
         delta = known(rho) - known(kappa) if reading.has_kappa(trace) else known(rho)
         arrays = {
             "td_terms": delta[0],
-            "advantages": shown_advantages(delta[0], mask[0], gae_lambda),
+            "advantages": None if gae_lambda is None else shown_advantages(delta[0], mask[0], gae_lambda),
             "values": credit.implied_values(delta, mask, baseline)[0],
             "values_from_end": credit.implied_values_from_end(delta, mask)[0] + reward[0]
             if math.isfinite(trace.reward)

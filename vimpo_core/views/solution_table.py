@@ -57,7 +57,7 @@ def table_payload(rows: Sequence[Row], beta: float, **said: object) -> dict:
 
 
 def _row(trace: CreditTrace, beta: float, other: CreditTrace | None) -> Row:
-    book = ledger(trace, beta, 1.0)
+    book = ledger(trace, beta, None)
     delta, shown = credit_of(trace, beta), book.arrays["td_terms"]
     lowest = None if delta is None or shown is None else _lowest(trace, delta)
     own = _points(trace, delta)

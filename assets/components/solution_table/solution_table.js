@@ -2,12 +2,13 @@
 // (vimpo_core/views/solution_table.py), and hears only which solution to open.
 
 import { element, setAll } from "../shared/elements.js";
-import { followPython, mountView, reportSoon } from "../shared/mounting.js";
+import { followPython, mountView, reportSoon, watchWidth } from "../shared/mounting.js";
 import { fromWhole, short, signed } from "../shared/numbers.js";
 import { clamp } from "../shared/scales.js";
 import { FILTERS, READINGS, hitOf, idOf, passes, sortedBy } from "./rows.js";
 
-export const PAGE = 128; // rows that are drawn at once
+const PAGE = 128; // rows that are drawn at once
+const NARROW = 600; // px: cards, whatever the columns need
 
 const VERDICTS = { right: "✓ right", wrong: "✕ wrong", none: "– no answer", "": "not judged" };
 const MARKS = { right: "✓", wrong: "✕", none: "–", "": "" };
@@ -38,6 +39,10 @@ function createTable(view) {
     if (button) turnTo(view, view.page + Number(button.dataset.by));
   });
   view.root.addEventListener("keydown", (event) => onKey(view, event));
+  watchWidth(view, view.at(".scroller"), () => {
+    fit(view);
+    markCurrent(view, true);
+  });
 }
 
 function updateTable(view, data) {
@@ -61,18 +66,32 @@ function readRows(view) {
     return { ...row, at, id: idOf(row) };
   });
   view.nodes.clear();
-  view.columns = columnsOf(view.data);
+  const all = columnsOf(view.data);
+  view.columns = all.filter((column) => column.isKept || view.rows.some((row) => column.value(row) !== null));
+  sayMissing(view, all);
   if (!view.columns.some((column) => column.key === view.sort?.key)) view.sort = null;
   if (!FILTERS[view.only]) view.only = "all";
   drawFilters(view);
   drawHead(view);
   arrange(view);
+  fit(view);
+  markCurrent(view, true);
+}
+
+// Cards where the columns have no room.
+function fit(view) {
+  const box = view.at(".scroller");
+  view.root.classList.remove("cards");
+  const hasRoom = box.clientWidth >= NARROW && box.scrollWidth <= box.clientWidth;
+  view.root.classList.toggle("cards", !hasRoom);
+  view.width = box.clientWidth;
 }
 
 // --- columns ---------------------------------------------------------------------------------------------------------
 
 // key; head: what its button says, and in a card its label where `card` is none; first: the direction of the first press;
-// value(row): what it is sorted by, null where not known; cell(row): what it shows; isText: aligned to the left.
+// value(row): what it is sorted by, null where not known; cell(row): what it shows; isText: aligned to the left; isKept: drawn
+// where nothing is known too.
 function columnsOf(data) {
   const number = (value) => signed(fromWhole(value, data.decimals), Math.min(3, data.decimals));
   const numbers = (key, head, first, value = (row) => row[key]) => (
@@ -88,16 +107,16 @@ function columnsOf(data) {
     { key: "prompt", head: "Prompt", first: 1, isText: true, value: (row) => row.prompt, cell: (row) => promptCell(data, row) },
     counts("sample", "No.", 1, 1),
     data.is_judged && {
-      key: "answer", head: "Answer", first: 1, isText: true, value: (row) => row.answer || null, cell: verdictCell,
+      key: "answer", head: "Answer", first: 1, isText: true, isKept: true, value: (row) => row.answer || null, cell: verdictCell,
     },
     { key: "reward", head: "Reward", first: 1, value: (row) => row.reward, cell: rewardCell },
     counts("length", "Tokens", -1),
     numbers("lowest", "Lowest δ", 1),
     ...READINGS.filter((key) => data.heads[key]).map(blames),
     data.is_judged && {
-      key: "target", head: data.heads.target, first: 1, isText: true,
+      key: "target", head: data.heads.target, first: 1, isText: true, isKept: true,
       value: (row) => row.target?.[0] ?? null,
-      cell: (row) => (row.target ? tokenNodes(row.target) : element("span", "faint", "–")),
+      cell: (row) => (row.target ? tokenNodes(row.target) : element("span", "faint unknown", "–")),
     },
     numbers("residual", "Residual", -1, (row) => (row.residual === null ? null : Math.abs(row.residual))),
   ].filter(Boolean);
@@ -108,6 +127,13 @@ function promptCell(data, row) {
   const node = element("span", "prompt", text);
   node.title = text;
   return node;
+}
+
+// Columns without any number are left out, and named. Of another policy's reading Python says more.
+function sayMissing(view, all) {
+  const left = all.filter((column) => !view.columns.includes(column) && column.key !== "other");
+  const names = left.map((column) => column.card ?? column.head);
+  view.at(".missing").textContent = names.length && view.rows.length ? `Not recorded: ${names.join(", ")}.` : "";
 }
 
 function verdictCell(row) {
