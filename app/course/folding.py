@@ -4,6 +4,8 @@ that are open stand in the address.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -13,14 +15,16 @@ MORE = "more"
 """Names the open parts in the address."""
 
 
-def fold(label: str, key: str, is_open: bool = False) -> DeltaGenerator | None:
+def fold(
+    label: str, key: str, is_open: bool = False, width: int | Literal["stretch"] = "stretch"
+) -> DeltaGenerator | None:
     """A folded part; where it is open, the container to draw into.
 
     is_open: whether it is open though the address does not name it.
     """
     widget = f"fold.{key}"
     st.session_state[widget] = is_open or key in opened()
-    box = st.expander(label, key=widget, on_change=_keep, args=(key, widget))
+    box = st.expander(label, width=width, key=widget, on_change=_keep, args=(key, widget))
     return box if box.open else None
 
 

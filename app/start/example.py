@@ -13,7 +13,6 @@ from vimpo_core.numbers import signed
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.solutions import lenses, picks
 from vimpo_core.types import CreditTrace
-from vimpo_core.views import credit_rows
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,7 @@ def question(p: Picture) -> str:
 
 def rows(p: Picture) -> dict:
     """Payload of `credit_rows`."""
-    other = pushes.second(p.folder, p.run, p.step)
-    others = {}
-    if other is not None and p.found.index in other.traces:
-        algorithm = next(run.algorithm for run in cache.summaries(p.folder) if run.run_id == other.run_id)
-        others = {algorithm: other.traces[p.found.index]}
-    return credit_rows.credit_rows(p.trace, p.run.config.at(p.step), others)
+    return pushes.credit_payload(p.folder, p.run, p.step, p.found.index)
 
 
 def more(p: Picture) -> list[Row]:

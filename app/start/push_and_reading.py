@@ -10,9 +10,7 @@ import numpy as np
 import streamlit as st
 
 from app import cache
-from app.components.aligned_strips import Row
-from vimpo_core.numbers import fixed, signed
-from vimpo_core.rules import RULES
+from vimpo_core.numbers import fixed
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.service import second_reading
 from vimpo_core.service.second_reading import SecondReading
@@ -21,19 +19,9 @@ from vimpo_core.solutions.steps import step_starts
 from vimpo_core.solutions.visible_text import visible_text
 from vimpo_core.tasks.registry import task_of
 from vimpo_core.types import CreditTrace, known
-from vimpo_core.views import rules_view
+from vimpo_core.views import credit_rows, rules_view
 from vimpo_core.views.payload import round_up
 
-PUSH_HEADING = "What each rule pushes, at the λ it trains with"
-PUSH_NOTE = (
-    "Minus the gradient of the rule's loss in each token's log-probability, over its root mean square on all tokens "
-    "of the step. One scale: −{scale:g} (orange) to +{scale:g} (blue)."
-)
-READ_HEADING = "What can be read off a trained policy: credit δ"
-READ_NOTE = (
-    "How far training moved this token's probability from where it began, in reward units. It is a reading, not a "
-    "push. One scale: −{scale:g} (orange) to +{scale:g} (blue)."
-)
 _PUSHED = ("grpo", "vimpo")
 _KEPT = 64
 _FAINT = 0.5
@@ -68,6 +56,17 @@ def _second(origin: tuple, _folder: Path, _run: RunSummary, step: int) -> Second
     return second_reading.read(_folder / _run.run_id, traces)
 
 
+def credit_payload(folder: Path, run: RunSummary, step: int, index: int) -> dict:
+    """What the component `credit_rows` draws of a recorded solution: with the reading of another bundled run's policy
+    where that was kept.
+    """
+    trace, other, others = cache.traces(folder, run.run_id, run.created, step)[index], second(folder, run, step), {}
+    if other is not None and index in other.traces:
+        algorithm = next(one.algorithm for one in cache.summaries(folder) if one.run_id == other.run_id)
+        others = {algorithm: other.traces[index]}
+    return credit_rows.credit_rows(trace, run.config.at(step), others)
+
+
 def how_hard(folder: Path, run: RunSummary, step: int, index: int) -> str:
     """What the credit of both rules becomes as a push, by the numbers of Every rule; and why VIMPO's is faint where its
     value loss has nothing left to ask for.
@@ -85,56 +84,12 @@ def how_hard(folder: Path, run: RunSummary, step: int, index: int) -> str:
     )
 
 
-def push_rows(folder: Path, run: RunSummary, step: int, index: int) -> list[Row]:
-    """GRPO's and VIMPO's push on one scale. The run's own rule pushes; the other would, on the same solutions."""
-    found = pushes(folder, run.run_id, run.created, step, index, run.config)
-    scale = scale_of(found.values(), "")
-    rows = []
-    for key, push in found.items():
-        label = f"{RULES[key].name} {'pushes' if key == run.algorithm else 'would push'}"
-        rows.append(Row(label, span(push), numbers(push), scale))
-    return _headed(rows, PUSH_HEADING, PUSH_NOTE, scale)
-
-
-def reading_rows(folder: Path, run: RunSummary, step: int, index: int) -> list[Row]:
-    """delta_t read off the run's policy and, on the same tokens, off that of another bundled run; at this run's
-    beta.
-    """
-    trace = cache.traces(folder, run.run_id, run.created, step)[index]
-    read_by = {run.algorithm: trace}
-    if (other := second(folder, run, step)) and index in other.traces:
-        algorithm = next(r.algorithm for r in cache.summaries(folder) if r.run_id == other.run_id)
-        read_by[algorithm] = other.traces[index]
-    return rows_of_readings(read_by, trace, run.config.beta)
-
-
-def rows_of_readings(read_by: dict[str, CreditTrace], trace: CreditTrace, beta: float) -> list[Row]:
-    """delta_t of one solution as policies read it, by the rule that trained them, on one scale."""
-    found = {key: lenses.credit_of(one, beta) for key, one in read_by.items()}
-    scale = scale_of(found.values(), "reward")
-    rows = [
-        Row(
-            f"δ, {RULES[key].name}-trained",
-            f"lowest {points(trace, int(delta.argmin()))}, {signed(delta.min())}",
-            numbers(delta),
-            scale,
-            (int(delta.argmin()),),
-        )
-        for key, delta in found.items()
-    ]
-    return _headed(rows, READ_HEADING, READ_NOTE, scale)
-
-
 def solution(trace: CreditTrace) -> dict:
     """The tokens themselves, as `aligned_strips` takes them."""
     return {
         "text": [visible_text(text) for text in trace.text],
         "line_starts": step_starts(trace),
     }
-
-
-def _headed(rows: list[Row], heading: str, note: str, scale: dict) -> list[Row]:
-    return [rows[0].under(heading, note.format(scale=scale["max"])), *rows[1:]]
 
 
 def scale_of(arrays, unit: str) -> dict:
@@ -145,17 +100,6 @@ def scale_of(arrays, unit: str) -> dict:
 
 def numbers(values: np.ndarray) -> list[float | None]:
     return [round(float(value), 4) if np.isfinite(value) else None for value in values]
-
-
-def span(push: np.ndarray) -> str:
-    """What a row of pushes amounts to: "−3.71 on every token", or "−0.28 to −0.27 on 20 of 22 tokens"."""
-    if rules_view.is_flat(push):
-        return f"{signed(push[0])} on every token"
-    same = push[push < 0] if (push < 0).sum() * 2 >= len(push) else push[push > 0]
-    if not len(same):
-        return f"{signed(push.min())} to {signed(push.max())}"
-    ends = dict.fromkeys((signed(same.min()), signed(same.max())))
-    return f"{' to '.join(ends)} on {len(same)} of {len(push)} tokens"
 
 
 def points(trace: CreditTrace, token: int) -> str:

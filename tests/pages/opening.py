@@ -99,7 +99,7 @@ def read_words(at):
     said += [found.label for found in controls if found.key != "look.switch"]
     said += [option for radio in at.radio for option in radio.options]
     for shown in payloads(at):
-        for of in (shown, *shown.get("rows", ())) if "rows" in shown else ():
+        for of in (shown, *shown.get("rows", ()), *shown.get("more", ())) if {"rows", "more"} & set(shown) else ():
             said += [of[name] for name in _STRIP_WORDS if isinstance(of.get(name), str)]
     plain = _MARKUP.sub(" ", "\n".join(said))
     return [word for word in plain.split() if any(map(str.isalnum, word))]

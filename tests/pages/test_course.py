@@ -73,6 +73,11 @@ def strips(at):
     return payload_with(at, "rows")
 
 
+def revealed(at):
+    """What the reveal of chapter 1 draws; None before."""
+    return payload_with(at, "readings")
+
+
 def mark(at, token):
     key = next(c.key for c in at.get("bidi_component") if "blame.strip.ask" in (c.key or ""))
     at.session_state[key] = {"view": {"token": token}}
@@ -140,49 +145,45 @@ def test_chapter_1_answers_each_kind_of_mark_specifically(offset, reply):
     trace = _trace()
     at = blame(at, trace.first_wrong + offset)
     assert reply in words(at)
-    rows = {row["label"]: row for row in strips(at)["rows"]}
-    assert list(rows) == [
-        "You",
-        "GRPO would push",
-        "VIMPO pushes",
-        "δ, VIMPO-trained",
-        "δ, GRPO-trained",
-        "Surprisal",
-        "The truth, Q − V",
-    ]
-    assert rows["You"]["picks"] == [trace.first_wrong + offset]
-    assert strips(at)["first_wrong"] == trace.first_wrong
-    beta = first_run().config.beta
-    np.testing.assert_allclose(rows["δ, VIMPO-trained"]["values"], lenses.credit_of(trace, beta), atol=1e-4)
-    assert len(set(rows["GRPO would push"]["values"])) == 1
+    shown = revealed(at)
+    rows = {row["label"]: row for row in shown["more"]}
+    assert list(rows) == ["You", "Surprisal", "The truth, Q − V"]
+    assert rows["You"]["picks"] == [trace.first_wrong + offset] and shown["first_wrong"] == trace.first_wrong
+    config = first_run().config
+    own, other = shown["readings"]
+    assert (own["rule"], other["rule"]) == ("vimpo", "grpo")
+    delta = config.beta * np.array(own["per_beta"])
+    np.testing.assert_allclose(delta, lenses.credit_of(trace, config.beta), atol=1e-4)
+    assert (shown["beta"], shown["gae_lambda"], shown["rule"]) == (config.beta, config.gae_lambda, "vimpo")
+    assert shown["above_group"] == pytest.approx(trace.reward - trace.group_mean_reward, abs=1e-4)
 
 
-def test_chapter_1_shows_the_same_on_a_real_models_words_once_a_token_was_blamed():
-    def labels(at):
-        return [[row["label"] for row in p["rows"]] for p in payloads(at) if "rows" in p]
+def test_chapter_1_folds_the_real_models_words_and_shows_them_when_they_are_opened():
+    def drawn(at):
+        return [p for p in payloads(at) if "readings" in p]
 
-    at = learn(chapter=1)
-    assert labels(at) == [[]]
-    at = blame(at, 0)
-    (small,), of_real = labels(at), payload_with(at, "readings")
-    assert small[0] == "You"
-    assert [one["rule"] for one in of_real["readings"]] == ["vimpo", "grpo"] and len(of_real["more"]) == 1
+    assert not drawn(learn(chapter=1, more="real"))
+    assert len(drawn(blame(learn(chapter=1), 0))) == 1
+    small, of_real = drawn(blame(learn(chapter=1, more="real"), 0))
+    assert small["more"][0]["label"] == "You"
+    assert [reading["rule"] for reading in of_real["readings"]] == ["vimpo", "grpo"]
 
 
-def test_chapter_1_says_that_vimpo_pushes_nearly_all_tokens_of_every_offered_solution_alike():
-    for example in range(1, 7):
-        at = blame(learn(chapter=1, example=example), 0)
-        rows = {row["label"]: np.array(row["values"] or [0.0]) for row in strips(at)["rows"]}
-        pushed = rows["VIMPO pushes"]
-        alike = abs(pushed - np.median(pushed)) < 0.2 * max(1, abs(np.median(pushed)))  # root mean squares of the step
-        assert alike.mean() >= 0.75, (example, pushed)
-    assert "it trains with λ 1" in words(at)
+def test_chapter_1_opens_with_a_solution_whose_tokens_share_the_credit_of_the_mistake_at_lambda_1():
+    at = blame(learn(chapter=1), 0)
+    shown = revealed(at)
+    delta = shown["beta"] * np.array(shown["readings"][0]["per_beta"])
+    wrong = shown["first_wrong"]
+    carried = np.cumsum(delta[::-1])[::-1][: wrong + 1]  # credit at lambda 1, the mistake's and all before it
+    assert shown["gae_lambda"] == 1 and delta.argmin() == wrong
+    np.testing.assert_allclose(carried, delta[wrong], rtol=0.05)
+    assert "at 1, as VIMPO trains here, each token also gets every credit that follows it" in words(at)
 
 
 def test_chapter_1_of_the_grpo_run_says_which_rule_trained_it():
-    at = blame(learn(chapter=1, run="grpo"), 0)
-    labels = [row["label"] for row in strips(at)["rows"]]
-    assert labels[1:5] == ["GRPO pushes", "VIMPO would push", "δ, GRPO-trained", "δ, VIMPO-trained"]
+    shown = revealed(blame(learn(chapter=1, run="grpo"), 0))
+    assert shown["rule"] == "grpo" and not shown["is_trained"]
+    assert [reading["rule"] for reading in shown["readings"]] == ["grpo", "vimpo"]
 
 
 def test_chapter_1_says_who_is_ahead_over_the_step_as_counted():
@@ -200,7 +201,7 @@ def test_chapter_1_keeps_the_first_answer_and_asks_anew_for_another_solution():
     at = again(at)
     assert strips(at)["rows"] == [] and progress_of(at)["blame"]["blame"].details == (0, 1, 0)
     widget(at.get("button_group"), "Solution").set_value(1)
-    assert strips(again(at))["rows"]
+    assert revealed(again(at))
 
 
 def test_start_this_chapter_again_forgets_and_the_browser_is_told():

@@ -14,11 +14,11 @@ from app.components.aligned_strips import Row, aligned_strips, chosen_token
 from app.components.credit_rows import credit_rows
 from app.course import bundled
 from app.course.effort import Effort
+from app.course.folding import fold
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.start import example, push_and_reading, real
 from app.text import as_code, as_plain
 from vimpo_core.measure import scorecard
-from vimpo_core.numbers import signed
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.service import scoring
 from vimpo_core.solutions import lenses
@@ -59,7 +59,7 @@ BLAME = Question(
     ),
 )
 QUESTIONS = (BLAME,)
-EFFORT = Effort(words=880, looks=12)
+EFFORT = Effort(words=400, looks=8, presses=3, wait_seconds=10)
 
 RUN = bundled.run_control("Whose solution it is: one of the bundled runs.")
 EXAMPLE = Control(
@@ -111,8 +111,8 @@ PLAN = Plan(
         ),
         (
             "VIMPO pushes only the wrong token.",
-            "At λ 1 it pushes nearly all tokens of a wrong solution alike, as GRPO does. The one orange token is read "
-            "off the policy afterwards, and off a GRPO-trained one as well.",
+            "At λ 1 every token before a large credit shares it, so most of a wrong solution is pushed alike, as GRPO "
+            "does. The one orange token is read off the policy afterwards, and off a GRPO-trained one as well.",
         ),
     ),
 )
@@ -164,7 +164,9 @@ def _tell(lesson: Lesson, trace: CreditTrace) -> None:
     lesson.text(
         "A language model was asked for {prompt} It wrote the solution below, one operation a step, and came to "
         "{answer}. The right answer is {gold}. Training knows one number about it, the reward: {reward} for a wrong "
-        "answer, 1 for a right one. But it has to change **tokens**. Which ones? That is the question of credit.",
+        "answer, 1 for a right one. But it has to change **tokens**. Which ones? That is the question of credit, and "
+        "GRPO (Group Relative Policy Optimization) and VIMPO (Value-Implicit Policy Optimization) answer it "
+        "differently.",
         prompt=as_code(trace.prompt_text),
         answer=as_code(trace.answer or "nothing"),
         gold=as_code(trace.gold),
@@ -257,37 +259,29 @@ def _name(trace: CreditTrace, token: int) -> str:
 
 
 def _see(lesson: Lesson, case: Case, mark: int, truth: scoring.PrefixTruth | None) -> None:
-    _strips(
-        case,
-        f"{_STRIP}.see",
-        None,
-        says="the red underline is the first wrong token",
-        hint="Choose a token in the top row for its numbers.",
-        rows=_rows(case, mark, truth),
-        first_wrong=case.trace.first_wrong,
+    place = (bundled.folder_of(case.run).parent, case.run, case.step, case.index)
+    credit_rows(
+        push_and_reading.credit_payload(*place), key=f"{_STRIP}.see.{which_of(case)}", more=_rows(case, mark, truth)
     )
     if truth is None:
         waiting.answer(_question(case))
     lesson.text(
-        "**Pushed.** GRPO and VIMPO are two ways to train on rewards, and a push says which way, and how hard, a "
-        "token's probability is moved. GRPO lets the model write {group} solutions to this prompt and subtracts their "
-        "mean reward, {grpo} here; all {count} tokens get that, over the spread of the group's rewards. VIMPO gives "
-        "each token a credit, but **λ** says how far back a credit reaches, and it trains with λ {reach}: a token is "
-        "pushed by its own credit and all that follow, so the mistake falls on every token before it too.",
+        "**Two ways to push.** Training moves each token's probability up or down. GRPO let the model write {group} "
+        "solutions to this prompt: every token gets the reward less their mean. VIMPO gives each token a {credit}, and "
+        "**λ** says how far back it reaches. **Move λ from 1 to 0**: at 1, as VIMPO trains here, each token also gets "
+        "every credit that follows it, so all that stand before a large one share it; at 0 each keeps its own.",
         group=sum(other.group_id == case.trace.group_id for other in case.traces),
-        grpo=signed(case.above_group),
-        count=len(case.trace.text),
-        reach=f"{case.run.config.gae_lambda:g}",
+        credit=symbol("td_terms", "credit δ"),
     )
     lesson.text(
-        f"**Read off.** The {symbol('td_terms', 'credit δ')} of this token alone needs no reward any more: it is how "
-        f"far training has "
-        "moved the token's probability from where it began (chapter 2). It can be read off any trained policy, so it "
-        f"stands here twice. {symbol('surprisal', 'Surprisal')} needs no training at all: it is how unlikely the "
-        f"model found its own token. **The truth** "
-        "is measured: the model finishes the solution {tries} times from before and after every token. If the share "
-        f"of right answers falls, {symbol('q_values')} − {symbol('values')}, after minus before, is negative.",
+        "**Read off** afterwards, δ needs no reward any more: it is how far training moved a token's probability from "
+        "where it began (chapter 2). Any trained policy has it: flip the switch. {surprisal} needs no training at all, "
+        "only how unlikely the model found its own token. **The truth** is measured: the model finishes the solution "
+        "{tries} times from before and after every token; {q} − {v} is how the share of right answers changes.",
         tries=TRIES,
+        surprisal=symbol("surprisal", "Surprisal"),
+        q=symbol("q_values"),
+        v=symbol("values"),
     )
     lesson.text(_verdict(case.run), **counts(case.run))
     _see_a_real_one()
@@ -307,15 +301,19 @@ def _see(lesson: Lesson, case: Case, mark: int, truth: scoring.PrefixTruth | Non
     )
 
 
+def which_of(case: Case) -> str:
+    """Names a solution among those of all runs."""
+    return f"{case.run.run_id}.{case.step}.{case.index}"
+
+
 def _see_a_real_one() -> None:
     """The second example: the same rows on the words of a real language model, as they were recorded."""
     picture = real.picture(2)  # the first one is Start's
-    if picture is None:
-        return
-    st.markdown("#### The same on a real model's words")
-    st.markdown(real.question(picture))
-    credit_rows(real.rows(picture), key=f"{_STRIP}.real", more=real.more(picture))
-    st.markdown(real.told(picture), width=820)
+    if picture is not None and (box := fold("The same on a real model's words", "real")):
+        with box:
+            st.markdown(real.question(picture))
+            credit_rows(real.rows(picture), key=f"{_STRIP}.real", more=real.more(picture))
+            st.markdown(real.told(picture), width=820)
 
 
 def _verdict(run: RunSummary) -> str:
@@ -323,34 +321,29 @@ def _verdict(run: RunSummary) -> str:
     found = counts(run)
     lead = int(found["delta"]) - int(found["surprisal"])
     ahead = (
-        "**Here surprisal is ahead**, though it knows nothing about rewards: a credit from learning has to beat it to "
-        "be worth its price, and on this step it does not."
+        "**Here surprisal is ahead**, though it knows nothing about rewards: a credit has to beat it to be worth its "
+        "price."
         if lead < 0
         else "The two are level here."
         if lead == 0
         else "Credit δ is ahead here, by a number of solutions that is no proof."
     )
     return (
-        "One solution proves nothing. Of the {wrong} wrong solutions of step {step} of this run, the lowest δ is on "
-        "the first wrong token in **{delta}**, the highest surprisal in **{surprisal}**. A flat number can only "
-        "guess: about {guess} "
-        f"in {{wrong}}. {ahead} The Scorecard measures it over hundreds of solutions, with intervals."
+        "**One solution proves nothing.** Of the {wrong} wrong solutions of step {step} of this run, the lowest δ is "
+        "on the first wrong token in **{delta}**, the highest surprisal in **{surprisal}**; guessing finds about "
+        f"{{guess}}. {ahead} The [Scorecard](scorecard) measures it over hundreds, with intervals."
     )
 
 
 def _rows(case: Case, mark: int, truth: scoring.PrefixTruth | None) -> list[Row]:
+    """What stands below the two pushes and the reading."""
     trace, surprisal = case.trace, case.surprisal
-    where = (bundled.folder_of(case.run).parent, case.run, case.step, case.index)
     strangest = int(surprisal.argmax())
     nats = {"max": round_up(surprisal.max()), "signed": False, "unit": "nats", "decimals": 2}
     points, numbers = push_and_reading.points, push_and_reading.numbers
     return [
         _own_row(trace, mark),
-        *push_and_reading.push_rows(*where),
-        *push_and_reading.reading_rows(*where),
-        Row("Surprisal", f"points {points(trace, strangest)}", numbers(surprisal), nats, (strangest,)).under(
-            "What needs no training, and what is measured"
-        ),
+        Row("Surprisal", f"points {points(trace, strangest)}", numbers(surprisal), nats, (strangest,)),
         _truth_row(trace, truth),
     ]
 
@@ -358,7 +351,7 @@ def _rows(case: Case, mark: int, truth: scoring.PrefixTruth | None) -> list[Row]
 def _truth_row(trace: CreditTrace, truth: scoring.PrefixTruth | None) -> Row:
     if truth is None:
         said = f"first wrong: #{trace.first_wrong}"
-        return Row("The truth", said, absent=f"being tried, {TRIES} times from every prefix")
+        return Row("The truth, Q − V", said, absent=f"being tried, {TRIES} times from every prefix")
     advantages = truth.policy.advantages()
     drop = int(advantages.argmin())
     return Row(

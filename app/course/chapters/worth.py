@@ -155,12 +155,15 @@ def _scoreboard(lesson: Lesson, found: Match) -> None:
         st.caption(as_plain(warning), width=TEXT_WIDTH)
     if again := verdicts.matches_again(found.noise):
         _again(lesson, again)
-    if (price := verdicts.price(found)) and (box := fold("What tuning tried, and what it cost", "price")):
+    if (price := verdicts.price(found)) and (
+        box := fold("What tuning tried, and what it cost", "price", width=TEXT_WIDTH)
+    ):
         box.markdown(as_plain(price), width=TEXT_WIDTH)
 
 
 def _again(lesson: Lesson, again: list[tuple[str, Match]]) -> None:
-    if box := fold(f"Does it hold? It was asked {'again' if len(again) == 1 else f'{len(again)} times more'}", "again"):
+    often = {1: "once more", 2: "twice more"}.get(len(again), f"{len(again)} times more")
+    if box := fold(f"Does it hold? It was asked {often}", "again", width=TEXT_WIDTH):
         with box:
             for words, other in again:
                 said = f"{verdicts.difference(other)} {verdicts.difference(other, verdicts.GREEDY)}"
@@ -186,7 +189,11 @@ def _close(lesson: Lesson) -> None:
         "[what differs](notation#differences)."
     )
     clean, noisy = verdicts.match(0.0), verdicts.match(0.25)
-    if clean is not None and noisy is not None and (box := fold("Whose accuracy suffers more from flips?", "loss")):
+    if (
+        clean is not None
+        and noisy is not None
+        and (box := fold("Whose accuracy suffers more from flips?", "loss", width=TEXT_WIDTH))
+    ):
         box.markdown(verdicts.loss_by_noise(clean, noisy)[1], width=TEXT_WIDTH)
     _live(lesson)
     lesson.onward()

@@ -8,8 +8,9 @@ import { fixed, fromWhole, short } from "../shared/numbers.js";
 import { clamp, placeOfKey, scale } from "../shared/scales.js";
 
 const ROOM = { left: 64, right: 118, top: 14, bottom: 44, height: 290 };
-const NARROW = { ...ROOM, left: 42, right: 100 };
-const LETTER = { most: 15, least: 9, wide: 0.62 }; // pixels, and a letter's width over its height
+// On a phone what is what stands below the tokens, which have the whole width.
+const NARROW_PIXELS = 560, NARROW_ROOM = { ...ROOM, left: 40, right: 12, bottom: 88 };
+const CHARACTER_PIXELS = 9.2;
 
 export default function (component) {
   return mountView(component, ".anchors", createAnchors, updateAnchors);
@@ -46,8 +47,8 @@ function go(view, position) {
 }
 
 function positionOf(view, event) {
-  const left = event.clientX - view.plot.getBoundingClientRect().left;
-  return Math.round(((left - view.room.left) / (view.width - view.room.left - view.room.right)) * (view.data.start.length - 1));
+  const at = event.clientX - view.plot.getBoundingClientRect().left, { left, right } = view.room;
+  return Math.round(((at - left) / (view.width - left - right)) * (view.data.start.length - 1));
 }
 
 // --- drawing ---------------------------------------------------------------------------------------------------------
@@ -55,17 +56,18 @@ function positionOf(view, event) {
 function drawAnchors(view) {
   const { data, plot } = view;
   view.width = plot.clientWidth;
-  view.room = view.width < 480 ? NARROW : ROOM;
+  view.isNarrow = view.width < NARROW_PIXELS;
+  view.room = view.isNarrow ? NARROW_ROOM : ROOM;
   const count = data.start.length - 1;
   const real = (v) => fromWhole(v, data.decimals);
   const curves = { start: data.start.map(real), end: data.end.map(real) };
   const shown = data.anchor === "both" ? ["start", "end"] : [data.anchor];
-  const { left, right, top, height } = view.room;
+  const { left, right, top, height, bottom } = view.room;
   const x = scale(0, Math.max(1, count), left, view.width - right);
   const y = valueScale([...curves.start, ...curves.end, 0, 1, real(data.baseline)], top + height, top);
   Object.assign(view, { x, y, curves, shown });
-  const svg = shape("svg", { width: view.width, height: top + height + ROOM.bottom, "aria-hidden": "true" });
-  svg.append(...yAxis(x, y, y.low, y.high, count), ...levels(view, real), ...tokens(view, count));
+  const svg = shape("svg", { width: view.width, height: top + height + bottom, "aria-hidden": "true" });
+  svg.append(...yAxis(x, y, y.low, y.high, count), ...levels(view, real), ...tokens(view));
   view.marks = shape("g", {});
   svg.append(view.marks, ...shown.map((name) => shape("path", { class: `curve ${name}`, d: path(x, y, curves[name]) })));
   plot.replaceChildren(svg);
@@ -73,7 +75,7 @@ function drawAnchors(view) {
   mark(view);
 }
 
-// The two fixed ends and, on the right, what is what.
+// The two fixed ends and, on the right or below, what is what.
 function levels(view, real) {
   const { data, x, y, curves, shown } = view;
   const count = data.start.length - 1;
@@ -83,29 +85,41 @@ function levels(view, real) {
     ...lines.map(([value, text]) => ({ y: y(value) + 5, text, className: "" })),
     ...shown.map((name) => ({ y: y(curves[name][count]) + 5, text: names[name], className: name })),
   ];
+  const drawn = lines.map(([value]) => level("level", x(0), x(count), y(value)));
+  if (!view.isNarrow) {
+    return [...drawn, ...apart(labels, 17).map((l) => label(x(count) + 10, l.y, l.text, l.className, "start"))];
+  }
+  const ends = apart(lines.map(([value, text]) => ({ y: y(value) - 5, text })), 17);
+  const dashes = { start: "solid: ", end: "dashed: " };
+  const below = view.room.top + view.room.height + 48;
   return [
-    ...lines.map(([value]) => level("level", x(0), x(count), y(value))),
-    ...apart(labels, 17).map((l) => label(x(count) + 10, l.y, l.text, l.className, "start")),
+    ...drawn,
+    ...ends.map((l) => label(x(0) + 4, l.y, l.text, "", "start")),
+    ...shown.map((name, i) => label(x(0), below + 20 * i, dashes[name] + names[name], name, "start")),
   ];
 }
 
-function tokens(view, count) {
-  const { data, x } = view;
-  const below = ROOM.top + ROOM.height + 24;
-  const size = clamp((x(1) - x(0)) / LETTER.wide, LETTER.least, LETTER.most);
+// Those that have room, the first wrong one always: none is printed over another.
+function tokens(view) {
+  const { data, x, room } = view;
+  const below = room.top + room.height + 24;
+  const half = (t) => (data.text[t].length * CHARACTER_PIXELS) / 2;
+  const touch = (a, b) => Math.abs(x(a) - x(b)) < half(a) + half(b);
+  const wrong = data.first_wrong;
+  let last = null;
   return data.text.flatMap((text, t) => {
-    const isWrong = t === data.first_wrong;
-    const middle = x(t + 0.5);
-    const nodes = [label(middle, below, text, `token${isWrong ? " wrong" : ""}`, "middle")];
-    nodes[0].style.fontSize = `${size}px`;
+    const isWrong = t === wrong;
+    if (!isWrong && ((last !== null && touch(last, t)) || (wrong !== null && touch(wrong, t)))) return [];
+    last = t;
+    const nodes = [label(x(t + 0.5), below, text, `token${isWrong ? " wrong" : ""}`, "middle")];
     if (isWrong) nodes.push(level("wrong-mark", x(t) + 1, x(t + 1) - 1, below + 6));
-    return count > 70 && t % 2 && !isWrong ? [] : nodes;
+    return nodes;
   });
 }
 
 function mark(view) {
   const { data, position: at, x, y, curves, shown, marks } = view;
-  const line = upright("here", x(at), ROOM.top, ROOM.top + ROOM.height);
+  const line = upright("here", x(at), view.room.top, view.room.top + view.room.height);
   const gap = upright("gap", x(at), y(curves.start[at]), y(curves.end[at]));
   marks.replaceChildren(line, ...(shown.length === 2 ? [gap] : []));
   const digits = (units) => fixed(fromWhole(units, data.decimals), data.decimals);
