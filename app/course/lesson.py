@@ -1,8 +1,9 @@
 """The toolkit of a chapter: text whose numbers come from code, one prediction before the reveal, controls a link can
 fix.
 
-A chapter is a module of this package with `QUESTIONS`, `CONTROLS`, `PLAN`, `numbers()` and `show(lesson)`; blame.py is
-the model. Everything in it that is text is data or stands in `show`, so the teacher's plan is made from the same words.
+A chapter is a module of chapters/ with `QUESTIONS`, `EFFORT`, `CONTROLS`, `PLAN`, `numbers()` and `show(lesson)`;
+blame.py is the model. Everything in it that is text is data or stands in `show`, so the teacher's plan is made from the
+same words.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ def _offer(query: dict[str, str], link: Link) -> None:
     st.code(f"{address}?{urlencode(query, safe=':,')}", language=None, wrap_lines=True)
     if is_of_this_computer(address):
         st.warning(
-            "Only this computer can open this address. To let a class in, start the app with `python -m vimpo_core class "
-            "--name NAME`, where NAME is what the others type for this computer, and make the link there.",
+            "Only this computer can open this address. To let a class in, start the app with `python -m vimpo_core "
+            "class --name NAME`, where NAME is what the others type for this computer, and make the link there.",
             icon=":material/lan:",
             width=TEXT_WIDTH,
         )

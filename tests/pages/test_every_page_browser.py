@@ -53,8 +53,14 @@ VIEWS = [
     *(f"learn?chapter={chapter.number}" for chapter in ALL),
     "teach?part=plan",
     "teach?part=hand-ins",
+    "results?open=one-switch-at-a-time",
 ]
-ANSWERED = [f"learn?chapter={chapter.number}" for chapter in ALL]
+ANSWERED = [
+    *(f"learn?chapter={chapter.number}" for chapter in ALL),
+    "learn?chapter=1&more=real",
+    "learn?chapter=3&more=fork,groups&proof=gradient",
+    "learn?chapter=5&press=avvva&lambda=0&more=slow,sizes",
+]
 """Chapters, once more as they are after the reveal."""
 
 

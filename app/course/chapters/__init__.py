@@ -111,7 +111,7 @@ ALL = (
         6,
         "goes_wrong",
         "What goes wrong",
-        "Flat values, runaway credit, dead groups: each reproduced in seconds.",
+        "Flat values, runaway credit, groups that teach nothing: each reproduced in seconds.",
     ),
     Chapter(
         7, "worth", "Is it worth it?", "Rewards that lie, GRPO beside VIMPO, and a scoreboard with intervals.", LESSON

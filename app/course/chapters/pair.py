@@ -141,8 +141,9 @@ def _tell(lesson: Lesson, run: RunSummary, trace: CreditTrace) -> None:
         "{reference}. (They are one model: the policy is the reference with a small adapter switched on.) For every "
         "token the two can be compared by their **log-ratio** $\\log \\pi - \\log \\pi_{\\mathrm{ref}}$: above 0 "
         "where training made the token more likely, below 0 where it made it rarer. A number {beta}, here "
-        "{beta_value}, turns nats into reward: {rho} = β (log π − log π_ref). What the policy moved at this position "
-        "on average, {kappa} = β KL, is taken off. What is left is the token's **credit**:",
+        "{beta_value}, turns nats (the unit of a natural logarithm) into reward: {rho} = β (log π − log π_ref). What "
+        "the policy moved at this position on average, {kappa} = β KL, is taken off. What is left is the token's "
+        "**credit**:",
         policy=symbol("policy"),
         reference=symbol("reference"),
         beta=symbol("beta"),
