@@ -2,9 +2,11 @@
 
 from streamlit.testing.v1 import AppTest
 
+from app.course.widgets import derivation as derivation_view
 from tests.pages.opening import again, one, words
 from tests.support.waiting import PATIENCE
 from vimpo_core.tree import derivation
+from vimpo_core.tree.formulas import latex
 from vimpo_core.tree.outline import OUTLINE
 from vimpo_core.tree.two_optima import example
 
@@ -109,3 +111,14 @@ def test_a_link_to_a_break_that_does_not_exist_says_so_and_breaks_nothing():
     at = opened(d_identity="everything")
     assert "The link asks for d_identity 'everything'" in words(at)
     assert PROVED in words(at) and "d_identity" not in at.query_params
+
+
+def test_no_line_of_a_formula_is_wider_than_a_phone_and_cutting_loses_nothing():
+    fits = 46  # characters: the widest that was seen to fit 324 pixels, at the size that formulas have on a phone
+    for step in STEPS:
+        for broken in (None, *(found.key for found in step.breaks)):
+            sides = [latex(side) for side in step.sides(broken)]
+            lines = [line for side in sides for line in derivation_view._lines(side)]
+            assert max(map(derivation_view._width, lines)) <= fits, (step.key, broken, lines)
+            plain = " ".join(sides).replace(r"\left(", "(").replace(r"\right)", ")")
+            assert " ".join(lines).replace(r"\left(", "(").replace(r"\right)", ")") == plain

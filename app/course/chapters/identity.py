@@ -127,6 +127,9 @@ def show(lesson: Lesson) -> None:
         _reveal(lesson, values, found)
     with more:
         _more(lesson, values)
+    if box := fold(f"The proof in {len(OUTLINE)} steps, each checked twice", "proof", derivation.is_asked_for()):
+        with box:
+            derivation.show(*values)
     beta, vocab, depth, seed = values
     shown = {"vocab": vocab, "depth": depth, "seed": seed, "share": SHARE, "beta": beta, "policy": "descent"}
     lesson.onward(see=("Watch both descents in the Tree lab", routes.TREE, shown))
@@ -177,9 +180,6 @@ def _more(lesson: Lesson, values: tuple) -> None:
     if box := fold("In groups credit is only a share of the advantage", "groups"):
         with box:
             _in_groups(lesson, values)
-    if box := fold(f"The proof in {len(OUTLINE)} steps, each checked twice", "proof", derivation.is_asked_for()):
-        with box:
-            derivation.show(*values)
 
 
 def _in_groups(lesson: Lesson, values: tuple) -> None:

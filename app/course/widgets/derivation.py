@@ -7,6 +7,7 @@ A chapter draws CONTROLS with its lesson and hands their values to `show`. The o
 
 from __future__ import annotations
 
+import re
 import time
 
 import streamlit as st
@@ -41,8 +42,11 @@ PROOF, ALL = "proof", "all"
 """The opened step in the address; ALL: the marks of every step."""
 PASSED = ":green[:material/check_circle:]"
 FAILED = ":red[:material/cancel:]"
-_SHORT = 80
-"""Characters of LaTeX that fit on a line of half the page."""
+_LINE, _FULL = 36, 0.55
+"""Characters of a formula that fit a phone, and the share of a line that is filled before it is cut."""
+_OPERATOR = re.compile(r"[+-]$|\\sum|\(")
+_COMMAND = re.compile(r"\\[a-zA-Z]+")
+_MARKS = re.compile(r"[{}_^ \\]")
 _BRANCHES = {
     "shared": "Steps to both",
     "local": "Local: Q is the plain reward that π itself will get. VIMPO takes this branch",
@@ -163,10 +167,35 @@ def _step(position: int, step, broken: str | None, marks: str) -> None:
 
 
 def _equation(before: str, after: str, sign: str) -> str:
-    """In one line where both sides are short."""
-    if len(before) + len(after) < _SHORT:
+    """In one line where both sides are short, else in lines that fit a phone."""
+    if _width(before) + _width(after) < _LINE:
         return f"{before} {sign} {after}"
-    return rf"\begin{{aligned}} & {before} \\ & \quad {sign} {after} \end{{aligned}}"
+    left, right = _lines(before), _lines(after)
+    indented = [left[0], *(rf"\quad {line}" for line in left[1:]), rf"\quad {sign} {right[0]}"]
+    indented += [rf"\qquad {line}" for line in right[1:]]
+    rows = r" \\ ".join(f"& {line}" for line in indented)
+    return rf"\begin{{aligned}} {rows} \end{{aligned}}"
+
+
+def _lines(latex: str) -> list[str]:
+    """A formula cut before its operators, outside of braces, so that no line is much wider than `_LINE`. Brackets that
+    would grow cannot be cut and become plain ones."""
+    if _width(latex) <= _LINE:
+        return [latex]
+    lines, depth = [""], 0
+    for word in latex.replace(r"\left(", "(").replace(r"\right)", ")").split(" "):
+        may_break = depth == 0 and _OPERATOR.match(word) and lines[-1]
+        if may_break and _width(f"{lines[-1]} {word}") > _LINE * _FULL:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+        depth += word.count("{") - word.count("}")
+    return lines
+
+
+def _width(latex: str) -> int:
+    """About as many characters as one sees."""
+    return len(_MARKS.sub("", _COMMAND.sub("x", latex)))
 
 
 def _marks(step, broken: str | None, numeric) -> str:
