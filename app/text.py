@@ -34,7 +34,12 @@ def as_plain(text: str) -> str:
 def as_sentence(message: object) -> str:
     """An error or message as literal markdown, starting with a capital unless it starts with a name such as vimpo-6. It
     may quote what somebody typed; an error of the system is told in words."""
-    sentence = in_words(message) if isinstance(message, Exception) else str(message)
-    first = re.match(r"[A-Za-z]+(?:-[A-Za-z]+)*(?=[\s,:;.]|'s|$)(?!\.\w)", sentence)
+    return as_plain(sentence(message))
+
+
+def sentence(message: object) -> str:
+    """The same as plain text, for what is no markdown."""
+    said = in_words(message) if isinstance(message, Exception) else str(message)
+    first = re.match(r"[A-Za-z]+(?:-[A-Za-z]+)*(?=[\s,:;.]|'s|$)(?!\.\w)", said)
     is_word = first is not None and first[0].split("-")[0] not in RULES
-    return as_plain(sentence[:1].upper() + sentence[1:] if is_word else sentence)
+    return said[:1].upper() + said[1:] if is_word else said

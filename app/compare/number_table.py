@@ -61,10 +61,10 @@ def table(found: Numbers) -> tuple[list[str], list[list[list[Piece]]]]:
 
 
 def _seeds(arm: Arm) -> list[Piece]:
-    # Said in the cell: a bare "0" below "Seeds" would read as none.
-    what = Piece("seed " if len(arm.members) == 1 else "seeds ", is_aside=True)
+    """How many seeds, and which: each leads to its solutions."""
     links = [Piece(_said(member.seed), f"inspect?{urlencode({'run': member.key})}") for member in arm.members]
-    return [what, *[piece for link in links for piece in (link, Piece(" "))][:-1]]
+    which = [piece for link in links for piece in (link, Piece(" "))][:-1]
+    return [Piece(f"{arm.count}: ", is_aside=True), *which]
 
 
 def _said(seed: int | None) -> str:

@@ -1,93 +1,99 @@
-"""What the Runs page asks for: one entry a run, own and bundled or those that a link names, and which are ticked."""
+"""What the Runs page lists: one entry a run, own, brought and bundled or those that a link names, and its line."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
 from app import cache, live, state
-from app.live import Sight
+from app.components.runs_list import LONGEST_SEARCH, SORTS
 from app.settings import model_facts
 from app.sources import BUNDLED, NOT_FOLLOWED
 from app.text import as_plain
 from app.words.arrays import NAMES
 from vimpo_core.config import flips_text
-from vimpo_core.files import in_words
 from vimpo_core.measure.comparison import setting_text
-from vimpo_core.measure.metrics import METRICS, last_value, validation_problems
-from vimpo_core.mistake import Mistake
+from vimpo_core.measure.metrics import METRICS, validation_problems
 from vimpo_core.rules import RULES
 from vimpo_core.runs import folder as runs_folder
 from vimpo_core.runs.folder import ACTIVE, RunsDir, RunSummary
 from vimpo_core.runs.run_bin import Deleted
-from vimpo_core.service import follow
 from vimpo_core.tasks.registry import said
-from vimpo_core.types import RunState
+from vimpo_core.types import RUN_STATE_ADVICE, RunState
 
-RESUME, UNFOLLOW, RENAME, DELETE = "Resume", "Stop following", "Rename", "Delete"
-_PROBLEM = "runs.problem"
+ACTIONS = {"resume": "Resume", "unfollow": "Stop following", "delete": "Delete"}
+"""What can be done to one's own runs, as the browser asks for it -> its words."""
+PAGES = {"train": "Train", "inspect": "Inspect", "rescore": "Re-score"}
+_HEADS = [["tick", "Tick", False], ["name", "Name", True], ["state", "State", True], ["step", "Step", True]]
+_TAIL = [["tags", "Tags", False], ["made", "Made", True], ["links", "Open", False]]
+_WORDS = {"yours": ("Sampled", "Greedy"), "brought": ("First", "Last")}
+_TONES = {RunState.DIVERGED: "wrong", **dict.fromkeys(ACTIVE, "live")}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the list. `key` is the run in links, as on the Inspect page; `sight` is None where the run cannot be
-    read.
-    """
+    """One line of the list. `key` is the run in links, as on the Inspect page."""
 
     key: str
     folder: RunsDir
     run: RunSummary
-    sight: Sight | None
 
     @property
     def is_readable(self) -> bool:
-        return self.sight is not None
+        return bool(self.run.algorithm)
+
+    @property
+    def group(self) -> str:
+        """Under which heading it stands."""
+        if cache.is_bundled(self.folder.path):
+            return "bundled"
+        if self.folder.path != cache.own_folder():
+            return "experiments"
+        return "brought" if self.run.imported else "yours"
 
     @property
     def actions(self) -> list[str]:
         """What can be done to it; nothing to a bundled run."""
         if self.run.read_only:
             return []
-        if self.run.imported:
-            return [*([UNFOLLOW] if self.run.state == RunState.RUNNING else []), RENAME, DELETE]
-        return [*([RESUME] if self.is_readable and self.run.state in live.RESUMABLE else []), RENAME, DELETE]
+        is_followed = self.run.imported and self.run.state == RunState.RUNNING
+        is_resumable = not self.run.imported and self.is_readable and self.run.state in live.RESUMABLE
+        return [*(["resume"] if is_resumable else []), *(["unfollow"] if is_followed else []), "delete"]
 
     @property
-    def train_view(self) -> dict[str, str] | None:
-        """Query parameters of the Train page; None for bundled and unreadable runs."""
-        is_shown = self.is_readable and not self.run.read_only and self.run.job_id
-        return {"job": self.run.job_id} if is_shown else None
-
-    @property
-    def inspect_view(self) -> dict[str, str] | None:
-        """Query parameters of the Inspect page; None before the first step."""
-        return {"run": self.key} if self.is_readable and self.run.last_step is not None else None
-
-    @property
-    def rescore_view(self) -> dict[str, str] | None:
-        """Query parameters of Inspect where solutions that another tool recorded are scored again."""
-        return self.inspect_view | {"more": "rescore"} if self.run.tool and self.inspect_view else None
+    def views(self) -> dict[str, dict[str, str]]:
+        """Key of PAGES -> query parameters of the page that shows the run: Train one's own, Inspect from the first step
+        on, and the same to score solutions again that another tool recorded."""
+        found = {}
+        if self.is_readable and self.run.last_step is not None:
+            found["inspect"] = {"run": self.key}
+        if self.is_readable and not self.run.read_only and self.run.job_id:
+            found["train"] = {"job": self.run.job_id}
+        if self.run.tool and "inspect" in found:
+            found["rescore"] = found["inspect"] | {"more": "rescore"}
+        return found
 
     @property
     def step(self) -> str:
         if not self.is_readable:
             return ""
         if self.run.tool:  # how many it was to have was not recorded
-            return f"step {self.run.last_step}"
-        return f"step {'–' if self.run.last_step is None else self.run.last_step}/{self.run.steps}"
+            return str(self.run.last_step)
+        return f"{'–' if self.run.last_step is None else self.run.last_step}/{self.run.steps}"
 
     @property
-    def accuracies(self) -> str:
-        """Newest sampled and greedy accuracy in words, and of which problems; "" before the first measurement."""
-        rows = self.sight.rows if self.sight else []
+    def numbers(self) -> tuple[float | None, float | None]:
+        """Newest sampled and greedy accuracy; of a brought run, which nobody here judged, its first and last mean
+        reward."""
+        ends = self.run.ends
         if self.run.imported:
-            return _rewards(rows)
-        values = [(word, last_value(rows, f"{word}_accuracy")) for word in ("sampled", "greedy")]
-        lines = [f"{word} **{METRICS[f'{word}_accuracy'].text(v)}**" for word, v in values if v is not None]
-        if lines:
-            lines.append(f":gray[:small[of {validation_problems(self.run.config, rows)} validation problems]]")
-        return "  \n".join(lines).replace(" %", "\u00a0%")
+            return ends.get("reward_mean", (None, None))
+        return tuple(ends[name][1] if name in ends else None for name in ("sampled_accuracy", "greedy_accuracy"))
 
     @property
     def settings(self) -> str:
@@ -106,15 +112,6 @@ class Entry:
             *model_facts(config),
         ]
         return " · ".join(fact.replace(" ", "\u00a0") for fact in facts if fact)
-
-
-def _rewards(rows: list[dict]) -> str:
-    """First and last mean reward of a run that nobody here judged."""
-    means = [row["reward_mean"] for row in rows if row.get("reward_mean") is not None]
-    if not means:
-        return ":gray[no reward recorded]"
-    said = f"mean reward **{means[0]:.3g}**" + (f" to **{means[-1]:.3g}**" if len(means) > 1 else "")
-    return f"{said}  \n:gray[:small[as its tool paid it]]"
 
 
 def _contents(imported: dict) -> str:
@@ -139,8 +136,8 @@ def entries() -> list[Entry]:
     own = cache.runs_dir()
     runs = own.list()
     taken = {run.run_id for run in runs}
-    return [_entry(run.run_id, own, run) for run in runs] + [
-        _entry(BUNDLED + run.run_id if run.run_id in taken else run.run_id, RunsDir(folder, read_only=True), run)
+    return [Entry(run.run_id, own, run) for run in runs] + [
+        Entry(BUNDLED + run.run_id if run.run_id in taken else run.run_id, RunsDir(folder, read_only=True), run)
         for folder, run in cache.bundled_runs()
     ]
 
@@ -158,7 +155,7 @@ def shown(found: list[Entry]) -> list[Entry]:
         if f"{name}/" in wanted:
             runs = RunsDir(folder, read_only=True)
             named = {f"{name}/{run.run_id}": run for run in cache.summaries(folder)}
-            by_key |= {key: _entry(key, runs, named[key]) for key in keys if key in named}
+            by_key |= {key: Entry(key, runs, named[key]) for key in keys if key in named}
     return [by_key[key] for key in keys if key in by_key]
 
 
@@ -167,46 +164,138 @@ def show_all() -> None:
     state.put(show=None)
 
 
-def _entry(key: str, folder: RunsDir, run: RunSummary) -> Entry:
-    try:
-        sight = live.live_run(str(folder.path), run.run_id).look() if run.algorithm else None
-    except (Mistake, OSError):  # gone since it was listed
-        sight = None
-    return Entry(key, folder, run, sight)
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+_TITLES = {
+    "yours": ("Yours", ""),
+    "brought": ("Brought", "Mean reward of the first and the last step, as its tool paid it."),
+    "bundled": ("Bundled", "Read-only."),
+    "experiments": ("Experiments", "Read-only."),
+}
 
 
-def name_text(entry: Entry) -> str:
-    """Name with what tells it apart below."""
-    name, run = as_plain(entry.run.name), entry.run
-    if not entry.is_readable:
-        return f"**{name}**"
-    return f"**{name}**{as_plain(_place(entry))}  \n:small[{run.run_id} · {as_plain(entry.settings)}]"
+def groups(found: Sequence[Entry]) -> list[dict[str, Any]]:
+    """The lines under their headings, as `runs_list` draws them; groups without any are left out."""
+    return [
+        {
+            "key": group,
+            "title": title,
+            "why": why,
+            "heads": [
+                *_HEADS,
+                *([name, words, True] for name, words in zip(("first", "last"), _words(group), strict=True)),
+                *_TAIL,
+            ],
+            "rows": rows,
+        }
+        for group, (title, why) in _TITLES.items()
+        if (rows := [row(entry) for entry in found if entry.group == group])
+    ]
 
 
-def _place(entry: Entry) -> str:
-    folder = entry.folder.path
-    if entry.run.tool and folder == cache.own_folder():
-        return f" (from {entry.run.tool})"
-    if cache.is_bundled(folder):
-        return " (bundled)"
-    return "" if folder == cache.own_folder() else f" (experiment {folder.parent.name})"
+def payload(found: Sequence[Entry]) -> dict[str, Any]:
+    """What `runs_list` draws of these runs: their lines, the tags in use, and which of them are one's own."""
+    own = [entry for entry in found if not entry.run.read_only]
+    tags = {tag.casefold(): tag for entry in found for tag in entry.run.tags}
+    return {
+        "groups": groups(found),
+        "tags": [tags[tag] for tag in sorted(tags)],
+        "own": [entry.key for entry in own],
+    }
 
 
-def state_text(entry: Entry) -> str:
-    """State and what to do next; for a folder that cannot be read, what is wrong with it."""
+def address(notes: list[str]) -> dict[str, str]:
+    """What the address says of the list: q, sort, tag and runs. A sort that is none is left out, with a note."""
+    return {
+        "q": st.query_params.get("q", "")[:LONGEST_SEARCH],
+        "sort": state.chosen("sort", SORTS, SORTS[0], notes),
+        "tag": st.query_params.get("tag", ""),
+        "runs": ",".join(chosen_from_link()),
+    }
+
+
+def chosen_from_link() -> list[str]:
+    """Keys of the ticked runs in the link (?runs=a,b), each once."""
+    return list(dict.fromkeys(key for key in st.query_params.get("runs", "").split(",") if key))
+
+
+def _words(group: str) -> tuple[str, str]:
+    return _WORDS.get(group, _WORDS["yours"])
+
+
+def row(entry: Entry) -> dict[str, Any]:
+    """One line and what stands below it once it is opened. All of it is plain text."""
     run = entry.run
-    if entry.is_readable and run.imported:
-        return _state_of_brought(run)
-    return live.state_line(run.state, run.message) if entry.is_readable else f"**Unreadable.** {as_plain(run.message)}"
+    word, sentence = _state(entry)
+    first, last = entry.numbers
+    settings = entry.settings if entry.is_readable else ""
+    place = entry.folder.path.parent.name if entry.group == "experiments" else ""
+    told = [run.name, run.run_id, *run.tags, run.note, settings, word, run.tool, place, entry.group]
+    return {
+        "key": entry.key,
+        "id": run.run_id,
+        "name": run.name,
+        "given": run.given_name,
+        "readable": entry.is_readable,
+        "own": not run.read_only,
+        "state": word,
+        "tone": "wrong" if not entry.is_readable else _TONES.get(run.state, ""),
+        "sentence": sentence,
+        "settings": " · ".join(part for part in (place, settings, _measured_on(run)) if part),
+        "steps": entry.step,
+        "step": -1 if run.last_step is None else run.last_step,
+        "first": first,
+        "last": last,
+        "firstText": _number(run, first),
+        "lastText": _number(run, last),
+        "labels": [word.lower() for word in _words(entry.group)],
+        "tags": list(run.tags),
+        "note": run.note,
+        "made": run.created,
+        "madeText": _day(run.created),
+        "links": [
+            {"to": to, "words": PAGES[to], "href": f"{'train' if to == 'train' else 'inspect'}?{urlencode(query)}"}
+            for to, query in entry.views.items()
+        ],
+        "actions": [[action, ACTIONS[action]] for action in entry.actions],
+        "locked": "" if not run.read_only else "Read-only: it cannot be renamed, tagged, noted or deleted.",
+        "text": " ".join(filter(None, told)).lower(),
+    }
 
 
-def _state_of_brought(run: RunSummary) -> str:
+def _state(entry: Entry) -> tuple[str, str]:
+    """State in a word; what happened and what to do next; for a folder that cannot be read, what is wrong with it."""
+    run = entry.run
+    if not entry.is_readable:
+        return "Unreadable", run.message
+    if not run.imported:
+        return run.state.capitalize(), " ".join(filter(None, [run.message, RUN_STATE_ADVICE[run.state]]))
     if run.state == RunState.RUNNING:
-        return "**Followed.** New steps appear as they are written."
+        return "Followed", "New steps appear as they are written."
     if run.state == RunState.INTERRUPTED:
-        return f"**No longer followed.** {as_plain(NOT_FOLLOWED)}"
-    said = as_plain(run.message) if run.message else "Read-only: look closer in Inspect."
-    return f"**Brought.** {said}"
+        return "Left", f"No longer followed. {NOT_FOLLOWED}"
+    return "Brought", run.message or "Look closer in Inspect."
+
+
+def _measured_on(run: RunSummary) -> str:
+    if run.imported or "sampled_accuracy" not in run.ends:
+        return ""
+    known = [{"validation_problems": run.ends["validation_problems"][1]}] if "validation_problems" in run.ends else []
+    return f"accuracy on {validation_problems(run.config, known)} validation problems"
+
+
+def _number(run: RunSummary, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3g}" if run.imported else METRICS["sampled_accuracy"].text(value).replace(" %", "\u00a0%")
+
+
+def _day(created: str) -> str:
+    try:
+        at = datetime.fromisoformat(created)
+    except ValueError:
+        return ""
+    return f"{at:%d %b}" if at.year == datetime.now(UTC).year else f"{at:%b %Y}"
 
 
 def left_alone() -> str:
@@ -231,55 +320,3 @@ def has_active(found: list[Entry]) -> bool:
 
 def has_followed(found: list[Entry]) -> bool:
     return any(entry.run.imported and entry.run.state == RunState.RUNNING for entry in found)
-
-
-# --- acting ----------------------------------------------------------------------------------------------------------
-
-
-def resume(entry: Entry) -> None:
-    """Queue a run again and wake the worker; a refusal is kept for `take_problem`."""
-    try:
-        entry.folder.resume([entry.run.run_id])
-        entry.folder.ensure_worker()
-    except (Mistake, OSError) as error:
-        st.session_state[_PROBLEM] = in_words(error)
-
-
-def unfollow(entry: Entry) -> None:
-    """Ask whoever follows a run to end; a refusal is kept for `take_problem`."""
-    try:
-        with entry.folder.open_writable(entry.run.run_id) as store:
-            follow.stop(store)
-    except (Mistake, OSError) as error:
-        st.session_state[_PROBLEM] = in_words(error)
-
-
-def restore(entry: str) -> None:
-    """Button callback: bring a deleted run back; a refusal is kept for `take_problem`."""
-    try:
-        cache.runs_dir().restore(entry)
-    except (Mistake, OSError) as error:
-        st.session_state[_PROBLEM] = in_words(error)
-
-
-def take_problem() -> str:
-    """The sentence of the last action that was refused, once."""
-    return st.session_state.pop(_PROBLEM, "")
-
-
-# --- ticking ---------------------------------------------------------------------------------------------------------
-
-
-def chosen_from_link() -> list[str]:
-    """Keys in the link (?runs=a,b)."""
-    return [key for key in st.query_params.get("runs", "").split(",") if key]
-
-
-def _put_in_link(keys: list[str]) -> None:
-    state.put(runs=",".join(keys) or None)
-
-
-def toggle(key: str) -> None:
-    """Checkbox callback: add a run to what is compared, or take it out."""
-    chosen = chosen_from_link()
-    _put_in_link([k for k in chosen if k != key] if key in chosen else [*chosen, key])

@@ -73,8 +73,9 @@ def again(at):
 
 
 def payloads(at):
-    """What each component on the page was sent."""
-    return [json.loads(component.proto.json)[0] for component in at.get("bidi_component")]
+    """What each component on the page was sent, of those that were sent anything."""
+    sent = [json.loads(component.proto.json) for component in at.get("bidi_component")]
+    return [payload[0] for payload in sent if payload]
 
 
 def payload_with(at, name):

@@ -112,8 +112,13 @@ def test_other_columns_of_its_row_are_shown_as_they_are(runs, tmp_path):
 
 @pytest.mark.parametrize("page", ["runs", "compare", "scorecard", "train", "start"])
 def test_the_other_pages_open_with_it(brought, page):
-    said = words(open_page(page, **({"runs": "trl-1"} if page == "compare" else {})))
+    at = open_page(page, **({"runs": "trl-1"} if page == "compare" else {}))
+    said = words(at)
     if page == "runs":
-        assert "TRL completions · 16 solutions · 4 groups of 4 · text alone" in said.replace("\u00a0", " ")
+        (group,) = payload_with(at, "groups")["groups"]
+        (line,) = group["rows"]
+        assert group["title"] == "Brought" and [head[1] for head in group["heads"]][4:6] == ["First", "Last"]
+        assert line["settings"] == "TRL completions · 16 solutions · 4 groups of 4 · text alone"
+        assert [one["to"] for one in line["links"]] == ["inspect", "rescore"] and line["state"] == "Brought"
     if page == "scorecard":
         assert "Not recorded: a run brought from TRL holds no adapter" in said

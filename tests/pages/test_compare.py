@@ -258,7 +258,7 @@ def test_numbers_are_the_runs_last_values_and_lead_to_their_runs(runs):
     cells = payload_with(at, "rows")["rows"][0]
     links = [piece["href"] for piece in cells[1] if piece.get("href")]
     assert [parse_qs(urlsplit(link).query)["run"] for link in links] == [[key] for key in vimpo]
-    assert "".join(piece["text"] for piece in cells[1]) == "seeds 0 1", "a bare 0 would read as none"
+    assert "".join(piece["text"] for piece in cells[1]) == "2 seeds: 0 1", "a bare 0 would read as none"
     assert parse_qs(urlsplit(cells[2][0]["href"]).query)["show"] == [",".join(vimpo)]
     assert parse_qs(urlsplit(cells[3][0]["href"]).query)["show"] == [",".join([*vimpo, *grpo])]
 
