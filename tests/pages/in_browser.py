@@ -11,14 +11,14 @@ from tests.support.browser import settle
 BUNDLED = "vimpo-beta-0.3"
 
 
-def page_addresses() -> list[str]:
-    """The address of every page that the app registers, "" for the first."""
+def pages_by_address() -> dict[str, str]:
+    """The address of every page that the app registers, "" for the first, and what the menu calls it."""
 
-    def address_of(path, default=False, url_path="", **_):
-        return "" if default else url_path or path.stem
+    def page_of(path, title, default=False, url_path="", **_):
+        return "" if default else url_path or path.stem, title
 
-    with mock.patch.multiple(st, navigation=lambda pages, **_: pages, Page=address_of):
-        return [page for group in routes.navigation().values() for page in group]
+    with mock.patch.multiple(st, navigation=lambda pages, **_: pages, Page=page_of):
+        return dict(page for group in routes.navigation().values() for page in group)
 
 
 def expect_no_sideways_scrolling(page: Page, height: int = 1000) -> None:

@@ -9,14 +9,14 @@ import pytest
 from playwright.sync_api import expect
 
 from app.inspector.sections import SECTIONS
-from tests.pages.in_browser import BUNDLED, page_addresses
+from tests.pages.in_browser import BUNDLED, pages_by_address
 from tests.support.accessibility import grave_violations
 from tests.support.browser import settle, visiting
 from tests.support.waiting import eventually
 from vimpo_core.paths import ASSETS, ROOT
 
 THEMES = ("light", "dark")
-PAGES = page_addresses()
+PAGES = list(pages_by_address())
 
 
 @pytest.fixture(scope="module")

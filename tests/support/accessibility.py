@@ -13,10 +13,11 @@ from importlib.resources import files
 from playwright.sync_api import Page
 
 GRAVE = ("serious", "critical")
-_RUN = """(rules) => axe.run(
-    document,
-    {resultTypes: ['violations'], ...(rules.length ? {runOnly: rules} : {})},
-).then((result) => result.violations)"""
+_RUN = """([rules, without]) => axe.run(document, {
+    resultTypes: ['violations'],
+    ...(rules.length ? {runOnly: rules} : {}),
+    rules: Object.fromEntries(without.map((rule) => [rule, {enabled: false}])),
+}).then((result) => result.violations)"""
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,12 @@ class Violation:
         return f"{self.rule} ({self.impact}) at {self.target}\n    {self.html}\n    {self.why}"
 
 
-def grave_violations(page: Page, rules: Sequence[str] = ()) -> list[Violation]:
+def grave_violations(page: Page, rules: Sequence[str] = (), without: Sequence[str] = ()) -> list[Violation]:
     """What axe-core finds serious or critical on the page as it is now, one entry an element.
 
     Args:
         rules: names of the only rules to apply; none for all.
+        without: names of rules to leave out.
     """
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(_axe())
@@ -49,7 +51,7 @@ def grave_violations(page: Page, rules: Sequence[str] = ()) -> list[Violation]:
             html=node["html"][:300],
             why=" ".join(node["failureSummary"].split()),
         )
-        for found in page.evaluate(_RUN, list(rules))
+        for found in page.evaluate(_RUN, [list(rules), list(without)])
         if found["impact"] in GRAVE
         for node in found["nodes"]
     ]
