@@ -46,8 +46,8 @@ def lay_over(chosen, notes):
 
 def experiments():
     """What the declared experiments say: text only, and where to see it drawn."""
-    st.markdown("#### What the experiments say")
-    st.markdown("\n".join(f"- {as_plain(sentence)}" for sentence in verdicts.short_answer()), width=900)
+    with st.expander("What the experiments say"):
+        st.markdown("\n".join(f"- {as_plain(sentence)}" for sentence in verdicts.short_answer()), width=900)
     st.page_link(
         routes.LEARN,
         label="The scoreboard, in chapter 7 of the course",

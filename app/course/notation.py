@@ -6,6 +6,7 @@ import re
 
 import streamlit as st
 
+from app.components.cards import cards
 from app.course import bundled
 from app.course.chapters import blame
 from app.course.lesson import TEXT_WIDTH, filled
@@ -36,7 +37,7 @@ def notation() -> None:
 
 
 def _row(symbol: Symbol) -> None:
-    left, right = st.container(width=1000).columns([1, 3], gap="medium")
+    left, right = st.container(width=1000, key=f"symbol-{symbol.anchor}").columns([1, 3], gap="medium")
     left.subheader(f"${symbol.latex}$", anchor=symbol.anchor)
     code = ", ".join(f"`{name}`" for name in symbol.code)
     right.markdown(
@@ -47,13 +48,9 @@ def _row(symbol: Symbol) -> None:
 
 def _claims() -> None:
     numbers = _numbers()
-    left, right = st.columns(2, gap="large")
-    left.markdown("**The paper says**")
-    right.markdown("**This lab measures**")
-    for claim in CLAIMS:
-        left, right = st.columns(2, gap="large")
-        left.markdown(claim.paper)
-        right.markdown(filled(claim.lab, **numbers) if numbers else "There are no bundled runs to read it from.")
+    unread = "There are no bundled runs to read it from."
+    rows = [(claim.paper, filled(claim.lab, **numbers) if numbers else unread) for claim in CLAIMS]
+    cards("claims", ("The paper says", "This lab measures"), rows)
 
 
 def _numbers() -> dict[str, str]:
