@@ -40,6 +40,7 @@ DRAWN = {
     "inspect": ".card .formulas",
     f"inspect?run={BUNDLED}&more=truth": ".truth .plot svg",
     f"inspect?run={BUNDLED}&more=film": ".film-strip .map svg",
+    f"inspect?run={BUNDLED}&more=beside": ".pair-view .plot svg",
     "train": ".curves[data-drawn]",
 }
 """address -> what must be there before a page counts as open, where waiting for Streamlit is not enough."""

@@ -39,4 +39,3 @@ def test_sorting_and_filtering_ask_nobody_and_a_row_is_one_entry_of_the_history(
     assert page.evaluate("history.length") == entries + 2
     page.go_back()
     expect(table.locator(".place")).to_have_text(f"1 of {len(lowest)}")
-    expect(page.get_by_text("Alternatives here")).to_be_visible()
