@@ -6,8 +6,11 @@ Outside of a class (`python -m vimpo_core class`) there is no door, and nothing 
 from __future__ import annotations
 
 import os
+from time import monotonic, sleep
 
 import streamlit as st
+from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import cache
 from app.components.class_cookie import class_cookie
@@ -16,6 +19,11 @@ from vimpo_core.mistake import Mistake
 from vimpo_core.service.classroom import ENVIRONMENT, LONGEST_CODE, Classroom, Member
 
 COOKIE = "vimpo-lab-class"
+_TURNS: dict[str, tuple[float, float]] = {}
+"""Session -> turns that it has left, and when that was; the last ones that asked."""
+_SESSIONS = 2000
+_BURST, _TURNS_A_SECOND = 20.0, 2.0
+"""How often a browser may ask: so many at once, then so many a second."""
 _TOKEN, _PROBLEM, _CODE = "class.token", "class.problem", "class.code"
 
 
@@ -50,6 +58,34 @@ def come_in() -> bool:
     st.session_state.pop(cache.MEMBER, None)
     _door()
     return False
+
+
+def take_turns() -> None:
+    """No browser of a class takes more than its share: one that asks again and again waits while others work (nobody
+    who clicks notices), and none clears what all share. Before anything is drawn: a run of the page that is asked for
+    anew ends at the first thing that it draws, or that it looks up in its session."""
+    context = get_script_run_ctx()
+    if not is_class() or context is None:
+        return
+    _keep_caches()
+    now = monotonic()
+    left, at = _TURNS.pop(context.session_id, (_BURST, now))
+    left = min(_BURST, left + (now - at) * _TURNS_A_SECOND) - 1
+    _TURNS[context.session_id] = max(left, 0.0), now
+    while len(_TURNS) > _SESSIONS:
+        _TURNS.pop(next(iter(_TURNS)), None)
+    if left < 0:
+        sleep(1 / _TURNS_A_SECOND)
+
+
+def _keep_caches() -> None:
+    """Streamlit lets every browser clear the caches that all share, in one message; a class has no use for that."""
+    if AppSession._handle_clear_cache_request is not _ignore:
+        AppSession._handle_clear_cache_request = _ignore
+
+
+def _ignore(session: AppSession) -> None:
+    pass
 
 
 def member() -> Member | None:

@@ -19,6 +19,7 @@ def main():
     from vimpo_core.mistake import Mistake
     from vimpo_core.paths import default_runs_dir
 
+    gate.take_turns()
     st.set_page_config(page_title=look.LAB, layout="wide")
     st.html(ROOT / "assets" / "app.css")
     page = navigation()

@@ -10,8 +10,8 @@ student's hour in turn, thinking three seconds between them, and a click ends wi
     N_share                          steps a second of the run meanwhile, over those of the run left alone
     visits                           browsers that connected, clicked and left, one after the other in ten lanes
     visits_memory_mb                 resident memory of the web process after them over what it was before
-    flood_ratio, clearing_ratio      p95 of ten browsers' clicks while one more asks a hundred times a second, or asks to
-                                     clear all caches twice a second, over theirs without it
+    flood_ratio, clearing_ratio      p95 of ten browsers' clicks while one more asks a hundred times a second, or asks
+                                     to clear all caches twice a second, over theirs without it
 
 Seconds are of this machine as it was: compare the ratios. The server has the settings of `python -m vimpo_core class`.
 """

@@ -1,6 +1,7 @@
 """The door of a class, what a student may do on the pages, and the teacher's board."""
 
 import pytest
+from streamlit.runtime.app_session import AppSession
 
 from app import gate
 from tests.pages.opening import again, open_page
@@ -101,3 +102,18 @@ def test_a_closed_question_takes_no_answer_and_says_so(room, key):
     again(page)
     assert any("has closed this question" in one.value for one in page.warning)
     assert room.hand_ins() == {}
+
+
+def test_one_browser_neither_clears_what_all_share_nor_takes_everybodys_turn(room, key, monkeypatch):
+    cleared, waited = [], []
+    assert callable(AppSession._handle_clear_cache_request)  # Streamlit's own, under the name that is replaced
+    monkeypatch.setattr(AppSession, "_handle_clear_cache_request", lambda self: cleared.append(self))
+    monkeypatch.setattr(gate, "sleep", waited.append)
+    monkeypatch.setattr(gate, "_TURNS", {})
+    monkeypatch.setattr(gate, "_BURST", 3.0)
+    monkeypatch.setattr(gate, "_TURNS_A_SECOND", 0.01)  # so that no slow machine earns one meanwhile
+    page = student("runs")
+    AppSession._handle_clear_cache_request(None)
+    assert cleared == []
+    again(page)
+    assert waited and set(waited) == {100.0}
