@@ -9,10 +9,12 @@ from app.course.lesson import symbol
 from app.inspector import about, brought, drop, inspection, sections, typed
 from app.sources import pick_source, pick_step, problem_of, sources, state_note
 from app.text import as_plain, as_sentence
+from app.words.glossary import TERMS, what_words_mean
 from vimpo_core.solutions import reading
 from vimpo_core.types import RunState
 
 SYMBOLS = ("rho", "kappa", "td_terms", "values", "advantages", "kl", "beta", "gae_lambda")
+ADAPTERS = f"Steps whose adapter was saved: {TERMS['adapter'].meaning}."
 MODES = {"sampled": typed.SAMPLED, "typed": "Type your own"}
 
 
@@ -58,7 +60,7 @@ def choose(found, notes):
         brought.watch(source, recorded[-1])
     with row:
         if mode == "typed":
-            step = pick_step(snapshots or recorded, "Adapter of step", "Steps whose adapter was saved.", notes, 170)
+            step = pick_step(snapshots or recorded, "Adapter of step", ADAPTERS, notes, 170)
         else:
             step = pick_step(recorded, "Training step", "Steps whose solutions were recorded.", notes, 170)
             scene = inspection.pick_solution(source, step, notes)
@@ -108,7 +110,8 @@ def views(scene, beta, gae_lambda, looked_at):
     if section:
         sections.show(section, scene, beta, gae_lambda)
     else:
-        st.caption(f"What the symbols mean: {', '.join(map(symbol, SYMBOLS))}")
+        words = what_words_mean("nat", "whitened", "adapter")
+        st.caption(f"What the symbols mean: {', '.join(map(symbol, SYMBOLS))}. {words}")
 
 
 def view(scene, beta, gae_lambda, is_folded):

@@ -10,6 +10,7 @@ from app.scorecard.instructive_list import instructive_list
 from app.scorecard.scorecard_figure import scorecard_figure, table
 from app.sources import pick_source, pick_step, problem_of, sources
 from app.text import as_sentence
+from app.words.glossary import TERMS, what_words_mean
 from vimpo_core.measure.instructive import KINDS
 from vimpo_core.measure.scorecard import SETS
 
@@ -60,7 +61,9 @@ def choose(found, notes):
             none = "This run kept no adapter, so there is no policy to measure. Choose another run."
             st.info(as_sentence(source.no_policy(none, "to measure")))
             return None
-        step = pick_step(snapshots, "Adapter of step", "Steps whose adapter was saved.", notes)
+        step = pick_step(
+            snapshots, "Adapter of step", f"Steps whose adapter was saved: {TERMS['adapter'].meaning}.", notes
+        )
         which = scorecards.pick_set(source, notes)
         solutions = scorecards.pick_size(
             "solutions",
@@ -82,6 +85,7 @@ def show(asked, reports):
         with st.container(width=FIGURE_WIDTH):
             scorecard_figure(reports, key="scorecard")
             st.caption(scorecards.what_was_measured(reports))
+            st.caption(what_words_mean("auc", "whitened", "adapter", "nat"))
         with st.container(width=WORDS_WIDTH):
             for kind in (kind for kind in ("loses", "wins", "spread", "open") if kind in said):
                 st.markdown(scorecards.as_markdown(said, kind))

@@ -14,7 +14,7 @@ from app.text import as_plain
 from app.words import verdicts
 from app.words.citation import BIBTEX, VIMPO
 from app.words.differences import differences
-from app.words.glossary import CLAIMS, SYMBOLS, Symbol
+from app.words.glossary import CLAIMS, SYMBOLS, TERMS, Symbol
 
 
 def notation() -> None:
@@ -22,11 +22,17 @@ def notation() -> None:
     st.markdown(
         "Log-probabilities are natural logarithms at temperature 1. A solution has T tokens, the end token included, "
         "and its reward comes only at its end. No symbol has two meanings: r is only the reward of one token, λ only "
-        "the reach of credit. Below each meaning stand the unit and where you see it.",
+        "the reach of credit, Â only GRPO's advantage, Ã only VIMPO's. Below each meaning stand the unit "
+        "and where you see it.",
         width=TEXT_WIDTH,
     )
     for symbol in SYMBOLS.values():
         _row(symbol)
+    st.header("Words", anchor="words")
+    for term in TERMS.values():
+        left, right = st.container(width=1000).columns([1, 3], gap="medium")
+        left.subheader(as_plain(term.name), anchor=term.anchor)
+        right.markdown(as_plain(term.meaning[0].upper() + term.meaning[1:] + "."))
     st.header("The paper and this lab", anchor="claims")
     _claims()
     st.header("What differs from the paper and its authors' code", anchor="differences")

@@ -10,6 +10,7 @@ from app import cache, state
 from app.components.scatter import scatter
 from app.inspector import about, inspection
 from app.text import as_plain
+from app.words.glossary import what_words_mean
 from vimpo_core.measure.telescope import Telescope, trained_otherwise
 from vimpo_core.numbers import percent
 from vimpo_core.solutions import picks, reading
@@ -77,6 +78,7 @@ def _reading(scene: inspection.Scene, found: Telescope) -> str:
         "picture: the value loss pulls each point sideways onto the line, where the credits add up to the reward "
         f"beyond the {as_plain(reading.anchor_name(scene.trace))} and no residual is left.",
         _how_far(found),
+        what_words_mean("telescope"),
     ]
     if other := trained_otherwise(scene.source.run.config):
         parts.append(as_plain(other))

@@ -328,6 +328,75 @@ word.
 
 
 @dataclass(frozen=True)
+class Term:
+    """A word of the field. name: as it is written; meaning: one sentence for somebody who has never met it."""
+
+    key: str
+    name: str
+    meaning: str
+
+    @property
+    def anchor(self) -> str:
+        """The id of its row on the Notation page."""
+        return f"term-{self.key}"
+
+    @property
+    def link(self) -> str:
+        """As markdown: pointed at it says what the word means, pressed it leads to its row."""
+        return f'[{self.name}](notation#{self.anchor} "{self.meaning}")'
+
+
+TERMS: dict[str, Term] = {
+    term.key: term
+    for term in (
+        Term("adapter", "adapter", "the small matrices that training changes; the model below them stays frozen"),
+        Term(
+            "arm",
+            "arm",
+            "runs of equal settings that differ in their seed alone: what is compared, as the arms of a trial are",
+        ),
+        Term(
+            "auc",
+            "AUC",
+            "area under the ROC curve: how often a credit suspects the wrong token more than another token of the same "
+            "solution; 0.5 is guessing, 1 is always",
+        ),
+        Term(
+            "dead-group",
+            "dead group",
+            "all solutions to a prompt earned the same reward, so a rule that compares them with each other learns "
+            "nothing from it",
+        ),
+        Term(
+            "kl",
+            "KL",
+            "Kullback-Leibler divergence: how far the policy's probabilities have moved from the reference's; 0 where "
+            "they are equal",
+        ),
+        Term("lora", "LoRA", "low-rank adaptation: an adapter made of products of two thin matrices; rank: how thin"),
+        Term("nat", "nat", "the unit of natural log-probabilities: one nat less is e = 2.72 times less likely"),
+        Term(
+            "telescope",
+            "telescope",
+            "a sum whose inner parts cancel: the credits of a solution are differences of values, so they add up to "
+            "the last value minus the first",
+        ),
+        Term(
+            "whitened",
+            "whitened",
+            "less the mean of all tokens of the step, over their spread: what is left has mean 0 and spread 1",
+        ),
+    )
+}
+"""key -> a word that pages use, in the order of the alphabet."""
+
+
+def what_words_mean(*keys: str) -> str:
+    """A line of markdown for where the words stand."""
+    return f"What the words mean: {', '.join(TERMS[key].link for key in keys)}"
+
+
+@dataclass(frozen=True)
 class Claim:
     """What the paper says beside what this lab measures. `lab` holds no number of its own: {names} are filled in by
     whoever shows it, from the bundled runs and from the results of the experiments.

@@ -16,6 +16,7 @@ from tests.support.accessibility import grave_violations
 from tests.support.browser import serving, settle, visiting
 from tests.support.fakes import FakeTrainer
 from tests.support.page_faults import page_faults
+from tests.support.words_seen import words_seen
 from vimpo_core.config import TrainConfig
 from vimpo_core.formats.incoming.assemble import import_run
 from vimpo_core.formats.incoming.recognise import recognise
@@ -66,6 +67,8 @@ ANSWERED = [
     "learn?chapter=5&press=avvva&lambda=0&more=slow,sizes",
 ]
 """Chapters, once more as they are after the reveal."""
+MOST_WORDS = {"": 150, "train": 120, "inspect": 200} | {f"learn?chapter={chapter.number}": 350 for chapter in ALL}
+"""address -> how many words it may say before anything is opened; a chapter before its reveal."""
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +107,11 @@ def _answers(chapter):
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_whatever_the_width_and_theme_a_page_can_be_read(reader, stocked, view):
+def test_whatever_the_width_and_theme_a_page_can_be_read_and_says_little_before_anything_is_opened(
+    reader, stocked, view
+):
     address, job = stocked
-    expect_no_fault(reader, f"{address}/{view.format(job=job)}", DRAWN.get(view))
+    expect_no_fault(reader, f"{address}/{view.format(job=job)}", DRAWN.get(view), MOST_WORDS.get(view))
     if "more=rules" in view:
         reader.set_viewport_size({"width": WIDTHS[-1], "height": HEIGHT})
         settle(reader)
@@ -120,7 +125,7 @@ def test_whatever_the_width_and_theme_a_chapter_can_be_read_after_its_reveal(gra
     expect_no_fault(graduate, f"{address}/{view}")
 
 
-def expect_no_fault(page, url, drawn=None):
+def expect_no_fault(page, url, drawn=None, most_words=None):
     found = {}
 
     def note(where, faults):
@@ -130,6 +135,8 @@ def expect_no_fault(page, url, drawn=None):
     page.set_viewport_size({"width": WIDTHS[0], "height": HEIGHT})
     page.emulate_media(color_scheme="light")
     go(page, url, drawn)
+    if most_words and len(words := words_seen(page)) > most_words:
+        note("words", [f"{len(words)} words where {most_words} are allowed: {' '.join(words)}"])
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
         if theme == "dark" and page.locator(".js-plotly-plot").count():  # Plotly's pictures are drawn for one theme
@@ -193,6 +200,22 @@ SPOILT = {
     "cut": '<div style="width: 90px; overflow: hidden; white-space: nowrap">more words than are seen at once</div>',
     "faint": '<p style="color: #ccc">pale words</p>',
 }
+
+
+def test_words_are_counted_as_a_reader_sees_them(page, address):
+    page.goto(f"{address}/teach?part=hand-ins")
+    settle(page)
+    before = words_seen(page)
+    page.evaluate(
+        """() => {
+            const host = document.createElement('div');
+            document.querySelector('[data-testid="stVerticalBlock"]').append(host);
+            host.attachShadow({mode: 'open'}).innerHTML = `<p>alpha <b>be</b>ta 12 + <span class="token">one</span></p>
+                <details><summary>gamma</summary><p>folded away</p></details><p style="display: none">hidden</p>
+                <select><option>chosen</option><option>other</option></select>`;
+        }"""
+    )
+    assert words_seen(page) == [*before, "alpha", "beta", "gamma", "chosen"]
 
 
 @pytest.mark.parametrize("kind", SPOILT)

@@ -5,6 +5,7 @@ cited.
 from app.words import verdicts
 from app.words.citation import VIMPO
 from app.words.differences import differences
+from app.words.glossary import TERMS
 from tests.pages.opening import open_page, words
 from vimpo_core.paths import DEMOS
 from vimpo_core.runs.folder import RunsDir
@@ -23,6 +24,12 @@ def test_accuracies_of_the_bundled_runs_name_their_problems():
         last = [row["sampled_accuracy"] for row in store.metrics() if row.get("sampled_accuracy") is not None][-1]
         problems = store.config().eval_prompts
     assert f"on the {problems} validation problems" in said and f"{last:.3f} for GRPO" in said
+
+
+def test_the_words_of_the_field_are_explained():
+    said = words(open_page("notation"))
+    for term in TERMS.values():
+        assert term.meaning[1:] in said, term.key
 
 
 def test_every_row_of_the_table_of_differences_is_shown_and_the_paper_is_cited():

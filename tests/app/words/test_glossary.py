@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from app.words.glossary import CLAIMS, SYMBOLS
+from app.words.glossary import CLAIMS, SYMBOLS, TERMS, what_words_mean
 from vimpo_core.paths import ROOT
 from vimpo_core.solutions import lenses
 from vimpo_core.tree import derivation, formulas
@@ -34,6 +34,14 @@ def test_every_symbol_is_told_in_full_and_has_an_anchor_of_its_own():
         assert all(getattr(symbol, field.name) for field in dataclasses.fields(symbol)), key
         assert re.fullmatch(r"symbol-[a-z-]+", symbol.anchor)
     assert len({symbol.anchor for symbol in SYMBOLS.values()}) == len(SYMBOLS)
+
+
+def test_every_word_is_told_in_a_line_that_a_link_can_hold():
+    assert list(TERMS) == sorted(TERMS)
+    for key, term in TERMS.items():
+        assert term.key == key and not re.search(r'["\[\]\n]', term.meaning), key
+        assert term.link == f'[{term.name}](notation#term-{key} "{term.meaning}")'
+    assert what_words_mean("nat", "kl") == f"What the words mean: {TERMS['nat'].link}, {TERMS['kl'].link}"
 
 
 def test_no_two_entries_share_a_symbol():
