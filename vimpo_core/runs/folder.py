@@ -50,8 +50,10 @@ WAIT_OPTION, BEGIN = "--wait", b"begin\n"
 """What has a worker wait when it has loaded what it needs, and what it is then told on its standard input."""
 
 ACTIVE = (RunState.QUEUED, RunState.RUNNING, RunState.PAUSED)
-WAKE_SECONDS = 5.0
-"""How long somebody who waits lets a worker that was started come to its lock before starting another."""
+WAKE_SECONDS, COMING_SECONDS = 5.0, 120.0
+"""How long somebody who waits leaves it at a worker that died on its way to its lock before starting another, and at
+one that is still on its way: on a busy machine a second one would only take the first one's time.
+"""
 _started: dict[Path, tuple[subprocess.Popen | Exception, float]] = {}
 """Runs folder -> the worker that this process started there last, or why it could not, and when (monotonic)."""
 _ready: dict[Path, subprocess.Popen] = {}
@@ -391,8 +393,9 @@ class RunsDir:
     def wake_worker(self) -> None:
         """`ensure_worker` for those who wait and ask again and again: one that died is replaced, and one that is on its
         way, or dies at once each time, is not started at every look. A failure is told by `waking_words`."""
-        _, at = _started.get(self.path.absolute(), (None, -math.inf))
-        if time.monotonic() - at < WAKE_SECONDS:
+        worker, at = _started.get(self.path.absolute(), (None, -math.inf))
+        is_coming = isinstance(worker, subprocess.Popen) and worker.poll() is None
+        if time.monotonic() - at < (COMING_SECONDS if is_coming else WAKE_SECONDS):
             return
         try:
             self.ensure_worker()

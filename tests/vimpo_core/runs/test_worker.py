@@ -2,9 +2,12 @@
 
 import io
 import shutil
+import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack, suppress
+from unittest import mock
 
 import psutil
 import pytest
@@ -273,3 +276,20 @@ def test_the_ready_worker_is_the_one_that_trains_and_it_touches_nothing_before(t
     gone.wait()
     runs.ensure_worker()
     assert len(started) == 3, "one that died is replaced"
+
+
+@pytest.mark.parametrize(("code", "started"), [(None, 1), (9, 2)], ids=["on its way", "dead"])
+def test_who_waits_starts_another_worker_for_a_dead_one_and_none_beside_one_on_its_way(
+    tmp_path, monkeypatch, code, started
+):
+    runs, others = RunsDir(tmp_path / "runs"), []
+    runs.submit([small()])
+    coming = mock.create_autospec(subprocess.Popen, instance=True)
+    coming.poll.return_value = code
+    monkeypatch.setattr(folder, "_spawned", lambda *_, **__: others.append(1) or coming)
+    runs.ensure_worker()
+    monkeypatch.setattr(
+        folder, "_started", {runs.path.absolute(): (coming, time.monotonic() - 2 * folder.WAKE_SECONDS)}
+    )
+    runs.wake_worker()
+    assert len(others) == started
