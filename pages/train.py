@@ -9,7 +9,6 @@ from app.components.solutions import solutions
 from app.course import tours
 from app.text import as_plain, as_sentence
 from app.train import presets, settings_form, training
-from vimpo_core.labs.presets import FIRST, PRESETS
 from vimpo_core.types import RunState
 
 TICK_SECONDS, FIRST_TICK_SECONDS = 0.5, 0.2
@@ -89,7 +88,7 @@ def form(preset, lengths, in_dialog=False):
 @st.dialog("Settings of the next run", position="right", width="medium")
 def drawer(lengths):
     live.get_ready()
-    typed = form(PRESETS[FIRST], lengths, in_dialog=True)
+    typed = form(presets.pick(), lengths, in_dialog=True)
     settings_form.start_button(typed, "Start training", training.start)
 
 

@@ -13,7 +13,7 @@ from app.components.preset_cards import Card, Curve, preset_cards
 from app.train import settings_form
 from vimpo_core.labs.presets import FIRST, PRESETS, Preset, recorded
 
-_KEY, _FILLED = "train.presets", "train.preset"
+_KEY, _FILLED, _PICKED = "train.presets", "train.preset", "train.picked"
 _SMOOTHED = 10
 """Steps over which a picture of many is averaged."""
 
@@ -35,7 +35,7 @@ def cards(preset: Preset) -> None:
 def said(preset: Preset) -> str:
     """What a preset shows, with the numbers of its recorded run."""
     rows = recorded().get(preset.key)
-    return f"{preset.shows} {preset.figure(rows) if rows else ''}".strip()
+    return f"{preset.shows} Recorded: {preset.figure(rows)}" if rows else preset.shows
 
 
 def curves(preset: Preset) -> list[dict]:
@@ -55,6 +55,17 @@ def differing(preset: Preset, typed: settings_form.Typed) -> int:
 
 def _rule(config) -> str:
     return config.algorithm
+
+
+def pick() -> Preset:
+    """The preset that the form of the next run is reset to: choosing one fills it."""
+    st.pills("Begin with", list(PRESETS), format_func=lambda key: PRESETS[key].title, key=_PICKED, on_change=_pick)
+    return PRESETS[st.session_state[_PICKED] or FIRST]
+
+
+def _pick() -> None:
+    if key := st.session_state[_PICKED]:
+        settings_form.fill(PRESETS[key])
 
 
 def _choose() -> None:

@@ -283,13 +283,13 @@ def headline(job: Job) -> str:
 
 
 def step_text(job: Job) -> str:
-    """ "step 42", a dash before the first one."""
-    return f"step {'–' if job.step is None else job.step}"
+    """ "step 42", "no step yet" before the first one."""
+    return "no step yet" if job.step is None else f"step {job.step}"
 
 
 def progress_text(job: Job) -> str:
     """ "step 42/150, 0:07 left"."""
-    step = f"**{step_text(job)}/{job.steps}**"
+    step = f"**{step_text(job)}{' of ' if job.step is None else '/'}{job.steps}**"
     if job.state not in (RunState.RUNNING, RunState.PAUSED):
         return step
     left = live.seconds_left(job.sights)

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from app.components.solutions import StepSolutions
-from app.train import training
+from app.train import presets, training
 from tests.pages.opening import again, one, open_page, payload_with, payloads, widget, words
 from tests.support.fakes import FakeTrainer, make_fake_run
 from tests.support.waiting import PATIENCE, eventually
@@ -74,7 +74,7 @@ def test_a_last_run_without_a_step_is_offered_without_naming_none(runs):
     job_id = runs.submit([TrainConfig(steps=3)])
     runs.command(job_id, "stop")
     (link,) = [link.proto for link in open_train().get("page_link") if link.proto.label == "Last run"]
-    assert link.help == "VIMPO, stopped, step –."
+    assert link.help == "VIMPO, stopped, no step yet."
 
 
 def test_every_setting_says_what_it_does_and_what_is_safe(runs):
@@ -176,6 +176,14 @@ def test_the_command_line_beside_the_form_makes_the_same_runs(runs):
         parsed = cli.parsed(words_of_it[3:])
         assert cli.config_of(parsed) == store.config()
         assert parsed.name == store.header()["name"]
+
+
+def test_a_preset_that_is_picked_for_the_next_run_fills_its_form(monkeypatch):
+    kept = {"train.picked": "runaway", "train.beta": 0.2}
+    monkeypatch.setattr(presets.st, "session_state", kept)
+    presets._pick()
+    assert (kept["train.actor_coef"], kept["train.steps"], kept["train.beta"]) == (1.0, 40, 0.1)
+    assert kept["train.algorithms"] == ["vimpo", "vimpo_value"]
 
 
 # ---- one press on another page

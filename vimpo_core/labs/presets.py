@@ -95,12 +95,12 @@ def _first_low(rows: Sequence[Row]) -> int | None:
 
 def _runaway(rows: Rows) -> str:
     first, _ = _ends(rows["vimpo"], "reward_mean")
-    return f"Its reward falls from {significant(first)} below 0.1 in {_first_low(rows['vimpo'])} steps."
+    return f"its reward falls from {significant(first)} below 0.1 in {_first_low(rows['vimpo'])} steps."
 
 
 def _readable(rows: Rows) -> str:
     vimpo, grpo = (late(rows[a], "mistake_auc") for a in ("vimpo", "grpo"))
-    return f"Lower at the mistake than at {percent(vimpo)} of the other tokens; {percent(grpo)} for GRPO."
+    return f"lower at the mistake than at {percent(vimpo)} of the other tokens; {percent(grpo)} for GRPO."
 
 
 _ALL = (
