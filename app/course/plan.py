@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state
-from app.course.chapters import LESSON, Chapter
+from app.course.chapters import LESSON, PARTS, Chapter
 
 LESSON_MINUTES = 50
 ARRIVING_MINUTES = 2
@@ -28,6 +28,9 @@ def plan(there: tuple[Chapter, ...]) -> None:
     """The choice of chapters and the plan of those chosen."""
     st.html(_PRINT)
     with st.container(key="plan-choice"):
+        with st.container(horizontal=True):
+            for part in PARTS:
+                st.button(part.title, on_click=_choose, args=([c.number for c in there if c.part == part],))
         numbers = st.multiselect(
             "Chapters",
             [chapter.number for chapter in there],
@@ -53,6 +56,11 @@ def _asked_for(there: tuple[Chapter, ...]) -> dict[str, list[int]]:
     named = st.query_params.get(CHAPTERS, "").split(",")
     numbers = [chapter.number for chapter in there if str(chapter.number) in named]
     return {"default": numbers or [chapter.number for chapter in there if chapter.part == LESSON]}
+
+
+def _choose(numbers: list[int]) -> None:
+    st.session_state["plan.chapters"] = numbers
+    _keep()
 
 
 def _keep() -> None:

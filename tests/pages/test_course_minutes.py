@@ -8,7 +8,7 @@ from app.course.effort import PREDICTION_SECONDS, WORDS_A_MINUTE, Effort
 from app.course.progress import Answer
 from app.course.widgets import failures as failures_view
 from app.course.widgets import levers as levers_view
-from tests.pages.opening import again, open_page, read_words, words
+from tests.pages.opening import again, one, open_page, press, read_words, words
 from tests.pages.test_chapters import StubLab
 from tests.pages.test_course import Answering
 from vimpo_core.service import scoring
@@ -68,6 +68,9 @@ def test_the_plan_is_the_lessons_unless_the_address_names_chapters():
     said = words(open_page("teach", part="plan"))
     order = [said.index(f": {chapter.number} {chapter.title}") for chapter in chapters.of_part(LESSON)]
     assert order == sorted(order) and "The identity" not in said
+    at = press(open_page("teach", part="plan"), SECOND.title)
+    assert "The identity" in words(at) and "Two levers" not in words(at)
+    assert one(at.query_params["chapters"]) == "2,3,4"
     said = words(open_page("teach", part="plan", chapters="2,3"))
     assert "2 A policy is a pair" in said and "3 The identity" in said and "Two levers" not in said
 

@@ -137,10 +137,10 @@ def show(lesson: Lesson) -> None:
 
 def _tell(lesson: Lesson) -> None:
     lesson.text(
-        "A policy earns a reward at the end of a solution and pays {beta} for every nat by which it leaves the "
-        "{reference} (a nat is the unit of log-probability). The best it can do at one position, if it knows {q}, the "
-        "reward to expect after each token: multiply a token's probability by $\\exp(Q/\\beta)$, and divide all by "
-        "one number, so that they sum to 1. Take the log, and average that number away:",
+        "A policy earns a reward at the end and pays {beta} for every nat (of log-probability) by which it leaves the "
+        "{reference}. Its best choice at one position, knowing {q}, the reward to expect after each token: multiply a "
+        "token's probability by $\\exp(Q/\\beta)$ and divide by one number, so that all sum to 1. Take the log, and "
+        "average that number away:",
         beta=symbol("beta"),
         reference=symbol("reference", "reference"),
         q=symbol("q_values"),
@@ -161,8 +161,8 @@ def _tell(lesson: Lesson) -> None:
 
 def _reveal(lesson: Lesson, values: tuple, found: dict[str, str]) -> None:
     lesson.text(
-        "Descent on the value loss, {steps} steps on a small tree of tokens, β = {beta}, and how far it then is from "
-        "two policies, the **local fixed point** and the **soft optimum**, {apart} apart:\n\n"
+        "After {steps} steps of descent on the value loss, on a small tree with β = {beta}, the policy is so far from "
+        "the **local fixed point** and the **soft optimum**, {apart} apart:\n\n"
         "| distance from | local | soft |\n|---|---|---|\n"
         "| with κ (VIMPO) | **{kappa_local}** | {kappa_soft} |\n"
         "| ρ only | {rho_local} | **{rho_soft}** |",
