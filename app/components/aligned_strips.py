@@ -5,7 +5,7 @@ row.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import streamlit as st
 
@@ -20,8 +20,7 @@ class Row:
     """One judgement. values: a number a token to colour by, None inside where not finite; None instead of the list:
     only `picks` are shown, or `absent` where there are none. scale: {"max", "signed", "unit", "decimals"} as for token
     strips.
-    picks: the tokens it points at. says: its sentence. heading, note: a heading above the row with a sentence; "" for
-        none.
+    picks: the tokens it points at. says: its sentence. note: what follows from it, where `credit_rows` draws it.
     """
 
     label: str
@@ -30,12 +29,7 @@ class Row:
     scale: dict | None = None
     picks: tuple[int, ...] = ()
     absent: str = ""
-    heading: str = ""
     note: str = ""
-
-    def under(self, heading: str, note: str = "") -> Row:
-        """This row with a heading above it."""
-        return replace(self, heading=heading, note=note)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ function drawRows(view) {
   view.at(".rows").style.setProperty("--count", data.text.length);
   if (isOfWords(data.text)) view.at(".rows").style.setProperty("--columns", columnWidths(data.text, 11.5));
   else view.at(".rows").style.removeProperty("--columns");
-  view.at(".rows").replaceChildren(topRow(view), ...data.rows.flatMap((row) => [...headingOf(row), drawnRow(data, row)]));
+  view.at(".rows").replaceChildren(topRow(view), ...data.rows.map((row) => drawnRow(data, row)));
   view.hadFocus = hadFocus;
 }
 
@@ -74,11 +74,6 @@ function drawnRow(data, row) {
   });
   const box = setAll(element("div", "cells", ...cells), { role: "img", "aria-label": `${row.label}: ${row.says}` });
   return element("div", "row", heading, box);
-}
-
-function headingOf(row) {
-  if (!row.heading) return [];
-  return [element("div", "row-heading", element("h3", "", row.heading), element("p", "", row.note))];
 }
 
 function rowLabel(name, says) {

@@ -152,7 +152,8 @@ function placeMistake(view) {
   place.style.width = "max-content";
   const places = [view.root.querySelector(".host .token"), token, view.root];
   const [first, at, outer] = places.map((node) => node.getBoundingClientRect());
-  const width = Math.round(at.right - outer.left);
+  const zoom = outer.width / view.root.offsetWidth; // large type: what is measured is larger than what is set
+  const width = Math.round((at.right - outer.left) / zoom);
   const isApart = at.top > first.bottom || place.scrollWidth > width;
   place.style.width = `${width}px`;
   place.classList.toggle("apart", isApart);
