@@ -110,7 +110,7 @@ def _step(scene: Scene, step: int, other: Other | None) -> Step:
     found = _read_by(source, step, other) if other else {}
     drops = drop.every_drop(scene) if step == scene.step and not verifies_steps(scene.trace) else {}
     measured = tuple((index, one.token, one.tries) for index, one in drops.items())
-    read = (other.source.key, len(found)) if other and found else None
+    read = (*other.source.origin, others.nearest(other.steps, step), len(found)) if other and found else None
     return Step((*source.origin, step, read, measured), source, step, found, drops)
 
 
@@ -259,7 +259,8 @@ def _said(scene: Scene, payload: dict, left_out: int) -> str:
             parts.append(f"{as_plain(head)} {hits} of {len(of)}")
     said = []
     if parts:
-        said.append(f"The first wrong token gets the most blame (✓): {', '.join(parts)}.")
+        sought = "first wrong token" if verifies_steps(scene.trace) else "largest true drop"
+        said.append(f"The {sought} gets the most blame (✓): {', '.join(parts)}.")
     elif scene.source.tool and not picks.is_judged(scene.trace):
         said.append("Nobody here judged these solutions, so no first wrong token is known.")
     if left_out:

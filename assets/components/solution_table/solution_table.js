@@ -11,6 +11,13 @@ const PAGE = 128; // rows that are drawn at once
 const NARROW = 600; // px: cards, whatever the columns need
 
 const VERDICTS = { right: "✓ right", wrong: "✕ wrong", none: "– no answer", "": "not judged" };
+const HELP = {
+  lowest: "The lowest token credit of the solution, in reward",
+  own: "The token with the lowest credit; ✓ where that is the one to be found",
+  other: "The token with the lowest credit off the other policy; ✓ where that is the one to be found",
+  surprisal: "The least probable token; ✓ where that is the one to be found",
+  residual: "What token credit leaves unexplained of the reward; sorted by size",
+};
 const MARKS = { right: "✓", wrong: "✕", none: "–", "": "" };
 
 export default function (component) {
@@ -192,6 +199,7 @@ function drawHead(view) {
   const heads = view.columns.map((column) => {
     const button = setAll(element("button", "", column.head, element("span", "arrow")), { type: "button" });
     button.dataset.column = column.key;
+    if (HELP[column.key]) button.title = HELP[column.key];
     return setAll(element("th", column.isText ? "text" : "", button), { role: "columnheader", scope: "col" });
   });
   view.at("thead").replaceChildren(setAll(element("tr", "", ...heads), { role: "row" }));
