@@ -5,7 +5,6 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.in_browser import expect_no_sideways_scrolling
 from tests.support.browser import count_sent, settle
 from tests.support.fakes import make_fake_run
 
@@ -77,8 +76,3 @@ def test_a_number_leads_to_its_runs(page, link):
         row.locator("td").nth(1).get_by_role("link").click()
     expect(opened.value.get_by_text("Show all")).to_be_visible()
     expect(opened.value.get_by_role("checkbox", name=re.compile("GRPO, seed [012]"))).to_have_count(3)
-
-
-def test_the_page_fits_both_widths_in_both_themes(themed_page, link):
-    open_compare(themed_page, link)
-    expect_no_sideways_scrolling(themed_page)

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from app.course.link import lock_of
-from tests.pages.in_browser import expect_no_sideways_scrolling, focused
+from tests.pages.in_browser import focused
 from tests.support.browser import settle
 
 pytestmark = pytest.mark.browser
@@ -54,7 +54,6 @@ def test_chapter_1_by_keyboard_alone_and_the_browser_remembers_it(page, address)
     tab_to(page, "option")
     page.keyboard.press("End")
     expect(page.locator(".readout")).to_contain_text(re.compile(r"GRPO .*VIMPO .*δ .*Surprisal .*truth"))
-    expect_no_sideways_scrolling(page)
     page.reload()
     expect(page.get_by_text("You marked #5")).to_be_visible()
     tab_to(page, "button", "Next: Two levers")

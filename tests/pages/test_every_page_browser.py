@@ -52,10 +52,13 @@ VIEWS = [
     *(f"inspect?run={BUNDLED}&more={section}" for section in SECTIONS),
     "inspect?mode=typed",
     "inspect?tour=1",
+    "inspect?run=smollm2-vimpo",
+    "inspect?run=smollm2-vimpo&more=rules",
     "inspect?run=yesterday",
     "inspect?run=yesterday&more=rescore",
     "train?job={job}",
     *(f"learn?chapter={chapter.number}" for chapter in ALL),
+    "tree?vocab=4&depth=4&policy=both&values=implied",
     "teach?part=plan",
     "teach?part=hand-ins",
     "results?open=one-switch-at-a-time",
@@ -150,6 +153,7 @@ def expect_no_fault(page, url, drawn=None, most_words=None):
                 grave = grave_violations(page, rules, without=[] if rules else OURS)
                 note(f"{theme} {width}", _not_allowed(grave, lambda v: (v.rule, v.target)))
     note("calm", moving(page))
+    assert page.get_by_test_id("stException").count() == 0
     assert not found, "\n".join(f"{', '.join(dict.fromkeys(at))}: {fault}" for fault, at in sorted(found.items()))
 
 

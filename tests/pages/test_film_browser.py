@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.in_browser import BUNDLED, every_text, expect_no_sideways_scrolling
+from tests.pages.in_browser import BUNDLED, every_text
 from tests.support.browser import count_sent, settle
 from tests.support.waiting import eventually
 
@@ -78,11 +78,6 @@ def test_the_scrubber_moves_the_curve_and_a_click_on_a_cell_selects_it(page, add
     page.locator(".film-strip .cell").nth(5 * count + 2).click(force=True)
     expect(at_step(page)).to_have_text("step 50 of 100")
     expect(page.locator(".film-strip .map .readout")).to_contain_text("token #2")
-
-
-def test_it_fits_the_window(themed_page, address):
-    open_film(themed_page, address)
-    expect_no_sideways_scrolling(themed_page)
 
 
 def test_with_reduced_motion_nothing_slides_and_a_frame_stays_longer(page, address):

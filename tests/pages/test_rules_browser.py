@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.in_browser import BUNDLED, expect_no_sideways_scrolling
+from tests.pages.in_browser import BUNDLED
 from tests.support.browser import count_sent, settle
 from vimpo_core.rules import RULES
 
@@ -36,7 +36,6 @@ def test_a_token_stands_in_one_column_hovering_asks_no_server_and_what_is_chosen
     sent = count_sent(page)
     open_rules(page, address)
     expect_columns(page)
-    expect_no_sideways_scrolling(page)
     expect_hovering_needs_no_server(page, sent)
     choose_and_go_on_by_key(page)
 

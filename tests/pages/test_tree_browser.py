@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.in_browser import every_text, expect_no_sideways_scrolling
+from tests.pages.in_browser import every_text
 from tests.support.browser import count_sent, settle
 
 pytestmark = pytest.mark.browser
@@ -154,10 +154,3 @@ def test_with_reduced_motion_nothing_moves_by_itself_and_nothing_slides(page, ad
     assert "moving" not in page.locator(".tree-lab").get_attribute("class")
     duration = node(page, "a").locator(".edge").evaluate("(e) => getComputedStyle(e).transitionDuration")
     assert duration == "0s"
-
-
-def test_it_fits_the_window(themed_page, address):
-    open_tree(themed_page, address, "depth=4&values=implied")
-    expect_no_sideways_scrolling(themed_page)
-    open_tree(themed_page, address, "vocab=4&depth=4&policy=both")
-    expect_no_sideways_scrolling(themed_page)

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.in_browser import BUNDLED, expect_as_wide_as_its_window
+from tests.pages.in_browser import BUNDLED
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.browser
@@ -25,7 +25,6 @@ def test_the_truth_is_refined_by_itself_without_losing_the_drawing(page, address
     expect(page.locator(".truth .plot .curve-wrong")).to_have_count(1)
     for line in (".implied", ".tried", ".soft"):
         expect(page.locator(f".truth .plot {line}")).to_have_count(1)
-    expect_as_wide_as_its_window(page)
 
 
 def test_a_token_selected_here_is_selected_above_and_in_the_address(page, address):
@@ -41,19 +40,11 @@ def test_a_token_selected_here_is_selected_above_and_in_the_address(page, addres
     expect(plot).to_be_focused()
 
 
-def test_a_narrow_window_needs_no_sideways_scrolling(page, address):
-    page.set_viewport_size({"width": 800, "height": 1000})
-    page.emulate_media(color_scheme="dark")
-    open_truth(page, address)
-    expect_as_wide_as_its_window(page)
-
-
 @pytest.mark.slow
 def test_a_scorecard_is_measured_and_leads_to_a_solution_with_its_truth(page, address):
     page.goto(f"{address}/scorecard?run={BUNDLED}&step=50&solutions=64")
     expect(page.get_by_text("The most instructive solutions")).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_be_visible()
-    expect_as_wide_as_its_window(page)
     with page.context.expect_page() as opened:
         page.locator(".solutions .closer").first.click()
     inspect = opened.value
