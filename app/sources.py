@@ -133,7 +133,7 @@ def is_of_experiment(source: Source) -> bool:
     return source.folder != cache.own_folder() and not cache.is_bundled(source.folder)
 
 
-def pick_source(found: list[Source], notes: list[str], width: int | str = 340) -> Source:
+def pick_source(found: list[Source], notes: list[str], width: int | str = 400) -> Source:
     """The run picker. The default is the newest VIMPO run that has solutions."""
     by_key = {source.key: source for source in found}
     usable = [s for s in found if s.run.algorithm and s.run.last_step is not None]
