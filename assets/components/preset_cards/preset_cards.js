@@ -28,7 +28,8 @@ function cardOf(root, card) {
 function picture(curves) {
   const lines = curves.map(({ style, dash, points, faint }) => {
     const path = points.map(([x, y], i) => `${i ? "L" : "M"}${(x * 100).toFixed(2)} ${((1 - y) * 50).toFixed(2)}`).join("");
-    return setAll(shape("path", { class: faint ? "faint" : "", d: path, "stroke-dasharray": dash.join(" ") }), { "data-style": style });
+    const look = { class: faint ? "faint" : "", "data-style": style, "stroke-dasharray": dash.join(" ") };
+    return shape("path", { ...look, d: path });
   });
   const axis = shape("path", { class: "axis", d: "M0 0V50H100" });
   return shape("svg", { viewBox: "0 0 100 50", preserveAspectRatio: "none", "aria-hidden": "true" }, axis, ...lines);
