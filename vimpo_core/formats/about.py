@@ -49,10 +49,10 @@ def about_step(run: str, step: int, beta: float) -> dict:
 
 def problem_words(prompt: str) -> str:
     """The prompt, of a long one its end."""
-    text = prompt.strip()
-    lines = visible_lines(text[-LONGEST_PROBLEM:], LONGEST_PROBLEM).split("\n")[-MOST_LINES:]
-    shown = "\n".join(lines)
-    return shown if len(text) <= LONGEST_PROBLEM and text.count("\n") < MOST_LINES else f"… {shown}"
+    text = "\n".join(line for line in prompt.replace("\r\n", "\n").split("\n") if line.strip())
+    lines = visible_lines(text[-LONGEST_PROBLEM:], LONGEST_PROBLEM).split("\n")
+    shown = "\n".join(lines[-MOST_LINES:])
+    return shown if len(text) <= LONGEST_PROBLEM and len(lines) <= MOST_LINES else f"… {shown}"
 
 
 def run_words(name: str, run_id: str, algorithm: str, tool: str = "") -> str:

@@ -224,6 +224,6 @@ export function lineOfText(text, { x, y, width }, style) {
   }, text);
   if (style.fontStyle === "italic") node.setAttribute("font-style", "italic");
   if (style.textDecorationLine?.includes("underline")) node.setAttribute("text-decoration", "underline");
-  if (width && text.length > 1) setAll(node, { textLength: width.toFixed(1), lengthAdjust: "spacingAndGlyphs" });
+  if (width) setAll(node, { textLength: width.toFixed(1), lengthAdjust: "spacingAndGlyphs" });
   return paint(node, "fill", style.color);
 }

@@ -84,6 +84,7 @@ def test_a_long_film_is_bounded_and_says_what_it_leaves_out():
     assert before + len(cells) + behind == 900 and before and behind
     title = problem_words("Example\n" * 300 + "What is asked?")
     assert title.startswith("… ") and title.endswith("What is asked?") and len(title.split("\n")) == 6
+    assert problem_words("One\n\nshort\n\nproblem\n") == "One\nshort\nproblem"
     font = film_gif._font(film_gif.WORDS, 14)
     assert "".join(film_gif.wrapped("x" * 500, font, 200, 99)) == "x" * 500
     assert all(font.getlength(line) <= 200 for line in film_gif.wrapped("ab " * 90 + "y" * 90, font, 200, 3))
