@@ -254,7 +254,7 @@ def payload(scene: Scene, beta: float, gae_lambda: float) -> dict:
     return with_version(found | {"tool_name": tool, "advice": ADVICE if reading.missing(scene.trace) else None})
 
 
-ADVICE = "Score it again (Re-score, below), with the model that wrote it."
+ADVICE = "Score it again (Re-score), with the model that wrote it."
 """What to do where another tool did not record what token credit is made of."""
 
 
