@@ -8,18 +8,18 @@ goes out at once, so that one press is one entry of the browser's history. The m
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 Value = TypeVar("Value")
 KEEP_THEIR_ADDRESS = ("inspect", "scorecard", "compare", "runs")
 """Pages that the menu leads back to as they were left; Train follows the newest job, the course begins at its
 contents.
 """
-_SETTLED_SECONDS = 0.1
 _PAGE, _SHOWN, _BACK_TO = "state.page", "state.shown", "state.back_to"
 
 
@@ -91,19 +91,32 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
-def arrive(page: str) -> None:
+def arrive(page: str) -> str:
     """To be called before a page is drawn: after the menu, which drops the address, it shows what it last showed.
 
-    The browser's history then holds the dropped address too, just before: going back to it shows the same once more.
+    The entry of the browser's history that the menu made gets the address, which is returned: the browser
+    has to be told (components/address_bar.py). "": it holds it already.
     """
+    query = ""
     if page != st.session_state.get(_PAGE):
         st.session_state[_BACK_TO] = _shown().get(page, {})
     st.session_state[_PAGE] = page
     address = st.query_params.to_dict()
     if not address and page in KEEP_THEIR_ADDRESS and (address := st.session_state[_BACK_TO]):
-        time.sleep(_SETTLED_SECONDS)  # the browser first takes over the page's own path
-        st.query_params.from_dict(address)
+        query = _bring_back(address)
     _remember(address)
+    return query
+
+
+def _bring_back(address: dict[str, str]) -> str:
+    """Let the address be this one from here on, without a new entry of the history, which `st.query_params` would
+    make."""
+    run = get_script_run_ctx()
+    with run.session_state.query_params() as parameters:
+        for name, text in address.items():
+            parameters.set_with_no_forward_msg(name, text)
+    run.query_string = urlencode(address)
+    return run.query_string
 
 
 def _remember(address: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ def main():
     # that are started here; nobody else touches sys.path.
     sys.path[:] = [str(ROOT), *(place for place in sys.path if place not in (str(ROOT), str(ROOT / "app")))]
     from app import gate, state
-    from app.components import look
+    from app.components import address_bar, look
     from app.routes import navigation
     from app.text import BUG, as_plain, as_sentence
     from vimpo_core.mistake import Mistake
@@ -31,7 +31,8 @@ def main():
     try:
         if not gate.come_in():
             return
-        state.arrive(page.url_path)
+        if query := state.arrive(page.url_path):
+            address_bar.bring_back(page.url_path, query)
         look.begin(page.title)
         page.run()
     except (Mistake, FileNotFoundError) as error:

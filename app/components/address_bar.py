@@ -24,6 +24,12 @@ def follow(**values: Any) -> None:
         state.put(**values)
 
 
+def bring_back(page: str, query: str) -> None:
+    """Let the browser show `query` in place of the bare address at which the menu has just opened `page`. Python reads
+    it already."""
+    _mount(key="address_bar.arrived", data=as_data({"page": page, "query": query, "is_told": True}))
+
+
 def _shows(page: str, query: str) -> bool:
     """Ask the browser to show `query` while it is at `page`; True in the run in which it has said so."""
     data = as_data({"page": page, "query": query})
