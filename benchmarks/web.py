@@ -4,6 +4,9 @@
 
     start_to_strips_s        spawn of `streamlit run app` to the frame with both strips of Start, empty browser caches
     start_again_s            the same with the browser's caches filled by an earlier visit
+    press_to_point_s         Start's button to the frame with the first point of the new run, its process ready
+    press_to_point_cpu_s     what server and processes work until then
+    press_cold_s             the same from a press as soon as Start is drawn, on a server just started
     step_to_point_s          commit of a step by the real worker to the frame with its point, on an open Train page
     click_to_updated_ms      click on one of 60 tokens to the frame in which both strips, curve and card have followed
     click_to_address_ms      the same until the address names the token (it waits 150 ms for more clicks)
@@ -49,7 +52,7 @@ from tests.support.words import PROSE, WordTrainer, make_word_run
 from vimpo_core.config import TrainConfig
 from vimpo_core.paths import ROOT
 from vimpo_core.runs import worker
-from vimpo_core.runs.folder import RunsDir
+from vimpo_core.runs.folder import WAIT_OPTION, RunsDir
 from vimpo_core.types import CreditTrace
 
 TOKENS = 60
@@ -58,6 +61,7 @@ KEYS = 30
 STEPS = 40
 CLICKS_A_REPEAT = 5
 STORE_POLL_SECONDS = 0.005
+READY_LOOKS, READY_LOOK_SECONDS = 6, 0.25
 SETTLED_MS = 500
 
 # Both strips have tokens with a size: seen in the frame that draws them, on the clock of time.time().
@@ -73,6 +77,17 @@ WATCH_START = """(() => {
 })()"""
 
 # The newest step on the canvases, at each frame in which it has changed.
+# When Start's button was pressed, and the frame in which the live curves of Train have a point.
+WATCH_PRESS = """() => {
+  addEventListener("click", () => (window.pressed ??= performance.now()), true);
+  const inside = (root) => root.querySelector(".curves[data-drawn]")
+    ?? [...root.querySelectorAll("*")].map((node) => node.shadowRoot && inside(node.shadowRoot)).find(Boolean);
+  const look = () => {
+    if (location.pathname.endsWith("train") && inside(document)) window.drawn = performance.now();
+    else requestAnimationFrame(look);
+  };
+  look();
+}"""
 WATCH_CURVES = """() => {
   const find = () => [...document.querySelectorAll("*")].map((e) => e.shadowRoot?.querySelector(".curves")).find(Boolean);
   const curves = find();
@@ -245,6 +260,50 @@ def step_seconds(browser: Browser, runs: RunsDir, server: Server) -> list[float]
     return [next(at for drawn, at in points if drawn >= step) - committed[step] for step in watched]
 
 
+def press_numbers(browser: Browser, folder: Path, repeats: int) -> dict:
+    """Start's button to the first point of the run that it starts: once cold, then with a process that is ready."""
+    found = []
+    with serving(folder) as server, visiting(browser) as context:
+        for number in range(repeats + 1):
+            page = context.new_page()
+            page.goto(server.address)
+            button = page.get_by_role("button", name="Train it yourself")
+            button.wait_for()
+            if number:
+                _wait_until_ready(server)
+            page.evaluate(WATCH_PRESS)
+            before = _cpu_of_all(server)
+            button.click()
+            seconds = page.wait_for_function("window.pressed && window.drawn && window.drawn - window.pressed")
+            found.append((seconds.json_value() / 1000, _cpu_of_all(server) - before))
+            page.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
+            page.get_by_text("Stopped.").wait_for()
+            page.close()
+    (cold, _), *ready = found
+    seconds, cpu = zip(*ready, strict=True)
+    return {
+        "press_to_point_s": statistics.median(seconds),
+        "press_to_point_s_max": max(seconds),
+        "press_to_point_cpu_s": statistics.median(cpu),
+        "press_cold_s": cold,
+    }
+
+
+def _wait_until_ready(server: Server) -> None:
+    """Until the training process that waits has loaded what it needs: it works no more."""
+    used, still = -1.0, 0
+    while still < READY_LOOKS:
+        waiting = [p for p in server.process.children() if WAIT_OPTION in p.cmdline()]
+        now = sum(sum(p.cpu_times()[:2]) for p in waiting)
+        still = still + 1 if waiting and now == used else 0
+        used = now
+        time.sleep(READY_LOOK_SECONDS)
+
+
+def _cpu_of_all(server: Server) -> float:
+    return sum(sum(p.cpu_times()[:2]) for p in (server.process, *server.process.children(recursive=True)))
+
+
 def click_numbers(browser: Browser, run_id: str, server: Server, clicks: int) -> dict:
     """Clicks on tokens all over a solution of 60 tokens, then pointing without a click."""
     with visiting(browser) as context:
@@ -362,6 +421,7 @@ def measure(browser: Browser, folder: Path, repeats: int) -> dict:
     for name, is_return in (("start_to_strips_s", False), ("start_again_s", True)):
         seconds = start_seconds(browser, folder / "empty", repeats, is_return)
         report |= {name: statistics.median(seconds), f"{name}_max": max(seconds)}
+    report |= press_numbers(browser, folder / "pressed", repeats)
     runs = RunsDir(folder / "runs")
     long_job = runs.submit([TrainConfig(steps=10)])
     worker.main(runs.path, make_trainer=LongSolutions, only_job=long_job)
