@@ -14,6 +14,7 @@ from app.inspector.inspection import Scene
 from app.sources import Source
 from app.text import as_plain, as_sentence
 from vimpo_core.numbers import signed
+from vimpo_core.rules import RULES
 from vimpo_core.service import scoring
 from vimpo_core.solutions import reading
 from vimpo_core.solutions.lenses import credit_of
@@ -121,12 +122,18 @@ def _said(scene: Scene, other: Source, step: int, second: CreditTrace, beta: flo
     how = scene.trace.provenance.get("logprob", "recorded")
     parts.append(
         f"The first as {how}; the second scored now, with the adapter of step {step}. Both at beta {beta:g}"
-        + (f" (trained with {own:g})" if (own := other.run.config.at(step).beta) != beta else "")
-        + f", V from the first's {as_plain(reading.anchor_name(scene.trace))}."
+        f"{_own_beta(other, step, beta)}, V from the first's {as_plain(reading.anchor_name(scene.trace))}."
     )
     if (note := reading.note(second)) and note != reading.note(scene.trace):
         parts.append(f"Of the second: {as_plain(note)}")
     return " ".join(parts)
+
+
+def _own_beta(other: Source, step: int, beta: float) -> str:
+    rule, own = RULES[other.run.algorithm], other.run.config.at(step).beta
+    if "beta" not in rule.settings:
+        return f" ({as_plain(rule.name)} trains without one: at another its δ scales)"
+    return f" (the second trained with {own:g})" if own != beta else ""
 
 
 def _correlation(first, second) -> float:

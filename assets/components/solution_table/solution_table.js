@@ -289,10 +289,11 @@ function bringIntoSight(view, node) {
   const box = view.at(".scroller");
   if (!node?.isConnected || box.scrollHeight <= box.clientHeight) return;
   const head = view.at("thead");
-  const covered = getComputedStyle(head).position === "sticky" ? head.offsetHeight : 0;
-  const [inner, outer] = [node.getBoundingClientRect(), box.getBoundingClientRect()];
+  const [inner, outer, top] = [node, box, head].map((each) => each.getBoundingClientRect());
+  const covered = getComputedStyle(head).position === "sticky" ? top.height : 0;
+  const zoom = outer.height / box.offsetHeight || 1; // large type: what is measured is larger than what is scrolled by
   if (inner.top >= outer.top + covered && inner.bottom <= outer.bottom) return;
-  box.scrollTop += (inner.top + inner.bottom) / 2 - (outer.top + covered + outer.bottom) / 2;
+  box.scrollTop += ((inner.top + inner.bottom) / 2 - (outer.top + covered + outer.bottom) / 2) / zoom;
 }
 
 // --- what a press does -----------------------------------------------------------------------------------------------
