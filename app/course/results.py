@@ -16,6 +16,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import state
+from app.components.cards import cards
 from app.components.hues import INK
 from app.course.difference_plot import Contest, difference_plot
 from app.course.lesson import TEXT_WIDTH
@@ -30,6 +31,7 @@ OPEN = "open"
 _IMAGE = re.compile(r"^!\[(?P<words>[^\]]*)\]\((?P<file>[^)]+)\)$", re.MULTILINE)
 _REPORTS = re.compile(r"^- \[(?P<words>[^\]]+)\]\((?P<file>results/[a-z_]+/report)\.md\)\n?", re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[(?P<words>[^\]]+)\]\((?P<file>[^)#:]+)\)")
+_TABLE = re.compile(r"((?:^\|.*\|$\n?)+)", re.MULTILINE)
 _IN_THE_APP = {"differences.md": "notation#differences"}
 
 
@@ -93,7 +95,7 @@ def _counted(contests: list[Contest]) -> str:
 
 
 def _section(section: Section) -> None:
-    st.markdown(section.text)
+    _text(section)
     theme = "dark" if st.context.theme.type == "dark" else "light"
     for words, file in section.figures:
         picture = figures.in_theme(read_text(DOCUMENT.parent / file), theme, INK[theme])
@@ -103,6 +105,17 @@ def _section(section: Section) -> None:
         with st.container(horizontal=True):
             for words, file in section.reports:
                 _report(words, DOCUMENT.parent / f"{file}.html")
+
+
+def _text(section: Section) -> None:
+    """Its paragraphs, and its tables as such that are cards on a phone."""
+    for place, block in enumerate(_TABLE.split(section.text)):
+        if not block.startswith("| "):
+            st.markdown(block)
+            continue
+        heads, _, *rows = ([cell.strip() for cell in line.strip("| ").split(" | ")] for line in block.splitlines())
+        short = [[*row, *[""] * (len(heads) - len(row))] for row in rows]
+        cards(f"results-{section.key}-{place}", heads, short)
 
 
 def _report(words: str, path: Path) -> None:

@@ -67,7 +67,7 @@ ANSWERED = [
     *(f"learn?chapter={chapter.number}" for chapter in ALL),
     "learn?chapter=1&more=real",
     "learn?chapter=3&more=fork,groups&proof=gradient",
-    "learn?chapter=5&press=avvva&lambda=0&more=slow,sizes",
+    "learn?chapter=5&more=slow,sizes",
 ]
 """Chapters, once more as they are after the reveal."""
 MOST_WORDS = {"": 150, "train": 120, "inspect": 200} | {f"learn?chapter={chapter.number}": 350 for chapter in ALL}

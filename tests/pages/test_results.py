@@ -28,6 +28,8 @@ def test_nothing_of_a_section_is_on_the_page_before_it_is_opened():
     for section in results.sections():
         shown = words(open_page("results", open=section.key))
         assert section.text.splitlines()[0].replace("\\", "") in shown
+        for row in re.findall(r"^\|.*\|$", section.text, flags=re.MULTILINE):
+            assert set(row) <= set("|-: ") or row.replace("|  |", "| |") in shown
 
 
 def test_the_sections_hold_the_whole_document():

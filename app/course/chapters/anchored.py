@@ -26,8 +26,8 @@ _SCATTER, _OPENED = "course.anchored.scatter", "course.anchored.opened"
 
 BEFORE = Question(
     "before",
-    "Now a picture with a point for every solution of a training step: to the right the sum of its credits, upwards "
-    "its reward minus the group mean. **Before training**, where do all points lie, and what is the loss?",
+    "Now a point for every solution of a training step: to the right the sum of its credits, upwards its reward minus "
+    "the group mean. **Before training**, where do all points lie, and what is the loss?",
     (
         Option(
             "upright",
@@ -50,14 +50,14 @@ BEFORE = Question(
         ),
         Option(
             "cloud",
-            "In a cloud around 0, as an untrained network gives random numbers, and the loss is above {loss}",
+            "In a cloud around 0, as an untrained network is random, and the loss is above {loss}",
             "The network is trained well enough, and the same network stands on both sides of the log-ratio: all "
             "{count} sums are exactly 0, none of them random. The loss is {loss}, all of it from the rewards.",
         ),
     ),
 )
 QUESTIONS = (BEFORE,)
-EFFORT = Effort(words=440, looks=4, presses=3, formulas=2)
+EFFORT = Effort(words=425, looks=4, presses=3, formulas=2)
 
 RUN = bundled.run_control("Whose solutions: one of the bundled runs.")
 ANCHOR = Control(
@@ -149,10 +149,9 @@ def show(lesson: Lesson) -> None:
 
 def _tell(lesson: Lesson, trace: CreditTrace) -> None:
     lesson.text(
-        "A prefix of a solution has a **value**, {value}: the reward to expect from here. Chapter 3 says that each "
-        "token changes it by its {credit}. So start with what solutions to this prompt get on average, the "
-        "{baseline}, and add credits token by token. Or start with what this one was paid, and take them off again "
-        "from the end:",
+        "A prefix of a solution has a **value**, {value}: the reward to expect from here. Each token changes it by its "
+        "{credit} (chapter 3). So start with what solutions to this prompt get on average, the {baseline}, and add "
+        "credits; or start with what this one was paid, and take them off from the end:",
         value=symbol("values"),
         credit=symbol("td_terms", "credit δ"),
         baseline=symbol("baseline", "group mean"),
@@ -163,8 +162,7 @@ def _tell(lesson: Lesson, trace: CreditTrace) -> None:
         width=780,
     )
     lesson.text(
-        "Below: a wrong solution to {prompt} that the trained model wrote (its answer: {answer}, right: {gold}). Move "
-        "over its tokens.",
+        "A wrong solution of the trained model to {prompt} (its answer {answer}, right {gold}); move over its tokens:",
         prompt=as_code(trace.prompt_text),
         answer=as_code(trace.answer or "none"),
         gold=as_code(trace.gold),
@@ -175,9 +173,9 @@ def _explain(lesson: Lesson, run: RunSummary, trace: CreditTrace) -> None:
     found = lessons.anchored(trace, run.config.beta)
     lesson.text(
         "From the start the curve begins at the group mean {baseline}; its credits add up to {total} and take it to "
-        "{arrived}. The reward turned out to be {reward}. What is left, {arrived} − {reward} = **{residual}**, is the "
-        "{name}. From the end the curve begins at the reward instead, so the same {residual} lies between the two at "
-        "**every** token. Were it 0, the curves would be one: the credits would say exactly what was paid.",
+        "{arrived}. The reward was {reward}. What is left, {arrived} − {reward} = **{residual}**, is the {name}. The "
+        "same {residual} lies between the two curves at **every** token. Were it 0, the credits would say exactly what "
+        "was paid.",
         baseline=_amount(found, found.baseline),
         total=signed(found.amount(found.start[-1] - found.baseline), found.decimals),
         arrived=_amount(found, found.start[-1]),

@@ -123,7 +123,7 @@ def show(lesson: Lesson) -> None:
         is_shown = lesson.predict(DROPPED, **found)
     if not is_shown:
         return
-    with table, st.container(key="small-table-identity"):
+    with table:
         _reveal(lesson, values, found)
     with more:
         _more(lesson, values)
