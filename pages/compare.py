@@ -8,9 +8,9 @@ from app.compare.chosen import catalogue
 from app.components import look
 from app.components.compare_view import compare_view
 from app.components.link_table import link_table
+from app.components.words_explained import words_explained
 from app.text import as_plain, as_sentence
 from app.words import verdicts
-from app.words.glossary import what_words_mean
 
 
 def main():
@@ -40,7 +40,7 @@ def lay_over(chosen, notes):
             drawn = figure.figure(chosen, axis, shown, window)
         compare_view(drawn, key="compare")
         st.caption(figure.captions(chosen, axis, shown, window))
-        st.caption(what_words_mean("arm", "auc", "kl", "nat", "dead-group"))
+        words_explained("arm", "auc", "dead-group", "kl", "nat")
     else:
         st.caption("Choose at least one figure.")
     numbers(chosen, axis)

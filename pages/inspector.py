@@ -4,12 +4,13 @@ import streamlit as st
 
 from app import routes, state, waiting
 from app.components.credit_view import credit_view
+from app.components.words_explained import words_explained
 from app.course import tours
 from app.course.lesson import symbol
 from app.inspector import about, brought, drop, inspection, sections, typed
 from app.sources import pick_source, pick_step, problem_of, sources, state_note
 from app.text import as_plain, as_sentence
-from app.words.glossary import TERMS, what_words_mean
+from app.words.glossary import TERMS
 from vimpo_core.solutions import reading
 from vimpo_core.types import RunState
 
@@ -110,8 +111,8 @@ def views(scene, beta, gae_lambda, looked_at):
     if section:
         sections.show(section, scene, beta, gae_lambda)
     else:
-        words = what_words_mean("nat", "whitened", "adapter")
-        st.caption(f"What the symbols mean: {', '.join(map(symbol, SYMBOLS))}. {words}")
+        st.caption(f"What the symbols mean: {', '.join(map(symbol, SYMBOLS))}")
+        words_explained("adapter", "kl", "nat", "whitened")
 
 
 def view(scene, beta, gae_lambda, is_folded):

@@ -5,12 +5,13 @@ for a step of a run.
 import streamlit as st
 
 from app import routes
+from app.components.words_explained import words_explained
 from app.scorecard import scorecards
 from app.scorecard.instructive_list import instructive_list
 from app.scorecard.scorecard_figure import scorecard_figure, table
 from app.sources import pick_source, pick_step, problem_of, sources
 from app.text import as_sentence
-from app.words.glossary import TERMS, what_words_mean
+from app.words.glossary import TERMS
 from vimpo_core.measure.instructive import KINDS
 from vimpo_core.measure.scorecard import SETS
 
@@ -85,7 +86,7 @@ def show(asked, reports):
         with st.container(width=FIGURE_WIDTH):
             scorecard_figure(reports, key="scorecard")
             st.caption(scorecards.what_was_measured(reports))
-            st.caption(what_words_mean("auc", "whitened", "adapter", "nat"))
+            words_explained("adapter", "auc", "nat", "whitened")
         with st.container(width=WORDS_WIDTH):
             for kind in (kind for kind in ("loses", "wins", "spread", "open") if kind in said):
                 st.markdown(scorecards.as_markdown(said, kind))

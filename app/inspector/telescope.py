@@ -8,9 +8,9 @@ import streamlit as st
 
 from app import cache, state
 from app.components.scatter import scatter
+from app.components.words_explained import words_explained
 from app.inspector import about, inspection
 from app.text import as_plain
-from app.words.glossary import what_words_mean
 from vimpo_core.measure.telescope import Telescope, trained_otherwise
 from vimpo_core.numbers import percent
 from vimpo_core.solutions import picks, reading
@@ -40,6 +40,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
         )
     with right:
         st.markdown(_reading(scene, found))
+        words_explained("telescope", "nat")
         farthest = scene.traces[max(found.points, key=lambda point: abs(point.x - point.y)).index]
         st.button(
             "Open the one farthest from the line",
@@ -78,7 +79,6 @@ def _reading(scene: inspection.Scene, found: Telescope) -> str:
         "picture: the value loss pulls each point sideways onto the line, where the credits add up to the reward "
         f"beyond the {as_plain(reading.anchor_name(scene.trace))} and no residual is left.",
         _how_far(found),
-        what_words_mean("telescope"),
     ]
     if other := trained_otherwise(scene.source.run.config):
         parts.append(as_plain(other))

@@ -340,11 +340,6 @@ class Term:
         """The id of its row on the Notation page."""
         return f"term-{self.key}"
 
-    @property
-    def link(self) -> str:
-        """As markdown: pointed at it says what the word means, pressed it leads to its row."""
-        return f'[{self.name}](notation#{self.anchor} "{self.meaning}")'
-
 
 TERMS: dict[str, Term] = {
     term.key: term
@@ -389,11 +384,6 @@ TERMS: dict[str, Term] = {
     )
 }
 """key -> a word that pages use, in the order of the alphabet."""
-
-
-def what_words_mean(*keys: str) -> str:
-    """A line of markdown for where the words stand."""
-    return f"What the words mean: {', '.join(TERMS[key].link for key in keys)}"
 
 
 @dataclass(frozen=True)

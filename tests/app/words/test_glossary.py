@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from app.words.glossary import CLAIMS, SYMBOLS, TERMS, what_words_mean
+from app.words.glossary import CLAIMS, SYMBOLS, TERMS
 from vimpo_core.paths import ROOT
 from vimpo_core.solutions import lenses
 from vimpo_core.tree import derivation, formulas
@@ -36,12 +36,21 @@ def test_every_symbol_is_told_in_full_and_has_an_anchor_of_its_own():
     assert len({symbol.anchor for symbol in SYMBOLS.values()}) == len(SYMBOLS)
 
 
-def test_every_word_is_told_in_a_line_that_a_link_can_hold():
+def test_every_word_is_told_in_one_sentence():
     assert list(TERMS) == sorted(TERMS)
     for key, term in TERMS.items():
-        assert term.key == key and not re.search(r'["\[\]\n]', term.meaning), key
-        assert term.link == f'[{term.name}](notation#term-{key} "{term.meaning}")'
-    assert what_words_mean("nat", "kl") == f"What the words mean: {TERMS['nat'].link}, {TERMS['kl'].link}"
+        assert term.key == key and term.anchor == f"term-{key}" and len(term.meaning) > 30
+        assert not re.search(r"[.!?]( |$)", term.meaning.replace("2.72", "")), "one sentence, its full stop is added"
+
+
+def test_pages_explain_only_words_that_the_list_has():
+    asked = [
+        re.findall(r'words_explained\((".*?")\)', path.read_text(encoding="utf-8"))
+        for folder in ("app", "pages")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    keys = {key for calls in asked for call in calls for key in re.findall(r'"([^"]+)"', call)}
+    assert len(keys) > 6 and keys <= set(TERMS)
 
 
 def test_no_two_entries_share_a_symbol():
