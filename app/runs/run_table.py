@@ -181,6 +181,7 @@ def groups(found: Sequence[Entry]) -> list[dict[str, Any]]:
             "key": group,
             "title": title,
             "why": why,
+            "labels": [word.lower() for word in _words(group)],
             "heads": [
                 *_HEADS,
                 *([name, words, True] for name, words in zip(("first", "last"), _words(group), strict=True)),
@@ -201,6 +202,7 @@ def payload(found: Sequence[Entry]) -> dict[str, Any]:
         "groups": groups(found),
         "tags": [tags[tag] for tag in sorted(tags)],
         "own": [entry.key for entry in own],
+        "actions": ACTIONS,
     }
 
 
@@ -230,7 +232,6 @@ def row(entry: Entry) -> dict[str, Any]:
     first, last = entry.numbers
     settings = entry.settings if entry.is_readable else ""
     place = entry.folder.path.parent.name if entry.group == "experiments" else ""
-    told = [run.name, run.run_id, *run.tags, run.note, settings, word, run.tool, place, entry.group]
     return {
         "key": entry.key,
         "id": run.run_id,
@@ -248,18 +249,15 @@ def row(entry: Entry) -> dict[str, Any]:
         "last": last,
         "firstText": _number(run, first),
         "lastText": _number(run, last),
-        "labels": [word.lower() for word in _words(entry.group)],
         "tags": list(run.tags),
         "note": run.note,
         "made": run.created,
         "madeText": _day(run.created),
         "links": [
-            {"to": to, "words": PAGES[to], "href": f"{'train' if to == 'train' else 'inspect'}?{urlencode(query)}"}
+            {"words": PAGES[to], "href": f"{'train' if to == 'train' else 'inspect'}?{urlencode(query)}"}
             for to, query in entry.views.items()
         ],
-        "actions": [[action, ACTIONS[action]] for action in entry.actions],
-        "locked": "" if not run.read_only else "Read-only: it cannot be renamed, tagged, noted or deleted.",
-        "text": " ".join(filter(None, told)).lower(),
+        "actions": entry.actions,
     }
 
 

@@ -5,12 +5,14 @@ import { test } from "node:test";
 
 import { fits, ordered } from "../../assets/components/runs_list/order.js";
 
-const row = (key, values = {}) => ({ key, name: key, tags: [], text: key.toLowerCase(), last: null, made: "", ...values });
+const row = (key, values = {}) => ({
+  key, id: key, name: key, tags: [], note: "", settings: "", state: "Finished", last: null, ...values,
+});
 const keys = (rows) => rows.map((one) => one.key).join();
 
 test("every word of a search is somewhere in what is known of a run, and every tag is one of its own", () => {
-  const run = row("GRPO, seed 0", { tags: ["to show", "best"] });
-  assert.ok(fits(run, "  SEED grpo ", []) && fits(run, "", ["best", "to show"]));
+  const run = row("GRPO, seed 0", { tags: ["to show", "best"], note: "Ran away", settings: "learning\u00a0rate\u00a00.002" });
+  assert.ok(fits(run, "  SEED grpo away ", []) && fits(run, "rate 0.002", []) && fits(run, "", ["best", "to show"]));
   assert.ok(!fits(run, "grpo 7", []) && !fits(run, "", ["best", "show"]) && !fits(run, ".*", []));
 });
 

@@ -119,6 +119,6 @@ def test_the_other_pages_open_with_it(brought, page):
         (line,) = group["rows"]
         assert group["title"] == "Brought" and [head[1] for head in group["heads"]][4:6] == ["First", "Last"]
         assert line["settings"] == "TRL completions · 16 solutions · 4 groups of 4 · text alone"
-        assert [one["to"] for one in line["links"]] == ["inspect", "rescore"] and line["state"] == "Brought"
+        assert [one["words"] for one in line["links"]] == ["Inspect", "Re-score"] and line["state"] == "Brought"
     if page == "scorecard":
         assert "Not recorded: a run brought from TRL holds no adapter" in said

@@ -18,7 +18,12 @@ export const SORTS = {
 // Every word of the search somewhere in what is known of the run, and every tag.
 export function fits(row, search, tags) {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
-  return words.every((word) => row.text.includes(word)) && tags.every((tag) => row.tags.includes(tag));
+  const text = words.length ? textOf(row) : "";
+  return words.every((word) => text.includes(word)) && tags.every((tag) => row.tags.includes(tag));
+}
+
+function textOf({ name, id, tags, note, settings, state }) {
+  return [name, id, ...tags, note, settings.replaceAll("\u00a0", " "), state].join("\n").toLowerCase();
 }
 
 // Rows come newest first; what has no value stands at the end, whichever way.

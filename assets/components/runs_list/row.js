@@ -5,6 +5,8 @@ import { linkWithin } from "../shared/going.js";
 
 const SHOWN_TAGS = 2; // of a line, which has room for as many
 
+const LOCKED = "Read-only: it cannot be renamed, tagged, noted or deleted.";
+
 export function createRow(key, on) {
   const parts = {
     key, on, text: "", opened: "",
@@ -26,7 +28,8 @@ export function createRow(key, on) {
 }
 
 // known: what the list knows beside its rows: the lengths that a field may have, and what has been said of which run.
-export function fillRow(parts, row, { isTicked, isOpen, known }) {
+export function fillRow(parts, row, { isTicked, isOpen, known, labels }) {
+  [parts.cells[4].dataset.label, parts.cells[5].dataset.label] = labels;
   parts.tick.checked = isTicked;
   parts.name.setAttribute("aria-expanded", String(isOpen));
   const text = JSON.stringify(row);
@@ -54,7 +57,6 @@ function fillLine(parts, row) {
   setText(parts.first, row.firstText);
   setText(parts.last, row.lastText);
   setText(parts.made, row.madeText);
-  [parts.cells[4].dataset.label, parts.cells[5].dataset.label] = row.labels;
   const more = row.tags.length - SHOWN_TAGS;
   const others = more > 0 ? [setAll(button(`+${more}`, parts.on.toggle, "tag others"), { title: row.tags.join(", ") })] : [];
   const shown = row.tags.slice(0, SHOWN_TAGS);
@@ -74,13 +76,13 @@ function openDetails(parts, row, said) {
     row.sentence && element("p", "", row.sentence),
     element("p", "quiet", [row.id, row.settings].filter(Boolean).join(" · ")),
     !row.own && row.note && element("p", "note", row.note),
-    row.locked && element("p", "quiet", row.locked),
+    !row.own && element("p", "quiet", LOCKED),
   ].filter(Boolean));
-  const text = JSON.stringify([row.links, row.actions]);
+  const text = JSON.stringify([row.links, row.actions]); // of what is pressed nothing is replaced without need
   if (parts.acting.dataset.text === text) return;
   parts.acting.dataset.text = text;
-  parts.acting.replaceChildren(...row.links.map(linkTo), ...row.actions.map(([what, words]) =>
-    button(words, () => parts.on.act({ do: what }), "")));
+  parts.acting.replaceChildren(...row.links.map(linkTo), ...row.actions.map((what) =>
+    button(said.known.actions[what], () => parts.on.act({ do: what }), "")));
 }
 
 function createForm(parts, row, known) {

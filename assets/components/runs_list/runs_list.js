@@ -192,8 +192,9 @@ function drawGroup(view, group) {
   const nodes = group.rows.slice(0, most).flatMap((row) => {
     const parts = view.rows.get(row.key) ?? createRow(row.key, handlers(view, row.key));
     view.rows.set(row.key, parts);
-    fillRow(parts, row, { isTicked: chosen.includes(row.key), isOpen: view.open.has(row.key), known: view.data });
-    return view.open.has(row.key) ? [parts.node, parts.more] : [parts.node];
+    const isOpen = view.open.has(row.key);
+    fillRow(parts, row, { isTicked: chosen.includes(row.key), isOpen, known: view.data, labels: group.labels });
+    return isOpen ? [parts.node, parts.more] : [parts.node];
   });
   replaceIfOther(kept.body, nodes);
   const left = group.rows.length - most;
