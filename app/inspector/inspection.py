@@ -307,8 +307,8 @@ def remember_selection() -> None:
 
 
 def headline(scene: Scene) -> str:
-    """The problem, where it is a line, and the verdict."""
-    problem = scene.trace.prompt_text
+    """The problem, where it is a line that is not in a field above, and the verdict."""
+    problem = "" if scene.is_typed else scene.trace.prompt_text
     is_short = len(problem) <= _SHORT_PROBLEM and "\n" not in problem
     said = verdict(scene.trace, scene.source.tool)
     return f"**{as_code(problem)}** {said}" if is_short and problem else said
