@@ -14,8 +14,9 @@ def main():
     sys.path[:] = [str(ROOT), *(place for place in sys.path if place not in (str(ROOT), str(ROOT / "app")))]
     from app import gate, state
     from app.components import address_bar, look
+    from app.components.part import mistakes_said
     from app.routes import navigation
-    from app.text import BUG, as_plain, as_sentence
+    from app.text import as_plain
     from vimpo_core.mistake import Mistake
     from vimpo_core.paths import default_runs_dir
 
@@ -28,18 +29,13 @@ def main():
     except Mistake as error:
         st.error(as_plain(f"VIMPO_RUNS_DIR: {error}."), icon=":material/error:")
         return
-    try:
+    with mistakes_said():
         if not gate.come_in():
             return
         if query := state.arrive(page.url_path):
             address_bar.bring_back(page.url_path, query)
         look.begin(page.title)
         page.run()
-    except (Mistake, FileNotFoundError) as error:
-        st.error(as_sentence(error), icon=":material/error:")
-    except Exception:
-        st.error(BUG, icon=":material/bug_report:")
-        raise  # Streamlit shows it below, and logs it
     look.end()
 
 

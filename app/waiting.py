@@ -18,6 +18,7 @@ from typing import Any
 import streamlit as st
 from pebble import ProcessExpired
 
+from app.components.part import part
 from app.text import BUG, as_sentence
 from vimpo_core.mistake import Mistake
 from vimpo_core.numbers import percent
@@ -148,7 +149,7 @@ def answer(question: Question, patience: float = 0.0) -> Any | None:
     """
     found = ahead(question, patience)
     if found is None and is_underway(question):
-        st.fragment(_wait, run_every=_TICK_SECONDS)(st.session_state[question.name])
+        part(_wait, run_every=_TICK_SECONDS)(st.session_state[question.name])
     elif found is None:
         say_why_not(question)
         name, label = question.name, question.again

@@ -8,6 +8,7 @@ from app.compare.chosen import catalogue
 from app.components import look
 from app.components.compare_view import compare_view
 from app.components.link_table import link_table
+from app.components.part import part
 from app.components.words_explained import words_explained
 from app.text import as_plain, as_sentence
 from app.words import verdicts
@@ -29,7 +30,7 @@ def main():
     experiments()
 
 
-@st.fragment  # a browser takes longer over a whole page than over its figure and table
+@part  # a browser takes longer over a whole page than over its figure and table
 def lay_over(chosen, notes):
     notes = list(notes)
     axis, shown, window = choices(chosen, notes)
@@ -75,7 +76,7 @@ def choices(chosen, notes):
     return axis, shown, window
 
 
-@st.fragment
+@part
 def numbers(chosen, axis):
     st.markdown("#### Numbers")
     notes = []

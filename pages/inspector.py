@@ -4,6 +4,7 @@ import streamlit as st
 
 from app import routes, state, waiting
 from app.components.credit_view import credit_view
+from app.components.part import part
 from app.components.words_explained import words_explained
 from app.course import tours
 from app.course.lesson import symbol
@@ -97,7 +98,7 @@ def look(scene, beta, gae_lambda):
         )
     if note := reading.note(scene.trace):
         st.caption(as_plain(note))
-    st.fragment(views)(scene, beta, gae_lambda, inspection.looked_at(tours.is_running()))
+    part(views)(scene, beta, gae_lambda, inspection.looked_at(tours.is_running()))
 
 
 def views(scene, beta, gae_lambda, looked_at):

@@ -4,6 +4,7 @@ import streamlit as st
 
 from app import cache
 from app.components import runs_list
+from app.components.part import part
 from app.runs import acting, bring, run_table
 from app.text import as_sentence
 from vimpo_core.mistake import Mistake
@@ -22,7 +23,7 @@ def main():
     is_live = run_table.has_active(found) or bring.waits_for_a_step()
     tick = FOLLOWED_SECONDS if run_table.has_followed(found) else TICK_SECONDS
     st.session_state["runs.found"] = found
-    st.fragment(listing, run_every=tick if is_live else None)(is_live)
+    part(listing, run_every=tick if is_live else None)(is_live)
 
 
 def listing(was_live):

@@ -5,6 +5,7 @@ import streamlit as st
 from app import live, routes
 from app.components import look
 from app.components.live_curves import live_curves
+from app.components.part import part
 from app.components.solutions import solutions
 from app.course import tours
 from app.text import as_plain, as_sentence
@@ -105,7 +106,7 @@ def show_job(job):
         drawer(training.measured_lengths(job.sights))
     show_notes([training.take_note()])
     pace = TICK_SECONDS if job.has_begun else FIRST_TICK_SECONDS
-    st.fragment(watch, run_every=pace if job.is_active else None)(job.job_id, (job.is_active, job.has_begun))
+    part(watch, run_every=pace if job.is_active else None)(job.job_id, (job.is_active, job.has_begun))
 
 
 def watch(job_id, was):

@@ -9,6 +9,7 @@ import segno
 import streamlit as st
 
 from app import cache, gate
+from app.components.part import part
 from app.course.chapters import Chapter
 from app.course.histogram import histogram
 from app.text import as_plain
@@ -35,9 +36,9 @@ def board(there: tuple[Chapter, ...]) -> None:
         "Chapter", there, format_func=lambda one: f"{one.number} {one.title}", key="class.chapter", width=400
     )
     _phase(chapter)
-    st.fragment(_answers, run_every=_LOOK_SECONDS)(chapter)
+    part(_answers, run_every=_LOOK_SECONDS)(chapter)
     st.markdown("#### Training")
-    st.fragment(_queue, run_every=_LOOK_SECONDS)()
+    part(_queue, run_every=_LOOK_SECONDS)()
     _take_away()
 
 

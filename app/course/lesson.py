@@ -17,6 +17,7 @@ from typing import Any
 import streamlit as st
 
 from app import gate, routes, state
+from app.components.part import part
 from app.course import ending, progress
 from app.course.link import CHAPTER, ONWARD, Link, is_lock, is_teacher_of, lock_of, unlock
 from app.state import text_of
@@ -266,7 +267,7 @@ class Lesson:
 
     def _ask_for_word(self) -> None:
         if self.link.is_held:
-            st.fragment(_wait_for_class, run_every=_LOOK_SECONDS)(self.chapter.key)
+            part(_wait_for_class, run_every=_LOOK_SECONDS)(self.chapter.key)
             return
         with st.container(border=True, width=TEXT_WIDTH):
             if is_teacher_of(self.link.lock):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import cache, state
+from app.components.part import part
 from app.inspector import inspection
 from app.sources import Source
 from app.text import as_code, as_plain
@@ -49,7 +50,7 @@ def mixed(scene: inspection.Scene) -> str:
 
 def watch(source: Source, newest: int) -> None:
     """Of a run that is followed: a step that has come since, at once where the newest is looked at."""
-    st.fragment(_watch, run_every=_LOOK_SECONDS)(source, newest)
+    part(_watch, run_every=_LOOK_SECONDS)(source, newest)
 
 
 def _watch(source: Source, newest: int) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 import streamlit as st
 
 from app import state, waiting
+from app.components.part import part
 from app.components.truth_curves import truth_curves
 from app.inspector import about, inspection
 from app.text import as_sentence
@@ -37,7 +38,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
         return
     _offer_places(scene)
     is_going_on = _is_going_on(scene)
-    st.fragment(_curves, run_every=_TICK_SECONDS if is_going_on else None)(scene, beta, is_going_on)
+    part(_curves, run_every=_TICK_SECONDS if is_going_on else None)(scene, beta, is_going_on)
 
 
 def _curves(scene: inspection.Scene, beta: float, was_going_on: bool) -> None:

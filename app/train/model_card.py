@@ -9,6 +9,7 @@ import streamlit as st
 from pebble import ProcessExpired
 
 from app import cache, gate, waiting
+from app.components.part import part
 from app.text import as_plain, as_sentence
 from vimpo_core.config import TrainConfig, setting
 from vimpo_core.lm import gguf_files, model_check, sources
@@ -70,7 +71,7 @@ def card(config: TrainConfig, in_dialog: bool) -> None:
     if _is_settled(config):
         waiting.ahead(_looking(config))
     ticks = in_dialog or _is_at_work(config)
-    st.fragment(_card, run_every=_TICK_SECONDS if ticks else None)(config, in_dialog, ticks)
+    part(_card, run_every=_TICK_SECONDS if ticks else None)(config, in_dialog, ticks)
 
 
 def _is_at_work(config: TrainConfig) -> bool:

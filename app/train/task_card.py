@@ -16,6 +16,7 @@ from typing import Any
 import streamlit as st
 
 from app import gate, waiting
+from app.components.part import part
 from app.settings import Field, draw_field
 from app.text import as_plain, as_sentence
 from vimpo_core import files
@@ -175,7 +176,7 @@ def card(config: TrainConfig, in_dialog: bool) -> None:
     """Look at the problems: splits, first rows, and what their judge says of the gold answers."""
     question = _looking(config)
     ticks = in_dialog or (waiting.kept(question) is None and waiting.is_underway(question))
-    st.fragment(_card, run_every=_TICK_SECONDS if ticks else None)(question, in_dialog)
+    part(_card, run_every=_TICK_SECONDS if ticks else None)(question, in_dialog)
 
 
 def _card(question: waiting.Question, in_dialog: bool) -> None:

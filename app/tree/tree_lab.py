@@ -7,6 +7,7 @@ from functools import lru_cache
 import streamlit as st
 
 from app import state
+from app.components.part import part
 from app.components.tree_lab import tree_lab
 from app.text import as_sentence
 from app.tree import tree_link
@@ -33,7 +34,7 @@ def show(locked: frozenset[str] = frozenset()) -> None:
     """
     if unknown := locked - LOCKS:
         raise Mistake(f"locked names {sorted(unknown)}, which are no controls. Choose from {sorted(LOCKS)}.")
-    st.fragment(_view)(locked)
+    part(_view)(locked)
 
 
 def _view(locked: frozenset[str]) -> None:

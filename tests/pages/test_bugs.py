@@ -8,6 +8,7 @@ import pytest
 from streamlit.navigation.page import StreamlitPage
 from streamlit.testing.v1 import AppTest
 
+from app.components.part import part
 from app.text import BUG
 from tests.support.waiting import PATIENCE
 from vimpo_core import __version__
@@ -37,3 +38,18 @@ def test_a_bug_is_shown_as_one_and_says_how_to_report_it(bug):
     assert [error.value for error in at.error] == [BUG]
     assert "Report it" in BUG and __version__ in BUG
     assert bug.args[0] in at.exception[0].message and at.exception[0].stack_trace
+
+
+def test_a_mistake_in_a_part_that_runs_by_itself_is_one_sentence_too_and_a_bug_in_it_is_a_bug():
+    def drawing(error):
+        def draw():
+            raise error
+
+        with mock.patch.object(StreamlitPage, "run", lambda page: part(draw)()):
+            return AppTest.from_file(ROOT / "app" / "streamlit_app.py", default_timeout=PATIENCE).run()
+
+    at = drawing(Mistake("the adapter of step 5 is damaged. Choose another step."))
+    assert not at.exception
+    assert [error.value for error in at.error] == ["The adapter of step 5 is damaged\\. Choose another step\\."]
+    at = drawing(KeyError("td_terms"))
+    assert [error.value for error in at.error] == [BUG] and at.exception

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import cache, routes
 from app.components.anchors_view import anchors_view
+from app.components.part import part
 from app.components.scatter import scatter
 from app.course import bundled
 from app.course.effort import Effort
@@ -141,7 +142,7 @@ def show(lesson: Lesson) -> None:
     _curves(run, trace, anchor, "course.anchored.curves")
     _explain(lesson, run, trace)
     if lesson.predict(BEFORE, **_numbers(run)):
-        st.fragment(_fit)(lesson, run, anchor)
+        part(_fit)(lesson, run, anchor)
 
 
 # --- two anchors -----------------------------------------------------------------------------------------------------

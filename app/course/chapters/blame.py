@@ -12,6 +12,7 @@ import streamlit as st
 from app import routes, waiting
 from app.components.aligned_strips import Row, aligned_strips, chosen_token
 from app.components.credit_rows import credit_rows
+from app.components.part import part
 from app.course import bundled
 from app.course.effort import Effort
 from app.course.folding import fold
@@ -157,7 +158,7 @@ def show(lesson: Lesson) -> None:
     trace = case.trace
     with story:
         _tell(lesson, trace)
-    st.fragment(_mark_and_see)(lesson, case, (list(bundled.run_ids()).index(run_id), number))
+    part(_mark_and_see)(lesson, case, (list(bundled.run_ids()).index(run_id), number))
 
 
 def _tell(lesson: Lesson, trace: CreditTrace) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import routes
+from app.components.part import part
 from app.course.effort import Effort
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
 from app.course.widgets import levers
@@ -134,7 +135,7 @@ def show(lesson: Lesson) -> None:
     )
     if not lesson.predict(FIRST, **numbers()):
         return
-    st.fragment(_press)(lesson)
+    part(_press)(lesson)
 
 
 def _press(lesson: Lesson) -> None:

@@ -11,6 +11,7 @@ import streamlit as st
 
 from app import routes, waiting
 from app.components.aligned_strips import Bar, Row, aligned_strips, chosen_token
+from app.components.part import part
 from app.course import bundled
 from app.course.effort import Effort
 from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
@@ -132,7 +133,7 @@ def show(lesson: Lesson) -> None:
         _pair(run, trace, is_hidden=True)
     if not lesson.predict(ZERO, **_numbers(run)):
         return
-    st.fragment(_through_training)(lesson, run, trace)
+    part(_through_training)(lesson, run, trace)
 
 
 def _tell(lesson: Lesson, run: RunSummary, trace: CreditTrace) -> None:

@@ -13,6 +13,7 @@ import time
 import streamlit as st
 
 from app import state
+from app.components.part import part
 from app.course.lesson import TEXT_WIDTH, Control
 from app.text import as_sentence
 from vimpo_core.numbers import short
@@ -66,7 +67,7 @@ def show(beta: float, vocab: int, depth: int, seed: int) -> None:
     Args:
         beta: reward per nat; vocab, depth, seed: of `two_optima.example`. Values of CONTROLS.
     """
-    st.fragment(_view)(beta, vocab, depth, seed)
+    part(_view)(beta, vocab, depth, seed)
 
 
 def _view(beta: float, vocab: int, depth: int, seed: int) -> None:

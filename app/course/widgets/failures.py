@@ -13,6 +13,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.components.curve_plots import curve_plots
+from app.components.part import part
 from app.text import as_plain, as_sentence
 from vimpo_core.files import in_words
 from vimpo_core.labs.failures import FAILURES, Failure, Point
@@ -102,7 +103,7 @@ def show(key: str, seed: int) -> None:
             st.warning(as_sentence(problem), icon=":material/error:")
         return
     is_live = not running.future.done()
-    st.fragment(_watch, run_every=_TICK_SECONDS if is_live else None)(key, seed, is_live)
+    part(_watch, run_every=_TICK_SECONDS if is_live else None)(key, seed, is_live)
 
 
 def _left(key: str, seed: int) -> str:

@@ -1,0 +1,36 @@
+"""A part of a page that runs again by itself. A mistake in it is a sentence in its place, as it is on a whole page:
+Streamlit shows what leaves a fragment as an error of the program."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from app.text import BUG, as_sentence
+from vimpo_core.mistake import Mistake
+
+
+def part(draw: Callable, run_every: float | None = None) -> Callable:
+    """`st.fragment(draw)`, every `run_every` seconds again, with mistakes said in a sentence."""
+
+    @functools.wraps(draw)
+    def guarded(*arguments, **options):
+        with mistakes_said():
+            draw(*arguments, **options)
+
+    return st.fragment(guarded, run_every=run_every)
+
+
+@contextmanager
+def mistakes_said() -> Iterator[None]:
+    """A mistake ends what is drawn here, with its sentence; a bug is called one, and goes on to Streamlit's log."""
+    try:
+        yield
+    except (Mistake, FileNotFoundError) as error:
+        st.error(as_sentence(error), icon=":material/error:")
+    except Exception:
+        st.error(BUG, icon=":material/bug_report:")
+        raise  # Streamlit shows it below, and logs it
