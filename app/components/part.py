@@ -31,6 +31,8 @@ def mistakes_said() -> Iterator[None]:
         yield
     except (Mistake, FileNotFoundError) as error:
         st.error(as_sentence(error), icon=":material/error:")
-    except Exception:
-        st.error(BUG, icon=":material/bug_report:")
+    except Exception as error:
+        if BUG not in getattr(error, "__notes__", ()):  # by the part that it left before it left the page
+            error.add_note(BUG)
+            st.error(BUG, icon=":material/bug_report:")
         raise  # Streamlit shows it below, and logs it
