@@ -32,7 +32,8 @@ def mistakes_said() -> Iterator[None]:
     except (Mistake, FileNotFoundError) as error:
         st.error(as_sentence(error), icon=":material/error:")
     except Exception as error:
-        if BUG not in getattr(error, "__notes__", ()):  # by the part that it left before it left the page
+        told = (error, error.__cause__, error.__context__)
+        if not any(BUG in getattr(one, "__notes__", ()) for one in told):  # in the part that it left before the page
             error.add_note(BUG)
             st.error(BUG, icon=":material/bug_report:")
         raise  # Streamlit shows it below, and logs it
