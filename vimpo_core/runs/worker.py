@@ -35,6 +35,8 @@ from vimpo_core.types import Diverged, RunState, StepRecord, known
 
 PAUSE_POLL_SECONDS = 0.05
 """How often a paused job looks for its next command."""
+IN_CLASS = "VIMPO_CLASS"
+"""Set where a class is served (`service.classroom`)."""
 WAIT_SECONDS = 900.0
 """How long a worker that is ready waits: as long as somebody may read on before pressing Play."""
 
@@ -310,12 +312,14 @@ def _write_to_the_log(runs_dir: Path) -> None:
 
 
 def _step_back() -> None:
-    """The lowest priority: who looks at a page comes first. On Linux a process that leads a session of its own, as a
-    worker does, competes as a group, whose priority is another number."""
+    """A lower priority than the pages have, and in a class the lowest. On Linux a process that leads a session of its
+    own, as a worker does, competes as a group, whose priority is another number."""
+    is_class = bool(os.environ.get(IN_CLASS))
     if hasattr(os, "nice"):
-        os.nice(19)
-    with suppress(OSError), open("/proc/self/autogroup", "w", encoding="ascii") as group:
-        group.write("19")
+        os.nice(19 if is_class else 10)
+    if is_class:
+        with suppress(OSError), open("/proc/self/autogroup", "w", encoding="ascii") as group:
+            group.write("19")
 
 
 if __name__ == "__main__":

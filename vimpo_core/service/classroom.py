@@ -29,13 +29,14 @@ from vimpo_core.mistake import Mistake
 from vimpo_core.runs.folder import ACTIVE, RunsDir
 from vimpo_core.runs.run_bin import Deleted
 from vimpo_core.runs.store import StoreError, is_disk_full, reason
+from vimpo_core.runs.worker import IN_CLASS
 from vimpo_core.tasks import registry
 
 NAME = "class.db"
 Phase = Literal["free", "held", "closed"]
 PHASES: tuple[str, ...] = ("free", "held", "closed")
 """Of a chapter: everybody sees a reveal once they answered; reveals wait; reveals wait and no answer is taken."""
-ENVIRONMENT = "VIMPO_CLASS"
+ENVIRONMENT = IN_CLASS
 """Set for the web server of a class; `python -m vimpo_core class` does."""
 SHORTEST_CODE, LONGEST_CODE = 4, 40
 FREE_TRIES = 5
