@@ -71,8 +71,8 @@ def more(p: Picture) -> list[Row]:
 def told(p: Picture) -> str:
     """What the rows do not show: how hard each rule pushes in the end, and how often the picture is so clear."""
     return (
-        f"{pushes.how_hard(p.folder, p.run, p.step, p.found.index)} The clearest of {p.found.wrong} wrong solutions: δ "
-        f"is lowest on the mistake in {p.found.hits}."
+        f"{pushes.how_hard(p.folder, p.run, p.step, p.found.index)} This is the clearest of "
+        f"{p.found.wrong} wrong solutions, no usual one: δ is lowest on the mistake in {p.found.hits}."
     )
 
 

@@ -15,7 +15,7 @@ from vimpo_core.measure.metrics import (
     validation_problems,
     why_never,
 )
-from vimpo_core.numbers import percent, significant
+from vimpo_core.numbers import fixed, percent, significant
 from vimpo_core.rules import RULES, Average, Extra, Reach, Scale, Signal, Surrogate, ValueLoss, average_of
 from vimpo_core.tasks.registry import said, task_of
 from vimpo_core.types import known
@@ -317,10 +317,13 @@ def _value_range(value, config, history):
 def _mistake_auc(value, config, history):
     if _is_untrained(history):
         return "Every δ is 0, so no token stands out."
-    noise = "Some dozens of wrong solutions a step: it jumps by about 0.05."
-    if value > 0.6:
-        return f"Credit is lower at the mistake than at most other tokens. {noise}"
-    return f"{'About as good as guessing' if value > 0.4 else 'It points elsewhere'}. {noise}"
+    recent = [row["mistake_auc"] for row in history if row.get("mistake_auc") is not None][-10:] or [value]
+    mean = sum(recent) / len(recent)
+    steps = "the last step" if len(recent) == 1 else f"the last {len(recent)} steps"
+    over = f"{fixed(mean)} over {steps} (one alone jumps by 0.1 and more)"
+    if mean > 0.6:
+        return f"Credit is lower at the mistake than at most other tokens: {over}."
+    return f"{'About as good as guessing' if mean > 0.4 else 'It points elsewhere'}: {over}."
 
 
 def _entropy_mean(value, config, history):

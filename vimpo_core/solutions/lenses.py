@@ -46,7 +46,8 @@ LENSES: dict[str, Lens] = {
         "δₜ",
         "reward",
         True,
-        "One-step credit β (log π − log π_ref) − β KL: what this token alone changed (the advantage at λ = 0).",
+        "One-step credit β (log π − log π_ref) − β KL: what this token alone changed (the advantage at λ = 0). A "
+        "reading: what VIMPO pushes is A.",
         CREDIT,
         "reward",
     ),

@@ -53,10 +53,10 @@ function reachOf(lambda) {
   return `hands each token what follows, times ${short(lambda, 2)} a step`;
 }
 
-// Where the push is lowest, when that is not the mistake.
+// Where the push is lowest, when that is not the mistake, and by a difference that can be read.
 function missed(data, values) {
-  const t = lowestOf(values);
-  const isMiss = data.first_wrong !== null && t !== null && values[t] < 0 && t !== data.first_wrong;
+  const [t, wrong] = [lowestOf(values), data.first_wrong];
+  const isMiss = wrong !== null && t !== null && values[t] < 0 && signed(values[t], 2) !== signed(values[wrong], 2);
   return isMiss ? ` Lowest: #${t}, not the mistake.` : "";
 }
 
