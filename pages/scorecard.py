@@ -22,9 +22,9 @@ FIGURE_WIDTH, WORDS_WIDTH = 620, 560
 def main():
     st.markdown("### Scorecard")
     st.markdown(
-        "GRPO pushes all tokens of a solution alike, VIMPO at λ 1 each by all credit that follows it. Credit δ is what "
-        "can be read off the trained policy, whichever rule trained it: does it point at the token that went wrong, "
-        "and is the implied value the true one?"
+        "GRPO pushes all tokens of a solution alike, VIMPO at λ 1 each by its own credit and all that follow. Credit δ "
+        "is what can be read off the trained policy, whichever rule trained it: does it point at the token that went "
+        "wrong, and is the implied value the true one?"
     )
     found = sources()
     if not found:

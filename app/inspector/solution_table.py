@@ -265,5 +265,7 @@ def _said(scene: Scene, payload: dict, left_out: int) -> str:
         said.append("Nobody here judged these solutions, so no first wrong token is known.")
     if left_out:
         said.append(f"{left_out} earlier steps are left out: the table holds {MOST_ROWS:,} solutions.")
-    said.append(f"Residual: {as_plain(payload['residual_name'])}. J and K open the next and the previous row.")
+    said.append(
+        f"Residual: {as_plain(payload['residual_name'])}. In the table J and K open the next and the previous row."
+    )
     return " ".join(said)

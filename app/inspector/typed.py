@@ -21,6 +21,7 @@ from vimpo_core.types import CreditTrace
 LIMIT_SECONDS = 30
 SAMPLED = "Sampled in training"
 """What the page calls the solutions of a run."""
+_NAMED = "typed.named"
 _LONGEST_PROBLEM = 4000
 _MOST_LISTED = 6
 _SHORT = 200
@@ -78,19 +79,18 @@ def _listed(texts: Sequence[str]) -> str:
 def _form(example: tuple[str, str]) -> tuple[str, str]:
     problem = st.query_params.get("problem", example[0])[:_LONGEST_PROBLEM]
     solution = st.query_params.get("solution", example[1])[:MAX_SOLUTION_CHARACTERS]
+    _follow_address(problem, solution)
     with st.form("typed", border=False):
         left, middle, right = st.columns([2, 4, 1], vertical_alignment="bottom")
         field = left.text_area if "\n" in problem else left.text_input  # the latter would join its lines
         field(
             "Problem",
-            problem,
             key="typed.problem",
             max_chars=_LONGEST_PROBLEM,
             help="For the bundled model: 9+2+9+7*6=",
         )
         middle.text_area(
             "Solution",
-            solution,
             key="typed.solution",
             max_chars=MAX_SOLUTION_CHARACTERS,
             height=68 if len(solution) < _SHORT else 190,
@@ -98,6 +98,13 @@ def _form(example: tuple[str, str]) -> tuple[str, str]:
         )
         right.form_submit_button("Score", type="primary", on_click=_ask)
     return problem, solution
+
+
+def _follow_address(problem: str, solution: str) -> None:
+    """What the fields hold is what the address names, also after Back; what is being typed is not touched."""
+    named = problem, solution
+    if st.session_state.get(_NAMED) != named or "typed.solution" not in st.session_state:
+        st.session_state["typed.problem"], st.session_state["typed.solution"] = st.session_state[_NAMED] = named
 
 
 def _ask() -> None:

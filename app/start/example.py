@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from app import cache
 from app.components.aligned_strips import Row
 from app.start import push_and_reading as pushes
 from app.text import as_code, as_plain
 from vimpo_core.numbers import signed
+from vimpo_core.rules import RULES
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.solutions import lenses, picks
 from vimpo_core.types import CreditTrace
+from vimpo_core.views import solution_table
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,26 @@ def more(p: Picture) -> list[Row]:
 def told(p: Picture) -> str:
     """What the rows do not show: how hard each rule pushes in the end, and how often the picture is so clear."""
     return (
-        f"{pushes.how_hard(p.folder, p.run, p.step, p.found.index)} This is the clearest of "
-        f"{p.found.wrong} wrong solutions, no usual one: δ is lowest on the mistake in {p.found.hits}."
+        f"{pushes.how_hard(p.folder, p.run, p.step, p.found.index)} This is the clearest of {p.found.wrong} wrong "
+        f"solutions: the mistake is lowest in {p.found.hits} by δ{_others(p)}."
     )
+
+
+def _others(p: Picture) -> str:
+    """The same count by the other readings of All solutions on Inspect."""
+    traces = cache.traces(p.folder, p.run.run_id, p.run.version, p.step)
+    wrong = [i for i, trace in enumerate(traces) if trace.first_wrong is not None and not picks.is_correct(trace)]
+    found = []
+    if other := cache.second_reading_of(p.folder, p.run, p.step):
+        read = {i: lenses.credit_of(trace, p.run.config.beta) for i, trace in other.traces.items()}
+        rule = next(one.algorithm for one in cache.summaries(p.folder) if one.run_id == other.run_id)
+        found.append((sum(_hits(traces[i], read.get(i)) for i in wrong), f"off {RULES[rule].name}"))
+    found.append((sum(_hits(traces[i], traces[i].logprob) for i in wrong), "by surprisal"))
+    return "".join(f", in {count} {how}" for count, how in found)
+
+
+def _hits(trace: CreditTrace, values: np.ndarray | None) -> bool:
+    return solution_table.blamed(trace, values) == trace.first_wrong
 
 
 def about(p: Picture) -> list[str]:

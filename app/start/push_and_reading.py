@@ -12,8 +12,6 @@ import streamlit as st
 from app import cache
 from vimpo_core.numbers import fixed
 from vimpo_core.runs.folder import RunSummary
-from vimpo_core.service import second_reading
-from vimpo_core.service.second_reading import SecondReading
 from vimpo_core.solutions import lenses
 from vimpo_core.solutions.steps import step_starts
 from vimpo_core.solutions.visible_text import visible_text
@@ -41,26 +39,15 @@ def pushes(folder: Path, run_id: str, created: str, step: int, index: int, _conf
     return {key: rules_view.push_of(batch, one, index) for key, one in judged.items()}
 
 
-def second(folder: Path, run: RunSummary, step: int) -> SecondReading | None:
-    """The step's wrong solutions under the policy of another bundled run, where that was kept."""
-    others = tuple((other.run_id, other.created) for other in cache.summaries(folder))
-    file = folder / run.run_id / second_reading.FILE
-    written = (file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else None
-    return _second((*cache.origin(folder, run), others, written), folder, run, step)
-
-
-@st.cache_resource(max_entries=_KEPT, show_spinner=False)
-def _second(origin: tuple, _folder: Path, _run: RunSummary, step: int) -> SecondReading | None:
-    """Kept by the run, the base model's files, the folder's other runs and the file that was kept."""
-    traces = cache.traces(_folder, _run.run_id, _run.created, step)
-    return second_reading.read(_folder / _run.run_id, traces)
-
-
 def credit_payload(folder: Path, run: RunSummary, step: int, index: int) -> dict:
     """What the component `credit_rows` draws of a recorded solution: with the reading of another bundled run's policy
     where that was kept.
     """
-    trace, other, others = cache.traces(folder, run.run_id, run.created, step)[index], second(folder, run, step), {}
+    trace, other, others = (
+        cache.traces(folder, run.run_id, run.created, step)[index],
+        cache.second_reading_of(folder, run, step),
+        {},
+    )
     if other is not None and index in other.traces:
         algorithm = next(one.algorithm for one in cache.summaries(folder) if one.run_id == other.run_id)
         others = {algorithm: other.traces[index]}

@@ -258,8 +258,10 @@ def _values(report):
     start = 1 - report["start_rmse"] / report["constant_rmse"]
     anchor = _anchor(start, reduction) if start > 0 else ""
     if report["rmse_reduction_low"] > 0:
+        # What the anchor gains by itself was known before any credit was read.
+        kind: Kind = "open" if start >= reduction > 0 else "wins"
         yield Finding(
-            "wins", f"Implied V tells more about what the policy earns from there than any constant: {said}.{anchor}"
+            kind, f"Implied V tells more about what the policy earns from there than any constant: {said}.{anchor}"
         )
     else:
         yield Finding("loses", f"Implied V is not clearly better than a constant: {said}.{anchor}")
@@ -270,9 +272,11 @@ def _anchor(start: float, reduction: float) -> str:
     doing.
     """
     kept = f"V kept at the prompt's own Monte Carlo value, where these curves start, gains {percent(start)}"
+    if percent(start) == percent(reduction):
+        return f" All of that is the anchor: {kept} by itself."
     return (
         f" Part of that is the anchor: {kept} by itself."
-        if start <= reduction
+        if start < reduction
         else f" The anchor alone does better: {kept}."
     )
 

@@ -34,7 +34,7 @@ test("a row is said by the tokens that carry at least half of the most", () => {
 });
 
 test("that the lowest push is not on the mistake is said, and only then", () => {
-  assert.match(ofVimpo(DATA, [-0.7, -0.9, -0.8, 0.2], 1), /follows\. Lowest: #1, not the mistake\.$/);
+  assert.match(ofVimpo(DATA, [-0.7, -0.9, -0.8, 0.2], 1), /follow\. Lowest: #1, not the mistake\.$/);
   assert.match(ofVimpo(DATA, DELTA, 0), /its own credit, δ\.$/);
 });
 

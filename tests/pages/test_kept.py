@@ -10,7 +10,6 @@ from streamlit.runtime.caching import cache_utils
 
 from app import cache, live
 from app.components import live_curves, solutions
-from app.start import push_and_reading
 from tests.pages.opening import StubService, again, one, open_inspect, open_page, payload_with, press, words
 from tests.support.fakes import FakeTrainer, make_fake_run
 from tests.support.real import small
@@ -205,13 +204,14 @@ def test_every_rule_forgets_monte_carlo_values_of_another_base_model(runs, base,
 
 def test_the_other_runs_reading_is_read_anew_once_what_it_rests_on_has_changed(runs, base, monkeypatch):
     readings = []
+    (cache.DEMOS / "vimpo-1" / second_reading.FILE).write_text("{ }")
     monkeypatch.setattr(second_reading, "read", lambda *asked: readings.append(asked))
 
     def read():
         st.cache_data.clear()  # the list of runs, kept for a second
         run = next(run for run in cache.summaries(cache.DEMOS) if run.algorithm == "vimpo")
-        push_and_reading.second(cache.DEMOS, run, 10)
-        push_and_reading.second(cache.DEMOS, run, 10)
+        cache.second_reading_of(cache.DEMOS, run, 10)
+        cache.second_reading_of(cache.DEMOS, run, 10)
         return len(readings)
 
     assert read() == 1

@@ -13,7 +13,7 @@ from vimpo_core.labs.presets import PRESETS
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.solutions import lenses, picks
 from vimpo_core.tasks.chain import ChainTask
-from vimpo_core.views import rules_view
+from vimpo_core.views import rules_view, solution_table
 
 
 @pytest.fixture
@@ -49,7 +49,11 @@ def test_it_shows_the_clearest_wrong_solution_of_the_newest_step_with_honest_cou
     assert (payload["beta"], payload["gae_lambda"]) == (0.3, 1.0)
     np.testing.assert_allclose(0.3 * np.array(payload["readings"][0]["per_beta"]), lenses.credit_of(trace, 0.3))
     said = words(at)
-    assert f"clearest of {example.wrong} wrong solutions: δ is lowest on the mistake in {example.hits}." in said
+    known = [one for one in traces if one.first_wrong is not None and not picks.is_correct(one)]
+    surprising = sum(solution_table.blamed(one, one.logprob) == one.first_wrong for one in known)
+    assert len(known) == example.wrong
+    counts = f"lowest in {example.hits} by δ, in {surprising} by surprisal."
+    assert f"clearest of {example.wrong} wrong solutions: the mistake is {counts}" in said
     assert f"`{trace.answer}`" in said and f"`{trace.gold}`" in said
 
 

@@ -49,7 +49,7 @@ export function ofVimpo(data, values, lambda) {
 
 function reachOf(lambda) {
   if (lambda === 0) return "leaves each token its own credit, δ";
-  if (lambda === 1) return "hands each token all credit that follows";
+  if (lambda === 1) return "hands each token its own δ and all that follow";
   return `hands each token what follows, times ${short(lambda, 2)} a step`;
 }
 
