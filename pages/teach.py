@@ -11,6 +11,10 @@ PARTS = {"link": "Make a link", "plan": "Print the plan", "hand-ins": "Read hand
 
 
 def main():
+    if gate.is_student():
+        st.title("For teachers", anchor=False)
+        st.info("This page is your teacher's. The course is under Learn.")
+        return
     notes = []
     with st.container(key="teach-bar"):
         st.title("For teachers", anchor=False)

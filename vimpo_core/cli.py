@@ -896,7 +896,8 @@ def _class_options(parser) -> None:
 
     parser.add_argument("--name", required=True, metavar="HOST", help="The name or address that students type.")
     parser.add_argument("--students", type=_count, default=50, help="How many there are (default: 50).")
-    parser.add_argument("--code", help="The word that lets a browser in (default: a new one).")
+    parser.add_argument("--code", help="The word that lets a browser in (default: as before, or a new one).")
+    parser.add_argument("--new", action="store_true", help="Begin a new class: forget who joined and the hand-ins.")
     parser.add_argument("--port", type=_count, default=PORT, help=f"Default: {PORT}.")
     parser.add_argument("--even-public", action="store_true", help="Also where the whole internet may reach HOST.")
     _add_runs_dir(parser)
@@ -908,9 +909,8 @@ def _class(arguments) -> int:
     from vimpo_core.service import class_server
 
     place = class_server.find_place(arguments.name, arguments.port, arguments.even_public)
-    code = class_server.new_code() if arguments.code is None else arguments.code
 
-    def told(key: str) -> None:
+    def told(code: str, key: str) -> None:
         if not arguments.json:
             segno.make(place.url, error="l").terminal(compact=True)
         said = {"students": place.url, "join_code": code, "teacher": place.teacher_url(key)}
@@ -918,7 +918,7 @@ def _class(arguments) -> int:
         print("Stop with Ctrl-C. What was trained and handed in stays.", file=sys.stderr)
         sys.stdout.flush()
 
-    return class_server.serve(place, arguments.runs_dir, code, arguments.students, told)
+    return class_server.serve(place, arguments.runs_dir, arguments.code, arguments.students, told, arguments.new)
 
 
 def _tasks_options(parser) -> None:

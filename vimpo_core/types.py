@@ -252,7 +252,7 @@ RUN_STATE_ADVICE: dict[RunState, str] = {
     RunState.QUEUED: "Waiting for the running job to end. It starts by itself.",
     RunState.RUNNING: "Training now. Pause or stop it; closing the tab does not.",
     RunState.PAUSED: "Holding still after a step. Press Play to go on, or Step for a single step.",
-    RunState.STOPPED: "You stopped it. Resume goes on from the last step, bit for bit.",
+    RunState.STOPPED: "It was stopped. Resume goes on from the last step, bit for bit.",
     RunState.FINISHED: "All steps are done. Look closer in Inspect, or lay it over others in Compare.",
     RunState.DIVERGED: "A loss or gradient stopped being finite; the last good step is kept. Lower the learning rate "
     "or c_A.",

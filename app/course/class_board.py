@@ -39,17 +39,21 @@ def board(there: tuple[Chapter, ...]) -> None:
     part(_answers, run_every=_LOOK_SECONDS)(chapter)
     st.markdown("#### Training")
     part(_queue, run_every=_LOOK_SECONDS)()
-    _take_away()
+    with st.expander("After the lesson"):
+        _take_away(there)
 
 
 def _how_to_come_in() -> None:
-    joined, seats = gate.room().seats()
     with st.container(horizontal=True, gap="large", vertical_alignment="center"):
         st.image(segno.make(gate.url(), error="m").svg_data_uri(scale=5, border=2, light="white"), width=180)
         with st.container():
             st.markdown(f"# {as_plain(gate.url())}")
             st.markdown(f"## Join code: `{gate.code()}`")
-            st.caption(f"Browsers that have joined: {joined} of {seats}.")
+            part(_joined, run_every=_LOOK_SECONDS)()
+
+
+def _joined() -> None:
+    st.caption(f"Browsers that have joined: {gate.room().seats()[0]}.")
 
 
 def _phase(chapter: Chapter) -> None:
@@ -63,8 +67,8 @@ def _phase(chapter: Chapter) -> None:
         required=True,
         on_change=_set_phase,
         args=(chapter.key,),
-        help="Hold: students answer, and what comes out waits for you. Close: no more answers are taken. Back to their "
-        "own pace: it is revealed to all who answered.",
+        help="Hold: students answer, and what comes out waits for you; you see how many. Close: no more answers are "
+        "taken, and you see them. Back to their own pace: it is revealed to all who answered.",
     )
 
 
@@ -73,10 +77,13 @@ def _set_phase(chapter: str) -> None:
 
 
 def _answers(chapter: Chapter) -> None:
-    found, is_revealed = gate.room().hand_ins(), gate.room().phases().get(chapter.key, "free") == "free"
+    found, phase = gate.room().hand_ins(), gate.room().phases().get(chapter.key, "free")
+    is_open, is_revealed = phase == "held", phase == "free"
     for question in chapter.questions:
         counts = found.get((chapter.key, question.key))
-        if counts:
+        if counts and is_open:
+            st.markdown(f"**{counts.total()}** have answered.")  # the bars may name what waits to be revealed
+        elif counts:
             histogram(chapter, question, counts, is_revealed)
     if not any((chapter.key, question.key) in found for question in chapter.questions):
         st.caption("Nobody has answered yet.")
@@ -113,11 +120,11 @@ def _cancel(job_id: str) -> None:
     _try(lambda: cache.runs_dir().command(job_id, "stop"))
 
 
-def _take_away() -> None:
+def _take_away(there: tuple[Chapter, ...]) -> None:
     with st.container(horizontal=True):
         st.download_button(
             "The hand-ins (CSV)",
-            _as_csv,
+            lambda: _as_csv(there),
             "hand-ins.csv",
             "text/csv",
             icon=":material/download:",
@@ -129,11 +136,15 @@ def _take_away() -> None:
             st.button("Delete them", type="primary", on_click=_forget)
 
 
-def _as_csv() -> bytes:
+def _as_csv(there: tuple[Chapter, ...]) -> bytes:
+    asked = [(chapter, question) for chapter in there for question in chapter.questions]
+    options = {(c.key, q.key, o.key): (c.say(o.text), o.is_right) for c, q in asked for o in q.options}
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["chapter", "question", "browser", "choice", "when"])
-    writer.writerows(gate.room().hand_in_rows())
+    writer.writerow(["chapter", "question", "browser", "choice", "when", "answer", "is_right"])
+    for chapter, question, browser, choice, when in gate.room().hand_in_rows():
+        answer, is_right = options.get((chapter, question, choice), ("", ""))
+        writer.writerow([chapter, question, browser, choice, when, answer, is_right])
     return text.getvalue().encode()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import routes, state
+from app import gate, routes, state
 from app.course import hand_in, progress
 from app.course.chapters import PARTS, Chapter, Part
 from app.course.lesson import TEXT_WIDTH
@@ -22,9 +22,12 @@ def asked_for(there: tuple[Chapter, ...]) -> Chapter | None:
 
 def contents(there: tuple[Chapter, ...]) -> None:
     st.title("The course", anchor=False)
+    kept = "What you answered stays in this browser."
+    if gate.is_student():
+        kept = "What you answer is handed in to your teacher, without a name."
     st.markdown(
         "For somebody who knows softmax and gradient descent, but no reinforcement learning. In each chapter you "
-        "commit to a prediction before you see what happens. What you answered stays in this browser.",
+        f"commit to a prediction before you see what happens. {kept}",
         width=TEXT_WIDTH,
     )
     for part in PARTS:

@@ -13,7 +13,7 @@ from app.course.lesson import TEXT_WIDTH, Question
 def histogram(chapter: Chapter, question: Question, counts: Counter[str], is_revealed: bool = True) -> None:
     """A bar an option, the right one marked once that may be seen; only options that the question has are counted."""
     total = sum(counts[option.key] for option in question.options)
-    st.markdown(f"**{chapter.number} {chapter.title}.** {chapter.say(question.ask)}", width=TEXT_WIDTH)
+    st.markdown(f"**{chapter.number} {chapter.title}:** {chapter.say(question.ask)}", width=TEXT_WIDTH)
     for option in question.options:
         mark = ":material/check: " if option.is_right and is_revealed else ""
         count = counts[option.key]

@@ -21,6 +21,7 @@ from app.components.part import part
 from app.course import ending, progress
 from app.course.link import CHAPTER, ONWARD, Link, is_lock, is_teacher_of, lock_of, unlock
 from app.state import text_of
+from app.text import as_sentence
 from vimpo_core.files import in_words
 from vimpo_core.mistake import Mistake
 
@@ -226,6 +227,7 @@ class Lesson:
             gate.hand_in(self.chapter.key, question.key, choice)
         except (Mistake, OSError) as error:
             st.session_state[PROBLEM] = in_words(error)
+            st.toast(as_sentence(error), icon=":material/error:")  # in sight, wherever the page is scrolled to
             return
         progress.keep(self.chapter.key, question.key, choice, details)
 

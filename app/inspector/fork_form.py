@@ -92,12 +92,13 @@ def _optimizer_words(optimizer: str, source: Source, step: int) -> str:
 def _start(source: Source, step: int, config, optimizer: str) -> None:
     runs = cache.runs_dir()
     try:
-        job_id = runs.fork(source.run.run_id, step, config, optimizer, source=_folder(source.folder))
+        runs.fork(source.run.run_id, step, config, optimizer, source=_folder(source.folder))
         runs.ensure_worker()
     except (Mistake, OSError) as error:
         st.warning(as_sentence(error), icon=":material/error:")
         return
-    st.switch_page(routes.TRAIN, query_params={"job": job_id})
+    # Train shows the newest job; an address of its own would be two entries of the history.
+    st.switch_page(routes.TRAIN)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

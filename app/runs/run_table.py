@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,7 +55,9 @@ class Entry:
             return "bundled"
         if self.folder.path != cache.own_folder():
             return "experiments"
-        return "brought" if self.run.imported else "yours"
+        if self.run.imported:
+            return "brought"
+        return "class" if self.run.read_only else "yours"
 
     @property
     def actions(self) -> list[str]:
@@ -136,6 +139,7 @@ def entries() -> list[Entry]:
     own = cache.runs_dir()
     runs = own.list()
     taken = {run.run_id for run in runs}
+    runs = [run if own.may_change(run.run_id) else dataclasses.replace(run, read_only=True) for run in runs]
     return [Entry(run.run_id, own, run) for run in runs] + [
         Entry(BUNDLED + run.run_id if run.run_id in taken else run.run_id, RunsDir(folder, read_only=True), run)
         for folder, run in cache.bundled_runs()
@@ -168,6 +172,7 @@ def show_all() -> None:
 
 _TITLES = {
     "yours": ("Yours", ""),
+    "class": ("Your class's", "Of other students and of your teacher."),
     "brought": ("Brought", "Mean reward of the first and the last step, as its tool paid it."),
     "bundled": ("Bundled", "Read-only."),
     "experiments": ("Experiments", "Read-only."),

@@ -122,7 +122,9 @@ def selected_job() -> Job | None:
 
 
 def newest_active() -> Job | None:
-    active = [job for job in cache.runs_dir().jobs() if job.state in ACTIVE]
+    """One's own: in a class everybody has a job."""
+    runs = cache.runs_dir()
+    active = [job for job in runs.jobs() if job.state in ACTIVE and runs.may_change(job.run_ids[0])]
     return find_job(active[-1].job_id) if active else None
 
 
@@ -316,7 +318,7 @@ def _line_beside(sight: Sight) -> str:
 
 
 def _queue_words(job: Job) -> str:
-    if job.waiting_for == 0:
+    if job.waiting_for == 0 or cache.runs_dir().queue.is_paused():
         return f"Next in the queue: {as_plain(cache.runs_dir().waking_words())}"
     others = "1 job is" if job.waiting_for == 1 else f"{job.waiting_for} jobs are"
     return f"{others} before it. {RUN_STATE_ADVICE[RunState.QUEUED]}"

@@ -11,7 +11,7 @@ from app import cache
 from app.course import bundled
 from app.course.chapters import anchored, identity, worth
 from app.words import verdicts
-from tests.pages.opening import again, one, open_page, payload_with, payloads, press, widget, words
+from tests.pages.opening import again, open_page, payload_with, payloads, press, widget, words
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.tree import derivation, tree_lab
 from vimpo_core.tree.two_optima import example, two_optima
@@ -215,7 +215,7 @@ def test_chapter_7_trains_a_pair_with_flipped_rewards_and_shows_it(monkeypatch, 
         ("vimpo", 0.25, worth.LIVE_STEPS, 0),
         ("grpo", 0.25, worth.LIVE_STEPS, 0),
     ]
-    assert one(at.query_params["job"]) == job.job_id
+    assert not at.exception and "job" not in at.query_params  # Train shows the newest one by itself
 
 
 def test_chapter_7_says_why_nothing_can_be_trained(monkeypatch):

@@ -1,12 +1,16 @@
 """The door of a class, what a student may do on the pages, and the teacher's board."""
 
+import csv
+import io
+
 import pytest
 from streamlit.runtime.app_session import AppSession
 
 from app import gate
-from tests.pages.opening import again, open_page
+from app.course import chapters, class_board
+from tests.pages.opening import again, open_page, payloads
 from tests.support.fakes import make_fake_run
-from vimpo_core.service.classroom import ENVIRONMENT, Classroom
+from vimpo_core.service.classroom import ENVIRONMENT, Classroom, Member
 
 CODE = "lantern"
 
@@ -75,7 +79,8 @@ def test_the_teachers_link_opens_the_board_and_leaves_the_address(room, key):
     said = " ".join(one.value for one in page.markdown).replace("\\", "")
     assert "http://lab.local:8501" in said and CODE in said
     assert is_door(open_page("teach", key="guess"))
-    assert "Your class" not in str(student("teach").segmented_control or "")
+    page = student("teach")
+    assert "your teacher's" in page.info[0].value.replace("\\", "") and not page.get("segmented_control")
 
 
 def test_a_held_reveal_waits_for_the_teacher_and_the_answer_is_handed_in(room, key):
@@ -117,3 +122,21 @@ def test_one_browser_neither_clears_what_all_share_nor_takes_everybodys_turn(roo
     assert cleared == []
     again(page)
     assert waited and set(waited) == {100.0}
+
+
+def test_a_student_sees_others_runs_apart_and_cannot_change_them(room, key):
+    page = student("runs")
+    (groups,) = [one["groups"] for one in payloads(page) if "groups" in one]
+    assert [(group["title"], [row["own"] for row in group["rows"]]) for group in groups] == [("Your class's", [False])]
+
+
+def test_the_exported_hand_ins_say_what_was_answered_and_whether_it_was_right(room, key):
+    member = room.member(room.join(CODE, "10.0.0.9"))
+    room.hand_in("identity", "dropped", "other", member)
+    room.hand_in("identity", "dropped", "gone", Member(9, False))
+    rows = list(csv.DictReader(io.StringIO(class_board._as_csv(chapters.chapters()).decode())))
+    assert [(row["browser"], row["choice"], row["is_right"]) for row in rows] == [
+        ("1", "other", "True"),
+        ("9", "gone", ""),
+    ]
+    assert rows[0]["answer"].startswith("To another policy")

@@ -57,7 +57,12 @@ def mounted(page, name, data, root_css=""):
     """A component alone on a page, as Streamlit mounts it; `data`: JavaScript."""
     script = component_script(name).replace("export default ", "const mount = ")
     style, html = "", ""
-    if name not in ("address_bar", "browser_store", "class_cookie"):  # which are there for their scripts alone
+    if name not in (
+        "address_bar",
+        "browser_store",
+        "class_cookie",
+        "page_top",
+    ):  # which are there for their scripts alone
         style, html = root_css + read_asset(f"{name}/{name}.css"), read_asset(f"{name}/{name}.html")
     page.set_content(
         f"<style>{style}</style><div id=place>{html}</div><script type=module>{script}; "

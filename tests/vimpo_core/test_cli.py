@@ -256,7 +256,7 @@ def test_ctrl_c_stops_after_a_whole_step_and_resume_finishes_bit_for_bit(
     assert (process.returncode, store.state()) == (cli.UNFINISHED, RunState.STOPPED)
     report = last_line(out)
     assert (report["status"], report["last_step"]) == ("stopped", store.last_step())
-    assert err.splitlines()[-1] == "vimpo-1 is stopped. You stopped it. Resume goes on from the last step, bit for bit."
+    assert err.splitlines()[-1] == "vimpo-1 is stopped. It was stopped. Resume goes on from the last step, bit for bit."
     assert "Traceback" not in err
 
     runs_dir, expected = undisturbed

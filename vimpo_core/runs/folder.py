@@ -146,6 +146,10 @@ class RunsDir:
         """Whether a worker is alive in this folder."""
         return is_held(self.path / WORKER_LOCK_NAME)
 
+    def may_change(self, run_id: str) -> bool:
+        """Whether who asks may change this run."""
+        return not self.read_only
+
     # ---- changing
 
     def rename(self, run_id: str, name: str) -> None:

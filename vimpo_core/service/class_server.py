@@ -114,8 +114,18 @@ def refuse_dangerous(environment: Mapping[str, str], folders: tuple[Path, ...]) 
             raise Mistake(f"{where} sets {name} to {value!r}, which {why}. Remove that line to serve a class")
 
 
-def serve(place: Place, runs_dir: Path, code: str, students: int, told: Callable[[str], None]) -> int:
-    """Serve a class until it is stopped; returns the server's exit code. told: hears the teacher's key first.
+def serve(
+    place: Place,
+    runs_dir: Path,
+    code: str | None,
+    students: int,
+    told: Callable[[str, str], None],
+    is_new: bool = False,
+) -> int:
+    """Serve a class until it is stopped; returns the server's exit code.
+
+    code: None for that of the class that is there, or a new one. told: hears code and teacher's key first. is_new:
+        forget who joined, whose runs are whose and the hand-ins.
 
     Raises Mistake: dangerous settings, another class on the same runs, or a bad code; before anything is served.
     """
@@ -123,8 +133,9 @@ def serve(place: Place, runs_dir: Path, code: str, students: int, told: Callable
     runs_dir.mkdir(parents=True, exist_ok=True)
     taken = f"another class is being served from {runs_dir.name}. Stop that one, or name another folder with --runs-dir"
     with exclusive(runs_dir / LOCK_NAME, taken):
-        key = Classroom(runs_dir).open_up(code, students)
-        told(key)
+        room = Classroom(runs_dir)
+        code = code or (not is_new and room.code()) or new_code()
+        told(code, room.open_up(code, students, is_new))
         return subprocess.call(command(place), env=environment_of(place, runs_dir, code), cwd=paths.ROOT)
 
 

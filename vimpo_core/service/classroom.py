@@ -3,7 +3,7 @@
     runs_dir/class.db
 
 There are no accounts. A browser that gave the join code gets a random token, which it keeps in a cookie; the file
-holds its hash alone, as it does of code and teacher's key. What is written here is there at the next start, however the
+holds its hash alone, as it does of the teacher's key. What is written here is there at the next start, however the
 server ended.
 """
 
@@ -81,10 +81,15 @@ class Classroom:
 
     # ---- opening one
 
-    def open_up(self, code: str, seats: int) -> str:
-        """Begin, or go on with, a class that this code lets in; returns a new teacher's key.
+    def code(self) -> str:
+        """The join code, as it was given; "" before there is one. It stands on the board for all to read."""
+        return self._said("code")
 
-        Who joined before, whose runs are whose and what was handed in stay; the key of before is worth nothing more.
+    def open_up(self, code: str, seats: int, is_new: bool = False) -> str:
+        """Begin a class, or go on with the one that is here, with this code; returns a new teacher's key.
+
+        Who joined before, whose runs are whose and what was handed in stay, also where the code is another one; the key
+        of before is worth nothing more. is_new: forget all of it; the runs stay.
 
         Raises Mistake on a code that is too short or long, or no seats; StoreError where the file cannot be written.
         """
@@ -98,11 +103,10 @@ class Classroom:
             raise Mistake(f"a class must have 1 to 1,000 students, got {seats}")
         key = secrets.token_urlsafe(16)
         with self._connection() as connection:
-            was = dict(connection.execute("SELECT key, value FROM about"))
-            about = {"code": _slow_hash(said), "teacher": _hash(key), "seats": str(2 * seats)}
-            if "code" in was and not _is_same(said, was["code"]):  # another class: who joined has to join anew
-                connection.execute("DELETE FROM members")
-                connection.execute("DELETE FROM owners")
+            about = {"code": code.strip(), "teacher": _hash(key), "seats": str(2 * seats)}
+            if is_new:
+                for table in ("members", "owners", "hand_ins", "about"):
+                    connection.execute(f"DELETE FROM {table}")
             connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", about.items())
             connection.execute("DELETE FROM wrong_codes")
         return key
@@ -124,7 +128,7 @@ class Classroom:
                 "SELECT count(*), max(at) FROM wrong_codes WHERE address = ?", (address,)
             ).fetchone()
             wait = 0 if tries < FREE_TRIES else min(2 ** (tries - FREE_TRIES + 1), LONGEST_WAIT) - (now - last)
-            is_right = wait <= 0 and _is_same(_plain(code), about["code"])
+            is_right = wait <= 0 and hmac.compare_digest(_plain(code).encode(), _plain(about["code"]).encode())
             if is_right:
                 seats, taken = int(about["seats"]), connection.execute("SELECT count(*) FROM members").fetchone()[0]
                 token = self._seat(connection, False, now) if taken < seats else ""
@@ -300,6 +304,7 @@ class ClassRuns(RunsDir):
     def __init__(self, path: Path, room: Classroom, member: Member):
         super().__init__(path)
         self._room, self._member = room, member
+        self._owners: dict[str, int] | None = None
 
     def submit(self, configs, name=""):
         self._refuse_second_job()
@@ -351,12 +356,14 @@ class ClassRuns(RunsDir):
         super().command(job_id, command)
 
     def may_change(self, run_id: str) -> bool:
-        """Whether this member may rename or delete a run."""
-        return self._member.is_teacher or self._room.owners().get(run_id) == self._member.number
+        if self._owners is None:  # once for all runs of a list
+            self._owners = self._room.owners()
+        return self._member.is_teacher or self._owners.get(run_id) == self._member.number
 
     def _owned(self, job_id: str) -> str:
         job = next(job for job in self.queue.jobs() if job.job_id == job_id)
         self._room.own(list(job.run_ids), self._member)
+        self._owners = None
         return job_id
 
     def _refuse_foreign(self, run_id: str, what: str) -> None:
@@ -401,13 +408,3 @@ def _plain(code: str) -> str:
 def _hash(secret: str) -> str:
     """Of a random token: nobody finds it by trying."""
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _slow_hash(word: str, salt: str = "") -> str:
-    """Of a word that somebody chose."""
-    salt = salt or secrets.token_hex(8)
-    return f"{salt}${hashlib.scrypt(word.encode(), salt=salt.encode(), n=2**12, r=8, p=1).hex()}"
-
-
-def _is_same(word: str, kept: str) -> bool:
-    return hmac.compare_digest(_slow_hash(word, kept.partition("$")[0]), kept)

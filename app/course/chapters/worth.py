@@ -184,9 +184,9 @@ def _close(lesson: Lesson) -> None:
     lesson.text(
         "#### So what is it good for?\nVIMPO's credit can be **read**, for every token, from one forward pass of the "
         "policy and one of its reference, without training a critic. (So can a GRPO-trained policy's: chapter 1.) The "
-        "[Scorecard](scorecard) says how often it is right, and where plain surprisal beats it. The [Results](results) "
-        "have every contest, also those where VIMPO lost; rewards, actor and model are not in all things the paper's: "
-        "[what differs](notation#differences)."
+        "[Scorecard](scorecard?run=vimpo-beta-0.3) says how often it is right, and where plain surprisal beats it. The "
+        "[Results](results) have every contest, also those where VIMPO lost; rewards, actor and model are not in all "
+        "things the paper's: [what differs](notation#differences)."
     )
     clean, noisy = verdicts.match(0.0), verdicts.match(0.25)
     if (
@@ -219,12 +219,13 @@ def _train() -> None:
         TrainConfig(algorithm=algorithm, steps=LIVE_STEPS, reward_noise=LIVE_FLIPS) for algorithm in ("vimpo", "grpo")
     ]
     try:
-        job = runs.submit(configs)
+        runs.submit(configs)
         runs.ensure_worker()
     except (Mistake, OSError) as error:
         st.session_state[_PROBLEM] = in_words(error)
         st.rerun()
-    st.switch_page(routes.TRAIN, query_params={"job": job})
+    # Train shows the newest job; an address of its own would be two entries of the history.
+    st.switch_page(routes.TRAIN)
 
 
 def _said(noise: float) -> str:

@@ -97,7 +97,7 @@ function rowsOf(data, lambda, beta, reading) {
   return [
     {
       name: data.names.grpo, label: pushes(data, "grpo", true), says: everyToken(data), values: grpo,
-      follows: told ? ofGrpo() : "",
+      follows: told ? ofGrpo(data) : "",
     },
     {
       name: data.names.vimpo, label: pushes(data, "vimpo", isAsTrained), says: spread(vimpo), values: vimpo,

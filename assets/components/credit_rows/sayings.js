@@ -38,7 +38,8 @@ export function tokenName(data, t) {
   return `#${t} “${data.text[t]}”`;
 }
 
-export function ofGrpo() {
+export function ofGrpo(data) {
+  if (data.above_group === 0) return `${FULL_NAMES.grpo}: all solutions here earned the same, so it pushes none.`;
   return `${FULL_NAMES.grpo}: one reward, so every token alike.`;
 }
 

@@ -96,15 +96,25 @@ def test_the_server_listens_on_the_one_address_and_answers_to_its_name(tmp_path)
     assert environment[ENVIRONMENT] == "http://lab.local:8501" and environment["VIMPO_RUNS_DIR"] == str(tmp_path)
 
 
-def test_serving_tells_a_working_key_first_and_one_folder_has_one_class(tmp_path, monkeypatch):
-    keys, started = [], []
+def test_serving_tells_code_and_key_and_the_same_command_goes_on_with_the_class(tmp_path, monkeypatch):
+    told, started = [], []
     monkeypatch.setattr(class_server.subprocess, "call", lambda command, **_: started.append(command) or 0)
-    assert class_server.serve(PLACE, tmp_path, "lantern", 3, keys.append) == 0
+
+    def serve(code, **more):
+        assert class_server.serve(PLACE, tmp_path, code, 3, lambda *said: told.append(said), **more) == 0
+        return told[-1]
+
     room = Classroom(tmp_path)
-    assert room.member(room.join_as_teacher(keys[0])).is_teacher and len(started) == 1
+    code, key = serve(None)
+    token = room.join(code, "10.0.0.2")
+    assert room.member(room.join_as_teacher(key)).is_teacher
+    again, new_key = serve(None)
+    assert (again, room.member(token).number) == (code, 1) and new_key != key
+    assert serve("lantern")[0] == "lantern" and room.member(token)
+    assert serve(None, is_new=True)[0] not in (code, "lantern") and room.member(token) is None
     with exclusive(tmp_path / LOCK_NAME, "taken"), pytest.raises(Mistake, match="another class is being served"):
-        class_server.serve(PLACE, tmp_path, "lantern", 3, keys.append)
-    assert len(started) == 1
+        serve(None)
+    assert len(started) == 4
 
 
 def test_the_command_says_a_mistake_in_one_sentence_and_a_new_code_is_long_enough(capsys, tmp_path):
