@@ -64,5 +64,6 @@ def test_a_folder_is_dropped_scored_again_and_the_least_explained_solution_opene
     page.get_by_role("button", name="Least explained").click()
     expect(page).to_have_url(re.compile(r"group=\d+&sample=\d+"))
     expect(page.get_by_role("listbox", name="Token credit").first).to_be_visible()
+    page.get_by_role("button", name="Curve and numbers").click()
     expect(page.locator(".credit-view .end", has_text="residual")).to_be_visible()
     served.delete(next(run.run_id for run in served.list() if run.name == "Yesterday"))

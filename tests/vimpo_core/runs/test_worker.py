@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from contextlib import ExitStack, suppress
 from unittest import mock
 
@@ -288,8 +287,6 @@ def test_who_waits_starts_another_worker_for_a_dead_one_and_none_beside_one_on_i
     coming.poll.return_value = code
     monkeypatch.setattr(folder, "_spawned", lambda *_, **__: others.append(1) or coming)
     runs.ensure_worker()
-    monkeypatch.setattr(
-        folder, "_started", {runs.path.absolute(): (coming, time.monotonic() - 2 * folder.WAKE_SECONDS)}
-    )
+    monkeypatch.setattr(folder, "WAKE_SECONDS", 0.0)
     runs.wake_worker()
     assert len(others) == started
