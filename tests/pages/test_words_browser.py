@@ -24,8 +24,9 @@ def opened(browser, tmp_path):
 
     def open_page(context, tokens, **changes):
         trace = words.word_trace(tokens, first_wrong=61, **changes)
+        group = [trace, trace.with_(sample_idx=1, reward=1.0 - trace.reward)]  # GRPO has something to push
         path = tmp_path / "solution.html"
-        export.write(Taken(HEADER, [trace], 0, Place("run-1", 0, True, True), 0.1, 1.0, token=61), "html", path)
+        export.write(Taken(HEADER, group, 0, Place("run-1", 0, True, True), 0.1, 1.0, token=61), "html", path)
         page = context.new_page()
         page.goto(path.as_uri())
         expect(page.locator(".card .token-number")).to_have_text("token #61")

@@ -398,7 +398,7 @@ class RunsDir:
         """`ensure_worker` for those who wait and ask again and again: one that died is replaced, and one that is on its
         way, or dies at once each time, is not started at every look. A failure is told by `waking_words`."""
         worker, at = _started.get(self.path.absolute(), (None, -math.inf))
-        is_coming = isinstance(worker, subprocess.Popen) and worker.poll() is None
+        is_coming = worker is not None and not isinstance(worker, Exception) and worker.poll() is None
         if time.monotonic() - at < (COMING_SECONDS if is_coming else WAKE_SECONDS):
             return
         try:
