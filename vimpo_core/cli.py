@@ -795,11 +795,15 @@ def _tag(runs: RunsDir, arguments) -> int:
 
 
 def _delete(runs: RunsDir, arguments) -> int:
+    import shlex
+
+    is_usual = arguments.runs_dir == default_runs_dir()
+    place = "" if is_usual else f" --runs-dir {shlex.quote(str(arguments.runs_dir))}"
     for run_id in arguments.run_ids:
         deleted = runs.delete(run_id)
         print(
             f"{run_id} is in the bin until {deleted.gone_after:%Y-%m-%d}. Undo: python -m vimpo_core runs restore "
-            f"{run_id}",
+            f"{run_id}{place}",
             file=sys.stderr,
         )
     _print({"deleted": arguments.run_ids}, arguments.json)

@@ -59,5 +59,10 @@ def newest_snapshot(store: RunStore) -> int:
     """The last step with a stored adapter. Raises Mistake if there is none."""
     steps = store.snapshot_steps()
     if not steps:
+        if store.imported():
+            raise Mistake(
+                f"run {store.run_id} was recorded by another tool and holds no adapter. Re-score it with the model "
+                "that wrote it, or name a run that was trained here."
+            )
         raise Mistake(f"run {store.run_id} has no adapter stored yet. Train it for at least one step.")
     return steps[-1]

@@ -263,7 +263,7 @@ def test_runs_deletes_lists_the_bin_restores_and_empties(runs, capsys):
     where = ("--runs-dir", runs.path)
     foreign_folder(runs.path / "mine")
     _, said = command(capsys, "delete", "vimpo-1", *where)
-    assert "Undo: python -m vimpo_core runs restore vimpo-1" in said.err
+    assert "Undo: python -m vimpo_core runs restore vimpo-1 --runs-dir " in said.err
     _, said = command(capsys, *where)
     assert "1 other folder is not a run of this lab and is left alone: mine." in said.err
     assert "1 deleted in the last week: python -m vimpo_core runs bin" in said.err

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tests.support.fakes import FakeTrainer, make_fake_run
 from vimpo_core.config import TrainConfig
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs.folder import RunsDir
+from vimpo_core.runs.snapshots import newest_snapshot
 from vimpo_core.runs.store import RunStore, StoreError
 from vimpo_core.types import CreditTrace, RunState, StepRecord, StopReason
 
@@ -339,3 +341,9 @@ def test_a_scoring_that_cannot_be_written_whole_leaves_nothing(store):
     with pytest.raises(ValueError, match="logprob of solution 0"):
         store.put_rescored([plain_trace(), bad], {})
     assert RunStore.open(store.run_dir).rescored() == []
+
+
+def test_a_run_that_another_tool_recorded_is_not_told_to_train_for_an_adapter():
+    brought = SimpleNamespace(run_id="trl-1", snapshot_steps=list, imported=lambda: {"tool": "TRL"})
+    with pytest.raises(Mistake, match=r"recorded by another tool and holds no adapter\. Re-score it"):
+        newest_snapshot(brought)
