@@ -60,12 +60,12 @@ def test_a_refresh_moves_nothing_and_keeps_ticks_search_and_what_is_being_typed(
 
 def test_a_link_is_one_entry_of_the_history_and_a_deletion_is_taken_back_by_one_press(page, address, served):
     run_id = make_fake_run(served.path, "rloo", steps=1, seed=93)
-    page.goto(f"{address}/runs?q=rloo")
+    page.goto(f"{address}/runs?q=seed+93")
     page.locator(".run .c-links").get_by_role("link", name="Inspect").first.click()
     expect(page).to_have_url(re.compile(rf"/inspect\?run={run_id}"))
     expect(page.get_by_text("Alternatives here")).to_be_visible()
     page.go_back()
-    expect(page).to_have_url(f"{address}/runs?q=rloo")
+    expect(page).to_have_url(f"{address}/runs?q=seed+93")
     page.get_by_role("checkbox", name="Tick RLOO, seed 93").check()
     page.get_by_role("button", name="Delete 1").click()
     expect(page.get_by_text("Deleted RLOO, seed 93.")).to_be_visible()
