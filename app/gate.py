@@ -40,11 +40,6 @@ def url() -> str:
     return os.environ.get(ENVIRONMENT, "")
 
 
-def code() -> str:
-    """The join code, for the projector; the file of the class does not hold it."""
-    return os.environ.get(f"{ENVIRONMENT}_CODE", "")
-
-
 def come_in() -> bool:
     """Whether this browser may see the page; otherwise the door is drawn."""
     if not is_class():
@@ -80,12 +75,7 @@ def take_turns() -> None:
 
 def _keep_caches() -> None:
     """Streamlit lets every browser clear the caches that all share, in one message; a class has no use for that."""
-    if AppSession._handle_clear_cache_request is not _ignore:
-        AppSession._handle_clear_cache_request = _ignore
-
-
-def _ignore(session: AppSession) -> None:
-    pass
+    AppSession._handle_clear_cache_request = lambda session: None
 
 
 def member() -> Member | None:

@@ -177,7 +177,7 @@ async def _disturbed(address: str, tokens: list[str], seconds: float, disturb) -
 def serving(runs_dir: Path) -> Iterator[tuple[str, psutil.Process]]:
     """The web server of a class: its address and process."""
     place = class_server.find_place("127.0.0.1", free_port())
-    environment = class_server.environment_of(place, runs_dir, CODE)
+    environment = class_server.environment_of(place, runs_dir)
     process = psutil.Popen(
         class_server.command(place), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -891,7 +891,8 @@ def _restore_backup(arguments) -> int:
             f"left as they are: {', '.join(found.kept)}. Replace them with --replace; they go to the bin then.",
             file=sys.stderr,
         )
-    _print({"restored": found.runs, "kept": found.kept, "waiting": found.waiting}, arguments.json)
+    report = {"restored": found.runs, "kept": found.kept, "waiting": found.waiting, "class": found.has_class}
+    _print(report, arguments.json)
     return 0
 
 

@@ -13,7 +13,8 @@ def cards(key: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None
 
     Args:
         key: unique on the page.
-        heads: plain words, a column's each; "" for one that needs none, such as the first, which is the card's title.
+        heads: words of the lab's own, never anybody's text, as they stand in a style sheet too: a column's each; ""
+            for one that needs none, such as the first, which is the card's title.
         rows: markdown, in one line a cell.
     """
     lines = ["|" + "|".join(f" {cell} " if cell else " " for cell in cells) + "|" for cells in (heads, *rows)]

@@ -48,7 +48,7 @@ def _how_to_come_in() -> None:
         st.image(segno.make(gate.url(), error="m").svg_data_uri(scale=5, border=2, light="white"), width=180)
         with st.container():
             st.markdown(f"# {as_plain(gate.url())}")
-            st.markdown(f"## Join code: `{gate.code()}`")
+            st.markdown(f"## Join code: `{gate.room().code()}`")
             part(_joined, run_every=_LOOK_SECONDS)()
 
 

@@ -124,6 +124,8 @@ def _resume(entry: Entry) -> None:
 
 
 def _unfollow(entry: Entry) -> None:
+    if entry.run.read_only:
+        raise Mistake(f"run {entry.run.run_id} is not yours, so you cannot stop following it. Ask your teacher.")
     with entry.folder.open_writable(entry.run.run_id) as store:
         follow.stop(store)
 

@@ -43,11 +43,8 @@ def credit_payload(folder: Path, run: RunSummary, step: int, index: int) -> dict
     """What the component `credit_rows` draws of a recorded solution: with the reading of another bundled run's policy
     where that was kept.
     """
-    trace, other, others = (
-        cache.traces(folder, run.run_id, run.created, step)[index],
-        cache.second_reading_of(folder, run, step),
-        {},
-    )
+    trace, others = cache.traces(folder, run.run_id, run.created, step)[index], {}
+    other = cache.second_reading_of(folder, run, step)
     if other is not None and index in other.traces:
         algorithm = next(one.algorithm for one in cache.summaries(folder) if one.run_id == other.run_id)
         others = {algorithm: other.traces[index]}

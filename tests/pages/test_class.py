@@ -8,9 +8,10 @@ from streamlit.runtime.app_session import AppSession
 
 from app import gate
 from app.course import chapters, class_board
+from app.runs import acting
 from tests.pages.opening import again, open_page, payloads
 from tests.support.fakes import make_fake_run
-from vimpo_core.service.classroom import ENVIRONMENT, Classroom, Member
+from vimpo_core.service.classroom import ENVIRONMENT, Classroom, ClassRuns, Member
 
 CODE = "lantern"
 
@@ -19,7 +20,6 @@ CODE = "lantern"
 def room(runs, monkeypatch):
     """A class on the tests' runs folder, which the pages know of as those of its web server do."""
     monkeypatch.setenv(ENVIRONMENT, "http://lab.local:8501")
-    monkeypatch.setenv(f"{ENVIRONMENT}_CODE", CODE)
     make_fake_run(runs.path, steps=1, prompts_per_step=1, group_size=2)
     return Classroom(runs.path)
 
@@ -128,6 +128,14 @@ def test_a_student_sees_others_runs_apart_and_cannot_change_them(room, key):
     page = student("runs")
     (groups,) = [one["groups"] for one in payloads(page) if "groups" in one]
     assert [(group["title"], [row["own"] for row in group["rows"]]) for group in groups] == [("Your class's", [False])]
+
+
+def test_a_browser_that_asks_for_what_its_list_does_not_offer_is_refused(room, key, monkeypatch):
+    monkeypatch.setattr(acting.run_table.cache, "runs_dir", lambda: ClassRuns(room.path.parent, room, Member(1, False)))
+    monkeypatch.setattr(acting.st, "session_state", {})
+    for what in ("unfollow", "resume", "delete", "save"):
+        acting.do({"do": what, "keys": ["vimpo-1"], "add": [], "remove": [], "name": "mine", "note": "mine"})
+        assert "not yours" in acting.said()["text"], what
 
 
 def test_the_exported_hand_ins_say_what_was_answered_and_whether_it_was_right(room, key):

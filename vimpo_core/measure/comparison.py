@@ -164,10 +164,10 @@ def differing_settings(found: Sequence[Arm]) -> list[str]:
 
 
 def reads(arm: Arm, name: str) -> bool:
-    return is_read(arm.config, name)
+    return is_told_by(arm.config, name)
 
 
-def is_read(config: TrainConfig, name: str) -> bool:
+def is_told_by(config: TrainConfig, name: str) -> bool:
     """Whether the rule reads the setting: one that no rule names is read by all."""
     if name == "reward_noise_unit":
         return config.reward_noise > 0

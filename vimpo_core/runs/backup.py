@@ -4,6 +4,7 @@
         backup.json             what is in it: the lab's version, each run with the checksum of its run.db, names, jobs
         runs/RUN_ID/run.db      SQLite's own online copy: every step that was committed when its turn came
         runs/RUN_ID/...         what else lies in the run's folder: scorecards, adapters
+    class.db                who is in the class, whose runs are whose, hand-ins; where there is a class
 
 Not in it: deleted runs in the bin, base models (they are fetched or converted again) and files of problems. A file of
 unknown origin is safe to restore: names are checked, nothing but numbers and texts is read from it, and each run is
@@ -29,7 +30,7 @@ from typing import BinaryIO
 
 from vimpo_core import __version__, files
 from vimpo_core.mistake import Mistake
-from vimpo_core.runs.folder import ACTIVE, LONGEST_NAME, RunsDir
+from vimpo_core.runs.folder import ACTIVE, CLASS_NAME, LONGEST_NAME, RunsDir
 from vimpo_core.runs.locks import is_held
 from vimpo_core.runs.store import DB_NAME, HIDDEN, LOCK_NAME, RunStore, StoreError
 from vimpo_core.types import RunState
@@ -55,11 +56,14 @@ class BackedUp:
 
 @dataclass(frozen=True)
 class Restored:
-    """runs: what came back. kept: what was there already and was left as it is. waiting: what is in the queue again."""
+    """runs: what came back. kept: what was there already and was left as it is. waiting: what is in the queue again.
+    has_class: whether the class came back too, which it does where none is there.
+    """
 
     runs: list[str]
     kept: list[str]
     waiting: list[str]
+    has_class: bool = False
 
 
 def default_name(now: datetime) -> str:
@@ -96,8 +100,10 @@ def backup(runs: RunsDir, target: Path, told: Told = lambda done, of: None) -> B
             except Mistake as error:
                 left_out[run_id] = str(error)
         told(len(listed), len(listed))
+        class_file = runs.path / CLASS_NAME
         about = {
             "format": FORMAT,
+            "class": _add_class(made, class_file, target.absolute().parent) if class_file.is_file() else None,
             "version": __version__,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "runs": {run_id: entry | {"name": names.get(run_id)} for run_id, entry in kept.items()},
@@ -117,6 +123,19 @@ def _add_run(made: zipfile.ZipFile, run_dir: Path, room: Path) -> str:
     for file in _others(run_dir):
         made.write(file, f"runs/{run_dir.name}/{file.relative_to(run_dir).as_posix()}")
     return sha256
+
+
+def _add_class(made: zipfile.ZipFile, class_file: Path, room: Path) -> str:
+    """Add the class's file, whole also while it is written; returns its checksum. Raises Mistake if it is damaged."""
+    with tempfile.TemporaryDirectory(prefix=HIDDEN, dir=room) as folder:
+        copy = Path(folder) / CLASS_NAME
+        try:
+            with closing(sqlite3.connect(class_file)) as connection, closing(sqlite3.connect(copy)) as written:
+                connection.backup(written)
+        except sqlite3.Error as error:
+            raise Mistake(f"{CLASS_NAME} cannot be read ({error}). Move it away to back up the runs alone.") from error
+        made.write(copy, CLASS_NAME)
+        return _sha256(copy)
 
 
 def _others(run_dir: Path) -> Iterator[Path]:
@@ -170,10 +189,11 @@ def restore(runs: RunsDir, source: Path, replace: bool = False, told: Told = lam
             told(done, len(wanted))
             _bring_back(runs, packed, run_id, found, about["runs"][run_id], run_id in there)
         told(len(wanted), len(wanted))
+        has_class = about["class"] is not None and _bring_class_back(runs, packed, about["class"])
     waiting = [ids for ids in about["waiting"] if ids and set(ids) <= set(wanted)]
     for ids in waiting:
         runs.queue.add(f"job-{runs.queue.next_number()}", ids)
-    return Restored(list(wanted), kept, [run_id for ids in waiting for run_id in ids])
+    return Restored(list(wanted), kept, [run_id for ids in waiting for run_id in ids], has_class)
 
 
 def _opened(source: Path) -> BinaryIO:
@@ -197,6 +217,7 @@ def _manifest(packed: zipfile.ZipFile, source: Path) -> dict:
         about = json.loads(packed.read(MANIFEST))
         version, runs, waiting = about["format"], about["runs"], about["waiting"]
         known = isinstance(version, int) and isinstance(runs, dict) and isinstance(waiting, list)
+        known = known and isinstance(about.setdefault("class", None), str | None)
         known = known and all(_RUN_ID.fullmatch(run_id) for run_id in runs)
         known = known and all(isinstance(entry, dict) and isinstance(entry["sha256"], str) for entry in runs.values())
         known = known and all(isinstance(ids, list) and set(ids) <= set(runs) for ids in waiting)
@@ -219,7 +240,8 @@ def _members(packed: zipfile.ZipFile, about: dict, source: Path) -> dict[str, li
     """The files of each run, every name checked to lie inside its folder."""
     found: dict[str, list[zipfile.ZipInfo]] = {run_id: [] for run_id in about["runs"]}
     for member in packed.infolist():
-        if member.filename == MANIFEST or member.is_dir():
+        is_class = about["class"] is not None and member.filename == CLASS_NAME
+        if member.filename == MANIFEST or is_class or member.is_dir():
             continue
         parts = PurePosixPath(member.filename).parts
         plain = len(parts) > 2 and parts[0] == "runs" and parts[1] in found and all(map(_is_plain, parts[2:]))
@@ -284,6 +306,25 @@ def _bring_back(
     name = entry.get("name")
     if isinstance(name, str) and 0 < len(" ".join(name.split())) <= LONGEST_NAME:
         runs.rename(run_id, name)
+
+
+def _bring_class_back(runs: RunsDir, packed: zipfile.ZipFile, sha256: str) -> bool:
+    """Whether the class came back: one that is there already is left as it is."""
+    if (runs.path / CLASS_NAME).exists():
+        return False
+    with tempfile.TemporaryDirectory(prefix=HIDDEN, dir=runs.path) as folder:
+        copy = Path(folder) / CLASS_NAME
+        try:
+            with packed.open(CLASS_NAME) as inside, open(copy, "xb") as out:
+                shutil.copyfileobj(inside, out, _CHUNK)
+            with closing(sqlite3.connect(copy)) as connection:
+                is_whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+        except (KeyError, zipfile.BadZipFile, EOFError, zlib.error, sqlite3.Error):
+            is_whole = False
+        if not is_whole or _sha256(copy) != sha256:
+            raise Mistake(f"{CLASS_NAME} in the backup is damaged. The runs are back; the class begins anew.")
+        copy.rename(runs.path / CLASS_NAME)
+    return True
 
 
 def _damaged(source: Path, what: str) -> Mistake:

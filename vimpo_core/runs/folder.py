@@ -3,6 +3,7 @@
     runs_dir/RUN_ID/        one run each (`store`); a folder that the lab did not make is none, and is left alone
     runs_dir/.bin/          runs that were deleted in the last week (`run_bin`)
     runs_dir/app.db         the queue and the names people gave to runs; short transactions, written by anyone
+    runs_dir/class.db       who is in a class, whose runs are whose, hand-ins (`service.classroom`)
     runs_dir/worker.lock    held by the one process that trains (`worker`)
     runs_dir/worker.log     what that process had to say
 
@@ -44,6 +45,7 @@ from vimpo_core.tasks import registry
 from vimpo_core.types import RunState
 
 QUEUE_NAME = "app.db"
+CLASS_NAME = "class.db"
 WORKER_LOCK_NAME = "worker.lock"
 WORKER_LOG_NAME = "worker.log"
 WAIT_OPTION, BEGIN = "--wait", b"begin\n"

@@ -8,7 +8,7 @@ from collections.abc import Sequence, Set
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm import sources
-from vimpo_core.measure.comparison import is_read, setting_text
+from vimpo_core.measure.comparison import is_told_by, setting_text
 from vimpo_core.rules import RULES
 
 LONGEST_NAME = 80
@@ -79,7 +79,7 @@ def _most_telling(config: TrainConfig, others: Sequence[TrainConfig]) -> str | N
     counts = {
         f.name: sum(getattr(other, f.name) != getattr(config, f.name) for other in others)
         for f in dataclasses.fields(config)
-        if f.name not in _TELLS_NOTHING and is_read(config, f.name) and _said(f.name, config)
+        if f.name not in _TELLS_NOTHING and is_told_by(config, f.name) and _said(f.name, config)
     }
     best = max(counts, key=lambda name: counts[name])
     return best if counts[best] else None

@@ -6,15 +6,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vimpo_core.mistake import Mistake
-from vimpo_core.runs.store import StoreError, is_disk_full, reason
+from vimpo_core.runs.shared_file import SharedFile
+from vimpo_core.runs.store import StoreError, reason
 from vimpo_core.types import RunState
 
 Command = Literal["play", "pause", "step", "stop"]
@@ -22,7 +19,6 @@ COMMANDS: tuple[str, ...] = ("play", "pause", "step", "stop")
 
 PAUSE_NAME = "queue.paused"
 """File beside the queue: while it lies there, no further job begins."""
-_BUSY_SECONDS = 5.0
 _QUEUE_VERSION = 1
 _QUEUE_SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -50,11 +46,18 @@ class JobQueue:
 
     def __init__(self, path: Path):
         self._path = path
+        self._file = SharedFile(
+            path,
+            _QUEUE_SCHEMA,
+            _QUEUE_VERSION,
+            "The queue",
+            "Delete it: the runs are not in it, only their order and names.",
+        )
         self._pause = path.with_name(PAUSE_NAME)
 
     def jobs(self) -> list[JobSummary]:
         """All jobs as they are written down, oldest first."""
-        with self._connection() as connection:
+        with self._file.connection() as connection:
             rows = connection.execute("SELECT job_id, run_ids, state, command FROM jobs ORDER BY position").fetchall()
         return [
             JobSummary(job_id, tuple(json.loads(ids)), RunState(state), command) for job_id, ids, state, command in rows
@@ -62,7 +65,7 @@ class JobQueue:
 
     def names(self) -> dict[str, str]:
         """run_id -> the name it was given later."""
-        with self._connection() as connection:
+        with self._file.connection() as connection:
             return dict(connection.execute("SELECT run_id, name FROM names").fetchall())
 
     def has_waiting(self) -> bool:
@@ -85,12 +88,12 @@ class JobQueue:
 
     def next_number(self) -> int:
         """A number never given out before, so that an old link cannot lead to a new run."""
-        with self._connection(writing=True) as connection:
+        with self._file.connection(writing=True) as connection:
             connection.execute("UPDATE counter SET last = last + 1")
             return connection.execute("SELECT last FROM counter").fetchone()[0]
 
     def add(self, job_id: str, run_ids: list[str]) -> None:
-        with self._connection(writing=True) as connection:
+        with self._file.connection(writing=True) as connection:
             connection.execute(
                 "INSERT INTO jobs (job_id, run_ids, state, command) VALUES (?, ?, ?, 'play')",
                 (job_id, json.dumps(run_ids), str(RunState.QUEUED)),
@@ -108,76 +111,28 @@ class JobQueue:
 
     def move(self, job_id: str, before: RunState, after: RunState) -> bool:
         """Change a job's state if it still is `before`; whether it was."""
-        with self._connection(writing=True) as connection:
+        with self._file.connection(writing=True) as connection:
             changed = connection.execute(
                 "UPDATE jobs SET state = ? WHERE job_id = ? AND state = ?", (str(after), job_id, str(before))
             )
             return changed.rowcount == 1
 
     def set_command(self, job_id: str, command: Command) -> None:
-        with self._connection(writing=True) as connection:
+        with self._file.connection(writing=True) as connection:
             connection.execute("UPDATE jobs SET command = ? WHERE job_id = ?", (command, job_id))
 
     def read_command(self, job_id: str) -> Command:
         """What the job should do now. A single step is handed out once; after it the job is paused."""
-        with self._connection() as connection:
+        with self._file.connection() as connection:
             command = connection.execute("SELECT command FROM jobs WHERE job_id = ?", (job_id,)).fetchone()[0]
             if command == "step":
                 connection.execute("UPDATE jobs SET command = 'pause' WHERE job_id = ? AND command = 'step'", (job_id,))
         return command
 
     def set_name(self, run_id: str, name: str) -> None:
-        with self._connection(writing=True) as connection:
+        with self._file.connection(writing=True) as connection:
             connection.execute("INSERT OR REPLACE INTO names VALUES (?, ?)", (run_id, name))
 
     def forget_name(self, run_id: str) -> None:
-        with self._connection(writing=True) as connection:
+        with self._file.connection(writing=True) as connection:
             connection.execute("DELETE FROM names WHERE run_id = ?", (run_id,))
-
-    @contextmanager
-    def _connection(self, writing: bool = False) -> Iterator[sqlite3.Connection]:
-        """A connection to the queue; reading where there is none yet finds it empty."""
-        is_new = not self._path.exists()
-        target = ":memory:" if is_new and not writing else self._path
-        connection = None
-        try:
-            connection = sqlite3.connect(target, timeout=_BUSY_SECONDS, isolation_level=None)
-            self._prepare(connection)
-            if writing:
-                connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            if writing:
-                connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise self._error(error) from error
-        finally:
-            if connection is not None:
-                connection.close()  # an open transaction is rolled back
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > _QUEUE_VERSION:
-            raise Mistake(
-                f"{self._path.name} was written by a newer version (format {version}, this one reads up to "
-                f"{_QUEUE_VERSION}). Update VIMPO Lab, or choose another runs folder."
-            )
-        if version == 0:
-            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                raise Mistake(
-                    f"{self._path.name} in {self._path.parent.name} is another program's database, so it is left "
-                    "alone. Choose another runs folder."
-                )
-            connection.executescript(f"BEGIN IMMEDIATE;{_QUEUE_SCHEMA}PRAGMA user_version = {_QUEUE_VERSION};COMMIT;")
-
-    def _error(self, error: sqlite3.Error) -> Exception:
-        folder = self._path.parent.name
-        if is_disk_full(error):
-            return StoreError(
-                f"The queue in {folder} was not changed: the disk is full. Free some MB.", is_disk_full=True
-            )
-        if isinstance(error, sqlite3.OperationalError):
-            return StoreError(f"The queue in {folder} could not be changed: {reason(error)}")
-        return Mistake(
-            f"the queue file {self._path.name} in {folder} is damaged ({error}). Delete it: the runs are not in it, "
-            "only their order and names."
-        )

@@ -136,7 +136,7 @@ def serve(
         room = Classroom(runs_dir)
         code = code or (not is_new and room.code()) or new_code()
         told(code, room.open_up(code, students, is_new))
-        return subprocess.call(command(place), env=environment_of(place, runs_dir, code), cwd=paths.ROOT)
+        return subprocess.call(command(place), env=environment_of(place, runs_dir), cwd=paths.ROOT)
 
 
 def command(place: Place) -> list[str]:
@@ -156,11 +156,9 @@ def command(place: Place) -> list[str]:
     return [sys.executable, "-m", "streamlit", "run", str(paths.ROOT / "app"), *said, *hosts]
 
 
-def environment_of(place: Place, runs_dir: Path, code: str) -> dict[str, str]:
-    """The environment of the web server: that it serves a class, at which address, and with which code (for the
-    projector)."""
-    about = {ENVIRONMENT: place.url, f"{ENVIRONMENT}_CODE": code, "VIMPO_RUNS_DIR": str(runs_dir)}
-    return paths.child_environment() | about
+def environment_of(place: Place, runs_dir: Path) -> dict[str, str]:
+    """The environment of the web server: that it serves a class, at which address, and whose runs."""
+    return paths.child_environment() | {ENVIRONMENT: place.url, "VIMPO_RUNS_DIR": str(runs_dir)}
 
 
 def _settings(environment: Mapping[str, str], folders: tuple[Path, ...]) -> Iterator[tuple[str, str, Any]]:

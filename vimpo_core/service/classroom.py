@@ -16,8 +16,6 @@ import secrets
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,13 +24,12 @@ from typing import Literal
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm import sources
 from vimpo_core.mistake import Mistake
-from vimpo_core.runs.folder import ACTIVE, RunsDir
+from vimpo_core.runs.folder import ACTIVE, CLASS_NAME, RunsDir
 from vimpo_core.runs.run_bin import Deleted
-from vimpo_core.runs.store import StoreError, is_disk_full, reason
+from vimpo_core.runs.shared_file import SharedFile
 from vimpo_core.runs.worker import IN_CLASS
 from vimpo_core.tasks import registry
 
-NAME = "class.db"
 Phase = Literal["free", "held", "closed"]
 PHASES: tuple[str, ...] = ("free", "held", "closed")
 """Of a chapter: everybody sees a reveal once they answered; reveals wait; reveals wait and no answer is taken."""
@@ -44,7 +41,6 @@ FREE_TRIES = 5
 LONGEST_WAIT = 60
 _FORGET_SECONDS = 900
 _LONGEST_ANSWER = 200
-_BUSY_SECONDS = 5.0
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -68,16 +64,20 @@ class Member:
     number: int
     is_teacher: bool
 
-    @property
-    def name(self) -> str:
-        return "the teacher" if self.is_teacher else f"student {self.number}"
-
 
 class Classroom:
     """The file of a class. Every call is one short transaction on a connection of its own."""
 
     def __init__(self, runs_dir: Path):
-        self.path = Path(runs_dir) / NAME
+        self.path = Path(runs_dir) / CLASS_NAME
+        self._file = SharedFile(
+            self.path,
+            _SCHEMA,
+            _VERSION,
+            "The class",
+            "Move it away and start the class again: the runs are not in it, only who joined, whose runs are whose, "
+            "and the hand-ins.",
+        )
 
     # ---- opening one
 
@@ -102,7 +102,8 @@ class Classroom:
         if not 1 <= seats <= 1000:
             raise Mistake(f"a class must have 1 to 1,000 students, got {seats}")
         key = secrets.token_urlsafe(16)
-        with self._connection() as connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.connection(writing=True) as connection:
             about = {"code": code.strip(), "teacher": _hash(key), "seats": str(2 * seats)}
             if is_new:
                 for table in ("members", "owners", "hand_ins", "about"):
@@ -119,7 +120,7 @@ class Classroom:
         Raises Mistake, a sentence for the student: a wrong code, too many of them from this address, or no seat left.
         """
         now = time.time() if now is None else now
-        with self._connection() as connection:
+        with self._file.connection(writing=True) as connection:
             about = dict(connection.execute("SELECT key, value FROM about"))
             if "code" not in about:
                 raise Mistake("this class is not open yet. Ask your teacher")
@@ -130,7 +131,7 @@ class Classroom:
             wait = 0 if tries < FREE_TRIES else min(2 ** (tries - FREE_TRIES + 1), LONGEST_WAIT) - (now - last)
             is_right = wait <= 0 and hmac.compare_digest(_plain(code).encode(), _plain(about["code"]).encode())
             if is_right:
-                seats, taken = int(about["seats"]), connection.execute("SELECT count(*) FROM members").fetchone()[0]
+                seats, taken = int(about["seats"]), _seated(connection)
                 token = self._seat(connection, False, now) if taken < seats else ""
             elif wait <= 0:
                 connection.execute("INSERT INTO wrong_codes VALUES (?, ?)", (address, now))
@@ -144,7 +145,7 @@ class Classroom:
 
     def join_as_teacher(self, key: str) -> str:
         """The token of the browser that opened the teacher's link. Raises Mistake on another key."""
-        with self._connection() as connection:
+        with self._file.connection(writing=True) as connection:
             about = dict(connection.execute("SELECT key, value FROM about WHERE key = 'teacher'"))
             if not hmac.compare_digest(_hash(key), about.get("teacher", "")):
                 raise Mistake(
@@ -156,7 +157,7 @@ class Classroom:
         """Who has this token; None for nobody."""
         if not token or len(token) > 100:
             return None
-        with self._connection(writing=False) as connection:
+        with self._file.connection() as connection:
             row = connection.execute(
                 "SELECT number, is_teacher FROM members WHERE token = ?", (_hash(token),)
             ).fetchone()
@@ -164,8 +165,8 @@ class Classroom:
 
     def seats(self) -> tuple[int, int]:
         """(Students' browsers that joined, how many may)."""
-        with self._connection(writing=False) as connection:
-            taken = connection.execute("SELECT count(*) FROM members WHERE NOT is_teacher").fetchone()[0]
+        with self._file.connection() as connection:
+            taken = _seated(connection)
             row = connection.execute("SELECT value FROM about WHERE key = 'seats'").fetchone()
         return taken, int(row[0]) if row else 0
 
@@ -180,21 +181,14 @@ class Classroom:
 
     def owners(self) -> dict[str, int]:
         """run_id -> the number of the member whose it is."""
-        with self._connection(writing=False) as connection:
+        with self._file.connection() as connection:
             return dict(connection.execute("SELECT run_id, member FROM owners"))
 
     def own(self, run_ids: list[str], member: Member) -> None:
-        with self._connection() as connection:
+        with self._file.connection(writing=True) as connection:
             connection.executemany("INSERT OR REPLACE INTO owners VALUES (?, ?)", [(r, member.number) for r in run_ids])
 
-    # ---- what the teacher shows
-
-    def pinned(self) -> str:
-        """The key of the run that the teacher pinned for all; "" for none."""
-        return self._said("pinned")
-
-    def pin(self, key: str) -> None:
-        self._say("pinned", key)
+    # ---- how far the class is
 
     def phases(self) -> dict[str, Phase]:
         """Chapter -> how far the class is with it; "free" where the teacher said nothing."""
@@ -217,7 +211,7 @@ class Classroom:
             raise Mistake(f"an answer has at most {_LONGEST_ANSWER} characters, got {longest}")
         if self.phases().get(chapter) == "closed":
             raise Mistake("your teacher has closed this question, so your answer was not taken")
-        with self._connection() as connection:
+        with self._file.connection(writing=True) as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO hand_ins VALUES (?, ?, ?, ?, ?)",
                 (chapter, question, member.number, choice, time.time()),
@@ -226,7 +220,7 @@ class Classroom:
     def hand_ins(self) -> dict[tuple[str, str], Counter[str]]:
         """(Chapter, question) -> choice -> how many handed it in."""
         found: dict[tuple[str, str], Counter[str]] = {}
-        with self._connection(writing=False) as connection:
+        with self._file.connection() as connection:
             for chapter, question, choice, count in connection.execute(
                 "SELECT chapter, question, choice, count(*) FROM hand_ins GROUP BY chapter, question, choice"
             ):
@@ -235,7 +229,7 @@ class Classroom:
 
     def hand_in_rows(self) -> list[tuple[str, str, int, str, str]]:
         """(Chapter, question, browser's number, choice, when in UTC) of every hand-in, to be exported."""
-        with self._connection(writing=False) as connection:
+        with self._file.connection() as connection:
             rows = connection.execute(
                 "SELECT chapter, question, member, choice, at FROM hand_ins ORDER BY chapter, question, member"
             ).fetchall()
@@ -243,59 +237,19 @@ class Classroom:
 
     def forget_hand_ins(self) -> int:
         """Delete all of them for good; returns how many there were."""
-        with self._connection() as connection:
+        with self._file.connection(writing=True) as connection:
             return connection.execute("DELETE FROM hand_ins").rowcount
 
     # ---- inside
 
     def _said(self, key: str) -> str:
-        with self._connection(writing=False) as connection:
+        with self._file.connection() as connection:
             row = connection.execute("SELECT value FROM about WHERE key = ?", (key,)).fetchone()
         return row[0] if row else ""
 
     def _say(self, key: str, value: str) -> None:
-        with self._connection() as connection:
+        with self._file.connection(writing=True) as connection:
             connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, value))
-
-    @contextmanager
-    def _connection(self, writing: bool = True) -> Iterator[sqlite3.Connection]:
-        connection = None
-        try:
-            if writing:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            target = self.path if writing or self.path.exists() else ":memory:"
-            connection = sqlite3.connect(target, timeout=_BUSY_SECONDS, isolation_level=None)
-            self._prepare(connection)
-            if writing:
-                connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            if writing:
-                connection.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
-            raise self._error(error) from error
-        finally:
-            if connection is not None:
-                connection.close()  # an open transaction is rolled back
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > _VERSION:
-            raise Mistake(
-                f"{NAME} was written by a newer version (format {version}, this one reads up to {_VERSION}). Update "
-                "VIMPO Lab, or choose another runs folder"
-            )
-        if version == 0:
-            connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")
-
-    def _error(self, error: Exception) -> Exception:
-        if is_disk_full(error):
-            return StoreError("The class was not changed: the disk is full. Free some MB.", is_disk_full=True)
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-            return Mistake(
-                f"{NAME} is damaged ({error}). Move it away and start the class again: the runs are not in it, only "
-                "who joined, whose runs are whose, and the hand-ins"
-            )
-        return StoreError(f"The class could not be read or written: {reason(error)}")
 
 
 class ClassRuns(RunsDir):
@@ -398,6 +352,11 @@ class ClassRuns(RunsDir):
             raise Mistake(
                 f"you have a job already: {', '.join(job.run_ids)} is {job.state}. Wait for it to end, or stop it first"
             )
+
+
+def _seated(connection: sqlite3.Connection) -> int:
+    """How many students' browsers have joined."""
+    return connection.execute("SELECT count(*) FROM members WHERE NOT is_teacher").fetchone()[0]
 
 
 def _plain(code: str) -> str:

@@ -16,6 +16,7 @@ from vimpo_core.mistake import Mistake
 from vimpo_core.runs import backup
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.runs.store import RunStore
+from vimpo_core.service.classroom import Classroom
 from vimpo_core.types import RunState
 
 SMALL = {"steps": 2, "prompts_per_step": 1, "group_size": 2}
@@ -100,6 +101,23 @@ def test_what_waited_waits_again_and_nothing_begins_by_itself(runs, tmp_path):
     assert backup.restore(other, tmp_path / "all.zip").waiting == [run_id]
     assert [(job.run_ids, job.state) for job in other.jobs()] == [((run_id,), RunState.QUEUED)]
     assert not other.has_worker()
+
+
+def test_the_class_comes_back_with_its_hand_ins_where_none_is_there(runs, tmp_path):
+    room = Classroom(runs.path)
+    room.open_up("lantern", 3)
+    token = room.join("lantern", "10.0.0.2")
+    room.hand_in("blame", "first", "18", room.member(token))
+    backup.backup(runs, tmp_path / "all.zip")
+    other = RunsDir(tmp_path / "other")
+    assert backup.restore(other, tmp_path / "all.zip").has_class
+    found = Classroom(other.path)
+    assert (found.member(token), found.hand_ins()) == (room.member(token), room.hand_ins())
+    found.forget_hand_ins()
+    assert not backup.restore(other, tmp_path / "all.zip").has_class and found.hand_ins() == {}
+    with pytest.raises(Mistake, match=r"class\.db in the backup is damaged\. The runs are back"):
+        backup.restore(RunsDir(tmp_path / "third"), changed(tmp_path / "all.zip", "class.db", "x" * 5000))
+    assert len(RunsDir(tmp_path / "third").list()) == 1 and not (tmp_path / "third" / "class.db").exists()
 
 
 def test_a_run_that_is_there_is_left_as_it_is_unless_it_shall_be_replaced_and_then_it_lies_in_the_bin(runs, made):

@@ -189,9 +189,7 @@ def test_a_damaged_queue_says_so_and_hides_no_run(tmp_path):
     (tmp_path / "app.db").write_bytes(b"not a database at all" * 100)
     runs = RunsDir(tmp_path)
     assert [run.run_id for run in runs.list()] == [run_id]
-    with pytest.raises(
-        ValueError, match=r"the queue file app.db in .* is damaged .* Delete it: the runs are not in it"
-    ):
+    with pytest.raises(ValueError, match=r"the file app.db in .* is damaged .* Delete it: the runs are not in it"):
         runs.jobs()
 
 

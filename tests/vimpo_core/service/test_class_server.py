@@ -92,7 +92,7 @@ def test_the_server_listens_on_the_one_address_and_answers_to_its_name(tmp_path)
         "--server.allowedHosts=lab.local",
         "--server.allowedHosts=192.168.1.5",
     ]
-    environment = class_server.environment_of(PLACE, tmp_path, "lantern")
+    environment = class_server.environment_of(PLACE, tmp_path)
     assert environment[ENVIRONMENT] == "http://lab.local:8501" and environment["VIMPO_RUNS_DIR"] == str(tmp_path)
 
 

@@ -57,7 +57,8 @@ def test_the_seats_are_counted_and_the_teachers_link_works_once_the_terminal_sho
     with pytest.raises(Mistake, match="all 4 seats"):
         joined(room)
     key = room.open_up(CODE, 3)
-    assert room.member(room.join_as_teacher(key)).is_teacher
+    for _ in range(3):  # however often the teacher's link is opened, it takes no seat
+        assert room.member(room.join_as_teacher(key)).is_teacher
     assert room.seats() == (4, 6)
     with pytest.raises(Mistake, match="not the link"):
         room.join_as_teacher("guess")
@@ -157,12 +158,6 @@ def test_a_student_names_no_file_of_the_teachers_computer(room, tmp_path):
     assert ClassRuns(room.path.parent, room, Member(9, True)).list() == []
 
 
-def test_what_the_teacher_pinned_is_kept(room):
-    assert room.pinned() == ""
-    room.pin("vimpo-beta-0.3")
-    assert Classroom(room.path.parent).pinned() == "vimpo-beta-0.3"
-
-
 def test_a_damaged_file_and_a_newer_one_are_said_and_left(room):
     connection = sqlite3.connect(room.path)
     connection.execute("PRAGMA user_version = 9")
@@ -170,5 +165,5 @@ def test_a_damaged_file_and_a_newer_one_are_said_and_left(room):
     with pytest.raises(Mistake, match="newer version"):
         room.hand_ins()
     room.path.write_bytes(b"not a database" * 1000)
-    with pytest.raises((Mistake, StoreError), match=r"class\.db is damaged"):
+    with pytest.raises((Mistake, StoreError), match=r"class\.db in runs is damaged"):
         room.seats()
