@@ -12,6 +12,7 @@ import json
 import sys
 from dataclasses import asdict
 from functools import lru_cache
+from itertools import permutations
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
@@ -77,6 +78,7 @@ def document():
     yield "\n".join(
         f"- [{load(name)['title']}](results/{name}/report.md)"
         for name in dict.fromkeys(name for name, *_ in contests())
+        if name not in {real for real, *_ in REAL}
     )
     yield "![Learning curves with 40 % flips](results/noise/figures/learning-1.svg)"
     yield "## 2. Does better token credit go with faster learning? Where does the learned critic stand?\n"
@@ -150,8 +152,10 @@ def introduction() -> str:
         if alone
         else ""
     )
-    problems = sorted({load(name)["test_prompts"] for name in there})
-    return INTRODUCTION.format(problems=" or ".join(f"{n:,}" for n in problems), without=without, least=MIN_SEEDS)
+    measured = {*there, *(name for name, *_ in CONTESTS if load(name))}
+    *some, most = sorted({load(name)["test_prompts"] for name in measured})
+    problems = " or ".join(part for part in (", ".join(f"{n:,}" for n in some), f"{most:,}") if part)
+    return INTRODUCTION.format(problems=problems, without=without, least=MIN_SEEDS)
 
 
 # ---- question 1
@@ -222,7 +226,9 @@ def ordering_answer() -> str:
         greedy_not=listed([f'"{what}"' for _, what, _, v in found if decided(v["difference"]["greedy"]) == "below"]),
     )
     return (
-        said + "".join(f"- {bullet}\n" for bullet in (*_extremes(found), *_tuning(), *_updates(), PAPER)) + NOT_WIDENED
+        said
+        + "".join(f"- {bullet}\n" for bullet in (*_extremes(found), *_tuning(), *_unreached(found), *_updates(), PAPER))
+        + NOT_WIDENED
     )
 
 
@@ -253,6 +259,20 @@ def _tuning():
             f"{points(again['VIMPO']['difference']['sampled'])} seeds. "
             "A lead that better tuning of the rival removes is not the rule's."
         )
+
+
+def _unreached(found):
+    """Contests in which one rule chose a learning rate above all that the other's trials held."""
+    for _, what, *arms in found:
+        tried = [max(trial["settings"].get("learning_rate", 0.0) for trial in arm["trials"]) for arm in arms]
+        for (arm, chosen), (other, most) in permutations(zip(arms, tried, strict=True)):
+            rate = arm["chosen"].get("learning_rate", chosen)
+            if rate > most:
+                yield (
+                    f'**In "{what}"** {arm["name"]} chose the learning rate {rate:g} and none of the '
+                    f"{len(other['trials'])} trials that {other['name']} had was above {most:g}: what a larger step "
+                    "gives and what the rule gives are not told apart there."
+                )
 
 
 def _updates():

@@ -26,10 +26,14 @@ RESULTS = ROOT / "docs" / "results"
 SOURCES: dict[float, str] = {0.0: "family", 0.25: "noise", 0.4: "noise"}
 """Share of flipped training rewards -> the experiment that measures it."""
 _GROUPS = ("group_noise", "with the rewards of a whole group flipped together, as the paper's authors do")
-_REAL = "with a real language model of 135 million weights, 16 steps, at equal settings that nothing tuned"
+_REAL = (
+    "real_tuned",
+    "with a real language model of 135 million weights, 16 steps (VIMPO's trials held smaller learning rates than the "
+    "one that GRPO's chose)",
+)
 AGAIN: dict[float, tuple[tuple[str, str], ...]] = {
-    0.0: (("clean", "with other seeds and 2,048 test problems"), ("real", _REAL)),
-    0.25: (_GROUPS, ("real_flips", _REAL)),
+    0.0: (("clean", "with other seeds and 2,048 test problems"), _REAL),
+    0.25: (_GROUPS, _REAL),
     0.4: (("noise_again", "with more trials and other seeds"), _GROUPS),
 }
 """Share of flipped rewards -> experiments that asked again, each with what was different."""
@@ -43,6 +47,8 @@ CONTESTS: tuple[tuple[str, float, str], ...] = (
     ("group_noise", 0.4, "40 % of the groups flipped, all rewards of a group together"),
     ("rare", 0.0, "7 numbers, 48 tokens, reference right once in eight, 100 steps"),
     ("epochs", 0.25, "25 % flipped, each batch used four times, 60 steps"),
+    ("real_tuned", 0.0, "a real language model (135M), clean rewards, 16 steps"),
+    ("real_tuned", 0.25, "the real language model, 25 % of the rewards flipped, 16 steps"),
 )
 """Where VIMPO and GRPO were both tuned: experiment, share of flipped rewards, what is different there."""
 PAIR = ("VIMPO", "GRPO")
