@@ -765,7 +765,7 @@ def _list(runs: RunsDir, arguments) -> int:
     for line in lines:
         done = "-" if line["last_step"] is None else line["last_step"]
         print(
-            f"{line['run_id']:<12} {line['state']:<12} {done:>5}/{line['steps']:<5} {line['name']}"
+            f"{line['run_id']:<12} {line['state']:<12} {done:>5}{_of_steps(line['steps']):<6} {line['name']}"
             f"{''.join(f' [{tag}]' for tag in line['tags'])}  {line['message']}".rstrip()
         )
         for note in line["note"].splitlines():
@@ -776,6 +776,11 @@ def _list(runs: RunsDir, arguments) -> int:
         if remark:
             print(remark, file=sys.stderr)
     return 0
+
+
+def _of_steps(steps: int | None) -> str:
+    """How many a run was to have: of a brought one that was not recorded."""
+    return "" if steps is None else f"/{steps}"
 
 
 def _in_bin(runs: RunsDir) -> str:

@@ -13,6 +13,7 @@ from vimpo_core import credit
 from vimpo_core.config import TrainConfig
 from vimpo_core.measure import metrics
 from vimpo_core.mistake import Mistake
+from vimpo_core.runs import recorded_settings
 from vimpo_core.runs.snapshots import newest_snapshot
 from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions import reading
@@ -163,14 +164,18 @@ def solution_report(trace: CreditTrace, beta: float, run_id: str) -> dict:
 
 
 def run_line(run) -> dict:
-    """One run of a list (runs.RunSummary) as JSON."""
+    """One run of a list (runs.RunSummary) as JSON; tool: the one that it was brought from. What was not recorded is
+    None.
+    """
+    known = recorded_settings.names(run.imported, run.config)
     return {
         "run_id": run.run_id,
         "name": run.name,
-        "algorithm": run.algorithm,
+        "tool": run.tool or None,
+        "algorithm": run.algorithm if "algorithm" in known else None,
         "state": str(run.state),
         "message": run.message,
-        "steps": run.steps,
+        "steps": run.steps if "steps" in known else None,
         "last_step": run.last_step,
         "created": run.created,
         "tags": list(run.tags),

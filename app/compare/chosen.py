@@ -84,7 +84,7 @@ def stamp(source: Source) -> Stamp:
 @functools.lru_cache(maxsize=256)
 def curves_of(folder: Path, run_id: str, created: str, last_step: int) -> Curves:
     with RunStore.open(folder / run_id) as store:
-        return comparison.curves(store.metrics(), store.config())
+        return comparison.curves(store.metrics(), None if store.imported() else store.config())
 
 
 def listed(names: Sequence[str]) -> str:

@@ -205,6 +205,7 @@ def _said(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> list[
                 validation_problems(member.config, curves[member.key].newest("validation_problems"))
                 for arm in chosen.arms
                 for member in arm.members
+                if member.is_seeded  # what another tool measured by was not recorded
             }
         )
         said.append(

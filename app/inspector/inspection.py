@@ -15,6 +15,8 @@ from vimpo_core.config import setting
 from vimpo_core.measure.scorecard import target_of
 from vimpo_core.numbers import signed
 from vimpo_core.rules import RULES
+from vimpo_core.runs import recorded_settings
+from vimpo_core.runs.folder import RunSummary
 from vimpo_core.solutions import lenses, picks, pieces, reading
 from vimpo_core.solutions.steps import drop_text, mistake_note, verifies_steps
 from vimpo_core.solutions.visible_text import visible_text
@@ -211,16 +213,17 @@ def pick_beta(source: Source, step: int, notes: list[str]) -> float:
     return st.select_slider(
         "beta",
         sorted({*BETAS, trained, beta}),
-        format_func=lambda b: f"{b:g}" + (f" ({_what_beta_is(source.run.algorithm)})" if b == trained else ""),
+        format_func=lambda b: f"{b:g}" + (f" ({_what_beta_is(source.run)})" if b == trained else ""),
         help=f"{limits['help']} Here it only changes how the same log-probabilities are read.",
         width=170,
         **state.bound("beta", beta),
     )
 
 
-def _what_beta_is(algorithm: str) -> str:
+def _what_beta_is(run: RunSummary) -> str:
     """Beta of a run: a rule without it trains without, and a log-ratio can be read at any."""
-    return "as trained" if "beta" in RULES[algorithm].settings else "only to read by"
+    is_known = recorded_settings.is_known(run.imported, run.config, "beta")
+    return "as trained" if is_known and "beta" in RULES[run.algorithm].settings else "only to read by"
 
 
 def _exactly(trained: float, asked: float) -> float:

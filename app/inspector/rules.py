@@ -20,6 +20,7 @@ from vimpo_core.measure.scorecard import target_of
 from vimpo_core.measure.truth import STAGES
 from vimpo_core.numbers import real_minus, signed
 from vimpo_core.rules import RULES, SLOTS
+from vimpo_core.runs import recorded_settings
 from vimpo_core.service import rule_needs, scoring
 from vimpo_core.solutions.pieces import readable
 from vimpo_core.tasks.registry import task_of
@@ -279,7 +280,9 @@ def _what_it_is(scene, batch, judged, is_measured: bool) -> str:
         "that this run did not use are read as its configuration has them."
     ]
     if (beta := batch.config.beta) != (own := scene.source.run.config.at(scene.step).beta):
-        parts.append(f"Read at beta {beta:g}; the run had {own:g} at this step.")
+        is_known = recorded_settings.is_known(scene.source.run.imported, scene.source.run.config, "beta")
+        the_run = f"had {own:g} at this step" if is_known else "does not say which it had"
+        parts.append(f"Read at beta {beta:g}; the run {the_run}.")
     if scene.source.run.config.reward_noise and is_measured:
         parts.append(
             "Rewards are as the trainer saw them, flips included; Monte Carlo values and V* that were measured here "

@@ -15,7 +15,7 @@ from vimpo_core.formats import html_page, reproduce, trace_files
 from vimpo_core.formats.about import about_film, about_solution, reward_text, run_words, verdict
 from vimpo_core.formats.reproduce import Place
 from vimpo_core.mistake import Mistake
-from vimpo_core.runs import labels
+from vimpo_core.runs import labels, recorded_settings
 from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions import lenses, reading
 from vimpo_core.solutions.visible_text import visible_text
@@ -56,16 +56,16 @@ class Format:
 
 
 def header_of(store: RunStore, step: int) -> dict:
-    """The run's header with its settings and the fingerprint of the step's adapter, None where it was not kept or is
-    damaged; without tags and note, which are about the run.
+    """The run's header with the settings that are known and the fingerprint of the step's adapter, None where it was
+    not kept or is damaged; without tags and note, which are about the run.
     """
-    header = labels.without(store.header())
+    header = recorded_settings.header_for_others(labels.without(store.header()), store.config())
     try:
         adapter = hashlib.sha256(store.snapshot(step)).hexdigest()
     except Mistake:
         adapter = None
-    more = {"config": store.config().to_dict(), "writer": {"name": "VIMPO Lab", "version": __version__}}
-    return header | {"model": header["model"] | {"adapter_sha256": adapter}} | more
+    writer = {"name": "VIMPO Lab", "version": __version__}
+    return header | {"model": header["model"] | {"adapter_sha256": adapter}, "writer": writer}
 
 
 def recorded(

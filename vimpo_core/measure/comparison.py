@@ -280,8 +280,10 @@ class Curves:
         return [{"step": int(self.steps[places[-1]]), metric: float(values[-1])}]
 
 
-def curves(rows: Sequence[Row], config: TrainConfig) -> Curves:
-    """Arrays of a run's metrics (`RunStore.metrics`, from step 0 on)."""
+def curves(rows: Sequence[Row], config: TrainConfig | None) -> Curves:
+    """Arrays of a run's metrics (`RunStore.metrics`, from step 0 on). config: None where it was not recorded, so that
+    nothing stands in for tokens that were not counted.
+    """
     steps = np.array([row["step"] for row in rows], dtype=np.int64)
     measured: dict[str, tuple[list[int], list[float | None]]] = {}
     for place, row in enumerate(rows):
@@ -297,14 +299,15 @@ def curves(rows: Sequence[Row], config: TrainConfig) -> Curves:
         if name != "step"
     }
     tokens = [row.get("tokens_sampled") for row in rows]
-    guessed = [config.batch_size * (row.get("length_mean") or math.nan) for row in rows]
+    batch_size = math.nan if config is None else config.batch_size
+    guessed = [batch_size * (row.get("length_mean") or math.nan) for row in rows]
     cpu = [row.get("cpu_seconds") for row in rows]
     spent = {
         "step": steps.astype(np.float64),
         "tokens": _before([guess if count is None else count for count, guess in zip(tokens, guessed, strict=True)]),
         "cpu": _before([math.nan if seconds is None else seconds for seconds in cpu]),
     }
-    return Curves(steps, series, spent, tokens_are_estimated=None in tokens)
+    return Curves(steps, series, spent, tokens_are_estimated=config is not None and None in tokens)
 
 
 def _before(costs: Sequence[float]) -> np.ndarray:

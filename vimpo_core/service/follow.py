@@ -157,13 +157,13 @@ class Follower:
     def _begin(self, traces: list[CreditTrace]) -> None:
         recognised = known(self.first)
         found = assemble.described(recognised, self.builder)
-        config = assemble.config_of(recognised, self.builder)
-        header = assemble.header_of(recognised, found, config, self.name or found["name"])
+        settings = assemble.settings_of(recognised, self.builder)
+        header = assemble.header_of(recognised, found, settings, self.name or found["name"])
         header["imported"] |= {"folder": str(self.folder), "follows": True}
         with NewRun(self.runs.place(assemble.slug(recognised))) as new:
             for trace in traces:
                 new.add(trace)
-            made = new.finish(config, header, self.builder.survey.metrics())
+            made = new.finish(settings.config, header, self.builder.survey.metrics())
         self.store = self.runs.open_writable(made.run_id)
         self.told(f"run {made.run_id}, step {traces[0].step}: {len(traces)} solutions")
 

@@ -29,7 +29,7 @@ from vimpo_core.formats.incoming.tokenizing import Tokenizing
 from vimpo_core.lm import sources
 from vimpo_core.lm.known import KNOWN
 from vimpo_core.mistake import Mistake
-from vimpo_core.runs import labels
+from vimpo_core.runs import labels, recorded_settings
 from vimpo_core.runs.new_run import NewRun
 from vimpo_core.runs.store import RunStore
 from vimpo_core.tasks import registry
@@ -263,13 +263,13 @@ def import_run(
         for step in builder.repeats():
             new.drop_step(step)
         found = described(recognised, builder, adapters)
-        config = config_of(recognised, builder)
-        header = header_of(recognised, found, config, " ".join(name.split())[:LONGEST_NAME] or found["name"])
+        settings = settings_of(recognised, builder)
+        header = header_of(recognised, found, settings, " ".join(name.split())[:LONGEST_NAME] or found["name"])
         header["imported"]["fingerprint"] = recognised.fingerprint
         header["imported"]["folder"] = folder and str(folder.absolute())
         for adapter in adapters:
             new.keep(adapter.name, adapter.files)
-        return new.finish(config, header, metrics_of(recognised, builder))
+        return new.finish(settings.config, header, metrics_of(recognised, builder))
 
 
 def metrics_of(recognised: Recognised, builder: Builder) -> dict[int, dict[str, float]]:
@@ -295,7 +295,12 @@ def _metrics(recognised: Recognised, file: File) -> list[dict]:
 
 def slug(recognised: Recognised) -> str:
     """What the ids of its runs begin with."""
-    return re.sub(r"[^a-z0-9]+", "-", recognised.reader.TOOL.lower().removeprefix("a ")).strip("-")
+    return recorded_settings.tool_mark(tool_of(recognised))
+
+
+def tool_of(recognised: Recognised) -> str:
+    """The tool that recorded the run, also where this lab wrote the file that was brought."""
+    return str(recognised.facts.get("tool") or recognised.reader.TOOL)[:LONGEST_NAME]
 
 
 def described(recognised: Recognised, builder: Builder, adapters: Sequence[Adapter] = ()) -> dict[str, Any]:
@@ -304,8 +309,8 @@ def described(recognised: Recognised, builder: Builder, adapters: Sequence[Adapt
         builder.forget(step)
     if not builder.survey.kept:
         raise Mistake(_nothing(recognised, builder.survey))
-    tool = recognised.reader.TOOL
-    config_of(recognised, builder)  # says what of the settings cannot be used
+    tool = tool_of(recognised)
+    settings_of(recognised, builder)  # says what of the settings cannot be used
     found = builder.survey.as_dict(builder.sizes())
     found["notes"] = [*map(str, recognised.facts.get("notes", ())), *found["notes"]]
     if builder.tokenizing is not None:
@@ -351,39 +356,51 @@ def _nothing(recognised: Recognised, survey: Survey) -> str:
     )
 
 
-def config_of(recognised: Recognised, builder: Builder) -> TrainConfig:
-    """Settings that the run can be looked at with. A recorded path is never opened: a model that is no part of the lab
-    counts as not chosen.
-    """
-    facts, survey = recognised.facts, builder.survey
-    told = facts.get("config")
-    if isinstance(told, dict):
-        own = {name: value for name, value in told.items() if name in TrainConfig.__dataclass_fields__}
-        model = own.get("model")
-        own["model"] = model if model == sources.BUNDLED or model in KNOWN else sources.NOT_CHOSEN
-        if not _is_made_here(own.get("task")):
-            own["task"] = registry.RECORDED
-        try:
-            return TrainConfig.from_dict(own)
-        except Mistake:
-            survey.note("The settings that were recorded with it are none of this version, and are not used.")
+@dataclass(frozen=True)
+class Settings:
+    """What a run can be looked at with, and the names of what its files said of it: the rest is nobody's setting."""
+
+    config: TrainConfig
+    recorded: tuple[str, ...]
+
+
+def settings_of(recognised: Recognised, builder: Builder) -> Settings:
+    """Settings of the run. A recorded path is never opened: a model that is no part of the lab counts as not chosen."""
     sizes = Counter(size for of_step in builder.sizes().values() for size in of_step)
-    chosen: dict[str, Any] = {
-        "algorithm": facts.get("algorithm") if facts.get("algorithm") in ALGORITHMS else "grpo",
+    counted: dict[str, Any] = {
         "task": registry.RECORDED,
         "model": sources.NOT_CHOSEN,
         "steps": max(1, *builder.groups),
         "group_size": max(2, sizes.most_common(1)[0][0]),
         "prompts_per_step": max(len(of_step) for of_step in builder.groups.values()),
     }
-    for name in ("beta", "gae_lambda"):
-        if isinstance(facts.get(name), float):
-            chosen[name] = facts[name]
+    facts, survey = recognised.facts, builder.survey
+    said = {name: facts[name] for name in ("beta", "gae_lambda") if isinstance(facts.get(name), float)}
+    if facts.get("algorithm") in ALGORITHMS:
+        said["algorithm"] = facts["algorithm"]
+    usual = {"algorithm": "grpo"}
+    if isinstance(facts.get("config"), dict):
+        told = said | _usable(facts["config"])
+        try:
+            return Settings(TrainConfig.from_dict(usual | counted | told), tuple(sorted(told)))
+        except Mistake:
+            survey.note("The settings that were recorded with it are none of this version, and are not used.")
     try:
-        return TrainConfig(**chosen)
+        return Settings(TrainConfig(**usual | counted | said), tuple(sorted(said)))
     except Mistake as error:
         survey.note(f"A setting that was recorded is not used: {error}")
-        return TrainConfig(**{name: value for name, value in chosen.items() if name not in ("beta", "gae_lambda")})
+        said = {name: value for name, value in said.items() if name == "algorithm"}
+        return Settings(TrainConfig(**usual | counted | said), tuple(said))
+
+
+def _usable(told: dict[str, Any]) -> dict[str, Any]:
+    """Recorded settings that this version has; not a model or task that would open a file."""
+    own = {name: value for name, value in told.items() if name in TrainConfig.__dataclass_fields__}
+    if own.get("model") != sources.BUNDLED and own.get("model") not in KNOWN:
+        own.pop("model", None)
+    if not _is_made_here(own.get("task")):
+        own.pop("task", None)
+    return own
 
 
 def _is_made_here(task: Any) -> bool:
@@ -392,7 +409,7 @@ def _is_made_here(task: Any) -> bool:
     return kind in registry.TASKS and not registry.TASKS[kind].opens
 
 
-def header_of(recognised: Recognised, found: dict[str, Any], config: TrainConfig, name: str) -> dict[str, Any]:
+def header_of(recognised: Recognised, found: dict[str, Any], settings: Settings, name: str) -> dict[str, Any]:
     facts = recognised.facts
     temperature = facts.get("temperature")
     has_temperature = isinstance(temperature, int | float) and 0 < temperature < 100
@@ -406,13 +423,14 @@ def header_of(recognised: Recognised, found: dict[str, Any], config: TrainConfig
         "imported": {
             "tool": found["tool"],
             "format": found["format"],
-            "rule": facts.get("algorithm") if facts.get("algorithm") in ALGORITHMS else "",
+            "rule": settings.config.algorithm if "algorithm" in settings.recorded else "",
+            "settings": list(settings.recorded),
             "files": found["files"],
             "survey": found,
             "sources": found["arrays"],
             "notes": found["notes"],
             "folder": None,
             "follows": False,
-            "updates_behind": getattr(recognised.reader, "UPDATES_BEHIND", 1),
+            "updates_behind": facts.get("updates_behind", getattr(recognised.reader, "UPDATES_BEHIND", 1)),
         },
     }

@@ -54,8 +54,22 @@ def facts(sample: Sample) -> dict[str, Any]:
     for ours, theirs in (("model", "model"), ("reference", "ref")):
         named = header.get(theirs)
         found[ours] = named.get("id") if isinstance(named, dict) else None
-    found |= labels.of_header(header)
+    found |= labels.of_header(header) | _brought(header)
     return {name: value for name, value in found.items() if value not in (None, "")}
+
+
+def _brought(header: dict[str, Any]) -> dict[str, Any]:
+    """What is true of a run that was itself brought from another tool before it was written here."""
+    imported = header.get("imported")
+    if not isinstance(imported, dict):
+        return {}
+    tool, behind = imported.get("tool"), imported.get("updates_behind")
+    found: dict[str, Any] = {"tool": tool} if isinstance(tool, str) and tool.strip() else {}
+    if type(behind) is int and 0 <= behind <= 1:
+        found["updates_behind"] = behind
+    if "settings" not in imported:  # written before this was noted: the defaults stand there as if they were settings
+        found |= {"config": None, "beta": None, "gae_lambda": None, "algorithm": imported.get("rule") or None}
+    return found
 
 
 def metrics(file: Incoming) -> list[dict[str, float]]:

@@ -33,9 +33,12 @@ import numpy as np
 from vimpo_core.mistake import Mistake
 from vimpo_core.types import CreditTrace, StopReason
 
-FACTS = ("algorithm", "model", "reference", "temperature", "beta", "gae_lambda", "notes", "config", "name")
-"""What `facts` may give: notes is a list of sentences, config settings of a run of this lab, the others text or
-numbers."""
+FACTS = (
+    *("algorithm", "model", "reference", "temperature", "beta", "gae_lambda", "notes", "config", "name"),
+    *("tool", "updates_behind"),
+)
+"""What `facts` may give: notes is a list of sentences, config settings of a run of this lab, tool and updates_behind
+take the place of the reader's own, the others are text or numbers."""
 MAX_TEXT = 500_000
 """Characters of a prompt or completion."""
 _SHOWN = 2000

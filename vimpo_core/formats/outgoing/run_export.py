@@ -15,6 +15,7 @@ from vimpo_core.files import writing_whole
 from vimpo_core.formats import trace_files
 from vimpo_core.formats.outgoing import table, unipo
 from vimpo_core.mistake import Mistake
+from vimpo_core.runs import recorded_settings
 from vimpo_core.runs.store import RunStore
 from vimpo_core.types import CreditTrace
 
@@ -38,9 +39,11 @@ class RunFormat:
 
 
 def header_of(store: RunStore, steps: Sequence[int]) -> dict:
-    """The run's header with its settings, who wrote the file, and the steps whose solutions are in it."""
-    more = {"config": store.config().to_dict(), "writer": {"name": "VIMPO Lab", "version": __version__}}
-    return store.header() | more | {"steps": list(steps)}
+    """The run's header with the settings that are known, who wrote the file, and the steps whose solutions are in
+    it.
+    """
+    header = recorded_settings.header_for_others(store.header(), store.config())
+    return header | {"writer": {"name": "VIMPO Lab", "version": __version__}, "steps": list(steps)}
 
 
 def write(

@@ -19,6 +19,7 @@ import numpy as np
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.rules import RULES
+from vimpo_core.runs import recorded_settings
 from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions.pieces import readable
 from vimpo_core.tasks import registry
@@ -33,6 +34,8 @@ OF_OURS = {
     "length_mean": "response_length",
 }
 """A metric of this lab -> what UNIPO calls it; the others keep their names."""
+HPARAMS = ("beta", "gae_lambda", "learning_rate", "group_size", "actor_coef")
+"""Settings under the names that they have here; those that nobody recorded are left out."""
 REQUIRED = ("policy_objective", "reward")
 MEASURED = {"logprob": "log_probs", "ref_logprob": "ref_log_probs", "kl": "token_kl", "critic_values": "values"}
 """An array of a trace -> its name there."""
@@ -77,23 +80,19 @@ def _header(store: RunStore, header: dict) -> dict:
     config = store.config()
     is_own = not header.get("imported")
     said = {
-        "algorithm": header["algorithm"],
+        "algorithm": header["algorithm"] or recorded_settings.tool_mark(header["imported"]["tool"]),
         "task": registry.label(config.task) if is_own else None,
         "reward_strategy": "checked by the task's verifier" if is_own else None,
         "model_name": (header.get("model") or {}).get("id") or None,
         "reference_model_name": (header.get("ref") or {}).get("id") or None,
     }
     hparams: dict[str, Any] = {"kl_estimator": "exact"} if _has_exact_kl(store, header["steps"]) else {}
-    if is_own:
-        hparams |= {
-            "beta": config.beta,
-            "gae_lambda": config.gae_lambda,
-            "clip_eps": [config.clip_low, config.clip_high],
-            "learning_rate": config.learning_rate,
-            "group_size": config.group_size,
-            "temperature": header.get("temperature"),
-            "actor_coef": config.actor_coef,
-        }
+    known = recorded_settings.of(header.get("imported"), config)
+    hparams |= {name: known[name] for name in HPARAMS if name in known}
+    if {"clip_low", "clip_high"} <= set(known):
+        hparams["clip_eps"] = [config.clip_low, config.clip_high]
+    if header.get("temperature") is not None:
+        hparams["temperature"] = header["temperature"]
     more = {"totalSteps": config.steps if is_own else len(header["steps"]), "hparams": hparams, "vimpo_lab": header}
     found = {name: value for name, value in (said | more).items() if value is not None}
     return json.loads(_utf8(json.dumps(found, ensure_ascii=False)))

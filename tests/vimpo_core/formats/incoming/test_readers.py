@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from tests.vimpo_core.formats.test_outgoing import alike, all_traces, hostile_store
-from vimpo_core.formats import trace_files
+from vimpo_core import reports
+from vimpo_core.formats import export, trace_files
 from vimpo_core.formats.incoming.assemble import import_run
 from vimpo_core.formats.incoming.recognise import recognise
 from vimpo_core.formats.incoming.rows import Refusal
 from vimpo_core.formats.outgoing import run_export
 from vimpo_core.paths import ROOT
+from vimpo_core.runs.folder import RunsDir
 from vimpo_core.runs.store import RunStore
 from vimpo_core.types import StopReason
 
@@ -409,3 +411,34 @@ def test_a_line_of_a_trainer_with_our_writer_has_what_it_wrote_and_no_more(bring
     assert trace.mask.all() and (trace.kl, trace.entropy, trace.prompt_pieces) == (None, None, ("2+", "3="))
     assert row.approximate == {"logprob": "policy 1 update later"} and trace.finish_reason is StopReason.EOS
     assert (marked.trace, marked.group, set(marked.arrays)) == (None, "p7", {"logprob", "ratio"})
+
+
+@pytest.mark.parametrize(("tool", "said"), [("TRL", {}), ("UNIPO", {"algorithm": "grpo", "beta": 0.2})])
+def test_a_brought_run_that_is_exported_again_and_again_says_only_settings_that_were_recorded(tmp_path, tool, said):
+    (tmp_path / "u.json").write_text(json.dumps(UNIPO))
+    brought = DATA / "trl" / "plain" if tool == "TRL" else tmp_path / "u.json"
+    for again in range(3):
+        run = import_run(recognise([(brought, brought.name)]), tmp_path / "runs" / f"run-{again}")
+        imported = run.imported()
+        assert (imported["tool"], imported["settings"], imported["updates_behind"]) == (tool, sorted(said), 1)
+        brought = tmp_path / f"{again}.jsonl"
+        run_export.write(run, "jsonl", brought)
+        run_export.write(run, "unipo", tmp_path / "again.json")
+        header = json.loads(brought.read_text().partition("\n")[0])["header"]
+        assert header["config"] == export.header_of(run, run.trace_steps()[0])["config"] == said
+        assert (header["algorithm"], header["beta"], header["gae_lambda"]) == (
+            *map(said.get, ("algorithm", "beta")),
+            None,
+        )
+        viewed = json.loads((tmp_path / "again.json").read_text())["header"]
+        assert viewed["hparams"] == {name: said[name] for name in said if name != "algorithm"}
+        assert viewed["algorithm"] == said.get("algorithm", "trl")
+    line = reports.run_line(RunsDir(tmp_path / "runs").list()[0])
+    assert (line["algorithm"], line["steps"], line["tool"]) == (said.get("algorithm"), None, tool)
+
+
+def test_a_file_that_gave_defaults_as_settings_of_a_brought_run_is_not_believed(tmp_path, store):
+    header = run_export.header_of(store, [3]) | {"imported": {"tool": "TRL", "rule": "", "updates_behind": 1}}
+    (tmp_path / "old.json").write_text(trace_files.to_json(store.traces(3)[0], header))
+    run = import_run(recognise([(tmp_path / "old.json", "old.json")]), tmp_path / "old")
+    assert run_export.header_of(run, [3])["config"] == {}
