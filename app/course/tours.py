@@ -152,8 +152,8 @@ TOURS: dict[str, tuple[Step, ...]] = {
         Step(
             "Colour by something else",
             "The tokens can show more than credit. Choose another quantity, for instance surprisal.",
-            "A surprising token need not be a wrong one: compare it with the marked one. The strip below is what GRPO "
-            "pushes: flat.",
+            "A surprising token need not be a wrong one: compare it with the marked one. The strips apart from it "
+            "are what GRPO and VIMPO push.",
             ".credit-view .toolbar .picker",
             _changed("lens"),
         ),

@@ -36,7 +36,7 @@ SMALL = {"prompts_per_step": 2, "group_size": 4, "eval_prompts": 8}
 
 
 def strip(page: Page, which: str):
-    """The upper ("lens") or lower ("grpo") strip of the credit view."""
+    """The strip of the credit view that is coloured by a lens, or by what "grpo" or "vimpo" pushes."""
     return page.locator(f'.strip-host[data-strip="{which}"]')
 
 
@@ -57,8 +57,8 @@ def open_inspect(page: Page, address: str, query: str = f"run={BUNDLED}") -> int
 
 
 def expect_selected(page: Page, token: int) -> None:
-    """Both strips, the value curve, the card and the address agree on the selected token."""
-    for which in ("lens", "grpo"):
+    """All strips, the value curve, the card and the address agree on the selected token."""
+    for which in ("lens", "grpo", "vimpo"):
         expect(tokens(page, which).nth(token)).to_have_attribute("aria-selected", "true")
         expect(strip(page, which).locator('[aria-selected="true"]')).to_have_count(1)
     expect(page.locator(".card .token-number")).to_have_text(f"token #{token}")
@@ -134,13 +134,18 @@ def test_start_shows_the_whole_solution_on_a_narrow_window(page, address, width)
     expect_as_wide_as_its_window(page)
 
 
-def test_start_leads_on_to_the_same_solution_on_inspect(page, address):
+def test_start_leads_on_to_the_same_solution_on_inspect_where_pushes_and_reading_are_said_in_the_same_words(
+    page, address
+):
     open_start(page, address)
     settle(page)
     shown = page.locator(".credit-rows .host").first.get_by_role("option").all_inner_texts()
+    grpo, vimpo, read = page.locator(".credit-rows .head").all_text_contents()
     page.get_by_role("link", name="Look closer").click()
     expect(page.get_by_text("Alternatives here")).to_be_visible()
     expect(tokens(page)).to_have_text(shown, use_inner_text=True)
+    titles = page.locator(".strips .strip-title").all_text_contents()
+    assert [title.replace(" ", "") for title in titles] == [said.replace(" ", "") for said in (read, grpo, vimpo)]
 
 
 def test_one_press_on_start_trains_a_run_and_back_forward_and_reload_start_no_other(page, address, served):

@@ -46,8 +46,7 @@ LENSES: dict[str, Lens] = {
         "δₜ",
         "reward",
         True,
-        "One-step credit β (log π − log π_ref) − β KL: what this token alone changed (the advantage at λ = 0). A "
-        "reading: what VIMPO pushes is A.",
+        "β (log π − log π_ref) − β KL: how far training moved this token, a reading, not a push.",
         CREDIT,
         "reward",
     ),

@@ -8,7 +8,7 @@ NumPy only; knows neither Streamlit nor where a trace came from.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -56,13 +56,13 @@ def inspector_payload(traces: Sequence[CreditTrace], index: int, beta: float, ga
         "kl_name": reading.kl_name(trace),
         "missing": reading.missing(trace),
         "arrays": arrays,
+        "pushes": _pushes(trace, beta, gae_lambda, book),
         "lenses": [{"key": key, **_lens_card(trace, key)} for key in LENSES if key != TOOL or arrays[TOOL] is not None],
         "of_words": not trace.has_ids,
         "tool": _by_its_tool(trace),
-        "scales": _scales(arrays, book, whole([book.baseline])[0]),
         "topk": _topk(trace),
     }
-    return with_version(payload)
+    return with_version(payload | {"scales": _scales(arrays, book, payload["baseline"], payload["pushes"])})
 
 
 def marks(trace: CreditTrace) -> dict:
@@ -147,6 +147,32 @@ def _largest_credit(book: dict, names: Sequence[str]) -> int:
 # --- inside --------------------------------------------------------------------------------------------------------
 
 
+def _pushes(trace: CreditTrace, beta: float, gae_lambda: float, book: Ledger) -> dict:
+    """What GRPO and VIMPO push each token by, in reward units before scaling: as Inspect's *Every rule* has them under
+    "Credit in reward units", and Start in its first two rows.
+
+    above_group: R - group mean, None where the group's rewards are not known; grpo, vimpo: whole numbers of the last
+    digit of a reward, None where not known; rule: that trained the run, "" where none is known; is_as_trained: whether
+    it trained with a value loss, at this beta and lambda.
+    """
+    config = None if trace.config is None else trace.config.at(trace.step)
+    above = trace.reward - trace.group_mean_reward
+    flat = np.where(np.asarray(trace.mask, bool), above, 0.0)
+    if config is not None and RULES[config.algorithm].value and config.algorithm != "vimpo":
+        book = ledger(trace.with_(config=replace(trace.config, algorithm="vimpo")), beta, gae_lambda)
+    rule = "" if config is None else config.algorithm
+    return {
+        "rule": rule,
+        "names": {key: RULES[key].name for key in dict.fromkeys(("grpo", "vimpo", rule)) if key},
+        "above_group": float(above) if np.isfinite(above) else None,
+        "grpo": whole(units(flat, book.reward_decimals)) if np.isfinite(above) else None,
+        "vimpo": whole(book.arrays["advantages"]),
+        "is_as_trained": config is not None
+        and bool(RULES[rule].value)
+        and (config.beta, config.gae_lambda) == (beta, gae_lambda),
+    }
+
+
 _LONGEST_PROMPT = 8000
 _SHORT_PROMPT = 40
 """A prompt that a picker's line shows whole."""
@@ -174,7 +200,8 @@ def _lens_card(trace: CreditTrace, key: str) -> dict:
     if not reading.has_kappa(trace):
         if key == "td_terms":
             card["help"] = (
-                "One-step credit β (log π − log π_ref): what this token alone changed. This rule subtracts no KL."
+                "β (log π − log π_ref): how far training moved this token, a reading, not a push. This rule "
+                "subtracts no KL."
             )
         if key == "kappa":
             card |= {"help": "This run's rule subtracts no KL, so there is no κ.", "absent": "none here"}
@@ -183,15 +210,16 @@ def _lens_card(trace: CreditTrace, key: str) -> dict:
     return card
 
 
-def _scales(arrays: dict, book: Ledger, baseline: int | None) -> dict[str, float]:
+def _scales(arrays: dict, book: Ledger, baseline: int | None, pushes: dict) -> dict[str, float]:
     """The largest magnitude of each unit, rounded up to a readable number: one colour scale a unit for the page."""
+    known_arrays = arrays | {"push": [*(pushes["grpo"] or ()), *(pushes["vimpo"] or ())]}
 
     def largest(decimals: int, *names: str, centre: int = 0) -> float:
-        found = [abs(v - centre) for name in names for v in arrays[name] or () if v is not None]
+        found = [abs(v - centre) for name in names for v in known_arrays[name] or () if v is not None]
         return max(found, default=0) / 10**decimals
 
     reward = max(
-        largest(book.reward_decimals, "td_terms", "advantages", "rho", "kappa"),
+        largest(book.reward_decimals, "td_terms", "advantages", "rho", "kappa", "push"),
         largest(book.reward_decimals, *VALUE_LENSES, centre=baseline or 0),
     )
     log_ratio = _difference(arrays["logprob"], arrays["ref_logprob"])

@@ -71,7 +71,10 @@ function quantityTable(view, t) {
     return rows.length ? [element("table", "quantities", element("caption", "", caption), element("tbody", "", ...rows))] : [];
   };
   const ofTool = column("tool", `As ${view.data.tool_name ?? "its tool"} recorded it`);
-  const ours = [...column("credit", "Credit, in reward"), ...column("policy", "Policy, logs in nats")];
+  const ours = [
+    ...column("credit", "Credit, in reward"), ...column("policy", "Policy, logs in nats"),
+    ...column("scaled", "Once scaled, no unit"),
+  ];
   const all = element("details", "all-numbers", element("summary", "", `All numbers of this ${pieceName(view.data)}`),
     element("div", "quantity-columns", ...ours, ...ofTool));
   all.open = Boolean(view.isAllOpen);

@@ -7,7 +7,7 @@ import { MISSING, NOT_IN_HOVER, quantities } from "./quantities.js";
 export function fillHoverCard(view, card, t) {
   const isThere = (text) => !view.data.advice || text !== MISSING;
   const rows = quantities(view, t)
-    .filter(([, label, , text, part]) => part !== "tool" && isThere(text) && !NOT_IN_HOVER.has(label));
+    .filter(([key, label, , text, part]) => (part !== "tool" || key) && isThere(text) && !NOT_IN_HOVER.has(label));
   card.replaceChildren(
     tokenTitle(view.data, t),
     element("dl", "hover-list", ...rows.flatMap(([key, label, symbol, text]) => [

@@ -29,6 +29,7 @@ export function quantities(view, t) {
   const plain = (name) => (arrays[name] ? units(arrays[name][t], decimals.grpo) : MISSING);
   const odds = (name) => (arrays[name] ? chance(arrays[name][t], decimals.nats) : MISSING);
   const pair = arrays.logprob && arrays.ref_logprob;
+  const above = view.data.pushes.grpo ? units(view.data.pushes.grpo[t], decimals.reward) : MISSING;
   const difference = (a, b) => units(minus(a, b), decimals.nats);
   return [
     ["td_terms", "Token credit", "δ", reward("td_terms"), "credit"],
@@ -38,9 +39,10 @@ export function quantities(view, t) {
     ["values_from_end", "Value from the end", "V", reward("values_from_end", t + 1), "credit"],
     ["rho", "Scaled log-ratio", "ρ", reward("rho"), "credit"],
     ["kappa", "Scaled KL", "κ", arrays.kappa ? reward("kappa") : absent(view.data, "kappa"), "credit"],
-    ["advantages_whitened", "Whitened advantage", "", plain("advantages_whitened"), "credit"],
-    ["grpo", "GRPO advantage", "", plain("grpo"), "credit"],
-    ...(arrays.tool_advantage ? [["tool_advantage", "Advantage, by its tool", "", plain("tool_advantage"), "credit"]] : []),
+    [null, "Reward above group mean", "", above, "credit"],
+    ["advantages_whitened", "Whitened advantage", "", plain("advantages_whitened"), "scaled"],
+    ["grpo", "GRPO advantage", "", plain("grpo"), "scaled"],
+    ...(arrays.tool_advantage ? [["tool_advantage", "Advantage, by its tool", "", plain("tool_advantage"), "tool"]] : []),
     ["probability", "Probability", "π", odds("logprob"), "policy"],
     [null, "Reference", "π_ref", odds("ref_logprob"), "policy"],
     ["logprob", "Log-probability", "", nats("logprob"), "policy"],
@@ -56,7 +58,7 @@ export function quantities(view, t) {
 }
 
 export const NOT_IN_HOVER = new Set([
-  "Value from the end", "Whitened advantage", "Log-probability", "Reference log-prob.", "Log-ratio", "Surprisal",
+  "Value from the end", "Whitened advantage", "GRPO advantage", "Log-probability", "Reference log-prob.", "Log-ratio", "Surprisal",
 ]);
 
 // That a number is not there, and what one can do about it where something can be done.

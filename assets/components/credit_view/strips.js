@@ -1,17 +1,20 @@
-// The solution's tokens coloured by a lens, beside them by what GRPO pushes; the lens's words above, the legend below.
+// The solution's tokens coloured by a lens, and apart from them by what GRPO and VIMPO push, in Start's words (sayings.js) and
+// in reward units before scaling; the lens's words above, the legend below.
 
+import { everyToken, lowest, pushes, readOff, spread } from "../credit_rows/sayings.js";
 import { element } from "../shared/elements.js";
-import { decimalsOf, hasGroup, legendOf, legendSigns, lensOf, minus, pieceName, seriesOf, shortAnchor } from "../shared/lenses.js";
+import { decimalsOf, hasGroup, legendOf, legendSigns, lensOf, minus, seriesOf, shortAnchor } from "../shared/lenses.js";
 import { markOf } from "../shared/marks.js";
 import { fromWhole } from "../shared/numbers.js";
 import { renderStrip } from "../shared/token_strip.js";
 import { isFolded } from "./folding.js";
 import { MISSING, absent, notRecorded } from "./quantities.js";
 
-// Lenses that train; every other is read off the policy.
-const PUSHES = {
-  advantages_whitened: "what VIMPO's actor pushes",
-  grpo: "what GRPO pushes",
+const CREDIT = "td_terms";
+// Lenses that are a push, as an optimiser gets it; every other is read off the policy.
+const SCALED = {
+  advantages_whitened: "what VIMPO's actor pushes, scaled",
+  grpo: "what GRPO pushes, scaled",
 };
 
 export function showLens(view) {
@@ -20,15 +23,34 @@ export function showLens(view) {
   view.at("select").value = lens.key;
   const isMissing = seriesOf(view.data, lens.key) === null;
   view.at(".lens-help").textContent = isMissing && lens.absent === MISSING ? `${notRecorded(data)} ${lens.help}` : lens.help;
-  const hasGrpo = seriesOf(view.data, "grpo") !== null;
-  view.at(".of-grpo").hidden = !hasGrpo;
-  const pushed = lens.key === "tool_advantage" ? `as ${data.tool_name ?? "its tool"} recorded it` : PUSHES[lens.key];
-  title(view, "lens", `${lens.label} ${lens.symbol}`, pushed ?? (isMissing ? absent(data, lens.key) : data.name));
-  title(view, "grpo", "GRPO advantage", `pushed on every ${pieceName(data)} alike`);
+  title(view, "lens", ...titleOf(view, lens, isMissing));
   drawStrip(view, "lens", lens, isFolded(view) ? "" : data.note);
-  if (hasGrpo) drawStrip(view, "grpo", lensOf(view.data, "grpo"), "");
+  drawPushes(view);
   drawLegend(view, lens);
 }
+
+function titleOf({ data }, lens, isMissing) {
+  const of = { ...data.pushes, text: data.text, first_wrong: data.first_wrong };
+  if (lens.key === CREDIT && !isMissing && of.rule) return [readOff(of, of), lowest(of, seriesOf(data, CREDIT))];
+  const ofTool = lens.key === "tool_advantage" && `as ${data.tool_name ?? "its tool"} recorded it`;
+  return [`${lens.label} ${lens.symbol}`, ofTool || (SCALED[lens.key] ?? (isMissing ? absent(data, lens.key) : data.name))];
+}
+
+function drawPushes(view) {
+  const { data } = view;
+  const of = data.pushes;
+  const says = { grpo: () => everyToken(of), vimpo: (values) => spread(values) };
+  for (const rule of ["grpo", "vimpo"]) {
+    const values = of[rule] && of[rule].map((v) => fromWhole(v, data.decimals.reward));
+    view.at(`.push[data-strip="${rule}"]`).hidden = !values;
+    if (!values) continue;
+    title(view, rule, pushes(of, rule, rule === "grpo" || of.is_as_trained), says[rule](values));
+    draw(view, rule, `${of.names[rule]}, pushed`, values, values, REWARD(data), "");
+  }
+  view.at(".pushes").hidden = !of.grpo && !of.vimpo;
+}
+
+const REWARD = (data) => ({ max: data.scales.reward, signed: true, unit: "reward", decimals: data.decimals.reward });
 
 function title(view, which, label, detail) {
   view.at(`h3[data-strip="${which}"]`).replaceChildren(label, " ", element("span", "detail", detail));
@@ -36,16 +58,24 @@ function title(view, which, label, detail) {
 
 function drawStrip(view, which, lens, note) {
   const { data } = view;
-  const host = view.at(`.strip-host[data-strip="${which}"]`);
   const series = seriesOf(view.data, lens.key);
   const around = lens.key === "values" || lens.key === "values_from_end" ? fromWhole(data.baseline ?? 0, data.decimals.reward) : 0;
+  draw(
+    view, which, `${data.name}, ${lens.label}${series ? "" : `, ${absent(data, lens.key)}`}`,
+    series && series.map((v) => minus(v, around)), series,
+    { max: data.scales[lens.scale], signed: lens.signed, unit: lens.unit, decimals: decimalsOf(view.data, lens) }, note,
+  );
+}
+
+function draw(view, which, label, values, shown, scale, note) {
+  const { data } = view;
   const strip = {
-    label: `${which === "lens" ? data.name : "GRPO"}, ${lens.label}${series ? "" : `, ${absent(data, lens.key)}`}`,
+    label,
     text: data.text,
     units: data.units,
     lineStarts: data.line_starts,
-    values: series && series.map((v) => minus(v, around)),
-    shown: series,
+    values,
+    shown,
     firstWrong: markOf(data).token,
     mark: markOf(data).kind,
     note,
@@ -53,9 +83,7 @@ function drawStrip(view, which, lens, note) {
     interactive: true,
     small: false,
   };
-  renderStrip(host, strip, {
-    max: data.scales[lens.scale], signed: lens.signed, unit: lens.unit, decimals: decimalsOf(view.data, lens),
-  });
+  renderStrip(view.at(`.strip-host[data-strip="${which}"]`), strip, scale);
 }
 
 function drawLegend(view, lens) {
@@ -82,15 +110,16 @@ function drawLegend(view, lens) {
   legend.replaceChildren(...parts);
 }
 
-function legendText(view, lens, unit) {
-  const { grpo } = view.data.scales;
-  const grpoScale = !seriesOf(view.data, "grpo") ? "" : grpo
-    ? `GRPO has no unit: −${grpo} to +${grpo}.`
-    : "GRPO: 0 on every token, since the group got equal rewards.";
-  if (!seriesOf(view.data, lens.key)) return grpoScale;
-  if (lens.scale === "reward") return `In reward. ${grpoScale}`;
-  if (lens.scale === "tool") return `As it stands in the tool's file. ${grpoScale}`;
-  if (lens.scale === "grpo") return "No unit: reward minus group mean, over the group's spread.";
-  if (lens.scale === "whitened") return `No unit: over the spread of all tokens of the step. ${grpoScale}`;
-  return lens.scale === "probability" ? grpoScale : `In${unit}. ${grpoScale}`;
+function legendText({ data }, lens, unit) {
+  const pushed = data.pushes.grpo || data.pushes.vimpo;
+  const max = data.scales.reward;
+  if (seriesOf(data, lens.key) && lens.scale === "reward") return pushed ? "In reward, pushes before scaling." : "In reward.";
+  const apart = pushed ? `Pushes in reward, before scaling: −${max} to +${max}.` : "";
+  if (!seriesOf(data, lens.key) || lens.scale === "probability") return apart;
+  const own = {
+    tool: "As it stands in the tool's file.",
+    grpo: "No unit: reward minus group mean, over the group's spread.",
+    whitened: "No unit: over the spread of all tokens of the step.",
+  };
+  return `${own[lens.scale] ?? `In${unit}.`} ${apart}`;
 }

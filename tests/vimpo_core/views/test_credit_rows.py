@@ -13,9 +13,11 @@ from tests.support.needs import missing
 from tests.support.waiting import PATIENCE
 from vimpo_core.paths import ASSETS
 from vimpo_core.runs.folder import RunsDir
+from vimpo_core.runs.store import RunStore
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.views import rules_view
 from vimpo_core.views.credit_rows import credit_rows
+from vimpo_core.views.credit_view import inspector_payload
 
 STEP, BETA = 12, 0.3
 SCRIPT = """
@@ -63,6 +65,31 @@ def test_the_browser_works_out_the_credit_of_every_rule_at_any_lambda_and_beta(r
             for rule, judged in rules_view.judge(batch, rows).items():
                 expected = judged.credit_of(index, len(traces[index].ids))
                 np.testing.assert_allclose(rows[rule], expected, atol=1e-12)  # the same float64 sums
+
+
+@pytest.mark.parametrize("name", ["vimpo-beta-0.3", "grpo"])
+def test_inspects_first_view_pushes_what_start_and_every_rule_say(name):
+    """Of every 16th solution of a bundled run's last step: to the digit of Every rule, and to those that Start says."""
+    with RunStore.open(ASSETS / "demos" / name) as store:
+        config, traces = store.config(), store.traces(100)
+    batch = rules_view.batch_of(traces, config, ChainTask(5).max_new_tokens)
+    judged = rules_view.judge(batch, ("grpo", "vimpo"))
+    for index in range(0, len(traces), 16):
+        payload = inspector_payload(traces, index, config.beta, config.gae_lambda)
+        pushes, digits = payload["pushes"], payload["decimals"]["reward"]
+        (vimpo, own), (grpo, fewer) = (
+            rules_view.shown_credit(batch, judged[key], key, index) for key in ("vimpo", "grpo")
+        )
+        assert own == digits and pushes["vimpo"] == vimpo.tolist()
+        np.testing.assert_allclose(np.array(pushes["grpo"]) / 10**digits, grpo / 10**fewer, atol=0.51 / 10**fewer)
+        start = credit_rows(traces[index], config)
+        assert (pushes["above_group"], pushes["rule"]) == (start["above_group"], start["rule"])
+        assert start["names"].items() <= pushes["names"].items()
+        read = config.beta * np.array(start["readings"][0]["per_beta"])
+        np.testing.assert_allclose(np.array(payload["arrays"]["td_terms"]) / 10**digits, read, atol=0.005)
+        assert pushes["is_as_trained"] == (name != "grpo")
+        assert payload["scales"]["reward"] >= start["scale"]["max"] > 0 or start["scale"]["max"] == 0
+    assert not inspector_payload(traces, 0, config.beta, 0.5)["pushes"]["is_as_trained"]
 
 
 def test_the_scale_holds_every_row_as_trained_and_what_the_run_trained_with_is_said(run):
