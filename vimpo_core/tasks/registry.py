@@ -145,7 +145,7 @@ TASKS: dict[str, Kind] = {
     ),
     "file": Kind(
         "file:PATH?prompt=COLUMN&answer=COLUMN",
-        "rows of your own CSV, JSON Lines or Parquet file",
+        "rows of your own CSV, JSON or Parquet file",
         lambda spec, config: files.check(spec),
         lambda spec, config: _worded(FileTask, spec, config),
         opens=True,

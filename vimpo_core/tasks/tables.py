@@ -1,5 +1,5 @@
-"""Two columns of a person's own file, a prompt and an answer: CSV, JSON Lines or Parquet, read within limits. A wrong
-file is one sentence; nothing of it is ever run.
+"""Two columns of a person's own file, a prompt and an answer: CSV, JSON Lines, one JSON list, or Parquet, read within
+limits. A wrong file is one sentence; nothing of it is ever run.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def read_table(path: str, prompt: str = "", answer: str = "", encoding: str = ""
     except ValueError as error:
         raise Mistake(f"a path cannot be {path[:60]!r}: {error}.") from None
     if not Path(path).is_file():
-        raise Mistake(f"{path[:200]!r} is no file. Give the path of a CSV, JSON Lines or Parquet file.")
+        raise Mistake(f"{path[:200]!r} is no file. Give the path of a CSV, JSON or Parquet file.")
     if stat.st_size > MAX_BYTES:
         raise Mistake(
             f"{Path(path).name} has {stat.st_size / 2**20:,.0f} MB, at most {MAX_BYTES // 2**20} are read. Cut it to "
@@ -94,11 +94,15 @@ def _read(path, prompt, answer, encoding, stamp) -> Table:
     if kind in (".parquet", ".pq"):
         columns, rows = _parquet(path, name, prompt, answer)
     elif kind in (".jsonl", ".ndjson", ".json"):
-        columns, rows = _json_lines(_text(path, name, encoding), name)
+        text = _text(path, name, encoding)
+        is_list = text[:100].lstrip().startswith("[")
+        columns, rows = _of_objects(_listed_objects(text, name) if is_list else _json_lines(text, name), name)
     elif kind in (".csv", ".tsv", ".txt"):
         columns, rows = _csv(_text(path, name, encoding), name, kind)
     else:
-        raise Mistake(f"{name} is {kind or 'of no kind'}, and .csv, .tsv, .jsonl and .parquet are read. Rename it.")
+        raise Mistake(
+            f"{name} is {kind or 'of no kind'}, and .csv, .tsv, .jsonl, .json and .parquet are read. Rename it."
+        )
     prompt_at = _column(name, columns, prompt, PROMPTS, "prompt")
     answer_at = _column(name, columns, answer, ANSWERS, "answer", besides=prompt_at)
     return _kept(name, columns, prompt_at, answer_at, rows)
@@ -197,21 +201,35 @@ def _csv(text: str, name: str, kind: str) -> tuple[list[str], Iterator[list]]:
     return _checked(name, columns), found
 
 
-def _json_lines(text: str, name: str) -> tuple[list[str], Iterator[list]]:
-    def objects() -> Iterator[dict]:
-        for number, line in enumerate(text.splitlines() if "\u2028" not in text else text.split("\n"), 1):
-            if not line.strip():
-                continue
-            try:
-                found = json.loads(line)
-            except (ValueError, RecursionError):
-                raise Mistake(f"{name} is no JSON Lines: line {number} is no JSON object ({line[:40]!r}).") from None
-            if not isinstance(found, dict):
-                raise Mistake(f"{name} is no JSON Lines: line {number} is no JSON object ({line[:40]!r}).")
-            yield found
+def _json_lines(text: str, name: str) -> Iterator[dict]:
+    for number, line in enumerate(text.splitlines() if "\u2028" not in text else text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            raise Mistake(f"{name} is no JSON Lines: line {number} is no JSON object ({line[:40]!r}).") from None
+        if not isinstance(found, dict):
+            raise Mistake(f"{name} is no JSON Lines: line {number} is no JSON object ({line[:40]!r}).")
+        yield found
 
+
+def _listed_objects(text: str, name: str) -> Iterator[dict]:
+    """The objects of one JSON list, as OlympiadBench's own repository has its problems."""
+    try:
+        rows = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        why = f"{error.msg} in line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "it nests too deep"
+        raise Mistake(f"{name} begins as a JSON list and is none that can be read: {why}. Save it again.") from None
+    for number, found in enumerate(rows, 1):
+        if not isinstance(found, dict):
+            raise Mistake(f"{name} is a JSON list whose entry {number} is no JSON object ({str(found)[:40]!r}).")
+        yield found
+
+
+def _of_objects(rows: Iterator[dict], name: str) -> tuple[list[str], Iterator[list]]:
     # The columns are those of the first 100 objects; one that comes later is no prompt.
-    rows, first = objects(), []
+    first = []
     for found in rows:
         first.append(found)
         if len(first) == 100:

@@ -242,6 +242,8 @@ def written(tmp_path, name, content):
         ("a.csv", "question,question,answer\n1,2,3\n", "two columns 'question'"),
         ("a.jsonl", '{"prompt": "x", "answer": 1}\n[1]\n', "line 2 is no JSON object"),
         ("a.jsonl", '{"prompt": "x"', "line 1 is no JSON object"),
+        ("a.json", '[{"prompt": "x", "answer": 1}, 7]', "a JSON list whose entry 2 is no JSON object ('7')"),
+        ("a.json", '[{"prompt": "x", "answer": 1},', "begins as a JSON list and is none that can be read: Expecting"),
         ("a.parquet", "no parquet", "no Parquet file that can be read"),
         ("a.xlsx", "PK", "is .xlsx, and .csv"),
     ],
@@ -251,6 +253,16 @@ def test_a_bad_file_is_one_sentence(tmp_path, name, content, words):
         tables.read_table(written(tmp_path, name, content))
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_olympiadbench_is_read_as_its_own_repository_has_it(tmp_path):
+    """One indented JSON list; answers are lists, and several belong together."""
+    rows = [
+        {"id": 1606, "question": "How many?", "solution": ["..."], "final_answer": ["182"], "unit": None},
+        {"id": 7, "question": "Which two?", "solution": ["..."], "final_answer": ["$1$", "$2$"], "unit": None},
+    ]
+    found = tables.read_table(written(tmp_path, "OE_TO_maths_en_COMP.json", "\n" + json.dumps(rows, indent=2)))
+    assert found.rows == (("How many?", "182"), ("Which two?", "$1$, $2$"))
 
 
 def test_a_file_of_ten_gigabytes_is_refused_unread(tmp_path):
