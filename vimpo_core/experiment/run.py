@@ -17,14 +17,13 @@ from vimpo_core.experiment.results import Measurement, Result
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs import bases
 from vimpo_core.runs.folder import command_line
-from vimpo_core.runs.store import RunStore
+from vimpo_core.runs.locks import is_held
+from vimpo_core.runs.store import LOCK_NAME, RunStore
 from vimpo_core.runs.worker import MakeTrainer, Trains, drive, trainer_of
 from vimpo_core.types import RunState, StepRecord, known
 
 LONGEST_WAIT = 60.0
-"""Seconds for which a run waits until the process of a killed experiment has let go of it (it looks after every
-step).
-"""
+"""Seconds for which a run waits until the process of a killed experiment has let go of it, which it does at once."""
 
 _ENDED = (RunState.FINISHED, RunState.DIVERGED)
 
@@ -98,7 +97,7 @@ def carry_out(
 
 def _patient_lock(store: RunStore):
     deadline = time.monotonic() + LONGEST_WAIT
-    while store.state() in (RunState.RUNNING, RunState.PAUSED) and time.monotonic() < deadline:
+    while is_held(store.run_dir / LOCK_NAME) and time.monotonic() < deadline:
         time.sleep(0.1)
     return store.lock()
 

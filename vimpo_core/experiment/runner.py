@@ -30,6 +30,7 @@ from vimpo_core.runs import worker
 from vimpo_core.runs.locks import exclusive
 from vimpo_core.runs.store import RunStore
 from vimpo_core.runs.worker import MakeTrainer
+from vimpo_core.service.helper_process import end_with_parent
 from vimpo_core.tasks.registry import task_of
 from vimpo_core.types import known
 
@@ -200,7 +201,8 @@ class _Processes:
     def __init__(self, runs_dir: Path, make_trainer: MakeTrainer, measure: Measure, jobs: int):
         self._runs_dir, self._make_trainer, self._measure = runs_dir, make_trainer, measure
         # Spawned, so that each is a child of this process with nothing of its threads or open files.
-        self._pool = ProcessPool(max_workers=jobs, context=multiprocessing.get_context("spawn"))
+        spawned = multiprocessing.get_context("spawn")
+        self._pool = ProcessPool(max_workers=jobs, context=spawned, initializer=end_with_parent)
         self._pending: dict[Future, Job] = {}
 
     def __enter__(self) -> Self:

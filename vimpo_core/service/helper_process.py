@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
+from multiprocessing.connection import wait
 from typing import Any
 
 from pebble import ProcessPool
@@ -21,6 +22,7 @@ class HelperProcess:
 
     A request whose process dies, or that outlives its time, fails alone. Where the process was killed while it had
     nothing to do (as a system short of memory kills), pebble gives up the whole pool: then a new one takes its place.
+    The process ends with the one that asks, however that ends, also in the middle of its work.
     """
 
     def __init__(self, niceness: int = 5, prepare: Callable[[], None] | None = None, is_fresh: bool = False):
@@ -78,8 +80,26 @@ class HelperProcess:
             max_workers=1,
             max_tasks=int(self._is_fresh),
             context=multiprocessing.get_context("spawn"),
-            initializer=self._prepare,
+            initializer=_begin,
+            initargs=[self._prepare],
         )
+
+
+def _begin(prepare: Callable[[], None]) -> None:
+    end_with_parent()
+    prepare()
+
+
+def end_with_parent() -> None:
+    """In a process of multiprocessing: end it at once when the one that started it has died, even by kill -9."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_outlive, args=(parent.sentinel,), name="parent-watch", daemon=True).start()
+
+
+def _outlive(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 def _be_nice(niceness: int) -> None:

@@ -2,11 +2,15 @@
 
 import os
 import signal
+import subprocess
+import sys
 
+import psutil
 import pytest
 from pebble import ProcessExpired
 
 from tests.support.waiting import PATIENCE, begins_and_never_returns, eventually
+from vimpo_core.paths import ROOT
 from vimpo_core.service.helper_process import HelperProcess
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kill -9 is a Unix word")
@@ -48,3 +52,24 @@ def test_a_closed_one_answers_no_more():
     helper.close()
     with pytest.raises(RuntimeError):
         helper.ask(os.getpid)
+
+
+ASKS_AND_WAITS = """
+import sys
+from pathlib import Path
+from tests.support.waiting import begins_and_never_returns
+from vimpo_core.service.helper_process import HelperProcess
+if __name__ == "__main__":
+    HelperProcess().ask(begins_and_never_returns, Path(sys.argv[1])).result()
+"""
+
+
+def test_it_ends_in_the_middle_of_its_work_when_who_asked_is_killed(tmp_path):
+    """It would go on for minutes for nobody, beside that of the next start."""
+    asks = subprocess.Popen([sys.executable, "-c", ASKS_AND_WAITS, tmp_path / "begun"], cwd=ROOT)
+    eventually((tmp_path / "begun").exists)
+    children = psutil.Process(asks.pid).children(recursive=True)
+    assert children
+    asks.kill()
+    asks.wait()
+    eventually(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children))
