@@ -20,6 +20,7 @@ from pebble import ProcessExpired
 
 from app.components.part import part
 from app.text import BUG, as_sentence
+from vimpo_core.files import is_of_the_system
 from vimpo_core.mistake import Mistake
 from vimpo_core.numbers import percent
 from vimpo_core.service import scoring
@@ -171,6 +172,9 @@ def say_why_not(question: Question) -> None:
     except ProcessExpired:
         _warn(f"The {question.process} ended unexpectedly. {question.if_ended}")
     except Exception as bug:
+        if is_of_the_system(bug):
+            _warn(as_sentence(bug))
+            return
         st.error(BUG, icon=":material/bug_report:")
         st.exception(bug)
 

@@ -33,10 +33,27 @@ _WORDS = {
 """What an error of the system means to a person, and what to do."""
 
 
+_NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "out of memory", "not enough memory")
+
+
+def is_short_of_memory(error: BaseException) -> bool:
+    """Whether an error means that there was no memory left, whoever says so: Python, torch, the system."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY)
+
+
+def is_of_the_system(error: BaseException) -> bool:
+    """Whether an error is the machine's and not the program's: `in_words` then tells what to do about it."""
+    is_known = isinstance(error, OSError) and (error.errno is None or error.errno in _WORDS)
+    return is_known or is_short_of_memory(error)
+
+
 def in_words(error: BaseException) -> str:
     """An error as one sentence: of the system's own, which file, what is wrong and what to do; of others, what they
     say.
     """
+    if is_short_of_memory(error):
+        return f"{_WORDS[errno.ENOMEM]}."
     if not isinstance(error, OSError) or error.errno is None:
         return str(error)
     what = _WORDS.get(error.errno) or (error.strerror or str(error)).rstrip(".")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from app.text import BUG, as_sentence
+from vimpo_core.files import is_of_the_system
 from vimpo_core.mistake import Mistake
 
 
@@ -26,12 +27,15 @@ def part(draw: Callable, run_every: float | None = None) -> Callable:
 
 @contextmanager
 def mistakes_said() -> Iterator[None]:
-    """A mistake ends what is drawn here, with its sentence; a bug is called one, and goes on to Streamlit's log."""
+    """A mistake, or what the machine cannot do (a full disk, a busy file), ends what is drawn here, with its sentence;
+    a bug is called one, and goes on to Streamlit's log.
+    """
     try:
         yield
-    except (Mistake, FileNotFoundError) as error:
-        st.error(as_sentence(error), icon=":material/error:")
     except Exception as error:
+        if isinstance(error, Mistake) or is_of_the_system(error):
+            st.error(as_sentence(error), icon=":material/error:")
+            return
         told = (error, error.__cause__, error.__context__)
         if not any(BUG in getattr(one, "__notes__", ()) for one in told):  # in the part that it left before the page
             error.add_note(BUG)

@@ -116,12 +116,14 @@ class RunsDir:
 
     def list(self) -> builtins.list[RunSummary]:
         """All runs, newest first. A damaged one is listed with the sentence that says so; never raises."""
+        is_known = True
         try:
             names, jobs = self.queue.names(), self.jobs()
-        except (ValueError, StoreError):  # a damaged queue hides names, not runs
+        except (Mistake, StoreError) as error:  # a queue that cannot be read hides names, not runs
             names, jobs = {}, []
+            is_known = isinstance(error, Mistake)
         newest_job = {run_id: job for job in jobs for run_id in job.run_ids}
-        found = [self._summary(run_id, names, newest_job.get(run_id)) for run_id in self._run_ids()]
+        found = [self._summary(run_id, names, newest_job.get(run_id), is_known) for run_id in self._run_ids()]
         found.sort(key=lambda run: (run.created, run.run_id))
         apart = told_apart([_named(run) for run in found])
         return [dataclasses.replace(run, name=name) for run, name in zip(found, apart, strict=True)][::-1]
@@ -262,6 +264,7 @@ class RunsDir:
                     label = new_name(config, others)
                     others.append((default_name(config), config))
                 header = {"job_id": f"job-{number}", "name": label, "command": command_line(config)}
+                header["created"] = listing.new_moment(self.path)
                 made.append(RunStore.create(self.path / run_id, config, header))
             self.queue.add(f"job-{number}", [store.run_id for store in made])
         except BaseException:
@@ -309,7 +312,7 @@ class RunsDir:
         (new_id,) = _ids([config], number)
         command = forks.command_line(run_id, step, parent.config(), config, optimizer)
         header = {"job_id": f"job-{number}", "name": name, "command": command, "fork": fork}
-        header |= forks.base_of(parent)
+        header |= forks.base_of(parent) | {"created": listing.new_moment(self.path)}
         made = RunStore.create(self.path / new_id, config, header, past=(parent, step))
         try:
             self.queue.add(f"job-{number}", [new_id])
@@ -456,14 +459,15 @@ class RunsDir:
                 self.queue.set_name(new, name)
                 self.queue.forget_name(old)
 
-    def _summary(self, run_id: str, names: dict[str, str], job: JobSummary | None) -> RunSummary:
+    def _summary(self, run_id: str, names: dict[str, str], job: JobSummary | None, is_known: bool) -> RunSummary:
+        """is_known: whether the queue could be read, so that a run without a job is in none."""
         try:
             store, seen, ends = listing.look(self.path / run_id)
             config = store.config()
         except (Mistake, OSError) as error:
             return _unreadable(run_id, names.get(run_id, run_id), files.in_words(error), self.read_only)
         state, message, name = seen.state, seen.message, names.get(run_id, seen.header["name"])
-        if state == RunState.QUEUED and (job is None or job.state not in ACTIVE):
+        if state == RunState.QUEUED and is_known and (job is None or job.state not in ACTIVE):
             state = RunState.INTERRUPTED
             message = "The process died before this run's turn came. Resume puts it back in the queue."
             if store.lost_its_log():

@@ -19,7 +19,7 @@ from typing import Any
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.mistake import Mistake
-from vimpo_core.runs import store, trace_rows
+from vimpo_core.runs import listing, store, trace_rows
 from vimpo_core.runs.store import ADAPTERS_NAME, DB_NAME, HIDDEN, INSERT_TRACE, LOCK_NAME, RunStore
 from vimpo_core.types import CreditTrace, RunState
 
@@ -94,7 +94,9 @@ class NewRun:
         assert self._connection is not None
         try:
             (self._hidden / LOCK_NAME).touch()
-            store.seal(self._connection, config, {**store.default_header(self.run_dir.name, config), **header}, state)
+            made = {"created": listing.new_moment(self.run_dir.parent)}
+            whole = {**store.default_header(self.run_dir.name, config), **made, **header}
+            store.seal(self._connection, config, whole, state)
             self._close()
             self._hidden.chmod(0o755)
             self._hidden.rename(self.run_dir)

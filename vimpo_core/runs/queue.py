@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs.shared_file import SharedFile
 from vimpo_core.runs.store import StoreError, reason
 from vimpo_core.types import RunState
@@ -122,9 +123,18 @@ class JobQueue:
             connection.execute("UPDATE jobs SET command = ? WHERE job_id = ?", (command, job_id))
 
     def read_command(self, job_id: str) -> Command:
-        """What the job should do now. A single step is handed out once; after it the job is paused."""
+        """What the job should do now. A single step is handed out once; after it the job is paused.
+
+        Raises Mistake where there is no such job any more; StoreError.
+        """
         with self._file.connection() as connection:
-            command = connection.execute("SELECT command FROM jobs WHERE job_id = ?", (job_id,)).fetchone()[0]
+            row = connection.execute("SELECT command FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+            if row is None:
+                raise Mistake(
+                    f"{self._path.name} in {self._path.parent.name} was removed while {job_id} was being trained, so "
+                    "training ended. Put it back if it was moved, then resume"
+                )
+            command = row[0]
             if command == "step":
                 connection.execute("UPDATE jobs SET command = 'pause' WHERE job_id = ? AND command = 'step'", (job_id,))
         return command

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from vimpo_core.mistake import Mistake
+from vimpo_core.runs.listing import later_than
 from vimpo_core.runs.locks import LockedError, is_held
 from vimpo_core.runs.store import LOCK_NAME, is_run
 
@@ -68,7 +69,8 @@ class RunBin:
             )
         self.path.mkdir(exist_ok=True)
         # No lock is held while the folder moves: Windows does not rename a folder that has an open file in it.
-        entry = Deleted(self._free_entry(run_id), run_id, datetime.now(UTC))
+        moment = later_than(entry.deleted for entry in self.entries())
+        entry = Deleted(f"{moment.strftime(_STAMP)}.{run_id}", run_id, moment)
         moved = self.path / entry.entry
         run_dir.rename(moved)
         if is_held(moved / LOCK_NAME):  # somebody began to train it in that moment
@@ -102,13 +104,6 @@ class RunBin:
                 if _ENTRY.fullmatch(doomed.name.removeprefix(_DOOMED)) and not doomed.is_symlink():
                     shutil.rmtree(doomed, ignore_errors=True)
         return removed
-
-    def _free_entry(self, run_id: str) -> str:
-        """A name of this moment that is not taken: a run of the same id may have been deleted in the same one."""
-        moment = datetime.now(UTC)
-        while _is_there(self.path / (name := f"{moment.strftime(_STAMP)}.{run_id}")):
-            moment += timedelta(microseconds=1)
-        return name
 
 
 def _read(folder: Path) -> Deleted | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vimpo_core.mistake import Mistake
-from vimpo_core.runs.store import StoreError, is_disk_full, reason
+from vimpo_core.runs.store import StoreError, is_busy, is_disk_full, reason
 
 BUSY_SECONDS = 5.0
 
@@ -45,32 +45,38 @@ class SharedFile:
             if writing:
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
-            raise self._error(error) from error
+            raise self._error(error, writing) from error
         finally:
             if connection is not None:
                 connection.close()  # an open transaction is rolled back
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        # One statement: whoever makes the tables in this moment makes them between two looks, or not.
+        version, tables = connection.execute(
+            "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
+        ).fetchone()
         if version > self.version:
             raise Mistake(
                 f"{self.path.name} was written by a newer version (format {version}, this one reads up to "
                 f"{self.version}). Update VIMPO Lab, or choose another runs folder."
             )
         if version == 0:
-            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            if tables:
                 raise Mistake(
                     f"{self.path.name} in {self.path.parent.name} is another program's database, so it is left "
                     "alone. Choose another runs folder."
                 )
             connection.executescript(f"BEGIN IMMEDIATE;{self.schema}PRAGMA user_version = {self.version};COMMIT;")
 
-    def _error(self, error: sqlite3.Error) -> Exception:
+    def _error(self, error: sqlite3.Error, writing: bool) -> Exception:
         folder = self.path.parent.name
         if is_disk_full(error):
             return StoreError(
-                f"{self.what} in {folder} was not changed: the disk is full. Free some MB.", is_disk_full=True
+                f"{self.what} in {folder} was not changed: the disk is full. Free some MB, then try again; nothing "
+                "earlier is lost.",
+                is_disk_full=True,
             )
         if isinstance(error, sqlite3.OperationalError):
-            return StoreError(f"{self.what} in {folder} could not be changed: {reason(error)}")
+            what = f"{self.what} in {folder} could not be {'changed' if writing else 'read'}: {reason(error)}"
+            return StoreError(what, is_busy=is_busy(error))
         return Mistake(f"the file {self.path.name} in {folder} is damaged ({error}). {self.if_damaged}")

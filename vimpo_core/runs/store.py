@@ -19,8 +19,9 @@ import sqlite3
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,8 +73,9 @@ CREATE TABLE resume_state (
 _SQLITE_WORDS = {
     "readonly database": "the disk or the folder is read-only. Make it writable, or copy the run elsewhere.",
     "unable to open database file": "its folder is read-only, or gone. Make it writable, or copy the run elsewhere.",
-    "disk I/O error": "the disk could not read or write. Check the disk, and copy what matters elsewhere.",
-    "database is locked": "another process kept it busy for seconds. Try again.",
+    "disk I/O error": "the disk could not read or write. Check whether it, or your share of it, is full, then the disk "
+    "itself, and copy what matters elsewhere.",
+    "is locked": "another process kept it busy for seconds. Try again.",
 }
 """What SQLite's errors mean to a person, by what they say."""
 HIDDEN = ".new-"
@@ -93,11 +95,49 @@ INSERT_TRACE = f"INSERT INTO traces ({_COLUMNS}) VALUES ({_VALUES})"
 
 
 class StoreError(OSError):
-    """Something could not be written; nothing of it was kept. `is_disk_full` says whether freeing space helps."""
+    """Something could not be written; nothing of it was kept. `is_disk_full` says whether freeing space helps,
+    `is_busy` whether waiting does: another process is at the file.
+    """
 
-    def __init__(self, sentence: str, is_disk_full: bool = False):
+    def __init__(self, sentence: str, is_disk_full: bool = False, is_busy: bool = False):
         super().__init__(sentence)
-        self.is_disk_full = is_disk_full
+        self.is_disk_full, self.is_busy = is_disk_full, is_busy
+
+
+_at_work: Counter[tuple[int, int]] = Counter()
+_at_files = threading.RLock()
+"""Databases (device, inode) that this process has connections to, each as often as it has. Such a file is never opened
+but by SQLite: POSIX takes all of a process's locks on a file away when any of its descriptors is closed, and another
+process would then write into the middle of what this one is writing.
+"""
+
+
+class _Connection(sqlite3.Connection):
+    """One that is counted in `_at_work` until it is closed."""
+
+    file: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        super().close()
+        with _at_files:
+            if self.file is not None:
+                _at_work[self.file] -= 1
+                self.file = None
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _connected(path: Path, mode: str, **options) -> _Connection:
+    """A connection to the database of a run."""
+    with _at_files:
+        connection = sqlite3.connect(
+            _uri(path, mode), uri=True, timeout=_BUSY_SECONDS, isolation_level=None, factory=_Connection, **options
+        )
+        connection.file = _identity(path)
+        if connection.file is not None:
+            _at_work[connection.file] += 1
+    return connection
 
 
 def is_run(folder: Path) -> bool:
@@ -107,8 +147,11 @@ def is_run(folder: Path) -> bool:
     try:
         if folder.is_symlink() or db.is_symlink() or not db.is_file():
             return False
-        with open(db, "rb") as file:
-            page = file.read(_FIRST_PAGE)
+        with _at_files:
+            if _at_work.get(_identity(db) or (0, 0)):
+                return True
+            with open(db, "rb") as file:
+                page = file.read(_FIRST_PAGE)
     except OSError:
         return False
     if not page.startswith(b"SQLite format 3\0"):
@@ -155,7 +198,8 @@ class RunStore:
         self._db = self.run_dir / DB_NAME
         self._writable = writable
         self._write_lock = threading.RLock()
-        self._writer: sqlite3.Connection | None = None
+        self._writer: _Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._config = self._checked_config()
 
     # ---- making and opening
@@ -321,11 +365,11 @@ class RunStore:
         """Whether the run was cut off while it was being written and its write-ahead log, with the newest steps, is
         gone: as when `run.db` was copied alone. Only asked of runs that nobody trains."""
         try:
-            with open(self._db, "rb") as file:
-                has_log = file.read(20)[18:] == b"\2\2"  # SQLite's header: the log belongs to the database
+            with self._reading() as connection:
+                has_log = connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
             log = self._db.with_name(f"{DB_NAME}-wal")
             return has_log and not (log.is_file() and log.stat().st_size)
-        except OSError:
+        except (Mistake, OSError):
             return False
 
     def lock(self):
@@ -445,6 +489,7 @@ class RunStore:
         with self._write_lock:
             try:
                 connection = self._open_writer()
+                self._refuse_gone(what)
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
@@ -460,17 +505,22 @@ class RunStore:
         if not self._writable:
             raise ValueError(f"run {self.run_id} is open for reading only. Open it with writable=True to change it.")
         if self._writer is None:
-            self._writer = sqlite3.connect(
-                _uri(self._db, "rw"),
-                uri=True,
-                timeout=_BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-            )
+            self._writer = _connected(self._db, "rw", check_same_thread=False)
+            self._file = self._writer.file
             self._writer.execute("PRAGMA synchronous = FULL")
             with suppress(sqlite3.OperationalError):  # readers are in the way: the rollback journal is as safe
                 self._writer.execute("PRAGMA journal_mode = WAL")
         return self._writer
+
+    def _refuse_gone(self, what: str) -> None:
+        """Raises StoreError where the file that is open is not the one in the folder any more: what is written into it
+        would be seen by nobody.
+        """
+        if _identity(self._db) != self._file:
+            raise StoreError(
+                f"{what} of run {self.run_id} was not kept: its folder is gone from {self.run_dir.parent.name}, moved "
+                "or deleted while it was being written. Put it back, then resume; nothing earlier was changed."
+            )
 
     # ---- reading
 
@@ -629,7 +679,7 @@ class RunStore:
         """A read-only connection of this call's own."""
         connection = None
         try:
-            connection = sqlite3.connect(_uri(self._db, "ro"), uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+            connection = _connected(self._db, "ro")
             yield connection
         except (sqlite3.Error, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise Mistake(self._why_unreadable(error)) from error
@@ -638,6 +688,10 @@ class RunStore:
                 connection.close()
 
     def _why_unreadable(self, error: Exception) -> str:
+        if is_busy(error):
+            return f"run {self.run_id} cannot be read now: {reason(error)}"
+        if not self._db.is_file():
+            return f"run {self.run_id} cannot be read: its folder is gone. Put it back, or open another run."
         if self._db.with_name(f"{DB_NAME}-wal").exists() and not os.access(self.run_dir, os.W_OK):
             return (
                 f"run {self.run_id} cannot be read here: it was cut off while it was being written, and its last "
@@ -716,15 +770,15 @@ def default_header(run_id: str, config: TrainConfig) -> dict:
 
 
 def _write_new_db(path: Path, config: TrainConfig, header: dict, past: tuple[RunStore, int] | None) -> None:
-    attached = None if past is None else past[0].run_dir / DB_NAME
-    connection = new_database(path, attached)
-    try:
+    parent = None if past is None else past[0].run_dir / DB_NAME
+    with ExitStack() as held:
+        if parent is not None:  # counts for the connection to which it is attached
+            held.enter_context(closing(_connected(parent, "ro")))
+        connection = held.enter_context(closing(new_database(path, parent)))
         if past is not None:
             for table in ("steps", "metrics", "traces", "snapshots"):
                 connection.execute(f"INSERT INTO main.{table} SELECT * FROM parent.{table} WHERE step <= ?", (past[1],))
         seal(connection, config, header, RunState.QUEUED)
-    finally:
-        connection.close()
 
 
 def new_database(path: Path, parent: Path | None = None) -> sqlite3.Connection:
@@ -762,6 +816,15 @@ def _leave_wal(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file it is; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _uri(path: Path, mode: str) -> str:
     return f"{path.absolute().as_uri()}?mode={mode}"
 
@@ -795,6 +858,11 @@ def is_disk_full(error: BaseException) -> bool:
     return isinstance(error, sqlite3.Error) and "database or disk is full" in str(error)
 
 
+def is_busy(error: BaseException) -> bool:
+    """Whether an error of SQLite means that another connection is at the file, and that waiting helps."""
+    return isinstance(error, sqlite3.OperationalError) and "is locked" in str(error)
+
+
 def write_error(what: str, error: Exception, space_needed: str = "a few MB") -> StoreError:
     if is_disk_full(error):
         return StoreError(
@@ -802,7 +870,10 @@ def write_error(what: str, error: Exception, space_needed: str = "a few MB") -> 
             f"lost.",
             is_disk_full=True,
         )
-    return StoreError(f"{what} could not be written: {reason(error)} Nothing of it was kept; what was there before is.")
+    return StoreError(
+        f"{what} could not be written: {reason(error)} Nothing of it was kept; what was there before is.",
+        is_busy=is_busy(error),
+    )
 
 
 def reason(error: Exception) -> str:

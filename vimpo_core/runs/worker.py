@@ -11,6 +11,7 @@ committed stays, and its runs then show as interrupted. torch is imported when a
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 import threading
@@ -20,8 +21,9 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
+from vimpo_core import files
 from vimpo_core.config import TrainConfig
 from vimpo_core.files import in_words
 from vimpo_core.mistake import Mistake
@@ -39,6 +41,10 @@ IN_CLASS = "VIMPO_CLASS"
 """Set where a class is served (`service.classroom`)."""
 WAIT_SECONDS = 900.0
 """How long a worker that is ready waits: as long as somebody may read on before pressing Play."""
+
+BUSY_SECONDS = 60.0
+"""How long a step waits to be written while another process is at its file, beyond what each try waits."""
+_BUSY_POLL_SECONDS = 0.1
 
 _WORST_FIRST = (RunState.INTERRUPTED, RunState.STOPPED, RunState.DIVERGED, RunState.FINISHED)
 
@@ -83,14 +89,14 @@ def main(
     while True:
         try:
             with exclusive(runs.path / WORKER_LOCK_NAME, "another worker is at work in this folder."):
-                _bury_the_dead(runs)
-                while job := runs.queue.take(only_job):
+                _patiently(lambda: _bury_the_dead(runs))
+                while job := _patiently(lambda: runs.queue.take(only_job)):
                     state = run_job(runs, job, make_trainer, on_record)
-                    runs.queue.move(job.job_id, RunState.RUNNING, state)
+                    _patiently(functools.partial(runs.queue.move, job.job_id, RunState.RUNNING, state))
                 runs.tidy()
         except LockedError:
             return False
-        except StoreError:  # the queue cannot be written: its job shows as interrupted once the lock is gone
+        except (Mistake, StoreError):  # the queue cannot be used: its job shows as interrupted once the lock is gone
             _log_traceback(runs.path)
             return True
         if only_job is not None:
@@ -105,8 +111,36 @@ def run_job(runs: RunsDir, job: JobSummary, make_trainer: MakeTrainer, on_record
     with ExitStack() as stack:
         started = [_start(stack, runs, run_id, make_trainer) for run_id in job.run_ids]
         pairs = [pair for pair in started if pair is not None]
-        state = drive(pairs, lambda: runs.queue.read_command(job.job_id), on_record)
+        state = drive(pairs, _Commands(lambda: runs.queue.read_command(job.job_id)), on_record)
         return state if len(pairs) == len(started) else _worst([state, RunState.STOPPED])
+
+
+class _Commands:
+    """What is asked of a job; while the queue cannot be read, what was asked last, so that nobody who keeps it busy
+    ends a training.
+    """
+
+    def __init__(self, read: Callable[[], str]):
+        self._read, self._last = read, "play"
+
+    def __call__(self) -> str:
+        with suppress(StoreError):
+            command = self._read()
+            self._last = "pause" if command == "step" else command
+            return command
+        return self._last
+
+
+def _patiently(do: Callable[[], Any]) -> Any:
+    """`do()`, again and again while another process is at the file that it needs. Raises its StoreError in the end."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return do()
+        except StoreError as error:
+            if not error.is_busy or time.monotonic() > end:
+                raise
+        time.sleep(_BUSY_POLL_SECONDS)
 
 
 def drive(
@@ -130,7 +164,11 @@ def drive(
     asked_again = False  # a further single step was asked for in the middle of this one
     try:
         while live:
-            command = read_command()
+            try:
+                command = read_command()
+            except Mistake as error:
+                outcomes.append(_show(live, RunState.INTERRUPTED, None, _sentence(error)))
+                break
             if command == "stop":
                 outcomes.append(_show(live, RunState.STOPPED, shown))
                 break
@@ -165,7 +203,7 @@ def _advance(store: RunStore, trainer: Trains, on_record) -> RunState | None:
         if is_again:
             _replayed(store, record, known(recorded))
         else:
-            store.commit_step(record)
+            _patiently(functools.partial(store.commit_step, record))
     except Diverged as error:
         return _end(store, RunState.DIVERGED, _sentence(error))
     except Deviates as error:
@@ -238,17 +276,17 @@ def _moved(config: TrainConfig, header: dict, step: int) -> dict:
     }
 
 
-def _show(live: list[Pair], state: RunState, shown: RunState | None) -> RunState:
+def _show(live: list[Pair], state: RunState, shown: RunState | None, message: str = "") -> RunState:
     if state != shown:
         for store, _ in live:
-            _end(store, state, "")
+            _end(store, state, message)
     return state
 
 
 def _end(store: RunStore, state: RunState, message: str) -> RunState:
     # On a full disk even this may fail; once the lock is gone the run shows as interrupted by itself.
     with suppress(StoreError):
-        store.set_state(state, message)
+        _patiently(functools.partial(store.set_state, state, message))
     return state
 
 
@@ -269,6 +307,11 @@ def _failure(step: int, error: Exception) -> str:
     if is_disk_full(error):
         return (
             f"Step {step} was not kept: the disk is full. Free at least 100 MB, then resume; nothing earlier is lost."
+        )
+    if files.is_short_of_memory(error):
+        return (
+            f"Step {step} was not made: there is not enough memory for it. Close other programs, then resume; or fork "
+            "the run with a smaller micro-batch, which needs less. The steps before it are safe."
         )
     return f"Step {step} failed: {_sentence(error)} The steps before it are safe; {WORKER_LOG_NAME} has the details."
 

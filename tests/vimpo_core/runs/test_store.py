@@ -18,7 +18,7 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.runs.snapshots import newest_snapshot
-from vimpo_core.runs.store import RunStore, StoreError
+from vimpo_core.runs.store import RunStore, StoreError, is_run
 from vimpo_core.types import CreditTrace, RunState, StepRecord, StopReason
 
 SMALL = TrainConfig(steps=4, prompts_per_step=2, group_size=4, snapshot_every=2)
@@ -347,3 +347,25 @@ def test_a_run_that_another_tool_recorded_is_not_told_to_train_for_an_adapter():
     brought = SimpleNamespace(run_id="trl-1", snapshot_steps=list, imported=lambda: {"tool": "TRL"})
     with pytest.raises(Mistake, match=r"recorded by another tool and holds no adapter\. Re-score it"):
         newest_snapshot(brought)
+
+
+LEAVES_THE_LOG = """
+import sqlite3, sys
+try:
+    print(sqlite3.connect(sys.argv[1], timeout=0).execute("PRAGMA journal_mode = DELETE").fetchone()[0])
+except sqlite3.OperationalError as error:
+    print(error)
+"""
+
+
+def test_looking_whether_a_folder_is_a_run_lets_go_of_no_lock_that_this_process_holds_on_it(store):
+    """POSIX takes all of a process's locks on a file away when any of its descriptors is closed. A run that was tagged
+    while it trained beside another one lost its log so, and was destroyed."""
+    store.commit_step(record())
+    is_run(store.run_dir)
+    store.lost_its_log()
+    RunsDir(store.run_dir.parent).list()
+    command = [sys.executable, "-c", LEAVES_THE_LOG, store.run_dir / "run.db"]
+    assert subprocess.run(command, capture_output=True, text=True).stdout.strip() == "database is locked"
+    store.close()
+    assert is_run(store.run_dir) and not is_run(store.run_dir.parent)

@@ -142,9 +142,11 @@ def test_a_run_that_cannot_start_says_why_and_the_other_goes_on(runs):
 
 
 class Crashes(FakeTrainer):
+    error = RuntimeError("the machine hiccuped")
+
     def step(self):
         if self.next_step == 2:
-            raise RuntimeError("out of memory")
+            raise self.error
         return super().step()
 
 
@@ -154,8 +156,8 @@ def test_an_unexpected_error_interrupts_with_a_sentence_and_the_queue_goes_on(ru
     worker.main(runs.path, Crashes)
     assert states(runs) == {"vimpo-1": (RunState.INTERRUPTED, 1), "grpo-2": (RunState.FINISHED, 1)}
     message = runs.open("vimpo-1").message()
-    assert message.startswith("Step 2 failed: out of memory. The steps before it are safe")
-    assert "out of memory" in (runs.path / "worker.log").read_text()
+    assert message.startswith("Step 2 failed: the machine hiccuped. The steps before it are safe")
+    assert "the machine hiccuped" in (runs.path / "worker.log").read_text()
 
 
 def test_jobs_are_trained_in_the_order_they_were_submitted(runs):
