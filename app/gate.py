@@ -9,6 +9,7 @@ import os
 from time import monotonic, sleep
 
 import streamlit as st
+from streamlit import runtime
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
@@ -24,6 +25,8 @@ _TURNS: dict[str, tuple[float, float]] = {}
 _SESSIONS = 2000
 _BURST, _TURNS_A_SECOND = 20.0, 2.0
 """How often a browser may ask: so many at once, then so many a second."""
+_UPLOADERS: set[str] = set()
+"""Sessions of a class's teacher, who alone may hand files to the server."""
 _TOKEN, _PROBLEM, _CODE = "class.token", "class.problem", "class.code"
 
 
@@ -47,6 +50,8 @@ def come_in() -> bool:
     _take_teachers_key()
     if (member := _member()) is not None:
         st.session_state[cache.MEMBER] = member
+        if member.is_teacher and (context := get_script_run_ctx()):
+            _UPLOADERS.add(context.session_id)
         if token := st.session_state.get(_TOKEN):  # the cookie is there from the next visit on
             class_cookie(COOKIE, token)
         return True
@@ -63,6 +68,7 @@ def take_turns() -> None:
     if not is_class() or context is None:
         return
     _keep_caches()
+    _refuse_uploads()
     now = monotonic()
     left, at = _TURNS.pop(context.session_id, (_BURST, now))
     left = min(_BURST, left + (now - at) * _TURNS_A_SECOND) - 1
@@ -76,6 +82,14 @@ def take_turns() -> None:
 def _keep_caches() -> None:
     """Streamlit lets every browser clear the caches that all share, in one message; a class has no use for that."""
     AppSession._handle_clear_cache_request = lambda session: None
+
+
+def _refuse_uploads() -> None:
+    """Streamlit takes files from every open page, as many as are sent, and holds them in memory; of a class the teacher
+    alone is offered to bring any. Before it reads the first byte of one it asks whether there is such a session, and
+    asks that nowhere else: from here on it hears of the teacher's alone."""
+    server = runtime.get_instance()
+    server.is_active_session = lambda session: session in _UPLOADERS and server.get_client(session) is not None
 
 
 def member() -> Member | None:

@@ -12,7 +12,7 @@ def main():
     # Streamlit puts this folder on the path, where its modules could hide others of the same name from the processes
     # that are started here; nobody else touches sys.path.
     sys.path[:] = [str(ROOT), *(place for place in sys.path if place not in (str(ROOT), str(ROOT / "app")))]
-    from app import gate, state
+    from app import gate, state, waiting
     from app.components import address_bar, look
     from app.components.part import mistakes_said
     from app.routes import navigation
@@ -35,7 +35,9 @@ def main():
         if query := state.arrive(page.url_path):
             address_bar.bring_back(page.url_path, query)
         look.begin(page.title)
+        waiting.begin_page()
         page.run()
+        waiting.end_page()
     look.end()
 
 

@@ -12,6 +12,10 @@ student's hour in turn, thinking three seconds between them, and a click ends wi
     visits_memory_mb                 resident memory of the web process after them over what it was before
     flood_ratio, clearing_ratio      p95 of ten browsers' clicks while one more asks a hundred times a second, or asks
                                      to clear all caches twice a second, over theirs without it
+    truth_first_s, truth_last_s      browsers that ask at once for the truth of different solutions: when the last of
+                                     them saw curves (16 tries a prefix), and when the last saw all 256; truth_lost
+    uploads_KIND                     uploads of 20 MB: how many were refused, bytes that were sent before (a share of
+                                     all), and memory: with no page open, or from an open page, its size said or not
 
 Seconds are of this machine as it was: compare the ratios. The server has the settings of `python -m vimpo_core class`.
 """
@@ -22,6 +26,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import os
 import random
 import statistics
@@ -31,24 +36,30 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from app.gate import COOKIE
+from benchmarks._students import Student, upload, xsrf
 from tests.support.browser import free_port
+from vimpo_core import paths
 from vimpo_core.config import TrainConfig
 from vimpo_core.runs.folder import RunsDir
+from vimpo_core.runs.store import RunStore
 from vimpo_core.service import class_server
 from vimpo_core.service.classroom import Classroom
 
 CODE = "lantern"
 THINK_SECONDS = 3.0
-ANSWER_SECONDS = 60.0
+TRUTH_SECONDS = 180.0
+TRUTH_MARKS = b"tries from each of", b"256 tries from each of"
+DEMOS, STEPS = ("vimpo-beta-0.3", "vimpo-beta-0.1", "grpo"), (10, 20, 40, 60, 100)
+UPLOAD_BYTES = 20_000_000
+LANES = 10
 RUN = "run=vimpo-beta-0.3&step=100"
 PAGES = (
     ("", ""),
@@ -62,48 +73,6 @@ PAGES = (
     ("compare", ""),
 )
 """Page and query of what a student opens in an hour."""
-
-
-class Student:
-    """One browser of the class."""
-
-    def __init__(self, address: str, token: str):
-        self._address, self._token = address, token
-        self.socket: websockets.ClientConnection | None = None
-
-    async def __aenter__(self) -> Student:
-        headers = {"Cookie": f"{COOKIE}={self._token}", "Origin": self._address}
-        self.socket = await websockets.connect(
-            self._address.replace("http", "ws") + "/_stcore/stream",
-            additional_headers=headers,
-            subprotocols=["streamlit"],
-            max_size=None,
-            open_timeout=ANSWER_SECONDS,
-        )
-        return self
-
-    async def __aexit__(self, *_) -> None:
-        await self.socket.close()
-
-    async def ask(self, page: str, query: str) -> None:
-        asked = BackMsg()
-        asked.rerun_script.page_name = page
-        asked.rerun_script.query_string = query
-        await self.socket.send(asked.SerializeToString())
-
-    async def click(self, page: str, query: str) -> tuple[float, bool]:
-        """(Seconds to the last message, whether it held no exception)."""
-        start = time.perf_counter()
-        await self.ask(page, query)
-        is_good = True
-        async with asyncio.timeout(ANSWER_SECONDS):
-            while True:
-                told = ForwardMsg.FromString(await self.socket.recv())
-                kind = told.WhichOneof("type")
-                if kind == "delta" and told.delta.WhichOneof("type") == "new_element":
-                    is_good &= told.delta.new_element.WhichOneof("type") != "exception"
-                if kind == "script_finished" and told.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
-                    return time.perf_counter() - start, is_good
 
 
 async def _studies(address: str, token: str, until: float, seed: int, think: float) -> tuple[list[float], int]:
@@ -134,13 +103,22 @@ async def _class(address: str, tokens: list[str], seconds: float, think: float =
     }
 
 
-async def _visits(address: str, tokens: list[str], count: int, lanes: int = 10) -> None:
-    async def lane(first: int) -> None:
-        for n in range(first, count, lanes):
-            async with Student(address, tokens[n % len(tokens)]) as student:
-                await student.click(*PAGES[n % len(PAGES)])
+def _visited(n: int) -> tuple[str, str]:
+    """What the nth visitor opens; of Inspect always another solution, so that caches fill as they do in a day."""
+    page, query = PAGES[n % len(PAGES)]
+    if page == "inspect":
+        run, step = DEMOS[n % len(DEMOS)], STEPS[n // 3 % len(STEPS)]
+        query = f"run={run}&step={step}&group={1 + n % 16}&sample={1 + n // 16 % 8}" + "&more=rules" * ("more" in query)
+    return page, query
 
-    await asyncio.gather(*(lane(first) for first in range(lanes)))
+
+async def _visits(address: str, tokens: list[str], count: int) -> None:
+    async def lane(first: int) -> None:
+        for n in range(first, count, LANES):
+            async with Student(address, tokens[n % len(tokens)]) as student:
+                await student.click(*_visited(n))
+
+    await asyncio.gather(*(lane(first) for first in range(LANES)))
 
 
 async def _floods(student: Student) -> None:
@@ -208,39 +186,129 @@ def _steps_a_second(runs: RunsDir, run_id: str, work) -> tuple[float, object]:
     return ((runs.open(run_id).last_step() or 0) - first) / (time.monotonic() - start), found
 
 
-def measure(sessions: list[int], seconds: float, visits: int) -> dict:
+class Place(NamedTuple):
+    """A server that runs, its process, and the tokens of those who joined."""
+
+    address: str
+    process: psutil.Process
+    tokens: list[str]
+
+
+def _clicks(place: Place, runs: RunsDir, sessions: list[int], seconds: float) -> dict[str, float]:
+    """What browsers wait while a run trains, and while one of them is a nuisance."""
+    address, tokens, report = place.address, place.tokens, {}
+    job_id = runs.submit([TrainConfig(steps=10_000, eval_prompts=0, snapshot_every=1000)])
+    (run_id,) = runs.jobs()[-1].run_ids
+    runs.ensure_worker()
+    while not runs.open(run_id).last_step():
+        time.sleep(0.1)
+    alone, _ = _steps_a_second(runs, run_id, lambda: time.sleep(seconds / 2))
+    for count in sessions:
+        share, found = _steps_a_second(
+            runs, run_id, lambda count=count: asyncio.run(_class(address, tokens[:count], seconds))
+        )
+        report |= {f"{count}_{name}": value for name, value in found.items()}
+        report[f"{count}_share"] = share / alone
+    runs.command(job_id, "stop")
+    while runs.has_worker():
+        time.sleep(0.1)
+    calm = asyncio.run(_class(address, tokens[:10], seconds / 2))
+    report["calm_click_p95_ms"] = calm["click_p95_ms"]
+    for name, disturb in (("flood", _floods), ("clearing", _clears)):
+        found = asyncio.run(_disturbed(address, tokens, seconds / 2, disturb))
+        report[f"{name}_errors"] = found["errors"]
+        report[f"{name}_ratio"] = found["click_p95_ms"] / calm["click_p95_ms"]
+    return report
+
+
+def _truths(place: Place, count: int) -> dict[str, float]:
+    """Browsers that ask at once for the truth of different solutions, each with its page open until all of it came."""
+    with RunStore.open(paths.DEMOS / "vimpo-beta-0.3") as store:
+        shape = {(t.group_id, t.sample_idx): (t.prompt_ids, t.ids.tobytes()) for t in store.traces(100)}
+    different = list({asked: at for at, asked in shape.items()}.values())[:count]
+
+    async def seen(token: str, group: int, sample: int) -> list[float]:
+        async with Student(place.address, token) as student:
+            query = f"{RUN}&group={group + 1}&sample={sample + 1}&more=truth"
+            return await student.wait("inspect", query, TRUTH_MARKS, TRUTH_SECONDS)
+
+    async def all_seen() -> list[list[float]]:
+        return await asyncio.gather(*(seen(t, *at) for t, at in zip(place.tokens, different, strict=False)))
+
+    before = _cpu_seconds(place.process)
+    found = asyncio.run(all_seen())
+    whole = [times for times in found if len(times) == len(TRUTH_MARKS)]
+    return {
+        "truths": len(found),
+        "truth_lost": len(found) - len(whole),
+        "truth_first_s": max((first for first, _ in whole), default=math.nan),
+        "truth_last_s": max((last for _, last in whole), default=math.nan),
+        "truth_cpu_s": _cpu_seconds(place.process) - before,
+    }
+
+
+def _uploads(place: Place, count: int) -> dict[str, float]:
+    """Uploads above the limit, ten at a time: with no page open; from an open page; without saying their size."""
+    token, report = xsrf(place.address), {}
+
+    async def lane(session: str, says_size: bool, count: int) -> list[tuple[int, int]]:
+        return [await upload(place.address, session, token, UPLOAD_BYTES, says_size) for _ in range(count)]
+
+    async def all_lanes(is_open: bool, says_size: bool) -> list[tuple[int, int]]:
+        async with Student(place.address, place.tokens[0]) as student:
+            await student.click(*PAGES[0])
+            session = student.session if is_open else "nobody"
+            lanes = await asyncio.gather(*(lane(session, says_size, count // LANES) for _ in range(LANES)))
+            return [one for done in lanes for one in done]
+
+    for name, is_open, says_size in (("closed", False, True), ("open", True, True), ("unsized", True, False)):
+        before = _memory(place.process)
+        answers = asyncio.run(all_lanes(is_open, says_size))
+        report |= {
+            f"uploads_{name}": len(answers),
+            f"uploads_{name}_taken": sum(status < 300 and status > 0 for status, _ in answers),
+            f"uploads_{name}_sent_share": sum(sent for _, sent in answers) / (UPLOAD_BYTES * len(answers)),
+            f"uploads_{name}_memory_mb": (_memory(place.process) - before) / 1e6,
+        }
+    return report
+
+
+def _comings_and_goings(place: Place, visits: int) -> dict[str, float]:
+    before = _memory(place.process)
+    asyncio.run(_visits(place.address, place.tokens, visits))
+    return {"visits": visits, "visits_memory_mb": (_memory(place.process) - before) / 1e6}
+
+
+def _memory(process: psutil.Process) -> int:
+    return process.memory_info().rss
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    """Of the web server and the processes that it started and that are there."""
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
+
+
+def measure(sessions: list[int], seconds: float, visits: int, truths: int, uploads: int) -> dict[str, float]:
     report: dict[str, float] = {}
+    seats = max([10, truths, *sessions])
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         runs, room = RunsDir(Path(folder) / "runs"), Classroom(Path(folder) / "runs")
-        room.open_up(CODE, max(sessions))
-        tokens = [room.join(CODE, "127.0.0.1") for _ in range(max(sessions))]
-        job_id = runs.submit([TrainConfig(steps=10_000, eval_prompts=0, snapshot_every=1000)])
-        (run_id,) = runs.jobs()[-1].run_ids
+        room.open_up(CODE, seats)
+        tokens = [room.join(CODE, "127.0.0.1") for _ in range(seats)]
         with serving(runs.path) as (address, process):
+            place = Place(address, process, tokens)
             asyncio.run(_visits(address, tokens, 2 * len(PAGES)))  # every page once: caches, imports
-            runs.ensure_worker()
-            while not runs.open(run_id).last_step():
-                time.sleep(0.1)
-            alone, _ = _steps_a_second(runs, run_id, lambda: time.sleep(seconds / 2))
-            for count in sessions:
-                share, found = _steps_a_second(
-                    runs, run_id, lambda count=count: asyncio.run(_class(address, tokens[:count], seconds))
-                )
-                report |= {f"{count}_{name}": value for name, value in found.items()}
-                report[f"{count}_share"] = share / alone
-            runs.command(job_id, "stop")
-            while runs.has_worker():
-                time.sleep(0.1)
-            calm = asyncio.run(_class(address, tokens[:10], seconds / 2))
-            report["calm_click_p95_ms"] = calm["click_p95_ms"]
-            for name, disturb in (("flood", _floods), ("clearing", _clears)):
-                found = asyncio.run(_disturbed(address, tokens, seconds / 2, disturb))
-                report[f"{name}_errors"] = found["errors"]
-                report[f"{name}_ratio"] = found["click_p95_ms"] / calm["click_p95_ms"]
-            before = process.memory_info().rss
-            asyncio.run(_visits(address, tokens, visits))
-            report["visits"], report["visits_memory_mb"] = visits, (process.memory_info().rss - before) / 1e6
-            report["web_rss_mb"] = process.memory_info().rss / 1e6
+            if sessions:
+                report |= _clicks(place, runs, sessions, seconds)
+            if truths:
+                report |= _truths(place, truths)
+            if uploads:
+                report |= _uploads(place, uploads)
+            if visits:
+                report |= _comings_and_goings(place, visits)
+            report["web_rss_mb"] = _memory(process) / 1e6
+    report["load_average"] = psutil.getloadavg()[0]
     return report
 
 
@@ -249,10 +317,12 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, nargs="*", default=[30, 50], help="Browsers at once (default: 30 50).")
     parser.add_argument("--seconds", type=float, default=60.0, help="Of each class (default: 60).")
     parser.add_argument("--visits", type=int, default=2000, help="Browsers that come and go (default: 2000).")
+    parser.add_argument("--truths", type=int, default=50, help="Browsers that ask for truth at once (default: 50).")
+    parser.add_argument("--uploads", type=int, default=1000, help="Uploads of 20 MB of a kind (default: 1000).")
     parser.add_argument("--json", action="store_true", help="End stdout with one JSON object.")
     arguments = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    report = measure(arguments.sessions, arguments.seconds, arguments.visits)
+    report = measure(arguments.sessions, arguments.seconds, arguments.visits, arguments.truths, arguments.uploads)
     if arguments.json:
         print(json.dumps(report))
         return

@@ -273,6 +273,7 @@ def _go(scene: inspection.Scene, asked: Asked) -> None:
             if_long="The same as a command has no limit.",
             again="",
             tells_progress=True,
+            until="end",
         )
     )
 

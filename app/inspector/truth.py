@@ -28,7 +28,6 @@ LONG = 40
 """Tokens of a solution above which not every prefix is tried by itself, of a model other than the bundled one."""
 SOME, EVERY = "some", "every"
 _REQUEST, _HELD, _CANCELLED, _SELECTED = "truth.trying", "truth.held", "truth.cancelled", "truth.selected"
-_TICK_SECONDS = 0.25
 _PATIENCE_SECONDS = 0.3
 
 
@@ -37,8 +36,12 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
         _no_adapter(scene, scene.source.snapshots)
         return
     _offer_places(scene)
-    is_going_on = _is_going_on(scene)
-    part(_curves, run_every=_TICK_SECONDS if is_going_on else None)(scene, beta, is_going_on)
+    is_going_on, tick = _is_going_on(scene), None
+    if is_going_on:
+        question = _question(scene, _next_stage(scene))
+        waiting.ahead(question, _PATIENCE_SECONDS)  # asked already: how many are before it sets the pace
+        tick = waiting.tick(question)
+    part(_curves, run_every=tick)(scene, beta, is_going_on)
 
 
 def _curves(scene: inspection.Scene, beta: float, was_going_on: bool) -> None:
@@ -142,9 +145,8 @@ def _is_going_on(scene: inspection.Scene) -> bool:
 def _advance(scene: inspection.Scene) -> bool:
     """Take what is done and ask for the next stage. True after a problem, which stands on the page."""
     while _is_going_on(scene):
-        # The first answer at once, the others when they come.
-        question, patience = _question(scene, _next_stage(scene)), 0 if _done(scene) else _PATIENCE_SECONDS
-        if waiting.ahead(question, patience) is not None:
+        question = _question(scene, _next_stage(scene))
+        if waiting.ahead(question) is not None:
             continue
         if waiting.is_underway(question):
             return False
@@ -161,7 +163,9 @@ def _status(scene: inspection.Scene, done: int, is_going_on: bool) -> None:
     key, coming = _key(scene), _next_stage(scene)
     with st.container(horizontal=True, vertical_alignment="center"):
         if is_going_on:
-            st.progress(done / STAGES[-1], f"{_tries(scene, done)}Trying {coming} times from every prefix…")
+            place = waiting.place(_question(scene, coming))
+            doing = f"Trying {coming} times from every prefix" + (f", {place}." if place else "…")
+            st.progress(done / STAGES[-1], f"{_tries(scene, done)}{doing}")
             st.button("Cancel", on_click=_cancel, args=(key,))
         elif coming is not None:
             how = "Cancelled" if st.session_state.get(_CANCELLED) == key else "Stopped"

@@ -256,6 +256,7 @@ def _question(brought: Brought, name: str) -> waiting.Question:
         again="",
         tells_progress=True,
         process="reading process",
+        until="end",
     )
 
 

@@ -123,6 +123,7 @@ def _report(asked: Asked, source: Source, number: int) -> dict | None:
         if_long="Choose fewer solutions or tries.",
         again="Measure",
         tells_progress=True,
+        until="browser",
     )
     return waiting.answer(question)
 

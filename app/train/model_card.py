@@ -192,6 +192,7 @@ def _getting(config: TrainConfig) -> waiting.Question:
         _GET_SECONDS,
         cancelled="Cancelled. What came so far is kept, and is gone on with at the next press.",
         tells_progress=True,
+        until="end",
     )
 
 

@@ -24,7 +24,7 @@ class StubService:
     def warm_up(self):
         return Future()
 
-    def ask(self, function, *args, timeout, **options):
+    def ask(self, function, *args, timeout, asker, is_wanted=None, **options):
         return getattr(self, function.__name__)(*args, **options)
 
     def asked_for(self, *request):

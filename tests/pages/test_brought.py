@@ -66,7 +66,7 @@ def test_after_a_re_scoring_the_least_explained_solution_opens_at_a_press(brough
 class Inline:
     """A service process that answers here and now."""
 
-    def ask(self, function, *args, timeout, **options):
+    def ask(self, function, *args, timeout, asker, is_wanted=None, **options):
         future = Future()
         try:
             future.set_result(function(*args, **options))

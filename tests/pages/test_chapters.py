@@ -47,7 +47,7 @@ class StubLab:
 
     warm_up_failures = warm_up_levers
 
-    def press(self, asked: Levers, timeout):
+    def press(self, asked: Levers, timeout, asker, is_wanted):
         self.asked.append(asked)
         found = Future()
         found.set_result(

@@ -2,9 +2,13 @@
 
 import csv
 import io
+from types import SimpleNamespace
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 from streamlit.runtime.app_session import AppSession
+from streamlit.web.server.starlette import starlette_routes
 
 from app import gate
 from app.course import chapters, class_board
@@ -107,6 +111,21 @@ def test_a_closed_question_takes_no_answer_and_says_so(room, key):
     again(page)
     assert any("has closed this question" in one.value for one in page.warning)
     assert room.hand_ins() == {}
+
+
+@pytest.mark.parametrize("who", ["student", "teacher"])
+def test_the_server_reads_no_file_of_a_student_and_those_of_the_teacher(room, key, monkeypatch, who):
+    """Put before Streamlit's own address for files: a session that it hears of as none is refused before its body."""
+    server, kept = SimpleNamespace(is_active_session=lambda session: True, get_client=lambda session: "socket"), []
+    files = SimpleNamespace(add_file=lambda session_id, file: kept.append(file.name))
+    monkeypatch.setattr(gate, "runtime", SimpleNamespace(get_instance=lambda: server))
+    monkeypatch.setattr(gate, "_UPLOADERS", set())
+    monkeypatch.setattr(starlette_routes, "is_xsrf_enabled", lambda: False)
+    client = TestClient(Starlette(routes=starlette_routes.create_upload_routes(server, files, None)))
+    page = student("runs") if who == "student" else open_page("runs", key=key)
+    assert not is_door(page)
+    sent = client.put("/_stcore/upload_file/test session id/1", files={"file": ("run.json", b"{}")})
+    assert (sent.status_code, kept) == ((400, []) if who == "student" else (204, ["run.json"]))
 
 
 def test_one_browser_neither_clears_what_all_share_nor_takes_everybodys_turn(room, key, monkeypatch):

@@ -19,7 +19,7 @@ class AtOnce:
     def __init__(self, refused=""):
         self.refused, self.asked = refused, []
 
-    def ask(self, function, *arguments, timeout=None, progress=None):
+    def ask(self, function, *arguments, timeout=None, progress=None, asker=None, is_wanted=None):
         self.asked.append((function.__name__, *arguments))
         future = Future()
         if function is model_service.try_run and self.refused:

@@ -5,8 +5,8 @@ the run. The web process never opens what somebody brought.
     run_id = ask_import(runs_dir, brought).result()     the run, whole or not at all
 
 `brought` is a list of (path, name): a file or folder of this machine, and what it is called on the page. Both return a
-future, take `timeout` and `progress` as `HelperProcess.ask` does, and raise Mistake, one sentence, through it; its
-`cancel()` kills the work.
+future, take `timeout`, `progress`, `asker` and `is_wanted` as `HelperProcess.ask` does, and raise Mistake, one
+sentence, through it; its `cancel()` kills the work.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ def ask_survey(
     timeout: float | None = None,
     progress: Progress | None = None,
     is_handed_over: bool = False,
+    **who: Any,
 ) -> Future:
     """The first table of what was brought (`formats.incoming.survey`), with "already": the run of `runs_dir` that was
     made of the same files, or "". is_handed_over: nobody knows where it lay, so adapters in it are kept with the run.
@@ -59,6 +60,7 @@ def ask_survey(
         is_handed_over,
         timeout=timeout or limits.WALL_SECONDS,
         progress=progress or Progress(),
+        **who,
     )
 
 
@@ -70,6 +72,7 @@ def ask_import(
     timeout: float | None = None,
     progress: Progress | None = None,
     is_handed_over: bool = False,
+    **who: Any,
 ) -> Future:
     """The id of the run that was made of what was brought. name: what to call it, "" for a name by itself; folder:
     where its files lie on this machine, where they were not handed over; is_handed_over: see `ask_survey`."""
@@ -84,6 +87,7 @@ def ask_import(
         is_handed_over,
         timeout=timeout or limits.WALL_SECONDS,
         progress=progress or Progress(),
+        **who,
     )
     future.add_done_callback(lambda _: shutil.rmtree(hidden, ignore_errors=True))
     return future

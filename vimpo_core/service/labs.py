@@ -14,6 +14,7 @@ import tempfile
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from vimpo_core.labs.levers import Levers
 from vimpo_core.service.helper_process import HelperProcess
@@ -60,13 +61,13 @@ class LabService:
         """Import torch and load the bundled model ahead of the first demonstration."""
         return self._failures.ask(_warm_up_failures, timeout=120)
 
-    def press(self, asked: Levers, timeout: float = 30) -> Future:
-        """The batch before and after the last of the presses.
+    def press(self, asked: Levers, timeout: float = 30, **who: Any) -> Future:
+        """The batch before and after the last of the presses. who: `asker` and `is_wanted` of `HelperProcess.ask`.
 
         Returns:
             A future of `levers.Pressed`. Its result raises Mistake (one sentence: no bundled model) or TimeoutError.
         """
-        return self._levers.ask(_press, asked, timeout=timeout)
+        return self._levers.ask(_press, asked, timeout=timeout, **who)
 
     def reproduce(self, key: str, seed: int, told: Told, timeout: float = 90) -> Future:
         """Reproduce a failure by real training; `told` gets every point as it is measured.
