@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any, Literal
 
 import streamlit as st
-from pebble import ProcessExpired
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
@@ -30,7 +29,7 @@ from vimpo_core.files import is_of_the_system
 from vimpo_core.mistake import Mistake
 from vimpo_core.numbers import percent
 from vimpo_core.service import scoring
-from vimpo_core.service.helper_process import Asked
+from vimpo_core.service.helper_process import ENDED, Asked
 from vimpo_core.service.progress import Progress
 
 _TICK_SECONDS, _TICK_AHEAD, _LONGEST_TICK = 0.3, 0.05, 3.0
@@ -269,7 +268,7 @@ def say_why_not(question: Question) -> None:
         _warn(f"This took longer than {question.limit:g} s and was ended. {question.if_long}")
     except Mistake as error:
         _warn(as_sentence(error))
-    except ProcessExpired:
+    except ENDED:
         _warn(f"The {question.process} ended unexpectedly. {question.if_ended}")
     except Exception as bug:
         if is_of_the_system(bug):

@@ -6,7 +6,6 @@ import dataclasses
 from functools import partial
 
 import streamlit as st
-from pebble import ProcessExpired
 
 from app import cache, gate, waiting
 from app.components.part import part
@@ -17,6 +16,7 @@ from vimpo_core.lm.known import KNOWN
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs import bases
 from vimpo_core.service import model_service
+from vimpo_core.service.helper_process import ENDED
 
 _LOOK, _GET = "model.look", "model.get"
 _LOOK_SECONDS, _TRY_SECONDS, _GET_SECONDS = 120, 600, 24 * 3600
@@ -209,7 +209,7 @@ def require(configs: list[TrainConfig]) -> list[str]:
             asked = model_service.model_service().ask(model_service.try_run, config, timeout=_TRY_SECONDS)
             try:
                 remarks += asked.result()
-            except ProcessExpired as error:
+            except ENDED as error:
                 raise Mistake(
                     f"{config.model} could not be tried: the process that loaded it was ended, as happens where memory "
                     "is short. Close some programs, or choose a smaller model."

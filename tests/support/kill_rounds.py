@@ -28,7 +28,7 @@ from vimpo_core.experiment import results
 from vimpo_core.files import write_whole
 from vimpo_core.mistake import Mistake
 from vimpo_core.paths import ROOT, child_environment
-from vimpo_core.runs import backup, labels, worker
+from vimpo_core.runs import backup, worker
 from vimpo_core.runs.folder import CLASS_NAME, QUEUE_NAME, WORKER_LOCK_NAME, RunsDir
 from vimpo_core.runs.locks import is_held
 from vimpo_core.runs.store import LOCK_NAME, RunStore
@@ -391,11 +391,7 @@ def _there(folder: Path, runs: RunsDir) -> dict[str, dict]:
     room = Classroom(runs.path)
     rows = room.hand_in_rows()
     listed = {run.run_id: run for run in runs.list()}
-    tags = {
-        f"{run_id}/{tag.split()[0]}": tag
-        for run_id in runs._run_ids()
-        for tag in labels.tags_of(RunStore.open(runs.path / run_id).header())
-    }
+    tags = {f"{run.run_id}/{tag.split()[0]}": tag for run in listed.values() for tag in run.tags}
     return {
         "hand_in": {question: choice for chapter, question, _, choice, _ in rows if chapter == "chapter"},
         "name": runs.queue.names(),

@@ -22,8 +22,6 @@ import time
 from concurrent.futures import CancelledError
 from pathlib import Path
 
-from pebble import ProcessExpired
-
 from tests.support.real import small, solutions
 from vimpo_core.mistake import Mistake
 from vimpo_core.paths import DEMOS, ROOT, child_environment
@@ -32,6 +30,7 @@ from vimpo_core.runs.folder import ACTIVE, RunsDir
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service import import_service, rescore, scoring
 from vimpo_core.service.classroom import PHASES, Classroom, ClassRuns
+from vimpo_core.service.helper_process import ENDED
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.types import RunState
 
@@ -172,7 +171,7 @@ class Asks(threading.Thread):
             try:
                 answer = getattr(self, f"_{kind}")()
                 self._journal.tell(answer=kind, value=answer)
-            except (ProcessExpired, CancelledError, Mistake, OSError) as error:
+            except (*ENDED, CancelledError, Mistake, OSError) as error:
                 self._journal.tell(failed=kind, value=f"{type(error).__name__}: {error}")
 
     def _training(self):

@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, InvalidStateError
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import wait
 from typing import Any
 
-from pebble import ProcessPool
+from pebble import ProcessExpired, ProcessPool
 
 from vimpo_core.service.progress import Progress
 from vimpo_core.service.turns import Turns
@@ -23,6 +24,9 @@ _LOOK_SECONDS = 1.0
 _GRACE_SECONDS = 1.0
 """What a request that nobody wants any more may still take: to start a process anew takes several times as long, and
 all that the old one kept is lost with it."""
+
+ENDED = (ProcessExpired, BrokenProcessPool)
+"""What a request raises whose process died, while it worked or before it had begun."""
 
 
 class Asked(Future):
@@ -89,7 +93,7 @@ class HelperProcess:
 
         Returns:
             A future of what the function gives. Its result raises what the function raises (Mistake, one sentence,
-            where the request is a bad one) or TimeoutError. `cancel()` takes it out of the queue; where it is at work
+            where the request is a bad one), TimeoutError, or one of `ENDED`. `cancel()` takes it out of the queue; where it is at work
             the process has a moment to end it, and is killed then, and what it kept goes with it.
         """
         if progress is not None:

@@ -21,12 +21,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pebble import ProcessExpired
-
 from vimpo_core.formats.incoming import limits
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs.store import HIDDEN
-from vimpo_core.service.helper_process import HelperProcess
+from vimpo_core.service.helper_process import ENDED, HelperProcess
 from vimpo_core.service.progress import Progress
 
 if TYPE_CHECKING:
@@ -97,7 +95,7 @@ def outcome(future: Future) -> Any:
     """What a future of the above gives, with a limit that was met as a sentence. Raises Mistake or OSError."""
     try:
         return future.result()
-    except (ProcessExpired, TooLong) as error:
+    except (*ENDED, TooLong) as error:
         raise limits.too_much() from error
 
 
