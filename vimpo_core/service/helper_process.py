@@ -93,8 +93,8 @@ class HelperProcess:
 
         Returns:
             A future of what the function gives. Its result raises what the function raises (Mistake, one sentence,
-            where the request is a bad one), TimeoutError, or one of `ENDED`. `cancel()` takes it out of the queue; where it is at work
-            the process has a moment to end it, and is killed then, and what it kept goes with it.
+            where the request is a bad one), TimeoutError, or one of `ENDED`. `cancel()` takes it out of the queue;
+            where it is at work the process has a moment to end it, and is killed then, and what it kept goes with it.
         """
         if progress is not None:
             options["progress"] = progress
