@@ -19,16 +19,21 @@ def main():
     from app.text import as_plain
     from vimpo_core.mistake import Mistake
     from vimpo_core.paths import default_runs_dir
+    from vimpo_core.runs.folder import RunsDir
 
     gate.take_turns()
     st.set_page_config(page_title=look.LAB, layout="wide")
     st.html(ROOT / "assets" / "app.css")
     page = navigation()
     try:
-        default_runs_dir()
+        gone = RunsDir(default_runs_dir()).gone()
     except Mistake as error:
         st.error(as_plain(f"VIMPO_RUNS_DIR: {error}."), icon=":material/error:")
         return
+    if gone:
+        st.error(as_plain(gone), icon=":material/error:")
+        if gate.is_class():  # its door would ask everybody for the code again
+            return
     with mistakes_said():
         if not gate.come_in():
             return

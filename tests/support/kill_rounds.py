@@ -202,9 +202,15 @@ def _turn(kinds: tuple[str, ...], seed: int, number: int) -> tuple[str, str]:
 def _round(folder, runs, life: Life, kind: str, who: str, chance, tally: Tally) -> Life | None:
     """Returns the web process where it lives on."""
     row = tally.rows.setdefault(f"{kind}, {who}", Row())
-    _wait(lambda: _told(life, "started"), life)
-    life.say(kind)
-    _until_a_moment(runs, life, kind, who, chance)
+    try:
+        _wait(lambda: _told(life, "started"), life)
+        life.say(kind)
+        _until_a_moment(runs, life, kind, who, chance)
+    except TimeoutError:
+        tally.faults.append("the web process does not begin, or ended by itself: web.log says why")
+        life.process.kill()
+        life.close()
+        return None
     seen = _steps(runs)
     victims = _victims(folder, life, who)
     row.kills += 1

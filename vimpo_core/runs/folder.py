@@ -61,6 +61,8 @@ _started: dict[Path, tuple[subprocess.Popen | Exception, float]] = {}
 _ready: dict[Path, subprocess.Popen] = {}
 """Runs folder -> the worker that was started ahead of time and waits to be told; see `ready_worker`."""
 _ready_lock = threading.Lock()
+_seen: set[Path] = set()
+"""Folders in which this process has seen runs."""
 _NAMED = 5
 """How many folders that are no runs are named."""
 
@@ -124,9 +126,22 @@ class RunsDir:
             is_known = isinstance(error, Mistake)
         newest_job = {run_id: job for job in jobs for run_id in job.run_ids}
         found = [self._summary(run_id, names, newest_job.get(run_id), is_known) for run_id in self._run_ids()]
+        if found:
+            _seen.add(self.path.absolute())
         found.sort(key=lambda run: (run.created, run.run_id))
         apart = told_apart([_named(run) for run in found])
         return [dataclasses.replace(run, name=name) for run, name in zip(found, apart, strict=True)][::-1]
+
+    def gone(self) -> str:
+        """A sentence where the folder is not there any more though this process has seen runs in it, else "": nothing
+        is made in its place, which the folder would hide when it comes back.
+        """
+        if self.path.is_dir() or self.path.absolute() not in _seen:
+            return ""
+        return (
+            f"The runs folder {self.path.name} is gone: it was there a while ago, and was moved or deleted since, or "
+            "its disk was taken out. Put it back, or start the lab again to begin a new one."
+        )
 
     def others(self) -> builtins.list[str]:
         """Folders in here that are no runs of the lab, by name: they are never listed as runs, changed or deleted."""
@@ -254,7 +269,7 @@ class RunsDir:
         configs = [settled(config) for config in configs]
         made: builtins.list[RunStore] = []
         try:
-            _make_folder(self.path)
+            self._make_folder()
             number = self._free_number(configs)
             others = [] if name else [_named(run) for run in self.list()[::-1]]
             for run_id, config in zip(_ids(configs, number), configs, strict=True):
@@ -276,7 +291,7 @@ class RunsDir:
     def place(self, word: str) -> Path:
         """Where a run that is no training may be made, WORD-N; nothing is there. Raises StoreError."""
         self._refuse_read_only("add to")
-        _make_folder(self.path)
+        self._make_folder()
         taken = {*_names(self.path), *(entry.run_id for entry in self.bin.entries())}
         while (run_id := f"{word}-{self.queue.next_number()}") in taken:
             pass
@@ -307,7 +322,7 @@ class RunsDir:
         fork = forks.fork_header(parent, step, config, optimizer)
         named = forks.default_name(fork["name"], step, parent.config(), config)
         name = _checked_name(name) if name.strip() else _shortened(named)
-        _make_folder(self.path)
+        self._make_folder()
         number = self._free_number([config])
         (new_id,) = _ids([config], number)
         command = forks.command_line(run_id, step, parent.config(), config, optimizer)
@@ -440,6 +455,16 @@ class RunsDir:
             )
         there = f"It has {', '.join(run_ids[:10])}{', ...' if len(run_ids) > 10 else ''}."
         raise Mistake(f"no run {run_id!r} in {self.path.name}. {there if run_ids else 'It is empty.'}")
+
+    def _make_folder(self) -> None:
+        if said := self.gone():
+            raise StoreError(said)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"The runs folder {self.path.name} cannot be made. {files.in_words(error)}") from error
+        if not os.access(self.path, os.W_OK):
+            raise StoreError(f"The runs folder {self.path.name} is not writable. Choose another one.")
 
     def _forget(self, removed: builtins.list[Deleted]) -> None:
         """Names of runs that are gone for good. A queue that cannot be written keeps them: ids are not given out
@@ -628,9 +653,9 @@ def command_line(config: TrainConfig) -> str:
 
 def _folders(path: Path) -> list[Path]:
     """The folders in `path` by name, hidden ones left out; a link to a folder is among them."""
-    if not path.is_dir():
-        return []
-    return sorted(d for d in path.iterdir() if d.is_dir() and not d.name.startswith("."))
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return sorted(d for d in path.iterdir() if d.is_dir() and not d.name.startswith("."))
+    return []
 
 
 def _names(path: Path) -> set[str]:
@@ -676,12 +701,3 @@ def _checked_name(name: str) -> str:
 
 def _shortened(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"The runs folder {path.name} cannot be made. {files.in_words(error)}") from error
-    if not os.access(path, os.W_OK):
-        raise StoreError(f"The runs folder {path.name} is not writable. Choose another one.")
