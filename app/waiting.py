@@ -86,9 +86,10 @@ class _Request:
         self.is_cancelled = True
         self.future.cancel()
 
-    def ahead(self) -> int:
-        """How many questions of others are before it."""
-        return self.future.ahead() if isinstance(self.future, Asked) else 0
+
+def _ahead(future: Future) -> int:
+    """How many questions are before it, in the queue of a process."""
+    return future.ahead() if isinstance(future, Asked) else 0
 
 
 class _Answers:
@@ -309,11 +310,16 @@ def place(question: Question) -> str:
 def tick(question: Question) -> float:
     """Seconds after which to look for the answer again."""
     request = st.session_state.get(question.name)
-    return min(_LONGEST_TICK, _TICK_SECONDS + _TICK_AHEAD * (request.ahead() if request else 0))
+    return min(_LONGEST_TICK, _TICK_SECONDS + _TICK_AHEAD * (_ahead(request.future) if request else 0))
 
 
 def _place(request: _Request) -> str:
-    before = request.ahead()
+    return questions(request.future)
+
+
+def questions(future: Future) -> str:
+    """ "3 questions ahead", of what has been asked of a process; "" where there are none."""
+    before = _ahead(future)
     return f"{before} question{'' if before == 1 else 's'} ahead" if before else ""
 
 

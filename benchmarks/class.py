@@ -55,7 +55,7 @@ from vimpo_core.service.classroom import Classroom
 
 CODE = "lantern"
 THINK_SECONDS = 3.0
-TRUTH_SECONDS = 180.0
+TRUTH_SECONDS = 600.0
 TRUTH_MARKS = b"tries from each of", b"256 tries from each of"
 DEMOS, STEPS = ("vimpo-beta-0.3", "vimpo-beta-0.1", "grpo"), (10, 20, 40, 60, 100)
 UPLOAD_BYTES = 20_000_000

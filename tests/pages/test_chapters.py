@@ -78,7 +78,7 @@ class StubLab:
             clip_fraction=0.0,
         )
 
-    def reproduce(self, key, seed, told, timeout):
+    def reproduce(self, key, seed, told, timeout, **who):
         self.told = told
         return self.future
 

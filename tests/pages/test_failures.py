@@ -21,13 +21,14 @@ class StubLab:
     def warm_up_failures(self):
         return Future()
 
-    def reproduce(self, key, seed, told, timeout):
+    def reproduce(self, key, seed, told, timeout, **who):
         if self.error:
             raise self.error
         future = Future()
         if not self.waits:
             future.set_running_or_notify_cancel()
         self.started.append((key, seed, told, future))
+        self.is_wanted = who["is_wanted"]
         return future
 
 
@@ -84,6 +85,20 @@ def test_the_last_who_cancels_ends_the_training(lab):
     lab.waits = True
     at = again(press(press(reader(), "Show it"), "Cancel"))
     assert lab.started[0][-1].cancelled() and "Show it" in labels(at)
+
+
+def test_what_nobody_looks_at_any_more_is_given_up_and_can_be_started_anew(lab, monkeypatch):
+    press(reader(), "Show it")
+    now = failures_view.time.monotonic()
+    monkeypatch.setattr(failures_view.time, "monotonic", lambda: now + failures_view._LEFT_SECONDS - 1)
+    assert lab.is_wanted()
+    monkeypatch.setattr(failures_view.time, "monotonic", lambda: now + failures_view._LEFT_SECONDS + 1)
+    assert not lab.is_wanted()
+    failures_view._demonstrations()["runaway", 0].future = given_up = Future()
+    given_up.cancel()  # as the queue does
+    assert len(lab.started) == 1
+    press(reader(), "Show it")
+    assert len(lab.started) == 2
 
 
 def test_run_it_again_trains_at_once(lab):

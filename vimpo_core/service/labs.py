@@ -69,16 +69,16 @@ class LabService:
         """
         return self._levers.ask(_press, asked, timeout=timeout, **who)
 
-    def reproduce(self, key: str, seed: int, told: Told, timeout: float = 90) -> Future:
+    def reproduce(self, key: str, seed: int, told: Told, timeout: float = 90, **who: Any) -> Future:
         """Reproduce a failure by real training; `told` gets every point as it is measured.
 
         Args:
-            key: of `failures.FAILURES`; seed: 0 or more.
+            key: of `failures.FAILURES`; seed: 0 or more. who: `asker` and `is_wanted` of `HelperProcess.ask`.
 
         Returns:
             A future of None. Its result raises Mistake (one sentence), Diverged or TimeoutError.
         """
-        return self._failures.ask(_reproduce, key, seed, told, timeout=timeout)
+        return self._failures.ask(_reproduce, key, seed, told, timeout=timeout, **who)
 
     def close(self) -> None:
         for pool in (self._levers, self._failures):

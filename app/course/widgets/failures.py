@@ -8,10 +8,12 @@ import threading
 import time
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
+from functools import partial
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from app import waiting
 from app.components.curve_plots import curve_plots
 from app.components.part import part
 from app.text import as_plain, as_sentence
@@ -25,6 +27,9 @@ LIMIT_SECONDS = 90
 _TICK_SECONDS = 0.3
 _GONE_SECONDS = 3.0
 """A browser that has not asked for that long looks no more."""
+_LEFT_SECONDS = 15.0
+"""A demonstration that nobody has looked at for that long is given up."""
+_KEPT = 64
 
 
 @dataclass
@@ -33,9 +38,9 @@ class Demonstration:
 
     told: Told
     future: Future
+    _seen: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     _points: list[Point] | None = None
-    _seen: dict[str, float] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self):
@@ -90,7 +95,7 @@ def show(key: str, seed: int) -> None:
     st.markdown(f"**Before you press:** {as_plain(failure.question)}")
     st.caption(f"{as_plain(failure.setup)}, seed {seed}. Compared: {as_plain(' · '.join(failure.settings))}.")
     running = _demonstrations().get((key, seed))
-    if running is None or _is_left(key, seed, running):
+    if running is None or running.future.cancelled() or _is_left(key, seed, running):
         st.button(
             "Show it",
             type="primary",
@@ -123,21 +128,29 @@ def _session() -> str:
     return get_script_run_ctx().session_id
 
 
+def _is_looked_at(seen: dict[str, float]) -> bool:
+    return any(time.monotonic() - at < _LEFT_SECONDS for at in list(seen.values()))
+
+
 def _start(key: str, seed: int) -> None:
     """Start it, unless another browser did meanwhile: then both look at the same one."""
     st.session_state.pop(_left(key, seed), None)
     with _lock:
-        if (key, seed) in _demonstrations():
+        running = _demonstrations().get((key, seed))
+        if running is not None and not running.future.cancelled():
             return
         try:
-            told = Told()
-            future = lab_service().reproduce(key, seed, told, timeout=LIMIT_SECONDS)
+            told, seen = Told(), {_session(): time.monotonic()}
+            who = {"asker": _session(), "is_wanted": partial(_is_looked_at, seen)}
+            future = lab_service().reproduce(key, seed, told, timeout=LIMIT_SECONDS, **who)
         except (OSError, RuntimeError) as error:
             st.session_state[_problem_key(key, seed)] = (
                 f"The training could not be started. {as_sentence(in_words(error).rstrip('.'))}. Try it again."
             )
             return
-        _demonstrations()[key, seed] = Demonstration(told, future)
+        _demonstrations()[key, seed] = Demonstration(told, future, seen)
+        for old in [at for at, other in _demonstrations().items() if other.future.done()][:-_KEPT]:
+            _demonstrations().pop(old)
 
 
 def _cancel(key: str, seed: int) -> None:
@@ -183,7 +196,8 @@ def _progress(failure: Failure, seed: int, running: Demonstration, points: list[
     elif running.future.running():
         doing = f"starting, {seconds:.0f} s"
     else:
-        doing = f"waiting until another failure has been shown, {seconds:.0f} s"
+        before = waiting.questions(running.future) or "waiting until another failure has been shown"
+        doing = f"{before}, {seconds:.0f} s"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(min(1.0, (last or 0) / updates), doing)
         st.button("Cancel", key=f"failures.cancel.{failure.key}.{seed}", on_click=_cancel, args=(failure.key, seed))
