@@ -304,17 +304,13 @@ def _draw_progress(request: _Request) -> None:
 def place(question: Question) -> str:
     """Where this session's request stands, as "3 questions ahead"; "" once it is worked on or where it was not sent."""
     request = st.session_state.get(question.name)
-    return _place(request) if request and request.question.key == question.key else ""
+    return questions(request.future) if request and request.question.key == question.key else ""
 
 
 def tick(question: Question) -> float:
     """Seconds after which to look for the answer again."""
     request = st.session_state.get(question.name)
     return min(_LONGEST_TICK, _TICK_SECONDS + _TICK_AHEAD * (_ahead(request.future) if request else 0))
-
-
-def _place(request: _Request) -> str:
-    return questions(request.future)
 
 
 def questions(future: Future) -> str:
@@ -331,7 +327,7 @@ def _how_far(request: _Request, now: float) -> tuple[float, str]:
     if request.begun is None and (share or request.future.running()):
         request.begun = now
     if request.begun is None:
-        return 0.0, f"{_place(request) or 'the process is starting'}, {now - request.started:.0f} s"
+        return 0.0, f"{questions(request.future) or 'the process is starting'}, {now - request.started:.0f} s"
     worked = now - request.begun
     if request.progress is None:
         return worked / request.question.limit, f"{worked:.0f} of at most {request.question.limit:g} s"

@@ -15,7 +15,9 @@ student's hour in turn, thinking three seconds between them, and a click ends wi
     truth_first_s, truth_last_s      browsers that ask at once for the truth of different solutions: when the last of
                                      them saw curves (16 tries a prefix), and when the last saw all 256; truth_lost
     uploads_KIND                     uploads of 20 MB: how many were refused, bytes that were sent before (a share of
-                                     all), and memory: with no page open, or from an open page, its size said or not
+                                     all), and memory: with no page open, or a tenth as many from a student's open
+                                     page, their size said or not
+    half_open_click_ms               a click while 500 connections have begun an upload and go no further
 
 Seconds are of this machine as it was: compare the ratios. The server has the settings of `python -m vimpo_core class`.
 """
@@ -59,7 +61,7 @@ TRUTH_SECONDS = 600.0
 TRUTH_MARKS = b"tries from each of", b"256 tries from each of"
 DEMOS, STEPS = ("vimpo-beta-0.3", "vimpo-beta-0.1", "grpo"), (10, 20, 40, 60, 100)
 UPLOAD_BYTES = 20_000_000
-LANES = 10
+LANES, HALF_OPEN = 10, 500
 RUN = "run=vimpo-beta-0.3&step=100"
 PAGES = (
     ("", ""),
@@ -254,7 +256,7 @@ def _uploads(place: Place, count: int) -> dict[str, float]:
     async def lane(session: str, says_size: bool, count: int) -> list[tuple[int, int]]:
         return [await upload(place.address, session, token, UPLOAD_BYTES, says_size) for _ in range(count)]
 
-    async def all_lanes(is_open: bool, says_size: bool) -> list[tuple[int, int]]:
+    async def all_lanes(is_open: bool, says_size: bool, count: int) -> list[tuple[int, int]]:
         async with Student(place.address, place.tokens[0]) as student:
             await student.click(*PAGES[0])
             session = student.session if is_open else "nobody"
@@ -263,14 +265,34 @@ def _uploads(place: Place, count: int) -> dict[str, float]:
 
     for name, is_open, says_size in (("closed", False, True), ("open", True, True), ("unsized", True, False)):
         before = _memory(place.process)
-        answers = asyncio.run(all_lanes(is_open, says_size))
+        answers = asyncio.run(all_lanes(is_open, says_size, count if name == "closed" else count // 10))
         report |= {
             f"uploads_{name}": len(answers),
             f"uploads_{name}_taken": sum(status < 300 and status > 0 for status, _ in answers),
             f"uploads_{name}_sent_share": sum(sent for _, sent in answers) / (UPLOAD_BYTES * len(answers)),
             f"uploads_{name}_memory_mb": (_memory(place.process) - before) / 1e6,
         }
-    return report
+    return report | asyncio.run(_half_open(place))
+
+
+async def _half_open(place: Place) -> dict[str, float]:
+    """What connections weigh that begin an upload and go no further, and how long a click takes meanwhile."""
+    before, half = _memory(place.process), b"PUT /_stcore/upload_file/nobody/1 HTTP/1.1\r\nContent-Length: 9000000\r\n"
+    writers = []
+    for _ in range(HALF_OPEN):
+        _, writer = await asyncio.open_connection(*place.address.removeprefix("http://").split(":"))
+        writer.write(half)
+        writers.append(writer)
+    async with Student(place.address, place.tokens[0]) as student:
+        taken, is_good = await student.click(*PAGES[0])
+    found = {
+        "half_open": HALF_OPEN,
+        "half_open_click_ms": 1000 * taken if is_good else math.nan,
+        "half_open_memory_mb": (_memory(place.process) - before) / 1e6,
+    }
+    for writer in writers:
+        writer.close()
+    return found
 
 
 def _comings_and_goings(place: Place, visits: int) -> dict[str, float]:

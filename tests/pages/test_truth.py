@@ -7,6 +7,7 @@ import pytest
 import streamlit as st
 from pebble import ProcessExpired
 
+from app import waiting
 from app.inspector import truth
 from tests.pages.opening import (
     Address,
@@ -23,6 +24,7 @@ from tests.support.fakes import make_fake_run
 from vimpo_core.measure.truth import STAGES, PrefixValues, soft_value
 from vimpo_core.mistake import Mistake
 from vimpo_core.service import scoring
+from vimpo_core.service.helper_process import Asked
 from vimpo_core.service.scoring import PrefixTruth
 
 
@@ -68,6 +70,24 @@ def drawn(at):
 
 def open_truth(**query):
     return open_inspect(more="truth", group=0, sample=0, **query)
+
+
+def test_it_says_how_many_questions_are_ahead_and_looks_the_less_often(runs, trying, monkeypatch):
+    make_fake_run(runs.path, steps=10)
+    ticks = []
+    monkeypatch.setattr(truth, "part", lambda draw, run_every=None: ticks.append(run_every) or draw)
+    at = open_truth()
+    assert "Trying 16 times from every prefix…" in progress(at) and ticks == [waiting._TICK_SECONDS]
+    behind = Asked(None, None, bool)
+    behind.place = lambda: 30
+    monkeypatch.setattr(FakeService, "solution_truth", lambda self, *args, **options: behind)
+    at = open_truth(step=10)
+    assert "Trying 16 times from every prefix, 30 questions ahead." in progress(at)
+    assert ticks[-1] == pytest.approx(ticks[0] + 1.5)
+
+
+def progress(at):
+    return at.get("progress")[0].proto.text
 
 
 def test_it_asks_for_nothing_until_it_is_opened(runs, trying):
