@@ -35,6 +35,7 @@ from vimpo_core.paths import (
     child_environment,
     default_runs_dir,
 )
+from vimpo_core.solutions.visible_text import without_commands
 
 if TYPE_CHECKING:
     from vimpo_core.config import TrainConfig
@@ -58,6 +59,11 @@ def main(arguments: list[str] | None = None, prog: str = "python -m vimpo_core")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a name that the terminal cannot write does not end the list it stands in
             stream.reconfigure(errors="backslashreplace")
+    with contextlib.redirect_stdout(_Shown(sys.stdout)), contextlib.redirect_stderr(_Shown(sys.stderr)):
+        return _carry_out(arguments, prog)
+
+
+def _carry_out(arguments: list[str] | None, prog: str) -> int:
     debug = False
     try:
         parsed = _parser(prog).parse_args(arguments)
@@ -82,8 +88,25 @@ def main(arguments: list[str] | None = None, prog: str = "python -m vimpo_core")
         return 1
 
 
+class _Shown:
+    """A stream to read: what somebody called a run tells no terminal what to do."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(without_commands(text))
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+
 class _Parser(argparse.ArgumentParser):
     """Says a mistake in one sentence, without the page of usage before it."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.color = False  # Python 3.14 would write commands to the terminal
 
     def error(self, message):
         self.exit(2, f"error: {message}. See {self.prog} --help.\n")

@@ -61,6 +61,11 @@ def in_words(error: BaseException) -> str:
     return f"{' to '.join(names)}: {what}." if names else f"{what}."
 
 
+def as_cell(text: str) -> str:
+    """A text as a cell of a CSV file that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else text
+
+
 def write_whole(path: Path, content: str | bytes, make_folder: bool = False) -> None:
     """Write a file so that a reader, a full disk or a power cut finds the old or the new one but no half.
 

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from app.compare.chosen import SAME_PROBLEMS, Chosen, as_lines, listed
 from app.components.link_table import Piece
+from vimpo_core.files import as_cell
 from vimpo_core.intervals import MIN_SEEDS
 from vimpo_core.measure import comparison
 from vimpo_core.measure.comparison import AXES, Arm, Difference, Number
@@ -152,9 +153,9 @@ def as_csv(found: Numbers) -> str:
         for member in arm.members:
             writer.writerow(
                 [
-                    arm.label,
+                    as_cell(arm.label),
                     _said(member.seed),
-                    member.key,
+                    as_cell(member.key),
                     f"{found.at:g}",
                     number.values.get(member.key, ""),
                 ]

@@ -72,7 +72,7 @@ def _same_prompt(a: picks.Group, b: picks.Group) -> bool:
 def _problem(steps, groups, name, link) -> dict[str, Any]:
     return {
         "prompt": visible_lines(name, _LONGEST_PROMPT),
-        "gold": groups[0].gold,
+        "gold": visible_lines(groups[0].gold, _LONGEST_PROMPT),
         "solutions": [_solution(step, group, link) for step, group in zip(steps, groups, strict=True)],
     }
 

@@ -12,8 +12,8 @@ from app import cache, gate
 from app.components.part import part
 from app.course.chapters import Chapter
 from app.course.histogram import histogram
-from app.text import as_plain
-from vimpo_core.files import in_words
+from app.text import as_code, as_plain
+from vimpo_core.files import as_cell, in_words
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs.folder import ACTIVE
 from vimpo_core.types import RunState
@@ -48,7 +48,7 @@ def _how_to_come_in() -> None:
         st.image(segno.make(gate.url(), error="m").svg_data_uri(scale=5, border=2, light="white"), width=180)
         with st.container():
             st.markdown(f"# {as_plain(gate.url())}")
-            st.markdown(f"## Join code: `{gate.room().code()}`")
+            st.markdown(f"## Join code: {as_code(gate.room().code())}")
             part(_joined, run_every=_LOOK_SECONDS)()
 
 
@@ -144,7 +144,7 @@ def _as_csv(there: tuple[Chapter, ...]) -> bytes:
     writer.writerow(["chapter", "question", "browser", "choice", "when", "answer", "is_right"])
     for chapter, question, browser, choice, when in gate.room().hand_in_rows():
         answer, is_right = options.get((chapter, question, choice), ("", ""))
-        writer.writerow([chapter, question, browser, choice, when, answer, is_right])
+        writer.writerow([*map(as_cell, (chapter, question)), browser, as_cell(choice), when, as_cell(answer), is_right])
     return text.getvalue().encode()
 
 

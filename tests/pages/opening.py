@@ -84,7 +84,12 @@ def payload_with(at, name):
 
 
 def words(at):
-    return "\n".join(m.value for m in [*at.markdown, *at.caption, *at.info, *at.warning]).replace("\\", "")
+    return said("\n".join(m.value for m in [*at.markdown, *at.caption, *at.info, *at.warning]))
+
+
+def said(markdown):
+    """What `app.text.as_plain` was given."""
+    return markdown.replace(":gray[]", "").replace("\\", "")
 
 
 _MARKUP = re.compile(r"\$\$.+?\$\$|:[a-z_]+/[a-z_]+:|\]\([^)]*\)|[*`_#|\\]", re.DOTALL)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.text import as_code, as_sentence
+from app.text import as_code, as_plain, as_sentence
 from tests.pages.opening import open_page, words
 from tests.support.fakes import make_fake_run
 
@@ -29,10 +29,35 @@ def test_a_sentence_starts_with_a_capital_unless_it_starts_with_a_name(said, sho
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [(" the", "`␣the`"), ("a b ", "`a b␣`"), ("  ", "`␣␣`"), ("`", "`ˋ`"), ("\n", "`⏎`"), ("9", "`9`")],
+    [
+        (" the", "`␣the`"),
+        (":material/home:", "`:material∕home:`"),
+        ("a b ", "`a b␣`"),
+        ("  ", "`␣␣`"),
+        ("`", "`ˋ`"),
+        ("\n", "`⏎`"),
+        ("9", "`9`"),
+    ],
 )
 def test_spaces_at_the_ends_of_a_token_are_seen_in_a_sentence(text, shown):
     assert as_code(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("see http://a.b/c", "see http\\::gray[]//a\\.b/c"),
+        ("www.a.b", "www:gray[]\\.a\\.b"),
+        ("x@a.b", "x:gray[]@a\\.b"),
+        (":material/home: :smile:", "\\::gray[]material/home\\: \\::gray[]smile\\:"),
+        ("a -> b <-> c", "a \\-:gray[]\\> b \\<:gray[]\\-:gray[]\\> c"),
+        ("at 10:30, file: x --steps 3", "at 10\\:30, file\\: x \\-\\-steps 3"),
+        ("\x1b[31m\u202e", "␛\\[31m⟨RLO⟩"),
+        ("Title\n===", "Title\n\\=\\=\\="),
+    ],
+)
+def test_what_streamlit_looks_for_in_plain_text_is_parted_so_that_it_stays_text(text, shown):
+    assert as_plain(text) == shown  # tests/pages/test_canary_browser.py sees that it does
 
 
 def test_an_error_of_the_system_is_told_without_its_number():

@@ -157,6 +157,22 @@ def test_a_name_that_the_terminal_cannot_write_does_not_end_the_list(tmp_path, e
     assert ("信用" if encoding == "utf-8" else r"\u4fe1\u7528") in lines[1]
 
 
+def test_what_somebody_called_a_run_or_typed_tells_the_terminal_nothing(tmp_path, capsys):
+    run_id = make_fake_run(tmp_path, steps=1, prompts_per_step=1, group_size=2)
+    RunsDir(tmp_path).queue.set_name(run_id, "\x1b[31mred\u202e")  # as an earlier version kept it
+    (tmp_path / run_id).rename(tmp_path / "\x1b[2Jvimpo")
+    assert cli.main(["runs", "--runs-dir", str(tmp_path)]) == 0
+    assert cli.main(["models", "check", "/none/\x1b]0;title\x07\u202e"]) == 2
+    out, err = capsys.readouterr()
+    assert not set("\x1b\x07\u202e") & set(out + err)
+    assert "␛[2Jvimpo" in out and "␛]0;title␇⟨RLO⟩" in err
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_no_cell_of_a_csv_file_is_a_formula(text):
+    assert files.as_cell(text) == f"'{text}" and files.as_cell(f"a{text}") == f"a{text}"
+
+
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
     for _ in range(2):
         make_fake_run(tmp_path, steps=1, prompts_per_step=1, group_size=2)

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vimpo_core.solutions.visible_text import without_commands
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -90,7 +92,7 @@ def _markdown(part) -> str:
 
 def plain(text: str) -> str:
     """A text that Markdown shows as it is: no markup, no HTML, no formula, one line."""
-    return re.sub(r"([\\`*_{}\[\]|~$])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    return re.sub(r"([\\`*_{}\[\]|~$])", r"\\\1", html.escape(without_commands(" ".join(text.split())), quote=False))
 
 
 def page(title: str, parts: list, picture: Callable[[str], str]) -> str:

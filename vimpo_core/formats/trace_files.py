@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vimpo_core.files import as_cell
 from vimpo_core.measure.checks import TOKEN_ARRAYS
 from vimpo_core.solutions import lenses, reading
 from vimpo_core.types import CreditTrace, Drop, StopReason, TopK
@@ -202,6 +203,7 @@ def to_csv(traces: Sequence[CreditTrace], index: int, run_id: str, beta: float, 
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table)
     table["text"] = [json.dumps(text) for text in table["text"]]
+    table["run_id"] = [as_cell(run_id) for run_id in table["run_id"]]
     table["mask"] = ["true" if counted else "false" for counted in table["mask"]]
     # str() of a float32 or float64 has the fewest digits that read back to the same bits.
     columns = [[""] * len(traces[index].ids) if c is None else map(str, c) for c in table.values()]

@@ -230,10 +230,10 @@ class RunsDir:
         """What a run in the bin is called; its id where that cannot be read."""
         with contextlib.suppress(Mistake, StoreError):
             names = self.queue.names()
-            if name := names.get(entry.entry) or names.get(entry.run_id):
+            if name := _line(names.get(entry.entry) or names.get(entry.run_id) or ""):
                 return name
         with contextlib.suppress(Mistake, OSError):
-            return RunStore.open(self.bin.path / entry.entry).header()["name"]
+            return _line(RunStore.open(self.bin.path / entry.entry).header()["name"]) or entry.run_id
         return entry.run_id
 
     def tidy(self) -> None:
@@ -491,7 +491,7 @@ class RunsDir:
             config = store.config()
         except (Mistake, OSError) as error:
             return _unreadable(run_id, names.get(run_id, run_id), files.in_words(error), self.read_only)
-        state, message, name = seen.state, seen.message, names.get(run_id, seen.header["name"])
+        state, message, name = seen.state, seen.message, _line(names.get(run_id, seen.header["name"])) or run_id
         if state == RunState.QUEUED and is_known and (job is None or job.state not in ACTIVE):
             state = RunState.INTERRUPTED
             message = "The process died before this run's turn came. Resume puts it back in the queue."
@@ -693,10 +693,15 @@ def _ids(configs: list[TrainConfig], number: int) -> list[str]:
 
 
 def _checked_name(name: str) -> str:
-    name = " ".join(name.split())
+    name = _line(name)
     if not name or len(name) > LONGEST_NAME:
         raise Mistake(f"a run's name must have 1 to {LONGEST_NAME} characters, got {len(name)}. Use another one.")
     return name
+
+
+def _line(name: str) -> str:
+    """A name as it is shown: one line of what can be seen, whoever gave it."""
+    return " ".join(labels.plain(name).split())
 
 
 def _shortened(name: str) -> str:

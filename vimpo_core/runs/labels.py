@@ -28,7 +28,7 @@ def tags_of(header: Mapping[str, Any]) -> tuple[str, ...]:
 def note_of(header: Mapping[str, Any]) -> str:
     """The note of a run by its header, "" for none."""
     found = header.get(NOTE)
-    return _text(found)[:LONGEST_NOTE] if isinstance(found, str) else ""
+    return plain(found)[:LONGEST_NOTE] if isinstance(found, str) else ""
 
 
 def of_header(header: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def checked_tag(tag: str) -> str:
 
 def checked_note(note: str) -> str:
     """A note as it is kept. Raises Mistake where it is too long."""
-    note = _text(note)
+    note = plain(note)
     if len(note) > LONGEST_NOTE:
         raise Mistake(f"a note has at most {LONGEST_NOTE:,} characters, got {len(note):,}. Shorten it.")
     return note
@@ -90,10 +90,10 @@ def _same(tag: str) -> str:
 
 def _line(text: str) -> str:
     """One line without a comma, which separates tags, and without what cannot be seen."""
-    return " ".join(_text(text).replace(",", " ").split())
+    return " ".join(plain(text).replace(",", " ").split())
 
 
-def _text(text: str) -> str:
+def plain(text: str) -> str:
     """Text without control characters, marks that turn the direction of what follows, and halves of characters."""
     kept = (c for c in text.replace("\r\n", "\n") if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
     return "".join(kept).strip()

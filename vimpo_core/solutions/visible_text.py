@@ -38,6 +38,13 @@ _MARKS = {
 # Letters and marks that draw nothing although their category says otherwise.
 _BLANK = set("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0")
 _LONGEST_TOKEN = 80
+_COMMANDS = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\r\t"}
+_COMMANDS |= {code: f"⟨U+{code:04X}⟩" for code in range(0x80, 0xA0)}
+_COMMANDS |= {
+    ord(character): mark
+    for character, mark in _MARKS.items()
+    if character in "\x7f\u061c\u200e\u200f" or "\u2028" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"
+}
 
 
 @functools.lru_cache(maxsize=50_000)
@@ -51,6 +58,12 @@ def visible_text(text: str) -> str:
     if text.strip(" ") == "":
         return "␣" * min(len(text), _LONGEST_TOKEN)
     return "".join(_visible_characters(text[:_LONGEST_TOKEN])) + ("…" if len(text) > _LONGEST_TOKEN else "")
+
+
+def without_commands(text: str) -> str:
+    """A text that neither tells a terminal what to do nor turns round what stands beside it: controls, but for line
+    breaks and tabs, and direction marks become visible; all else stays as it is."""
+    return text.translate(_COMMANDS)
 
 
 def visible_lines(text: str, longest: int) -> str:
