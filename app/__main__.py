@@ -5,11 +5,12 @@ It loads neither Streamlit nor the command line before it knows which of them is
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
 from vimpo_core import cli
-from vimpo_core.paths import ASSETS, ROOT
+from vimpo_core.paths import ASSETS, ROOT, home_environment
 
 HELP = """usage: vimpo-lab [--help] [--version] [STREAMLIT OPTION ...]
        vimpo-lab COMMAND ...
@@ -43,6 +44,7 @@ def main(arguments: list[str] | None = None, run_app: Callable[[list[str]], int]
 def _run_app(arguments: list[str]) -> int:
     from streamlit.web import cli as streamlit
 
+    os.environ.update(home_environment())
     return streamlit.main(arguments, prog_name="streamlit") or 0
 
 

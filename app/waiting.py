@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Hashable
 from concurrent import futures
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -137,8 +138,9 @@ class _Wanted:
 
 @st.cache_resource(max_entries=1, show_spinner=False)
 def warm_up() -> None:
-    """Let the scoring process start before something is asked of it."""
-    scoring.scoring_service().warm_up()
+    """Let the scoring process start before something is asked of it. Where it cannot, whoever asks is told."""
+    with suppress(OSError):
+        scoring.scoring_service().warm_up()
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)

@@ -32,7 +32,7 @@ def as_path(typed: str) -> Path:
         raise Mistake("a path must not be empty. Name a folder or a file")
     try:
         return Path(typed).expanduser()
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise Mistake(f"{typed!r} names a home that is not there. Write the whole path") from error
 
 
@@ -40,7 +40,16 @@ def child_environment() -> dict[str, str]:
     """The environment of a Python process that the lab starts: it finds the lab wherever Python looks by itself, also
     where PYTHONSAFEPATH keeps the current folder out."""
     found = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(found)}
+    return os.environ | {"PYTHONPATH": os.pathsep.join(found)} | home_environment()
+
+
+def home_environment() -> dict[str, str]:
+    """The HOME of a user who has none, such as a bare number in a container: Streamlit does not start without one."""
+    try:
+        Path.home()
+    except RuntimeError:
+        return {"HOME": str(default_runs_dir())}
+    return {}
 
 
 def models_dir() -> Path:

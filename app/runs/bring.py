@@ -21,8 +21,10 @@ from app import cache, gate, routes, waiting
 from app.components.dropped_names import name_dropped_files
 from app.text import as_code, as_plain, as_sentence
 from app.words.arrays import NAMES
+from vimpo_core import paths
 from vimpo_core.formats.incoming import limits
 from vimpo_core.formats.incoming.survey import adapters_kept
+from vimpo_core.mistake import Mistake
 from vimpo_core.runs.names import LONGEST_NAME
 from vimpo_core.service import follow, import_service
 from vimpo_core.types import RunState
@@ -104,29 +106,30 @@ def _named() -> Brought | None:
             "second or two of being whole, until you stop it or nothing new comes for half a day.",
         )
     if follows:
-        _follow(Path(typed.strip()).expanduser())
+        _follow(typed.strip())
         return None
     path, key = st.session_state.get(_SEEN, ("", ""))
     if not path or path != typed.strip():
         return None
-    whole = Path(path).expanduser()
-    if _is_refused(whole):
+    whole = _there(path)
+    if whole is None:
         return None
     return Brought(key, ((str(whole), whole.name),), whole if whole.is_dir() else whole.parent)
 
 
-def _is_refused(path: Path, is_folder: bool = False) -> bool:
-    """Whether a path that was typed cannot be used, which is said."""
+def _there(typed: str, is_folder: bool = False) -> Path | None:
+    """The path that was typed; None where it cannot be used, which is said."""
     try:
+        path = paths.as_path(typed)
         is_there = path.is_dir() if is_folder else path.exists()
-    except OSError:
-        is_there = False
+        what = ("is no folder here" if is_folder else "is not there") if path.is_absolute() else "is no whole path"
+        said = f"{str(path)[:200]!r} {what}. Write it from the root on, or from ~."
+    except (Mistake, OSError) as error:
+        path, is_there, said = Path(), False, str(error)
     if path.is_absolute() and is_there:
-        return False
-    what = ("is no folder here" if is_folder else "is not there") if path.is_absolute() else "is no whole path"
-    said = f"{str(path)[:200]!r} {what}. Write it from the root on, or from ~."
+        return path
     st.warning(as_sentence(said), icon=":material/error:")
-    return True
+    return None
 
 
 # --- following -------------------------------------------------------------------------------------------------------
@@ -139,8 +142,9 @@ class Followed(NamedTuple):
     process: subprocess.Popen
 
 
-def _follow(folder: Path) -> None:
-    if _is_refused(folder, is_folder=True):
+def _follow(typed: str) -> None:
+    folder = _there(typed, is_folder=True)
+    if folder is None:
         return
     try:
         process = follow.start(cache.own_folder(), folder)

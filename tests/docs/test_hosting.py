@@ -15,6 +15,8 @@ NGINX = (DEPLOY / "nginx.conf").read_text("utf-8")
 def test_every_file_that_the_image_copies_exists_and_all_that_the_app_reads_is_copied():
     copied = [name for line in re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE) for name in line.split()]
     assert all((ROOT / name).exists() for name in copied)
+    sent = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE)
+    assert sorted(sent) == sorted(copied), "what is sent to the engine is what is copied"
     assert {"app", "pages", "vimpo_core", "assets", "docs", "requirements.txt"} <= set(copied)
 
 

@@ -212,6 +212,35 @@ def test_no_room_of_the_app_can_hide_a_module_of_python():
     assert rooms(ROOT, "app") & set(sys.stdlib_module_names) == set()
 
 
+_NOT_ON_WINDOWS = ("fcntl", "grp", "pty", "pwd", "resource", "termios", "tty")
+_SOME_HAVE = {
+    "os": ("fork", "geteuid", "getuid", "killpg", "mkfifo", "nice", "setpriority", "setsid", "statvfs", "uname"),
+    "signal": ("SIGALRM", "SIGHUP", "SIGKILL", "SIGUSR1", "setitimer"),
+}
+
+
+def needs_unix(path: Path) -> list[str]:
+    """What of a file does not work on Windows: modules that it loads at once, names that it uses without asking."""
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    loaded = [name.name for node in tree.body if isinstance(node, ast.Import) for name in node.names]
+    loaded += [node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)]
+    used = [
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        if node.attr in _SOME_HAVE.get(node.value.id, ()) and f"hasattr({node.value.id}, " not in text
+    ]
+    return [name for name in loaded if name in _NOT_ON_WINDOWS] + used
+
+
+def test_nothing_that_windows_lacks_is_loaded_at_once_or_used_without_asking(tmp_path):
+    files = [path for package in ("vimpo_core", "app", "pages") for path in (ROOT / package).rglob("*.py")]
+    assert {str(path): found for path in files if (found := needs_unix(path))} == {}
+    (tmp_path / "a.py").write_text("import os\nimport resource\nos.nice(5)\n")
+    assert needs_unix(tmp_path / "a.py") == ["resource", "os.nice"]
+
+
 @pytest.mark.parametrize("leaf", ["credit", "intervals", "files", "mistake", "numbers", "paths", "verifier"])
 def test_leaves_of_the_library_import_nothing_of_it_but_records_and_mistakes(leaf):
     assert graph(ROOT, "vimpo_core")[f"vimpo_core.{leaf}"] <= {"vimpo_core.types", "vimpo_core.mistake"}

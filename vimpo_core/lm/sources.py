@@ -138,7 +138,7 @@ def base_of(adapter: Path) -> str:
     named, revision = adapter_files.base_named(adapter)
     if named == BUNDLED or named in KNOWN:
         return named
-    for path in (Path(named).expanduser(), adapter / named):
+    for path in (*_written_whole(named), adapter / named):
         if path.is_absolute() and path.is_dir():
             return os.path.abspath(path)
     if not hub.ID.fullmatch(named):
@@ -153,6 +153,14 @@ def base_of(adapter: Path) -> str:
             f"python -m vimpo_core models get {at}"
         )
     return hub.pinned(at)
+
+
+def _written_whole(named: str) -> list[Path]:
+    """The path that a file names, where it is one: it may name a home that is not on this machine."""
+    try:
+        return [as_path(named)]
+    except Mistake:
+        return []
 
 
 def _whole(source: str) -> Path:

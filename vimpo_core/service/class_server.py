@@ -129,7 +129,7 @@ def serve(
 
     Raises Mistake: dangerous settings, another class on the same runs, or a bad code; before anything is served.
     """
-    refuse_dangerous(os.environ, (Path.home(), Path.cwd()))
+    refuse_dangerous(os.environ, _folders_with_settings())
     runs_dir.mkdir(parents=True, exist_ok=True)
     taken = f"another class is being served from {runs_dir.name}. Stop that one, or name another folder with --runs-dir"
     with exclusive(runs_dir / LOCK_NAME, taken):
@@ -159,6 +159,14 @@ def command(place: Place) -> list[str]:
 def environment_of(place: Place, runs_dir: Path) -> dict[str, str]:
     """The environment of the web server: that it serves a class, at which address, and whose runs."""
     return paths.child_environment() | {ENVIRONMENT: place.url, "VIMPO_RUNS_DIR": str(runs_dir)}
+
+
+def _folders_with_settings() -> tuple[Path, ...]:
+    """Where Streamlit looks for somebody's own settings; a user without a home has none there."""
+    try:
+        return Path.home(), paths.ROOT
+    except RuntimeError:
+        return (paths.ROOT,)
 
 
 def _settings(environment: Mapping[str, str], folders: tuple[Path, ...]) -> Iterator[tuple[str, str, Any]]:

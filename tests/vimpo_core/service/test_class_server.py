@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit import config
 
-from vimpo_core import cli
+from vimpo_core import cli, paths
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs.locks import exclusive
 from vimpo_core.service import class_server
@@ -115,6 +115,16 @@ def test_serving_tells_code_and_key_and_the_same_command_goes_on_with_the_class(
     with exclusive(tmp_path / LOCK_NAME, "taken"), pytest.raises(Mistake, match="another class is being served"):
         serve(None)
     assert len(started) == 4
+
+
+def test_a_user_without_a_home_has_no_settings_there_and_the_server_gets_one_that_streamlit_can_look_into(monkeypatch):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    assert "HOME" not in paths.home_environment()
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert class_server._folders_with_settings() == (paths.ROOT,)
+    assert class_server.environment_of(PLACE, Path("runs"))["HOME"] == str(paths.default_runs_dir())
 
 
 def test_the_command_says_a_mistake_in_one_sentence_and_a_new_code_is_long_enough(capsys, tmp_path):

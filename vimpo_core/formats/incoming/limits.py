@@ -16,14 +16,12 @@ _OPEN_FILES = 256
 
 def apply(has_no_end: bool = False) -> None:
     """Put the limits on this process, for good. has_no_end: it follows a run, for as long as that takes."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
+    limits = {"RLIMIT_AS": MEMORY, "RLIMIT_NOFILE": _OPEN_FILES, "RLIMIT_CORE": 0}
+    for name, most in (limits if has_no_end else limits | {"RLIMIT_CPU": CPU_SECONDS}).items():
+        with contextlib.suppress(ImportError, AttributeError, ValueError, OSError):  # not every system has every one
+            import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        if not has_no_end:
-            resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            resource.setrlimit(getattr(resource, name), (most, most))
     if hasattr(os, "nice"):
         os.nice(5)
 
