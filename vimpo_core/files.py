@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+_UNFINISHED, _RANDOM_BYTES = ".writing", 8
+"""How a file is called until it is whole: a dot, random bytes in hex, this ending."""
+_LEFT_AFTER_SECONDS = 3600
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 """No space left, or none left of one's quota."""
 
@@ -85,7 +89,7 @@ def writing_whole(path: Path, make_folder: bool = False) -> Iterator[BinaryIO]:
             yield file
         return
     target = Path(os.path.realpath(path))
-    hidden = target.with_name(f".{secrets.token_hex(8)}.writing")
+    hidden = target.with_name(f".{secrets.token_hex(_RANDOM_BYTES)}{_UNFINISHED}")
     try:
         if make_folder:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -103,6 +107,16 @@ def writing_whole(path: Path, make_folder: bool = False) -> Iterator[BinaryIO]:
     except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed `writing_whole` left in a folder more than an hour ago; what cannot be removed stays."""
+    for left in folder.glob(f".*{_UNFINISHED}"):
+        with suppress(OSError):
+            name = left.name.removesuffix(_UNFINISHED)
+            is_ours = len(name) == 1 + 2 * _RANDOM_BYTES and set(name[1:]) <= set("0123456789abcdef")
+            if is_ours and left.is_file() and time.time() - left.stat().st_mtime > _LEFT_AFTER_SECONDS:
+                left.unlink()
 
 
 def read_text(path: Path) -> str:

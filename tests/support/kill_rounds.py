@@ -29,9 +29,9 @@ from vimpo_core.files import write_whole
 from vimpo_core.mistake import Mistake
 from vimpo_core.paths import ROOT, child_environment
 from vimpo_core.runs import backup, worker
-from vimpo_core.runs.folder import CLASS_NAME, QUEUE_NAME, WORKER_LOCK_NAME, RunsDir
+from vimpo_core.runs.folder import QUEUE_NAME, WORKER_LOCK_NAME, RunsDir
 from vimpo_core.runs.locks import is_held
-from vimpo_core.runs.store import LOCK_NAME, RunStore
+from vimpo_core.runs.store import CLASS_NAME, LOCK_NAME, RunStore
 from vimpo_core.service.classroom import Classroom
 from vimpo_core.types import RunState
 

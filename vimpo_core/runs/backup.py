@@ -30,9 +30,9 @@ from typing import BinaryIO
 
 from vimpo_core import __version__, files
 from vimpo_core.mistake import Mistake
-from vimpo_core.runs.folder import ACTIVE, CLASS_NAME, LONGEST_NAME, RunsDir
+from vimpo_core.runs.folder import ACTIVE, LONGEST_NAME, RunsDir
 from vimpo_core.runs.locks import is_held
-from vimpo_core.runs.store import DB_NAME, HIDDEN, LOCK_NAME, RunStore, StoreError
+from vimpo_core.runs.store import CLASS_NAME, DB_NAME, HIDDEN, LOCK_NAME, RunStore, StoreError, remove_leftovers
 from vimpo_core.types import RunState
 
 FORMAT = 1
@@ -88,6 +88,8 @@ def backup(runs: RunsDir, target: Path, told: Told = lambda done, of: None) -> B
     listed = [run.run_id for run in reversed(runs.list())]
     if not listed:
         raise Mistake(f"there are no runs in {runs.path.name}, so there is nothing to back up.")
+    remove_leftovers(target.absolute().parent)  # of a backup that was killed
+    files.remove_unfinished(target.absolute().parent)
     _require_room(target.absolute().parent, *_room(runs.path / run_id for run_id in listed))
     kept: dict[str, dict] = {}
     left_out: dict[str, str] = {}
@@ -107,7 +109,7 @@ def backup(runs: RunsDir, target: Path, told: Told = lambda done, of: None) -> B
             "version": __version__,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "runs": {run_id: entry | {"name": names.get(run_id)} for run_id, entry in kept.items()},
-            "waiting": [list(job.run_ids) for job in jobs if job.state == RunState.QUEUED],
+            "waiting": [list(j.run_ids) for j in jobs if j.state == RunState.QUEUED and set(j.run_ids) <= set(kept)],
         }
         made.writestr(MANIFEST, json.dumps(about))
     return BackedUp(list(kept), left_out, target.stat().st_size)

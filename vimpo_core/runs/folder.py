@@ -45,7 +45,6 @@ from vimpo_core.tasks import registry
 from vimpo_core.types import RunState
 
 QUEUE_NAME = "app.db"
-CLASS_NAME = "class.db"
 WORKER_LOCK_NAME = "worker.lock"
 WORKER_LOG_NAME = "worker.log"
 WAIT_OPTION, BEGIN = "--wait", b"begin\n"

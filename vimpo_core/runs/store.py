@@ -34,6 +34,7 @@ from vimpo_core.runs.locks import exclusive, is_held
 from vimpo_core.types import SCHEMA_VERSION, CreditTrace, RunState, StepRecord
 
 DB_NAME = "run.db"
+CLASS_NAME = "class.db"
 LOCK_NAME = "run.lock"
 APPLICATION_ID = 0x56494D50
 """What SQLite's header says of who wrote the file ("VIMP"); runs of earlier versions say 0 and are known by their
@@ -161,10 +162,10 @@ def is_run(folder: Path) -> bool:
 
 
 def remove_leftovers(runs_dir: Path) -> None:
-    """Remove the hidden folders of runs whose making was killed: those that hold nothing else than making a run writes,
-    and nothing younger than an hour, as somebody may be at it. What cannot be removed stays."""
-    logs = (DB_NAME + log for log in ("-journal", "-wal", "-shm"))
-    written = {DB_NAME, *logs, LOCK_NAME, ADAPTERS_NAME, REPORTS_NAME}
+    """Remove the hidden folders of runs and copies whose making was killed: those that hold nothing else than that
+    writes, and nothing younger than an hour, as somebody may be at it. What cannot be removed stays."""
+    databases = (name + log for name in (DB_NAME, CLASS_NAME) for log in ("", "-journal", "-wal", "-shm"))
+    written = {*databases, LOCK_NAME, ADAPTERS_NAME, REPORTS_NAME}
     for folder in runs_dir.glob(f"{HIDDEN}*"):
         with suppress(OSError):
             inside = list(folder.iterdir())

@@ -24,9 +24,10 @@ from typing import Literal
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm import sources
 from vimpo_core.mistake import Mistake
-from vimpo_core.runs.folder import ACTIVE, CLASS_NAME, RunsDir
+from vimpo_core.runs.folder import ACTIVE, RunsDir
 from vimpo_core.runs.run_bin import Deleted
 from vimpo_core.runs.shared_file import SharedFile
+from vimpo_core.runs.store import CLASS_NAME
 from vimpo_core.runs.worker import IN_CLASS
 from vimpo_core.tasks import registry
 

@@ -1,8 +1,10 @@
 """A backup made while runs train holds every committed step and comes back whole; a bad one changes nothing."""
 
 import json
+import os
 import shutil
 import threading
+import time
 import zipfile
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from tests.support.fakes import FakeTrainer, make_fake_run
 from tests.support.kills import assert_same_run
 from tests.support.waiting import eventually
-from vimpo_core import cli
+from vimpo_core import cli, files
 from vimpo_core.config import TrainConfig
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs import backup
@@ -167,6 +169,25 @@ def test_without_room_neither_begins_and_nothing_is_left(runs, made, tmp_path, m
         backup.restore(RunsDir(tmp_path / "other"), made)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.zip", "other", "runs"]
     assert not any((tmp_path / "other").iterdir())
+
+
+def test_a_disk_that_fills_up_meanwhile_leaves_nothing_and_what_a_killed_backup_left_goes_with_the_next(
+    runs, tmp_path, monkeypatch, capsys
+):
+    Classroom(runs.path).open_up("red lantern", 5)
+    hour_ago = time.time() - 4000
+    for name in (".0123456789abcdef.writing", ".new-x/class.db", ".new-y/notes.txt", ".mine.writing"):
+        left = tmp_path / "out" / name
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.touch()
+        for path in (left, left.parent):
+            os.utime(path, (hour_ago, hour_ago))
+    with monkeypatch.context() as full:
+        full.setattr(files.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        command = ["backup", str(tmp_path / "out" / "all.zip"), "--runs-dir", str(runs.path)]
+        assert cli.main(command) == 2
+    assert "all.zip: the disk is full. Free some space, then try again" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".mine.writing", ".new-y"]
 
 
 def test_nothing_to_back_up_and_a_file_that_is_there_are_said(runs, made, tmp_path):
