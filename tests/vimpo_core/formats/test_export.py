@@ -38,7 +38,7 @@ def test_the_command_writes_a_film_and_refuses_what_a_film_has_not(real_run, tmp
     asked = ("--step", 2, "--group", 1, "--sample", 3, "--film", out)
     assert cli.main(command(real_run.parent, *asked, "--lens", "entropy")) == 0
     assert out.read_bytes()[:6] == b"GIF89a" and "entropy" in capsys.readouterr().out
-    assert cli.main(command(real_run.parent, *asked, "--lens", "grpo")) == 2
+    assert cli.main(command(real_run.parent, *asked, "--lens", "grpo", "--force")) == 2
     assert "Choose from td_terms" in capsys.readouterr().err
     assert cli.main(command(real_run.parent, "--lens", "kl")) == 2
     assert "Add --film" in capsys.readouterr().err

@@ -93,6 +93,16 @@ def test_a_table_reads_back_bit_for_bit(store, tmp_path):
     assert all(alike(a, b) for a, b in zip(again, all_traces(store), strict=True))
 
 
+def test_the_command_writes_over_nothing_unless_it_is_forced(store, tmp_path, capsys):
+    asked = ["export-run", "run", "--runs-dir", str(tmp_path), "--out", str(tmp_path / "out.jsonl")]
+    (tmp_path / "out.jsonl").write_text("mine")
+    assert cli.main(asked) == 2
+    assert "is there already. Add --force to write over it" in capsys.readouterr().err
+    assert (tmp_path / "out.jsonl").read_text() == "mine"
+    assert cli.main([*asked, "--force"]) == 0 and (tmp_path / "out.jsonl").read_text() != "mine"
+    assert "remarks" not in capsys.readouterr().out
+
+
 def test_some_steps_are_written_alone_and_those_that_are_not_there_are_named(store, tmp_path):
     run_export.write(store, "jsonl", tmp_path / "run.jsonl", run_export.steps_in("4-9, 12"))
     assert len((tmp_path / "run.jsonl").read_text().splitlines()) == 3

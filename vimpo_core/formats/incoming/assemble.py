@@ -142,6 +142,8 @@ class Builder:
     prints: dict[int, Any] = field(default_factory=dict)
     texts: dict[int, set] = field(default_factory=dict)
     tokenizing: Tokenizing | None = None
+    looked: Any = None
+    """What a reader made of all files together (`rows`)."""
 
     def trace(self, row: Row) -> CreditTrace | None:
         """The row as a trace; None where it is refused, which is counted."""
@@ -204,10 +206,16 @@ def read_rows(recognised: Recognised, builder: Builder, told: Told | None = None
     """The traces of all files, in order; what is refused is counted in the builder's survey."""
     sizes = [file.size for file in recognised.files]
     builder.tokenizing = builder.tokenizing or Tokenizing(str(recognised.facts.get("model") or ""))
+    reader = recognised.reader
+    if hasattr(reader, "look"):
+        builder.looked = reader.look(recognised.files, builder.looked)
+        for said in builder.looked.notes:
+            builder.survey.note(said)
     for index, file in enumerate(recognised.files):
         taken = 0
         try:
-            for number, found in enumerate(recognised.reader.read(file)):
+            records = reader.read(file, builder.looked) if hasattr(reader, "look") else reader.read(file)
+            for number, found in enumerate(records):
                 if told and number % _TOLD_EVERY == 0:
                     told(sum(sizes[:index]) + int(file.share * sizes[index]), max(1, sum(sizes)))
                 if taken == 0 and number >= HOPELESS:

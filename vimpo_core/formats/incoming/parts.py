@@ -60,6 +60,11 @@ def extras(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, str | f
     return {name: rows.shown(values[name]) for name in names if values.get(name) not in (None, "", [], {})}
 
 
+def beside(metrics: Mapping[str, str | float], said: Mapping[str, str | float]) -> dict[str, str | float]:
+    """Both; where a metric of the user's is called like something that the tool itself says, as "metric NAME"."""
+    return {(f"metric {name}" if name in said else name): value for name, value in metrics.items()} | dict(said)
+
+
 def finite(value: Any) -> float | None:
     """A number of what a file says of the whole run, where it is one."""
     try:

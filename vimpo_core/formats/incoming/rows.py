@@ -7,6 +7,11 @@ A reader is a module of this folder with
     matches(sample) -> bool         whether a file is one of its own, by content and never by name
     read(file) -> Iterator[Row | Refusal]       of one file; `each(file, make)` does it where a record is a row
 
+or, where what a file's columns mean shows in all files together,
+
+    look(files, before) -> Any                  what `read(file, looked)` is given, its `notes` for the first table;
+                                                before: of files read earlier
+
 and, where there is something to say,
 
     UPDATES_BEHIND = 0              by how many updates the policy that wrote step N is behind N; 1 where it is not said
@@ -64,7 +69,9 @@ class Row:
         prompt_ids, ids, texts: tokens; mask: which of them counted in the loss.
         arrays: name -> one number a token (nan where one is missing): `TOKEN_ARRAYS`, others under the tool's own name.
         approximate: array -> why it is not exact, as "k3". finish: how it ended.
-        extras: whatever else there is to show. place: "completions_00012.parquet, row 5".
+        is_total: whether `reward` is known to be what training made of `rewards`.
+        extras: whatever else there is to show. remarks: sentences on how it was read, for the first table, which counts
+            the rows of each. place: "completions_00012.parquet, row 5".
         trace: a record that this lab itself wrote, whole: then it is taken as it is.
     """
 
@@ -85,6 +92,8 @@ class Row:
     approximate: dict[str, str] = field(default_factory=dict)
     finish: StopReason | None = None
     extras: dict[str, str | float] = field(default_factory=dict)
+    is_total: bool = False
+    remarks: tuple[str, ...] = ()
     trace: CreditTrace | None = None
 
 

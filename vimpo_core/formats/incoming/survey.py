@@ -69,6 +69,13 @@ class Survey:
             count["doubt", "texts of tokens that do not spell the completion"] += 1
         for name, paid in (row.rewards or trace.rewards).items():
             count["reward", name] += paid is not None
+        for name, value in trace.extras.items():
+            count["beside", name] += not isinstance(value, str)
+        if len(row.extras) > len(trace.extras):
+            count["doubt", "more other values than are kept"] += 1
+        for remark in row.remarks:
+            count["remark", remark] += 1
+        count["plain sum"] += len(row.rewards) > 1 and not row.is_total and not row.remarks
         if math.isnan(trace.reward):
             count["unrewarded"] += 1
         else:
@@ -124,7 +131,7 @@ class Survey:
             "unrewarded": total["unrewarded"],
             "doubts": self._doubts(total, sizes, usual),
             "cannot": _cannot(total),
-            "notes": self.notes,
+            "notes": self.notes + _beside(total),
         }
 
     def _source(self, name: str, total: Counter) -> str:
@@ -148,7 +155,10 @@ class Survey:
                 f"{self.repeated} rows are those of the step before, row for row: a batch that was used again. They "
                 "are counted once, at the first step."
             )
-        if len(names := _named(total, "reward")) > 1:
+        for remark in _named(total, "remark"):
+            count = total["remark", remark]
+            said.append(remark if count == self.kept else f"{remark} (So it is with {count} of {self.kept} rows.)")
+        if total["plain sum"] and len(names := _named(total, "reward")) > 1:
             said.append(
                 f"There are several rewards ({', '.join(names)[:200]}): where no total was recorded, a solution's "
                 "reward is their sum, as no weights were."
@@ -160,6 +170,14 @@ class Survey:
 
 def _named(total: Counter, kind: str) -> list[str]:
     return sorted(key[1] for key in total if isinstance(key, tuple) and key[0] == kind)
+
+
+def _beside(total: Counter) -> list[str]:
+    """A sentence that names the numbers of a row that are taken for nothing."""
+    names = [name for name in _named(total, "beside") if total["beside", name]]
+    if not names:
+        return []
+    return [f"Numbers beside the reward, shown with a solution and counted in nothing: {', '.join(names)[:300]}."]
 
 
 def _cannot(total: Counter) -> list[str]:

@@ -4,6 +4,7 @@ CSV, JSON Lines or Parquet; optional columns with tokens and one number a token.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -55,7 +56,8 @@ def read(file: Incoming) -> Iterator[Row | Refusal]:
 def _row(place: str, values: dict[str, Any]) -> Row:
     column = {what: next((n for n in names if n in values), names[0]) for what, names in NAMES.items()}
     rows.needs(values, "prompt", column["completion"], "reward")
-    known = set(column.values())
+    paid = _rewards(values)
+    known = {*column.values(), *paid, *(["rewards"] if isinstance(values.get("rewards"), dict) else [])}
     group, finish = values.get(column["group"]), values.get(column["finish"])
     return Row(
         place=place,
@@ -63,6 +65,8 @@ def _row(place: str, values: dict[str, Any]) -> Row:
         prompt=rows.messages(values["prompt"], "prompt"),
         completion=rows.said(values[column["completion"]], "completion"),
         reward=rows.reward(values["reward"], "reward"),
+        rewards=paid,
+        is_total=True,
         advantage=rows.number(values.get("advantage"), "advantage"),
         gold=rows.label(values.get(column["gold"])),
         group=None if group is None else rows.label(group),
@@ -74,6 +78,20 @@ def _row(place: str, values: dict[str, Any]) -> Row:
         finish=_FINISH.get(finish.lower()) if isinstance(finish, str) else None,
         extras={name: rows.shown(one) for name, one in values.items() if name not in known and one is not None},
     )
+
+
+def _rewards(values: dict[str, Any]) -> dict[str, float | None]:
+    """Each function's own reward: the numbers of `rewards` where it is a record, and of columns named reward_NAME or
+    NAME_reward."""
+    named = values.get("rewards")
+    found = {str(n): rows.number(v, f"the reward {n}") for n, v in named.items()} if isinstance(named, dict) else {}
+    for name, value in values.items():
+        if name.startswith("reward_") or name.endswith("_reward"):
+            with contextlib.suppress(ValueError):
+                value = float(value) if isinstance(value, str) else value  # of a CSV, where all is text
+            if isinstance(value, int | float):
+                found[name] = rows.number(value, name)
+    return found
 
 
 def _typed(values: dict[str, str | None]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def _legacy(place: str, values: dict[str, Any]) -> Row:
     answer, example = values.get("answer"), values.get("example_id")
     metrics = values.get("metrics")
     extras = parts.extras(metrics, list(metrics)) if isinstance(metrics, dict) else {}
-    extras |= parts.extras(values, ("stop_condition", "error"))
+    extras = parts.beside(extras, parts.extras(values, ("stop_condition", "error")))
     tokens, note = _trajectory(values.get("trajectory"))
     advantage = tokens.pop("advantage", None)
     is_cut = values.get("is_truncated") is True
@@ -193,15 +193,15 @@ def _branch(place: str, trace: dict[str, Any], path: list[dict[str, Any]], share
     answer = _inside(trace, "task", "data", "answer")
     metrics = trace.get("metrics")
     extras = parts.extras(metrics, list(metrics)) if isinstance(metrics, dict) else {}
-    extras |= parts.extras(trace, ("stop_condition",))
     last = _last_call(trace)
+    said = parts.extras(trace, ("stop_condition",))
     temperature = parts.finite(_inside(last, "sampling", "temperature"))
     if temperature is not None:
-        extras["temperature"] = temperature
+        said["temperature"] = temperature
     tokens, approximate = _tokens(path)
     reasoning = "".join(_text_of(node, "reasoning_content") for node in path if node.get("sampled"))
     if reasoning:
-        extras["reasoning_content"] = rows.shown(reasoning)
+        said["reasoning_content"] = rows.shown(reasoning)
     finish = {"length": StopReason.LENGTH, "stop": StopReason.EOS if tokens else None}
     return Row(
         place=place,
@@ -210,11 +210,12 @@ def _branch(place: str, trace: dict[str, Any], path: list[dict[str, Any]], share
         completion=rows.said([_message(node) for node in path[begins:]], "completion") if path[begins:] else "",
         reward=reward,
         rewards=rewards,
+        is_total=True,
         advantage=parts.common(tokens["arrays"].get("advantages"), tokens["mask"]) if tokens else None,
         gold=answer if isinstance(answer, str) else "",
         group=None if shared["group"] is None else str(shared["group"]),
         finish=finish.get(str(last.get("finish_reason"))),
-        extras=extras,
+        extras=parts.beside(extras, said),
         approximate=approximate,
         **tokens,
     )

@@ -44,6 +44,27 @@ def test_without_a_uid_verls_groups_are_those_of_equal_prompts(bring):
     assert "1 of 2 groups do not have" in store.imported()["survey"]["doubts"][0]
 
 
+def test_a_value_of_a_verl_reward_function_that_is_called_step_is_not_taken_for_the_step(tmp_path):
+    for name in ("4.jsonl", "5.jsonl"):
+        (tmp_path / name).write_bytes(_lines({**VERL, "output": name, "step": 2}, {**VERL, "step": 3}))
+    store = import_run(recognise([(tmp_path, "rollout")]), tmp_path / "run")
+    assert [[t.extras["step"] for t in store.traces(step)] for step in (4, 5)] == [[2, 3], [2, 3]]
+    assert any("The steps are the names'" in note for note in store.imported()["survey"]["notes"])
+
+
+def test_rewards_of_a_table_keep_their_names_and_other_numbers_beside_them_are_named(bring):
+    row = {"prompt": "1+1=", "completion": "2", "reward": 0.7, "reward_right": 1.0, "format_reward": 0.1, "length": 3}
+    store = bring("table.jsonl", _lines(row, {**row, "rewards": {"brief": 0.5}}))
+    assert [t.rewards for t in store.traces(0)] == [
+        {"reward_right": 1.0, "format_reward": 0.1},
+        {"brief": 0.5, "reward_right": 1.0, "format_reward": 0.1},
+    ]
+    assert [t.reward for t in store.traces(0)] == [0.7, 0.7]
+    said = store.imported()["survey"]
+    assert not any("several rewards" in one for one in said["doubts"])
+    assert said["notes"] == ["Numbers beside the reward, shown with a solution and counted in nothing: length."]
+
+
 TABLE = {
     "prompt": "2+3=",
     "completion": "5.",
