@@ -14,6 +14,7 @@ from app import cache, state
 from app.components import look
 from vimpo_core.lm.sources import BUNDLED as BUNDLED_MODEL
 from vimpo_core.runs.folder import RunSummary
+from vimpo_core.tasks.registry import RECORDED
 from vimpo_core.types import RUN_STATE_ADVICE, RunState
 
 BUNDLED = "bundled/"
@@ -70,6 +71,17 @@ class Source:
         return (
             f"Not recorded: a run brought from {self.tool} holds no adapter, so there is no policy {purpose}. Choose a "
             "run that was trained here."
+        )
+
+    def no_trying(self, otherwise: str, purpose: str) -> str:
+        """The same of what has to be judged afterwards: a model can be chosen, the judge of a brought run cannot."""
+        if not self.tool or self.run.config.task != RECORDED:
+            return self.no_policy(otherwise, purpose)
+        who = "The model that scored it again" if self.run.rescored else "A policy"
+        return (
+            f"A run brought from {self.tool} comes without the judge that paid its rewards. {who} could write on from "
+            "here, and nobody could say what that earns. Its own rewards and the credit above are what there is: to "
+            "try, choose a run that was trained here."
         )
 
     @property

@@ -16,7 +16,7 @@ import pytest
 
 from app import __main__ as command
 from vimpo_core import __version__
-from vimpo_core.paths import ROOT
+from vimpo_core.paths import ROOT, default_runs_dir
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -93,6 +93,18 @@ def test_without_a_command_it_opens_the_app_as_the_readme_does(options):
 def test_with_a_command_it_is_the_command_line(tmp_path, capsys):
     assert command.main(["runs", "--runs-dir", str(tmp_path)], run_app=pytest.fail) == 0
     assert "no runs yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("asked", [["--runs", "{}"], ["--runs={}"]])
+def test_it_opens_another_folder_of_runs(tmp_path, monkeypatch, capsys, asked):
+    monkeypatch.setenv("VIMPO_RUNS_DIR", "")
+    found = []
+    options = [one.format(tmp_path / "mine") for one in asked] + ["--server.port", "8502"]
+    assert command.main(options, run_app=lambda arguments: found.append((arguments[2:], default_runs_dir())) or 0) == 0
+    assert found == [(["--server.port", "8502"], tmp_path / "mine")] and not (tmp_path / "mine").exists()
+    (tmp_path / "mine").write_text("")
+    assert command.main(options, run_app=pytest.fail) == 2
+    assert capsys.readouterr().err.endswith("is a file. --runs needs a folder.\n")
 
 
 def test_its_help_explains_both(capsys):

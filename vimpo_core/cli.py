@@ -121,7 +121,16 @@ class _CommandParser(_Parser):
         if self.declare:
             declare, self.declare = self.declare, None
             declare(self)
-        return super().parse_known_args(args, namespace)
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:  # else the list of commands would say it, and point to its own help
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._meant(unknown[0])}")
+        return found, unknown
+
+    def _meant(self, typed: str) -> str:
+        import difflib
+
+        near = difflib.get_close_matches(typed.partition("=")[0], self._option_string_actions, 1)
+        return f" (do you mean {near[0]}?)" if near and typed.startswith("-") else ""
 
 
 _DEBUG = "Show where a mistake was noticed, as is always shown of a bug."
@@ -170,7 +179,16 @@ def _count(typed: str) -> int:
 
 
 def _folder(typed: str) -> Path:
-    return _path(typed).absolute()
+    path = _path(typed).absolute()
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a folder, and {typed!r} is a file")
+    return path
+
+
+def _port(typed: str) -> int:
+    if not typed.isdecimal() or not 1 <= int(typed) <= 65535:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 65535, got {typed!r}")
+    return int(typed)
 
 
 def _add_setting(parser, f, absent=_AS_SAID, **changes) -> None:
@@ -197,11 +215,10 @@ def _train_options(parser) -> None:
     parser.add_argument(
         "--preset",
         choices=tuple(PRESETS),
-        help="Begin with the settings of one of the Train page's presets: "
-        + "; ".join(
-            f"{key}, {preset.shows[0].lower()}{preset.shows[1:].rstrip('.')}" for key, preset in PRESETS.items()
-        )
-        + ". What else is typed counts before it.",
+        help="One of the Train page's presets. "
+        + " ".join(f"{key}: {preset.shows}" for key, preset in PRESETS.items()).replace("%", "%%")
+        + " All its rules are trained side by side, as by Play on the page, one with --algorithm. What else is typed "
+        "counts before it.",
     )
     for f in dataclasses.fields(TrainConfig):
         _add_setting(parser, f, absent=argparse.SUPPRESS)
@@ -215,22 +232,38 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     return _parser("python -m vimpo_core").parse_args(arguments)
 
 
-def config_of(arguments: argparse.Namespace) -> TrainConfig:
-    """The settings that the arguments of `train` ask for: those typed, the preset's, the defaults."""
+def configs_of(arguments: argparse.Namespace) -> list[TrainConfig]:
+    """The settings of each run that the arguments of `train` ask for: those typed, the preset's, the defaults. A preset
+    is all its rules side by side, as on the page; with a rule that is typed that one alone.
+    """
     from vimpo_core.config import TrainConfig
     from vimpo_core.labs.presets import PRESETS
+    from vimpo_core.rules import is_read
 
     typed = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(TrainConfig) if hasattr(arguments, f.name)}
-    return PRESETS[arguments.preset].config(**typed) if arguments.preset else TrainConfig(**typed)
+    if not arguments.preset:
+        return [TrainConfig(**typed)]
+    preset = PRESETS[arguments.preset]
+    rules = [typed.pop("algorithm")] if "algorithm" in typed else preset.algorithms
+    others = {rule: [name for name in typed if is_read(name, rules) and not is_read(name, [rule])] for rule in rules}
+    return [preset.config(rule, **{n: v for n, v in typed.items() if n not in others[rule]}) for rule in rules]
 
 
 def _train(arguments) -> int:
+    from vimpo_core.runs import folder
+
+    configs = [_checked(config) for config in configs_of(arguments)]
+    runs = folder.RunsDir(arguments.runs_dir)
+    job_id = runs.submit(configs, arguments.name)
+    return _work_on(runs, job_id, arguments)
+
+
+def _checked(config: TrainConfig) -> TrainConfig:
+    """Settings that a run can be made with; what there is to say of them is said, before anything is written."""
     from vimpo_core.config import TrainConfig, advice
     from vimpo_core.runs import folder
-    from vimpo_core.tasks.registry import task_of
-
-    config = config_of(arguments)
     from vimpo_core.service import model_service
+    from vimpo_core.tasks.registry import task_of
 
     config = folder.settled(dataclasses.replace(config, model=_got(config.model)))
     if (config.model, config.device, config.task) != ("bundled", "cpu", TrainConfig.task):  # before anything is written
@@ -238,9 +271,7 @@ def _train(arguments) -> int:
             print(f"note: {note}", file=sys.stderr)
     for remark in advice(config, task_of(config).typical_length):  # of a run that will be made, not of a refused one
         print(f"{remark.level}: {remark.text}", file=sys.stderr)
-    runs = folder.RunsDir(arguments.runs_dir)
-    job_id = runs.submit([config], arguments.name)
-    return _work_on(runs, job_id, arguments)
+    return config
 
 
 _SHARE_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
@@ -299,6 +330,7 @@ def _get_model(arguments) -> int:
 
     # Of the hub also where it is here already: its branch may have moved on.
     source = _with_bar(sources.get, arguments.source)
+    sources.find(source)  # a folder is nothing to get, and need not be there
     _print({"model": source, "folder": str(sources.model_folder(source))}, arguments.json)
     return 0
 
@@ -399,23 +431,34 @@ def _work_on(runs: RunsDir, job_id: str, arguments) -> int:
     from vimpo_core import reports
     from vimpo_core.runs import worker
 
-    (run_id,) = next(job.run_ids for job in runs.jobs() if job.job_id == job_id)
-    store = runs.open(run_id)
-    with tqdm(total=store.config().steps, initial=_reached(store), desc=run_id, file=sys.stderr) as bar:
+    run_ids = next(job.run_ids for job in runs.jobs() if job.job_id == job_id)
+    stores = [runs.open(run_id) for run_id in run_ids]
+    steps, reached = sum(store.config().steps for store in stores), sum(map(_reached, stores))
+    with tqdm(total=steps, initial=reached, desc=", ".join(run_ids), file=sys.stderr) as bar:
+        at = {store.run_id: _reached(store) for store in stores}
 
-        def show(_, record):
+        def show(store, record):
+            at[store.run_id] = record.step
             bar.set_postfix(reward=f"{record.metrics['reward_mean']:.2f}", refresh=False)
-            bar.update(record.step - bar.n)
+            bar.update(sum(at.values()) - bar.n)
 
         def train():
             return worker.main(runs.path, on_record=show, only_job=job_id)
 
         if not train():
-            _follow(runs, store, bar, train)
-    with tqdm(desc="final measurement", unit="solution", file=sys.stderr, delay=1) as bar:
-        report = reports.training_report(store, arguments.final_problems, functools.partial(_show_share, bar))
-    _print(report, arguments.json)
-    return _exit_code(store)
+            _follow(runs, stores, bar, train)
+    found = []
+    for store in stores:
+        with tqdm(desc=f"final measurement of {store.run_id}", unit="solution", file=sys.stderr, delay=1) as bar:
+            tell = functools.partial(_show_share, bar)
+            found.append(reports.training_report(store, arguments.final_problems, tell))
+    if len(found) > 1 and arguments.json:
+        _print({"runs": found}, True)
+    else:
+        for number, report in enumerate(found):
+            print(end="\n" * bool(number))
+            _print(report, arguments.json)
+    return max(map(_exit_code, stores))
 
 
 def _show_share(bar, done: int, total: int) -> None:
@@ -423,15 +466,16 @@ def _show_share(bar, done: int, total: int) -> None:
     bar.update(done - bar.n)
 
 
-def _follow(runs: RunsDir, store, bar, train: Callable[[], bool]) -> None:
+def _follow(runs: RunsDir, stores, bar, train: Callable[[], bool]) -> None:
     """Wait for the worker that is at work; train here once it has died."""
     from vimpo_core.runs.folder import ACTIVE
     from vimpo_core.types import RunState
 
-    print(f"another run is training in this folder; {store.run_id} waits for its turn.", file=sys.stderr)
-    while (state := store.state()) in ACTIVE:
-        bar.update(_reached(store) - bar.n)
-        if state == RunState.QUEUED and not runs.has_worker() and train():
+    waiting = ", ".join(store.run_id for store in stores)
+    print(f"another run is training in this folder. Waiting for its turn: {waiting}.", file=sys.stderr)
+    while active := [state for store in stores if (state := store.state()) in ACTIVE]:
+        bar.update(sum(map(_reached, stores)) - bar.n)
+        if RunState.QUEUED in active and not runs.has_worker() and train():
             return
         time.sleep(_LOOK_SECONDS)
 
@@ -613,6 +657,10 @@ def _experiment(arguments) -> int:
         arguments.file, arguments.out, arguments.jobs, arguments.dry_run, arguments.report_only, address
     )
     failed = found.get("failed", {})
+    if arguments.dry_run and not arguments.json:
+        _print(found, False)
+        print("Nothing was run. Without --dry-run the same command carries it out.")
+        return 0
     _print(found if arguments.json else {k: v for k, v in found.items() if k != "failed"}, arguments.json)
     for sentence, count in Counter(failed.values()).items():
         print(f"{count} of the runs came to no result. {sentence}", file=sys.stderr)
@@ -645,6 +693,7 @@ def _export_options(parser) -> None:
     parser.add_argument("--theme", choices=("light", "dark"), help="Of a film (default: light).")
     parser.add_argument("--beta", type=float, help="Reward per nat (default: the run's).")
     parser.add_argument("--gae-lambda", type=float, help="Reach of a token's credit (default: the run's).")
+    _add_force(parser)
     _add_runs_dir(parser)
 
 
@@ -665,6 +714,7 @@ def _export(arguments) -> int:
     if arguments.lens or arguments.theme:
         raise Mistake("--lens and --theme are of a film. Add --film OUT.gif, or leave them out.")
     out = arguments.out or Path(exporting.file_name(taken, arguments.format))
+    _refuse_to_replace(out, arguments)
     size = exporting.write(taken, arguments.format, out)
     report = {"run_id": store.run_id, "step": step, "group": arguments.group, "sample": arguments.sample}
     report |= {"beta": config.beta, "gae_lambda": config.gae_lambda, "format": arguments.format}
@@ -682,6 +732,7 @@ def _export_film(arguments, run_dir: Path, taken) -> int:
 
     if arguments.out:
         raise Mistake("--out is of the other formats. A film is written where --film says.")
+    _refuse_to_replace(arguments.film, arguments)
     trace, lens = taken.trace, arguments.lens or "td_terms"
     film = film_solution(run_dir, trace.prompt_text, trace.completion_text, tuple(map(int, trace.ids)))
     for problem in film.problems.values():
@@ -709,6 +760,7 @@ def _export_run_options(parser) -> None:
     )
     parser.add_argument("--out", type=_path, help="File to write (default: named after the run, here).")
     parser.add_argument("--steps", help="Steps whose solutions to write, as 0,10,20-40 (default: all that were kept).")
+    _add_force(parser)
     _add_runs_dir(parser)
 
 
@@ -721,6 +773,7 @@ def _export_run(arguments) -> int:
     store = reports.find_run(arguments.runs_dir, arguments.run_id)
     steps = None if arguments.steps is None else run_export.steps_in(arguments.steps)
     out = arguments.out or Path(run_export.file_name(store.run_id, arguments.to))
+    _refuse_to_replace(out, arguments)
     with tqdm(desc="steps", file=sys.stderr) as bar:
         found = run_export.write(store, arguments.to, out, steps, functools.partial(_show_share, bar))
     remarks = found.pop("remarks")
@@ -877,6 +930,7 @@ _ON_RUNS = {
 
 def _backup_options(parser) -> None:
     parser.add_argument("out", nargs="?", type=_path, metavar="FILE", help="Default: vimpo-lab-DATE-TIME.zip here.")
+    _add_force(parser)
     _add_runs_dir(parser)
 
 
@@ -887,6 +941,7 @@ def _backup(arguments) -> int:
     from vimpo_core.runs.folder import RunsDir
 
     out = arguments.out or Path(backup.default_name(datetime.now()))
+    _refuse_to_replace(out, arguments)
     with _bar("backup") as told:
         made = backup.backup(RunsDir(arguments.runs_dir), out, told)
     for run_id, why in made.left_out.items():
@@ -931,7 +986,7 @@ def _class_options(parser) -> None:
     parser.add_argument("--students", type=_count, default=50, help="How many there are (default: 50).")
     parser.add_argument("--code", help="The word that lets a browser in (default: as before, or a new one).")
     parser.add_argument("--new", action="store_true", help="Begin a new class: forget who joined and the hand-ins.")
-    parser.add_argument("--port", type=_count, default=PORT, help=f"Default: {PORT}.")
+    parser.add_argument("--port", type=_port, default=PORT, help=f"Default: {PORT}.")
     parser.add_argument("--even-public", action="store_true", help="Also where the whole internet may reach HOST.")
     _add_runs_dir(parser)
 
@@ -1034,14 +1089,17 @@ def _import(arguments) -> int:
     else:
         future = import_service.ask_import(arguments.runs_dir, brought, arguments.name, folder)
         run_id = import_service.outcome(future)
-        found = known(RunsDir(arguments.runs_dir).open(run_id).imported())["survey"]
-        told = {"run_id": run_id, **found}
+        store = RunsDir(arguments.runs_dir).open(run_id)
+        found = known(store.imported())["survey"]
+        told = {"run_id": run_id, **found, "name": store.header()["name"]}
     if arguments.json:
         _print(told, True)
+        return 0
+    print("\n".join(lines(found)))
+    if arguments.dry_run:
+        print("No run was made. Without --dry-run the same command makes it.")
     else:
-        print("\n".join(lines(found)))
-        if not arguments.dry_run:
-            print(f"{'run':<18} {told['run_id']}")
+        print(f"{'run':<18} {told['run_id']}, {told['name']}")
     return 0
 
 
@@ -1167,7 +1225,29 @@ def _print(report: dict, as_json: bool) -> None:
         print(json.dumps(report, allow_nan=False))
         return
     for name, value in report.items():
-        print(f"{name:<18} {value:.4g}" if isinstance(value, float) else f"{name:<18} {value}")
+        print(f"{name:<18} {_in_words(value)}")
+
+
+def _in_words(value) -> str:
+    """A value of a report as people read it."""
+    if value is None or value in ([], (), {}):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_in_words(one)}" for name, one in value.items())
+    return ", ".join(map(_in_words, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _refuse_to_replace(out: Path, arguments) -> None:
+    if out.is_file() and not arguments.force:
+        raise Mistake(f"{str(out)!r} is there already. Add --force to write over it, or name another file with --out.")
+
+
+def _add_force(parser) -> None:
+    parser.add_argument("--force", action="store_true", help="Write over a file that is there already.")
 
 
 def _rescore_options(parser) -> None:
@@ -1249,8 +1329,12 @@ def _rescore(arguments) -> int:
         if arguments.json:
             _print({"run_id": store.run_id, **dataclasses.asdict(look)}, True)
         return 0
-    with _bar("scoring") as told:
-        note = rescore.rescore(store.run_dir, asked, told)
+    try:
+        with _bar("scoring") as told:
+            note = rescore.rescore(store.run_dir, asked, told)
+    except KeyboardInterrupt:
+        print("interrupted; what was scored is kept, and the same command goes on from there.", file=sys.stderr)
+        return INTERRUPTED
     if note["unmoved"]:
         print(rescore.UNMOVED, file=sys.stderr)
     shown = ("rows", "model", "reference", "temperature", "command")

@@ -60,7 +60,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
     snapshots = scene.source.snapshots
     if not snapshots:
         none = "This run kept no adapter, so there is no policy to finish a solution. Choose another run."
-        st.info(as_sentence(scene.source.no_policy(none, "to finish a solution")))
+        st.info(as_sentence(scene.source.no_trying(none, "to finish a solution")))
         return
     if not scene.trace.text:
         st.info("This solution has no tokens to change. Choose another one.")

@@ -34,18 +34,28 @@ def mixed(scene: inspection.Scene) -> str:
     run = scene.source.run
     if not run.rescored:
         return ""
-    _, rows = cache.rescored(scene.source.folder, run.run_id, run.version, scene.step)
+    notes, rows = cache.rescored(scene.source.folder, run.run_id, run.version, scene.step)
     others = len(scene.traces) - len(rows)
     if not rows or scene.is_typed:
         return ""
     if not others:
-        return (
-            " Its one solution was scored again."
-            if len(rows) == 1
-            else f" All {len(rows)} solutions of this step were scored again."
-        )
+        said = f" All {len(rows)} solutions of this step were" if len(rows) > 1 else " Its one solution was"
+        return f"{said} scored again.{one_model(notes)}"
     these = "1 solution was" if len(rows) == 1 else f"{len(rows)} solutions were"
-    return f" Of this step {these} scored again and {others} {'is' if others == 1 else 'are'} as recorded."
+    said = f" Of this step {these} scored again and {others} {'is' if others == 1 else 'are'} as recorded."
+    return said + one_model(notes)
+
+
+def one_model(notes: list[dict]) -> str:
+    """A sentence where solutions of several steps were scored by one model, whose policy is not that of each step."""
+    of_several = [note for note in notes if len(note.get("steps", ())) > 1]
+    if not of_several:
+        return ""
+    names = listed(list(dict.fromkeys(" against ".join(note["names"]) for note in of_several)))
+    return (
+        f" Solutions of {max(len(note['steps']) for note in of_several)} steps were scored under one model ({names}): "
+        "what changes from step to step is the solutions, not the policy that reads them."
+    )
 
 
 def watch(source: Source, newest: int) -> None:

@@ -46,6 +46,7 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
     _what_is_scored(scene, notes, len(rows))
     if _is_at_work(scene):
         return
+    _offer_the_rest(scene)
     asked = _form(scene)
     if asked is not None:
         _check_and_go(scene, asked)
@@ -78,6 +79,30 @@ def _what_is_scored(scene: inspection.Scene, notes: list[dict], rows: int) -> No
             on_click=_take_back,
             args=(scene,),
         )
+
+
+def _offer_the_rest(scene: inspection.Scene) -> None:
+    """A re-scoring that ended before it was done, as with the server: what it has is kept."""
+    with cache.runs_dir().open(scene.source.run.run_id) as store:
+        found = rescore.unfinished(store)
+    if found is None:
+        return
+    asked, kept = found
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"A re-scoring under {as_plain(sources.label(asked.model))} ended after {kept} of {len(asked.places)} "
+            "solutions. They are kept, and shown once all are there.",
+            width="stretch",
+        )
+        st.button("Go on with it", icon=":material/play_arrow:", on_click=_go, args=(scene, asked))
+        st.button("Drop it", icon=":material/delete:", on_click=_drop, args=(scene,))
+
+
+def _drop(scene: inspection.Scene) -> None:
+    try:
+        rescore.drop(scene.source.run_dir)
+    except (Mistake, OSError) as error:
+        st.session_state[_PROBLEM] = str(error)
 
 
 def _take_back(scene: inspection.Scene) -> None:
@@ -241,7 +266,7 @@ def _check_and_go(scene: inspection.Scene, asked: Asked) -> None:
             on_click=_go,
             args=(scene, asked),
         )
-        st.caption("In the background: it goes on if the page is closed, and writes nothing before all of it is there.")
+        st.caption("In the background: it goes on if the page is closed, and shows nothing before all of it is there.")
     st.code(rescore.command_line(scene.source.run.run_id, asked), language="bash", wrap_lines=True)
 
 
@@ -269,7 +294,7 @@ def _go(scene: inspection.Scene, asked: Asked) -> None:
             partial(rescore.rescore_service().ask, rescore.in_service, scene.source.run_dir, asked),
             f"Scoring {len(asked.places):,} solutions",
             LIMIT_SECONDS,
-            cancelled="Cancelled: nothing was written.",
+            cancelled="Cancelled: nothing is shown, and what was scored is kept.",
             if_long="The same as a command has no limit.",
             again="",
             tells_progress=True,

@@ -207,7 +207,7 @@ def _provenance(scene: inspection.Scene) -> str:
 def _no_adapter(scene: inspection.Scene, snapshots: list[int]) -> None:
     if not snapshots:
         none = "This run kept no adapter, so there is no policy to try the solution with. Choose another run."
-        st.info(as_sentence(scene.source.no_policy(none, "to try the solution with")))
+        st.info(as_sentence(scene.source.no_trying(none, "to try the solution with")))
         return
     near = min(snapshots, key=lambda step: abs(step - scene.step))
     st.info(

@@ -42,8 +42,10 @@ def test_every_section_works_with_text_and_rewards_and_says_what_is_not_there(br
     assert "Words, not tokens: TRL did not record tokens." in said and "nobody here judged it" in said
     picked = [option for label in ("Prompt", "Solution") for option in widget(at.selectbox, label).options]
     assert picked and all("reward" in option and "right" not in option for option in picked)
-    if section in ("truth", "branch", "film"):
+    if section == "film":
         assert "Not recorded: a run brought from TRL holds no adapter" in said
+    if section in ("truth", "branch"):
+        assert "comes without the judge that paid its rewards. A policy could write on from here" in said
     if section == "scatter":
         assert "Not recorded: the sum needs log-probabilities of both models and KL." in said
 
@@ -51,9 +53,11 @@ def test_every_section_works_with_text_and_rewards_and_says_what_is_not_there(br
 def test_after_a_re_scoring_the_least_explained_solution_opens_at_a_press(brought):
     traces = brought.traces(2)
     with RunStore.open(brought.run_dir, writable=True) as store:
-        store.put_rescored([scored(trace, i) for i, trace in enumerate(traces[:5])], {"when": "now"})
+        note = {"when": "now", "steps": [1, 2], "names": ["a model", "its base"]}
+        store.put_rescored([scored(trace, i) for i, trace in enumerate(traces[:5])], note)
     at = open_inspect(run="trl-1", step=2, more="scatter")
     assert "recomputed (a model, temperature 1)" in words(at)
+    assert "Solutions of 2 steps were scored under one model (a model against its base)" in words(at)
     press(at, "Least explained")
     from vimpo_core.solutions import picks
 

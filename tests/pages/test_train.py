@@ -174,7 +174,7 @@ def test_the_command_line_beside_the_form_makes_the_same_runs(runs):
     for words_of_it, store in zip(typed, made, strict=True):
         assert words_of_it[:4] == ["python", "-m", "vimpo_core", "train"]
         parsed = cli.parsed(words_of_it[3:])
-        assert cli.config_of(parsed) == store.config()
+        assert cli.configs_of(parsed) == [store.config()]
         assert parsed.name == store.header()["name"]
 
 

@@ -380,6 +380,23 @@ def test_runs_of_a_folder_that_is_not_there_is_an_empty_list_and_makes_none(tmp_
     assert not (tmp_path / "none").exists()
 
 
+def test_a_report_is_in_words_and_an_import_says_the_name_that_it_gives(tmp_path, capsys):
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "1+1=", "completion": "2", "reward": 1}\n')
+    asked = ["import", tmp_path / "rows.jsonl", "--as", "Mine", "--runs-dir", tmp_path / "runs"]
+    code, out, _ = told(capsys, *asked, "--dry-run")
+    assert code == 0 and out.endswith("No run was made. Without --dry-run the same command makes it.\n")
+    assert json.loads(told(capsys, *asked, "--json")[1])["name"] == "Mine"
+    found = {"restored": ["a", "b"], "kept": [], "class": False, "tagged": {"a": {"tags": ["x"]}}, "share": 0.5}
+    cli._print(found, False)
+    assert capsys.readouterr().out.splitlines() == [
+        "restored           a, b",
+        "kept               none",
+        "class              no",
+        "tagged             a: tags: x",
+        "share              0.5",
+    ]
+
+
 # ---- mistakes
 
 
@@ -394,7 +411,8 @@ def refused(capsys, *arguments) -> str:
 MISTAKES = [  # (arguments, what the sentence says)
     ([], r"the following arguments are required: COMMAND\. See python -m vimpo_core --help\."),
     (["frobnicate"], r"invalid choice: 'frobnicate' \(choose from .*train.*\)"),
-    (["train", "--frob", "1"], r"unrecognized arguments: --frob 1\. See python -m vimpo_core --help"),
+    (["train", "--frob", "1"], r"unrecognized arguments: --frob 1\. See python -m vimpo_core train --help"),
+    (["runs", "--not=x"], r"unrecognized arguments: --not=x \(do you mean --note\?\)\. See .* runs --help"),
     (
         ["train", "--step", "5"],
         "unrecognized arguments: --step 5",
@@ -418,6 +436,9 @@ MISTAKES = [  # (arguments, what the sentence says)
     (["eval", "nope"], r"no run 'nope' in empty\."),
     (["score", "nope", "--prompt", "1+1=", "--solution", "2."], r"no run 'nope' in empty\."),
     (["resume", "../etc"], r"no run '\.\./etc' in empty\."),
+    (["runs", "--runs-dir", __file__], r"argument --runs-dir: must be a folder, and .* is a file\."),
+    (["class", "--name", "localhost", "--port", "65536"], r"must be a whole number from 1 to 65535, got '65536'\."),
+    (["models", "get", "/nowhere/at-all"], r"no model at /nowhere/at-all: config.json is missing\."),
     (["bench", "nothing"], r"invalid choice: 'nothing' \(choose from .*\)"),
 ]
 

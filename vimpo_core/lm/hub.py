@@ -60,6 +60,14 @@ def folder_of(source: str) -> Path:
     return storage / "snapshots" / commit
 
 
+def all_here() -> list[str]:
+    """The repositories of the cache whose main revision is whole."""
+    from huggingface_hub import constants
+
+    names = [path.name.split("--", 2)[1:] for path in sorted(Path(constants.HF_HUB_CACHE).glob("models--*--*"))]
+    return [repo for repo in map("/".join, names) if is_here(repo)]
+
+
 def is_here(source: str) -> bool:
     return not model_files.lacking(folder_of(source))
 

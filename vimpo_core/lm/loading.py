@@ -4,6 +4,7 @@ sentence. Imports torch.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,6 +134,8 @@ def _base_of(adapter: Path, reference: str) -> str:
     except Mistake as error:
         if reference and sources.adapter_of(reference) is None:
             return sources.settled(reference)
+        with contextlib.suppress(Mistake):
+            return sources.base_alike(adapter)[0]
         raise Mistake(f"{error} Or name the base as the reference.") from error
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -134,7 +134,10 @@ def _cut(policy, text: str) -> tuple[int, ...]:
 def _prompt_ids(policy, trace) -> tuple[int, ...]:
     """A prompt of messages through the chat template, another one as its tokenizer reads a text: as trainers do."""
     if not trace.prompt_messages:
-        return tuple(policy.tokenizer(trace.prompt_text)["input_ids"])
+        ids = tuple(policy.tokenizer(trace.prompt_text)["input_ids"])
+        begin = policy.tokenizer.bos_token_id
+        # A tool that wrote the marks of the template out wrote the first one too.
+        return ids[1:] if begin is not None and ids[:2] == (begin, begin) else ids
     messages = [{"role": role, "content": content} for role, content in trace.prompt_messages]
     if not getattr(policy.tokenizer, "chat_template", None):
         raise Mistake(
@@ -280,6 +283,7 @@ def rescored(
     top_k: int,
     named: tuple[str, str],
     tell: Callable[[int, int], None] = lambda done, total: None,
+    there: Collection[tuple[int, int, int]] = (),
 ) -> Iterator[CreditTrace]:
     """The solutions as the model scores them, in another order; `tell` is told how many tokens are done, of how many.
 
@@ -288,11 +292,14 @@ def rescored(
         temperature: of both distributions.
         named: what model and reference are called in the provenance; "" for the reference: there is none, and what was
             recorded of one stays.
+        there: step, group_id and sample_idx of those that were scored before and are not scored here.
     """
     firsts = _firsts([trace for trace, _ in asked])
-    total, done = sum(len(t.prompt_ids) + len(t.ids) for _, t in asked), 0
-    tell(0, total)
-    for chunk in _chunks(policy, asked):
+    rest = [(trace, t) for trace, t in asked if (trace.step, trace.group_id, trace.sample_idx) not in there]
+    total = sum(len(t.prompt_ids) + len(t.ids) for _, t in asked)
+    done = total - sum(len(t.prompt_ids) + len(t.ids) for _, t in rest)
+    tell(done, total)
+    for chunk in _chunks(policy, rest):
         found = [tokens for _, tokens in chunk]
         batch = scores.make_batch(
             [t.prompt_ids for t in found], [list(t.ids) for t in found], policy.pad_id, policy.device

@@ -163,6 +163,41 @@ def _written_whole(named: str) -> list[Path]:
         return []
 
 
+def base_alike(adapter: Path) -> tuple[str, str]:
+    """The source of an adapter's base, to score with; of one that is named by a path of another computer the model here
+    that has its name, with a sentence that says so, "" otherwise. Mistake where there is none.
+    """
+    try:
+        return base_of(adapter), ""
+    except Mistake:
+        named, _ = adapter_files.base_named(adapter)
+        found = _of_its_name(named)
+        if not found:
+            raise
+        said = (
+            f"The adapter names its base by a path that is not here, {named[-120:]!r}: {found} has the same name and "
+            "is taken. Its weights may be others; name another base as the reference."
+        )
+        return found, said
+
+
+def _of_its_name(named: str) -> str:
+    """A model on this machine that is called like the last folder of a path; "" where there is none."""
+    parts = [part for part in named.replace("\\", "/").split("/") if part]
+    if parts[-2:] == list(BUNDLED_MODEL.parts[-2:]):
+        return BUNDLED
+    for part, of_commit in zip(parts, [*parts[2:], "", ""], strict=True):  # a folder of another hub's cache
+        kind, _, repo = part.partition("--")
+        at = f"{repo.replace('--', '/', 1)}@{of_commit}"
+        if kind == "models" and of_commit and hub.ID.fullmatch(at) and hub.is_here(at):
+            return hub.pinned(at)
+    name = parts[-1].lower() if parts else ""
+    found = [repo for repo in hub.all_here() if repo.rpartition("/")[2].lower() == name]
+    found += [key for key, one in KNOWN.items() if name in (key, one.label.lower()) and known.is_here(key)]
+    found += [str(folder) for folder in gguf_files.all_converted() if gguf_files.label(folder).lower() == name]
+    return (hub.pinned(found[0]) if "/" in found[0] and hub.ID.fullmatch(found[0]) else found[0]) if found else ""
+
+
 def _whole(source: str) -> Path:
     folder = model_folder(source)
     if adapter_files.is_one(folder):

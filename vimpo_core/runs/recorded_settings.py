@@ -43,7 +43,8 @@ def header_for_others(header: Mapping[str, Any], config: TrainConfig) -> dict[st
     """A run's header with its settings, as a file takes it along: what nobody recorded is null or left out."""
     known = of(header.get("imported"), config)
     unknown = {name: None for name in ("algorithm", "beta", "gae_lambda") if name not in known}
-    return {**header, **unknown, "config": known}
+    shown = {name: value for name, value in header.items() if name != "rescoring"}
+    return {**shown, **unknown, "config": known}
 
 
 def tool_mark(tool: str) -> str:

@@ -419,20 +419,65 @@ class RunStore:
             self._put(connection, "config", settings)
             self._put(connection, "header", {**self._get(connection, "header"), **header})
 
+    def begin_rescoring(self, asked: dict) -> tuple[dict, set[tuple[int, int, int]]]:
+        """Begin a re-scoring, or go on with the one of the same "key": returns what was said of it last, and step,
+        group_id and sample_idx of the solutions that are kept of it. What another one kept is dropped."""
+        with self._transaction("The re-scoring") as connection:
+            header = self._get(connection, "header")
+            if (begun := header.get("rescoring")) and begun["key"] == asked["key"]:
+                return begun, overlay.kept(connection)
+            overlay.take_back(connection, overlay.KEPT)
+            self._put(connection, "header", {**header, "rescoring": asked})
+        return asked, set()
+
+    def keep_rescored(self, traces: Iterable[CreditTrace], asked: dict) -> None:
+        """Keep some solutions of a re-scoring until all are there; nothing shows them before. asked: what is said of it
+        by now.
+
+        Raises Mistake where another re-scoring was begun, StoreError if it could not be written.
+        """
+        rows = [trace_rows.to_row(trace) for trace in traces]
+        with self._transaction("The re-scoring", f"{math.ceil(_PAGE_OVERHEAD * _size(rows) / 1e6)} MB") as connection:
+            header = self._get(connection, "header")
+            if header.get("rescoring", {}).get("key") != asked["key"]:
+                raise Mistake(
+                    f"another re-scoring of run {self.run_id} was begun, so this one ends. Wait for that one."
+                )
+            overlay.put(connection, overlay.KEPT, rows)
+            self._put(connection, "header", {**header, "rescoring": asked})
+
+    def rescoring(self) -> tuple[dict, int] | None:
+        """A re-scoring that was begun and is not done: what was asked for, and how many solutions are kept of it."""
+        asked = self.header().get("rescoring")
+        if asked is None:
+            return None
+        with self._reading() as connection:
+            return asked, len(overlay.kept(connection))
+
     def put_rescored(self, traces: Iterable[CreditTrace], note: dict) -> dict:
-        """Lay solutions that were scored again over the recorded ones, all of them or none, with a note of how, which
-        the header lists. Returns the note with its number `n` and its number of `rows`.
+        """Lay solutions that were scored again over the recorded ones, with those that were kept of this re-scoring,
+        all of them or none, with a note of how, which the header lists. Returns the note with its number `n` and its
+        number of `rows`.
 
         Raises StoreError if it could not be written.
         """
         rows = [trace_rows.to_row(trace) for trace in traces]
         with self._transaction("The re-scoring", f"{math.ceil(_PAGE_OVERHEAD * _size(rows) / 1e6)} MB") as connection:
             header = self._get(connection, "header")
+            header.pop("rescoring", None)
             before = header.get("rescored", [])
             n = 1 + max((one["n"] for one in before), default=0)
-            note = {**note, "n": n, "rows": overlay.put(connection, n, rows)}
+            note = {**note, "n": n, "rows": overlay.put(connection, n, rows) + overlay.show(connection, n)}
             self._put(connection, "header", {**header, "rescored": [*before, note]})
         return note
+
+    def drop_rescoring(self) -> None:
+        """Forget a re-scoring that is not done, with what was kept of it."""
+        with self._transaction("The dropping") as connection:
+            header = self._get(connection, "header")
+            overlay.take_back(connection, overlay.KEPT)
+            header.pop("rescoring", None)
+            self._put(connection, "header", header)
 
     def undo_rescored(self) -> dict:
         """Take the last re-scoring back: its solutions are again what they were before it. Returns its note.

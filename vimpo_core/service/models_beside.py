@@ -104,7 +104,11 @@ def _look(folder: Path, updates: int | None) -> Found | None:
 
 def _problem(folder: Path) -> str:
     try:
-        sources.find(str(folder))
+        if adapter_files.is_one(folder):
+            sources.adapter_of(str(folder))
+            sources.find(sources.base_alike(folder)[0])
+        else:
+            sources.find(str(folder))
     except (Mistake, OSError) as error:
         return str(error)
     return ""
@@ -125,5 +129,5 @@ def base_of(found: list[Found]) -> Found | None:
     """The model that training began with, where an adapter names one that is here: the first step was written by it."""
     for one in found:
         if one.is_adapter and not one.problem:
-            return Found(sources.base_of(Path(one.source)), 0, False)
+            return Found(sources.base_alike(Path(one.source))[0], 0, False)
     return None

@@ -1,16 +1,19 @@
 """Solutions that another tool recorded, scored again: which, with what, checked against what was recorded, and laid
 over it. torch is imported late.
 
-`look` loads the model and says what would be scored; `rescore` does it and writes all of it at the end, so that one
-that is ended before leaves the run as it was.
+`look` loads the model and says what would be scored; `rescore` does it and shows all of it at the end, so that one that
+is ended before leaves the run as it was. What it has scored by then is kept: the same asked for again goes on there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
+import json
 import shlex
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -34,6 +37,8 @@ SPREAD = 10
 TEMPERATURES = 0.05, 10.0
 _GAP = 0.5
 """Nats a token between a text's log-probability and minus the entropy, above which the model hardly wrote it."""
+KEEP_SECONDS = 15.0
+"""After which what is scored by then is kept."""
 _NAMED = 64
 """Solutions that a command names one by one; of more it means the whole step."""
 _ROUNDING = 1e-3
@@ -163,21 +168,25 @@ def rescore(run_dir: Path, asked: Asked, tell: Callable[[int, int], None] = lamb
 
     tell: is told how many tokens are done, of how many.
 
-    Raises Mistake as `look`; StoreError where it cannot be written. Nothing is written before all of it is there.
+    Raises Mistake as `look`; StoreError where it cannot be written. Nothing is shown before all of it is there.
     """
     from vimpo_core.lm import rescoring
 
     found, policy, rows = _prepared(run_dir, asked)
     named = _names(asked, found)
-    traces = list(rescoring.rescored(policy, rows, found.temperature, TOP_K, named, tell))
     folder = sources.adapter_of(asked.model)
+    adapter = None if folder is None else _sha256(folder / adapter_files.WEIGHTS)
+    with RunStore.open(run_dir, writable=True) as store:
+        begun, there = store.begin_rescoring(_begun(asked, adapter, found.temperature))
+    scored = rescoring.rescored(policy, rows, found.temperature, TOP_K, named, tell, there)
+    begun, traces = _keeping(run_dir, scored, begun)
     note = {
         "model": sources.settled(asked.model),
-        "adapter": None if folder is None else _sha256(folder / adapter_files.WEIGHTS),
+        "adapter": adapter,
         "reference": _reference(asked) if found.has_reference else None,
         "names": [name for name in named if name],
         "temperature": found.temperature,
-        "unmoved": found.has_reference and all(np.array_equal(known(t.logprob), known(t.ref_logprob)) for t in traces),
+        "unmoved": found.has_reference and not begun["moved"],
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "steps": sorted({step for step, *_ in asked.places}),
         "command": command_line(Path(run_dir).name, asked),
@@ -187,8 +196,60 @@ def rescore(run_dir: Path, asked: Asked, tell: Callable[[int, int], None] = lamb
         return store.put_rescored(traces, note)
 
 
+def _begun(asked: Asked, adapter: str | None, temperature: float) -> dict[str, Any]:
+    """What a run says of a re-scoring that is not done: enough to ask for it again, and to know it."""
+    said = dataclasses.asdict(asked) | {
+        "model": sources.settled(asked.model),
+        "places": sorted(map(list, asked.places)),
+    }
+    marks = [said, adapter, temperature, bases.stamp(asked.model), bases.stamp(asked.reference or "bundled")]
+    key = hashlib.sha256(json.dumps(marks, default=str).encode()).hexdigest()
+    return {"key": key, "asked": said, "moved": False}
+
+
+def unfinished(store: RunStore) -> tuple[Asked, int] | None:
+    """A re-scoring that was begun and is not done, as it was asked for, and how many of its solutions are kept."""
+    found = store.rescoring()
+    if found is None:
+        return None
+    said, kept = found
+    return Asked(**said["asked"] | {"places": tuple(map(tuple, said["asked"]["places"]))}), kept
+
+
+def _keeping(run_dir: Path, scored: Iterable[CreditTrace], begun: dict) -> tuple[dict, list[CreditTrace]]:
+    """What is scored, kept in the run every few seconds; returns what is said of it, and the last solutions, which
+    are not kept yet. What is there when it is ended is kept too."""
+    waiting: list[CreditTrace] = []
+    since = time.monotonic()
+
+    def keep() -> None:
+        with RunStore.open(run_dir, writable=True) as store:
+            store.keep_rescored(waiting, begun)
+        waiting.clear()
+
+    try:
+        for trace in scored:
+            waiting.append(trace)
+            if not begun["moved"] and trace.ref_logprob is not None:
+                begun = begun | {"moved": not np.array_equal(known(trace.logprob), trace.ref_logprob)}
+            if time.monotonic() - since > KEEP_SECONDS:
+                keep()
+                since = time.monotonic()
+    except BaseException:
+        with contextlib.suppress(Mistake, OSError):  # what ended it is what is to be said
+            keep()
+        raise
+    return begun, waiting
+
+
 UNMOVED = "Policy and reference are the same here, so every credit is 0: this model had not learned anything yet."
 """Said of a re-scoring whose note says `unmoved`."""
+
+
+def drop(run_dir: Path) -> None:
+    """Forget a re-scoring that is not done."""
+    with RunStore.open(run_dir, writable=True) as store:
+        store.drop_rescoring()
 
 
 def undo(run_dir: Path) -> dict[str, Any]:
@@ -227,7 +288,12 @@ def _prepared(run_dir: Path, asked: Asked):
     recorded = _recorded_temperature(header, traces)
     fit = rescoring.fit(policy, compared, recorded)
     temperature, why = _temperature(asked, recorded, fit)
-    sentences = [_said_of_tokens(rows), *_said_of_ends(rows, asked), *_said_of_left_out(left_out)]
+    sentences = [
+        *_said_of_base(asked),
+        _said_of_tokens(rows),
+        *_said_of_ends(policy, rows, asked),
+        *_said_of_left_out(left_out),
+    ]
     gap = None if fit else _gap(policy, rows, temperature)
     doubts = [said for said in (_doubt(fit), _doubt_of_text(gap)) if said]
     same = Counter(str(tokens.same) for _, tokens in rows)
@@ -237,7 +303,7 @@ def _prepared(run_dir: Path, asked: Asked):
         tokens=sum(len(t.ids) for _, t in rows),
         left_out=dict(left_out),
         same={str(kind): same[str(kind)] for kind in rescoring.Same},
-        unended=_unended(rows, asked),
+        unended=0 if asked.as_ended else len(_open(policy, rows)),
         temperature=temperature,
         difference=(fit.mean, fit.worst) if fit else None,
         has_reference=has_reference,
@@ -369,20 +435,26 @@ def _said_of_tokens(rows) -> str:
     )
 
 
-def _unended(rows, asked) -> int:
-    return 0 if asked.as_ended else sum(t.finish_reason is None and not _has_ids(t) for t, _ in rows)
+def _open(policy, rows) -> list:
+    """Texts of which nobody recorded how they ended, those left out that end in the end token's own text."""
+    from vimpo_core.lm.rescoring import completion_of
+
+    ends = tuple(filter(None, (policy.tokenizer.decode([end]) for end in policy.end_ids)))
+    unsaid = [trace for trace, _ in rows if trace.finish_reason is None and not _has_ids(trace)]
+    return [trace for trace in unsaid if not (ends and completion_of(trace).endswith(ends))]
 
 
 def _has_ids(trace) -> bool:
     return len(trace.ids) > 0 and trace.has_ids
 
 
-def _said_of_ends(rows, asked) -> list[str]:
-    if unended := _unended(rows, asked):
+def _said_of_ends(policy, rows, asked) -> list[str]:
+    unended = len(_open(policy, rows))
+    if unended and not asked.as_ended:
         whose = f"{unended} solution{'s' if unended > 1 else ''}"
         return [f"Whether {whose} ended or were cut off was not recorded: no end token is scored for them."]
-    if asked.as_ended and (count := sum(t.finish_reason is None and not _has_ids(t) for t, _ in rows)):
-        return [f"An end token is scored for {count} solutions of which it was not recorded, as asked for."]
+    if unended:
+        return [f"An end token is scored for {unended} solutions of which it was not recorded, as asked for."]
     return []
 
 
@@ -401,7 +473,14 @@ def _reference(asked: Asked) -> str:
     if asked.reference:
         return sources.settled(asked.reference)
     folder = sources.adapter_of(asked.model)
-    return "" if folder is None else sources.base_of(folder)
+    return "" if folder is None else sources.base_alike(folder)[0]
+
+
+def _said_of_base(asked: Asked) -> list[str]:
+    """A sentence where an adapter's base was found by its name."""
+    folder = sources.adapter_of(asked.model)
+    said = "" if folder is None or asked.reference else sources.base_alike(folder)[1]
+    return [said] if said else []
 
 
 def _short(source: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from vimpo_core import cli
 from vimpo_core.config import TrainConfig
-from vimpo_core.labs.presets import FIRST, PRESETS, recorded, recorded_settings
+from vimpo_core.labs.presets import PRESETS, recorded, recorded_settings
 
 EACH = pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 
@@ -30,12 +30,17 @@ def test_a_preset_that_showed_something_else_is_noticed(preset):
 
 
 def test_a_preset_on_the_command_line_has_its_settings_and_what_is_typed_counts_before_them():
-    def config(*typed):
-        return cli.config_of(cli.parsed(["train", *typed]))
+    def configs(*typed):
+        return cli.configs_of(cli.parsed(["train", *typed]))
 
-    assert config() == config("--preset", FIRST) == TrainConfig()
+    assert configs() == [TrainConfig()]
     for key, preset in PRESETS.items():
-        assert [config("--preset", key, "--algorithm", a) for a in preset.algorithms] == preset.configs
-    assert config("--preset", "noisy", "--reward-noise", "0.1", "--seed", "3") == TrainConfig(reward_noise=0.1, seed=3)
+        assert configs("--preset", key) == preset.configs, "as Play on the page"
+        assert [configs("--preset", key, "--algorithm", a) for a in preset.algorithms] == [[c] for c in preset.configs]
+    less = configs("--preset", "noisy", "--reward-noise", "0.1", "--seed", "3", "--actor-coef", "0.2")
+    assert less == [
+        TrainConfig(reward_noise=0.1, seed=3, actor_coef=0.2),
+        TrainConfig(algorithm="grpo", reward_noise=0.1, seed=3),
+    ]
     flat = PRESETS["flat"].config("grpo")
     assert flat == dataclasses.replace(TrainConfig(algorithm="grpo"), beta=5e-4, steps=60), "it reads no c_A"

@@ -1,6 +1,7 @@
 """Solutions that another tool recorded, scored again: the same numbers, checks that say what they find, all or none."""
 
 import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 from tests.support.real import SMALL
 from vimpo_core.formats import adapter_folder
+from vimpo_core.formats.outgoing import run_export
+from vimpo_core.lm import rescoring
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service import models_beside, rescore
@@ -145,17 +148,41 @@ def test_of_text_alone_it_is_said_whose_tokens_are_known(trained, brought):
     assert store.recorded_trace(4, texts[3].group_id, texts[3].sample_idx).text == texts[3].text
 
 
-def test_a_scoring_that_is_ended_writes_nothing(trained, brought):
+def test_a_scoring_that_is_ended_shows_nothing_and_goes_on_with_what_it_had(trained, brought, monkeypatch):
     traces, checkpoint = trained
     store = brought([t.with_(**BARE) for t in traces])
+    asked, told = Asked(str(checkpoint), places_of(traces)), []
+    monkeypatch.setattr(rescoring, "_STATE_TOKENS", 64)
+    monkeypatch.setattr(rescoring, "_LOGIT_ROOM", 4096)
 
     def ended(done, total):
-        if done:
+        if done > total / 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rescore.rescore(store.run_dir, Asked(str(checkpoint), places_of(traces)), ended)
-    assert (store.rescored(), store.rescored_rows(4)) == ([], set())
+        rescore.rescore(store.run_dir, asked, ended)
+    again, kept = rescore.unfinished(store)
+    assert (again.model, set(again.places)) == (asked.model, set(asked.places)) and 0 < kept < len(traces)
+    assert (store.rescored(), store.rescored_rows(4), store.traces(4)[0].logprob) == ([], set(), None)
+    assert "rescoring" not in run_export.header_of(store, [4])
+    note = rescore.rescore(store.run_dir, again, lambda done, total: told.append(done / total))
+    assert told[0] >= 0.4 and note["rows"] == len(store.rescored_rows(4)) == len(traces) and not note["unmoved"]
+    for was, now in zip(traces, store.traces(4), strict=True):
+        np.testing.assert_allclose(now.kl, was.kl, atol=2e-5)
+    assert rescore.unfinished(store) is None
+
+
+def test_another_scoring_drops_what_an_ended_one_had(trained, brought):
+    traces, checkpoint = trained
+    store = brought([t.with_(**BARE) for t in traces])
+    with RunStore.open(store.run_dir, writable=True) as writable:
+        begun, _ = writable.begin_rescoring({"key": "one"})
+        writable.keep_rescored(traces[:3], begun)
+        assert writable.begin_rescoring({"key": "two"}) == ({"key": "two"}, set())
+        with pytest.raises(Mistake, match="another re-scoring of run brought-1 was begun"):
+            writable.keep_rescored(traces[:3], begun)
+    note = rescore.rescore(store.run_dir, Asked(str(checkpoint), places_of(traces[:2])))
+    assert (note["rows"], len(store.rescored_rows(4))) == (2, 2)
 
 
 def test_a_whole_model_against_another_reference(trained, brought):
@@ -170,6 +197,27 @@ def test_a_whole_model_against_another_reference(trained, brought):
     now, was = store.traces(4)[0], traces[0]
     np.testing.assert_allclose(now.logprob, was.ref_logprob, atol=2e-5)
     np.testing.assert_allclose(now.ref_logprob, was.logprob, atol=2e-5)
+
+
+def test_a_base_that_is_named_by_another_computers_path_is_found_by_its_name_and_said(trained, brought, tmp_path):
+    traces, checkpoint = trained
+    store = brought([t.with_(**BARE) for t in traces])
+    folder = shutil.copytree(checkpoint, tmp_path / "checkpoint-3")
+    settings = json.loads((folder / "adapter_config.json").read_text())
+
+    def asked(base):
+        (folder / "adapter_config.json").write_text(json.dumps(settings | {"base_model_name_or_path": base}))
+        return Asked(str(folder), places_of(traces[:1]))
+
+    there = asked("C:\\home\\ann\\lab\\assets\\reference")
+    assert any(
+        "bundled has the same name and is taken" in said for said in rescore.look(store.run_dir, there).sentences
+    )
+    assert rescore.rescore(store.run_dir, there)["reference"] == "bundled"
+    (found,) = models_beside.find({"folder": str(tmp_path)}, 4)[:1]
+    assert (found.source, found.problem) == (str(folder), "")
+    with pytest.raises(Mistake, match=r"'/home/ann/other', which is not there.* Or name the base as the reference"):
+        rescore.look(store.run_dir, asked("/home/ann/other"))
 
 
 def test_the_checkpoint_before_a_steps_update_comes_first(trained):
