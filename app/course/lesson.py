@@ -146,12 +146,20 @@ def judged(question: Question, choice: str, is_revealed: bool, **numbers: str | 
 
 def symbol(code_name: str, words: str = "") -> str:
     """A markdown link to a symbol's row on the Notation page: `symbol("rho")` is [ρ](...); `words` stand in its
-    place.
+    place. A tap on it says what it means (components/word_taps.py).
     """
     from app.words.glossary import SYMBOLS
 
     found = SYMBOLS[code_name]
     return f"[{words or found.paper}](notation#{found.anchor})"
+
+
+def term(key: str, words: str = "") -> str:
+    """A word of the field as such a link: `term("nat", "nats")` is [nats](...); a tap says what it means."""
+    from app.words.glossary import TERMS
+
+    found = TERMS[key]
+    return f"[{words or found.name}](notation#{found.anchor})"
 
 
 @dataclass

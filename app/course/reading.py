@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import gate, routes
 from app.components import look
+from app.components.word_taps import word_taps
 from app.course import chapters, hand_in
 from app.course.chapters import Chapter
 from app.course.lesson import PROBLEM, Lesson
@@ -24,6 +25,7 @@ def read(chapter: Chapter, link: Link) -> None:
             st.switch_page(routes.LEARN, query_params=link.reader_query())
         st.caption(f"Chapter {chapter.number} · {chapter.part.title} · about {chapter.minutes} minutes")
     st.title(chapter.title, anchor=False)
+    word_taps()
     place = st.container()
     chapter.module.show(lesson)
     if problem := st.session_state.pop(PROBLEM, ""):

@@ -29,6 +29,10 @@ class Symbol:
         """The id of its row on the Notation page."""
         return f"symbol-{self.key.replace('_', '-')}"
 
+    @property
+    def name(self) -> str:
+        return self.paper
+
 
 def _symbols(*found: Symbol) -> dict[str, Symbol]:
     return {symbol.key: symbol for symbol in found}
@@ -344,6 +348,12 @@ class Term:
 TERMS: dict[str, Term] = {
     term.key: term
     for term in (
+        Term(
+            "actor",
+            "actor",
+            "the second part of VIMPO's loss: it pushes each token by its advantage, and holds no reward",
+        ),
+        Term("adam", "Adam", "the optimizer: steps of about the learning rate, however large or small the gradient is"),
         Term("adapter", "adapter", "the small matrices that training changes; the model below them stays frozen"),
         Term(
             "arm",
@@ -356,11 +366,28 @@ TERMS: dict[str, Term] = {
             "area under the ROC curve: how often a credit suspects the wrong token more than another token of the same "
             "solution; 0.5 is guessing, 1 is always",
         ),
+        Term("batch", "batch", "the solutions that one update learns from"),
+        Term(
+            "clipped",
+            "clipped",
+            "a token whose probability has moved by 20 to 28 % since it was written is pushed no further that way",
+        ),
+        Term("critic", "critic", "a second network, trained beside the policy to foresee the reward"),
         Term(
             "dead-group",
             "dead group",
             "all solutions to a prompt earned the same reward, so a rule that compares them with each other learns "
             "nothing from it",
+        ),
+        Term(
+            "gradient",
+            "gradient",
+            "how fast a loss rises with each number that it is made of: training goes a small step the other way",
+        ),
+        Term(
+            "interval",
+            "95 % interval",
+            "where the true number lies, by a rule that is right in 95 of 100 such experiments",
         ),
         Term(
             "kl",
@@ -371,10 +398,28 @@ TERMS: dict[str, Term] = {
         Term("lora", "LoRA", "low-rank adaptation: an adapter made of products of two thin matrices; rank: how thin"),
         Term("nat", "nat", "the unit of natural log-probabilities: one nat less is e = 2.72 times less likely"),
         Term(
+            "reinforce",
+            "REINFORCE",
+            "the oldest rule: each token of a solution is pushed by the solution's reward less a baseline",
+        ),
+        Term(
+            "seed", "seed", "fixes what chance decides: problems, samples and first numbers; another seed, another run"
+        ),
+        Term(
+            "surrogate",
+            "surrogate",
+            "what the actor's loss is made of: each token's advantage times its ratio of probabilities",
+        ),
+        Term(
             "telescope",
             "telescope",
             "a sum whose inner parts cancel: the credits of a solution are differences of values, so they add up to "
             "the last value minus the first",
+        ),
+        Term(
+            "token",
+            "token",
+            "a piece of text that the model writes at a time: here a digit or a sign, else part of a word",
         ),
         Term(
             "whitened",

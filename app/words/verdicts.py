@@ -219,10 +219,14 @@ def warnings(found: Match) -> list[str]:
             )
         if side.at_edge:
             said.append(
-                f"Tuning chose {', '.join(side.at_edge)} of {side.name} at the edge of "
+                f"Tuning chose {', '.join(map(_said, side.at_edge))} of {side.name} at the edge of "
                 f"{'its' if len(side.at_edge) == 1 else 'their'} range: the best may lie beyond."
             )
     return said
+
+
+def _said(setting: str) -> str:
+    return {"actor_coef": "c_A", "gae_lambda": "lambda"}.get(setting, setting.replace("_", " "))
 
 
 def loss_by_noise(clean: Match, noisy: Match) -> tuple[str, str]:

@@ -100,7 +100,9 @@ def read_words(at):
     """The words that a reader meets on the page: text, labels, options, and what stands beside tokens; no formula set
     off from the text, no token, nothing folded, and not what stands at the foot of every page.
     """
-    said = [element.value for kind in ("title", "markdown", "caption", "info", "warning") for element in at.get(kind)]
+    folded = {id(one) for box in at.get("popover") for one in elements(box)}
+    texts = [one for kind in ("title", "markdown", "caption", "info", "warning") for one in at.get(kind)]
+    said = [one.value for one in texts if id(one) not in folded]
     controls = [found for kind in ("button", "select_slider", "selectbox") for found in at.get(kind)]
     said += [found.label for found in controls if found.key != "look.switch"]
     said += [option for radio in at.radio for option in radio.options]
@@ -109,6 +111,12 @@ def read_words(at):
             said += [of[name] for name in _STRIP_WORDS if isinstance(of.get(name), str)]
     plain = _MARKUP.sub(" ", "\n".join(said))
     return [word for word in plain.split() if any(map(str.isalnum, word))]
+
+
+def elements(block):
+    """What stands in a block, in the order of reading."""
+    for _, child in sorted(block.children.items()):
+        yield from elements(child) if hasattr(child, "children") else (child,)
 
 
 def widget(kind, label):

@@ -125,7 +125,7 @@ def test_presses_stand_in_the_address_and_are_replayed(lab):
     at = press(at, "Step the actor")
     assert "moved nothing" in words(at)
     at = press(at, "Step the value loss")
-    assert lab.asked[-1].presses == "av" and "moved log π of a token by 0.100 nats" in words(at)
+    assert lab.asked[-1].presses == "av" and "of a token by 0.100 [nats]" in words(at)
     at = press(at, "Undo")
     assert "Pressed so far: the actor." in words(at)
     at = press(at, "Reset")

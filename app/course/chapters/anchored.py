@@ -14,7 +14,7 @@ from app.components.part import part
 from app.components.scatter import scatter
 from app.course import bundled
 from app.course.effort import Effort
-from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
+from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol, term
 from app.text import as_code
 from vimpo_core.formats.about import about_step, run_words
 from vimpo_core.measure.telescope import Telescope
@@ -150,10 +150,11 @@ def show(lesson: Lesson) -> None:
 
 def _tell(lesson: Lesson, trace: CreditTrace) -> None:
     lesson.text(
-        "A prefix of a solution has a **value**, {value}: the reward to expect from here. Each token changes it by its "
-        "{credit} (chapter 3). So start with what solutions to this prompt get on average, the {baseline}, and add "
+        "A prefix of a solution has a **value**, {value}: the reward to expect from here. Each {token} changes it by "
+        "its {credit} (chapter 3). So start with what solutions to this prompt get on average, the {baseline}, and add "
         "credits; or start with what this one was paid, and take them off from the end:",
         value=symbol("values"),
+        token=term("token"),
         credit=symbol("td_terms", "credit δ"),
         baseline=symbol("baseline", "group mean"),
     )
@@ -201,10 +202,11 @@ def _amount(found: lessons.Anchored, units: int) -> str:
 def _fit(lesson: Lesson, run: RunSummary, anchor: str) -> None:
     lesson.text(
         "The {name} is half the mean square of all residuals, and it is the only place where VIMPO looks at a "
-        "reward:\n\n$$L_V = \\tfrac12\\,\\mathrm{mean}\\Big(\\textstyle\\sum_t(\\rho_t - \\kappa_t) - (R - \\bar "
-        "R)\\Big)^2$$\n\nA least-squares fit, then, with the log-ratios of the network as what is fitted. The thin "
-        "lines are the residuals: the loss pulls every point along its line towards the diagonal.",
+        "reward:\n\n$$L_V = \\tfrac12\\,\\mathrm{mean}\\Big(\\textstyle\\sum_t\\delta_t - (R - \\bar "
+        "R)\\Big)^2$$\n\n(R: the reward; R̄: its group's mean.) A least-squares fit, then, of what the {policy} has "
+        "moved. The thin lines are the residuals: the loss pulls every point along its line towards the diagonal.",
         name=symbol("value_loss", "value loss"),
+        policy=symbol("policy", "policy"),
     )
     step = lesson.control(STEP)
     traces, found = bundled.traces(run, step), _telescope(run, step)

@@ -16,7 +16,7 @@ from app.components.part import part
 from app.course import bundled
 from app.course.effort import Effort
 from app.course.folding import fold
-from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
+from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol, term
 from app.start import example, push_and_reading, real
 from app.text import as_code, as_plain
 from vimpo_core.measure import scorecard
@@ -165,9 +165,9 @@ def _tell(lesson: Lesson, trace: CreditTrace) -> None:
     lesson.text(
         "A language model was asked for {prompt} It wrote the solution below, one operation a step, and came to "
         "{answer}. The right answer is {gold}. Training knows one number about it, the reward: {reward} for a wrong "
-        "answer, 1 for a right one. But it has to change **tokens**. Which ones? That is the question of credit, and "
-        "GRPO (Group Relative Policy Optimization) and VIMPO (Value-Implicit Policy Optimization) answer it "
-        "differently.",
+        "answer, 1 for a right one. But it has to change **tokens**, here a digit or a sign each. Which ones? That is "
+        "the question of credit, and GRPO (Group Relative Policy Optimization) and VIMPO (Value-Implicit Policy "
+        "Optimization) answer it differently.",
         prompt=as_code(trace.prompt_text),
         answer=as_code(trace.answer or "nothing"),
         gold=as_code(trace.gold),
@@ -276,10 +276,12 @@ def _see(lesson: Lesson, case: Case, mark: int, truth: scoring.PrefixTruth | Non
     )
     lesson.text(
         "**Read off** afterwards, δ needs no reward any more: it is how far training moved a token's probability from "
-        "where it began (chapter 2). Any trained policy has it: flip the switch. {surprisal} needs no training at all, "
-        "only how unlikely the model found its own token. **The truth** is measured: the model finishes the solution "
-        "{tries} times from before and after every token; {q} − {v} is how the share of right answers changes.",
+        "where it began (chapter 2). Any trained {policy} has it: flip the switch. {surprisal} needs no training at "
+        "all, only how unlikely the model found its own token. **The truth** is measured: the model finishes the "
+        "solution {tries} times from before and after every token; {q} − {v} is how the share of right answers "
+        "changes.",
         tries=TRIES,
+        policy=symbol("policy", "policy"),
         surprisal=symbol("surprisal", "Surprisal"),
         q=symbol("q_values"),
         v=symbol("values"),
@@ -332,7 +334,8 @@ def _verdict(run: RunSummary) -> str:
     return (
         "**One solution proves nothing.** Of the {wrong} wrong solutions of step {step} of this run, the lowest δ is "
         "on the first wrong token in **{delta}**, the highest surprisal in **{surprisal}**; guessing finds about "
-        f"{{guess}}. {ahead} The [Scorecard](scorecard) measures it over hundreds, with intervals."
+        f"{{guess}}. {ahead} The [Scorecard](scorecard) measures it over hundreds, with "
+        f"{term('interval', 'intervals')}."
     )
 
 

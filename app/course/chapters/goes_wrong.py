@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import routes
 from app.course.effort import Effort
-from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
+from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol, term
 from app.course.widgets import failures
 from vimpo_core.config import STABLE_BALANCE, safe_text
 from vimpo_core.labs.failures import (
@@ -27,16 +27,18 @@ FLAT = Question(
         Option(
             "flat_learns",
             "V becomes flat, and it learns as well as before",
-            "Beta only sets the scale on which log-ratios are read as reward. The gradient of the value loss stays "
-            "that of REINFORCE with a group mean, so it learns; but beta times a few tenths of a nat is nothing to "
+            f"Beta only sets the scale on which log-ratios are read as reward. The {term('gradient')} of the "
+            f"{symbol('value_loss', 'value loss')} stays that of {term('reinforce')} with a "
+            f"{symbol('baseline', 'group mean')}, so it learns; but beta times a few tenths of a nat is nothing to "
             "look at.",
             is_right=True,
         ),
         Option(
             "flat_stops",
             "V becomes flat, and so it learns nothing",
-            "Flat values say that little was **explained**, not that little was learned: at a small beta the value "
-            "loss's gradient is that of REINFORCE with a group mean, and Adam makes up for its size. Show it below "
+            f"Flat values say that little was **explained**, not that little was learned: at a small beta the "
+            f"{symbol('value_loss', 'value loss')} has the {term('gradient')} of {term('reinforce')} with a "
+            f"{symbol('baseline', 'group mean')}, and {term('adam')} makes up for its size. Show it below "
             "and read both curves.",
         ),
         Option(
@@ -128,8 +130,10 @@ def show(lesson: Lesson) -> None:
     lesson.text(
         "So far everything worked. Most first runs do not, and the curves look much alike: a flat line, a zero, a "
         "collapse. Here are seven ways to get there. Each is trained in front of you, with the real code, beside "
-        "settings that work. First a prediction about {beta}, the price of a nat.",
+        "settings that work. First a prediction about {beta}, the price of a {nat}, and the values {values}.",
         beta=symbol("beta"),
+        nat=term("nat"),
+        values=symbol("values"),
     )
     if not lesson.predict(FLAT, **numbers()):
         return

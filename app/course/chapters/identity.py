@@ -9,7 +9,7 @@ import streamlit as st
 from app import routes
 from app.course.effort import Effort
 from app.course.folding import fold
-from app.course.lesson import Lesson, Option, Plan, Question, symbol
+from app.course.lesson import Lesson, Option, Plan, Question, symbol, term
 from app.course.widgets import derivation
 from vimpo_core.tree import tree_lab
 from vimpo_core.tree.outline import OUTLINE
@@ -137,13 +137,16 @@ def show(lesson: Lesson) -> None:
 
 def _tell(lesson: Lesson) -> None:
     lesson.text(
-        "A policy earns a reward at the end and pays {beta} for every nat (of log-probability) by which it leaves the "
-        "{reference}. Its best choice at one position, knowing {q}, the reward to expect after each token: multiply a "
-        "token's probability by $\\exp(Q/\\beta)$ and divide by one number, so that all sum to 1. Take the log, and "
-        "average that number away:",
+        "A {policy} earns a reward at the end and pays {beta} for every {nat} (of log-probability) by which it leaves "
+        "the {reference}. Its best choice at one position, knowing {q}, the reward to expect after each {token}: "
+        "multiply a token's probability by $\\exp(Q/\\beta)$ and divide by one number, so that all sum to 1. Take the "
+        "log, and average that number away:",
         beta=symbol("beta"),
         reference=symbol("reference", "reference"),
         q=symbol("q_values"),
+        nat=term("nat"),
+        policy=symbol("policy", "policy"),
+        token=term("token"),
     )
     st.latex(
         r"\begin{aligned} & \underbrace{\beta\,\log\frac{\pi(y_t\mid s_t)}{\pi_{\mathrm{ref}}(y_t\mid s_t)}}_{\rho_t}"
@@ -153,21 +156,28 @@ def _tell(lesson: Lesson) -> None:
     )
     lesson.text(
         "**How far a token was moved, in reward units, is how much it changed the reward to expect, plus what its "
-        "position has moved on average.** ({v} is that expectation before the token.) So ρ − κ, the credit δ of "
-        "chapter 2, is the token's advantage, and no critic had to be trained for it.",
+        "position has moved on average.** ({v} is that expectation before the token, {kl} that average.) So {rho} − "
+        "{kappa}, the {delta} of chapter 2, is the token's **advantage**, Q − V, and no {critic} had to be trained "
+        "for it.",
         v=symbol("values"),
+        kl=term("kl"),
+        rho=symbol("rho"),
+        kappa=symbol("kappa"),
+        delta=symbol("td_terms", "credit δ"),
+        critic=term("critic"),
     )
 
 
 def _reveal(lesson: Lesson, values: tuple, found: dict[str, str]) -> None:
     lesson.text(
-        "After {steps} steps of descent on the value loss, on a small tree with β = {beta}, the policy is so far from "
+        "After {steps} steps of descent on the {loss}, on a small tree with β = {beta}, the policy is so far from "
         "the **local fixed point** and the **soft optimum**, {apart} apart:\n\n"
         "| distance from | local | soft |\n|---|---|---|\n"
         "| with κ (VIMPO) | **{kappa_local}** | {kappa_soft} |\n"
         "| ρ only | {rho_local} | **{rho_soft}** |",
         **found,
         beta=f"{values[0]:g}",
+        loss=symbol("value_loss", "value loss"),
     )
 
 
@@ -186,11 +196,12 @@ def _in_groups(lesson: Lesson, values: tuple) -> None:
     lesson.text(
         "The table above takes the reward to expect as its baseline. Training has {group} solutions to a prompt, and "
         "their mean holds the solution itself. On average that takes 1/G of its reward off, so descent ends where a "
-        "larger β would, and δ is only a share of Q − V. Computed on this tree:\n\n{groups}\n\n"
-        "With the mean of the **other** solutions as baseline (setting `baseline`) descent ends at β itself and δ is "
-        "Q − V whole. The last column stays in both: no credit can foresee how the other solutions of a group come "
-        "out, so even a perfect V leaves a residual.",
+        "larger β would, δ is only a share of Q − V, and a {residual} is left. Computed on this "
+        "tree:\n\n{groups}\n\nWith the mean of the **other** solutions as baseline (setting `baseline`) descent ends "
+        "at β itself and δ is Q − V whole. The last column stays in both: no credit can foresee how the other "
+        "solutions of a group come out, so even a perfect V leaves a residual.",
         group=symbol("group_size"),
+        residual=symbol("terminal_residual", "residual"),
         groups=_groups(*values),
     )
 

@@ -9,7 +9,7 @@ import streamlit as st
 from app import routes
 from app.components.part import part
 from app.course.effort import Effort
-from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
+from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol, term
 from app.course.widgets import levers
 from app.words import verdicts
 from vimpo_core.labs.levers import ACTOR_COEFS, BETAS, LAMBDAS, LEARNING_RATES, PROMPTS, SAMPLES
@@ -22,8 +22,9 @@ FIRST = Question(
         Option(
             "none",
             "None: nothing moves at all",
-            "The actor multiplies each token's ratio by its advantage, and advantages are read off log π − log π_ref. "
-            "Before the first update that is 0 for every token, so is the gradient. Press it below: the table says 0.",
+            f"The actor multiplies each token's ratio by its advantage, and advantages are read off log π − log "
+            f"{symbol('reference')}. Before the first update that is 0 for every token, so is the {term('gradient')}. "
+            f"Press it below: the table says 0.",
             is_right=True,
         ),
         Option(
@@ -48,7 +49,7 @@ FIRST = Question(
     ),
 )
 QUESTIONS = (FIRST,)
-EFFORT = Effort(words=470, words_on_press=180, looks=6, presses=7, formulas=2, wait_seconds=10)
+EFFORT = Effort(words=490, words_on_press=180, looks=6, presses=7, formulas=2, wait_seconds=10)
 
 RATE = Control("rate", "Learning rate", LEARNING_RATES, 1e-3, "Step size of Adam in every press.")
 BETA = Control("beta", "β", BETAS, 0.1, "Reward per nat: how much reward a log-ratio stands for.")
@@ -112,26 +113,34 @@ def numbers() -> dict[str, str]:
 def show(lesson: Lesson) -> None:
     levers.warm_up()
     lesson.text(
-        "VIMPO trains one network with two losses. Both see the credit δ of chapter 1: how far a token's probability "
-        "has moved from the frozen {reference}, in reward units. The {value} wants the credits of a solution to add up "
-        "to its reward less its group's mean, and squares what is left: **the reward comes in here and nowhere else**. "
-        "The {actor} pushes each token by its advantage A, its own credit and those that follow; **λ** says how far "
-        "that reaches.",
+        "VIMPO trains one network, the {policy}, with two losses. Both see the {credit} of chapter 1: how far a "
+        "{token}'s probability has moved from the frozen {reference}, in reward units. The {value} wants the credits "
+        "of a solution to add up to its reward less its {mean}, and squares what is left: **the reward comes in "
+        "here and nowhere else**. The {actor}'s loss pushes each token by its **advantage** A, its own credit and "
+        "those that follow; **λ** says how far that reaches.",
         reference=symbol("reference", "reference"),
         value=symbol("value_loss", "value loss"),
-        actor=symbol("actor_loss", "actor's loss"),
+        actor=term("actor"),
+        credit=symbol("td_terms", "credit δ"),
+        token=term("token"),
+        mean=symbol("baseline", "group's mean"),
+        policy=symbol("policy", "policy"),
     )
     st.latex(
         r"\begin{aligned} L &= L_V + c_A L_A \\"
         r" L_V &= \tfrac12\,\mathrm{mean}\bigl(\textstyle\sum_t \delta_t - (R - \bar R)\bigr)^2 \\"
-        r" L_A &= \mathrm{mean}_t\Bigl(-\tilde A_t \, \tfrac{\pi(y_t)}{\pi_{\text{old}}(y_t)}\Bigr)\text{, clipped} \\"
+        r" L_A &= \mathrm{mean}_t\Bigl(-\tilde A_t \, \tfrac{\pi(y_t)}{\pi_{\text{old}}(y_t)}\Bigr) \\"
         r" A_t &= \delta_t + \lambda\,\delta_{t+1} + \lambda^2 \delta_{t+2} + \dots \end{aligned}",
         width=780,
     )
     lesson.text(
-        "(Ã is A less its mean over the batch, over its spread.) Below you train by hand: {prompts} problems, "
-        "{samples} solutions each, written by the untrained model. Every press is one real update of its network.",
+        "({coef} weighs the actor. π over π_old: how likely the token is now against when it was written, {clipped}. "
+        "Ã: A less its mean over the {batch}, over its spread.) Below you train by hand: {prompts} problems, {samples} "
+        "solutions each, written by the untrained model. Every press is one real update of its network.",
         **numbers(),
+        clipped=term("clipped"),
+        coef=symbol("actor_coef"),
+        batch=term("batch"),
     )
     if not lesson.predict(FIRST, **numbers()):
         return
@@ -150,8 +159,10 @@ def _press(lesson: Lesson) -> None:
     levers.show(rate, beta, coef, reach)
     lesson.text(
         "The lab trains with λ 1, so VIMPO pushes much as GRPO does; the single token is what one *reads off*. Does a "
-        "shorter reach learn better? λ 0.9 was tried once, sampled accuracy against λ 1: {other_lambda} ([all "
-        "results](results?open=one-switch-at-a-time)).",
+        "shorter reach learn better? λ 0.9 was tried once, sampled accuracy against λ 1, {seeds} paired, with its "
+        "{interval}: {other_lambda} ([all results](results?open=one-switch-at-a-time)).",
         **numbers(),
+        seeds=term("seed", "seeds"),
+        interval=term("interval"),
     )
     lesson.onward(see=("Train a whole run", routes.TRAIN, {}))

@@ -14,7 +14,7 @@ from app.components.aligned_strips import Bar, Row, aligned_strips, chosen_token
 from app.components.part import part
 from app.course import bundled
 from app.course.effort import Effort
-from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol
+from app.course.lesson import Control, Lesson, Option, Plan, Question, symbol, term
 from app.text import as_code
 from vimpo_core.measure import scorecard
 from vimpo_core.numbers import signed
@@ -139,18 +139,22 @@ def show(lesson: Lesson) -> None:
 def _tell(lesson: Lesson, run: RunSummary, trace: CreditTrace) -> None:
     lesson.text(
         "Training here changes a **policy**, {policy}, and keeps a frozen copy of how it began, the **reference**, "
-        "{reference}. (They are one model: the policy is the reference with a small adapter switched on.) For every "
-        "token the two can be compared by their **log-ratio** $\\log \\pi - \\log \\pi_{\\mathrm{ref}}$: above 0 "
+        "{reference}. (They are one model: the policy is the reference with a small {adapter} switched on.) For every "
+        "{token} the two can be compared by their **log-ratio** $\\log \\pi - \\log \\pi_{\\mathrm{ref}}$: above 0 "
         "where training made the token more likely, below 0 where it made it rarer. A number {beta}, here "
-        "{beta_value}, turns nats (the unit of a natural logarithm) into reward: {rho} = β (log π − log π_ref). What "
-        "the policy moved at this position on average, {kappa} = β KL, is taken off. What is left is the token's "
-        "**credit**:",
+        "{beta_value}, turns {nats} (the unit of a natural logarithm) into reward: {rho} = β (log π − log π_ref). "
+        "What the policy moved at this position on average, {kappa} = β {kl}, is taken off. What is left is the "
+        "token's **credit**:",
         policy=symbol("policy"),
         reference=symbol("reference"),
         beta=symbol("beta"),
         beta_value=f"{run.config.beta:g}",
         rho=symbol("rho"),
         kappa=symbol("kappa"),
+        adapter=term("adapter"),
+        token=term("token"),
+        nats=term("nat", "nats"),
+        kl=term("kl"),
     )
     st.latex(
         r"\delta_t = \beta\,(\log \pi - \log \pi_{\mathrm{ref}}) - \beta\,\mathrm{KL}(\pi, \pi_{\mathrm{ref}})",

@@ -8,7 +8,7 @@ from app import cache, routes
 from app.course.effort import Effort
 from app.course.folding import fold
 from app.course.interval_plot import Interval, interval_plot
-from app.course.lesson import TEXT_WIDTH, Control, Lesson, Option, Plan, Question, symbol
+from app.course.lesson import TEXT_WIDTH, Control, Lesson, Option, Plan, Question, symbol, term
 from app.text import as_plain, as_sentence
 from app.words import verdicts
 from app.words.citation import PAPER_NOISY, PAPER_PARAMETERS
@@ -39,7 +39,7 @@ AHEAD = Question(
         Option(
             "grpo",
             "GRPO: it spends nothing on staying near the reference",
-            "{noisy} Staying near the reference has its price: the Results page has the KL of both.",
+            f"{{noisy}} Staying near the reference has its price: the Results page has the {term('kl')} of both.",
             is_right=verdicts.who_leads(0.25) == "second",
         ),
         Option(
@@ -117,12 +117,17 @@ def numbers() -> dict[str, str]:
 
 def show(lesson: Lesson) -> None:
     lesson.text(
-        "VIMPO's credit can be read token by token. Does VIMPO also **learn better** than {grpo}, which pushes all "
-        "tokens of a solution alike? Such questions are easily answered wrongly: tune your favourite longer, choose a "
-        "good seed, look at the test problems while tuning. So the rules were written down before any result: equally "
-        "many tuning trials, at least five fresh seeds, test problems that neither training nor tuning saw, "
-        "differences paired by seed and problem.",
+        "VIMPO's credit can be read {token} by token, as how far each has moved from the {reference}. Does VIMPO also "
+        "**learn better** than {grpo}, which pushes all tokens of a solution alike? Such questions are easily "
+        "answered wrongly: tune your favourite longer, choose a good {seed}, look at the test problems while tuning. "
+        "So the rules were written down before any result: equally many tuning trials, at least five fresh seeds, test "
+        "problems that neither training nor tuning saw, differences paired by seed and problem, each with its "
+        "{interval}.",
         grpo=symbol("grpo_advantages", "GRPO"),
+        seed=term("seed"),
+        token=term("token"),
+        interval=term("interval"),
+        reference=symbol("reference", "reference"),
     )
     if not lesson.predict(AHEAD, **numbers()):
         return
@@ -152,7 +157,8 @@ def _scoreboard(lesson: Lesson, found: Match) -> None:
         "were declared before; tuning chose by the sampled one."
     )
     for warning in verdicts.warnings(found):
-        st.caption(as_plain(warning), width=TEXT_WIDTH)
+        said = as_plain(warning).replace("beta", symbol("beta", "beta")).replace("c\\_A", symbol("actor_coef"))
+        st.caption(said, width=TEXT_WIDTH)
     if again := verdicts.matches_again(found.noise):
         _again(lesson, again)
     if (price := verdicts.price(found)) and (
@@ -183,10 +189,14 @@ def _interval(side: verdicts.Side) -> Interval:
 def _close(lesson: Lesson) -> None:
     lesson.text(
         "#### So what is it good for?\nVIMPO's credit can be **read**, for every token, from one forward pass of the "
-        "policy and one of its reference, without training a critic. (So can a GRPO-trained policy's: chapter 1.) The "
-        "[Scorecard](scorecard?run=vimpo-beta-0.3) says how often it is right, and where plain surprisal beats it. The "
-        "[Results](results) have every contest, also those where VIMPO lost; rewards, actor and model are not in all "
-        "things the paper's: [what differs](notation#differences)."
+        "{policy} and one of its reference, without training a {critic}. (So can a GRPO-trained policy's: chapter 1.) "
+        "The [Scorecard](scorecard?run=vimpo-beta-0.3) says how often it is right, and where plain {surprisal} beats "
+        "it. The [Results](results) have every contest, also those where VIMPO lost; rewards, {actor} and model are "
+        "not in all things the paper's: [what differs](notation#differences).",
+        policy=symbol("policy", "policy"),
+        critic=term("critic"),
+        actor=term("actor"),
+        surprisal=symbol("surprisal", "surprisal"),
     )
     clean, noisy = verdicts.match(0.0), verdicts.match(0.25)
     if (

@@ -14,6 +14,7 @@ import streamlit as st
 
 from app import state
 from app.components.part import part
+from app.components.words_explained import words_explained
 from app.course.lesson import TEXT_WIDTH, Control
 from app.text import as_sentence
 from vimpo_core.numbers import short
@@ -43,6 +44,12 @@ PROOF, ALL = "proof", "all"
 """The opened step in the address; ALL: the marks of every step."""
 PASSED = ":green[:material/check_circle:]"
 FAILED = ":red[:material/cancel:]"
+WORDS = (
+    *("gradient", "kl", "nat", "reinforce", "telescope", "beta", "value_loss"),
+    *("state", "action", "policy", "reference", "rho", "kappa", "td_terms", "rewards", "reward_now", "baseline"),
+    *("values", "q_values", "soft_values", "multiplier", "terminal_residual"),
+)
+"""What the steps say, in the glossary."""
 _LINE, _FULL = 36, 0.55
 """Characters of a formula that fit a phone, and the share of a line that is filled before it is cut."""
 _OPERATOR = re.compile(r"[+-]$|\\sum|\(")
@@ -79,6 +86,7 @@ def _view(beta: float, vocab: int, depth: int, seed: int) -> None:
     for branch, words in _BRANCHES.items():
         keys = [key for key, (of, _) in OUTLINE.items() if of == branch]
         _pills(words, branch, keys, names, opened)
+    words_explained(*WORDS)
     _pills("All of them", ALL, [ALL], {ALL: f"Check all {len(OUTLINE)} steps"}, opened)
     if opened is not None:
         with st.spinner("sympy is proving it for 2 and 3 tokens"):

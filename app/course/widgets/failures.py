@@ -16,6 +16,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from app import waiting
 from app.components.curve_plots import curve_plots
 from app.components.part import part
+from app.components.words_explained import words_explained
 from app.text import as_plain, as_sentence
 from vimpo_core.files import in_words
 from vimpo_core.labs.failures import FAILURES, Failure, Point
@@ -24,6 +25,11 @@ from vimpo_core.runs import bases
 from vimpo_core.service.labs import Told, lab_service
 
 LIMIT_SECONDS = 90
+WORDS = (
+    *("actor", "adam", "batch", "dead-group", "gradient", "kl", "nat", "reinforce", "surrogate", "token", "whitened"),
+    *("policy", "reference", "actor_coef", "beta", "rho", "kappa", "td_terms", "ratio", "value_loss"),
+)
+"""What their texts say, in the glossary."""
 _TICK_SECONDS = 0.3
 _GONE_SECONDS = 3.0
 """A browser that has not asked for that long looks no more."""
@@ -94,6 +100,7 @@ def show(key: str, seed: int) -> None:
     st.markdown(f"#### {as_plain(failure.title)}")
     st.markdown(f"**Before you press:** {as_plain(failure.question)}")
     st.caption(f"{as_plain(failure.setup)}, seed {seed}. Compared: {as_plain(' · '.join(failure.settings))}.")
+    words_explained(*WORDS)
     running = _demonstrations().get((key, seed))
     if running is None or running.future.cancelled() or _is_left(key, seed, running):
         st.button(

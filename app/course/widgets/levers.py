@@ -10,7 +10,9 @@ import streamlit as st
 
 from app import state, waiting
 from app.components.aligned_strips import Row, aligned_strips
+from app.components.words_explained import words_explained
 from app.course.folding import fold
+from app.course.lesson import symbol, term
 from app.text import as_code
 from vimpo_core.labs.levers import LEVERS, MOST_BATCH, MOST_PRESSES, SAMPLES, Levers, Moment, Pressed
 from vimpo_core.mistake import Mistake
@@ -36,6 +38,9 @@ LIMIT_SECONDS = 30
 _PATIENCE_SECONDS = 1.0
 """A press takes a tenth of that: waiting for it at once, nothing flickers."""
 _REQUEST, _STRIP = "levers.request", "levers.strip"
+_NO_CREDIT, _NO_MOVE, _SURE = 0.005, 0.01, 0.9
+"""Reward below which a credit is next to none; nats below which a token stayed; probability above which it is nearly
+certain."""
 _WORDS = {"v": "the value loss", "a": "the actor", "b": "both together"}
 
 
@@ -121,7 +126,7 @@ def _history(presses: str) -> str:
             runs.append([letter, 1])
     said = ", ".join(_WORDS[letter] + (f" {count} times" if count > 1 else "") for letter, count in runs)
     full = "" if len(presses) < MOST_PRESSES else " That is as many as this page keeps: undo or reset."
-    return f"Pressed so far: {said}.{full}"
+    return f"Pressed so far: {said}. Another setting makes all of them again.{full}"
 
 
 def _press(presses: str) -> None:
@@ -160,28 +165,29 @@ def said_of(pressed: Pressed) -> str:
     """What the last press did, in words worked out from its numbers."""
     if pressed.lever is None:
         return (
-            "Before any press policy and reference are one network: every ρ, κ, δ and A is exactly 0, and V is the "
-            "group mean everywhere."
+            "Before any press policy and reference are one network, so every credit δ and every advantage A is "
+            "exactly 0."
         )
     moved = np.abs(pressed.after.logprobs - pressed.before.logprobs)
     who = _WORDS[pressed.lever]
     if moved.max() == 0:
         return (
-            f"**{who.capitalize()} moved nothing.** All advantages were exactly 0, so its gradient is 0: it holds no "
-            "reward, and there was nothing to amplify yet."
+            f"**{who.capitalize()} moved nothing.** All advantages were exactly 0, so its "
+            f"{term('gradient')} is 0: it holds no reward, and there was nothing to amplify yet."
         )
     said = (
-        f"**{who.capitalize()}** moved log π of a token by {_mean(moved, pressed):.3f} nats on average, "
-        f"{moved.max():.2f} at most."
+        f"**{who.capitalize()}** moved {symbol('logprobs')} of a token by {_mean(moved, pressed):.3f} "
+        f"{term('nat', 'nats')} on average, {moved.max():.2f} at most."
     )
     if pressed.lever == "v":
         return said + (
-            " In its gradient every token of a solution is pushed alike, by −β × residual; that tokens moved by "
-            "different amounts is the network's doing: solutions share their beginnings and weights."
+            f" In its {term('gradient')} every token of a solution is pushed alike, by −β times its "
+            f"{symbol('terminal_residual', 'residual')}; that tokens moved by different amounts is the network's "
+            "doing: solutions share their beginnings and weights."
         )
     if pressed.lever == "a":
         return (
-            said + f" It looked at no reward: its gradient pushes each token by its advantage, at λ "
+            said + f" It looked at no reward: its {term('gradient')} pushes each token by its advantage, at λ "
             f"{pressed.asked.gae_lambda:g}. Where a token then went is also the network's doing, as tokens share "
             f"weights; many go another way."
         )
@@ -207,7 +213,21 @@ def said_of_reach(pressed: Pressed, row: int) -> str:
     mistake = ", the first wrong one" if lowest == trace.first_wrong else ""
     return (
         f"**Which tokens would the actor push down now?** With λ 1: {down_1} of {count}, as each is pushed by every "
-        f"credit that follows. With λ 0: {down_0}, each by its own, hardest {where}{mistake}."
+        f"credit that follows. With λ 0: {down_0}, each by its own, hardest {where}{mistake}. "
+        + _said_of_no_credit(after.td_terms[row, :count], at_0)
+    ).strip()
+
+
+def _said_of_no_credit(delta: np.ndarray, at_0: np.ndarray) -> str:
+    """Why the actor pushes, at λ 0, tokens that have no credit; "" where it does not push them all the same way."""
+    pushed = at_0[np.abs(delta) < _NO_CREDIT]
+    way = "up" if (pushed > 0).all() else "down" if (pushed < 0).all() else ""
+    if not len(pushed) or not way:
+        return ""
+    return (
+        f"There {len(pushed)} tokens with next to no credit are pushed {way} a little, by about "
+        f"{signed(float(np.median(pushed)))}: Ã is A less its mean over the batch, which is "
+        f"{'below' if way == 'up' else 'above'} 0."
     )
 
 
@@ -234,6 +254,7 @@ def _totals(pressed: Pressed) -> None:
         },
         hide_index=True,
     )
+    words_explained("actor", "kl", "nat", "terminal_residual", "td_terms")
 
 
 def _number(value: float) -> str:
@@ -349,7 +370,8 @@ def _valued(pressed, trace, row, count, before):
     residual = float(before.residual[row])
     said = (
         f"V starts at the group mean {trace.group_mean_reward:g} and adds δ after every token; it arrives at "
-        f"{before.values[row, count]:.3f}. The reward is {trace.reward:g}, so the terminal residual is "
+        f"{before.values[row, count]:.3f}. The reward is {trace.reward:g}, so the "
+        f"{symbol('terminal_residual', 'terminal residual')} is "
         f"**{signed(residual, 3)}**."
     )
     return said, [_row("V − group mean", above, _scale("reward", above))]
@@ -371,9 +393,9 @@ def _lost(pressed, trace, row, count, before):
 def _advanced(pressed, trace, row, count, before):
     delta, whole, white = (getattr(before, n)[row, :count] for n in ("td_terms", "advantages", "whitened"))
     said = (
-        "δ = ρ − κ is read off the policy before the press. A sums δ from a token to the end, each later one times λ "
-        f"once more, here λ {pressed.asked.gae_lambda:g}, and is whitened over the batch: minus its mean, over its "
-        "spread. That is what the actor's loss multiplies."
+        f"δ = {symbol('rho')} − {symbol('kappa')} is read off the policy before the press. A sums δ from a token to "
+        f"the end, each later one times λ once more, here λ {pressed.asked.gae_lambda:g}, and is {term('whitened')} "
+        "over the batch: minus its mean, over its spread. That is what the actor's loss multiplies."
         + (" Here all are 0, so the actor is silent." if not np.abs(white).max() else "")
         + (" This press left the actor out." if pressed.lever == "v" else "")
     )
@@ -389,13 +411,30 @@ def _updated(pressed, trace, row, count, before):
     step = pressed.after.logprobs[row, :count] - before.logprobs[row, :count]
     if pressed.lever is None:
         return "Nothing was pressed yet. Press a lever above.", []
+    if not np.abs(step).max():
+        return "All advantages are 0, so the gradient is 0, and no token moves.", []
     norm = "not measured" if pressed.grad_norm is None else f"{pressed.grad_norm:.3g}"
+    was, now = (float(moment.logprobs[row, :count].sum()) for moment in (before, pressed.after))
     said = (
-        f"The gradient in log π goes back through the network into the adapter (its length there: {norm}), and Adam "
-        f"makes one step of {pressed.asked.learning_rate:g}. This solution's log-probability went from "
-        f"{before.logprobs[row, :count].sum():.2f} to **{pressed.after.logprobs[row, :count].sum():.2f}** nats."
+        f"The gradient in log π goes back through the network into the {term('adapter')} (its length there: {norm}), "
+        f"and {term('adam')} makes one step of {pressed.asked.learning_rate:g}. This solution's log-probability went "
+        f"from {fixed(was, 2)} to **{fixed(now, 2)}** nats. "
+        + _said_of_staying(trace, step, np.exp(before.logprobs[row, :count]))
     )
     return said, [_row("log π, this press", step, _scale("nats", step))]
+
+
+def _said_of_staying(trace: CreditTrace, step: np.ndarray, chance: np.ndarray) -> str:
+    """How many tokens a press moved, and why most of the others stayed."""
+    stayed, most = np.abs(step) < _NO_MOVE, int(np.abs(step).argmax())
+    where = f"\\#{most} {as_code(visible_text(trace.text[most]))}"
+    said = f"{int((~stayed).sum())} of {len(step)} tokens moved by {_NO_MOVE:g} nats or more, most {where}."
+    if sure := int((stayed & (chance > _SURE)).sum()):
+        said += (
+            f" Of the {int(stayed.sum())} others, {sure} had π above {_SURE:g} before: a push hardly moves a token "
+            "that is nearly certain."
+        )
+    return said
 
 
 _STAGES = {

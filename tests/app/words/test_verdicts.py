@@ -184,11 +184,11 @@ def test_without_a_shared_seed_there_is_no_difference(tmp_path):
 
 def test_diverged_and_missing_runs_and_edges_are_warned_of(tmp_path):
     grpo = arm("GRPO", [0.7, 0.7, 0.7], missing=(12,))
-    vimpo = arm("VIMPO", [0.7, 0.1, 0.2], diverged=(11, 12), at_edge=("beta",))
+    vimpo = arm("VIMPO", [0.7, 0.1, 0.2], diverged=(11, 12), at_edge=("beta", "actor_coef"))
     said = " ".join(verdicts.warnings(verdicts.match(0.0, write(tmp_path, grpo, vimpo))))
     assert "GRPO has no result yet for seed 12." in said
     assert "VIMPO diverged with seeds 11, 12: they count as at the last saved step." in said
-    assert "Tuning chose beta of VIMPO at the edge of its range" in said
+    assert "Tuning chose beta, c_A of VIMPO at the edge of their range" in said
     assert len(verdicts.warnings(verdicts.match(0.0, write(tmp_path, *pair(OPEN))))) == 1, "no outcomes were kept"
 
 
