@@ -98,7 +98,9 @@ def numbers_of(page: Page, count: int) -> np.ndarray:
     return np.array(found, float).T
 
 
-def test_start_shows_the_numbers_of_every_rule_at_any_lambda_and_beta_and_asks_nobody(page, address):
+def test_start_shows_the_numbers_of_every_rule_at_any_lambda_and_beta_asks_nobody_and_is_after_back_as_it_was_left(
+    page, address
+):
     sent = count_sent(page)
     open_start(page, address)
     settle(page)
@@ -122,6 +124,12 @@ def test_start_shows_the_numbers_of_every_rule_at_any_lambda_and_beta_and_asks_n
     expect(page.get_by_text("Nearly the same map")).to_be_visible()
     settle(page)
     assert len(sent) == asked
+    page.get_by_role("link", name="Look closer").click()
+    expect(page).to_have_url(re.compile("/inspect"))
+    page.go_back()
+    expect(places["λ"]).to_have_value("1")
+    expect(places["β"]).to_have_value("100")
+    expect(page.get_by_role("switch")).to_be_checked()
 
 
 @pytest.mark.parametrize("width", sweep([800, 390], [390]))

@@ -9,6 +9,7 @@ import { markOf } from "../shared/marks.js";
 import { mountView } from "../shared/mounting.js";
 import { fixed, signed } from "../shared/numbers.js";
 import { foldUnder, renderStrip, selectToken, targetOfKey, tokenOf, unfold } from "../shared/token_strip.js";
+import { keep, kept } from "./kept.js";
 import { alike, carried, deltaAt } from "./reach.js";
 import {
   everyToken, lowest, ofGrpo, ofReading, ofVimpo, pushes, readOff, setting, spread, tokenName,
@@ -22,7 +23,7 @@ export default function (component) {
 
 function create(view) {
   view.token = null;
-  for (const input of view.root.querySelectorAll("input")) input.addEventListener("input", () => showRows(view));
+  for (const input of view.root.querySelectorAll("input")) input.addEventListener("input", () => moved(view));
   listen(view, view.at(".rows"));
   view.resize = new ResizeObserver(() => view.data && placeMistake(view));
   view.resize.observe(view.root);
@@ -35,7 +36,7 @@ function update(view, data) {
   Object.assign(view, { data, version: data.version, solution });
   if (isOther) {
     view.token = null;
-    asTrained(view);
+    asLeft(view);
   }
   drawFrame(view);
   showRows(view);
@@ -43,10 +44,19 @@ function update(view, data) {
   placeMistake(view);
 }
 
-function asTrained(view) {
-  view.at(".lambda").value = Math.round(100 * view.data.gae_lambda);
-  view.at(".beta").value = MIDDLE;
-  view.at(".switch input").checked = false;
+// As the tab's reader left it, else as the run was trained.
+function asLeft(view) {
+  const trained = { lambda: Math.round(100 * view.data.gae_lambda), beta: MIDDLE, other: false };
+  const { lambda, beta, other } = kept(view.data) ?? trained;
+  view.at(".lambda").value = lambda;
+  view.at(".beta").value = beta;
+  view.at(".switch input").checked = other;
+}
+
+function moved(view) {
+  const [lambda, beta] = [".lambda", ".beta"].map((slider) => Number(view.at(slider).value));
+  keep(view.data, { lambda, beta, other: view.at(".switch input").checked });
+  showRows(view);
 }
 
 // What the sliders and the switch stand at. A slider that was not moved gives the run's own number, not a rounded one.
