@@ -27,6 +27,7 @@ def main():
 
 
 def listing(was_live):
+    is_whole = "runs.found" in st.session_state
     found = st.session_state.pop("runs.found", None) or run_table.entries()
     if (run_table.has_active(found) or bring.waits_for_a_step()) != was_live:
         st.rerun()
@@ -42,7 +43,7 @@ def listing(was_live):
         st.info(as_sentence(note))
     if shown:
         payload = run_table.payload(shown) | address | {"said": acting.said()}
-        runs_list.runs_list(payload, acting.KEY, on_view=acting.view, on_act=acting.act)
+        runs_list.runs_list(payload, acting.KEY, on_view=acting.view, on_act=acting.act, is_whole=is_whole)
     if others := run_table.left_alone():
         st.caption(others)
     recently_deleted()

@@ -36,7 +36,10 @@ def view() -> None:
 
 def act() -> None:
     """Component callback: do what was asked."""
-    if asked := runs_list.asked(KEY):
+    asked = runs_list.asked(KEY)
+    if asked and asked["do"] == "whole":
+        runs_list.forget_what_was_sent(KEY)
+    elif asked:
         do(asked)
 
 

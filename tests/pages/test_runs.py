@@ -217,3 +217,23 @@ def test_a_run_at_rest_is_read_once_until_its_file_changes(runs, monkeypatch):
     assert listing.look(runs.path / "vimpo-1") is first
     cache.runs_dir().label("vimpo-1", ["new"])
     assert entry("vimpo-1").run.tags == ("new",)
+
+
+def test_while_runs_train_only_the_rows_that_changed_are_sent_until_another_run_comes_or_the_browser_asks(monkeypatch):
+    monkeypatch.setattr(st, "session_state", {})
+
+    def sent(*rows, is_whole=False, **more):
+        payload = {"groups": [{"key": "yours", "rows": list(rows)}], "tags": [], "q": "", "sort": "", "tag": ""}
+        return runs_list._to_send(payload | {"runs": "", "said": {}} | more, "list.sent", is_whole)
+
+    one, other = {"key": "a", "step": 1}, {"key": "b", "step": 9}
+    whole = sent(one, other, is_whole=True)
+    assert whole["groups"][0]["rows"] == [one, other]
+    later = {"key": "a", "step": 2}
+    changes = sent(later, other, q="typed")
+    assert (changes["since"], changes["changed"], changes["q"]) == (whole["version"], {"a": later}, "typed")
+    assert "groups" not in changes and sent(one, other)["changed"] == {}
+    third = {"key": "c", "step": 0}
+    assert sent(third, one, other)["groups"] and sent(third, later, other)["changed"] == {"a": later}
+    runs_list.forget_what_was_sent("list")
+    assert sent(third, later, other)["groups"]

@@ -14,7 +14,9 @@ const TYPING_MS = 600; // a search is one entry of the browser's history, not on
 export default function (component) {
   return mountView(component, ".runs-list", create, (view, data) => {
     view.act = (what) => component.setTriggerValue("act", what);
-    update(view, data);
+    const whole = wholeOf(view, data);
+    if (whole) update(view, whole);
+    else view.act({ do: "whole" });
   });
 }
 
@@ -28,6 +30,14 @@ function create(view) {
   view.picker.append(...Object.entries(SORTS).map(([value, words]) => setAll(element("option", "", words), { value })));
   view.picker.addEventListener("change", () => sortBy(view, view.picker.value));
   view.leave = () => clearTimeout(view.typing);
+}
+
+// While runs train only the rows that changed since the list was sent whole are sent. null: they are changes of another list.
+function wholeOf(view, data) {
+  if (data.groups) view.sent = data;
+  if (data.groups || view.sent?.version !== data.since) return data.groups ? data : null;
+  const groups = view.sent.groups.map((group) => ({ ...group, rows: group.rows.map((row) => data.changed[row.key] ?? row) }));
+  return { ...view.sent, ...data, groups };
 }
 
 function update(view, data) {
