@@ -16,6 +16,7 @@ from vimpo_core.measure import comparison
 from vimpo_core.measure.comparison import AXES, Arm
 from vimpo_core.measure.metrics import METRICS
 from vimpo_core.runs.folder import ACTIVE
+from vimpo_core.runs.names import arm_names
 
 FIRST_FIGURES = ["sampled_accuracy", "greedy_accuracy", "kl_mean", "sampled-kl"]
 _OF_BROUGHT = ["reward_mean", "length_mean", "kl_mean", "entropy_mean"]
@@ -31,18 +32,20 @@ def pick_arms(sources: Mapping[str, Source], notes: list[str]) -> Chosen | None:
         keys = _first_keys(everything)
     there = [key for key in dict.fromkeys(keys) if key in sources]
     by_id = {arm.keys[0]: arm for arm in everything}
+    names = dict(zip(by_id, arm_names(everything), strict=True))
     selected = [name for name, arm in by_id.items() if set(arm.keys) & set(there)]
     st.session_state["compare.arms"] = selected
     st.multiselect(
         "Runs",
         list(by_id),
         key="compare.arms",
-        format_func=lambda name: _option(by_id[name], there),
+        format_func=lambda name: _option(names[name], by_id[name], there),
         on_change=_choose,
         args=(by_id, there),
         placeholder="Choose what to compare",
         help="Runs that differ by the seed alone are one entry. Single runs are ticked on the Runs page.",
     )
+    _say_settings({names[name]: by_id[name].label for name in selected})
     if gone := [key for key in dict.fromkeys(keys) if key not in sources]:
         _refuse_missing(gone, there)
         return None
@@ -72,11 +75,18 @@ def _picker_arms(sources: Mapping[str, Source]) -> list[Arm]:
     return [arm for found in among.values() for arm in comparison.labelled(found)]
 
 
-def _option(arm: Arm, chosen: Sequence[str]) -> str:
+def _say_settings(labels: Mapping[str, str]) -> None:
+    """By one tap, what each chosen name stands for: every setting that tells it from some other run."""
+    if any(name != label for name, label in labels.items()):
+        with st.popover("What the names stand for", icon=":material/tune:", type="tertiary"):
+            st.markdown("\n".join(f"- **{as_plain(name)}**: {as_plain(label)}" for name, label in labels.items()))
+
+
+def _option(name: str, arm: Arm, chosen: Sequence[str]) -> str:
     count = len(set(arm.keys) & set(chosen))
     seeds = arm.count if arm.members[0].is_seeded else ""
     some = f"{count} of {seeds}" if 0 < count < len(arm.keys) else seeds
-    return " · ".join(part for part in (arm.label, some, arm.place) if part)
+    return " · ".join(part for part in (name, some, arm.place) if part)
 
 
 def _keys_of_link() -> list[str] | None:

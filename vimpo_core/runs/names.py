@@ -8,7 +8,7 @@ from collections.abc import Sequence, Set
 
 from vimpo_core.config import TrainConfig
 from vimpo_core.lm import sources
-from vimpo_core.measure.comparison import is_told_by, setting_text
+from vimpo_core.measure.comparison import Arm, is_told_by, setting_text
 from vimpo_core.rules import RULES
 
 LONGEST_NAME = 80
@@ -24,10 +24,31 @@ Named = tuple[str, TrainConfig | None]
 def default_name(config: TrainConfig) -> str:
     """What a run is called until somebody names it: "VIMPO beta 0.1, seed 0", with its model unless it is the bundled
     one."""
+    return _name(config, f", seed {config.seed}")
+
+
+def _name(config: TrainConfig, seed: str) -> str:
     rule = RULES[config.algorithm]
     scale = f" beta {config.beta:g}" if rule.value else ""
     model = "" if config.model == sources.BUNDLED else f", {sources.label(config.model)}"
-    return f"{rule.name}{scale}, seed {config.seed}{model}"
+    return f"{rule.name}{scale}{seed}{model}"
+
+
+def arm_names(found: Sequence[Arm]) -> tuple[str, ...]:
+    """What arms are called where one is chosen, newest first: as somebody named the only run of one, else by rule and
+    beta and, where that is another arm's name too, by what differs."""
+    called = [(_arm_name(arm), dataclasses.replace(arm.config, seed=0)) for arm in found]
+    return told_apart(called[::-1])[::-1]
+
+
+def _arm_name(arm: Arm) -> str:
+    first = arm.members[0]
+    if not first.is_seeded:
+        return arm.label
+    made = default_name(first.config)
+    if len(arm.members) == 1 and not first.name.startswith(made):
+        return first.name
+    return ", ".join(filter(None, (_name(first.config, ""), first.origin)))
 
 
 def told_apart(runs: Sequence[Named]) -> tuple[str, ...]:

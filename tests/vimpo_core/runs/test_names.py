@@ -4,8 +4,9 @@ import pytest
 
 from tests.support.fakes import make_fake_run
 from vimpo_core.config import TrainConfig
+from vimpo_core.measure.comparison import Member, arms
 from vimpo_core.runs.folder import RunsDir
-from vimpo_core.runs.names import LONGEST_NAME, default_name, told_apart
+from vimpo_core.runs.names import LONGEST_NAME, arm_names, default_name, told_apart
 
 GRPO = TrainConfig(algorithm="grpo")
 
@@ -54,3 +55,14 @@ def test_runs_are_named_apart_when_they_are_made_and_old_ones_of_one_name_in_the
         ("GRPO, seed 0 (2)", "GRPO, seed 0"),
         ("GRPO, seed 0", "GRPO, seed 0"),
     ]
+
+
+def test_an_arm_is_called_by_rule_and_beta_and_by_what_differs_only_where_two_would_be_called_alike():
+    faster = {"learning_rate": 2e-3}
+    settings = ({}, {"beta": 0.3, "actor_coef": 0.1}, faster, {**faster, "seed": 1})
+    configs = [TrainConfig(**one) for one in settings]
+    members = [Member(str(i), default_name(config), config) for i, config in enumerate(configs)]
+    members.append(Member("4", "the best one", TrainConfig(steps=9)))
+    named = arm_names(arms(members[::-1]))  # newest first
+    told = ("VIMPO beta 0.1", "VIMPO beta 0.3", "VIMPO beta 0.1, learning rate 0.002", "the best one")
+    assert named == told[::-1]
