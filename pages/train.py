@@ -121,7 +121,7 @@ def watch(job_id, was):
 
 def views(job):
     if not job.has_begun:
-        st.caption("The curves begin with the first step.")
+        st.caption(training.waiting_words(job))
         return
     page = st.grid(3, min_column_width=380, gap="medium")
     with page.cell(column_span=2):

@@ -11,7 +11,7 @@ from app import state
 from app.components.live_curves import run_payload
 from app.components.preset_cards import Card, Curve, preset_cards
 from app.train import settings_form
-from vimpo_core.labs.presets import FIRST, PRESETS, Preset, recorded
+from vimpo_core.labs.presets import FIRST, PRESETS, Preset, on_how_many_seeds, recorded
 
 _KEY, _FILLED, _PICKED = "train.presets", "train.preset", "train.picked"
 _SMOOTHED = 10
@@ -35,7 +35,7 @@ def cards(preset: Preset) -> None:
 def said(preset: Preset) -> str:
     """What a preset shows, with the numbers of its recorded run."""
     rows = recorded().get(preset.key)
-    return f"{preset.shows} Recorded: {preset.figure(rows)}" if rows else preset.shows
+    return f"{preset.shows} Recorded: {preset.figure(rows)} {on_how_many_seeds(preset.key)}" if rows else preset.shows
 
 
 def curves(preset: Preset) -> list[dict]:

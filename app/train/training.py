@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -28,7 +30,9 @@ from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
 
 WHO = "VIMPO is Value-Implicit, GRPO Group Relative Policy Optimization."
 """The two algorithms that the form begins with, spelled out where they are first met."""
-_PROBLEM, _NOTE, _PLAYED = "train.problem", "train.note", "train.played"
+_PROBLEM, _NOTE, _PLAYED, _WAITS = "train.problem", "train.note", "train.played", "train.waits"
+_BUSY = 1.5
+"""Processes a core from which a machine is called busy."""
 
 
 @dataclass(frozen=True)
@@ -322,6 +326,32 @@ def _queue_words(job: Job) -> str:
         return f"Next in the queue: {as_plain(cache.runs_dir().waking_words())}"
     others = "1 job is" if job.waiting_for == 1 else f"{job.waiting_for} jobs are"
     return f"{others} before it. {RUN_STATE_ADVICE[RunState.QUEUED]}"
+
+
+def waiting_words(job: Job) -> str:
+    """What a job that has not made its first step is waiting for, how long already, and why that may take longer."""
+    ends = "The curves begin with the first step."
+    if job.state == RunState.PAUSED or job.waiting_for:
+        return ends
+    since, _ = st.session_state.setdefault(_WAITS, (time.monotonic(), job.job_id))
+    if st.session_state[_WAITS][1] != job.job_id:
+        since, _ = st.session_state[_WAITS] = (time.monotonic(), job.job_id)
+    doing = (
+        "A training process is starting."
+        if job.state == RunState.QUEUED
+        else "The training process loads the model and solves the validation problems once, untrained."
+    )
+    so_far = f"{time.monotonic() - since:.0f} s so far."
+    return " ".join(filter(None, [doing, so_far, _busy_words(), ends]))
+
+
+def _busy_words() -> str:
+    """That this machine has more to do than it has cores; "" where it has not, or does not say."""
+    cores = os.cpu_count() or 1
+    wanted = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if wanted < _BUSY * cores:
+        return ""
+    return f"This machine is busy: some {wanted:.0f} processes share {cores} cores, so it takes longer."
 
 
 def _clock(seconds: float) -> str:

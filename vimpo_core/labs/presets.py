@@ -1,7 +1,8 @@
 """Trainings worth starting with one press, as data: what each shows, its settings, and its recorded run.
 
 Each was run with seed 0 (`python docs/make_presets.py`, which refuses one that does not show what it says); what it
-recorded lies in assets/presets.json and is what pages draw before anything was trained. Nothing here imports torch.
+recorded lies in assets/presets.json and is what pages draw before anything was trained. What other seeds came to lies
+in assets/preset_seeds.json (`--seed N`). Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from vimpo_core.numbers import percent, significant
 from vimpo_core.paths import ASSETS
 from vimpo_core.rules import is_read
 
-RECORDED = ASSETS / "presets.json"
+RECORDED, OTHER_SEEDS = ASSETS / "presets.json", ASSETS / "preset_seeds.json"
 LATE = 10
 """Records at the end over which a figure averages."""
 
@@ -169,6 +170,19 @@ def recorded() -> dict[str, dict[str, list[dict[str, float]]]]:
     if not RECORDED.is_file():
         return {}
     return {key: {a: run["rows"] for a, run in runs.items()} for key, runs in _file().items()}
+
+
+@functools.lru_cache(maxsize=1)
+def other_seeds() -> dict[str, dict[str, dict[str, Any]]]:
+    """Preset -> seed beside 0 -> {"figure", "holds"}: what it came to and whether that shows what is said."""
+    return json.loads(OTHER_SEEDS.read_text(encoding="utf-8")) if OTHER_SEEDS.is_file() else {}
+
+
+def on_how_many_seeds(key: str) -> str:
+    """ "Shown on 3 of 3 seeds." """
+    tried = other_seeds().get(key, {})
+    holds = 1 + sum(one["holds"] for one in tried.values())
+    return f"Shown on {holds} of {1 + len(tried)} seeds." if tried else "Tried on one seed."
 
 
 def recorded_settings() -> dict[str, dict[str, TrainConfig]]:

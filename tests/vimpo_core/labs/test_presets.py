@@ -6,7 +6,7 @@ import pytest
 
 from vimpo_core import cli
 from vimpo_core.config import TrainConfig
-from vimpo_core.labs.presets import PRESETS, recorded, recorded_settings
+from vimpo_core.labs.presets import PRESETS, on_how_many_seeds, other_seeds, recorded, recorded_settings
 
 EACH = pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 
@@ -17,6 +17,13 @@ def test_what_is_drawn_of_a_preset_was_recorded_with_its_settings_and_shows_what
     rows = recorded()[preset.key]
     assert all(rows[config.algorithm][-1]["step"] == config.steps for config in preset.configs)
     assert preset.holds(rows) and preset.figure(rows).endswith(".")
+
+
+@EACH
+def test_what_a_preset_says_was_tried_on_further_seeds_and_its_card_says_on_how_many(preset):
+    tried = other_seeds()[preset.key]
+    assert len(tried) >= 2 and all(one["holds"] for one in tried.values())
+    assert on_how_many_seeds(preset.key) == f"Shown on {len(tried) + 1} of {len(tried) + 1} seeds."
 
 
 @EACH
