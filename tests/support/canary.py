@@ -66,11 +66,16 @@ def come_to_life(text: str) -> list[str]:
     return [repr(text[max(0, at.start() - 60) : at.end() + 20]) for at in found[:4]]
 
 
-def expect_inert(page: Page, where: str = "") -> None:
+def unseen(text: str) -> bool:
+    """Whether a control or a mark of direction stands in it."""
+    return _UNSEEN.search(text) is not None
+
+
+def expect_inert(page: Page) -> None:
     """AssertionError where a canary on the page has become an element, a link, an icon, a formula or a script."""
     elements, texts = page.evaluate(_LOOK, HOST)
-    found = [element[:160] for element in elements[:4]] + [place for text in texts for place in come_to_life(text)]
-    assert not found, (where or page.url, found)
+    lost = [place for text in texts for place in come_to_life(text)]
+    assert not elements + lost, (page.url, [element[:160] for element in elements[:4]], lost)
 
 
 _LOOK = """(host) => {

@@ -18,7 +18,7 @@ from vimpo_core.mistake import Mistake
 from vimpo_core.runs import labels, recorded_settings
 from vimpo_core.runs.store import RunStore
 from vimpo_core.solutions import lenses, reading
-from vimpo_core.solutions.visible_text import visible_text
+from vimpo_core.solutions.visible_text import visible_text, without_commands
 from vimpo_core.types import CreditTrace
 from vimpo_core.views import credit_view
 
@@ -175,7 +175,7 @@ def facts(taken: Taken) -> list[list[str]]:
     v0 = f"{start:.4g}" if math.isfinite(start) else f"none: {reading.why_no_anchor(trace)}"
     said = trace_files.provenance(trace)
     how = "; ".join(f"{word}: {', '.join(n for n in said if said[n] == word)}" for word in dict.fromkeys(said.values()))
-    return [
+    found = [
         *(_brought(taken, said) if tool_of(header) else _trained_here(taken)),
         ["solution", where],
         [f"reward, {reading.anchor_name(trace)}", f"{reward_text(trace)}, {v0}"],
@@ -183,6 +183,7 @@ def facts(taken: Taken) -> list[list[str]]:
         ["arrays", how],
         *([["how it is read", note]] if (note := reading.note(trace)) else []),
     ]
+    return [[name, without_commands(text)] for name, text in found]
 
 
 def about(taken: Taken, is_film: bool = False) -> dict:

@@ -60,6 +60,7 @@ _started: dict[Path, tuple[subprocess.Popen | Exception, float]] = {}
 _ready: dict[Path, subprocess.Popen] = {}
 """Runs folder -> the worker that was started ahead of time and waits to be told; see `ready_worker`."""
 _ready_lock = threading.Lock()
+_ANOTHER = "VIMPO_RUNS_DIR names it, or --runs-dir."
 _seen: set[Path] = set()
 """Folders in which this process has seen runs."""
 _NAMED = 5
@@ -461,9 +462,10 @@ class RunsDir:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"The runs folder {self.path.name} cannot be made. {files.in_words(error)}") from error
+            said = files.in_words(error)
+            raise StoreError(f"The runs folder {self.path.name} cannot be made. {said} {_ANOTHER}") from error
         if not os.access(self.path, os.W_OK):
-            raise StoreError(f"The runs folder {self.path.name} is not writable. Choose another one.")
+            raise StoreError(f"The runs folder {self.path.name} is not writable. Choose another one: {_ANOTHER}")
 
     def _forget(self, removed: builtins.list[Deleted]) -> None:
         """Names of runs that are gone for good. A queue that cannot be written keeps them: ids are not given out
