@@ -82,9 +82,8 @@ def test_a_link_is_written_through_and_a_pipe_written_to(tmp_path):
 def test_export_on_a_full_disk_keeps_the_file_that_was_there_and_says_so(tmp_path, full_disk, capsys, format):
     out = tmp_path / f"solution.{format}"
     out.write_text(OLD)
-    assert (
-        cli.main(["export", "grpo", "--format", format, "--out", str(out), "--runs-dir", str(tmp_path / "runs")]) == 2
-    )
+    asked = ["export", "grpo", "--format", format, "--out", str(out), "--runs-dir", str(tmp_path / "runs"), "--force"]
+    assert cli.main(asked) == 2
     assert capsys.readouterr().err == f"error: {out}: the disk is full. Free some space, then try again.\n"
     assert out.read_text() == OLD
 

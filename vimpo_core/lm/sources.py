@@ -186,10 +186,10 @@ def _of_its_name(named: str) -> str:
     parts = [part for part in named.replace("\\", "/").split("/") if part]
     if parts[-2:] == list(BUNDLED_MODEL.parts[-2:]):
         return BUNDLED
-    for part, of_commit in zip(parts, [*parts[2:], "", ""], strict=True):  # a folder of another hub's cache
+    for part, of_commit in zip(parts, parts[2:], strict=False):  # a folder of another hub's cache
         kind, _, repo = part.partition("--")
         at = f"{repo.replace('--', '/', 1)}@{of_commit}"
-        if kind == "models" and of_commit and hub.ID.fullmatch(at) and hub.is_here(at):
+        if kind == "models" and hub.ID.fullmatch(at) and hub.is_here(at):
             return hub.pinned(at)
     name = parts[-1].lower() if parts else ""
     found = [repo for repo in hub.all_here() if repo.rpartition("/")[2].lower() == name]
