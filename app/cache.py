@@ -102,11 +102,9 @@ def origin(folder: Path, run: RunSummary) -> tuple:
     return str(folder), run.run_id, bases.Origin(run.version, bases.stamp(run.config.model))
 
 
-def steps(folder: Path, run_id: str, fresh: bool = False) -> tuple[list[int], list[int]]:
-    """Steps with recorded solutions, and steps with a saved adapter, as they were a moment ago unless `fresh`. Raises
-    Mistake when the run cannot be read."""
-    with RunsDir(folder, read_only=is_bundled(folder)).open(run_id) as store:
-        version = version_of(store.header())
+def steps(folder: Path, run_id: str, version: str, fresh: bool = False) -> tuple[list[int], list[int]]:
+    """Steps with recorded solutions, and steps with a saved adapter, as they were a moment ago unless `fresh`. version:
+    of the run's summary. Raises Mistake when the run cannot be read."""
     if fresh:
         _steps.clear(folder, run_id, version)
     return _steps(folder, run_id, version)
@@ -199,7 +197,7 @@ def best_example(folder: Path) -> tuple[RunSummary, int, picks.Example] | None:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _best_example_of(folder: Path, run_id: str, version: str, beta: float) -> tuple[int, picks.Example] | None:
-    for step in reversed(steps(folder, run_id)[0]):
+    for step in reversed(steps(folder, run_id, version)[0]):
         if example := picks.clearest_example(traces(folder, run_id, version, step), beta):
             return step, example
     return None

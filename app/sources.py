@@ -48,10 +48,10 @@ class Source:
     @property
     def steps(self) -> tuple[list[int], list[int]]:
         """`cache.steps` of the run; as they are now where they lack the step that the link names. Raises Mistake."""
-        found, step = cache.steps(self.folder, self.run.run_id), st.query_params.get("step")
+        found, step = cache.steps(self.folder, self.run.run_id, self.run.version), st.query_params.get("step")
         if step is None or step in map(str, found[0] + found[1]):
             return found
-        return cache.steps(self.folder, self.run.run_id, fresh=True)
+        return cache.steps(self.folder, self.run.run_id, self.run.version, fresh=True)
 
     @property
     def snapshots(self) -> list[int]:

@@ -54,7 +54,7 @@ def origin(run: RunSummary) -> tuple:
 
 def steps(run: RunSummary) -> tuple[list[int], list[int]]:
     """Steps with recorded solutions, and steps with a saved adapter."""
-    return cache.steps(cache.bundled_folder(), run.run_id)
+    return cache.steps(cache.bundled_folder(), run.run_id, run.version)
 
 
 def common_steps(which: int) -> tuple[int, ...]:

@@ -64,7 +64,7 @@ def watch(source: Source, newest: int) -> None:
 
 
 def _watch(source: Source, newest: int) -> None:
-    steps, _ = cache.steps(source.folder, source.run.run_id, fresh=True)
+    steps, _ = cache.steps(source.folder, source.run.run_id, source.run.version, fresh=True)
     if steps[-1] == newest:
         st.caption(f"Followed while it trains: step {newest} is the newest.")
         return

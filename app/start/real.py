@@ -86,7 +86,7 @@ def _written(folder: Path, run: RunSummary) -> int | None:
 def _examples(folder: Path, run_id: str, created: str, written: int | None) -> tuple[int, dict[int, Example]]:
     """The step of the examples, and index into its solutions -> example."""
     step = examples.step_of(folder / run_id) if written else None
-    if step is None or step not in cache.steps(folder, run_id)[0]:
+    if step is None or step not in cache.steps(folder, run_id, created)[0]:
         return 0, {}
     return step, examples.read(folder / run_id, cache.traces(folder, run_id, created, step))
 

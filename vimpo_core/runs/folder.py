@@ -445,9 +445,10 @@ class RunsDir:
         return [folder.name for folder in _folders(self.path) if is_run(folder)]
 
     def _run_dir(self, run_id: str) -> Path:
-        run_ids = self._run_ids()  # also keeps an id from a link inside this folder
-        if run_id in run_ids:
+        # The listing keeps an id from a link inside this folder, and looks into no other run.
+        if not run_id.startswith(".") and run_id in _names(self.path) and is_run(self.path / run_id):
             return self.path / run_id
+        run_ids = self._run_ids()
         if run_id in self.others():
             raise Mistake(
                 f"the folder {run_id!r} in {self.path.name} is not a run of this lab, or its {DB_NAME} is damaged from "
@@ -660,7 +661,7 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _names(path: Path) -> set[str]:
-    return {entry.name for entry in path.iterdir()}
+    return {entry.name for entry in path.iterdir()} if path.is_dir() else set()
 
 
 def _unreadable(run_id: str, name: str, message: str, read_only: bool) -> RunSummary:
