@@ -122,6 +122,8 @@ def _warnings(report):
             f"{n} wrong solutions are few. Rare, complete misses decide an AUC, and a small set may hold none of them: "
             "its interval is then too narrow. Measure 256 before you conclude.",
         )
+    if "credit_note" in report:
+        yield Finding("warning", report["credit_note"])
     if report["step"] == 0:
         yield Finding("warning", "Step 0 is untrained: implied credit is 0 everywhere and can point nowhere.")
 

@@ -23,7 +23,10 @@ from vimpo_core.types import CreditTrace, known
 _CREDIT = ("logprob", "ref_logprob", "kl")
 
 SIGNALS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "implied_advantage": ("Minus delta_t, the one-step credit: what Q - V is at the identity.", _CREDIT),
+    "implied_advantage": (
+        "Minus delta_t with the exact KL, whatever the run trained with: what Q - V is at the identity.",
+        _CREDIT,
+    ),
     "implied_advantage_whitened": (
         "Minus A_t at the run's lambda, whitened over all tokens of the set: what the actor loss multiplies.",
         _CREDIT,

@@ -10,6 +10,7 @@ from vimpo_core.runs import bases
 from vimpo_core.runs.snapshots import newest_snapshot
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service.progress import Progress
+from vimpo_core.solutions import reading
 from vimpo_core.types import CreditTrace, known
 
 _KEPT = 64
@@ -56,6 +57,7 @@ def truth_report(
     `effective_tokens` say on how few of their tokens each lies (`scorecard.Concentration`). Pearson and RMSE compare
     the credit of `n_compared` solutions, right and wrong, with Monte Carlo. Intervals are 95%, by bootstrap over
     solutions; null where a number is not defined, such as the correlation of credit that is 0 everywhere (step 0).
+    `credit_note`: where delta_t, which has the exact KL for every run alike, is not what the run's own value loss sums.
     `lead_of_implied`: the implied advantage minus each other signal on the same solutions. `instructive`: see that
         module.
 
@@ -113,6 +115,8 @@ def truth_report(
     }
     names = ("pearson_advantage", "value_rmse", "constant_rmse", "start_rmse", "rmse_reduction")
     report |= _with_bounds({name: getattr(agreed, name) for name in names})
+    if note := reading.exact_note(config):
+        report["credit_note"] = note
     return report | {"monte_carlo_rmse": agreed.monte_carlo_rmse} | of_drops
 
 

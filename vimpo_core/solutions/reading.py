@@ -199,6 +199,17 @@ def note(trace: CreditTrace) -> str:
     return f"As this run's value loss has it, {' and '.join(changed)}." if changed else ""
 
 
+def exact_note(config: TrainConfig) -> str:
+    """One sentence where rho - kappa with the exact KL, which a scorecard reads alike off every run, is not what the
+    run's own value loss sums; else "".
+    """
+    rule, read = read_by(config, 1.0)
+    if rule.value == "plain" and read.kl_estimator == "exact":
+        return ""
+    own = f"takes {_KL_WORDS[read.kl_estimator]}" if rule.value == "plain" else "subtracts no KL"
+    return f"Here δ has the exact KL, for every run alike; this run's own value loss {own}."
+
+
 _KL_WORDS = {
     "k2": "the k2 estimate from the sampled token, half its log-ratio squared",
     "k3": "the k3 estimate from the sampled token",

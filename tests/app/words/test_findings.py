@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from app.words.findings import findings, over_seeds, seeds_finding
+from app.words.findings import Finding, findings, over_seeds, seeds_finding
 from tests.vimpo_core.views.test_truth_curves import trace
 from vimpo_core.formats.reproduce import truth_command
 from vimpo_core.measure.instructive import KINDS, instructive
@@ -55,6 +55,40 @@ def test_a_loss_to_surprisal_is_said_with_its_numbers():
     lost = said(made, "loses")
     assert "less well than surprisal of the policy" in lost and "−0.060, 95% −0.090 to −0.030" in lost
     assert "better than surprisal of the reference" in said(made, "wins")
+
+
+def test_a_finding_states_all_its_numbers_with_their_intervals():
+    made = report()
+    wins = [f.text for f in findings(made) if f.kind == "wins"]
+    assert wins == [
+        *(
+            f"Implied credit finds the first wrong token better than surprisal of the {whose}: AUC 0.900 against 0.900 "
+            "(difference +0.100, 95% +0.050 to +0.150), top-1 0.900 against 0.900 (+0.100, 95% +0.050 to +0.150)."
+            for whose in ("policy", "reference")
+        ),
+        "Implied δ follows Monte Carlo's Q − V: Pearson 0.500, 95% 0.400 to 0.600 over 256 solutions; 1 would be "
+        "perfect.",
+        "Implied V tells more about what the policy earns from there than any constant: it is off by 0.300, the best "
+        "constant by 0.400, a gain of 30 % (20 % to 40 %); Monte Carlo's own noise is 0.030.",
+    ]
+
+
+def test_where_nobody_knows_the_first_wrong_token_the_report_says_what_it_is_measured_against():
+    made = report(target="largest true drop", n_wrong=40, n_solutions=30, solutions=40)
+    made |= {"drop_tries": 64, "drop_rollouts": 12345, "mean_drop": 0.5}
+    assert findings(made)[0].text == (
+        "This task judges answers, not steps, so nobody knows a first wrong token. Signals are measured against the "
+        "largest true drop instead: the token after which this policy's own mean reward, found by trying, falls most. "
+        "Of 40 wrong solutions 30 have one above the noise of 64 fresh tries before and after it (by 0.50 on average); "
+        "the others are left out. This took 12,345 tries. Where another token's drop is really larger, every signal is "
+        "pulled towards guessing."
+    )
+
+
+def test_a_run_whose_own_loss_sums_another_kl_is_told_so_first():
+    note = "Here δ has the exact KL, for every run alike; this run's own value loss subtracts no KL."
+    assert findings(report(credit_note=note))[0] == Finding("warning", note)
+    assert not said(report(), "warning")
 
 
 @pytest.mark.parametrize(("decides", "leaves_open", "open_key"), [("AUC", "top-1", "top1"), ("top-1", "AUC", "auc")])

@@ -271,6 +271,23 @@ def test_by_hand_at_beta_one_half(changes, anchor, delta, name):
     assert reading.residual(trace, 0.5) == pytest.approx(sum(delta) - (1 - anchor), abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({}, ""),
+        ({"algorithm": "grpo", "kl_estimator": "k3"}, ""),  # it has no value loss, so nothing sums another KL
+        ({"baseline": "leave_one_out", "cap_v0": 0.5}, ""),  # a scorecard starts V at the prompt's own value
+        ({"kl_estimator": "k2"}, "takes the k2 estimate from the sampled token, half its log-ratio squared."),
+        ({"kl_estimator": "top-k"}, "takes the KL over the policy's most probable tokens."),
+        ({"algorithm": "vimpo_soft"}, "subtracts no KL."),
+        ({"algorithm": "a_star_po"}, "subtracts no KL."),
+    ],
+)
+def test_what_a_scorecard_reads_says_where_the_runs_own_loss_sums_something_else(settings, says):
+    said = reading.exact_note(TrainConfig(**settings))
+    assert said == (says and f"Here δ has the exact KL, for every run alike; this run's own value loss {says}")
+
+
 def test_a_trace_of_no_run_is_read_as_published():
     trace = by_hand().with_(config=None)
     np.testing.assert_array_equal(lenses.credit_of(trace, 0.5), lenses.credit_of(by_hand(), 0.5))
