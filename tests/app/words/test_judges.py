@@ -320,6 +320,7 @@ def test_the_step_before_training_is_known_for_what_it_is(name, value, settings,
         ("learning_rate", "Falling linearly"),
         ("critic_loss", "The critic starts from 0"),
         ("cpu_seconds", "the remaining 100 steps cost about 50.0"),
+        ("mistake_auc", "About as good as guessing: 0.50 over the last step (one alone jumps by 0.1 and more)."),
     ],
 )
 def test_a_value_alone_is_not_compared_with_anything(name, words):

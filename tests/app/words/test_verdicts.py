@@ -107,6 +107,29 @@ def test_greedy_accuracy_is_said_beside_sampled_and_does_not_decide(tmp_path):
     assert verdicts.who_leads(0.0, folder) == "open"
 
 
+def test_both_measures_stand_in_the_short_answer_as_two_sentences(tmp_path):
+    folder = write(tmp_path, *pair(AHEAD, greedy=BEHIND))
+    found = verdicts.match(0.0, folder)
+    both = f"{verdicts.difference(found)} {verdicts.difference(found, verdicts.GREEDY)}"
+    assert verdicts.short_answer(folder)[0] == f"On clean rewards, {both}"
+
+
+@pytest.mark.parametrize(
+    ("gaps", "says"),
+    [
+        (AHEAD, "+5.0 points, 95 % +2.5 to +7.5: better"),
+        (BEHIND, "−5.0 points, 95 % −7.5 to −2.5: worse"),
+        (OPEN, "−0.4 points, 95 % −2.9 to +2.1: no difference that 5 seeds can show"),
+        (AHEAD[:2], "VIMPO: not measured yet."),  # two seeds have no interval
+    ],
+)
+def test_one_switch_is_judged_by_the_interval_of_its_difference_to_the_defaults(tmp_path, gaps, says):
+    assert verdicts.switch("VIMPO", tmp_path) == "VIMPO: not measured yet."
+    folder = write(tmp_path, *pair(gaps, FIVE[: len(gaps)]), name="switches")
+    assert verdicts.switch("VIMPO", folder) == says
+    assert verdicts.switch("GRPO", folder) == "GRPO: not measured yet."  # nothing is set beside itself
+
+
 def test_the_price_says_how_much_of_its_range_tuning_covered(tmp_path):
     shares = (0.7, 0.7)
     vimpo = arm("VIMPO", shares, range_size=72)
