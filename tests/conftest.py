@@ -2,6 +2,7 @@
 every time and without a time limit, since the machine may be busy; no test touches the reader's own runs.
 """
 
+import gc
 import os
 import sys
 
@@ -22,6 +23,8 @@ settings.load_profile("steady")
 
 LONGEST = (
     "test_trainer.py",
+    "test_trainer_rules.py",
+    "test_resuming.py",
     "test_browser.py",
     "test_cli.py",
     "test_live_browser.py",
@@ -44,6 +47,12 @@ alone with one in the end."""
 def pytest_xdist_auto_num_workers(config):
     """One more than there are cores, since tests with a browser also wait; `-n 2` takes two."""
     return (psutil.cpu_count() or 1) + 1
+
+
+def pytest_collection_finish():
+    """What was imported until now stays: no search for garbage walks through it again, which takes long."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):

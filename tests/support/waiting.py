@@ -18,17 +18,21 @@ NO_TIME = 0.01
 """Seconds that a request which `never_returns` is given, where its end by a time limit is what is tested."""
 
 _LOOK_SECONDS = 0.01
+_SELDOM_SECONDS = 0.1
 
 Found = TypeVar("Found")
 
 
 def eventually(condition: Callable[[], Found], otherwise: Callable[[], object] = lambda: "") -> Found:
-    """What `condition()` says once it is true. Raises AssertionError with `otherwise()` when it never is."""
-    end = time.monotonic() + PATIENCE
+    """What `condition()` says once it is true. Raises AssertionError with `otherwise()` when it never is. Looks more
+    seldom the longer it takes: what is waited for needs the processor too.
+    """
+    began = time.monotonic()
     while not (found := condition()):
-        if time.monotonic() > end:
+        waited = time.monotonic() - began
+        if waited > PATIENCE:
             raise AssertionError(f"waited {PATIENCE} s in vain. {otherwise()}")
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(min(max(_LOOK_SECONDS, waited / 10), _SELDOM_SECONDS))
     return found
 
 

@@ -3,6 +3,7 @@ end.
 """
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -63,24 +64,33 @@ for module in {modules!r}:
 
 def _run(node: ast.AST):
     """Every node that is ever carried out: all but what stands under TYPE_CHECKING."""
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
-            yield from _run(child)
+    waiting = [node]
+    while waiting:
+        yield (node := waiting.pop())
+        waiting += [
+            child
+            for child in ast.iter_child_nodes(node)
+            if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING")
+        ]
 
 
 def imports_of(file: Path) -> set[str]:
     """Dotted names of everything a file imports, anywhere in it but for types alone; `from a import b` counts as a and
     a.b.
     """
+    return set(_imports_in(file.read_text(encoding="utf-8")))
+
+
+@functools.cache
+def _imports_in(text: str) -> frozenset[str]:
     names = set()
-    for node in _run(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in _run(ast.parse(text)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
             names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def forbidden_imports(root: Path) -> list[str]:

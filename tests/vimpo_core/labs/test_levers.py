@@ -139,11 +139,12 @@ def test_what_cannot_be_pressed_is_said_in_a_sentence(wrong, said):
 def test_the_lab_process_presses_as_this_one_does_and_a_cancelled_failure_stops_no_press(press):
     service, told = LabService(), Told()
     try:
-        failure = service.reproduce("flat_values", 0, told, timeout=PATIENCE)
-        assert_same_moment(service.press(Levers(presses="v"), PATIENCE).result(PATIENCE).after, press("v").after)
-        failure.cancel()
         with pytest.raises(ValueError, match="there is no failure 'nothing'"):
             service.reproduce("nothing", 0, told, timeout=PATIENCE).result(PATIENCE)
+        failure = service.reproduce("flat_values", 0, told, timeout=PATIENCE)
+        pressed = service.press(Levers(presses="v"), PATIENCE)
+        failure.cancel()
+        assert_same_moment(pressed.result(PATIENCE).after, press("v").after)
     finally:
         told.close()
         service.close()
