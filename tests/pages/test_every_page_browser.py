@@ -1,6 +1,7 @@
-"""Every page and section at four widths in both themes: nothing scrolls sideways but what says so, no words lie on others,
-are cut or faint, axe-core finds nothing grave, and nothing of ours moves for those who asked for calm. Pages are taken
-from app.routes: a new one is tested by itself.
+"""Every page and section at four widths in the light theme, and at the widest and the narrowest in the dark one, where
+colours alone are others: nothing scrolls sideways but what says so, no words lie on others, are cut or faint, axe-core
+finds nothing grave, and nothing of ours moves for those who asked for calm. Pages are taken from app.routes: a new one
+is tested by itself.
 """
 
 import json
@@ -26,11 +27,15 @@ from vimpo_core.runs.folder import RunsDir
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 WIDTHS = (1440, 1280, 800, 390)
+SEEN_IN = {"light": WIDTHS, "dark": (WIDTHS[-1], WIDTHS[0])}
+"""theme -> widths, from one to the next."""
 RULES_ON_A_PHONE = 4000
 """Pixels that Every rule may be high on a phone."""
 HEIGHT = 1000
 AT_EVERY_WIDTH = ("scrollable-region-focusable",)
-"""What of axe-core depends on the width alone; the rest of it is asked at the widest and the narrowest."""
+"""What of axe-core depends on the width alone; the rest of it is asked at the widest, of whole pages at the narrowest
+too.
+"""
 OURS = ("color-contrast",)
 """Rules of axe-core, of those that take it longest, that `page_faults` asks more strictly and in both themes."""
 ALLOWED: dict[tuple[str, str], str] = {}
@@ -114,7 +119,8 @@ def test_whatever_the_width_and_theme_a_page_can_be_read_and_says_little_before_
     reader, stocked, view
 ):
     address, job = stocked
-    expect_no_fault(reader, f"{address}/{view.format(job=job)}", DRAWN.get(view), MOST_WORDS.get(view))
+    whole = WIDTHS[:1] if view not in PAGES else (WIDTHS[0], WIDTHS[-1])
+    expect_no_fault(reader, f"{address}/{view.format(job=job)}", DRAWN.get(view), MOST_WORDS.get(view), whole)
     if "more=rules" in view:
         reader.set_viewport_size({"width": WIDTHS[-1], "height": HEIGHT})
         settle(reader)
@@ -128,7 +134,7 @@ def test_whatever_the_width_and_theme_a_chapter_can_be_read_after_its_reveal(gra
     expect_no_fault(graduate, f"{address}/{view}")
 
 
-def expect_no_fault(page, url, drawn=None, most_words=None):
+def expect_no_fault(page, url, drawn=None, most_words=None, whole=WIDTHS[:1]):
     found = {}
 
     def note(where, faults):
@@ -140,16 +146,16 @@ def expect_no_fault(page, url, drawn=None, most_words=None):
     go(page, url, drawn)
     if most_words and len(words := words_seen(page)) > most_words:
         note("words", [f"{len(words)} words where {most_words} are allowed: {' '.join(words)}"])
-    for theme in ("light", "dark"):
+    for theme, widths in SEEN_IN.items():
         page.emulate_media(color_scheme=theme)
         if theme == "dark" and page.locator(".js-plotly-plot").count():  # Plotly's pictures are drawn for one theme
             go(page, url, drawn)
-        for width in WIDTHS if theme == "light" else WIDTHS[::-1]:
+        for width in widths:
             page.set_viewport_size({"width": width, "height": HEIGHT})
             settle(page, 100)
             note(f"{theme} {width}", _not_allowed(page_faults(page), lambda fault: (fault.kind, fault.where)))
             if theme == "light":
-                rules = () if width in (WIDTHS[0], WIDTHS[-1]) else AT_EVERY_WIDTH
+                rules = () if width in whole else AT_EVERY_WIDTH
                 grave = grave_violations(page, rules, without=[] if rules else OURS)
                 note(f"{theme} {width}", _not_allowed(grave, lambda v: (v.rule, v.target)))
     note("calm", moving(page))

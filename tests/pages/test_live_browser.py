@@ -14,9 +14,8 @@ from app.components import live_curves
 from app.components.assets import component_script
 from app.components.hues import hues_css
 from tests.js.test_scripts import COMPONENTS
-from tests.support.browser import settle, visiting
+from tests.support.browser import settle, visiting, without_errors
 from tests.support.fakes import FakeTrainer
-from tests.support.sweeps import sweep
 from tests.support.waiting import eventually
 from vimpo_core.config import TrainConfig
 from vimpo_core.formats.es_modules import read_asset
@@ -86,7 +85,7 @@ def run_of(key, height):
 def expect_painted(page, algorithms, tiles):
     for key in algorithms:
         hue, dash = rule_styles.LIGHT[key][0], " ".join(map(str, rule_styles.DASHES[key]))
-        page.wait_for_function(f"(asked) => ({PAINTED})(asked).every((n) => n > 20)", arg=[hue, tiles])
+        page.wait_for_function(f"(asked) => ({PAINTED})(asked).every((n) => n > 20)", arg=[hue, tiles], polling=100)
         swatch = page.locator(f'.curves [data-style="{key}"] .swatch path')
         expect(swatch).to_have_attribute("stroke-dasharray", dash)
     expect(page.locator(".script-error")).to_have_count(0)
@@ -99,15 +98,22 @@ def test_curves_of_trained_runs_are_painted(served, address, page, algorithms):
     expect_painted(page, algorithms, 3)
 
 
-@pytest.mark.parametrize("algorithms", sweep(JOBS, [("rloo",), ("grpo", "vimpo")]), ids="+".join)
-def test_the_curve_of_every_rule_is_painted_alone_and_beside_vimpo(page, algorithms):
-    curves(page, [run_of(key, 0.5 * place) for place, key in enumerate(algorithms)])
-    expect_painted(page, algorithms, 1)
+@pytest.fixture(scope="module")
+def tab(browser):
+    """One tab for all that is mounted without a server."""
+    with visiting(browser) as visitor:
+        yield visitor.new_page()
 
 
-def test_a_rule_without_a_style_is_painted_in_the_colour_of_the_text(page):
-    curves(page, [run_of("vimpo", 0.1) | {"hues": None, "dash": None}])
-    page.wait_for_function(f"(asked) => ({PAINTED})(asked)[0] > 20", arg=["#1c2430", 1])
+@pytest.mark.parametrize("algorithms", JOBS, ids="+".join)
+def test_the_curve_of_every_rule_is_painted_alone_and_beside_vimpo(tab, algorithms):
+    curves(tab, [run_of(key, 0.5 * place) for place, key in enumerate(algorithms)])
+    expect_painted(tab, algorithms, 1)
+
+
+def test_a_rule_without_a_style_is_painted_in_the_colour_of_the_text(tab):
+    curves(tab, [run_of("vimpo", 0.1) | {"hues": None, "dash": None}])
+    tab.wait_for_function(f"(asked) => ({PAINTED})(asked)[0] > 20", arg=["#1c2430", 1], polling=100)
 
 
 def test_the_last_update_is_painted_beside_the_mean_and_named(page):
@@ -133,12 +139,14 @@ DRAWING = [name for name in COMPONENTS if name != "dropped_names"]
 """All that are told what to draw: that one only names files."""
 
 
-@pytest.mark.parametrize("name", sweep(DRAWING, ["credit_view", "live_curves"]))
-def test_an_error_in_any_script_is_said_in_its_place_and_fails_the_browser_tests(browser, name):
+def test_an_error_in_any_script_is_said_in_its_place_and_fails_the_browser_tests(browser):
     broken = "[new Proxy({}, { get() { throw new Error('broken on purpose'); } })]"
     with pytest.raises(AssertionError, match="broken on purpose"), visiting(browser) as visitor:
-        said = mounted(visitor.new_page(), name, broken).locator("#place > .script-error")
-        expect(said).to_have_text(re.compile("^This could not be drawn: broken on purpose."))
+        tab = visitor.new_page()
+        for name in DRAWING:
+            with pytest.raises(AssertionError, match="broken on purpose"), without_errors(visitor):
+                said = mounted(tab, name, broken).locator("#place > .script-error")
+                expect(said, name).to_have_text(re.compile("^This could not be drawn: broken on purpose."))
 
 
 def test_every_page_of_a_browser_test_is_watched_for_errors():

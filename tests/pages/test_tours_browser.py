@@ -38,7 +38,7 @@ def tokens(page):
 def expect_ringed(page, number):
     """The ring surrounds the element closely, is in sight, and the note does not cover the element."""
     expect(page.locator(".ring")).to_be_visible()
-    page.wait_for_function(_IS_RINGED, arg=[TARGETS[number - 1], 12])
+    page.wait_for_function(_IS_RINGED, arg=[TARGETS[number - 1], 12], polling=100)  # it looks through the whole page
 
 
 _IS_RINGED = """([selector, most]) => {

@@ -201,7 +201,9 @@ def test_two_ranks_give_the_traces_and_the_gradient_of_one_and_the_example_runs_
     config = run.config()
     assert config.algorithm == "vimpo" and (config.group_size, config.learning_rate) == (8, 1e-6)
     assert [len(run.traces(step)) for step in range(3)] == [16] * 3
-    assert run.traces(1)[9].kl.tolist() == pytest.approx(records(tmp_path / "example", 1)[9]["kl"])
+    for trace, row in zip(run.traces(2), records(tmp_path / "example", 2), strict=True):  # those of rank 1 come last
+        assert (trace.group_id, trace.sample_idx, list(trace.text)) == (row["group_id"], row["sample_idx"], row["text"])
+        assert trace.kl.tolist() == pytest.approx(row["kl"])
 
 
 ARRAYS = ("logprob", "ref_logprob", "kl", "entropy", "advantages")
