@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import inspect
 import json
 import math
@@ -45,7 +46,8 @@ def test_every_setting_has_a_sentence_of_help_and_a_default_inside_its_limits(na
         assert s["low"] <= s["safe"][0] <= s["default"] <= s["safe"][1] <= s["high"]
 
 
-def read_settings() -> set[str]:
+@functools.cache
+def read_settings() -> frozenset[str]:
     """What the library reads of a run's settings: x in config.x, run.config.x, config.at(step).x, and self.x in
     TrainConfig's own methods. Not what a network's own config.json holds."""
     root, found = Path(config.__file__).parent, set()
@@ -60,7 +62,7 @@ def read_settings() -> set[str]:
     own = [getattr(member, "fget", member) for name, member in vars(TrainConfig).items() if name[0] != "_"]
     for method in filter(inspect.isfunction, own):
         found |= set(re.findall(r"self\.(\w+)", inspect.getsource(method)))
-    return found
+    return frozenset(found)
 
 
 def test_every_setting_is_read_somewhere_in_the_library():
