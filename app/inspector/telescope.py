@@ -53,8 +53,9 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
 
 
 def _nothing(scene: inspection.Scene) -> str:
-    if any(not reading.missing(trace) for trace in scene.traces):
-        return "Not recorded at this step: the sum is compared with rewards and their group's mean."
+    reasons = [reading.why_no_anchor(trace) for trace in scene.traces if not reading.missing(trace)]
+    if why := next(filter(None, reasons), ""):
+        return f"The sum has nothing to be compared with at this step. {why[0].upper()}{why[1:]}."
     where = "" if scene.source.tool else " at this step"
     todo = f" {inspection.ADVICE}" if scene.source.tool else ""
     return f"Not recorded{where}: the sum needs log-probabilities of both models and KL.{todo}"

@@ -228,7 +228,9 @@ def _residual_floor(config):
         return "Where V_0 is capped V can explain more: part of the target is then the same for all of a group."
     floor = 1 / math.sqrt(config.group_size)
     where = "stays above" if config.reward_noise else "ends at"
-    return f"Even a perfect V {where} {floor:.2f} with groups of {config.group_size}: the group's mean is a guess too."
+    of_others = RULES[config.algorithm].value and config.baseline == "leave_one_out"
+    mean = "the mean of the others" if of_others else "the group's mean"
+    return f"Even a perfect V {where} {floor:.2f} with groups of {config.group_size}: {mean} is a guess too."
 
 
 def _actor_loss(value, config, history):

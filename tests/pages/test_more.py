@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import Future
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 import streamlit as st
 
 from app import cache
+from app.inspector import telescope
 from tests.pages.opening import StubService, one, open_inspect, payload_with, payloads, press, widget
-from tests.support.fakes import make_fake_run
+from tests.support.fakes import FakeTrainer, make_fake_run
+from vimpo_core.config import TrainConfig
 from vimpo_core.formats import trace_files
 from vimpo_core.measure import checks
 from vimpo_core.measure.checks import ExpectedDeltas
@@ -103,6 +106,24 @@ def test_the_whole_step_is_checked_and_leads_to_the_first_offender(runs, scoring
 
 
 # --- reward against telescope ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"group_mean_reward": float("nan")}, "It stands alone: there is no group mean V₀."),
+        ({"reward": float("nan")}, "Its reward was not recorded."),
+        (
+            {"config": TrainConfig(algorithm="a_star_po")},
+            "There is no V*: the reference's success rate on the prompt was not measured.",
+        ),
+    ],
+    ids=["alone", "no reward", "no V*"],
+)
+def test_a_sum_with_nothing_to_be_compared_with_says_why_as_the_runs_own_loss_has_it(change, why):
+    (trace, *_) = FakeTrainer(TrainConfig(prompts_per_step=1, group_size=2)).step().traces
+    said = telescope._nothing(SimpleNamespace(traces=[trace.with_(**change)]))
+    assert said == f"The sum has nothing to be compared with at this step. {why}"
 
 
 def drawn(at):

@@ -127,6 +127,10 @@ BY_NAME = {
         ),
         (0.9, {"group_size": 4}, "ends at 0.50 with groups of 4"),
         (0.9, {"reward_noise": 0.1}, "Even a perfect V stays above 0.35"),
+        (0.9, {}, "ends at 0.35 with groups of 8: the group's mean is a guess too."),
+        (0.9, {"baseline": "leave_one_out"}, "with groups of 8: the mean of the others is a guess too."),
+        (0.9, {"baseline": "leave_one_out", "algorithm": "grpo"}, "the group's mean is a guess too."),
+        (0.9, {"cap_v0": 0.3}, "explain 19 % of the mean square of R minus its capped baseline. Where V_0 is capped"),
         (1.0, {"beta": 4.9e-3}, "At such a small beta that is normal"),
     ],
     "actor_loss": [
@@ -328,6 +332,14 @@ def test_a_value_alone_is_not_compared_with_anything(name, words):
 
 
 # ---- what a history shows
+
+
+def test_where_the_mistake_is_lowest_is_a_mean_over_the_last_ten_steps_that_measured_it():
+    values = [0.0, 0.0, *[0.5] * 9, None, 0.7]
+    rows = [{"step": step + 1, "mistake_auc": value} for step, value in enumerate(values)]
+    said = "About as good as guessing: 0.52 over the last 10 steps (one alone jumps by 0.1 and more)."
+    assert remark("mistake_auc", 0.7, rows) == said
+
 
 STEEP = [0.5] * 30 + [0.1] + [0.15] * 9
 
