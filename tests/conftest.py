@@ -22,6 +22,7 @@ settings.load_profile("steady")
 
 
 LONGEST = (
+    "test_every_page_browser.py",
     "test_trainer.py",
     "test_trainer_rules.py",
     "test_resuming.py",

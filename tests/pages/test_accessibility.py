@@ -185,6 +185,7 @@ def test_inspect_by_keyboard_alone(page, address):
     expect(page.locator(".card .token-number")).to_have_text("token #3")
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_train_by_keyboard_alone(page, address):
     page.goto(f"{address}/train")

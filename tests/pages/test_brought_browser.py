@@ -13,7 +13,7 @@ from vimpo_core.paths import DEMOS
 from vimpo_core.runs.store import RunStore
 
 DATA = Path(__file__).parents[1] / "data" / "incoming" / "trl" / "plain"
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ def test_with_reduced_motion_nothing_slides_and_a_frame_stays_longer(page, addre
     assert page.evaluate("window.pauses") == [1200], "without it at most 700"
 
 
+@pytest.mark.slow
 def test_a_fork_from_the_form_trains_on_under_train(page, address):
     open_film(page, address, "&film=0")
     page.get_by_text("Train on from step 0").first.click()
