@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from vimpo_core.labs.presets import PRESETS, Preset
 from vimpo_core.measure.metrics import validation_problems
 from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES, is_read
-from vimpo_core.runs.folder import ACTIVE, JobSummary, settled
+from vimpo_core.runs.folder import ACTIVE, JobSummary, settled, unstarted
 from vimpo_core.tasks import Task
 from vimpo_core.tasks.registry import said, task_of
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
@@ -160,7 +161,7 @@ def find_job(job_id: str) -> Job | None:
     if found is None:
         return None
     newest = next(job for job in reversed(jobs) if set(job.run_ids) & set(found.run_ids))
-    sights = [sight for run_id in newest.run_ids if (sight := _sight(run_id, fresh=newest.state not in ACTIVE))]
+    sights = [sight for run_id in newest.run_ids if (sight := _sight(run_id, newest))]
     if not sights:
         return None
     if newest.state == RunState.QUEUED:
@@ -174,12 +175,15 @@ def _state(job: JobSummary, sights: list[Sight]) -> RunState:
     return sights[0].state if len(sights) == 1 else job.state
 
 
-def _sight(run_id: str, fresh: bool) -> Sight | None:
-    """What there is to see of a run. `fresh` at a job's end: nobody looks again afterwards."""
+def _sight(run_id: str, job: JobSummary) -> Sight | None:
+    """What there is to see of a run of a job: at its end as it is this moment, for nobody looks again afterwards."""
+    is_over = job.state not in ACTIVE
     try:
-        return live.live_run(str(cache.own_folder()), run_id).look(fresh)
+        sight = live.live_run(str(cache.own_folder()), run_id).look(fresh=is_over)
     except (Mistake, OSError):  # deleted or half-written: the Runs page says which
         return None
+    is_left = is_over and sight.state == RunState.QUEUED
+    return dataclasses.replace(sight, state=unstarted(job)) if is_left else sight
 
 
 def demo_sights() -> list[Sight]:

@@ -268,6 +268,16 @@ def test_job_that_waits_says_how_many_are_before_it(runs):
         assert "1 job is before it" in words(open_train(job=second))
 
 
+def test_a_cancelled_job_never_looks_as_if_it_waited_though_its_runs_hear_of_it_later(runs):
+    job_id = runs.submit([TrainConfig(steps=30), TrainConfig(steps=30, algorithm="grpo")])
+    runs.queue.move(job_id, RunState.QUEUED, RunState.STOPPED)  # as `command` does, before it tells the runs
+    assert {run.state for run in runs.list()} == {RunState.STOPPED}
+    at = open_train(job=job_id)
+    assert "Stopped." in words(at) and "Queued" not in words(at)
+    widget(at.button, "Resume").click().run()
+    assert set(runs.jobs()[-1].run_ids) == {"vimpo-1", "grpo-1"}
+
+
 def test_link_to_a_job_that_is_gone_says_so_and_shows_the_form(runs):
     at = open_train(job="job-99")
     assert "no job 'job-99' any more" in words(at) and "job" not in at.query_params

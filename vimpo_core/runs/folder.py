@@ -495,10 +495,11 @@ class RunsDir:
             return _unreadable(run_id, names.get(run_id, run_id), files.in_words(error), self.read_only)
         state, message, name = seen.state, seen.message, _line(names.get(run_id, seen.header["name"])) or run_id
         if state == RunState.QUEUED and is_known and (job is None or job.state not in ACTIVE):
-            state = RunState.INTERRUPTED
-            message = "The process died before this run's turn came. Resume puts it back in the queue."
+            state = unstarted(job)
             if store.lost_its_log():
                 message = lost_log_sentence(seen.last_step)
+            elif state == RunState.INTERRUPTED:
+                message = "The process died before this run's turn came. Resume puts it back in the queue."
         return RunSummary(
             run_id=run_id,
             name=name,
@@ -580,6 +581,12 @@ class RunsDir:
         for run_id in job.run_ids:
             with self.open_writable(run_id) as store:
                 store.set_state(RunState.STOPPED)
+
+
+def unstarted(job: JobSummary | None) -> RunState:
+    """How a run stands that says it is queued while its job waits no longer: of a cancelled job the queue hears
+    before its runs do, and one whose process died tells them nothing."""
+    return RunState.STOPPED if job is not None and job.state == RunState.STOPPED else RunState.INTERRUPTED
 
 
 def version_of(header: dict) -> str:
