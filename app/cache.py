@@ -5,6 +5,7 @@ What is returned is shared between sessions: never change it.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import streamlit as st
@@ -16,10 +17,13 @@ from vimpo_core.measure.telescope import Telescope, reward_against_telescope
 from vimpo_core.mistake import Mistake
 from vimpo_core.paths import DEMOS, REAL, default_runs_dir
 from vimpo_core.runs import bases
+from vimpo_core.runs import waits as waiting_times
 from vimpo_core.runs.folder import RunsDir, RunSummary, version_of
 from vimpo_core.runs.store import RunStore
+from vimpo_core.runs.waits import Wait
 from vimpo_core.service import second_reading
-from vimpo_core.service.classroom import Classroom, ClassRuns
+from vimpo_core.service.class_runs import ClassRuns, with_owners
+from vimpo_core.service.classroom import ENVIRONMENT, Classroom
 from vimpo_core.solutions import picks
 from vimpo_core.types import CreditTrace
 from vimpo_core.views import credit_view
@@ -45,8 +49,13 @@ def runs_dir() -> RunsDir:
     """One's own runs, to be changed too: in a class by whom they belong to, and by the teacher."""
     member = st.session_state.get(MEMBER)
     if member is None:
-        return RunsDir(own_folder())
+        return RunsDir(own_folder(), read_only=is_class())  # the board for the projector, which nobody is
     return ClassRuns(own_folder(), Classroom(own_folder()), member)
+
+
+def is_class() -> bool:
+    """Whether this is the web server of a class."""
+    return bool(os.environ.get(ENVIRONMENT))
 
 
 def bundled_folder() -> Path:
@@ -88,7 +97,17 @@ def is_published(experiment: str) -> bool:
 def summaries(folder: Path) -> list[RunSummary]:
     """The runs of a folder, newest first; a half-written one is listed with what is wrong in `message`. Only one's own
     can be changed."""
-    return _published(folder) if PUBLISHED in folder.parents else RunsDir(folder, folder != own_folder()).list()
+    if PUBLISHED in folder.parents:
+        return _published(folder)
+    found = RunsDir(folder, folder != own_folder()).list()
+    is_of_class = folder == own_folder() and is_class()
+    return with_owners(found, Classroom(folder)) if is_of_class else found
+
+
+@st.cache_data(ttl=FRESH_SECONDS, max_entries=1, show_spinner=False)
+def waits(folder: Path) -> dict[str, Wait]:
+    """How long each job of one's own folder waits; worked out once for all who wait."""
+    return waiting_times.waits(RunsDir(folder, read_only=True))
 
 
 @st.cache_data(ttl=PUBLISHED_SECONDS, max_entries=16, show_spinner=False)

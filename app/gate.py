@@ -5,6 +5,7 @@ Outside of a class (`python -m vimpo_core class`) there is no door, and nothing 
 
 from __future__ import annotations
 
+import hmac
 import os
 from time import monotonic, sleep
 
@@ -13,9 +14,9 @@ from streamlit import runtime
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app import cache
+from app import cache, routes
 from app.components.class_cookie import class_cookie
-from app.text import as_sentence
+from app.text import as_plain, as_sentence
 from vimpo_core.mistake import Mistake
 from vimpo_core.service.classroom import ENVIRONMENT, LONGEST_CODE, Classroom, Member
 
@@ -30,8 +31,12 @@ _UPLOADERS: set[str] = set()
 _TOKEN, _PROBLEM, _CODE = "class.token", "class.problem", "class.code"
 
 
+BOARD, BOARD_KEY = "board", "show"
+"""The page for the projector, and what its link opens it with."""
+
+
 def is_class() -> bool:
-    return bool(os.environ.get(ENVIRONMENT))
+    return cache.is_class()
 
 
 def room() -> Classroom:
@@ -43,11 +48,14 @@ def url() -> str:
     return os.environ.get(ENVIRONMENT, "")
 
 
-def come_in() -> bool:
-    """Whether this browser may see the page; otherwise the door is drawn."""
+def come_in(page: str) -> bool:
+    """Whether this browser may see the page of that path; otherwise the door is drawn."""
     if not is_class():
         return True
     _take_teachers_key()
+    if page == BOARD and _has_board_key():
+        st.session_state.pop(cache.MEMBER, None)  # whoever looks, changes nothing there
+        return True
     if (member := _member()) is not None:
         st.session_state[cache.MEMBER] = member
         if member.is_teacher and (context := get_script_run_ctx()):
@@ -102,6 +110,28 @@ def is_student() -> bool:
     return (found := member()) is not None and not found.is_teacher
 
 
+def name() -> str:
+    """What a student's browser is called."""
+    return found.name if (found := member()) is not None else ""
+
+
+def who() -> None:
+    """At the foot of every page: what this browser is called, for a student."""
+    if is_student():
+        st.page_link(routes.CLASSROOM, label=f"You are {as_plain(name())}", width="content")
+
+
+def own_seed() -> int | None:
+    """The seed of a student's runs, which no other browser of the class has; None outside of a class, and for its
+    teacher."""
+    return found.number if is_student() and (found := member()) else None
+
+
+def board_link() -> str:
+    """The address of the board for the projector. It opens nothing else."""
+    return f"{url()}/{BOARD}?{BOARD_KEY}={room().board_key()}"
+
+
 def hand_in(chapter: str, question: str, choice: str) -> None:
     """An answer of the course, for the class. Raises Mistake where the question is closed, StoreError."""
     if (found := member()) is not None and not found.is_teacher:
@@ -116,6 +146,11 @@ def holds(chapter: str) -> bool:
 def _member() -> Member | None:
     token = st.session_state.get(_TOKEN) or st.context.cookies.get(COOKIE)
     return room().member(token if isinstance(token, str) else None)
+
+
+def _has_board_key() -> bool:
+    key = room().board_key()
+    return bool(key) and hmac.compare_digest(str(st.query_params.get(BOARD_KEY, "")).encode(), key.encode())
 
 
 def _take_teachers_key() -> None:

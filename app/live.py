@@ -16,9 +16,11 @@ from app import cache
 from app.components.live_curves import run_payload
 from app.text import as_plain
 from vimpo_core.config import TrainConfig
+from vimpo_core.numbers import rough_time
 from vimpo_core.runs import forks
 from vimpo_core.runs.folder import ACTIVE
 from vimpo_core.runs.store import RunStore
+from vimpo_core.runs.waits import Wait
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
 
 _PACE_STEPS = 10
@@ -26,6 +28,7 @@ FRESH_SECONDS = 0.2
 """Browsers that ask within this time of each other share one look at the disk."""
 
 
+_NOT_MEASURED = "how long is not known yet, as nothing like what is ahead was trained here before"
 RESUMABLE = (RunState.STOPPED, RunState.INTERRUPTED, RunState.DIVERGED)
 
 
@@ -147,6 +150,16 @@ def seconds_left(sights: list[Sight]) -> float | None:
 def state_line(state: RunState, message: str) -> str:
     """State, what happened, and what to do next, as markdown."""
     return " ".join(part for part in (f"**{state.capitalize()}.**", as_plain(message), RUN_STATE_ADVICE[state]) if part)
+
+
+def wait_words(wait: Wait, of_whom: str) -> str:
+    """ "2 ahead of you, about 1 min 40 s". of_whom: "you", or whatever waits."""
+    if wait.ahead == 0:
+        return "next"
+    said = f"{wait.ahead} ahead of {of_whom}"
+    if wait.is_held:
+        return f"{said}; for how long is not known while the queue, or a run ahead, holds still"
+    return f"{said}, about {rough_time(wait.seconds)}" if wait.seconds is not None else f"{said}; {_NOT_MEASURED}"
 
 
 def get_ready() -> None:

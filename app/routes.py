@@ -12,11 +12,16 @@ START, TRAIN, INSPECT, SCORECARD, COMPARE, RUNS = (
 )
 LEARN, NOTATION, TEACH, RESULTS = (PAGES / f"{name}.py" for name in ("learn", "notation", "teach", "results"))
 TREE = PAGES / "tree.py"
+CLASSROOM, BOARD = PAGES / "classroom.py", PAGES / "board.py"
 _PLAY = "routes.play"
 
 
-def navigation():
-    """Register the pages; returns the one of the current address."""
+def navigation(is_class: bool):
+    """Register the pages, with those that only a class has; returns the one of the current address."""
+    of_class = [
+        st.Page(CLASSROOM, title="Class", url_path="class"),
+        st.Page(BOARD, title="Board", url_path="board", visibility="hidden"),
+    ]
     return st.navigation(
         {
             "": [
@@ -27,6 +32,7 @@ def navigation():
                 st.Page(SCORECARD, title="Scorecard", url_path="scorecard"),
                 st.Page(COMPARE, title="Compare", url_path="compare"),
                 st.Page(RUNS, title="Runs", url_path="runs"),
+                *(of_class if is_class else ()),
             ],
             "Learn": [
                 st.Page(LEARN, title="The course", url_path="learn"),

@@ -24,7 +24,7 @@ def main():
     gate.take_turns()
     st.set_page_config(page_title=look.LAB, layout="wide")
     st.html(ROOT / "assets" / "app.css")
-    page = navigation()
+    page = navigation(gate.is_class())
     try:
         gone = RunsDir(default_runs_dir()).gone()
     except Mistake as error:
@@ -35,7 +35,7 @@ def main():
         if gate.is_class():  # its door would ask everybody for the code again
             return
     with mistakes_said():
-        if not gate.come_in():
+        if not gate.come_in(page.url_path):
             return
         if query := state.arrive(page.url_path):
             address_bar.bring_back(page.url_path, query)
@@ -43,7 +43,8 @@ def main():
         waiting.begin_page()
         page.run()
         waiting.end_page()
-    look.end()
+    if page.url_path != gate.BOARD:
+        look.end(gate.who)
 
 
 # Worker processes re-import the main module under another name: they must not run the page.

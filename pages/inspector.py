@@ -6,7 +6,7 @@ from app import routes, state, waiting
 from app.components.credit_view import credit_view
 from app.components.part import part
 from app.components.words_explained import words_explained
-from app.course import tours
+from app.course import class_pin, tours
 from app.course.lesson import symbol
 from app.inspector import about, brought, drop, inspection, sections, typed
 from app.sources import pick_source, pick_step, problem_of, sources, state_note
@@ -88,7 +88,11 @@ def look(scene, beta, gae_lambda):
         brought.show(scene)
     with st.container(key="headline", horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(inspection.headline(scene))
-        tours.button()
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            if not scene.is_typed:
+                trace = scene.trace
+                class_pin.button(class_pin.of_solution(scene.source, scene.step, trace.group_id, trace.sample_idx))
+            tours.button()
     if not scene.source.tool:
         drop.offer(scene)
     if scene.step == 0 and not scene.source.tool and inspection.is_at_reference(scene.trace):

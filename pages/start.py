@@ -6,12 +6,14 @@ import streamlit as st
 
 from app import live, routes, state
 from app.components.credit_rows import credit_rows
+from app.course import class_place
 from app.start import example, real
 
 EXAMPLES = {"small": "Small model", "real": "Real words"}
 
 
 def main():
+    class_place.pinned()
     of_real = real.picture()
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="headline"):
         st.title("Who gets the blame?", anchor=False, width="content")

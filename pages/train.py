@@ -7,13 +7,13 @@ from app.components import look
 from app.components.live_curves import live_curves
 from app.components.part import part
 from app.components.solutions import solutions
-from app.course import tours
+from app.course import class_place, tours
 from app.text import as_plain, as_sentence
 from app.train import presets, settings_form, training
 from vimpo_core.types import RunState
 
-TICK_SECONDS, FIRST_TICK_SECONDS = 0.5, 0.2
-"""How often a run is looked at; before its first point somebody waits for that."""
+TICK_SECONDS, FIRST_TICK_SECONDS, QUEUE_SECONDS = 0.5, 0.2, 1.0
+"""How often a run is looked at; before its first point, where somebody waits for that; while others are before it."""
 
 
 def main():
@@ -35,6 +35,8 @@ def first_view():
         last_run()
         tours.button()
     show_notes([*notes, training.take_note()])
+    if said := class_place.seed_words():
+        st.markdown(said)
     presets.cards(preset)
     expected(preset)
     with st.expander("Settings", icon=":material/tune:", expanded=tours.is_running()):
@@ -105,14 +107,17 @@ def show_job(job):
         settings_form.fill_untouched(job.sights[0].config, job.algorithms)
         drawer(training.measured_lengths(job.sights))
     show_notes([training.take_note()])
-    pace = TICK_SECONDS if job.has_begun else FIRST_TICK_SECONDS
-    part(watch, run_every=pace if job.is_active else None)(job.job_id, (job.is_active, job.has_begun))
+    is_active, has_begun, is_behind = job.stands
+    pace = QUEUE_SECONDS if is_behind else TICK_SECONDS if has_begun else FIRST_TICK_SECONDS
+    part(watch, run_every=pace if is_active else None)(job.job_id, job.stands)
 
 
 def watch(job_id, was):
-    """The part that follows the run; when it begins or ends, the page is run once more, which changes the ticking."""
+    """The part that follows the run; when its turn comes, it begins or ends, the page is run once more: the ticking
+    changes.
+    """
     job = training.find_job(job_id)
-    if job is None or job.job_id != job_id or (job.is_active, job.has_begun) != was:
+    if job is None or job.job_id != job_id or job.stands != was:
         st.rerun()
     transport(job)
     views(job)

@@ -80,3 +80,17 @@ def with_bounds(estimate: Mapping[str, Any], written: Callable[[float], str]) ->
     if estimate["low"] is None:
         return written(estimate["mean"])
     return f"{written(estimate['mean'])} ({written(estimate['low'])} to {written(estimate['high'])})"
+
+
+def rough_time(seconds: float) -> str:
+    """A time that is only about right: "a few seconds", "40 s", "1 min 40 s", "25 min", "1 h 10 min"."""
+    if seconds < 8:
+        return "a few seconds"
+    if seconds < 57.5:
+        return f"{5 * round(seconds / 5)} s"
+    if seconds < 595:
+        minutes, rest = divmod(10 * round(seconds / 10), 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    minutes = round(seconds / 60) if seconds < 3570 else 10 * round(seconds / 600)
+    hours, minutes = divmod(minutes, 60)
+    return f"{minutes} min" if not hours else f"{hours} h {minutes} min" if minutes else f"{hours} h"

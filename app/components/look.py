@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from app import state
@@ -31,9 +33,10 @@ def is_large() -> bool:
     return bool(st.session_state.get(_IS_LARGE))
 
 
-def end() -> None:
-    """To be called after a page was drawn: the switch at its foot."""
-    with st.container(horizontal=True, horizontal_alignment="right", key="foot"):
+def end(before: Callable[[], None]) -> None:
+    """To be called after a page was drawn: the switch at its foot. before: draws what stands there before it."""
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="foot"):
+        before()
         st.button(
             "Usual type" if is_large() else "Large type",
             key="look.switch",

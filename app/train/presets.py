@@ -48,7 +48,7 @@ def differing(preset: Preset, typed: settings_form.Typed) -> int:
     """How many settings of the form are not the preset's."""
     if {c.algorithm for c in typed.configs} != set(preset.algorithms):
         return 1
-    pairs = zip(sorted(typed.configs, key=_rule), sorted(preset.configs, key=_rule), strict=True)
+    pairs = zip(sorted(typed.configs, key=_rule), sorted(settings_form.configs_of(preset), key=_rule), strict=True)
     names = [f.name for f in dataclasses.fields(typed.configs[0])]
     return len({name for one, other in pairs for name in names if getattr(one, name) != getattr(other, name)})
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import streamlit as st
 
+from app import gate
 from app.settings import Field, draw_field, remarks, show_remark
 from app.text import as_plain, as_sentence
 from app.train import model_card, task_card
@@ -25,7 +26,7 @@ FIRST_CHOICE = ["vimpo", "grpo"]
 MOST_AT_ONCE = 4
 """Algorithms of one job: more curves over each other cannot be told apart."""
 _KEY = "train.{}"
-_MODEL = "model"
+_MODEL, _SEED = "model", "seed"
 _MISSING = object()
 
 
@@ -205,6 +206,12 @@ def typed(name: str):
     return st.session_state.get(_KEY.format(name))
 
 
+def configs_of(preset: Preset) -> list[TrainConfig]:
+    """The settings of a preset's runs; in a class a student's have the seed of that student."""
+    seed = gate.own_seed()
+    return preset.configs if seed is None else [dataclasses.replace(config, seed=seed) for config in preset.configs]
+
+
 def fill_untouched(config: TrainConfig, algorithms: list[str]) -> None:
     """Begin with a run's settings unless somebody has typed some already, and with its model and its problems whatever
     was typed. Call before the form is drawn.
@@ -212,6 +219,8 @@ def fill_untouched(config: TrainConfig, algorithms: list[str]) -> None:
     st.session_state[_KEY.format(_MODEL)] = config.model
     task_card.put(config, _KEY)
     st.session_state.setdefault(_KEY.format("algorithms"), algorithms)
+    if (seed := gate.own_seed()) is not None:
+        st.session_state.setdefault(_KEY.format(_SEED), seed)
     for field in _all_fields():
         st.session_state.setdefault(_KEY.format(field.name), getattr(config, field.name))
 
@@ -223,7 +232,7 @@ def fill(preset: Preset) -> None:
     st.session_state[_KEY.format(_MODEL)] = setting(_MODEL)["default"]
     task_card.put(TrainConfig(), _KEY)
     for field in _all_fields():
-        st.session_state[_KEY.format(field.name)] = preset.settings.get(field.name, setting(field.name)["default"])
+        st.session_state[_KEY.format(field.name)] = preset.settings.get(field.name, _default(field.name))
 
 
 def _all_fields() -> tuple[Field, ...]:
@@ -259,7 +268,13 @@ def _is_asked(name: str) -> bool:
 
 
 def _field(field: Field, disabled: bool = False):
-    return draw_field(field, _KEY.format(field.name), setting(field.name)["default"], disabled)
+    return draw_field(field, _KEY.format(field.name), _default(field.name), disabled)
+
+
+def _default(name: str) -> Any:
+    """What a field begins with: in a class the seed is each student's own."""
+    own = gate.own_seed() if name == _SEED else None
+    return setting(name)["default"] if own is None else own
 
 
 def _configs(chosen: Sequence[str], model: str, task: str) -> tuple[list[TrainConfig], dict[str, str]]:

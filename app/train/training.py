@@ -10,21 +10,23 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app import cache, live, routes, state
+from app import cache, gate, live, routes, state
 from app.components.address_bar import follow
 from app.components.live_curves import ALGORITHM_NAMES
 from app.components.solutions import StepSolutions
-from app.live import Sight
+from app.live import Sight, wait_words
 from app.settings import model_facts
 from app.text import as_plain, as_sentence
-from app.train import model_card
+from app.train import model_card, settings_form
 from vimpo_core.config import TrainConfig, flips_text
 from vimpo_core.files import in_words
 from vimpo_core.labs.presets import PRESETS, Preset
 from vimpo_core.measure.metrics import validation_problems
 from vimpo_core.mistake import Mistake
+from vimpo_core.numbers import rough_time
 from vimpo_core.rules import RULES, is_read
 from vimpo_core.runs.folder import ACTIVE, JobSummary, settled, unstarted
+from vimpo_core.service.class_runs import LONGEST_PAUSE
 from vimpo_core.tasks import Task
 from vimpo_core.tasks.registry import said, task_of
 from vimpo_core.types import RUN_STATE_ADVICE, CreditTrace, RunState
@@ -38,12 +40,15 @@ _BUSY = 1.5
 
 @dataclass(frozen=True)
 class Job:
-    """A job of the queue with what was seen of its runs. `waiting_for`: jobs before it in the queue."""
+    """A job of the queue with what was seen of its runs. `waiting_for`: jobs before it in the queue; `is_waited_for`:
+    whether any wait. `is_own`: whether who looks may change it, in a class."""
 
     job_id: str
     state: RunState
     sights: list[Sight]
     waiting_for: int
+    is_waited_for: bool = False
+    is_own: bool = True
 
     @property
     def is_active(self) -> bool:
@@ -53,6 +58,11 @@ class Job:
     def has_begun(self) -> bool:
         """Whether there is anything to draw: a first step of one of its runs."""
         return any(sight.rows for sight in self.sights)
+
+    @property
+    def stands(self) -> tuple[bool, bool, bool]:
+        """What decides how often it is looked at: whether it is active, has begun, and has others before it."""
+        return self.is_active, self.has_begun, self.state == RunState.QUEUED and self.waiting_for > 0
 
     @property
     def going_on(self) -> list[Sight]:
@@ -140,15 +150,16 @@ def _play(preset: Preset) -> None:
         st.session_state[_NOTE] = "This run was under way already, so no other was started."
         return
     try:
-        st.session_state[_PLAYED] = _submit(preset.configs)
+        st.session_state[_PLAYED] = _submit(settings_form.configs_of(preset))
     except (Mistake, OSError) as error:
         st.session_state[_NOTE] = as_sentence(in_words(error))
 
 
 def last_job() -> Job | None:
-    """The newest job, whatever became of it; None before the first."""
-    jobs = cache.runs_dir().jobs()
-    return find_job(jobs[-1].job_id) if jobs else None
+    """One's own newest job, whatever became of it; None before the first."""
+    runs = cache.runs_dir()
+    own = [job for job in runs.jobs() if runs.may_change(job.run_ids[0])]
+    return find_job(own[-1].job_id) if own else None
 
 
 def find_job(job_id: str) -> Job | None:
@@ -167,7 +178,9 @@ def find_job(job_id: str) -> Job | None:
     if newest.state == RunState.QUEUED:
         cache.runs_dir().wake_worker()
     before = [job for job in jobs[: jobs.index(newest)] if job.state in ACTIVE]
-    return Job(newest.job_id, _state(newest, sights), sights, len(before))
+    is_own = cache.runs_dir().may_change(newest.run_ids[0])
+    is_waited_for = any(job.state == RunState.QUEUED for job in jobs)
+    return Job(newest.job_id, _state(newest, sights), sights, len(before), is_waited_for, is_own)
 
 
 def _state(job: JobSummary, sights: list[Sight]) -> RunState:
@@ -315,7 +328,7 @@ def state_lines(job: Job) -> list[str]:
     if job.state == RunState.QUEUED:
         return [f"**Queued.** {_queue_words(job)}"]
     if len({(s.state, s.message) for s in job.sights}) == 1:
-        return [live.state_line(job.sights[0].state, job.sights[0].message)]
+        return [live.state_line(job.sights[0].state, " ".join(filter(None, (job.sights[0].message, _of_class(job)))))]
     return [f"{as_plain(ALGORITHM_NAMES[s.config.algorithm])}: {_line_beside(s)}" for s in job.sights]
 
 
@@ -325,17 +338,33 @@ def _line_beside(sight: Sight) -> str:
     return live.state_line(sight.state, sight.message)
 
 
+def _of_class(job: Job) -> str:
+    """For a student: whether the teacher cancelled it, and what becomes of one that holds still."""
+    if not gate.is_student():
+        return ""
+    if job.state == RunState.PAUSED and job.is_waited_for:
+        return f"Others wait for their turn, so it goes on by itself after {rough_time(LONGEST_PAUSE)}."
+    is_cancelled = job.state == RunState.STOPPED and gate.room().stopped_by_teacher() & {s.run_id for s in job.sights}
+    return "Your teacher cancelled it." if is_cancelled else ""
+
+
 def _queue_words(job: Job) -> str:
-    if job.waiting_for == 0 or cache.runs_dir().queue.is_paused():
+    if job.waiting_for == 0:
         return f"Next in the queue: {as_plain(cache.runs_dir().waking_words())}"
-    others = "1 job is" if job.waiting_for == 1 else f"{job.waiting_for} jobs are"
-    return f"{others} before it. {RUN_STATE_ADVICE[RunState.QUEUED]}"
+    wait = cache.waits(cache.own_folder()).get(job.job_id)
+    whom = "you" if gate.is_student() and job.is_own else "it"
+    if wait is None or wait.ahead == 0:  # its turn came, or it was cancelled, since the times were worked out
+        others = f"{job.waiting_for} ahead of {whom}"
+    else:
+        others = wait_words(wait, whom)
+    return f"{others}. {RUN_STATE_ADVICE[RunState.QUEUED]}"
 
 
 def waiting_words(job: Job) -> str:
     """What a job that has not made its first step is waiting for, how long already, and why that may take longer."""
     ends = "The curves begin with the first step."
-    if job.state == RunState.PAUSED or job.waiting_for:
+    is_held = job.state == RunState.QUEUED and cache.runs_dir().queue.is_paused()
+    if job.state == RunState.PAUSED or job.waiting_for or is_held:
         return ends
     since, _ = st.session_state.setdefault(_WAITS, (time.monotonic(), job.job_id))
     if st.session_state[_WAITS][1] != job.job_id:

@@ -18,7 +18,7 @@ def pages_by_address() -> dict[str, str]:
         return "" if default else url_path or path.stem, title
 
     with mock.patch.multiple(st, navigation=lambda pages, **_: pages, Page=page_of):
-        return dict(page for group in routes.navigation().values() for page in group)
+        return dict(page for group in routes.navigation(is_class=False).values() for page in group)
 
 
 def expect_no_sideways_scrolling(page: Page, height: int = 1000) -> None:

@@ -10,12 +10,14 @@ from starlette.testclient import TestClient
 from streamlit.runtime.app_session import AppSession
 from streamlit.web.server.starlette import starlette_routes
 
-from app import gate
-from app.course import chapters, class_board
+from app import cache, gate
+from app.course import chapters, class_board, class_projector
 from app.runs import acting
-from tests.pages.opening import again, open_page, payloads, said
+from tests.pages.opening import again, open_page, payloads, press, said, words
 from tests.support.fakes import make_fake_run
-from vimpo_core.service.classroom import ENVIRONMENT, Classroom, ClassRuns, Member
+from vimpo_core.config import TrainConfig
+from vimpo_core.service.class_runs import ClassRuns
+from vimpo_core.service.classroom import ENVIRONMENT, Classroom, Member
 
 CODE = "lantern"
 
@@ -167,3 +169,105 @@ def test_the_exported_hand_ins_say_what_was_answered_and_whether_it_was_right(ro
         ("9", "'=gone", ""),
     ]
     assert rows[0]["answer"].startswith("To another policy")
+
+
+def read(page):
+    return said(words(page) + " ".join(one.label for one in page.get("page_link")))
+
+
+def test_a_student_reads_their_name_and_seed_and_plays_with_it(room, key):
+    room.join(CODE, "10.0.0.9")
+    page = student("train")
+    name = room.names()[2]
+    assert f"You are {name}. Your runs have seed 2" in read(page).replace("*", "") and f"You are {name}" in read(page)
+    assert next(field for field in page.number_input if field.label == "Seed").value == 2
+    assert "other than in" not in read(page)
+    press(page, "Play")
+    assert {run.config.seed for run in cache.runs_dir().list() if run.state == "queued"} == {2}
+
+
+def test_a_name_is_changed_on_the_class_page_and_one_that_is_hostile_or_taken_is_refused(room, key):
+    room.join(CODE, "10.0.0.9")
+    page = student("classroom")
+    for typed, answer in (("<b>x</b>", "begins with"), (room.names()[1], "is called that"), ("Ada", "You are Ada")):
+        page.text_input[0].set_value(typed)
+        press(page, "Change it")
+        assert answer in " ".join(one.value for one in [*page.warning, *page.success]), typed
+    assert room.names()[2] == "Ada" and "### You are Ada" in words(page)
+
+
+def test_what_the_teacher_pins_stands_on_start_and_is_gone_when_it_is_unpinned_or_deleted(room, key):
+    teacher = Member(9, True)
+    assert "Pinned" not in read(student("start"))
+    room.pin({"run": "vimpo-1", "step": "1"}, teacher)
+    page = student("start")
+    assert "Pinned by your teacher: **VIMPO beta 0.1, seed 0**, step 1" in read(page)
+    (link,) = [one for one in page.get("page_link") if one.label == "Look at it"]
+    assert "run=vimpo-1" in link.proto.query_string and "step=1" in link.proto.query_string
+    room.unpin(teacher)
+    assert "Pinned" not in read(again(page))
+    room.pin({"run": "vimpo-99"}, teacher)
+    assert "Pinned" not in read(again(page))
+
+
+def test_the_teacher_alone_pins_on_inspect(room, key):
+    page = open_page("teach", key=key)
+    page.switch_page("../pages/inspector.py")
+    press(again(page), "Pin for the class")
+    assert room.pinned().view.keys() == {"run", "step", "group", "sample"} and room.pinned().run == "vimpo-1"
+    press(page, "Unpin")
+    assert room.pinned() is None and "Pin for the class" not in labels(student("inspector"))
+
+
+def test_the_board_for_the_projector_has_nothing_to_press_and_no_word_for_the_teacher(room, key, monkeypatch):
+    assert is_door(open_page("board", show="guess"))
+    member = room.member(room.join(CODE, "10.0.0.9"))
+    room.rename("Ada", member)
+    ClassRuns(room.path.parent, room, member).submit([TrainConfig(steps=3, prompts_per_step=1, group_size=2)])
+    room.show_chapter("identity")
+    room.set_phase("identity", "held")
+    room.hand_in("identity", "dropped", "same", member)
+    room.pin({"run": "vimpo-1"}, Member(9, True))
+    page = open_page("board", show=room.board_key())
+    widgets = (
+        "button",
+        "text_input",
+        "toggle",
+        "selectbox",
+        "page_link",
+        "download_button",
+        "radio",
+        "segmented_control",
+    )
+    assert [kind for kind in widgets if page.get(kind)] == []
+    shown = read(page)
+    for there in ("http://lab.local:8501", CODE, "Ada", "is next", "The identity", "The reveal waits", "has answered"):
+        assert there in shown, there
+    assert "Pinned" in shown and key not in shown
+    room.set_phase("identity", "free")
+    assert "Revealed" in read(again(page))
+    monkeypatch.setattr(class_projector.class_queue, "places", lambda: 1 / 0)
+    page = again(page)
+    assert "One moment." in read(page) and not page.error and not page.exception
+
+
+def test_the_board_compares_the_runs_of_all_students_with_one_press(room, key):
+    for address in ("10.0.0.8", "10.0.0.9"):
+        member = room.member(room.join(CODE, address))
+        run_id = make_fake_run(room.path.parent, steps=1, prompts_per_step=1, group_size=2, seed=member.number)
+        room.own([run_id], member)
+    page = open_page("teach", key=key)
+    (link,) = [one for one in page.get("page_link") if one.label.startswith("Compare")]
+    assert link.label == "Compare all 2 finished runs of your class"
+    assert link.proto.query_string == "runs=vimpo-3%2Cvimpo-2"
+
+
+def test_a_student_reads_who_cancelled_their_run(room, key):
+    page = student("train")
+    press(page, "Play")
+    ClassRuns(room.path.parent, room, Member(9, True)).command(room_job(room), "stop")
+    assert "Stopped. Your teacher cancelled it." in read(again(page)).replace("*", "")
+
+
+def room_job(room):
+    return cache.RunsDir(room.path.parent).jobs()[-1].job_id

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from playwright.sync_api import expect
 
+from app import cache
 from app.components.solutions import StepSolutions
 from app.train import presets, training
 from tests.pages.opening import again, one, open_page, payload_with, payloads, widget, words
@@ -262,10 +263,14 @@ def test_resume_makes_a_new_job_that_the_old_link_follows(runs):
     assert payload_with(open_train(job=job_id), "query")["query"] == f"job={runs.jobs()[-1].job_id}" != f"job={job_id}"
 
 
-def test_job_that_waits_says_how_many_are_before_it(runs):
-    first, second = (runs.submit([TrainConfig(steps=30)]) for _ in range(2))
+def test_job_that_waits_says_how_many_are_before_it_and_about_how_long(runs):
+    first, second, third = (runs.submit([TrainConfig(steps=steps)]) for steps in (30, 80, 30))
     with working(runs, first, steps=1):
-        assert "1 job is before it" in words(open_train(job=second))
+        assert "1 ahead of it, about a few seconds." in words(open_train(job=second))  # 30 steps of 0.21 s
+        assert "2 ahead of it, about 25 s." in words(open_train(job=third))  # and 81
+        runs.pause_queue(True)
+        cache.waits.clear()
+        assert "2 ahead of it; for how long is not known" in words(open_train(job=third))
 
 
 def test_a_cancelled_job_never_looks_as_if_it_waited_though_its_runs_hear_of_it_later(runs):

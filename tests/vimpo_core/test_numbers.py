@@ -73,3 +73,11 @@ def test_no_other_module_writes_signs_or_percents_of_its_own():
 @pytest.mark.parametrize("line", ['f"{x:+.2f}"', 'f"{x:.0%}"', 'text.replace("-", "−")'])
 def test_a_number_that_is_written_elsewhere_is_found(line):
     assert WRITTEN_ELSEWHERE.search(line)
+
+
+def test_a_time_that_is_about_right_has_two_units_at_most():
+    seconds = (0, 7.9, 8, 42, 57.4, 58, 100, 594, 595, 3569, 3570, 4300)
+    assert [numbers.rough_time(s) for s in seconds] == [
+        *("a few seconds", "a few seconds", "10 s", "40 s", "55 s", "1 min", "1 min 40 s"),
+        *("9 min 50 s", "10 min", "59 min", "1 h", "1 h 10 min"),
+    ]

@@ -16,7 +16,8 @@ BUSY_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class SharedFile:
-    """path: of the file, made at the first writing. schema, version: of its tables, made in one go with the number.
+    """path: of the file, made at the first writing. schema, version: of its tables, made in one go with the number; a
+    later version only adds to them, so a file of an earlier one gets what it lacks.
 
     what: how a sentence calls it, "The queue". if_damaged: what to do then, and what is lost with it.
     """
@@ -60,12 +61,12 @@ class SharedFile:
                 f"{self.path.name} was written by a newer version (format {version}, this one reads up to "
                 f"{self.version}). Update VIMPO Lab, or choose another runs folder."
             )
-        if version == 0:
-            if tables:
-                raise Mistake(
-                    f"{self.path.name} in {self.path.parent.name} is another program's database, so it is left "
-                    "alone. Choose another runs folder."
-                )
+        if version == 0 and tables:
+            raise Mistake(
+                f"{self.path.name} in {self.path.parent.name} is another program's database, so it is left "
+                "alone. Choose another runs folder."
+            )
+        if version < self.version:
             connection.executescript(f"BEGIN IMMEDIATE;{self.schema}PRAGMA user_version = {self.version};COMMIT;")
 
     def _error(self, error: sqlite3.Error, writing: bool) -> Exception:

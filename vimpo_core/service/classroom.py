@@ -1,4 +1,4 @@
-"""A class on one server: who joined, whose runs are whose, what was handed in. One SQLite file beside the runs.
+"""A class on one server: who joined, whose runs are whose, what was handed in, what all are shown. One SQLite file.
 
     runs_dir/class.db
 
@@ -12,24 +12,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import math
 import secrets
 import sqlite3
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from vimpo_core.config import TrainConfig
-from vimpo_core.lm import sources
 from vimpo_core.mistake import Mistake
-from vimpo_core.runs.folder import ACTIVE, RunsDir
-from vimpo_core.runs.run_bin import Deleted
 from vimpo_core.runs.shared_file import SharedFile
 from vimpo_core.runs.store import CLASS_NAME
 from vimpo_core.runs.worker import IN_CLASS
-from vimpo_core.tasks import registry
+from vimpo_core.service.class_names import checked_name, fresh_name, look_of
 
 Phase = Literal["free", "held", "closed"]
 PHASES: tuple[str, ...] = ("free", "held", "closed")
@@ -42,7 +39,8 @@ FREE_TRIES = 5
 LONGEST_WAIT = 60
 _FORGET_SECONDS = 900
 _LONGEST_ANSWER = 200
-_VERSION = 1
+_LONGEST_VIEW = 1000
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS members (
@@ -55,15 +53,30 @@ CREATE TABLE IF NOT EXISTS hand_ins (
     chapter TEXT NOT NULL, question TEXT NOT NULL, member INTEGER NOT NULL, choice TEXT NOT NULL, at REAL NOT NULL,
     PRIMARY KEY (chapter, question, member)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS names (member INTEGER PRIMARY KEY, name TEXT NOT NULL, look TEXT UNIQUE NOT NULL);
+CREATE TABLE IF NOT EXISTS stopped (run_id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 
 @dataclass(frozen=True)
 class Member:
-    """A browser of the class; its number is all that others see of it."""
+    """A browser of the class; its name is all that others see of it, and the teacher's has none."""
 
     number: int
     is_teacher: bool
+    name: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What the teacher pinned for all: the address of it on Inspect, which names at least the run."""
+
+    view: dict[str, str]
+
+    @property
+    def run(self) -> str:
+        """The run as links call it."""
+        return self.view["run"]
 
 
 class Classroom:
@@ -107,11 +120,17 @@ class Classroom:
         with self._file.connection(writing=True) as connection:
             about = {"code": code.strip(), "teacher": _hash(key), "seats": str(2 * seats)}
             if is_new:
-                for table in ("members", "owners", "hand_ins", "about"):
+                for table in ("members", "names", "owners", "stopped", "hand_ins", "about"):
                     connection.execute(f"DELETE FROM {table}")
             connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", about.items())
+            connection.execute("INSERT OR IGNORE INTO about VALUES ('board', ?)", (secrets.token_urlsafe(8),))
             connection.execute("DELETE FROM wrong_codes")
         return key
+
+    def board_key(self) -> str:
+        """What the link of the board for the projector ends in: it opens that board, where nothing can be changed, and
+        nothing else. It stays through restarts."""
+        return self._said("board")
 
     # ---- who comes in
 
@@ -137,7 +156,8 @@ class Classroom:
             elif wait <= 0:
                 connection.execute("INSERT INTO wrong_codes VALUES (?, ?)", (address, now))
         if wait > 0:
-            raise Mistake(f"too many wrong codes from here. Wait {max(1, round(wait))} seconds, then try again")
+            left = max(1, math.ceil(wait))
+            raise Mistake(f"too many wrong codes from here. Wait {left} second{'s' * (left > 1)}, then try again")
         if not is_right:
             raise Mistake("that is not the join code of this class. Look at the board, or ask your teacher")
         if not token:
@@ -160,9 +180,13 @@ class Classroom:
             return None
         with self._file.connection() as connection:
             row = connection.execute(
-                "SELECT number, is_teacher FROM members WHERE token = ?", (_hash(token),)
+                "SELECT number, is_teacher, name FROM members LEFT JOIN names ON number = member WHERE token = ?",
+                (_hash(token),),
             ).fetchone()
-        return row and Member(row[0], bool(row[1]))
+        if row is None:
+            return None
+        number, is_teacher, name = row
+        return Member(number, bool(is_teacher), "" if is_teacher else name or self._named(number))
 
     def seats(self) -> tuple[int, int]:
         """(Students' browsers that joined, how many may)."""
@@ -173,10 +197,43 @@ class Classroom:
 
     def _seat(self, connection: sqlite3.Connection, is_teacher: bool, now: float) -> str:
         token = secrets.token_urlsafe(24)
-        connection.execute(
+        made = connection.execute(
             "INSERT INTO members (token, is_teacher, joined) VALUES (?, ?, ?)", (_hash(token), is_teacher, now)
         )
+        if not is_teacher:
+            _give_name(connection, made.lastrowid)
         return token
+
+    # ---- what they are called
+
+    def names(self) -> dict[int, str]:
+        """Number of a student's browser -> its name."""
+        with self._file.connection() as connection:
+            return dict(connection.execute("SELECT member, name FROM names"))
+
+    def rename(self, typed: str, member: Member) -> str:
+        """Call a student's browser otherwise from now on, in all that it has made, too. Returns the name.
+
+        Raises Mistake: one that cannot be, or that looks like somebody else's.
+        """
+        name = checked_name(typed)
+        with self._file.connection(writing=True) as connection:
+            others = connection.execute(
+                "SELECT count(*) FROM names WHERE look = ? AND member != ?", (look_of(name), member.number)
+            ).fetchone()[0]
+            if not others and not member.is_teacher:
+                connection.execute(
+                    "INSERT OR REPLACE INTO names VALUES (?, ?, ?)", (member.number, name, look_of(name))
+                )
+        if others:
+            raise Mistake("somebody in your class is called that, or nearly that. Choose another name")
+        return name
+
+    def _named(self, number: int) -> str:
+        """The name of a browser that joined before browsers had names."""
+        with self._file.connection(writing=True) as connection:
+            row = connection.execute("SELECT name FROM names WHERE member = ?", (number,)).fetchone()
+            return row[0] if row else _give_name(connection, number)
 
     # ---- whose runs are whose
 
@@ -188,6 +245,45 @@ class Classroom:
     def own(self, run_ids: list[str], member: Member) -> None:
         with self._file.connection(writing=True) as connection:
             connection.executemany("INSERT OR REPLACE INTO owners VALUES (?, ?)", [(r, member.number) for r in run_ids])
+
+    def stopped_by_teacher(self) -> set[str]:
+        """Runs of students that the teacher cancelled, until they are resumed."""
+        with self._file.connection() as connection:
+            return {run_id for (run_id,) in connection.execute("SELECT run_id FROM stopped")}
+
+    def note_stopped(self, run_ids: list[str], is_stopped: bool) -> None:
+        """Keep that the teacher cancelled these runs, or that they go on."""
+        said = "INSERT OR IGNORE INTO stopped VALUES (?)" if is_stopped else "DELETE FROM stopped WHERE run_id = ?"
+        with self._file.connection(writing=True) as connection:
+            connection.executemany(said, [(run_id,) for run_id in run_ids])
+
+    # ---- what all are shown
+
+    def pin(self, view: dict[str, str], member: Member) -> None:
+        """Offer a run, a step or a solution of it to everybody, in place of what was pinned before. view: its address
+        on Inspect. Raises Mistake unless the teacher asks."""
+        _refuse_student(member, "pin a run for all")
+        said = json.dumps(view)
+        if not view.get("run") or len(said) > _LONGEST_VIEW:
+            raise Mistake("what is pinned must name a run. Choose one")
+        self._say("pin", said)
+
+    def unpin(self, member: Member) -> None:
+        """Take back what is pinned. Raises Mistake unless the teacher asks."""
+        _refuse_student(member, "take back what is pinned")
+        self._say("pin", "")
+
+    def pinned(self) -> Pin | None:
+        """What is offered to everybody."""
+        said = self._said("pin")
+        return Pin(json.loads(said)) if said else None
+
+    def shown_chapter(self) -> str:
+        """The chapter whose questions the board for the projector shows; "" before the teacher chose one."""
+        return self._said("chapter")
+
+    def show_chapter(self, chapter: str) -> None:
+        self._say("chapter", chapter)
 
     # ---- how far the class is
 
@@ -253,106 +349,16 @@ class Classroom:
             connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, value))
 
 
-class ClassRuns(RunsDir):
-    """The runs folder as a member of a class may change it: students their own runs, one job each; the teacher all."""
+def _give_name(connection: sqlite3.Connection, number: int | None) -> str:
+    """A name that nobody in the class has."""
+    name = fresh_name({look for (look,) in connection.execute("SELECT look FROM names")})
+    connection.execute("INSERT INTO names VALUES (?, ?, ?)", (number, name, look_of(name)))
+    return name
 
-    def __init__(self, path: Path, room: Classroom, member: Member):
-        super().__init__(path)
-        self._room, self._member = room, member
-        self._owners: dict[str, int] | None = None
 
-    def submit(self, configs, name=""):
-        self._refuse_second_job()
-        self._refuse_files(configs)
-        return self._owned(super().submit(configs, name))
-
-    def fork(self, *arguments, **options):
-        self._refuse_second_job()
-        return self._owned(super().fork(*arguments, **options))
-
-    def resume(self, run_ids):
-        for run_id in run_ids:
-            self._refuse_foreign(run_id, "resume")
-        self._refuse_second_job()
-        return super().resume(run_ids)
-
-    def rename(self, run_id: str, name: str) -> None:
-        self._refuse_foreign(run_id, "rename")
-        super().rename(run_id, name)
-
-    def label(self, run_id: str, *arguments, **options):
-        self._refuse_foreign(run_id, "label")
-        return super().label(run_id, *arguments, **options)
-
-    def delete(self, run_id: str) -> Deleted:
-        self._refuse_foreign(run_id, "delete")
-        return super().delete(run_id)
-
-    def restore(self, wanted: str) -> str:
-        run_id = next((e.run_id for e in self.bin.entries() if wanted in (e.entry, e.run_id)), wanted)
-        self._refuse_foreign(run_id, "bring back")
-        return super().restore(wanted)
-
-    def pause_queue(self, is_paused: bool) -> None:
-        if not self._member.is_teacher:
-            raise Mistake("only the teacher can let the queue wait")
-        super().pause_queue(is_paused)
-
-    def empty_bin(self):
-        if not self._member.is_teacher:
-            raise Mistake("only the teacher can empty the bin")
-        return super().empty_bin()
-
-    def command(self, job_id, command) -> None:
-        for job in self.queue.jobs():
-            if job.job_id == job_id:
-                for run_id in job.run_ids:
-                    self._refuse_foreign(run_id, command)
-        super().command(job_id, command)
-
-    def may_change(self, run_id: str) -> bool:
-        if self._owners is None:  # once for all runs of a list
-            self._owners = self._room.owners()
-        return self._member.is_teacher or self._owners.get(run_id) == self._member.number
-
-    def _owned(self, job_id: str) -> str:
-        job = next(job for job in self.queue.jobs() if job.job_id == job_id)
-        self._room.own(list(job.run_ids), self._member)
-        self._owners = None
-        return job_id
-
-    def _refuse_foreign(self, run_id: str, what: str) -> None:
-        if not self.may_change(run_id):
-            owner = self._room.owners().get(run_id)
-            whose = "not yours" if owner is None else "another student's"
-            raise Mistake(
-                f"run {run_id} is {whose}, so you cannot {what} it. Ask your teacher, or train one of your own"
-            )
-
-    def _refuse_files(self, configs: list[TrainConfig]) -> None:
-        """A student names nothing on the teacher's computer: only models and problems that runs here have already."""
-        if self._member.is_teacher:
-            return
-        used = [run.config for run in self.list() if run.algorithm]
-        models = {sources.BUNDLED, *(config.model for config in used)}
-        tasks = {config.task for config in used}
-        for config in configs:
-            if config.model not in models:
-                raise Mistake(
-                    "in a class only the teacher can bring a model. Choose one that is there, or ask your teacher"
-                )
-            if registry.opens_file(config.task) and config.task not in tasks:
-                raise Mistake("in a class only the teacher can bring problems. Choose some that are there")
-
-    def _refuse_second_job(self) -> None:
-        if self._member.is_teacher:
-            return
-        mine = {run_id for run_id, owner in self._room.owners().items() if owner == self._member.number}
-        job = next((job for job in self.jobs() if job.state in ACTIVE and mine & set(job.run_ids)), None)
-        if job is not None:
-            raise Mistake(
-                f"you have a job already: {', '.join(job.run_ids)} is {job.state}. Wait for it to end, or stop it first"
-            )
+def _refuse_student(member: Member, what: str) -> None:
+    if not member.is_teacher:
+        raise Mistake(f"only the teacher can {what}")
 
 
 def _seated(connection: sqlite3.Connection) -> int:

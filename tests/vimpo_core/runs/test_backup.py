@@ -18,7 +18,7 @@ from vimpo_core.mistake import Mistake
 from vimpo_core.runs import backup
 from vimpo_core.runs.folder import RunsDir
 from vimpo_core.runs.store import RunStore
-from vimpo_core.service.classroom import Classroom
+from vimpo_core.service.classroom import Classroom, Member
 from vimpo_core.types import RunState
 
 SMALL = {"steps": 2, "prompts_per_step": 1, "group_size": 2}
@@ -110,10 +110,13 @@ def test_the_class_comes_back_with_its_hand_ins_where_none_is_there(runs, tmp_pa
     room.open_up("lantern", 3)
     token = room.join("lantern", "10.0.0.2")
     room.hand_in("blame", "first", "18", room.member(token))
+    room.rename("Ada", room.member(token))
+    room.pin({"run": "vimpo-1"}, Member(9, True))
     backup.backup(runs, tmp_path / "all.zip")
     other = RunsDir(tmp_path / "other")
     assert backup.restore(other, tmp_path / "all.zip").has_class
     found = Classroom(other.path)
+    assert (found.names(), found.pinned(), found.board_key()) == ({1: "Ada"}, room.pinned(), room.board_key())
     assert (found.member(token), found.hand_ins()) == (room.member(token), room.hand_ins())
     found.forget_hand_ins()
     assert not backup.restore(other, tmp_path / "all.zip").has_class and found.hand_ins() == {}

@@ -1,6 +1,8 @@
 """A class: who may come in, whose runs are whose, one job a student, and hand-ins that survive the server."""
 
+import dataclasses
 import sqlite3
+import threading
 
 import pytest
 
@@ -8,7 +10,10 @@ from tests.support.fakes import make_fake_run
 from vimpo_core.config import TrainConfig
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs.store import StoreError
-from vimpo_core.service.classroom import Classroom, ClassRuns, Member
+from vimpo_core.service import class_runs
+from vimpo_core.service.class_runs import ClassRuns
+from vimpo_core.service.classroom import Classroom, Member
+from vimpo_core.types import RunState
 
 CODE = "red lantern"
 CONFIG = TrainConfig(steps=1, prompts_per_step=1, group_size=2)
@@ -102,10 +107,10 @@ def test_a_student_changes_their_own_runs_alone_and_a_teacher_all(room):
         lambda: ClassRuns(runs_dir, room, other).command(runs.jobs()[-1].job_id, "stop"),
         runs.empty_bin,
     ):
-        with pytest.raises(Mistake, match=r"not yours|another student's|only the teacher"):
+        with pytest.raises(Mistake, match=r"not yours|is \w+ \w+'s, so you|only the teacher"):
             change()
     runs.rename(mine, "Monday")
-    assert {run.run_id: run.name for run in runs.list()}[mine] == "Monday"
+    assert {run.run_id: run.given_name for run in runs.list()}[mine] == "Monday"
     ClassRuns(runs_dir, room, teacher).delete(foreign)
     with pytest.raises(Mistake, match="not yours"):
         runs.restore(foreign)
@@ -115,7 +120,7 @@ def test_a_student_has_one_job_at_a_time_and_the_next_after_it(room):
     runs = ClassRuns(room.path.parent, room, joined(room))
     job = runs.submit([CONFIG])
     for again in (lambda: runs.submit([CONFIG]), lambda: runs.fork("vimpo-1", 0, CONFIG)):
-        with pytest.raises(Mistake, match="you have a job already: vimpo-1 is queued"):
+        with pytest.raises(Mistake, match="you have a job already, which is queued: vimpo-1"):
             again()
     runs.command(job, "stop")
     runs.submit([CONFIG])
@@ -156,6 +161,116 @@ def test_a_student_names_no_file_of_the_teachers_computer(room, tmp_path):
         with pytest.raises(Mistake, match="only the teacher can bring"):
             ClassRuns(room.path.parent, room, joined(room)).submit([TrainConfig(**setting)])
     assert ClassRuns(room.path.parent, room, Member(9, True)).list() == []
+
+
+def test_every_browser_has_a_name_of_its_own_that_stays_and_that_it_may_change_to_nobody_elses(room):
+    one, two = joined(room), joined(room)
+    assert one.name and one.name != two.name and room.names() == {1: one.name, 2: two.name}
+    with pytest.raises(Mistake, match="somebody in your class is called that, or nearly that"):
+        room.rename(one.name.upper(), two)
+    assert room.rename("Ada  L.", two) == "Ada L."
+    with pytest.raises(Mistake, match="somebody"):
+        room.rename("ada-l", one)
+    again = Classroom(room.path.parent)
+    assert again.names() == {1: one.name, 2: "Ada L."}
+    room.rename("Ada Lovelace", two)  # hers to leave, and anybody's then
+    assert room.rename("Ada L", one) == "Ada L"
+    key = room.open_up(CODE, 20)
+    assert room.member(room.join_as_teacher(key)).name == "" and len(room.names()) == 2
+
+
+def test_a_class_of_an_earlier_version_goes_on_with_names_for_those_who_joined(room):
+    token = room.join(CODE, "10.0.0.2")
+    with sqlite3.connect(room.path) as connection:
+        connection.executescript("DROP TABLE names; DROP TABLE stopped; PRAGMA user_version = 1;")
+    again = Classroom(room.path.parent)
+    name = again.member(token).name
+    assert name and again.names() == {1: name} and again.member(token).name == name
+    assert again.pinned() is None
+
+
+def test_runs_are_called_after_whose_they_are_now(room):
+    student = joined(room)
+    runs = ClassRuns(room.path.parent, room, student)
+    runs.submit([CONFIG], "Monday")
+    room.rename("Ada", student)
+    (run,) = runs.list()
+    assert (run.name, run.given_name) == ("Ada: Monday", "Monday")
+
+
+def test_the_teacher_alone_pins_and_what_is_pinned_can_be_read_but_not_changed_until_it_is_unpinned(room):
+    student, teacher = joined(room), Member(9, True)
+    runs = ClassRuns(room.path.parent, room, student)
+    runs.submit([CONFIG])
+    for change in (lambda: room.pin({"run": "vimpo-1"}, student), lambda: room.unpin(student)):
+        with pytest.raises(Mistake, match="only the teacher can"):
+            change()
+    for view in ({}, {"run": "x" * 2000}):
+        with pytest.raises(Mistake, match="must name a run"):
+            room.pin(view, teacher)
+    room.pin({"run": "vimpo-1", "step": "4"}, teacher)
+    assert Classroom(room.path.parent).pinned().view == {"run": "vimpo-1", "step": "4"}  # at the next start too
+    assert runs.open("vimpo-1").config() == CONFIG
+    for change in (runs.delete, lambda run: runs.rename(run, "x"), lambda run: runs.label(run, ["x"])):
+        with pytest.raises(Mistake, match="is pinned for your class"):
+            change("vimpo-1")
+    runs.command("job-1", "stop")  # whether it trains is still theirs to say
+    room.unpin(teacher)
+    assert room.pinned() is None
+    runs.delete("vimpo-1")
+
+
+def test_a_run_that_the_teacher_cancelled_says_so_until_it_goes_on(room):
+    student, teacher = joined(room), ClassRuns(room.path.parent, room, Member(9, True))
+    runs = ClassRuns(room.path.parent, room, student)
+    runs.submit([CONFIG])
+    teacher.submit([CONFIG])
+    teacher.command("job-1", "stop")
+    teacher.command("job-2", "stop")
+    assert room.stopped_by_teacher() == {"vimpo-1"}
+    runs.resume(["vimpo-1"])
+    assert room.stopped_by_teacher() == set()
+
+
+def test_two_presses_at_once_make_one_job(room):
+    student = joined(room)
+    told = []
+
+    def press():
+        try:
+            told.append(ClassRuns(room.path.parent, room, student).submit([CONFIG]))
+        except Mistake as error:
+            told.append(str(error))
+
+    threads = [threading.Thread(target=press) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(room.owners()) == 1 and sum("you have a job already" in one for one in told) == 3
+
+
+def test_a_students_run_that_holds_still_goes_on_once_others_have_waited_long_enough(room, monkeypatch):
+    first, second = joined(room), joined(room)
+    monkeypatch.setattr(class_runs, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(class_runs, "_paused_since", {})
+    monkeypatch.setattr(ClassRuns, "ensure_worker", lambda self: None)
+    runs, others = (ClassRuns(room.path.parent, room, one) for one in (first, second))
+    runs.submit([CONFIG])
+    job = runs.queue.take()
+    held = dataclasses.replace(job, state=RunState.PAUSED)
+    monkeypatch.setattr(ClassRuns, "_resolved", lambda self, job: held if job.job_id == "job-1" else job)
+    runs.queue.set_command("job-1", "pause")
+    monkeypatch.setattr(class_runs, "LONGEST_PAUSE", 0.0)
+    runs.wake_worker()
+    assert runs.queue.read_command("job-1") == "pause"  # nobody waits
+    others.submit([CONFIG])
+    monkeypatch.setattr(class_runs, "LONGEST_PAUSE", 100.0)
+    others.wake_worker()
+    assert runs.queue.read_command("job-1") == "pause"
+    monkeypatch.setattr(class_runs, "LONGEST_PAUSE", 0.0)
+    others.wake_worker()
+    assert runs.queue.read_command("job-1") == "play"
 
 
 def test_a_damaged_file_and_a_newer_one_are_said_and_left(room):
