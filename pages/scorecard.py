@@ -6,14 +6,14 @@ import streamlit as st
 
 from app import routes
 from app.components.words_explained import words_explained
-from app.scorecard import scorecards
+from app.scorecard import same, scorecards
 from app.scorecard.instructive_list import instructive_list
 from app.scorecard.scorecard_figure import scorecard_figure, table
 from app.sources import pick_source, pick_step, problem_of, sources
 from app.text import as_sentence
 from app.words.glossary import TERMS
 from vimpo_core.measure.instructive import KINDS
-from vimpo_core.measure.scorecard import SETS
+from vimpo_core.service.same_report import SAME
 
 FIGURE_WIDTH, WORDS_WIDTH = 620, 560
 """Pixels; on a narrow window the words go below the figure."""
@@ -36,7 +36,10 @@ def main():
         st.info(as_sentence(note))
     if asked is None:
         return
-    st.caption(SETS[asked.which])
+    st.caption(scorecards.what_the_set_is(asked.which))
+    if asked.which == SAME:
+        of_same(asked)
+        return
     reports = scorecards.measured(asked)
     if reports is not None:
         show(asked, reports)
@@ -73,9 +76,22 @@ def choose(found, notes):
             "Wrong solutions to look at, and solutions to compare with Monte Carlo.",
             notes,
         )
+        if which == SAME:
+            others = same.pick_others(source, found, notes)
+            return scorecards.Asked((source, *others), step, which, solutions, 0)
         rollouts = scorecards.pick_size("rollouts", 64, "Tries a prefix", "More tries, narrower Monte Carlo.", notes)
         runs = scorecards.pick_seeds(source, step, notes)
     return scorecards.Asked(runs, step, which, solutions, rollouts)
+
+
+def of_same(asked):
+    source, *others = asked.sources
+    if not others:
+        st.info("Nothing stands beside this run. Choose another one of the same model and task, or train one.")
+        return
+    report = same.measured(source, asked.step, others, asked.solutions)
+    if report is not None:
+        same.show(source, report)
 
 
 def show(asked, reports):

@@ -572,15 +572,25 @@ def _with_drop(trace, run_dir, step, arguments):
 
 def _truth_options(parser) -> None:
     from vimpo_core.measure.scorecard import SETS
+    from vimpo_core.service.same_report import SAME, WORDS
 
     parser.add_argument("run_id", metavar="RUN_ID", help="A run of the folder, or a bundled demo.")
     parser.add_argument("--step", type=int, help="Snapshot step (default: the newest).")
     parser.add_argument(
         "--set",
         dest="which",
-        choices=tuple(SETS),
+        choices=(*SETS, SAME),
         default="fixed",
-        help=" ".join(f"{name}: {what}" for name, what in SETS.items()),
+        help=" ".join(f"{name}: {what}" for name, what in (SETS | {SAME: WORDS}).items()),
+    )
+    parser.add_argument(
+        "--with",
+        dest="others",
+        nargs="+",
+        metavar="RUN_ID",
+        default=(),
+        help="Runs whose policies write and read the same solutions too, at this step or else their newest (only with "
+        f"--set {SAME}).",
     )
     parser.add_argument("--solutions", type=int, default=64, help="Solutions of each kind (default: 64).")
     parser.add_argument("--rollouts", type=int, default=64, help="Tries from every prefix (default: 64).")
@@ -593,9 +603,15 @@ def _truth(arguments) -> int:
 
     from vimpo_core import reports
     from vimpo_core.formats.reproduce import truth_command
-    from vimpo_core.service import truth_report
+    from vimpo_core.service import same_report, truth_report
 
     store = reports.find_run(arguments.runs_dir, arguments.run_id)
+    if (arguments.which == same_report.SAME) != bool(arguments.others):
+        raise Mistake(
+            f"--with names the other runs of --set {same_report.SAME}, and that set needs them. Give both or neither."
+        )
+    if arguments.others:
+        return _truth_of_same(arguments, store)
     options = {name: getattr(arguments, name) for name in ("which", "solutions", "rollouts", "seed")}
     with tqdm(desc="rollouts", file=sys.stderr, delay=0.1) as bar:
 
@@ -621,6 +637,51 @@ def _truth(arguments) -> int:
         shares = "".join(f"{found[key]:>7.3f}" for key in ("top1", "top3", "auc"))
         print(f"{name:<28}{shares}   {found['auc_low']:.3f} to {found['auc_high']:.3f}{_concentration(found)}")
     return 0
+
+
+def _truth_of_same(arguments, store) -> int:
+    from tqdm import tqdm
+
+    from vimpo_core import reports
+    from vimpo_core.formats.reproduce import same_command
+    from vimpo_core.service import same_report
+
+    runs = [(store, arguments.step)]
+    for run_id in arguments.others:
+        other = reports.find_run(arguments.runs_dir, run_id)
+        runs.append((other, arguments.step if arguments.step in other.snapshot_steps() else None))
+    with tqdm(desc="policies", file=sys.stderr, delay=0.1) as bar:
+
+        def show(done, total):
+            bar.total = total
+            bar.update(done - bar.n)
+
+        report = same_report.same_report(runs, arguments.solutions, arguments.seed, on_progress=show)
+    is_usual = arguments.runs_dir == default_runs_dir() or store.run_dir.parent in BUNDLED_RUNS
+    report["command"] = same_command(report, "" if is_usual else str(arguments.runs_dir))
+    if arguments.json:
+        _print(report, True)
+        return 0
+    print(
+        f"{report['n_solutions']} wrong solutions to {report['n_problems']} problems, "
+        + ", ".join(f"{run['n']} of {run['run_id']} at step {run['step']}" for run in report["runs"])
+    )
+    print(f"{'first wrong token, AUC':<34}{'all of them':>24}" + "".join(f"{by:>24}" for by in report["by_writer"]))
+    for name, pooled in report["readings"].items():
+        columns = [pooled, *(of[name] for of in report["by_writer"].values())]
+        print(f"{name:<34}" + "".join(f"{_auc(found):>24}" for found in columns))
+    print("\nDifferences on the same solutions")
+    for one in report["differences"]:
+        columns = [one["pool"], *one["by_writer"].values()]
+        print(f"{one['of']} - {one['minus']}\n{'':<34}" + "".join(f"{_auc(found):>24}" for found in columns))
+    print(report["command"])
+    return 0
+
+
+def _auc(found: dict) -> str:
+    if found["auc"] is None:
+        return "-"
+    return f"{found['auc']:.3f} ({found['auc_low']:.3f}, {found['auc_high']:.3f})"
 
 
 def _concentration(found: dict) -> str:

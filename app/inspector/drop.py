@@ -61,15 +61,16 @@ def offer(scene: Scene) -> None:
         st.button(
             "Find the largest true drop" if known is None else f"Refine the drop to {coming} tries",
             icon=":material/trending_down:",
-            help="After which token the policy's mean reward, found by finishing the solution from there, falls most.",
+            help="No step verifier knows where it goes wrong. This finds after which token the policy's mean reward, "
+            "by finishing the solution from there, falls most.",
             on_click=waiting.send,
             args=(_question(scene, scene.trace, coming),),
         )
-        cost = f"{most_rollouts(len(scene.trace.text), coming):,} tries to finish it"
+        cost = f"at most {most_rollouts(len(scene.trace.text), coming):,} tries"
         if known is None:
-            st.caption(f"Where it goes wrong is not measured yet: at most {cost}.")
+            st.caption(f"{cost[0].upper()}{cost[1:]}.")
         else:
-            st.caption(f"Measured by {known.tries} fresh tries before and after it. Refining takes at most {cost}.")
+            st.caption(f"Measured by {known.tries} fresh tries before and after it. Refining takes {cost}.")
 
 
 def _kept(scene: Scene, trace: CreditTrace) -> Drop | None:

@@ -327,7 +327,7 @@ def verdict(trace: CreditTrace, tool: str = "") -> str:
     if trace.status == VerdictStatus.REJECTED and trace.answer:
         answer = f"{as_code(trace.answer)} does not count ({reason})"
     else:
-        answer = f"answer {as_code(trace.answer)}" if trace.answer else f"no answer ({reason})"
+        answer = f"answer {as_code(trace.answer)}" if trace.answer else reason
     parts.append(f"{answer}, gold {as_code(trace.gold)}" if trace.gold else answer)
     if trace.first_wrong is not None:
         character = sum(pieces.character_counts(trace.text)[: trace.first_wrong])
@@ -339,7 +339,7 @@ def verdict(trace: CreditTrace, tool: str = "") -> str:
     if trace.largest_drop is not None:
         parts.append(as_plain(drop_text(trace)))
     parts.append(_reward(trace))
-    if trace.finish_reason == StopReason.LENGTH:
+    if trace.finish_reason == StopReason.LENGTH and "did not end" not in reason:
         parts.append("cut off before an end token")
     return " · ".join(part for part in parts if part)
 

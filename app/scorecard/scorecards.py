@@ -18,13 +18,16 @@ from vimpo_core.formats.reproduce import truth_command
 from vimpo_core.measure.drops import most_rollouts
 from vimpo_core.measure.scorecard import SETS
 from vimpo_core.service import kept_reports, scoring
+from vimpo_core.service.same_report import SAME
+from vimpo_core.service.same_report import WORDS as SAME_WORDS
 from vimpo_core.service.truth_report import shared_report
 from vimpo_core.tasks.registry import task_of
 
 LIMIT_SECONDS = 900
 SIZES = (64, 256)
-SET_NAMES = {"fixed": "Fixed", "own": "Own mistakes", "style": "Style-rich"}
-_SEED = 0
+SET_NAMES = {"fixed": "Fixed", "own": "Own mistakes", "style": "Style-rich", SAME: "Same mistakes"}
+SEED = 0
+WHAT_SETS_ARE = SETS | {SAME: SAME_WORDS}
 _HEADINGS = {
     "loses": ":orange[:material/arrow_downward:] **Where implied credit loses**",
     "wins": ":blue[:material/arrow_upward:] **Where it wins**",
@@ -49,9 +52,18 @@ class Asked:
 
 def pick_set(source: Source, notes: list[str]) -> str:
     # Only a task that knows its steps can write a solution in another hand.
-    sets = {name: SET_NAMES[name] for name in SETS if name != "style" or task_of(source.run.config).verifies_steps}
-    help = " ".join(f"{words}: {SETS[name]}" for name, words in sets.items())
+    # Nor is there a first wrong token for several policies to find.
+    by_steps = task_of(source.run.config).verifies_steps
+    sets = {name: words for name, words in SET_NAMES.items() if by_steps or name not in ("style", SAME)}
+    help = " ".join(f"{words}: {WHAT_SETS_ARE[name]}" for name, words in sets.items())
     return state.pick("Solutions", "set", sets, "fixed", notes, help=help)
+
+
+def what_the_set_is(which: str) -> str:
+    said = WHAT_SETS_ARE[which]
+    return (
+        said if which != "own" else f"{said} Another run's are other solutions: to compare runs, choose Same mistakes."
+    )
 
 
 def pick_size(name: str, default: int, label: str, help: str, notes: list[str]) -> int:
@@ -110,7 +122,7 @@ def measured(asked: Asked) -> list[dict] | None:
 
 
 def _report(asked: Asked, source: Source, number: int) -> dict | None:
-    options = (asked.step, asked.which, asked.solutions, asked.rollouts, _SEED)
+    options = (asked.step, asked.which, asked.solutions, asked.rollouts, SEED)
     if kept := kept_reports.kept(source.run_dir, *options):
         return kept
     several = f"run {number} of {len(asked.sources)}, " if len(asked.sources) > 1 else ""
@@ -164,10 +176,10 @@ CONCENTRATION = (
 )
 
 
-def as_markdown(said: dict[str, list[str]], kind: str) -> str:
-    """Heading and sentences of one kind; "" where there are none."""
+def as_markdown(said: dict[str, list[str]], kind: str, headings: dict[str, str] | None = None) -> str:
+    """Heading and sentences of one kind; "" where there are none. headings: in place of the usual ones."""
     lines = "\n".join(f"- {sentence}" for sentence in said.get(kind, ()))
-    return f"{_HEADINGS[kind]}\n{lines}" if lines else ""
+    return f"{(_HEADINGS | (headings or {}))[kind]}\n{lines}" if lines else ""
 
 
 def what_was_measured(reports: Sequence[dict]) -> str:
@@ -195,11 +207,11 @@ def whose(source: Source) -> str:
 
 def commands(reports: Sequence[dict], asked: Asked) -> str:
     return "\n".join(
-        truth_command(report, _folder(source)) for report, source in zip(reports, asked.sources, strict=True)
+        truth_command(report, folder_named(source)) for report, source in zip(reports, asked.sources, strict=True)
     )
 
 
-def _folder(source: Source) -> str:
+def folder_named(source: Source) -> str:
     """Where the command line would look in vain: a bundled run whose name one of one's own has too."""
     return str(source.folder) if source.key.startswith(BUNDLED) else ""
 

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import {
   clamp, extent, indexAt, nearestIn, niceStep, placeInLine, placeOfKey, scale, ticksAround, ticksWithin,
 } from "../../assets/components/shared/scales.js";
+import { isBeyond } from "../../assets/components/shared/colours.js";
 
 const close = (found, expected) => {
   assert.equal(found.length, expected.length, `${found}`);
@@ -70,4 +71,10 @@ test("in a line Enter and space choose where one is, and up and down are left to
   const keys = ["ArrowLeft", "ArrowRight", "Home", "End", "Enter", " "];
   assert.deepEqual(keys.map((key) => placeInLine(key, 2, 5)), [1, 3, 0, 4, 2, 2]);
   assert.deepEqual(["ArrowUp", "ArrowDown", "x"].map((key) => placeInLine(key, 2, 5)), [null, null, null]);
+});
+
+test("what lies beyond a colour scale is told from what stands at its end, and nothing is beyond a scale of nothing", () => {
+  assert.deepEqual([1.01, -2.1, 1, -1, 0.3, null].map((u) => isBeyond(u, 1)), [true, true, false, false, false, false]);
+  assert.equal(isBeyond(0.1 + 0.2, 0.3), false);
+  assert.equal(isBeyond(5, 0), false);
 });

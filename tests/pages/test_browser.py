@@ -118,6 +118,10 @@ def test_start_shows_the_numbers_of_every_rule_at_any_lambda_and_beta_asks_nobod
         expected = np.array([values / 10**decimals for values, decimals in expected])
         # The last of the two digits on Start; Every rule rounds log-probabilities before it adds them up.
         np.testing.assert_allclose(numbers_of(page, count), expected, atol=0.0051 + 2e-3)
+        beyond = [int((np.abs(row) > 1).sum()) for row in expected]  # of this picture's scale, -1 to +1
+        rows = page.locator(".credit-rows .host").all()
+        assert [row.locator("[data-beyond][title^='Beyond the scale']").count() for row in rows] == beyond
+        expect(page.get_by_text("beyond the scale")).to_be_visible(visible=any(beyond))
     page.get_by_role("switch").check()
     expect(page.get_by_text("Nearly the same map")).to_be_visible()
     settle(page)

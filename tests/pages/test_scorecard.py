@@ -1,5 +1,6 @@
 """The Scorecard page without a browser: what is measured, said and linked; seeds together; what cannot be measured."""
 
+from concurrent.futures import Future
 from urllib.parse import parse_qs, urlparse
 
 import pytest
@@ -168,6 +169,41 @@ def test_a_bundled_run_shows_its_kept_numbers_and_measures_nothing(tmp_path, mon
     assert not measuring.asked and "256 wrong solutions with a known first wrong token" in words(at)
     open_card(set=which, rollouts=256)
     assert len(measuring.asked) == 1
+
+
+def test_the_same_mistakes_of_the_bundled_runs_are_shown_at_once_and_compared_in_words(
+    tmp_path, monkeypatch, measuring
+):
+    monkeypatch.setenv("VIMPO_RUNS_DIR", str(tmp_path))
+    at = open_card(run="vimpo-beta-0.3", set="same")
+    assert not measuring.asked and "768 wrong solutions to" in words(at)
+    assert "Whose mistakes they are matters more than who reads them" in words(at)
+    assert "δ off VIMPO β 0.3 finds the first wrong token better than δ off GRPO" in words(at)
+    assert "less well than surprisal of VIMPO β 0.3" in words(at)
+    assert at.code[0].value == (
+        "python -m vimpo_core truth vimpo-beta-0.3 --step 100 --set same --with grpo vimpo-beta-0.1 --solutions 256 "
+        "--seed 0 --json"
+    )
+    assert "with= that cannot be compared" in words(open_card(run="grpo", set="same", **{"with": "smollm2-vimpo"}))
+
+
+def test_the_same_mistakes_are_asked_of_the_run_and_of_those_that_the_link_names_else_of_another_rule(
+    runs, measuring, monkeypatch
+):
+    own, twin = (make_fake_run(runs.path, steps=10, seed=seed) for seed in (0, 1))
+    grpo = make_fake_run(runs.path, algorithm="grpo", steps=5)
+    asked = []
+    monkeypatch.setattr(
+        measuring, "shared_same_report", lambda *given, progress: asked.append(given) or Future(), raising=False
+    )
+    at = open_card(run=own, set="same", solutions=64)
+    widget(at.multiselect, "Beside it").set_value([grpo, twin]).run()
+    assert at.query_params["with"] == f"{grpo},{twin}"
+    first, both = (
+        ((runs.path / own, 10), *others)
+        for others in ([(runs.path / grpo, 5)], sorted([(runs.path / grpo, 5), (runs.path / twin, 10)]))
+    )
+    assert asked == [(first, 64, 0), (both, 64, 0)]
 
 
 def test_a_run_without_snapshots_says_so(runs, measuring):

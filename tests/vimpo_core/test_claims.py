@@ -14,6 +14,7 @@ from app.course.chapters import goes_wrong, worth
 from app.scorecard import scorecards
 from app.words import findings, glossary, verdicts
 from app.words.findings import NAMES
+from app.words.same_findings import same_findings
 from vimpo_core import config as configs
 from vimpo_core import credit, reports
 from vimpo_core.config import TrainConfig, safe_text, setting
@@ -67,6 +68,23 @@ def test_the_readmes_numbers_of_credit_are_those_kept_with_the_bundled_runs():
         f"its AUC is {own['vimpo-beta-0.1']}, with beta 0.3 {own['vimpo-beta-0.3']}, against {own['grpo']} off the "
         f"GRPO run" in readme
     )
+
+
+def test_the_readmes_numbers_of_the_same_mistakes_are_those_kept_with_the_bundled_runs():
+    runs = ("vimpo-beta-0.1", "vimpo-beta-0.3", "grpo")
+
+    def auc(found, digits):
+        return [f"{found[f'auc{end}']:.{digits}f}".lstrip("0").replace("-0", "-") for end in ("", "_low", "_high")]
+
+    kept = kept_reports.kept_same([(DEMOS / run, 100) for run in ("vimpo-beta-0.3", "grpo", "vimpo-beta-0.1")], 256)
+    of = {name: auc(kept["readings"][f"delta/{name}"], 2)[0] for name in runs}
+    gaps = {(one["of"], one["minus"]): one["pool"] for one in kept["differences"]}
+    ahead = auc(gaps["delta/vimpo-beta-0.3", "delta/grpo"], 3)
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"{kept['n_solutions']} mistakes of all three policies" in readme
+    assert f"it is {of[runs[0]]}, {of[runs[1]]} and {of[runs[2]]}: read off one policy" in readme
+    assert "ahead of GRPO by {} ({} to {})".format(*ahead) in readme
+    assert "moves by 0.30 from one run's mistakes" in same_findings(kept)[0].text and "by .30 with whose" in readme
 
 
 def test_dapo_and_vineppo_say_what_of_their_papers_is_not_here():

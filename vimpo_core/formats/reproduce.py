@@ -89,6 +89,14 @@ def truth_command(report: dict, runs_dir: str = "") -> str:
     return _command("truth", place, which, f"--seed {report['seed']}")
 
 
+def same_command(report: dict, runs_dir: str = "") -> str:
+    """Measure a report of `same_report.same_report` again; runs_dir as in `truth_command`."""
+    first, *others = report["runs"]
+    which = f"--set {report['set']} --with {' '.join(shlex.quote(run['run_id']) for run in others)}"
+    place = Place(first["run_id"], first["step"], is_recorded=False, has_snapshot=True, runs_dir=runs_dir)
+    return _command("truth", place, which, f"--solutions {report['solutions']} --seed {report['seed']}")
+
+
 def _command(name: str, place: Place, *rest: str) -> str:
     folder = [f"--runs-dir {shlex.quote(place.runs_dir)}"] if place.runs_dir else []
     return " ".join(

@@ -14,6 +14,7 @@ from vimpo_core.mistake import Mistake
 from vimpo_core.reports import training_report
 from vimpo_core.runs.store import RunStore, is_run
 from vimpo_core.service import kept_reports, second_reading
+from vimpo_core.service.same_report import same_report
 from vimpo_core.service.truth_report import truth_report
 from vimpo_core.types import RunState
 
@@ -96,14 +97,29 @@ def keep_reports(folder: Path, on_report: Callable[[int, int], None] | None = No
     Returns what was kept of each run, in a few numbers.
     """
     asked = [(which, *size) for which in SETS for size in REPORT_SIZES]
-    kept = []
-    for at, name in enumerate(DEMOS):
+    sizes = [solutions for solutions, _ in REPORT_SIZES] if len(DEMOS) > 1 else []
+    kept, done, total = [], 0, len(DEMOS) * (len(asked) + len(sizes))
+
+    def tell():
+        nonlocal done
+        done += 1
+        if on_report:
+            on_report(done, total)
+
+    for name in DEMOS:
+        reports, of_same = [], []
         with RunStore.open(folder / name) as store:
-            reports = []
-            for done, (which, solutions, rollouts) in enumerate(asked, 1):
+            for which, solutions, rollouts in asked:
                 reports.append(truth_report(store, None, which, solutions, rollouts))
-                if on_report:
-                    on_report(at * len(asked) + done, len(DEMOS) * len(asked))
-        kept_reports.keep(folder / name, reports)
-        kept.append({"run_id": name, "step": reports[0]["step"], "reports": len(reports)})
+                tell()
+        for solutions in sizes:
+            of_same.append(same_report([(store, None) for store in beginning_with(folder, name)], solutions))
+            tell()
+        kept_reports.keep(folder / name, reports, of_same)
+        kept.append({"run_id": name, "step": reports[0]["step"], "reports": len(reports) + len(of_same)})
     return kept
+
+
+def beginning_with(folder: Path, name: str) -> list[RunStore]:
+    """The demo runs, this one first, the others by their names: as the Scorecard asks for them."""
+    return [RunStore.open(folder / one) for one in sorted(DEMOS, key=lambda one: (one != name, one))]

@@ -75,9 +75,25 @@ def solution_set(policy: LanguageModel, task, which: str, solutions: int, seed: 
     if which == "style":
         rng = random.Random(f"style/{seed}")
         drawn = [_restyled(policy, task, problem, rollout, rng) for problem, rollout, _ in drawn]
-    traces = _scored(policy, task, step, drawn)
+    traces = scored(policy, task, step, drawn)
     is_wanted = is_localisable if task.verifies_steps else is_wrong
     return SolutionSet([t for t in traces if is_wanted(t)][:solutions], traces[:solutions])
+
+
+def own_mistakes(policy: LanguageModel, task, solutions: int, seed: int = 0) -> list[tuple[Problem, Rollout, Verdict]]:
+    """The wrong solutions of the own set of these arguments, as they were sampled, for any policy to score (`scored`).
+
+    Raises:
+        Mistake: the task does not verify steps, so that what is to be found belongs to one policy alone.
+    """
+    if not task.verifies_steps:
+        raise Mistake(
+            "this task judges answers, not steps, and the largest true drop of a solution belongs to one policy, so "
+            "nothing is to be found by all. Choose the set fixed or own."
+        )
+    with models.merged(policy) as model:
+        drawn = _draw(policy, model, task, f"own/{seed}", solutions)
+    return [one for one in drawn if _is_wrong(policy, task, *one)][:solutions]
 
 
 def policy_values(
@@ -155,7 +171,8 @@ def _restyled(policy, task, problem, rollout, rng) -> tuple[Problem, Rollout, Ve
     return problem, replace(rollout, ids=ids), judge(policy, task, problem, ids, rollout.finish_reason)
 
 
-def _scored(policy, task, step, drawn) -> list[CreditTrace]:
+def scored(policy, task, step, drawn) -> list[CreditTrace]:
+    """What was sampled, by this policy or another, as traces under `policy`; none belongs to a group."""
     problems, rollouts, verdicts = map(list, zip(*drawn, strict=True))
     batch = scores.make_batch([r.prompt_ids for r in rollouts], [r.ids for r in rollouts], policy.pad_id, policy.device)
     measured = scores.score_in_chunks(policy, batch, _DRAWN_TOGETHER)

@@ -104,17 +104,17 @@ def truth_report(
         "reward_noise": config.reward_noise,
         "reward_noise_unit": config.reward_noise_unit,
         "signals": {
-            name: _with_bounds({k: getattr(signal, k) for k in ("top1", "top3", "auc")} | vars(spread[name]))
+            name: with_bounds({k: getattr(signal, k) for k in ("top1", "top3", "auc")} | vars(spread[name]))
             for name, signal in found.items()
         },
         "mean_tokens": mean_length(chosen.wrong),
         "lead_of_implied": {
-            name: _with_bounds({k: getattr(ahead, k) for k in ("top1", "top3", "auc")}) for name, ahead in lead.items()
+            name: with_bounds({k: getattr(ahead, k) for k in ("top1", "top3", "auc")}) for name, ahead in lead.items()
         },
         "instructive": instructive.instructive(chosen.wrong, config.beta, config.gae_lambda, seed),
     }
     names = ("pearson_advantage", "value_rmse", "constant_rmse", "start_rmse", "rmse_reduction")
-    report |= _with_bounds({name: getattr(agreed, name) for name in names})
+    report |= with_bounds({name: getattr(agreed, name) for name in names})
     if note := reading.exact_note(config):
         report["credit_note"] = note
     return report | {"monte_carlo_rmse": agreed.monte_carlo_rmse} | of_drops
@@ -151,7 +151,7 @@ def mean_length(traces: list[CreditTrace]) -> float | None:
     return sum(len(t.ids) for t in traces) / len(traces) if traces else None
 
 
-def _with_bounds(measured: dict) -> dict:
+def with_bounds(measured: dict) -> dict:
     """name, name_low and name_high of each; None where not finite."""
     flat = {
         f"{name}{end}": value

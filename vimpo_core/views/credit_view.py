@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from vimpo_core.rules import RULES
-from vimpo_core.solutions import pieces, reading
+from vimpo_core.solutions import picks, pieces, reading
 from vimpo_core.solutions.ledger import NATS_DECIMALS, UNITLESS_DECIMALS, Ledger, ledger, units
 from vimpo_core.solutions.lenses import LENSES, PAIR, TOOL_ADVANTAGES, VALUE_LENSES, lens_values
 from vimpo_core.solutions.steps import mark_note
@@ -179,12 +179,19 @@ _SHORT_PROMPT = 40
 
 
 def _prompt(traces: Sequence[CreditTrace], index: int) -> dict | None:
-    """The prompt as its task words it, and its tokens as the model saw it where they are known and say more; None where
-    the picker has said it all."""
+    """The prompt as its task words it, what tells it from the step's others where they begin alike, and its tokens as
+    the model saw it where they are known and say more; None where the picker has said it all."""
     text, seen = traces[index].prompt_text, pieces.prompt_pieces(traces, index)
     if not seen and len(text) <= _SHORT_PROMPT and "\n" not in text:
         return None
-    return {"text": visible_lines(text, _LONGEST_PROMPT), "pieces": shown_texts(seen), "units": shown_units(seen)}
+    prompts = list(dict.fromkeys(trace.prompt_text for trace in traces))
+    own = picks.told_apart(prompts)[prompts.index(text)]
+    return {
+        "text": visible_lines(text, _LONGEST_PROMPT),
+        "short": visible_lines(own, _LONGEST_PROMPT) if own != text else None,
+        "pieces": shown_texts(seen),
+        "units": shown_units(seen),
+    }
 
 
 def _lens_card(trace: CreditTrace, key: str) -> dict:

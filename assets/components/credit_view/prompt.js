@@ -6,10 +6,9 @@ export function drawPrompt(view) {
   const { prompt } = view.data;
   view.at(".prompt").hidden = !prompt;
   if (!prompt) return;
-  view.at(".prompt-text").textContent = prompt.text;
-  showEnd(view.at(".prompt-text"));
-  view.at(".prompt-seen").hidden = !prompt.pieces.length;
-  view.at(".prompt-seen button").textContent = `As the model saw it: ${prompt.pieces.length} tokens`;
+  view.at(".prompt-seen").hidden = !prompt.pieces.length && !prompt.short;
+  view.at(".prompt-seen button").textContent = prompt.pieces.length
+    ? `As the model saw it: ${prompt.pieces.length} tokens` : "The whole prompt";
   showPrompt(view);
 }
 
@@ -25,12 +24,16 @@ export function listenToPrompt(view) {
   });
 }
 
+// Examples that all prompts of the step begin with wait for the press.
 function showPrompt(view) {
   const { prompt } = view.data;
-  const isSeen = Boolean(view.promptIsSeen && prompt.pieces.length);
+  const isSeen = Boolean(view.promptIsSeen);
+  const isInTokens = isSeen && prompt.pieces.length > 0;
+  view.at(".prompt-text").textContent = isSeen && !isInTokens ? prompt.text : prompt.short ?? prompt.text;
+  showEnd(view.at(".prompt-text"));
   view.at(".prompt-seen button").setAttribute("aria-expanded", String(isSeen));
-  view.at(".prompt-strip").hidden = !isSeen;
-  if (!isSeen) return;
+  view.at(".prompt-strip").hidden = !isInTokens;
+  if (!isInTokens) return;
   const starts = prompt.pieces.flatMap((piece, t) => (!t || prompt.pieces[t - 1].includes("⏎") ? [t] : []));
   renderStrip(view.at(".prompt-strip"), {
     label: "The prompt as the model saw it", text: prompt.pieces, units: prompt.units, lineStarts: starts, values: null,

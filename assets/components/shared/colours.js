@@ -1,5 +1,7 @@
 // Colours as they are on the page, whatever they were written as, and whether the page is dark.
 
+import { signed } from "./numbers.js";
+
 const PLAIN = new Map();
 
 // As "#rrggbb" and an opacity: programs that read SVG know neither oklab() nor color-mix().
@@ -53,9 +55,20 @@ export function ramp(value, max, isSigned) {
   return { share, sign: !isSigned ? "amount" : share < NEAR_ZERO ? "0" : value > 0 ? "+" : "-" };
 }
 
+// Whether a value lies beyond its scale, whose end's colour it has all the same: by more than a number's own noise.
+export function isBeyond(value, max) {
+  return value !== null && max > 0 && Math.abs(value) > max * (1 + 1e-9);
+}
+
 export function paintSign(node, value, scale) {
   const { share, sign } = ramp(value, scale.max, scale.signed);
   node.style.setProperty("--m", share.toFixed(3));
   node.dataset.sign = sign;
+  const beyond = isBeyond(value, scale.max);
+  if (beyond || node.dataset.beyond !== undefined) {
+    node.toggleAttribute("data-beyond", beyond);
+    if (beyond) node.setAttribute("title", `Beyond the scale: ${signed(value, scale.decimals ?? 2)}`);
+    else node.removeAttribute("title");
+  }
   return sign;
 }

@@ -173,7 +173,8 @@ export function legendOf(max, isSigned, middle = "0") {
 
 function legendScale(ends, isSigned) {
   const bar = element("span", `legend-bar ${isSigned ? "legend-signed" : "legend-amount"}`);
-  return element("span", "legend-scale", bar, element("span", "legend-ends", ...ends.map((e) => element("span", "", e))));
+  return element("span", "legend-scale", bar, element("span", "legend-ends", ...ends.map((e) => element("span", "", e))),
+    element("span", "legend-beyond", "beyond the scale"));
 }
 
 export function legendSigns(above, below) {

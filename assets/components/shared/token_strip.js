@@ -27,7 +27,7 @@
 // scale = { max: 0.8, signed: true, unit: "reward", decimals: 4 }
 //   signed: blue/solid above zero, orange/dashed below, nothing near zero; not signed: grey by amount.
 
-import { paintSign } from "./colours.js";
+import { isBeyond, paintSign } from "./colours.js";
 import { element, setAll } from "./elements.js";
 import { signed } from "./numbers.js";
 import { placeInLine } from "./scales.js";
@@ -243,7 +243,8 @@ function paintToken(token, index, strip, scale) {
   const unit = value === null || !scale.unit ? "" : ` ${scale.unit}`;
   const part = partOf(strip.units, index);
   const text = `"${strip.text[index]}"${part ? `, ${part}` : ""}`;
-  token.setAttribute("aria-label", `token ${index} of ${strip.text.length}, ${text}, ${number}${unit}${wrong}`);
+  const beyond = isBeyond(value, scale.max) ? ", beyond the scale" : "";
+  token.setAttribute("aria-label", `token ${index} of ${strip.text.length}, ${text}, ${number}${unit}${beyond}${wrong}`);
 }
 
 // The number of the token that an event happened on; null beside the tokens.

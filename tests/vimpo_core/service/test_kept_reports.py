@@ -11,11 +11,13 @@ from tests.support.fakes import make_fake_run
 from vimpo_core.make import demos
 from vimpo_core.make.demos import DEMOS, REPORT_SIZES
 from vimpo_core.measure.scorecard import SETS
+from vimpo_core.mistake import Mistake
 from vimpo_core.paths import BUNDLED_MODEL
 from vimpo_core.paths import DEMOS as BUNDLED
 from vimpo_core.runs.snapshots import newest_snapshot
 from vimpo_core.runs.store import REPORTS_NAME, RunStore
 from vimpo_core.service import kept_reports
+from vimpo_core.service.same_report import same_report
 from vimpo_core.service.truth_report import truth_report
 
 ASKED = (10, "own", 256, 64, 0)
@@ -102,6 +104,11 @@ def test_every_bundled_run_keeps_what_scorecard_opens_with(run_id):
     for which in SETS:
         report = kept_reports.kept(BUNDLED / run_id, step, which, *REPORT_SIZES[0])
         assert (report["run_id"], report["set"], report["n_solutions"]) == (run_id, which, 256)
+    same = kept_reports.kept_same([(one.run_dir, step) for one in demos.beginning_with(BUNDLED, run_id)], 256)
+    assert [run["n"] for run in same["runs"]] == [256] * 3 and same["runs"][0]["run_id"] == run_id
+    for run in DEMOS:  # on its own mistakes each policy reads what the set "own" holds of them
+        own = kept_reports.kept(BUNDLED / run, step, "own", *REPORT_SIZES[0])["signals"]["implied_advantage"]
+        assert same["by_writer"][run][f"delta/{run}"]["auc"] == pytest.approx(own["auc"], abs=1e-6)
     assert (BUNDLED / run_id / REPORTS_NAME).stat().st_size < 500_000
 
 
@@ -113,6 +120,32 @@ def test_kept_numbers_are_those_that_truth_measures_now(run_id, which):
     kept = kept_reports.kept(BUNDLED / run_id, fresh["step"], which, *REPORT_SIZES[1])
     # Not to the last bit: another processor may add floats in another order.
     assert rounded(kept) == rounded(fresh), "raise METHOD and run `make-demos --reports-only`"
+
+
+def test_the_same_mistakes_that_are_kept_are_those_that_are_measured_now_and_hang_on_every_run(tmp_path):
+    of = demos.beginning_with(BUNDLED, "vimpo-beta-0.3")
+    places = [(store.run_dir, newest_snapshot(store)) for store in of]
+    kept = kept_reports.kept_same(places, REPORT_SIZES[1][0])
+    fresh = same_report([(store, None) for store in of], REPORT_SIZES[1][0])
+    assert rounded(kept) == rounded(fresh), "raise METHOD and run `make-demos --reports-only`"
+    for run_id in DEMOS:
+        shutil.copytree(BUNDLED / run_id, tmp_path / run_id)
+    copied = [(tmp_path / run_dir.name, step) for run_dir, step in places]
+    assert kept_reports.kept_same(copied, REPORT_SIZES[1][0]) == kept
+    write(tmp_path / "grpo", "DELETE FROM snapshots WHERE step = 100")
+    write(tmp_path / "grpo", "UPDATE snapshots SET step = 100 WHERE step = 90")
+    assert kept_reports.kept_same(copied, REPORT_SIZES[1][0]) is None
+
+
+def test_the_same_mistakes_need_other_runs_of_one_model_and_task(tmp_path):
+    of = demos.beginning_with(BUNDLED, "grpo")
+    with pytest.raises(Mistake, match="2 to 5 different runs, got grpo"):
+        same_report([(of[0], None)])
+    with pytest.raises(Mistake, match="got grpo, grpo"):
+        same_report([(of[0], None), (of[0], None)])
+    other = RunStore.open(tmp_path / make_fake_run(tmp_path, steps=10, operands=4))
+    with pytest.raises(Mistake, match="differs from run grpo in operands"):
+        same_report([(of[0], None), (other, None)])
 
 
 def test_the_command_keeps_every_set_and_size_of_every_demo_run(tmp_path, monkeypatch):

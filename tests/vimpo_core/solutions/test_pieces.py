@@ -100,3 +100,14 @@ def test_a_short_prompt_of_characters_is_not_told_again():
     assert inspector_payload([trace], 0, 0.1, 1.0)["prompt"] is None
     long = trace.with_(prompt_text="Count.\nThen answer.")
     assert inspector_payload([long], 0, 0.1, 1.0)["prompt"]["text"] == "Count.\nThen answer."
+
+
+def test_of_prompts_that_begin_alike_what_differs_stands_first_and_the_whole_comes_along():
+    solved = "Backwards: milk, plum\nplum, milk\n" * 4
+    traces = [
+        words.word_trace(["4"], prompt_text=f"{solved}{asked}", group_id=group, prompt_pieces=())
+        for group, asked in enumerate(("Backwards: cherry, bread", "Backwards: pear, egg"))
+    ]
+    prompt = inspector_payload(traces, 1, 0.1, 1.0)["prompt"]
+    assert (prompt["short"], prompt["text"]) == ("…Backwards: pear, egg", f"{solved}Backwards: pear, egg")
+    assert inspector_payload(traces[:1], 0, 0.1, 1.0)["prompt"]["short"] is None
