@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -208,14 +209,13 @@ def read_rows(recognised: Recognised, builder: Builder, told: Told | None = None
     builder.tokenizing = builder.tokenizing or Tokenizing(str(recognised.facts.get("model") or ""))
     reader = recognised.reader
     if hasattr(reader, "look"):
-        builder.looked = reader.look(recognised.files, builder.looked)
+        builder.looked = reader.look(recognised.files, recognised.beside, builder.looked)
         for said in builder.looked.notes:
             builder.survey.note(said)
     for index, file in enumerate(recognised.files):
         taken = 0
         try:
-            records = reader.read(file, builder.looked) if hasattr(reader, "look") else reader.read(file)
-            for number, found in enumerate(records):
+            for number, found in enumerate(records_of(reader, file, builder.looked)):
                 if told and number % _TOLD_EVERY == 0:
                     told(sum(sizes[:index]) + int(file.share * sizes[index]), max(1, sum(sizes)))
                 if taken == 0 and number >= HOPELESS:
@@ -240,6 +240,10 @@ def read_rows(recognised: Recognised, builder: Builder, told: Told | None = None
             why = f"its reader did not foresee what it holds ({type(error).__name__}), so it was not read on."
             builder.survey.refuse(Refusal(file.name, why))
         file.forget()
+
+
+def records_of(reader: ModuleType, file: File, looked: Any) -> Iterator[Row | Refusal]:
+    return reader.read(file, looked) if hasattr(reader, "look") else reader.read(file)
 
 
 def survey(recognised: Recognised, told: Told | None = None, adapters: Sequence[Adapter] = ()) -> dict[str, Any]:

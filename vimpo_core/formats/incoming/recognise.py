@@ -70,13 +70,15 @@ _NAMED = 5
 class Recognised:
     """What was brought: the reader and its files in order, what the files say of the run, and what was left alone.
 
-    facts: see `rows.FACTS`. left_alone: name of a file -> why it is not read.
+    facts: see `rows.FACTS`. left_alone: name of a file -> why it is not read. beside: files without rows that belong to
+    theirs.
     """
 
     reader: ModuleType
     files: list[File]
     facts: dict[str, Any]
     left_alone: dict[str, str] = field(default_factory=dict)
+    beside: list[File] = field(default_factory=list)
 
     @property
     def fingerprint(self) -> str:
@@ -120,9 +122,11 @@ def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
     _check_one_run(reader, mine)
     facts: dict[str, Any] = {}
     samples = [file.sample for file in mine]
+    belongs: list[File] = []
     for file, sample in beside:
         if _asked(reader, "accompanies", sample):
             samples.append(sample)
+            belongs.append(file)
         else:
             left[file.name] = f"{file.name} holds nothing that is known here."
     for sample in samples:
@@ -136,7 +140,7 @@ def recognise(brought: Sequence[tuple[Path, str]]) -> Recognised:
     if mixed := next((sample for sample in samples if _other(reader, sample)), None):
         said = f"{mixed.name} holds records of two formats: those of {_other(reader, mixed)} are left out."
         facts["notes"] = [*facts.get("notes", ()), said]
-    return Recognised(reader, mine, facts, left)
+    return Recognised(reader, mine, facts, left, belongs)
 
 
 def _of_models(files: list[File]) -> set[str]:

@@ -9,8 +9,8 @@ A reader is a module of this folder with
 
 or, where what a file's columns mean shows in all files together,
 
-    look(files, before) -> Any                  what `read(file, looked)` is given, its `notes` for the first table;
-                                                before: of files read earlier
+    look(files, beside, before) -> Any          what `read(file, looked)` is given, its `notes` for the first table;
+                                                beside: those that `accompanies` knows; before: of files read earlier
 
 and, where there is something to say,
 

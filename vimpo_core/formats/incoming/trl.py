@@ -54,7 +54,7 @@ def matches(sample: Sample) -> bool:
     return sample.kind == "parquet" and set(_OWN) <= set(columns) and lists <= {"prompt", "completion", _SPIED}
 
 
-def look(files: Sequence[Incoming], before: Looked | None = None) -> Looked:
+def look(files: Sequence[Incoming], beside: Sequence[Incoming] = (), before: Looked | None = None) -> Looked:
     """Of some of the files, spread over all; what earlier ones said for certain stays."""
     if before is not None and before.rewards.is_sure:
         return before

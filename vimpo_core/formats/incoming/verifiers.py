@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,15 @@ _NODE_ARRAYS = {
     "entropies": "entropy",
     "advantages": "advantages",
 }
+_STREAMS = {
+    "advantages": "advantages",
+    "trainer_logprobs": "logprob",
+    "entropies": "entropy",
+    "is_masked": "is_masked",
+    "mismatch_kl": "mismatch_kl",
+}
+"""What prime-rl writes of a branch beside its trace."""
+_MOST_NUMBERS = 20_000_000
 _ROUNDED = "written with 4 decimals"
 _ENOUGH = 4
 """Numbers that all have four decimals by chance once in 10^16 or less."""
@@ -39,15 +49,13 @@ def matches(sample: Sample) -> bool:
 
 
 def accompanies(sample: Sample) -> bool:
-    """metadata.json of the older line; prime-rl's annotations of traces, which are not read."""
+    """metadata.json of the older line; prime-rl's annotations of traces."""
     columns = set(sample.columns)
     return {"env_id", "model", "num_examples"} <= columns or {"trace_id", "branches"} <= columns
 
 
 def facts(sample: Sample) -> dict[str, Any]:
     first = sample.first
-    if "trace_id" in first:
-        return {"notes": ["Annotations in files beside the traces are not read: those that stand in the traces are."]}
     if "env_id" not in first:
         return {}
     sampling = first.get("sampling_args")
@@ -56,7 +64,38 @@ def facts(sample: Sample) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value not in (None, "")}
 
 
-def read(file: Incoming) -> Iterator[Row | Refusal]:
+@dataclass(frozen=True)
+class Looked:
+    """What prime-rl's trainer wrote of traces in files beside them: trace id -> number of the branch -> stream ->
+    one value for each token of the branch, null where it is not known. The newest of a stream counts."""
+
+    said: dict[str, dict[int, dict[str, list[Any]]]]
+    notes: tuple[str, ...] = ()
+
+
+def look(files: Sequence[Incoming], beside: Sequence[Incoming] = (), before: Looked | None = None) -> Looked:
+    said = dict(before.said) if before else {}
+    room = _MOST_NUMBERS
+    notes: tuple[str, ...] = ()
+    for file in beside:
+        for found in file.records() if "trace_id" in file.sample.columns else ():
+            values = found[1] if isinstance(found, tuple) else {}
+            branches = values.get("branches")
+            for branch in branches if isinstance(branches, list) else ():
+                if isinstance(branch, dict) and type(branch.get("index")) is int:
+                    streams = {name: one for name, one in branch.items() if name in _STREAMS and isinstance(one, list)}
+                    room -= sum(map(len, streams.values()))
+                    if room < 0:
+                        notes = (f"Of the annotations beside the traces the first {_MOST_NUMBERS:,} numbers are read.",)
+                        return Looked(said, notes)
+                    of_trace = said.setdefault(str(values.get("trace_id")), {})
+                    of_trace.setdefault(branch["index"], {}).update(streams)
+    if said:
+        notes = ("What the trainer wrote of a trace in files beside it stands in the place of the trace's own.",)
+    return Looked(said, notes)
+
+
+def read(file: Incoming, looked: Looked) -> Iterator[Row | Refusal]:
     for found in file.records():
         if isinstance(found, Refusal):
             yield found
@@ -65,7 +104,7 @@ def read(file: Incoming) -> Iterator[Row | Refusal]:
         if _is_legacy(values):
             yield _tried(place, _legacy, values)
         else:
-            yield from _episode(place, values)
+            yield from _episode(place, values, looked)
 
 
 def _tried(place: str, make, *values) -> Row | Refusal:
@@ -144,7 +183,7 @@ def _is_trace(values: dict[str, Any]) -> bool:
     return isinstance(values.get("nodes"), list) and "rewards" in values
 
 
-def _episode(place: str, values: dict[str, Any]) -> Iterator[Row | Refusal]:
+def _episode(place: str, values: dict[str, Any], looked: Looked) -> Iterator[Row | Refusal]:
     traces = values["traces"] if _is_episode(values) else [values]
     if not (_is_episode(values) or _is_trace(values)):
         yield Refusal(place, "it is neither an episode nor a trace of verifiers.")
@@ -163,7 +202,8 @@ def _episode(place: str, values: dict[str, Any]) -> Iterator[Row | Refusal]:
             yield Refusal(at, str(error))
             continue
         for branch, path in enumerate(paths):
-            yield _tried(f"{at}, branch {branch}" if len(paths) > 1 else at, _branch, trace, path, shared)
+            said = looked.said.get(str(trace.get("id")), {}).get(branch, {})
+            yield _tried(f"{at}, branch {branch}" if len(paths) > 1 else at, _branch, trace, path, shared, said)
 
 
 def _paths(nodes: list[Any]) -> list[list[dict[str, Any]]]:
@@ -187,7 +227,9 @@ def _paths(nodes: list[Any]) -> list[list[dict[str, Any]]]:
     return found
 
 
-def _branch(place: str, trace: dict[str, Any], path: list[dict[str, Any]], shared: dict[str, Any]) -> Row:
+def _branch(
+    place: str, trace: dict[str, Any], path: list[dict[str, Any]], shared: dict[str, Any], annotated: dict[str, Any]
+) -> Row:
     begins = next((i for i, node in enumerate(path) if node.get("sampled")), len(path))
     rewards, reward = _rewards(trace.get("rewards"))
     answer = _inside(trace, "task", "data", "answer")
@@ -198,7 +240,7 @@ def _branch(place: str, trace: dict[str, Any], path: list[dict[str, Any]], share
     temperature = parts.finite(_inside(last, "sampling", "temperature"))
     if temperature is not None:
         said["temperature"] = temperature
-    tokens, approximate = _tokens(path)
+    tokens, approximate, remarks = _tokens(path, annotated)
     reasoning = "".join(_text_of(node, "reasoning_content") for node in path if node.get("sampled"))
     if reasoning:
         said["reasoning_content"] = rows.shown(reasoning)
@@ -217,12 +259,16 @@ def _branch(place: str, trace: dict[str, Any], path: list[dict[str, Any]], share
         finish=finish.get(str(last.get("finish_reason"))),
         extras=parts.beside(extras, said),
         approximate=approximate,
+        remarks=remarks,
         **tokens,
     )
 
 
-def _tokens(path: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Token fields of a `Row`, {} where none were recorded, as of a model behind an API; which arrays were rounded."""
+def _tokens(
+    path: Sequence[dict[str, Any]], annotated: dict[str, list[Any]]
+) -> tuple[dict[str, Any], dict[str, str], tuple[str, ...]]:
+    """Token fields of a `Row`, {} where none were recorded, as of a model behind an API; which arrays were rounded;
+    what is to be said. annotated: streams over all tokens, which count where they have every sampled one."""
     ids: list[int] = []
     mask: list[bool] = []
     laid_out: dict[str, list[np.ndarray]] = {name: [] for name in _NODE_ARRAYS}
@@ -242,10 +288,19 @@ def _tokens(path: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, s
                 numbers += [float(one) for one in node[name] if one is not None]
             pieces.append(parts.spread(written, compact, name))
     if not any(mask):
-        return {}, {}
+        return {}, {}, ()
     found = {_NODE_ARRAYS[name]: np.concatenate(pieces) for name, pieces in laid_out.items()}
+    rounded = dict.fromkeys(found, _ROUNDED) if _are_rounded(numbers) else {}
+    remarks: tuple[str, ...] = ()
+    for name, values in annotated.items():
+        stream = rows.array(values, name)
+        if stream is not None and len(stream) == len(ids) and np.isfinite(stream[np.asarray(mask)]).all():
+            found[_STREAMS[name]] = parts.only_where(mask, stream)
+            rounded.pop(_STREAMS[name], None)
+        else:
+            remarks = ("Numbers beside a trace do not cover its sampled tokens: the trace's own stand.",)
     tokens = parts.cut(ids, mask, found)
-    return tokens, dict.fromkeys(tokens["arrays"], _ROUNDED) if _are_rounded(numbers) else {}
+    return tokens, {name: how for name, how in rounded.items() if name in tokens["arrays"]}, remarks
 
 
 def _are_rounded(numbers: Sequence[float]) -> bool:

@@ -37,7 +37,7 @@ class Looked:
     notes: tuple[str, ...] = ()
 
 
-def look(files: Sequence[Incoming], before: Looked | None = None) -> Looked:
+def look(files: Sequence[Incoming], beside: Sequence[Incoming] = (), before: Looked | None = None) -> Looked:
     """Of several files, each named after its step: whether a record says another one."""
     named = [(_step_of(file.sample), file.sample.records) for file in files] if len(files) > 1 else []
     is_taken = bool(named) and None not in dict(named)

@@ -9,7 +9,7 @@ import pytest
 from tests.vimpo_core.formats.test_outgoing import alike, all_traces, hostile_store
 from vimpo_core import reports
 from vimpo_core.formats import export, trace_files
-from vimpo_core.formats.incoming.assemble import import_run
+from vimpo_core.formats.incoming.assemble import import_run, records_of
 from vimpo_core.formats.incoming.recognise import recognise
 from vimpo_core.formats.incoming.rows import Refusal
 from vimpo_core.formats.outgoing import run_export
@@ -148,7 +148,8 @@ def bring(tmp_path):
     def read(*records, name="some.jsonl"):
         (tmp_path / name).write_text("".join(json.dumps(record) + "\n" for record in records))
         found = recognise([(tmp_path / name, name)])
-        return [row for file in found.files for row in found.reader.read(file)]
+        looked = found.reader.look(found.files) if hasattr(found.reader, "look") else None
+        return [row for file in found.files for row in records_of(found.reader, file, looked)]
 
     return read
 
@@ -213,6 +214,22 @@ def test_verifiers_traces_are_laid_out_over_all_tokens(bring):
     assert found == {"sampler_logprob": [-0.31, -0.02], "ref_logprob": [-0.44, None], "advantages": [0.5, 0.5]}
     assert row.rewards == {"correct": 1.0, "brief": 0.5, "unasked": None} and row.reward == pytest.approx(1.3)
     assert row.extras == {"turns": 1.0, "temperature": 0.7} and row.finish is StopReason.EOS
+
+
+def test_what_prime_rls_trainer_wrote_beside_a_trace_counts_where_it_covers_the_sampled_tokens(tmp_path):
+    streams = {"trainer_logprobs": [None, None, None, -0.3, -0.01], "entropies": [None, None, None, 0.5, None]}
+    old = {"version": 1, "trace_id": "t1", "info": {}, "branches": [{"index": 0, **streams, "advantages": [9.0] * 5}]}
+    new = old | {"branches": [{"index": 0, "advantages": [0, 0, 0, 0.25, 0.25]}]}
+    (tmp_path / "annotations").mkdir()
+    for name, records in {"traces.jsonl": [EPISODE], "annotations/00001.jsonl": [old, new]}.items():
+        (tmp_path / name).write_text("".join(json.dumps(one) + "\n" for one in records))
+    store = import_run(recognise([(tmp_path, "run")]), tmp_path / "run")
+    (trace,) = store.traces(8)
+    assert listed(trace.logprob) == [-0.3, -0.01] and listed(trace.tool_arrays["advantages"]) == [0.25, 0.25]
+    assert (trace.tool_advantage, trace.entropy, trace.provenance["logprob"]) == (0.25, None, "recorded")
+    survey = store.imported()["survey"]
+    assert survey["doubts"][0].startswith("Numbers beside a trace do not cover its sampled tokens")
+    assert any("stands in the place of the trace's own" in note for note in survey["notes"])
 
 
 def test_each_branch_of_a_verifiers_trace_is_a_solution_and_frozen_agents_are_none(bring):
