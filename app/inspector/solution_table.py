@@ -11,7 +11,7 @@ import streamlit as st
 
 from app import cache, state, waiting
 from app.components import solution_table as component
-from app.inspector import brought, drop, others
+from app.inspector import drop, others
 from app.inspector.inspection import Scene, sampled
 from app.sources import Source
 from app.text import as_plain
@@ -75,10 +75,6 @@ def show(scene: Scene, beta: float, gae_lambda: float) -> None:
         on_open=_open,
     )
     st.caption(_said(scene, payload, len(scene.source.steps[0]) - len(steps) if scope == "run" else 0))
-    if scope == "run" and (run := scene.source.run).rescored:
-        notes, _ = cache.rescored(scene.source.folder, run.run_id, run.version, scene.step)
-        if said := brought.one_model(notes):
-            st.caption(as_plain(said.strip()))
     if other:
         _offer_reading(scene, other)
 
