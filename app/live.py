@@ -14,7 +14,7 @@ import streamlit as st
 
 from app import cache
 from app.components.live_curves import run_payload
-from app.text import as_plain
+from app.text import as_sentence
 from vimpo_core.config import TrainConfig
 from vimpo_core.numbers import rough_time
 from vimpo_core.runs import forks
@@ -148,8 +148,10 @@ def seconds_left(sights: list[Sight]) -> float | None:
 
 
 def state_line(state: RunState, message: str) -> str:
-    """State, what happened, and what to do next, as markdown."""
-    return " ".join(part for part in (f"**{state.capitalize()}.**", as_plain(message), RUN_STATE_ADVICE[state]) if part)
+    """State, what happened, and what to do next, as markdown. What broke off says both by itself."""
+    is_said = message and state in (RunState.INTERRUPTED, RunState.DIVERGED)
+    said = [as_sentence(message) if message else "", "" if is_said else RUN_STATE_ADVICE[state]]
+    return " ".join(part for part in (f"**{state.capitalize()}.**", *said) if part)
 
 
 def wait_words(wait: Wait, of_whom: str) -> str:

@@ -1,6 +1,8 @@
 """The Runs page without a browser: the list in each state of the store, what is done to runs, and the address."""
 
+import contextlib
 import os
+import sqlite3
 
 import pytest
 import streamlit as st
@@ -11,6 +13,7 @@ from app.runs import acting, run_table
 from tests.pages.opening import Address, open_page, payload_with, press, words
 from tests.support.fakes import make_fake_run
 from vimpo_core.config import TrainConfig
+from vimpo_core.runs import shared_file
 from vimpo_core.types import RunState
 
 
@@ -237,3 +240,29 @@ def test_while_runs_train_only_the_rows_that_changed_are_sent_until_another_run_
     assert sent(third, one, other)["groups"] and sent(third, later, other)["changed"] == {"a": later}
     runs_list.forget_what_was_sent("list")
     assert sent(third, later, other)["groups"]
+
+
+def test_a_runs_folder_that_was_moved_away_is_said_in_place_of_an_empty_list(runs):
+    make_fake_run(runs.path, steps=1, prompts_per_step=1, group_size=2)
+    assert lines(open_runs())
+    runs.path.rename(runs.path.with_name("away"))
+    at = open_runs()
+    assert [said.value for said in at.error] == [
+        "The runs folder runs is gone: it was there a while ago, and was moved or deleted since, or its disk was taken "
+        "out. Put it back, or start the lab again to begin a new one."
+    ]
+    assert "no runs of your own" not in words(at) and sent(at) is None
+    runs.path.with_name("away").rename(runs.path)
+    assert not open_runs().error
+
+
+def test_a_queue_that_others_keep_busy_is_a_sentence_and_no_error_of_the_program(runs, monkeypatch):
+    runs.submit([TrainConfig(steps=1)])
+    monkeypatch.setattr(shared_file, "BUSY_SECONDS", 0.0)
+    with contextlib.closing(sqlite3.connect(runs.path / "app.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        at = open_page("train", job="job-1")
+        assert [said.value for said in at.error] == [
+            "The queue in runs could not be read: another process kept it busy for seconds. Try again."
+        ]
+        assert lines(open_runs())  # names are hidden, runs are not

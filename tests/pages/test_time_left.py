@@ -110,3 +110,9 @@ def test_a_run_that_starts_after_the_other_of_its_job_waits_for_no_other_job():
     lines = training.state_lines(job(sight(3, 50), sight(None, 50, QUEUED)))
     assert lines[1].endswith("**Next.** The runs of a job start one after the other.")
     assert "running job" not in " ".join(lines)
+
+
+def test_a_run_that_broke_off_says_why_and_not_that_its_process_died():
+    why = "step 4 was not kept: the disk is full. Free at least 6 MB, then resume; nothing earlier is lost."
+    assert live.state_line(RunState.INTERRUPTED, why).replace("\\", "") == f"**Interrupted.** S{why[1:]}"
+    assert live.state_line(RunState.INTERRUPTED, "").startswith("**Interrupted.** The process died.")

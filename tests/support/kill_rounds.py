@@ -36,7 +36,7 @@ from vimpo_core.service.classroom import Classroom
 from vimpo_core.types import RunState
 
 WHO = ("web", "worker", "scoring", "all")
-LONGEST_LIFE = 2.0
+LONGEST_LIFE = 1.5
 """Seconds after the sign that a kill waits for: for a lock, a step, an act, a question that is being worked on."""
 LONGEST_WAIT = 180.0
 """Seconds for what has to come on a busy machine; what does not come is a fault."""
@@ -70,6 +70,8 @@ class Tally:
     possible: dict[str, list] = field(default_factory=dict)
     """What an act was about -> what may be there: what was done last, and what was begun since."""
     first_answers: dict[str, object] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+    """The jobs of the queue, as they stood last."""
 
     @property
     def is_clean(self) -> bool:
@@ -235,7 +237,7 @@ def _round(folder, runs, life: Life, kind: str, who: str, chance, tally: Tally) 
         _wait(lambda: _told(life, "held", held), life)
     lost = _lost_steps(runs, seen)
     gone = _lost_acts(folder, runs, tally)
-    faults += _unclean(folder, runs)
+    faults += _unclean(folder, runs, tally)
     row.lost_steps += len(lost)
     row.lost_acts += len(gone)
     row.unclean += bool(faults)
@@ -426,7 +428,7 @@ def _counted(runs: RunsDir, count) -> dict[str, int]:
     return {run_id: count(RunStore.open(runs.path / run_id)) for run_id in imported}
 
 
-def _unclean(folder: Path, runs: RunsDir) -> list[str]:
+def _unclean(folder: Path, runs: RunsDir, tally: Tally) -> list[str]:
     """What a start would find: locks of the dead, runs that seem to train, halves of files, another order."""
     faults = [f"folder {name} is shown as no run" for name in runs.others()]
     has_worker = runs.has_worker()
@@ -445,9 +447,10 @@ def _unclean(folder: Path, runs: RunsDir) -> list[str]:
     if not _is_worker_alive(folder):
         held = [p for p in (runs.path / WORKER_LOCK_NAME, *runs.path.glob(f"*/{LOCK_NAME}")) if is_held(p)]
         faults += [f"{path.parent.name}/{path.name} is held by nobody" for path in held]
-    numbers = [int(job.job_id.removeprefix("job-")) for job in jobs]
-    if numbers != sorted(numbers):
-        faults.append(f"the queue is in another order: {numbers}")
+    order = [job.job_id for job in jobs]
+    if order[: len(tally.order)] != tally.order:
+        faults.append(f"the queue is in another order: {order}, not {tally.order} first")
+    tally.order = order
     faults += _damaged(runs)
     for file in (folder / "backups").glob("*.zip"):
         with zipfile.ZipFile(file) as packed:
@@ -499,7 +502,7 @@ def _end(folder: Path, runs: RunsDir, life: Life, tally: Tally) -> None:
 
     with contextlib.suppress(TimeoutError):
         _wait(is_over, life, 20 * LONGEST_WAIT)
-    gone = _lost_acts(folder, runs, tally) + _unclean(folder, runs)
+    gone = _lost_acts(folder, runs, tally) + _unclean(folder, runs, tally)
     for process in (*_services(life), psutil.Process(life.process.pid)):
         tally.cpu_seconds += _cpu([process])
         with contextlib.suppress(psutil.Error):

@@ -31,7 +31,7 @@ from vimpo_core.config import TrainConfig
 from vimpo_core.mistake import Mistake
 from vimpo_core.runs import overlay, trace_rows
 from vimpo_core.runs.locks import exclusive, is_held
-from vimpo_core.types import SCHEMA_VERSION, CreditTrace, RunState, StepRecord
+from vimpo_core.types import SCHEMA_VERSION, CreditTrace, RunState, StepRecord, known
 
 DB_NAME = "run.db"
 CLASS_NAME = "class.db"
@@ -79,6 +79,8 @@ _SQLITE_WORDS = {
     "is locked": "another process kept it busy for seconds. Try again.",
 }
 """What SQLite's errors mean to a person, by what they say."""
+_LOG_OF = "log_of"
+"""Key of the inode of the file whose log is written."""
 HIDDEN = ".new-"
 """Prefix of the folder in which a run is made."""
 REPORTS_NAME = "truth.json"
@@ -364,12 +366,14 @@ class RunStore:
 
     def lost_its_log(self) -> bool:
         """Whether the run was cut off while it was being written and its write-ahead log, with the newest steps, is
-        gone: as when `run.db` was copied alone. Only asked of runs that nobody trains."""
+        gone: as when `run.db` was copied alone. Where it is the file that was written, an empty log lost nothing. Only
+        asked of runs that nobody trains."""
         try:
             with self._reading() as connection:
                 has_log = connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+                is_copy = self._get(connection, _LOG_OF) != self._db.stat().st_ino
             log = self._db.with_name(f"{DB_NAME}-wal")
-            return has_log and not (log.is_file() and log.stat().st_size)
+            return has_log and is_copy and not (log.is_file() and log.stat().st_size)
         except (Mistake, OSError):
             return False
 
@@ -554,9 +558,16 @@ class RunStore:
             self._writer = _connected(self._db, "rw", check_same_thread=False)
             self._file = self._writer.file
             self._writer.execute("PRAGMA synchronous = FULL")
+            self._note_log()
             with suppress(sqlite3.OperationalError):  # readers are in the way: the rollback journal is as safe
                 self._writer.execute("PRAGMA journal_mode = WAL")
         return self._writer
+
+    def _note_log(self) -> None:
+        """Write down which file a log belongs to from now on, before there is one: a copy of it is another file."""
+        writer, file = known(self._writer), known(self._file)
+        if self._get(writer, _LOG_OF) != file[1]:
+            self._put(writer, _LOG_OF, file[1])
 
     def _refuse_gone(self, what: str) -> None:
         """Raises StoreError where the file that is open is not the one in the folder any more: what is written into it

@@ -364,15 +364,28 @@ def test_a_run_copied_whole_lost_nothing_and_one_copied_without_its_log_says_so(
     assert [(run.state, run.message) for run in partial.list()] == [(RunState.FINISHED, "")]
 
 
-def test_a_log_that_was_lost_after_a_checkpoint_says_from_which_step_on(cut_off):
+def test_a_log_that_was_lost_after_a_checkpoint_says_from_which_step_on_in_a_copy_alone(cut_off, tmp_path):
     connection = sqlite3.connect(cut_off / "run.db")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     connection.close()
-    assert RunsDir(cut_off.parent).list()[0].message == (
+    (tmp_path / "copy" / "vimpo-1").mkdir(parents=True)
+    shutil.copy(cut_off / "run.db", tmp_path / "copy" / "vimpo-1")
+    assert RunsDir(tmp_path / "copy").list()[0].message == (
         "run.db-wal, which held the steps after 3, if there were any, is missing: run.db was copied without it. Copy "
         "it from where the run was trained to beside run.db, or resume from step 3."
     )
+    assert RunsDir(cut_off.parent).list()[0].message == (
+        "The process died after step 3, which is safe. Resume goes on from there."
+    )
+
+
+def test_a_worker_killed_before_it_wrote_anything_left_no_log_that_could_be_missing(tmp_path):
+    runs = RunsDir(tmp_path)
+    runs.submit([CONFIG])
+    runs.queue.take()
+    runs.open_writable("vimpo-1")._open_writer().close()
+    assert runs.list()[0].message == "The process died before this run's turn came. Resume puts it back in the queue."
 
 
 def test_a_cut_off_run_on_a_read_only_disk_is_not_advised_to_be_deleted(cut_off, request):
