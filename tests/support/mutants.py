@@ -1,5 +1,5 @@
 """Which faults would the tests miss? A module is changed in one place at a time, its tests run against each change, and
-what they let pass is printed: `python -m tests.support.mutants app/words/judges.py tests/app/words/test_judges.py`
+what they let pass is printed: `python -m tests.support.mutants app/words/verdicts.py tests/app/words/test_verdicts.py`
 (several test files may follow; `--lines 360-440` keeps to a part of the module). Not part of the suite: minutes.
 """
 
