@@ -14,6 +14,7 @@ from app.components.cards import cards
 from app.components.rule_diff import Slot, rule_diff
 from app.components.rules_view import LENSES, rules_view
 from app.inspector import about, inspection
+from app.sources import Source
 from app.text import as_code, as_plain
 from vimpo_core import rules
 from vimpo_core.measure.scorecard import target_of
@@ -273,11 +274,17 @@ def _own_rule(scene: inspection.Scene) -> str:
     return scene.source.run.algorithm if scene.source.run.algorithm in RULES else "vimpo"
 
 
+def _of_settings(source: Source) -> str:
+    if source.tool:
+        return "Settings that were not recorded are this lab's defaults."
+    return "Settings that this run did not use are read as its configuration has them."
+
+
 def _what_it_is(scene, batch, judged, is_measured: bool) -> str:
     parts = [
         "Push is minus the gradient of the rule's loss in this token's log-probability, at the policy that sampled it "
-        "(PPO's ratio is 1, nothing is clipped), over the rule's root mean square on all tokens of the step. Settings "
-        "that this run did not use are read as its configuration has them."
+        "(PPO's ratio is 1, nothing is clipped), over the rule's root mean square on all tokens of the step. "
+        + _of_settings(scene.source)
     ]
     if (beta := batch.config.beta) != (own := scene.source.run.config.at(scene.step).beta):
         is_known = recorded_settings.is_known(scene.source.run.imported, scene.source.run.config, "beta")

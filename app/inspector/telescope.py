@@ -10,9 +10,11 @@ from app import cache, state
 from app.components.scatter import scatter
 from app.components.words_explained import words_explained
 from app.inspector import about, inspection
+from app.sources import Source
 from app.text import as_plain
 from vimpo_core.measure.telescope import Telescope, trained_otherwise
 from vimpo_core.numbers import percent
+from vimpo_core.runs import recorded_settings
 from vimpo_core.solutions import picks, reading
 
 KEY = "telescope"
@@ -81,11 +83,18 @@ def _reading(scene: inspection.Scene, found: Telescope) -> str:
         f"beyond the {as_plain(reading.anchor_name(scene.trace))} and no residual is left.",
         _how_far(found),
     ]
-    if other := trained_otherwise(scene.source.run.config):
+    if other := _trained_otherwise(scene.source):
         parts.append(as_plain(other))
     if found.missing:
         parts.append(f"{found.missing} solutions are left out: what credit needs was not recorded for them.")
     return "\n\n".join(parts)
+
+
+def _trained_otherwise(source: Source) -> str:
+    run = source.run
+    if recorded_settings.is_known(run.imported, run.config, "algorithm"):
+        return trained_otherwise(run.config)
+    return f"By which rule {source.tool} trained was not recorded: the picture shows what could be read off its policy."
 
 
 def _how_far(found: Telescope) -> str:

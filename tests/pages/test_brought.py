@@ -57,6 +57,7 @@ def test_after_a_re_scoring_the_least_explained_solution_opens_at_a_press(brough
         store.put_rescored([scored(trace, i) for i, trace in enumerate(traces[:5])], note)
     at = open_inspect(run="trl-1", step=2, more="scatter")
     assert "recomputed (a model, temperature 1)" in words(at)
+    assert "By which rule TRL trained was not recorded" in words(at) and "GRPO does not train" not in words(at)
     assert "Solutions of 2 steps were scored under one model (a model against its base)" in words(at)
     press(at, "Least explained")
     from vimpo_core.solutions import picks

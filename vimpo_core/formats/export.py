@@ -179,11 +179,16 @@ def facts(taken: Taken) -> list[list[str]]:
         *(_brought(taken, said) if tool_of(header) else _trained_here(taken)),
         ["solution", where],
         [f"reward, {reading.anchor_name(trace)}", f"{reward_text(trace)}, {v0}"],
-        ["beta, lambda", f"{taken.beta:g} reward per nat, {taken.gae_lambda:g}"],
+        ["beta, lambda", f"{taken.beta:g} reward per nat, {taken.gae_lambda:g}{_whose_settings(header)}"],
         ["arrays", how],
         *([["how it is read", note]] if (note := reading.note(trace)) else []),
     ]
     return [[name, without_commands(text)] for name, text in found]
+
+
+def _whose_settings(header: dict) -> str:
+    unknown = [word for name, word in (("beta", "beta"), ("gae_lambda", "lambda")) if header.get(name) is None]
+    return f" (to read by: the run's own {' and '.join(unknown)} not recorded)" if tool_of(header) and unknown else ""
 
 
 def about(taken: Taken, is_film: bool = False) -> dict:

@@ -215,6 +215,7 @@ def test_the_page_of_a_brought_solution_names_its_tool_and_the_model_that_scored
     assert facts["run"] == "mine (table-1), brought from a table"
     assert facts["policy"] == "of step 0, adapter not recorded"
     assert facts["model"] == "policy: not recorded by a table; reference: not recorded by a table"
+    assert facts["beta, lambda"].endswith("(to read by: the run's own beta and lambda not recorded)")
     assert "scored again" not in facts
     trace = store.trace(0, 0, 0)
     how = "recomputed (a model, temperature 0.7)"
