@@ -10,6 +10,7 @@ import errno
 import ipaddress
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from vimpo_core.service.classroom import ENVIRONMENT, Classroom
 
 LOCK_NAME = "class.lock"
 PORT = 8501
+_END_SECONDS = 10.0
 _CONSONANTS, _VOWELS = "bdfgkmnprstvz", "aeiou"
 
 _DANGEROUS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -136,7 +138,27 @@ def serve(
         room = Classroom(runs_dir)
         code = code or (not is_new and room.code()) or new_code()
         told(code, room.open_up(code, students, is_new))
-        return subprocess.call(command(place), env=environment_of(place, runs_dir), cwd=paths.ROOT)
+        return _served(command(place), environment_of(place, runs_dir))
+
+
+def _served(command: list[str], environment: dict[str, str]) -> int:
+    """The exit code of the web server. However this process is asked to end, the server ends with it: one that stays
+    would keep the port, and the next start would find it taken."""
+    before = signal.signal(signal.SIGTERM, _stop)
+    server = subprocess.Popen(command, env=environment, cwd=paths.ROOT)
+    try:
+        return server.wait()
+    finally:
+        server.terminate()
+        try:
+            server.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(number: int, _frame: Any) -> None:
+    raise SystemExit(128 + number)
 
 
 def command(place: Place) -> list[str]:

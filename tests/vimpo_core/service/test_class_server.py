@@ -1,9 +1,12 @@
 """Where a class is served, what it refuses to start with, and that one is started with safe settings alone."""
 
+import os
 import re
 import socket
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from streamlit import config
 
@@ -98,7 +101,7 @@ def test_the_server_listens_on_the_one_address_and_answers_to_its_name(tmp_path)
 
 def test_serving_tells_code_and_key_and_the_same_command_goes_on_with_the_class(tmp_path, monkeypatch):
     told, started = [], []
-    monkeypatch.setattr(class_server.subprocess, "call", lambda command, **_: started.append(command) or 0)
+    monkeypatch.setattr(class_server, "command", lambda place: started.append(place) or [sys.executable, "-c", ""])
 
     def serve(code, **more):
         assert class_server.serve(PLACE, tmp_path, code, 3, lambda *said: told.append(said), **more) == 0
@@ -115,6 +118,19 @@ def test_serving_tells_code_and_key_and_the_same_command_goes_on_with_the_class(
     with exclusive(tmp_path / LOCK_NAME, "taken"), pytest.raises(Mistake, match="another class is being served"):
         serve(None)
     assert len(started) == 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a process that is ended is asked nothing")
+def test_a_class_that_is_asked_to_end_takes_its_web_server_along(tmp_path, monkeypatch):
+    file = tmp_path / "pid"
+    script = f"""import os, pathlib, signal
+pathlib.Path({str(file)!r}).write_text(str(os.getpid()))
+os.kill(os.getppid(), signal.SIGTERM)
+while True: signal.pause()"""
+    monkeypatch.setattr(class_server, "command", lambda place: [sys.executable, "-c", script])
+    with pytest.raises(SystemExit, match="143"):
+        class_server.serve(PLACE, tmp_path / "runs", "lantern", 3, lambda *said: None)
+    assert not psutil.pid_exists(int(file.read_text()))
 
 
 def test_a_user_without_a_home_has_no_settings_there_and_the_server_gets_one_that_streamlit_can_look_into(monkeypatch):
