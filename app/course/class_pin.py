@@ -51,6 +51,7 @@ def button(view: dict[str, str]) -> None:
         if is_pinned:
             st.markdown(":material/keep: Pinned by your teacher", width="content")
         return
+    is_pinned &= pin is not None and "sample" in pin.view  # of a run that is pinned, a solution can be pinned instead
     st.button(
         "Unpin" if is_pinned else "Pin for the class",
         icon=":material/keep_off:" if is_pinned else ":material/keep:",
