@@ -16,7 +16,11 @@ from app.words.verdicts import Gap, Match
 from vimpo_core.numbers import points
 
 WIDTH = 900
-_LINE_PIXELS = 52
+_LINE_PIXELS = 64
+_WORDS, _PLACES = 0.36, {verdicts.HOW: 0.0, verdicts.GREEDY: -0.25}
+"""Of a line: the middle of its words, and of its two marks below them. The marks are 11 pixels, the words 20 high."""
+_GROUND = {"light": "#ffffff", "dark": "#14171c"}
+"""Of a page: behind words, so that the line of no difference does not run through them."""
 _STEPS = re.compile(r", \d+ steps$")
 """Left out in the plot, where words have little room."""
 _SYMBOLS = {verdicts.HOW: "circle", verdicts.GREEDY: "diamond-open"}
@@ -58,7 +62,7 @@ def figure(contests: Sequence[Contest], theme: str):
     chart = go.Figure()
     colour = SHADES[theme]["vimpo"][0]
     last = len(contests) - 1
-    for how, above in ((verdicts.HOW, 0.15), (verdicts.GREEDY, -0.15)):
+    for how, above in _PLACES.items():
         shown = [(last - place, contest.words, contest.gap(how)) for place, contest in enumerate(contests)]
         shown = [(y, words, gap) for y, words, gap in shown if gap and gap.low is not None]
         chart.add_scatter(
@@ -76,10 +80,12 @@ def figure(contests: Sequence[Contest], theme: str):
             text=[f"{words}<br>{how}: {_said(gap)}" for _, words, gap in shown],
             hovertemplate="%{text}<extra></extra>",
         )
-    chart.add_vline(0, line_color=INK[theme], line_width=1)
+    chart.add_vline(0, line_color=INK[theme], line_width=1, layer="below")
     for place, contest in enumerate(contests):
         words = {"text": _STEPS.sub("", contest.words), "font": {"size": 14, "color": INK[theme]}}
-        chart.add_annotation(words, x=0, xref="paper", y=last - place + 0.42, showarrow=False, xanchor="left")
+        chart.add_annotation(
+            words, x=0, xref="paper", y=last - place + _WORDS, showarrow=False, xanchor="left", bgcolor=_GROUND[theme]
+        )
     chart.update_xaxes(ticksuffix=" points", tickfont_color=INK[theme], zeroline=False)
     chart.update_yaxes(visible=False, range=[-0.5, last + 0.7])
     chart.update_layout(

@@ -327,6 +327,8 @@ def state_lines(job: Job) -> list[str]:
     """Where it stands and what to do next: one line, or one a run where they differ."""
     if job.state == RunState.QUEUED:
         return [f"**Queued.** {_queue_words(job)}"]
+    if all(s.state == RunState.QUEUED for s in job.sights):  # its worker has it and has begun none of its runs yet
+        return ["**Starting.** The training process has taken it."]
     if len({(s.state, s.message) for s in job.sights}) == 1:
         return [live.state_line(job.sights[0].state, " ".join(filter(None, (job.sights[0].message, _of_class(job)))))]
     return [f"{as_plain(ALGORITHM_NAMES[s.config.algorithm])}: {_line_beside(s)}" for s in job.sights]

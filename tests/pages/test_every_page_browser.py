@@ -12,7 +12,7 @@ import pytest
 
 from app.course.chapters import ALL
 from app.inspector.sections import SECTIONS
-from tests.pages.in_browser import BUNDLED, pages_by_address
+from tests.pages.in_browser import BUNDLED, expect_as_wide_as_its_window, pages_by_address
 from tests.support.accessibility import grave_violations
 from tests.support.browser import serving, settle, visiting
 from tests.support.fakes import FakeTrainer
@@ -50,6 +50,8 @@ DRAWN = {
     "train": ".curves[data-drawn]",
 }
 """address -> what must be there before a page counts as open, where waiting for Streamlit is not enough."""
+DRAWN_WIDE = DRAWN | {"runs": ".run", "tree": ".terms table"}
+"""The same for large type, where what is widest has to be there."""
 PAGES = pages_by_address()
 VIEWS = [
     *PAGES,
@@ -102,6 +104,13 @@ def reader(browser, stocked):
 
 
 @pytest.fixture(scope="module")
+def far_reader(browser, stocked):
+    """The tab of somebody who reads in large type, which stays from page to page."""
+    with visiting(browser) as context:
+        yield context.new_page()
+
+
+@pytest.fixture(scope="module")
 def graduate(browser, stocked):
     """The tab of a reader who has answered every chapter rightly."""
     kept = {f"vimpo-lab.course.{chapter.key}": json.dumps(_answers(chapter)) for chapter in ALL}
@@ -127,6 +136,17 @@ def test_whatever_the_width_and_theme_a_page_can_be_read_and_says_little_before_
         settle(reader)
         height = reader.evaluate("() => document.querySelector('[data-testid=\"stMain\"]').scrollHeight")
         assert height <= RULES_ON_A_PHONE
+
+
+@pytest.mark.parametrize("view", PAGES)
+def test_large_type_makes_no_page_scroll_sideways(far_reader, stocked, view):
+    address, _ = stocked
+    far_reader.set_viewport_size({"width": WIDTHS[0], "height": HEIGHT})
+    go(far_reader, f"{address}/{view}?large=1", DRAWN_WIDE.get(view))
+    for width in WIDTHS:
+        far_reader.set_viewport_size({"width": width, "height": HEIGHT})
+        settle(far_reader)
+        expect_as_wide_as_its_window(far_reader)
 
 
 @pytest.mark.parametrize("view", ANSWERED)

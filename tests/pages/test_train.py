@@ -1,5 +1,7 @@
 """The Train page without a browser: what it shows in each state of the store, and what its buttons do."""
 
+import dataclasses
+import os
 import re
 import shlex
 import threading
@@ -95,6 +97,18 @@ def test_start_queues_both_algorithms_with_the_typed_settings_and_puts_the_job_i
     configs = [runs.open(run_id).config() for run_id in job.run_ids]
     assert [c.algorithm for c in configs] == ["vimpo", "grpo"] and {c.beta for c in configs} == {0.3}
     assert "Queued" in words(at) and "VIMPO + GRPO" in words(at)
+
+
+def test_before_its_first_step_a_training_says_what_it_waits_for_and_that_the_machine_is_busy(runs, monkeypatch):
+    monkeypatch.setattr(os, "getloadavg", lambda: (40.0, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    job = runs.submit([TrainConfig(steps=3)])
+    said = words(open_train(job=job))
+    assert "A training process is starting. 0 s so far. This machine is busy: some 40 processes share 2 cores" in said
+    monkeypatch.setattr(os, "getloadavg", lambda: (2.0, 0.0, 0.0))
+    taken = dataclasses.replace(training.find_job(job), state=RunState.RUNNING)  # none of its runs has begun
+    assert training.state_lines(taken) == ["**Starting.** The training process has taken it."]
+    assert "loads the model" in training.waiting_words(taken) and "busy" not in training.waiting_words(taken)
 
 
 def test_one_algorithm_makes_one_run(runs):
