@@ -13,7 +13,7 @@ from app import state, waiting
 from app.components.cards import cards
 from app.components.rule_diff import Slot, rule_diff
 from app.components.rules_view import LENSES, rules_view
-from app.inspector import about, inspection
+from app.inspector import about, inspection, truth
 from app.sources import Source
 from app.text import as_code, as_plain
 from vimpo_core import rules
@@ -85,7 +85,9 @@ def show(scene: inspection.Scene, beta: float, gae_lambda: float) -> None:
 def _judged_solutions(scene, beta, gae_lambda, values, tries) -> tuple[Batch, dict[str, Judgement]]:
     if scene.is_typed:
         return _judge(scene.source.run.config, scene.traces, scene.step, beta, gae_lambda, values, is_typed=True)
-    return _judged_step(_key(scene, "judged"), beta, gae_lambda, tries, scene, values)
+    alone = values[MONTE_CARLO] is not None and any(one is None for one in values[MONTE_CARLO])
+    key = (*_key(scene, "judged"), scene.index if alone else None)
+    return _judged_step(key, beta, gae_lambda, tries, scene, values)
 
 
 @st.cache_resource(max_entries=_KEPT_STEPS, show_spinner=False)
@@ -123,9 +125,22 @@ def _measured(scene: inspection.Scene) -> dict[str, tuple[list | None, int]]:
             st.caption(_recorded(scene, what))
             continue
         found[what] = _found(scene, what)
+        by_trying = _by_is_it_right(scene) if what == MONTE_CARLO and found[what][0] is None else (None, 0)
         if not any(is_waiting):
-            _offer(scene, what, found[what][1])
+            _offer(scene, what, max(found[what][1], by_trying[1] if scene.is_typed else 0))
+        if by_trying[1]:
+            found[what] = by_trying
     return found
+
+
+def _by_is_it_right(scene: inspection.Scene) -> tuple[list | None, int]:
+    """As `_found`: of the solution looked at alone, where *Is it right?* has tried every prefix of it."""
+    values, tries = truth.measured(scene)
+    if values is None:
+        return None, 0
+    if not scene.is_typed:
+        st.caption(f"Of this solution alone Is it right? has found Monte Carlo values, by {tries} tries.")
+    return [values if i == scene.index else None for i in range(len(scene.traces))], tries
 
 
 def _recorded(scene: inspection.Scene, what: str) -> str:

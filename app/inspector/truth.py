@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import streamlit as st
 
 from app import state, waiting
@@ -73,6 +74,14 @@ def _curves(scene: inspection.Scene, beta: float, was_going_on: bool) -> None:
     _status(scene, done, is_going_on)
 
 
+def measured(scene: inspection.Scene) -> tuple[np.ndarray | None, int]:
+    """The policy's mean reward from every prefix as it was found here, by the most tries that anybody waited for, and
+    how many those are; None and 0 where not all prefixes were tried."""
+    if scene.step not in scene.source.snapshots or _places(scene) is not None or not (done := _done(scene)):
+        return None, 0
+    return waiting.kept(_question(scene, done)).policy.value, done
+
+
 # --- trying ----------------------------------------------------------------------------------------------------------
 
 
@@ -80,8 +89,8 @@ def _offer_places(scene: inspection.Scene) -> None:
     """Which prefixes to try, of a long solution of a model that takes its time."""
     if not _is_long(scene):
         return
-    some = len(places_of(len(scene.trace.text), step_starts(scene.trace)))
-    options = {SOME: f"At {some} places", EVERY: f"Every one of {len(scene.trace.text) + 1}"}
+    some = len(places_of(len(scene.trace.text), step_starts(scene.trace))) - 1  # nothing follows the whole solution
+    options = {SOME: f"At {some} places", EVERY: f"Every one of {len(scene.trace.text)}"}
     notes: list[str] = []
     where = "where its lines or steps begin" if len(step_starts(scene.trace)) > 1 else "spread evenly"
     st.segmented_control(
@@ -178,8 +187,11 @@ def _status(scene: inspection.Scene, done: int, is_going_on: bool) -> None:
 
 
 def _tries(scene: inspection.Scene, done: int) -> str:
-    prefixes = len(_places(scene) or range(len(scene.trace.text) + 1))
-    return f"{done} tries from each of {prefixes} prefixes, by the policy and by the reference. " if done else ""
+    """Of prefixes that leave the policy a choice: what nothing follows is known, not tried."""
+    if not done:
+        return ""
+    tried = int((~waiting.kept(_question(scene, done)).policy.is_exact).sum())
+    return f"{done} tries from each of {tried} prefixes, by the policy and by the reference. "
 
 
 def _provenance(scene: inspection.Scene) -> str:

@@ -115,6 +115,21 @@ def test_monte_carlo_values_are_measured_once_for_everybody_and_refined(runs, ru
     assert measuring.asked[1:] == [(run, 10, 64)]
 
 
+def test_what_is_it_right_has_tried_vineppo_reads_on_that_solution(runs, run, measuring):
+    at = open_inspect(more="truth", step=10, group=1, sample=2)
+    trace = runs.open(run).trace(10, 1, 2)
+    tries = np.zeros((len(trace.ids) + 1, 16), bool)
+    tries[: len(trace.ids) // 2] = True
+    values = PrefixValues(tries, np.arange(len(trace.ids) + 1) == len(trace.ids))
+    measuring.future.set_result(PrefixTruth(values, values))
+    again(at)
+    at = open_rules(step=10, group=1, sample=2)
+    assert row(at, "vineppo")["credit"]["values"] and not row(at, "vineppo")["credit"]["why_not"]
+    assert "Of this solution alone Is it right? has found Monte Carlo values, by 16 tries" in words(at)
+    assert any(b.label == "Measure Monte Carlo values" for b in at.button)  # of the whole step
+    assert "not measured" in row(open_rules(step=10, group=1, sample=3), "vineppo")["credit"]["why_not"]
+
+
 def test_v_star_is_measured_on_demand_with_its_provenance(runs, run, measuring):
     at = open_rules(step=10)
     assert "success rate on the prompt was not measured" in row(at, "a_star_po")["push"]["why_not"]

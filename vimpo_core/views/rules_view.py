@@ -164,7 +164,7 @@ def batch_of(
     rates = [reading.reference_rate(t, config.beta) for t in traces]
     if reference_rewards is not None:
         rates = [reading.rate_at(rewards, config.beta) for rewards in reference_rewards]
-    arrays = {name: _rows(rows, mask) for name, rows in recorded.items()}
+    arrays = {name: _rows(rows, mask, ends=name == "mc_values") for name, rows in recorded.items()}
     logprobs, ref_logprobs, kl, top_k_kl = (
         np.full(mask.shape, np.nan) if arrays[name] is None else arrays[name] for name in (*_SCORES, "top_k_kl")
     )
@@ -191,12 +191,11 @@ def batch_of(
     return Batch(traces, sampled, config, token_budget, is_typed, has)
 
 
-def _rows(rows: Sequence, mask: np.ndarray) -> np.ndarray | None:
+def _rows(rows: Sequence, mask: np.ndarray, ends: bool) -> np.ndarray | None:
     """As `padded`, nan in the rows that are missing and 0 for what is no number where no token counts; None where all
-    are missing."""
+    are missing. ends: they have one number more than there are tokens, what follows each."""
     if all(row is None for row in rows):
         return None
-    ends = max(len(row) for row in rows if row is not None) > mask.shape[1]  # one more than tokens: what follows each
     counts = np.pad(mask, ((0, 0), (0, 1)), constant_values=True) if ends else mask
     out = padded([() if row is None else row for row in rows], counts.shape[1])
     out[~counts & ~np.isfinite(out)] = 0.0

@@ -171,7 +171,8 @@ def _of_stretches(trace, policy, delta, places) -> str:
     verb = "falls" if _sign(trace) < 0 else "rises"
     where = f"at token {_name(trace, a)}" if b == a + 1 else f"over tokens {_number(a)} to {_number(b - 1)}"
     left_out = len(trace.text) + 1 - len(places)
-    said = f"{len(places)} of {len(trace.text) + 1} prefixes were tried, {left_out} were left out. "
+    tried = int((~policy.is_exact).sum())  # what follows the others is known
+    said = f"{tried} of {tried + left_out} prefixes were tried, {left_out} were left out. "
     if low[most] <= 0 <= high[most]:
         return f"{said}Between none of them the mean reward clearly {verb} in {policy.rollouts} tries."
     said += f"It {verb} most {where}: {signed(change[most])} ({signed(low[most])} to {signed(high[most])})"

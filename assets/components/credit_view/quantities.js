@@ -34,9 +34,7 @@ export function quantities(view, t) {
   return [
     ["td_terms", "Token credit", "δ", reward("td_terms"), "credit"],
     ["advantages", "Advantage", "A", reward("advantages"), "credit"],
-    [null, "Value before", "V", hasGroup(view.data) ? reward("values") : MISSING, "credit"],
-    ["values", "Value after", "V", hasGroup(view.data) ? reward("values", t + 1) : MISSING, "credit"],
-    ["values_from_end", "Value from the end", "V", reward("values_from_end", t + 1), "credit"],
+    ...valueRows(view, t, reward),
     ["rho", "Scaled log-ratio", "ρ", reward("rho"), "credit"],
     ["kappa", "Scaled KL", "κ", arrays.kappa ? reward("kappa") : absent(view.data, "kappa"), "credit"],
     [null, "Reward above group mean", "", above, "credit"],
@@ -54,6 +52,21 @@ export function quantities(view, t) {
     ...view.data.tool.map(({ name, values }) => [
       null, name, "", values[t] === null ? MISSING : significant(values[t], 4), "tool",
     ]),
+  ];
+}
+
+// A solution on its own starts from no V_0: its V before and after are those counted back from the end, as in the formulas.
+function valueRows(view, t, reward) {
+  if (!hasGroup(view.data)) {
+    return [
+      [null, "Value before", "V", reward("values_from_end"), "credit"],
+      ["values_from_end", "Value after", "V", reward("values_from_end", t + 1), "credit"],
+    ];
+  }
+  return [
+    [null, "Value before", "V", reward("values"), "credit"],
+    ["values", "Value after", "V", reward("values", t + 1), "credit"],
+    ["values_from_end", "Value from the end", "V", reward("values_from_end", t + 1), "credit"],
   ];
 }
 

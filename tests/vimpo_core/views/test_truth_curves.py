@@ -142,7 +142,7 @@ def test_what_was_not_tried_is_missing_and_stretches_stand_for_it():
     (stretch,) = payload["stretches"]
     assert (stretch["from"], stretch["to"], stretch["value"]) == (1, 4, -0.875)
     first, second = reading(trace(), tried, BETA, tried, places=(0, 1, 4))
-    assert first.startswith("3 of 5 prefixes were tried, 2 were left out. It falls most over tokens #1 to #3: −0.88 (")
+    assert first.startswith("2 of 4 prefixes were tried, 2 were left out. It falls most over tokens #1 to #3: −0.88 (")
     assert first.endswith("implied credit adds up to −0.50 there.") and "of 2 prefixes" in second
 
 
