@@ -145,8 +145,7 @@ class RunsDir:
 
     def others(self) -> builtins.list[str]:
         """Folders in here that are no runs of the lab, by name: they are never listed as runs, changed or deleted."""
-        run_ids = set(self._run_ids())
-        return [folder.name for folder in _folders(self.path) if folder.name not in run_ids]
+        return [folder.name for folder in _folders(self.path) if not is_run(folder)]  # one look: runs come and go
 
     def open(self, run_id: str) -> RunStore:
         """A run, for reading. Raises Mistake naming the runs there are, or what is wrong with this one."""
