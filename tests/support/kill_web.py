@@ -29,7 +29,8 @@ from vimpo_core.runs import backup
 from vimpo_core.runs.folder import ACTIVE, RunsDir
 from vimpo_core.runs.store import RunStore
 from vimpo_core.service import import_service, rescore, scoring
-from vimpo_core.service.classroom import PHASES, Classroom, ClassRuns
+from vimpo_core.service.class_runs import ClassRuns
+from vimpo_core.service.classroom import PHASES, Classroom
 from vimpo_core.service.helper_process import ENDED
 from vimpo_core.tasks.chain import ChainTask
 from vimpo_core.types import RunState
