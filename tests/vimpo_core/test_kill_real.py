@@ -1,5 +1,5 @@
-"""The real trainer and all that a class does beside it, killed -9 at random moments: nothing that was done is lost, each
-start is clean, and every later bit is as if nothing had been.
+"""The real trainer and all that a class does beside it, killed -9 at random moments: nothing that was done is lost,
+each start is clean, and every later bit is as if nothing had been.
 """
 
 import os
