@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -197,6 +198,16 @@ def test_a_whole_model_against_another_reference(trained, brought):
     now, was = store.traces(4)[0], traces[0]
     np.testing.assert_allclose(now.logprob, was.ref_logprob, atol=2e-5)
     np.testing.assert_allclose(now.ref_logprob, was.logprob, atol=2e-5)
+
+
+def test_a_prompt_that_begins_with_the_first_tokens_own_text_does_not_get_it_twice():
+    def read(text):
+        return {"input_ids": [1, *([1, 7] if text.startswith("<s>") else [7])]}
+
+    read.bos_token_id = 1
+    policy, trace = SimpleNamespace(tokenizer=read), SimpleNamespace(prompt_messages=(), prompt_text="<s>a")
+    assert rescoring._prompt_ids(policy, trace) == (1, 7)
+    assert rescoring._prompt_ids(policy, SimpleNamespace(prompt_messages=(), prompt_text="a")) == (1, 7)
 
 
 def test_a_base_that_is_named_by_another_computers_path_is_found_by_its_name_and_said(trained, brought, tmp_path):
