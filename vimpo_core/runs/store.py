@@ -128,7 +128,8 @@ class _Connection(sqlite3.Connection):
                 self.file = None
 
     def __del__(self) -> None:
-        self.close()
+        with suppress(sqlite3.Error):
+            self.close()
 
 
 def _connected(path: Path, mode: str, **options) -> _Connection:
@@ -570,10 +571,10 @@ class RunStore:
             self._put(writer, _LOG_OF, file[1])
 
     def _refuse_gone(self, what: str) -> None:
-        """Raises StoreError where the file that is open is not the one in the folder any more: what is written into it
-        would be seen by nobody.
+        """Raises StoreError where the file that is open is not in its folder any more: what is written into it would be
+        seen by nobody.
         """
-        if _identity(self._db) != self._file:
+        if not self._db.is_file():
             raise StoreError(
                 f"{what} of run {self.run_id} was not kept: its folder is gone from {self.run_dir.parent.name}, moved "
                 "or deleted while it was being written. Put it back, then resume; nothing earlier was changed."
