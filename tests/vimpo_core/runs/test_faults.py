@@ -309,7 +309,7 @@ def test_a_command_that_waits_trains_by_itself_once_the_worker_was_killed(tmp_pa
 
     monkeypatch.setattr(cli, "_reached", killing_at_the_third_look)
     code = cli._work_on(runs, second, SimpleNamespace(json=True, final_problems=0))
-    assert "another run is training in this folder; vimpo-2 waits for its turn" in capsys.readouterr().err
+    assert "another run is training in this folder. Waiting for its turn: vimpo-2" in capsys.readouterr().err
     assert code == 0 and runs.open("vimpo-2").state() == RunState.FINISHED
 
 
