@@ -129,7 +129,7 @@ def _question(scene: inspection.Scene, tries: int) -> waiting.Question:
         _REQUEST,
         (key, tries),
         partial(scoring.scoring_service().ask, scoring.solution_truth, *asked, ids=ids, **options),
-        f"Trying {tries} times from every prefix",
+        f"Trying {tries} times from {_from_where(scene)}",
         scene.source.seconds(LIMIT_SECONDS),
         cancelled="Cancelled: what was found so far is kept.",
         if_long="Try a shorter solution.",
@@ -173,7 +173,7 @@ def _status(scene: inspection.Scene, done: int, is_going_on: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if is_going_on:
             place = waiting.place(_question(scene, coming))
-            doing = f"Trying {coming} times from every prefix" + (f", {place}." if place else "…")
+            doing = f"Trying {coming} times from {_from_where(scene)}" + (f", {place}." if place else "…")
             st.progress(done / STAGES[-1], f"{_tries(scene, done)}{doing}")
             st.button("Cancel", on_click=_cancel, args=(key,))
         elif coming is not None:
@@ -184,6 +184,11 @@ def _status(scene: inspection.Scene, done: int, is_going_on: bool) -> None:
         st.caption(f"{_tries(scene, done)}{_provenance(scene)}")
     elif done:
         st.caption(_provenance(scene))
+
+
+def _from_where(scene: inspection.Scene) -> str:
+    places = _places(scene)
+    return "every prefix" if places is None else f"each of {len(places) - 1} places"
 
 
 def _tries(scene: inspection.Scene, done: int) -> str:

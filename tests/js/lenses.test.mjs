@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { decimalsOf, hasGroup, lensOf, minus, seriesOf } from "../../assets/components/shared/lenses.js";
+import { cutTo, decimalsOf, hasGroup, lensOf, minus, seriesOf } from "../../assets/components/shared/lenses.js";
 
 const DATA = {
   lenses: [
@@ -57,4 +57,8 @@ test("an unknown lens is the first, an unknown scale has three decimals", () => 
 
 test("a difference with something unknown is unknown", () => {
   assert.deepEqual([minus(3, 1), minus(null, 1), minus(1, null)], [2, null, null]);
+});
+
+test("a token's name that is cut for want of room says so", () => {
+  assert.deepEqual(["milk", "bread", "\u{1f642}\u{1f642}x"].map((text) => cutTo(text, 4)), ["milk", "bre…", "\u{1f642}\u{1f642}x"]);
 });

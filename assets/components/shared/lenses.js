@@ -117,11 +117,17 @@ export function tokenNames(data, x, y) {
   const style = (name) => `curve-token${isMarked(name) ? ` curve-${mark.kind}` : ""}`;
   if (width >= 9 && fitting.length >= 0.8 * names.length) {
     return names.map((name) => {
-      const shown = [...name.text].slice(0, room * (name.to - name.from)).join("");
+      const shown = cutTo(name.text, room * (name.to - name.from));
       return label(x((name.from + name.to) / 2), y, shown, style(name), "middle");
     });
   }
   return tokenNumbers(data, x, y);
+}
+
+// A name where so many letters have room; one that is cut says so.
+export function cutTo(text, room) {
+  const letters = [...text];
+  return letters.length <= room ? text : `${letters.slice(0, Math.max(1, room - 1)).join("")}…`;
 }
 
 // A name a token, one a character that was cut into several.
