@@ -61,6 +61,7 @@ def mounted(page, name, data, root_css=""):
         "browser_store",
         "class_cookie",
         "page_top",
+        "word_taps",
     ):  # which are there for their scripts alone
         style, html = root_css + read_asset(f"{name}/{name}.css"), read_asset(f"{name}/{name}.html")
     page.set_content(
@@ -178,3 +179,19 @@ def test_a_script_that_fails_says_so_in_its_place_and_fails_the_browser_tests(se
         expect(page.locator(".script-error")).to_have_text(re.compile("could not be drawn: broken on purpose"))
         settle(page)
         expect(page.locator(".script-error")).to_have_count(1)
+
+
+def test_a_word_says_what_it_means_where_it_stands_and_escape_leads_back_to_it(page):
+    words = {"words": {"term-nat": ["nat", "the unit of <b>logarithms</b>."]}}
+    mounted(page, "word_taps", json.dumps([words]))
+    page.evaluate(
+        """() => document.body.insertAdjacentHTML("beforeend",
+            '<p>for every <a href="http://lab/notation#term-nat">nat</a>, <a href="#term-nat">other</a></p>')"""
+    )
+    page.get_by_role("link", name="nat").press("Enter")
+    bubble = page.get_by_role("dialog", name="nat")
+    expect(bubble).to_have_text("nat: the unit of <b>logarithms</b>. Notation")
+    assert bubble.bounding_box()["y"] > page.get_by_role("link", name="nat", exact=True).bounding_box()["y"]
+    page.keyboard.press("Escape")
+    expect(bubble).to_be_hidden()
+    assert page.evaluate("document.activeElement.textContent") == "nat"
