@@ -45,8 +45,9 @@ def main() -> None:
             shoot(page, "course-light")
             page.set_viewport_size({"width": 1280, "height": 900})
             page.goto(f"{server.address}/inspect?more=rules")
-            page.get_by_text("How it differs").wait_for()
+            page.get_by_text("Push on log π", exact=True).first.wait_for()
             page.get_by_text("Push on log π", exact=True).first.scroll_into_view_if_needed()
+            page.mouse.move(640, 500)
             page.mouse.wheel(0, 500)
             shoot(page, "rules-light")
         with visiting(browser, 1280, 960) as context:
