@@ -720,6 +720,8 @@ def _experiment(arguments) -> int:
     failed = found.get("failed", {})
     if arguments.dry_run and not arguments.json:
         _print(found, False)
+        if found["cpu_minutes"] is None:
+            print("How long it takes is known once a run of each rule with this model is finished.")
         print("Nothing was run. Without --dry-run the same command carries it out.")
         return 0
     _print(found if arguments.json else {k: v for k, v in found.items() if k != "failed"}, arguments.json)

@@ -20,14 +20,16 @@ _BAR = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}, {remaining} left]"
 
 
 def dry_run(plan: Plan, out: Path, jobs: int) -> dict:
-    """How many runs there are and how long those that are not done will take, roughly."""
+    """How many runs there are and how long those that are not done will take, roughly; None where no finished run says
+    what one of their model costs."""
     found = runner.forecast(plan, out)
+    minutes = None if found.cpu_seconds is None else found.cpu_seconds / 60
     return {
         "tuning_runs": found.tuning_runs,
         "final_runs": found.final_runs,
         "done": found.done,
-        "cpu_minutes": found.cpu_seconds / 60,
-        "wall_minutes": found.cpu_seconds / 60 / jobs,
+        "cpu_minutes": minutes,
+        "wall_minutes": None if minutes is None else minutes / jobs,
     }
 
 

@@ -24,6 +24,7 @@ from vimpo_core.experiment.plan import Arm, Plan, Settings, block_label, groups
 from vimpo_core.experiment.results import Measurement, Result
 from vimpo_core.experiment.run import Job, Measure
 from vimpo_core.files import in_words
+from vimpo_core.lm.sources import BUNDLED
 from vimpo_core.mistake import Mistake
 from vimpo_core.rules import RULES, Extra
 from vimpo_core.runs import worker
@@ -334,30 +335,35 @@ def _load(out: Path, job: Job) -> Result | None:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Runs of an experiment, those that are done, and the CPU seconds that the others will take, roughly."""
+    """Runs of an experiment, those that are done, and the CPU seconds that the others will take, roughly; None where
+    nothing says what a run of their model costs."""
 
     tuning_runs: int
     final_runs: int
     done: int
-    cpu_seconds: float
+    cpu_seconds: float | None
 
 
 def forecast(plan: Plan, out: Path) -> Forecast:
-    """Count the runs; price them by finished runs of the same algorithm, else by the tokens that they will sample."""
+    """Count the runs; price them by finished runs of the same model and algorithm, else, of the bundled model, by the
+    tokens that they will sample."""
     tuning, final = tuning_jobs(plan), final_jobs(plan, out, even_untuned=True)
     known = {job.run_id: result for job in (*tuning, *final) if (result := _load(out, job))}
-    prices: dict[str, list[float]] = {}
+    prices: dict[tuple[str, str], list[float]] = {}
     for result in known.values():
         cost = (result.cpu_seconds + result.measuring_cpu_seconds) / result.config["steps"]
-        prices.setdefault(result.config["algorithm"], []).append(cost)
-    left = [job for job in (*tuning, *final) if job.run_id not in known]
-    return Forecast(len(tuning), len(final), len(known), sum(_price(job, prices) for job in left))
+        prices.setdefault((result.config.get("model", BUNDLED), result.config["algorithm"]), []).append(cost)
+    priced = [_price(job, prices) for job in (*tuning, *final) if job.run_id not in known]
+    whole = [price for price in priced if price is not None]
+    return Forecast(len(tuning), len(final), len(known), sum(whole) if len(whole) == len(priced) else None)
 
 
-def _price(job: Job, prices: dict[str, list[float]]) -> float:
-    known = prices.get(job.config.algorithm)
+def _price(job: Job, prices: dict[tuple[str, str], list[float]]) -> float | None:
+    known = prices.get((job.config.model, job.config.algorithm))
     if known:
         return job.config.steps * sum(known) / len(known)
+    if job.config.model != BUNDLED:
+        return None
     config, length = job.config, task_of(job.config).typical_length
     extras = RULES[config.algorithm].extras
     # From every prefix of a solution, on average half of it is left to sample.

@@ -1,6 +1,7 @@
 """Which runs are made, and that none is made twice. Training and measuring are made up; the processes are real."""
 
 import os
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -192,6 +193,13 @@ def test_the_forecast_counts_what_is_left(finished, tmp_path):
     before, after = runner.forecast(experiment, tmp_path / "none"), runner.forecast(experiment, out)
     assert (before.tuning_runs, before.final_runs, before.done) == (2, 4, 0) and before.cpu_seconds > 0
     assert (after.done, after.cpu_seconds) == (6, 0)
+
+
+def test_runs_of_another_model_are_not_priced_by_the_bundled_one(finished, tmp_path):
+    experiment, out = finished
+    larger = replace(experiment, base={**experiment.base, "model": "smollm2"})
+    assert runner.forecast(larger, tmp_path / "none").cpu_seconds is None
+    assert runner.forecast(larger, out).cpu_seconds is None  # what is finished there is the bundled model's
 
 
 def test_a_damaged_result_is_measured_again(tmp_path):
