@@ -47,6 +47,7 @@ REAL = (
     ("real_flips", 0, "25 % of the rewards flipped"),
     ("real_tuned", 0, "clean rewards, each rule tuned"),
     ("real_tuned", 1, "25 % of the rewards flipped, each rule tuned"),
+    ("real_wider", 0, "clean rewards, each rule tuned over the same learning rates"),
 )
 """Runs of a real language model: experiment, block, what is different there."""
 

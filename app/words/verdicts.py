@@ -31,8 +31,9 @@ _REAL = (
     "with a real language model of 135 million weights, 16 steps (VIMPO's trials held smaller learning rates than the "
     "one that GRPO's chose)",
 )
+_WIDER = ("real_wider", "with that model, other seeds and the same learning rates for both")
 AGAIN: dict[float, tuple[tuple[str, str], ...]] = {
-    0.0: (("clean", "with other seeds and 2,048 test problems"), _REAL),
+    0.0: (("clean", "with other seeds and 2,048 test problems"), _REAL, _WIDER),
     0.25: (_GROUPS, _REAL),
     0.4: (("noise_again", "with more trials and other seeds"), _GROUPS),
 }
@@ -49,6 +50,7 @@ CONTESTS: tuple[tuple[str, float, str], ...] = (
     ("epochs", 0.25, "25 % flipped, each batch used four times, 60 steps"),
     ("real_tuned", 0.0, "a real language model (135M), clean rewards, 16 steps"),
     ("real_tuned", 0.25, "the real language model, 25 % of the rewards flipped, 16 steps"),
+    ("real_wider", 0.0, "the real language model again: other seeds, the same learning rates for both"),
 )
 """Where VIMPO and GRPO were both tuned: experiment, share of flipped rewards, what is different there."""
 PAIR = ("VIMPO", "GRPO")

@@ -426,10 +426,14 @@ def test_another_experiment_is_read_where_it_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("noise", "names"),
-    [(0.0, ["clean", "real_tuned"]), (0.25, ["group_noise", "real_tuned"]), (0.4, ["noise_again", "group_noise"])],
+    [
+        (0.0, ["clean", "real_tuned", "real_wider"]),
+        (0.25, ["group_noise", "real_tuned"]),
+        (0.4, ["noise_again", "group_noise"]),
+    ],
 )
 def test_each_share_has_the_experiments_that_asked_again(tmp_path, noise, names):
-    for name in ("clean", "noise_again", "group_noise", "real_tuned"):
+    for name in ("clean", "noise_again", "group_noise", "real_tuned", "real_wider"):
         write(tmp_path, *pair(AHEAD), noise=noise, name=name)
     assert [source for source, _ in verdicts.AGAIN[noise]] == names
     assert len(verdicts.matches_again(noise, tmp_path)) == len(names)
