@@ -577,7 +577,7 @@ Three questions, asked with equal tuning, fresh seeds and intervals. The protoco
 [experiments/README.md](../experiments/README.md), each experiment's declaration beside it. Every number on this page is computed from the `results.json` of the experiments by
 `python docs/make_results.py`; the reports that are linked hold every run, every trial of the tuning, seeds, hardware and library versions.
 
-Accuracies are shares of {problems} test problems that neither training nor tuning saw, mean over seeds. Brackets are 95 % intervals: of accuracies and differences over seeds and
+Accuracies are shares of {problems} test problems that no training and no trial of a tuning saw (when the defaults were chosen and the ranges set, some of them had been looked at), mean over seeds. Brackets are 95 % intervals: of accuracies and differences over seeds and
 problems together (analysis of variance, t for the seeds' part), of all other numbers by t over seeds, of the correlation Fisher's. Below {least} seeds there is none.{without}
 `python -m vimpo_core bench coverage` simulates how often those over seeds and problems, and those of other numbers, hold a known truth: 93 to 97 % of the time. What another tuning would have chosen is inside none of them. Differences are
 VIMPO minus GRPO, paired by seed and problem, and "4 of 5" counts the seeds in which it is ahead; above or below means that the interval does not hold 0.

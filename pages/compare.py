@@ -56,7 +56,7 @@ def experiments():
         label="The scoreboard, in chapter 7 of the course",
         query_params={"chapter": "7"},
         icon=":material/school:",
-        help="Equal tuning, fresh seeds, test problems that tuning never saw. docs/results.md has every experiment.",
+        help="Equal tuning, fresh seeds, test problems that no trial saw. Results, under Learn, has every experiment.",
     )
 
 

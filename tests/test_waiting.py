@@ -31,6 +31,8 @@ WAITS = {
 WITH_CLOCKS = {
     "waiting.py": "the one place where tests wait",
     "kills.py": "kills come at random moments, so that they land anywhere",
+    "kill_rounds.py": "as kills.py",
+    "kill_web.py": "the process that kills.py's rounds kill acts at random moments",
     "fakes.py": "a trainer slow enough for a kill to land in a step",
 }
 

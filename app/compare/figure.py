@@ -210,7 +210,7 @@ def _said(chosen: Chosen, axis: str, shown: Sequence[str], window: int) -> list[
         )
         said.append(
             f"Accuracies: of the {listed([str(n) for n in problems])} validation problems that each run measures "
-            "itself by while it trains. docs/results.md has those of test problems."
+            "itself by while it trains; test problems are those of the experiments, on Results."
         )
     if axis == "tokens" and any(run.tokens_are_estimated for run in curves.values()):
         said.append(

@@ -16,12 +16,14 @@ LENSES = (
         "unit": "Push over the rule's own root mean square over all tokens of the step, so that rules of different "
         "units share one "
         "scale: 1 is that rule's typical push.",
+        "signs": ["made more likely", "made less likely"],
     },
     {
         "key": "credit",
         "label": "Credit in reward units",
         "help": "What the rule credits the token with before it scales it: R, R minus the mean, δ, or an advantage A.",
         "unit": "In reward units; one scale for all rules.",
+        "signs": ["positive", "negative"],
     },
 )
 """The two readings. Their keys are those of `rules_view.rules_payload`."""

@@ -76,7 +76,7 @@ def told(p: Picture) -> str:
     """What the rows do not show: how hard each rule pushes in the end, and how often the picture is so clear."""
     return (
         f"{pushes.how_hard(p.folder, p.run, p.step, p.found.index)} This is the clearest of {p.found.wrong} wrong "
-        f"solutions: the mistake is lowest in {p.found.hits} by δ{_others(p)}."
+        f"solutions: δ names the mistake in {p.found.hits}{_others(p)}."
     )
 
 
@@ -88,9 +88,9 @@ def _others(p: Picture) -> str:
     if other := cache.second_reading_of(p.folder, p.run, p.step):
         read = {i: lenses.credit_of(trace, p.run.config.beta) for i, trace in other.traces.items()}
         rule = next(one.algorithm for one in cache.summaries(p.folder) if one.run_id == other.run_id)
-        found.append((sum(_hits(traces[i], read.get(i)) for i in wrong), f"off {RULES[rule].name}"))
-    found.append((sum(_hits(traces[i], traces[i].logprob) for i in wrong), "by surprisal"))
-    return "".join(f", in {count} {how}" for count, how in found)
+        found.append((sum(_hits(traces[i], read.get(i)) for i in wrong), f"δ off {RULES[rule].name}"))
+    found.append((sum(_hits(traces[i], traces[i].logprob) for i in wrong), "surprisal"))
+    return "".join(f", {how} in {count}" for count, how in found)
 
 
 def _hits(trace: CreditTrace, values: np.ndarray | None) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from app import cache
+from vimpo_core import credit
 from vimpo_core.numbers import fixed
 from vimpo_core.runs.folder import RunSummary
 from vimpo_core.solutions import lenses
@@ -26,6 +27,8 @@ _FAINT = 0.5
 """Of a rule's usual push in the step."""
 _SETTLED = 0.1
 """Of R - group mean: a residual below this leaves the value loss next to nothing to push."""
+_PALE = 0.2
+"""Of R - group mean: credits below this have next to no colour beside GRPO's row."""
 
 
 @st.cache_resource(max_entries=_KEPT, show_spinner=False)
@@ -53,15 +56,19 @@ def credit_payload(folder: Path, run: RunSummary, step: int, index: int) -> dict
 
 def how_hard(folder: Path, run: RunSummary, step: int, index: int) -> str:
     """What the credit of both rules becomes as a push, by the numbers of Every rule; and why VIMPO's is faint where its
-    value loss has nothing left to ask for.
+    value loss has nothing left to ask for, or strong where its row is pale.
     """
     found = pushes(folder, run.run_id, run.created, step, index, run.config)
     trace, config = cache.traces(folder, run.run_id, run.created, step)[index], run.config.at(step)
     hardest = {key: float(np.abs(push).max(initial=0)) for key, push in found.items()}
     asked = trace.reward - trace.group_mean_reward
-    added = float(known(lenses.credit_of(trace, config.beta)).sum())
-    is_faint = hardest["vimpo"] < _FAINT and abs(added - asked) < _SETTLED * abs(asked)
-    why = ": faint, as its δ already add up to what its value loss asks" if is_faint else ""
+    delta = known(lenses.credit_of(trace, config.beta))
+    carried = credit.gae(delta[None], np.asarray(trace.mask, bool)[None], config.gae_lambda)[0]
+    why = ""
+    if hardest["vimpo"] < _FAINT and abs(float(delta.sum()) - asked) < _SETTLED * abs(asked):
+        why = ": faint, as its δ already add up to what its value loss asks"
+    elif hardest["vimpo"] > hardest["grpo"] and np.abs(carried).max() < _PALE * abs(asked):
+        why = ": more than its pale row lets expect, as credits so small in the whole batch are scaled up"
     return (
         f"Once scaled, GRPO’s push is {fixed(hardest['grpo'])} times its usual one, VIMPO’s, at λ "
         f"{config.gae_lambda:g}, {fixed(hardest['vimpo'])} times{why}."

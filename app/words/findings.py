@@ -164,10 +164,10 @@ def _against(report, rival: str) -> Finding | None:
             "open", f"Against {who} it depends on the measure: better in {better}, worse in {worse}: {facts}."
         )
     if "loses" in kinds:
-        where = _where_told_apart(kinds)
+        where = where_told_apart(kinds)
         return Finding("loses", f"Implied credit finds the {target_name(report)} less well than {who}{where}: {facts}.")
     if "wins" in kinds:
-        where = _where_told_apart(kinds)
+        where = where_told_apart(kinds)
         return Finding("wins", f"Implied credit finds the {target_name(report)} better than {who}{where}: {facts}.")
     return Finding(
         "open",
@@ -175,7 +175,7 @@ def _against(report, rival: str) -> Finding | None:
     )
 
 
-def _where_told_apart(kinds: list[str]) -> str:
+def where_told_apart(kinds: list[str]) -> str:
     """Which of AUC and top-1 decides, "" when both do. `kinds`: what each says, "open" where its interval holds 0."""
     if "open" not in kinds:
         return ""

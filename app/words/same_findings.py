@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import product
 
-from app.words.findings import FEW, Finding
+from app.words.findings import FEW, Finding, where_told_apart
 from vimpo_core.measure.same_mistakes import DELTA, REFERENCE, SURPRISAL
 from vimpo_core.numbers import fixed, signed
 from vimpo_core.rules import RULES
@@ -105,7 +105,8 @@ def _told(report, one, names) -> Finding:
         rival, sign = one["of"], -1
     ours, theirs = report["readings"][first], report["readings"][rival]
     lead = {key: _signed_bounds(one["pool"], key, sign) for key in ("auc", "top1")}
-    kinds = {"wins" if low > 0 else "loses" if high < 0 else "open" for _, low, high in lead.values()}
+    said = ["wins" if low > 0 else "loses" if high < 0 else "open" for _, low, high in lead.values()]
+    kinds, where = set(said), where_told_apart(said)
     facts = (
         f"AUC {_3(ours['auc'])} against {_3(theirs['auc'])} (difference {_with_bounds(lead['auc'])}), "
         f"top-1 {_3(ours['top1'])} against {_3(theirs['top1'])} ({_with_bounds(lead['top1'])})"
@@ -115,9 +116,9 @@ def _told(report, one, names) -> Finding:
         facts += f"; in AUC {', '.join(f'{signed(gap, 3)} on those of {name}' for name, gap in parts)}"
     a, b = reading_name(first, names), reading_name(rival, names)
     if kinds in ({"wins"}, {"wins", "open"}):
-        return Finding("wins", f"{_capital(a)} finds the first wrong token better than {b}: {facts}.")
+        return Finding("wins", f"{_capital(a)} finds the first wrong token better than {b}{where}: {facts}.")
     if kinds in ({"loses"}, {"loses", "open"}):
-        return Finding("loses", f"{_capital(a)} finds the first wrong token less well than {b}: {facts}.")
+        return Finding("loses", f"{_capital(a)} finds the first wrong token less well than {b}{where}: {facts}.")
     verdict = "it depends on the measure" if len(kinds) > 1 else "cannot be told apart"
     return Finding("open", f"{_capital(a)} and {b}: {verdict}: {facts}.")
 

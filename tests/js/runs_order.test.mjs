@@ -24,8 +24,8 @@ test("names are sorted with their numbers as numbers, and what has no value stan
 });
 
 test("the newest come first unless asked for the oldest, and the rows themselves stay as they came", () => {
-  const rows = [row("new"), row("old")];
+  const rows = [row("old", { made: "2026-01-01T00:00:00" }), row("new", { made: "2026-02-01T00:00:00" })];
   assert.equal(keys(ordered(rows, "-made")), "new,old");
   assert.equal(keys(ordered(rows, "made")), "old,new");
-  assert.equal(keys(rows), "new,old");
+  assert.equal(keys(rows), "old,new");
 });

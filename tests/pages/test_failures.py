@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import Future
+from types import SimpleNamespace
 
 import pytest
 
@@ -88,11 +89,12 @@ def test_the_last_who_cancels_ends_the_training(lab):
 
 
 def test_what_nobody_looks_at_any_more_is_given_up_and_can_be_started_anew(lab, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(failures_view, "time", SimpleNamespace(monotonic=lambda: now[0]))
     press(reader(), "Show it")
-    now = failures_view.time.monotonic()
-    monkeypatch.setattr(failures_view.time, "monotonic", lambda: now + failures_view._LEFT_SECONDS - 1)
+    now[0] += failures_view._LEFT_SECONDS - 1
     assert lab.is_wanted()
-    monkeypatch.setattr(failures_view.time, "monotonic", lambda: now + failures_view._LEFT_SECONDS + 1)
+    now[0] += 2
     assert not lab.is_wanted()
     failures_view._demonstrations()["runaway", 0].future = given_up = Future()
     given_up.cancel()  # as the queue does

@@ -52,8 +52,8 @@ def test_it_shows_the_clearest_wrong_solution_of_the_newest_step_with_honest_cou
     known = [one for one in traces if one.first_wrong is not None and not picks.is_correct(one)]
     surprising = sum(solution_table.blamed(one, one.logprob) == one.first_wrong for one in known)
     assert len(known) == example.wrong
-    counts = f"lowest in {example.hits} by δ, in {surprising} by surprisal."
-    assert f"clearest of {example.wrong} wrong solutions: the mistake is {counts}" in said
+    counts = f"δ names the mistake in {example.hits}, surprisal in {surprising}."
+    assert f"clearest of {example.wrong} wrong solutions: {counts}" in said
     assert f"`{trace.answer}`" in said and f"`{trace.gold}`" in said
 
 

@@ -24,6 +24,7 @@ import psutil
 
 from tests.support.kill_web import CONFIGS, KINDS, ROWS, prepare
 from tests.support.kills import assert_same_run
+from tests.support.waiting import PATIENCE
 from vimpo_core.experiment import results
 from vimpo_core.files import write_whole
 from vimpo_core.mistake import Mistake
@@ -473,7 +474,7 @@ def _is_worker_alive(folder: Path) -> bool:
 def _damaged(runs: RunsDir) -> list[str]:
     faults = []
     for path in (runs.path / QUEUE_NAME, runs.path / CLASS_NAME):
-        with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection:
+        with contextlib.closing(sqlite3.connect(path, timeout=PATIENCE)) as connection:
             said = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if said != "ok":
             faults.append(f"{path.name}: {said}")

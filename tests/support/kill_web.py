@@ -23,6 +23,7 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 
 from tests.support.real import small, solutions
+from tests.support.waiting import PATIENCE
 from vimpo_core.mistake import Mistake
 from vimpo_core.paths import DEMOS, ROOT, child_environment
 from vimpo_core.runs import backup
@@ -178,13 +179,13 @@ class Asks(threading.Thread):
     def _training(self):
         """What Inspect asks while a run trains."""
         arguments = (self._runs.path / "kept-0", 100, PROMPT, SOLUTION)
-        trace = scoring.scoring_service().ask(scoring.score_solution, *arguments, timeout=120).result()[0]
+        trace = scoring.scoring_service().ask(scoring.score_solution, *arguments, timeout=PATIENCE).result()[0]
         return ["score", "", trace.logprob.tobytes().hex()]
 
     def _truth(self):
         seed = self._chance.randrange(QUESTIONS)
         arguments = (self._runs.path / "kept-0", 100, PROMPT, SOLUTION, 64, seed)
-        found = scoring.scoring_service().ask(scoring.solution_truth, *arguments, timeout=120).result()
+        found = scoring.scoring_service().ask(scoring.solution_truth, *arguments, timeout=PATIENCE).result()
         return ["truth", str(seed), [hashlib.sha256(v.outcomes.tobytes()).hexdigest() for v in found]]
 
     def _import(self):
@@ -203,7 +204,9 @@ class Asks(threading.Thread):
         asked = rescore.Asked("bundled", rescore.places_of(traces[:4]))
         progress = import_service.Progress()
         service = rescore.rescore_service()
-        note = service.ask(rescore.in_service, self._runs.path / run_id, asked, timeout=120, progress=progress).result()
+        note = service.ask(
+            rescore.in_service, self._runs.path / run_id, asked, timeout=PATIENCE, progress=progress
+        ).result()
         self._journal.tell(done=["rescored", run_id], value=note["rows"])
         target = self._folder / "backups" / f"{n}.zip"
         target.parent.mkdir(exist_ok=True)

@@ -101,7 +101,7 @@ def _runaway(rows: Rows) -> str:
 
 def _readable(rows: Rows) -> str:
     vimpo, grpo = (late(rows[a], "mistake_auc") for a in ("vimpo", "grpo"))
-    return f"lower at the mistake than at {percent(vimpo)} of the other tokens; {percent(grpo)} for GRPO."
+    return f"in its last {LATE} steps lower there than at {percent(vimpo)} of the other tokens; {percent(grpo)} at GRPO's own."
 
 
 _ALL = (
@@ -150,7 +150,7 @@ _ALL = (
     Preset(
         "readable",
         "Credit that stays readable",
-        "Beta is three times larger: VIMPO's credit keeps pointing at the mistake.",
+        "Beta is three times larger: VIMPO's credit stays low at the mistakes that it still makes.",
         ("vimpo", "grpo"),
         ("mistake_auc", "value_range", "sampled_accuracy"),
         _readable,

@@ -121,7 +121,7 @@ def show(lesson: Lesson) -> None:
         "**learn better** than {grpo}, which pushes all tokens of a solution alike? Such questions are easily "
         "answered wrongly: tune your favourite longer, choose a good {seed}, look at the test problems while tuning. "
         "So the rules were written down before any result: equally many tuning trials, at least five fresh seeds, test "
-        "problems that neither training nor tuning saw, differences paired by seed and problem, each with its "
+        "problems that no training and no trial saw, differences paired by seed and problem, each with its "
         "{interval}.",
         grpo=symbol("grpo_advantages", "GRPO"),
         seed=term("seed"),

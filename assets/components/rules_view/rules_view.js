@@ -184,14 +184,14 @@ function drawRulesLegend(view) {
   const mark = markOf(view.data);
   view.at(".legend").replaceChildren(
     legendOf(max, true),
-    ...(max ? [legendSigns("made more likely, praised", "made less likely, blamed")] : []),
+    ...(max ? [legendSigns(...lensOf(view).signs)] : []),
     ...(mark.kind ? [element("span", `sample sample-${mark.kind}`, mark.name)] : []),
-    element("span", "legend-unit", legendWords(view)),
+    element("span", "legend-unit", lensOf(view).unit),
   );
 }
 
-function legendWords(view) {
-  return view.data.lenses.find((lens) => lens.key === view.lens).unit;
+function lensOf(view) {
+  return view.data.lenses.find((lens) => lens.key === view.lens);
 }
 
 // --- the two readings ------------------------------------------------------------------------------------------------

@@ -26,11 +26,10 @@ function textOf({ name, id, tags, note, settings, state }) {
   return [name, id, ...tags, note, settings.replaceAll("\u00a0", " "), state].join("\n").toLowerCase();
 }
 
-// Rows come newest first; what has no value stands at the end, whichever way.
+// What has no value stands at the end, whichever way.
 export function ordered(rows, sort) {
   const way = sort.startsWith("-") ? -1 : 1;
   const name = sort.replace("-", "");
-  if (name === "made") return way < 0 ? rows : rows.slice().reverse();
   const byName = new Intl.Collator("en", { numeric: true }).compare;
   const compare = name === "name" ? (a, b) => byName(a.name, b.name) : (a, b) => compared(a[name], b[name]);
   const isThere = (row) => row[name] !== null && row[name] !== undefined;
