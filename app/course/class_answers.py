@@ -9,7 +9,7 @@ from app.course.chapters import Chapter
 from app.course.histogram import histogram
 
 STANDS = {
-    "free": "Revealed: the right answer is marked.",
+    "free": "Open: whoever has answered sees which answer is right.",
     "held": "The reveal waits.",
     "closed": "Closed: no more answers are taken, and the reveal waits.",
 }

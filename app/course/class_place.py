@@ -31,8 +31,8 @@ def seed_words() -> str:
     if (seed := gate.own_seed()) is None:
         return ""
     return (
-        f"You are **{as_plain(gate.name())}**. Your runs have seed {seed}, which nobody else in your class has: the "
-        "class's runs of one setting are seeds of one arm on Compare."
+        f"You are **{as_plain(gate.name())}**. Unless you set another, your runs have seed {seed}, your own in this "
+        "class: the class's runs of one setting are seeds of one arm on Compare."
     )
 
 

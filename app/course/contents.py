@@ -24,7 +24,7 @@ def contents(there: tuple[Chapter, ...]) -> None:
     st.title("The course", anchor=False)
     kept = "What you answered stays in this browser."
     if gate.is_student():
-        kept = "What you answer is handed in to your teacher, without a name."
+        kept = "What you answer is handed in to your teacher, under the name that your browser has in the class."
     st.markdown(
         "For somebody who knows softmax and gradient descent, but no reinforcement learning. In each chapter you "
         f"commit to a prediction before you see what happens. {kept}",

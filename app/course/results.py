@@ -77,8 +77,8 @@ def _short_answer() -> None:
         return
     st.markdown(
         f"**Does VIMPO learn better than GRPO?** {_counted(contests)} Every contest gave both rules equally many "
-        "tuning trials, fresh seeds, and test problems that none of its trainings and trials saw; some had been looked at "
-        "before, when the defaults were chosen.",
+        "tuning trials, fresh seeds, and test problems that none of its trainings and trials saw; some had been looked "
+        "at before, when the defaults were chosen.",
         width=TEXT_WIDTH,
     )
     difference_plot(contests, key="results.contests")

@@ -312,8 +312,8 @@ def _what_it_is(scene, batch, judged, is_measured: bool) -> str:
         )
     if partly := [RULES[key].name for key, one in judged.items() if one.push is not None and not one.pushed.all()]:
         parts.append(
-            f"Scaled over those of the {len(scene.traces)} solutions of this step that have what the rule reads, and so "
-            f"not quite on one scale with the others: {as_plain(', '.join(partly))}."
+            f"Scaled over those of the {len(scene.traces)} solutions of this step that have what the rule reads, and "
+            f"so not quite on one scale with the others: {as_plain(', '.join(partly))}."
         )
     return " ".join(parts)
 

@@ -359,6 +359,8 @@ def _queue_words(job: Job) -> str:
         others = f"{job.waiting_for} ahead of {whom}"
     else:
         others = wait_words(wait, whom)
+    if cache.runs_dir().queue.is_paused():
+        return f"{others}. It starts by itself once the queue goes on."
     return f"{others}. {RUN_STATE_ADVICE[RunState.QUEUED]}"
 
 
@@ -366,7 +368,7 @@ def waiting_words(job: Job) -> str:
     """What a job that has not made its first step is waiting for, how long already, and why that may take longer."""
     ends = "The curves begin with the first step."
     is_held = job.state == RunState.QUEUED and cache.runs_dir().queue.is_paused()
-    if job.state == RunState.PAUSED or job.waiting_for or is_held:
+    if job.state not in (RunState.QUEUED, RunState.RUNNING) or job.waiting_for or is_held:
         return ends
     since, _ = st.session_state.setdefault(_WAITS, (time.monotonic(), job.job_id))
     if st.session_state[_WAITS][1] != job.job_id:

@@ -245,7 +245,7 @@ def test_the_board_for_the_projector_has_nothing_to_press_and_no_word_for_the_te
         assert there in shown, there
     assert "Pinned" in shown and key not in shown
     room.set_phase("identity", "free")
-    assert "Revealed" in read(again(page))
+    assert "whoever has answered sees" in read(again(page))
     monkeypatch.setattr(class_projector.class_queue, "places", lambda: 1 / 0)
     page = again(page)
     assert "One moment." in read(page) and not page.error and not page.exception

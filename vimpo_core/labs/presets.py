@@ -101,7 +101,8 @@ def _runaway(rows: Rows) -> str:
 
 def _readable(rows: Rows) -> str:
     vimpo, grpo = (late(rows[a], "mistake_auc") for a in ("vimpo", "grpo"))
-    return f"in its last {LATE} steps lower there than at {percent(vimpo)} of the other tokens; {percent(grpo)} at GRPO's own."
+    others = f"{percent(vimpo)} of the other tokens; {percent(grpo)} at GRPO's own"
+    return f"in its last {LATE} steps lower there than at {others}."
 
 
 _ALL = (

@@ -299,18 +299,21 @@ class Classroom:
     # ---- hand-ins
 
     def hand_in(self, chapter: str, question: str, choice: str, member: Member) -> None:
-        """A browser's answer to a question; a second one takes the place of the first.
+        """A browser's answer to a question. A second one takes the place of the first only while the reveal is held:
+        else whoever answers again has seen it.
 
         Raises Mistake where it is too long, or the question is closed.
         """
         longest = max(map(len, (chapter, question, choice)))
         if longest > _LONGEST_ANSWER:
             raise Mistake(f"an answer has at most {_LONGEST_ANSWER} characters, got {longest}")
-        if self.phases().get(chapter) == "closed":
+        phase = self.phases().get(chapter, "free")
+        if phase == "closed":
             raise Mistake("your teacher has closed this question, so your answer was not taken")
+        how = "REPLACE" if phase == "held" else "IGNORE"
         with self._file.connection(writing=True) as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO hand_ins VALUES (?, ?, ?, ?, ?)",
+                f"INSERT OR {how} INTO hand_ins VALUES (?, ?, ?, ?, ?)",
                 (chapter, question, member.number, choice, time.time()),
             )
 

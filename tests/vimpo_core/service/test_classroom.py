@@ -131,6 +131,7 @@ def test_a_student_has_one_job_at_a_time_and_the_next_after_it(room):
 
 def test_a_second_hand_in_replaces_the_first_and_all_are_there_at_the_next_start_until_deleted(room):
     student, other = joined(room), joined(room)
+    room.set_phase("blame", "held")
     room.hand_in("blame", "first", "19", student)
     room.hand_in("blame", "first", "18", student)
     room.hand_in("blame", "first", "18", other)
@@ -140,6 +141,18 @@ def test_a_second_hand_in_replaces_the_first_and_all_are_there_at_the_next_start
     with pytest.raises(Mistake, match="at most 200"):
         room.hand_in("blame", "first", "1" * 10_000_000, student)
     assert (room.forget_hand_ins(), room.hand_ins()) == (2, {})
+
+
+def test_whoever_has_seen_the_reveal_cannot_change_what_they_had_predicted(room):
+    student = joined(room)
+    room.hand_in("blame", "first", "19", student)
+    room.hand_in("blame", "first", "18", student)
+    assert room.hand_ins()["blame", "first"] == {"19": 1}
+    room.set_phase("blame", "held")
+    room.hand_in("levers", "first", "none", student)
+    room.set_phase("blame", "free")
+    room.hand_in("blame", "first", "18", student)
+    assert room.hand_ins()["blame", "first"] == {"19": 1}
 
 
 def test_a_closed_question_takes_no_answer_and_keeps_those_it_has(room):
