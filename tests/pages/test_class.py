@@ -179,7 +179,9 @@ def test_a_student_reads_their_name_and_seed_and_plays_with_it(room, key):
     room.join(CODE, "10.0.0.9")
     page = student("train")
     name = room.names()[2]
-    assert f"You are {name}. Your runs have seed 2" in read(page).replace("*", "") and f"You are {name}" in read(page)
+    assert f"You are {name}. Unless you set another, your runs have seed 2" in read(page).replace(
+        "*", ""
+    ) and f"You are {name}" in read(page)
     assert next(field for field in page.number_input if field.label == "Seed").value == 2
     assert "other than in" not in read(page)
     press(page, "Play")
