@@ -50,7 +50,7 @@ CONTESTS: tuple[tuple[str, float, str], ...] = (
     ("epochs", 0.25, "25 % flipped, each batch used four times, 60 steps"),
     ("real_tuned", 0.0, "a real language model (135M), clean rewards, 16 steps"),
     ("real_tuned", 0.25, "the real language model, 25 % of the rewards flipped, 16 steps"),
-    ("real_wider", 0.0, "the real language model again: other seeds, the same learning rates for both"),
+    ("real_wider", 0.0, "the real model again: the same learning rates for both"),
 )
 """Where VIMPO and GRPO were both tuned: experiment, share of flipped rewards, what is different there."""
 PAIR = ("VIMPO", "GRPO")
