@@ -340,7 +340,7 @@ class Advice:
     text: str
 
 
-HIGHEST_TRIED_RATE = 6e-3
+HIGHEST_TRIED_RATE = 8e-3
 """The largest learning rate that the tuning of an experiment here tried."""
 STABLE_BALANCE, SMALL_BETA_EDGE, EDGE = 0.1, 0.3, 1.0
 """Balances that the experiment "levers" tried: at the first nothing broke, at the second runs with a small beta had

@@ -221,14 +221,14 @@ ON_THE_WAY = "up to 0.1 runs were stable, at 0.3 those with a small beta collaps
     ("settings", "remarks"),
     [
         # The largest learning rate that was tried is none to warn of.
-        ({"learning_rate": 6e-3}, []),
+        ({"learning_rate": 8e-3}, []),
         (
-            {"learning_rate": 6.1e-3},
+            {"learning_rate": 8.1e-3},
             [
                 (
                     "learning_rate",
                     "danger",
-                    "Learning rate 0.0061: no experiment here went above 0.006, and 1e-2 destroyed VIMPO and GRPO. "
+                    "Learning rate 0.0081: no experiment here went above 0.008, and 1e-2 destroyed VIMPO and GRPO. "
                     "Use 0.0003 to 0.004.",
                 )
             ],
