@@ -240,7 +240,9 @@ def prepare(folder: Path) -> None:
     for n in range(SESSIONS):
         shutil.copytree(DEMOS / "vimpo-beta-0.1", runs.path / f"kept-{n}")
         shutil.copytree(DEMOS / "grpo", runs.path / f"binned-{n}")
-    Classroom(runs.path).open_up("lantern", 1000)
+    room = Classroom(runs.path)
+    room.open_up("lantern", 1000)
+    room.set_phase("chapter", "held")  # while the reveal is held a new answer takes the place of the last
 
 
 def resume_interrupted(runs: RunsDir) -> None:
