@@ -1111,13 +1111,11 @@ def _tasks(arguments) -> int:
 
 def _bench_options(parser) -> None:
     parser.add_argument("what", choices=sorted(p.stem for p in (ROOT / "benchmarks").glob("[a-z]*.py")))
-    parser.add_argument("source", nargs="?", help="The folder of the model, for real_model.")
-    parser.add_argument("--repeats", type=int, help="Measured repetitions.")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="Its own: `bench WHAT --help` lists them.")
 
 
 def _bench(arguments) -> int:
-    options = [arguments.source] if arguments.source else []
-    options += ["--json"] * arguments.json + (["--repeats", str(arguments.repeats)] if arguments.repeats else [])
+    options = ["--json"] * arguments.json + arguments.options
     return subprocess.run(
         [sys.executable, ROOT / "benchmarks" / f"{arguments.what}.py", *options],
         cwd=ROOT,

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -574,3 +575,18 @@ def test_a_mistake_is_one_sentence_and_with_debug_a_traceback_too(tmp_path, caps
     assert cli.main(["--debug", *asked] if where == "before" else [*asked, "--debug"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("Traceback") and said.endswith(sentence)
+
+
+def test_a_benchmark_gets_the_options_that_are_its_own(monkeypatch):
+    """docs/hosting.md names commands that the command line did not take."""
+    run = []
+    monkeypatch.setattr(
+        cli.subprocess, "run", lambda command, **_: run.append(command) or SimpleNamespace(returncode=0)
+    )
+    for typed in ("class --sessions 30 50 --truths 50 --json", "kill --rounds 100", "real_model folder --only head"):
+        assert cli.main(["bench", *typed.split()]) == 0
+    assert [" ".join(map(str, command[2:])) for command in run] == [
+        "--sessions 30 50 --truths 50 --json",
+        "--rounds 100",
+        "folder --only head",
+    ]
