@@ -1,7 +1,7 @@
 """kill -9 at random moments of what the lab does, and what was there afterwards beside what had been done.
 
     python -m vimpo_core bench kill --json                               twenty kills of one training, bit for bit
-    python -m vimpo_core bench kill --rounds 100 --folder /tmp/killed    of web, worker, scoring process and all
+    python -m vimpo_core bench kill --rounds 100 --folder killed         of web, worker, scoring process and all
 
 The first: VIMPO and GRPO are one job, stepped in turn by a worker process. Each kill comes a random time after the
 worker took its lock or made its first step. What a reader had seen by then must still be there, and in the end every

@@ -2,8 +2,10 @@
 
     python -m vimpo_core bench web --json        (needs chromium and: pip install -r requirements-dev.txt)
 
-    start_to_strips_s        spawn of `streamlit run app` to the frame with both strips of Start, empty browser caches
+    start_to_strips_s        spawn of `streamlit run app` to the frame with the rows of Start, empty browser caches
     start_again_s            the same with the browser's caches filled by an earlier visit
+    slider_ms                a slider of Start moved to just after the frame with the rows at its new place
+    slider_frames            websocket frames sent while moving both sliders over all their places
     press_to_point_s         Start's button to the frame with the first point of the new run, its process ready
     press_to_point_cpu_s     what server and processes work until then
     press_cold_s             the same from a press as soon as Start is drawn, on a server just started
@@ -64,10 +66,10 @@ STORE_POLL_SECONDS = 0.005
 READY_LOOKS, READY_LOOK_SECONDS = 6, 0.25
 SETTLED_MS = 500
 
-# Both strips have tokens with a size: seen in the frame that draws them, on the clock of time.time().
+# The solution's tokens have a size in two places at least: seen in the frame that draws them, on the clock of time.time().
 WATCH_START = """(() => {
-  const isDrawn = (root) => [...root.querySelectorAll(".strip-host")]
-    .filter((host) => host.querySelector(".token")?.getBoundingClientRect().height).length === 2;
+  const isDrawn = (root) => [...root.querySelectorAll(".strip-host, .credit-rows .host")]
+    .filter((host) => host.querySelector(".token")?.getBoundingClientRect().height).length >= 2;
   const look = () => {
     const roots = [...document.querySelectorAll('[data-testid="stBidiComponentIsolated"]')].map((e) => e.shadowRoot);
     if (!roots.some((root) => root && isDrawn(root))) return requestAnimationFrame(look);
@@ -76,7 +78,26 @@ WATCH_START = """(() => {
   requestAnimationFrame(look);
 })()"""
 
-# The newest step on the canvases, at each frame in which it has changed.
+# Milliseconds from each place of both sliders to just after the frame with the rows that it gives.
+MOVE_SLIDERS = """async (rows) => {
+  const afterPaint = () => new Promise((done) => requestAnimationFrame(() => {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = done;
+    channel.port2.postMessage(0);
+  }));
+  const milliseconds = [];
+  for (const slider of rows.querySelectorAll("input[type=range]")) {
+    for (let place = Number(slider.min); place <= Number(slider.max); place += 3) {
+      const moved = performance.now();
+      slider.value = place;
+      slider.dispatchEvent(new Event("input", { bubbles: true }));
+      await afterPaint();
+      milliseconds.push(performance.now() - moved);
+    }
+  }
+  return milliseconds;
+}"""
+
 # When Start's button was pressed, and the frame in which the live curves of Train have a point.
 WATCH_PRESS = """() => {
   addEventListener("click", () => (window.pressed ??= performance.now()), true);
@@ -88,6 +109,8 @@ WATCH_PRESS = """() => {
   };
   look();
 }"""
+
+# The newest step on the canvases, at each frame in which it has changed.
 WATCH_CURVES = """() => {
   const find = () => [...document.querySelectorAll("*")].map((e) => e.shadowRoot?.querySelector(".curves")).find(Boolean);
   const curves = find();
@@ -131,7 +154,7 @@ WATCH_CLICKS = """() => {
 # Milliseconds from each of `count` arrow keys to just after the frame in which strips, curve and card have followed.
 PRESS_ARROWS = """async (count) => {
   const root = [...document.querySelectorAll("*")].map((e) => e.shadowRoot?.querySelector(".credit-view")).find(Boolean);
-  const hosts = [...root.querySelectorAll(".strip-host")];
+  const hosts = [...root.querySelectorAll(".strip-host")].filter((host) => host.querySelector(".token"));
   const afterPaint = () => new Promise((done) => requestAnimationFrame(() => {
     const channel = new MessageChannel();
     channel.port1.onmessage = done;
@@ -327,6 +350,26 @@ def click_numbers(browser: Browser, run_id: str, server: Server, clicks: int) ->
     }
 
 
+def slider_numbers(browser: Browser, server: Server) -> dict:
+    """Both sliders of Start moved over all their places."""
+    with visiting(browser) as context:
+        page = context.new_page()
+        sent = count_sent(page)
+        page.goto(server.address)
+        rows = page.locator(".credit-rows")
+        rows.locator(".host .token").first.wait_for()
+        settle(page)
+        before = len(sent)
+        drawn = rows.evaluate(MOVE_SLIDERS)
+        page.wait_for_timeout(SETTLED_MS)
+        return {
+            "slider_ms": statistics.median(drawn),
+            "slider_ms_p95": statistics.quantiles(drawn, n=20)[-1],
+            "slider_ms_max": max(drawn),
+            "slider_frames": len(sent) - before,
+        }
+
+
 def table_numbers(browser: Browser, server: Server) -> dict:
     """Every heading of the table of a bundled run's 128 solutions pressed once."""
     with visiting(browser) as context:
@@ -429,6 +472,7 @@ def measure(browser: Browser, folder: Path, repeats: int) -> dict:
         seconds = step_seconds(browser, runs, server)
         report |= {"step_to_point_s": statistics.median(seconds), "step_to_point_s_max": max(seconds)}
         report |= click_numbers(browser, runs.jobs()[0].run_ids[0], server, CLICKS_A_REPEAT * repeats)
+        report |= slider_numbers(browser, server)
         report |= table_numbers(browser, server)
         report |= memory_of_the_server(browser, runs, server)
         short_run = runs.jobs()[0].run_ids[0]

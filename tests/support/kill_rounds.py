@@ -42,6 +42,7 @@ LONGEST_LIFE = 1.5
 LONGEST_WAIT = 180.0
 """Seconds for what has to come on a busy machine; what does not come is a fault."""
 _LOOK_SECONDS = 0.005
+_JOURNAL = "journal-"
 _MARK = "VIMPO_KILL_FOLDER"
 """Environment variable by which the processes of a folder are known."""
 
@@ -73,6 +74,8 @@ class Tally:
     first_answers: dict[str, object] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     """The jobs of the queue, as they stood last."""
+    read: dict[str, int] = field(default_factory=dict)
+    """Journal of a web process -> how many bytes of it were taken in."""
 
     @property
     def is_clean(self) -> bool:
@@ -91,12 +94,45 @@ class Tally:
             return cls(**{**kept, "rows": {name: Row(**row) for name, row in kept["rows"].items()}})
         return cls(seed)
 
+    def news(self, journal: Path) -> list[dict]:
+        """The whole lines that were written into a journal since, taken in."""
+        found: list[dict] = []
+        with contextlib.suppress(FileNotFoundError), open(journal, "rb") as file:
+            file.seek(self.read.get(journal.name, 0))
+            for line in itertools.takewhile(lambda line: line.endswith(b"\n"), file):
+                self.read[journal.name] = self.read.get(journal.name, 0) + len(line)
+                found.append(json.loads(line))
+        for said in found:
+            self._take(said)
+        return found
+
+    def close(self, journal: Path) -> None:
+        """Take in the rest of a journal that nobody writes any more, and remove it."""
+        self.news(journal)
+        journal.unlink(missing_ok=True)
+        self.read.pop(journal.name, None)
+
+    def _take(self, said: dict) -> None:
+        if "begin" in said:
+            self.possible.setdefault("\t".join(said["begin"]), [None]).append(said["value"])
+        if "done" in said:
+            self.possible["\t".join(said["done"])] = [said["value"]]
+            self.acts += 1
+        if "answer" in said:
+            *of, value = said["value"]
+            first = self.first_answers.setdefault("\t".join(of), value)
+            self.answers += 1
+            if first != value:
+                self.faults.append(f"the answer to {of} is another one than before")
+        if "bug" in said:
+            self.faults.append(f"a session of the web process ended: {said['bug']}")
+
 
 class Life:
     """One web process, from its start to its death, and what it wrote down."""
 
     def __init__(self, folder: Path, seed: int, tally: Tally):
-        self._journal, self._read, self._tally = folder / f"journal-{time.time_ns()}", 0, tally
+        self._journal, self._tally = folder / f"{_JOURNAL}{time.time_ns()}", tally
         self._log = open(folder / "web.log", "ab")  # noqa: SIM115 - as long as the process
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.kill_web", folder, self._journal, str(seed)],
@@ -118,41 +154,17 @@ class Life:
 
     def read(self) -> None:
         """Take in what was written since."""
-        if not self._journal.exists():
-            return
-        with open(self._journal, "rb") as file:
-            file.seek(self._read)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                self._read += len(line)
-                self._take(json.loads(line))
-
-    def _take(self, said: dict) -> None:
-        for word in ("begin", "done", "asked", "answer", "failed", "held", "started", "bug"):
-            self.signs[word] = self.signs.get(word, 0) + (word in said)
-        possible = self._tally.possible
-        if "begin" in said:
-            possible.setdefault("\t".join(said["begin"]), [None]).append(said["value"])
-        if "done" in said:
-            possible["\t".join(said["done"])] = [said["value"]]
-            self._tally.acts += 1
-        if "answer" in said:
-            *of, value = said["value"]
-            first = self._tally.first_answers.setdefault("\t".join(of), value)
-            self._tally.answers += 1
-            if first != value:
-                self._tally.faults.append(f"the answer to {of} is another one than before")
-        if "failed" in said:
-            self.failures.append(said["value"])
-        if "bug" in said:
-            self._tally.faults.append(f"a session of the web process ended: {said['bug']}")
+        for said in self._tally.news(self._journal):
+            for word in ("begin", "done", "asked", "answer", "failed", "held", "started", "bug"):
+                self.signs[word] = self.signs.get(word, 0) + (word in said)
+            if "failed" in said:
+                self.failures.append(said["value"])
 
     def close(self) -> None:
         self.process.wait()
         self._log.close()
         self.read()
-        self._journal.unlink(missing_ok=True)
+        self._tally.close(self._journal)
 
 
 def run_rounds(
@@ -168,6 +180,9 @@ def run_rounds(
     if not (folder / "runs").exists():
         prepare(folder)
     runs, life = RunsDir(folder / "runs"), None
+    _kill_all(folder)  # of rounds that were broken off, which had done more than they had counted
+    for left in sorted(folder.glob(f"{_JOURNAL}*")):
+        tally.close(left)
     try:
         while tally.rounds < rounds:
             number = tally.rounds
@@ -185,10 +200,15 @@ def run_rounds(
         _end(folder, runs, life or Life(folder, seed, tally), tally)
         tally.save(folder)
     finally:
-        for process in {p.pid: p for p in _processes(folder)}.values():
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        _kill_all(folder)
     return tally
+
+
+def _kill_all(folder: Path) -> None:
+    for process in {p.pid: p for p in _processes(folder)}.values():
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+            process.wait(LONGEST_WAIT)
 
 
 # ---- one round
