@@ -143,6 +143,11 @@ def holds(chapter: str) -> bool:
     return is_student() and room().phases().get(chapter, "free") != "free"
 
 
+def is_closed(chapter: str) -> bool:
+    """Whether the teacher of the class takes no more answers to a chapter's questions from its students."""
+    return is_student() and room().phases().get(chapter) == "closed"
+
+
 def _member() -> Member | None:
     token = st.session_state.get(_TOKEN) or st.context.cookies.get(COOKIE)
     return room().member(token if isinstance(token, str) else None)

@@ -33,7 +33,7 @@ def pick_arms(sources: Mapping[str, Source], notes: list[str]) -> Chosen | None:
     there = [key for key in dict.fromkeys(keys) if key in sources]
     by_id = {arm.keys[0]: arm for arm in everything}
     names = dict(zip(by_id, arm_names(everything), strict=True))
-    selected = [name for name, arm in by_id.items() if set(arm.keys) & set(there)]
+    selected = [name for name, arm in by_id.items() if set(arm.all_keys) & set(there)]
     st.session_state["compare.arms"] = selected
     st.multiselect(
         "Runs",
@@ -83,7 +83,7 @@ def _say_settings(labels: Mapping[str, str]) -> None:
 
 
 def _option(name: str, arm: Arm, chosen: Sequence[str]) -> str:
-    count = len(set(arm.keys) & set(chosen))
+    count = len(set(arm.all_keys) & set(chosen))
     seeds = arm.count if arm.members[0].is_seeded else ""
     some = f"{count} of {seeds}" if 0 < count < len(arm.keys) else seeds
     return " · ".join(part for part in (name, some, arm.place) if part)
@@ -108,7 +108,7 @@ def _choose(by_id: Mapping[str, Arm], before: Sequence[str]) -> None:
     keys = []
     for name in st.session_state["compare.arms"]:
         arm = by_id[name]
-        keys += [key for key in arm.keys if key in kept] or list(arm.keys)
+        keys += [key for key in arm.all_keys if key in kept] or list(arm.keys)
     put_runs(keys)
 
 

@@ -222,7 +222,7 @@ class Lesson:
         st.button(
             "Commit and see",
             type="primary",
-            disabled=choice is None,
+            disabled=choice is None or gate.is_closed(self.chapter.key),
             on_click=self.commit,
             args=(question, choice),
             key=f"course.{self.chapter.key}.{question.key}.commit",

@@ -27,6 +27,8 @@ def read(chapter: Chapter, link: Link) -> None:
     st.title(chapter.title, anchor=False)
     word_taps()
     place = st.container()
+    if gate.is_closed(chapter.key):
+        place.info("Your teacher has closed the questions of this chapter: no more answers are taken.")
     chapter.module.show(lesson)
     if problem := st.session_state.pop(PROBLEM, ""):
         place.warning(as_sentence(problem), icon=":material/error:")

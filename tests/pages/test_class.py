@@ -105,13 +105,15 @@ def test_a_held_reveal_waits_for_the_teacher_and_the_answer_is_handed_in(room, k
 
 
 def test_a_closed_question_takes_no_answer_and_says_so(room, key):
-    room.set_phase("identity", "closed")
     page = student("learn", chapter="3")
     page.radio[0].set_value("same")
     again(page)
+    room.set_phase("identity", "closed")  # as the student is about to press
     next(button for button in page.button if button.label == "Commit and see").click()
     again(page)
     assert any("has closed this question" in one.value for one in page.warning)
+    assert any("no more answers are taken" in one.value for one in again(page).info)
+    assert next(button for button in page.button if button.label == "Commit and see").disabled
     assert room.hand_ins() == {}
 
 

@@ -104,6 +104,9 @@ def test_the_same_seed_twice_counts_once_and_is_said(runs):
     keys = [*fake(runs.path), *fake(runs.path)]
     at = open_compare(runs=",".join(keys))
     assert len(figure(at)["arms"][0]["seeds"]) == 1 and "counts no second time" in words(at)
+    for key in keys:  # either of them alone is what the picker says is compared
+        at = open_compare(runs=key)
+        assert len(at.multiselect(key="compare.arms").value) == 1 and len(figure(at)["arms"]) == 1
 
 
 def test_an_empty_choice_draws_nothing_and_asks_for_one(runs):

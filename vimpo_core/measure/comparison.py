@@ -101,6 +101,11 @@ class Arm:
         return tuple(member.key for member in self.members)
 
     @property
+    def all_keys(self) -> tuple[str, ...]:
+        """Those of the repeated runs too."""
+        return (*self.keys, *(member.key for member in self.repeated))
+
+    @property
     def seeds(self) -> tuple[int | None, ...]:
         return tuple(member.seed for member in self.members)
 
