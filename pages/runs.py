@@ -18,7 +18,7 @@ def main():
     found = run_table.entries()
     if not any(not entry.run.read_only for entry in found):
         st.markdown(
-            "You have no runs of your own yet: start one on the Train page. The bundled ones are here to compare with."
+            "You have no runs of your own yet: start one on the Train page. Those below are here to compare with."
         )
     is_live = run_table.has_active(found) or bring.waits_for_a_step()
     tick = FOLLOWED_SECONDS if run_table.has_followed(found) else TICK_SECONDS

@@ -289,12 +289,15 @@ class Classroom:
 
     def phases(self) -> dict[str, Phase]:
         """Chapter -> how far the class is with it; "free" where the teacher said nothing."""
-        said = json.loads(self._said("phases") or "{}")
-        return {chapter: phase for chapter, phase in said.items() if phase in PHASES}
+        return _phases_of(self._said("phases"))
 
     def set_phase(self, chapter: str, phase: Phase) -> None:
         """Hold the reveals of a chapter, close its questions, or let everybody go on."""
-        self._say("phases", json.dumps(self.phases() | {chapter: phase}))
+        with self._file.connection(writing=True) as connection:  # one transaction: another chapter's is kept
+            row = connection.execute("SELECT value FROM about WHERE key = 'phases'").fetchone()
+            there = _phases_of(row[0] if row else "")
+            changed = json.dumps(there | {chapter: phase})
+            connection.execute("INSERT OR REPLACE INTO about VALUES ('phases', ?)", (changed,))
 
     # ---- hand-ins
 
@@ -350,6 +353,10 @@ class Classroom:
     def _say(self, key: str, value: str) -> None:
         with self._file.connection(writing=True) as connection:
             connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, value))
+
+
+def _phases_of(said: str) -> dict[str, Phase]:
+    return {chapter: phase for chapter, phase in json.loads(said or "{}").items() if phase in PHASES}
 
 
 def _give_name(connection: sqlite3.Connection, number: int | None) -> str:
